@@ -1,0 +1,91 @@
+"""Every error that the library raises, in one tree.
+
+The split that matters to somebody with money at stake is *refused* against *unknown*: after a
+`KrakenAPIError` Kraken has said no, after a `KrakenTransportError` or a `ProtocolError` nobody
+knows. Only the unknown can leave an order behind. Facts go in attributes, the sentence in
+`__str__`; no secret, signature or private body is ever part of either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class KrakenError(Exception):
+    """Base of every error of this library."""
+
+
+class KrakenAPIError(KrakenError):
+    """Kraken answered, and the answer is an error.
+
+    Attributes:
+        endpoint: Kraken's name of the call, such as `AddOrder`.
+        errors: Kraken's own strings, such as `EOrder:Insufficient funds`.
+        cure: What the person can do about it; empty where nothing is known.
+    """
+
+    def __init__(self, endpoint: str, errors: Iterable[str], cure: str = "") -> None:
+        self.endpoint = endpoint
+        self.errors = tuple(errors)
+        self.cure = cure
+        super().__init__(endpoint, self.errors)
+
+    def __str__(self) -> str:
+        said = ", ".join(self.errors) or "no reason given"
+        text = f"Kraken API error on {self.endpoint}: {said}"
+        return f"{text}. {self.cure}" if self.cure else text
+
+
+class AuthenticationError(KrakenAPIError):
+    """The key, its signature, its nonce or its permissions were refused."""
+
+
+class RateLimitError(KrakenAPIError):
+    """Too many calls; Kraken wants a pause."""
+
+
+class OrderRejected(KrakenAPIError):
+    """Kraken's matching engine refused the order: it was certainly not placed."""
+
+
+class KrakenTransportError(KrakenError):
+    """No reliable answer came back.
+
+    Attributes:
+        request_sent: False only where it is certain that no byte of the request left this
+            machine; True means that Kraken may have acted on it.
+    """
+
+    def __init__(self, message: str, *, request_sent: bool) -> None:
+        self.request_sent = request_sent
+        super().__init__(message)
+
+
+class KrakenTimeout(KrakenTransportError):
+    """A connect or read deadline passed."""
+
+
+class KrakenConnectionError(KrakenTransportError):
+    """The connection could not be made, was cut, or the edge answered in Kraken's place."""
+
+
+class ProtocolError(KrakenError):
+    """Kraken, or something between, sent what cannot be read as Kraken's protocol."""
+
+
+class PriceUnavailable(KrakenError):
+    """There is no price that can be proven to be alive.
+
+    Attributes:
+        pair: The pair as the caller spelled it.
+        age: Seconds since the price was last proven; None where there never was a proof.
+    """
+
+    def __init__(self, pair: str, reason: str, age: float | None = None) -> None:
+        self.pair = pair
+        self.age = age
+        self.reason = reason
+        super().__init__(pair, reason, age)
+
+    def __str__(self) -> str:
+        return f"No price for {self.pair}: {self.reason}"

@@ -1,0 +1,80 @@
+"""Exact decimals: how text becomes a number here, and how a number becomes Kraken's text.
+
+Money, sizes and offsets never pass through `float` on their way to Kraken: what the user typed
+is what Kraken gets. A value that is not finite is no number, whatever Python's parsers think.
+
+Source: Kraken, REST AddOrder (read 2026-11): a trailing offset needs its `+` for buys and sells
+alike, volumes are plain decimals with at most `lot_decimals` places.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_DOWN, Decimal
+
+# Python's Decimal also takes underscores, other scripts' digits, "NaN" and "Infinity"; Kraken
+# and spreadsheets mean none of them.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+# Far beyond every price and size at Kraken, and well inside what a float can hold: outside of
+# it a number is damage on the wire or a slip of the hand.
+_LARGEST = Decimal("1e30")
+_SMALLEST = Decimal("1e-30")
+
+
+def to_decimal(value: object) -> Decimal:
+    """Return `value` as an exact, finite decimal with the digits it was given.
+
+    Args:
+        value: Text, int, Decimal or float; a float counts with the digits that `str` shows.
+
+    Raises:
+        ValueError: If it is anything else, not a number, not finite, or absurdly large or small.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise ValueError(f"{value!r} is not a number")
+    text = str(value).strip()
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"{text!r} is not a number")
+    number = Decimal(text)
+    if number and not _SMALLEST <= abs(number) <= _LARGEST:
+        raise ValueError(f"{text!r} is too large or too small to be meant")
+    return number
+
+
+def to_positive_decimal(value: object) -> Decimal:
+    """Return `value` as `to_decimal` does, and refuse zero and negative numbers.
+
+    Raises:
+        ValueError: If it is not a number, or not positive.
+    """
+    number = to_decimal(value)
+    if number <= 0:
+        raise ValueError(f"{str(value).strip()!r} is not positive")
+    return number
+
+
+def plain(number: Decimal) -> str:
+    """Return the digits of `number` without an exponent: `5E-8` is `0.00000005`."""
+    return format(number, "f")
+
+
+def quantize_down(number: Decimal, decimals: int) -> Decimal:
+    """Return `number` cut to `decimals` places, never rounded up; fewer places stay as they are.
+
+    Cutting, not rounding: more than the user typed might be more than the user owns.
+    """
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)  # finite numbers only: `to_decimal` lets no other pass
+    if -exponent <= decimals:
+        return number
+    return number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+
+
+def trailing_offset(percent: Decimal) -> str:
+    """Return Kraken's text for a trailing offset of `percent`, with the digits as typed.
+
+    `5` and `5.0` give `+5.0%`, `1.25` gives `+1.25%`, `0.333` gives `+0.333%`.
+    """
+    digits = plain(percent)
+    return f"+{digits if '.' in digits else digits + '.0'}%"

@@ -1,0 +1,190 @@
+"""One row of config.csv as typed values: what a person wrote, read once, the same for everybody.
+
+The validator and the trader both read a row here and nowhere else, so they cannot disagree about
+it. Pure: no file, no clock, no network. A row is either a whole `Rule` or a list of problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+from kraken_numbers import to_positive_decimal
+
+REQUIRED_FIELDS = (
+    "id",
+    "pair",
+    "threshold_price",
+    "threshold_type",
+    "direction",
+    "volume",
+    "trailing_offset_percent",
+)
+OPTIONAL_FIELDS = ("enabled",)
+
+W = TypeVar("W", bound=StrEnum)
+
+_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ARMING_WORDS = frozenset({"true", "yes", "1"})
+# The last three are written by later versions; they are known, and they do not arm.
+_OTHER_WORDS = frozenset({"false", "no", "0", "paused", "canceled", "pending"})
+ENABLED_WORDS = _ARMING_WORDS | _OTHER_WORDS
+
+
+class ThresholdType(StrEnum):
+    """On which side of its threshold a price fires the rule; equality fires on both."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class Direction(StrEnum):
+    """What the trailing stop does when it triggers."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a field cannot be used: the field, the value as typed, and a sentence with the cure."""
+
+    field: str
+    value: str
+    message: str
+
+
+class RuleError(ValueError):
+    """A row that is no rule; `.problems` says why, field by field."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row that can be acted upon.
+
+    `pair` is as the user typed it, without spaces around. Prices are quote currency per unit of
+    base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed.
+    """
+
+    id: str
+    pair: str
+    threshold: Decimal
+    threshold_type: ThresholdType
+    direction: Direction
+    volume: Decimal
+    offset_percent: Decimal
+    enabled: bool
+
+    def is_met_by(self, price: Decimal) -> bool:
+        """Tell whether `price` is at the threshold or beyond it."""
+        if self.threshold_type is ThresholdType.ABOVE:
+            return price >= self.threshold
+        return price <= self.threshold
+
+    @property
+    def condition(self) -> str:
+        """The condition in words, such as `BTC/USD at or above 50000`."""
+        return f"{self.pair} at or {self.threshold_type} {self.threshold:f}"
+
+
+def is_arming(text: str) -> bool:
+    """Tell whether a cell of the `enabled` column arms its row; an empty cell does.
+
+    Raises:
+        ValueError: If the word is none that any version writes.
+    """
+    word = text.strip().lower()
+    if not word:
+        return True
+    if word not in ENABLED_WORDS:
+        raise ValueError(f"{text!r} is neither true nor false; write true to arm the row")
+    return word in _ARMING_WORDS
+
+
+def read_rule(row: Mapping[str, object]) -> Rule:
+    """Return `row`, a dict of text by column, as a `Rule`.
+
+    Raises:
+        RuleError: If a field is missing or cannot be read; every problem of the row is in it.
+    """
+    reader = _RowReader(row)
+    identifier = reader.matching("id", _ID, "use letters, digits, _ and - only")
+    pair = reader.text("pair")
+    threshold = reader.number("threshold_price")
+    threshold_type = reader.word("threshold_type", ThresholdType)
+    direction = reader.word("direction", Direction)
+    volume = reader.number("volume")
+    offset = reader.number("trailing_offset_percent")
+    enabled = reader.enabled()
+    if (
+        reader.problems
+        or threshold is None
+        or threshold_type is None
+        or direction is None
+        or volume is None
+        or offset is None
+    ):
+        raise RuleError(reader.problems)
+    return Rule(identifier, pair, threshold, threshold_type, direction, volume, offset, enabled)
+
+
+class _RowReader:
+    """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
+
+    def __init__(self, row: Mapping[str, object]) -> None:
+        self._row = row
+        self.problems: list[Problem] = []
+
+    def text(self, field: str) -> str:
+        raw = self._row.get(field)
+        value = raw.strip() if isinstance(raw, str) else "" if raw is None else str(raw)
+        if not value:
+            self._refuse(field, value, f"Required field {field} is missing or empty; fill it in")
+        return value
+
+    def matching(self, field: str, pattern: re.Pattern[str], cure: str) -> str:
+        value = self.text(field)
+        if value and not pattern.fullmatch(value):
+            self._refuse(field, value, f"Invalid {field} {value!r}; {cure}")
+        return value
+
+    def number(self, field: str) -> Decimal | None:
+        value = self.text(field)
+        if not value:
+            return None
+        try:
+            return to_positive_decimal(value)
+        except ValueError as error:
+            hint = "; write 1234.5, with a point and no thousands separator"
+            self._refuse(field, value, f"Invalid {field}: {error}{hint if ',' in value else ''}")
+            return None
+
+    def word(self, field: str, words: type[W]) -> W | None:
+        value = self.text(field)
+        if not value:
+            return None
+        try:
+            return words(value.lower())
+        except ValueError:
+            choice = " or ".join(words)
+            self._refuse(field, value, f"Invalid {field} {value!r}; write {choice}")
+            return None
+
+    def enabled(self) -> bool:
+        raw = self._row.get("enabled")
+        try:
+            return is_arming("" if raw is None else str(raw))
+        except ValueError as error:
+            self._refuse("enabled", str(raw), f"Invalid enabled: {error}")
+            return False
+
+    def _refuse(self, field: str, value: str, message: str) -> None:
+        self.problems.append(Problem(field, value, message))
