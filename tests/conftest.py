@@ -1,0 +1,128 @@
+"""What holds for every test: no stray thread, no keys of a developer, no way out of the machine."""
+
+import ipaddress
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
+    from fake_kraken import FakeKraken
+
+# The same examples in every run: a failure that comes and goes teaches people to run again.
+settings.register_profile("ttslo", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("ttslo")
+
+OUR_THREADS = ("ttslo-", "kraken-", "fake-kraken")
+LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is over
+
+# Keys, addresses, and proxies: a proxy would carry loopback traffic away from the machine.
+PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")
+PROXY_SUFFIX = "_PROXY"
+
+
+@pytest.fixture(autouse=True)
+def no_stray_thread() -> Iterator[None]:
+    """Fail the test if a thread that it started outlives it.
+
+    Daemon threads of other people's libraries are their own affair.
+    """
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LONGEST_FAREWELL
+    started = [
+        thread
+        for thread in threading.enumerate()
+        if thread not in before and (not thread.daemon or thread.name.startswith(OUR_THREADS))
+    ]
+    for thread in started:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    left = [thread.name for thread in started if thread.is_alive()]
+    assert not left, f"threads outlive their test; stop them in it: {', '.join(left)}"
+
+
+@pytest.fixture(autouse=True)
+def place_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Run the test in an empty folder, with an empty cache, and without anybody's keys.
+
+    A `.env` in the checkout, or keys in the developer's shell, would else be met by the tests.
+    """
+    place = tmp_path_factory.mktemp("place")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith(PRIVATE_VARIABLES) or name.upper().endswith(PROXY_SUFFIX):
+                patch.delenv(name)
+        patch.setenv("TTSLO_CACHE_DIR", str(place / "cache"))
+        patch.chdir(place)
+        yield place
+
+
+@pytest.fixture(autouse=True)
+def loopback_only() -> Iterator[None]:
+    """Refuse every connection, and every look-up of a name, that would leave the machine.
+
+    The refusal also fails the test at its end: code that lives with failing networks, as ours
+    must, would swallow the error.
+    """
+    refused: list[str] = []
+
+    def check(host: object) -> None:
+        if not is_loopback(host):
+            refused.append(f"{host!r} in thread {threading.current_thread().name}")
+            raise OSError(f"tests may reach this machine only, not {host!r}")
+
+    def connect(self: socket.socket, address: Any) -> None:
+        check_address(self, address)
+        return real_connect(self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        check_address(self, address)
+        return real_connect_ex(self, address)
+
+    def check_address(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            check(address[0])
+
+    def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+        check(host)
+        return real_getaddrinfo(host, *args, **kwargs)
+
+    real_connect = socket.socket.connect
+    real_connect_ex = socket.socket.connect_ex
+    real_getaddrinfo = socket.getaddrinfo
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", connect)
+        patch.setattr(socket.socket, "connect_ex", connect_ex)
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+    assert not refused, f"the test tried to leave the machine: {'; '.join(refused)}"
+
+
+@pytest.fixture
+def exchange() -> "Iterator[FakeKraken]":
+    """Hand out an embedded exchange on a free loopback port, started, and stop it afterwards."""
+    from fake_kraken import FakeKraken
+
+    fake = FakeKraken()
+    fake.start()
+    try:
+        yield fake
+    finally:
+        fake.stop()
+
+
+def is_loopback(host: object) -> bool:
+    """Tell whether `host`, as it is given to a socket, is this machine; None means any own one."""
+    text = host.decode() if isinstance(host, bytes) else host
+    if text is None or text == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(str(text)).is_loopback
+    except ValueError:
+        return False
