@@ -1,0 +1,313 @@
+"""Every spelling of a pair, and the one pair that it means.
+
+Pure. Names come from Kraken's own listing and are never made by cutting or joining strings:
+`XTZUSD` is Tezos, not an X before `TZUSD`, and not `T/USD`. A name that fits two pairs is
+refused, because one of them is not what the user wants to sell.
+
+Source: Kraken, REST AssetPairs and spot WebSocket v2 (read 2026-11): REST's `wsname` is still the
+spelling of WebSocket v1, and exactly two assets were renamed since, XBT to BTC and XDG to DOGE.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from typing import Any, NewType
+
+Symbol = NewType("Symbol", str)
+"""The name of a pair on WebSocket v2, such as `BTC/USD`."""
+
+_RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
+
+# Names are at most a dozen characters; comparing novels with them would only take time.
+_LONGEST_NAME = 40
+
+_LEAST, _MOST = Decimal("1e-30"), Decimal("1e30")
+
+TOKENIZED = "tokenized_asset"
+"""Kraken's word for the class of xStocks, which most calls want to be told."""
+
+
+class UnknownPair(LookupError):
+    """A name that no pair has; the text names the nearest that exist."""
+
+
+class AmbiguousPair(LookupError):
+    """A name that more than one pair has; the text names them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One market at Kraken. Numbers are None where Kraken did not tell them.
+
+    Attributes:
+        rest_key: Kraken's key of the pair, which every REST call takes.
+        altname: The short REST name, such as `XBTUSD`.
+        wsname: The name on WebSocket v1; None where Kraken gives none.
+        symbol: The name on WebSocket v2; None where the pair has no stream.
+        base: Kraken's id of the asset that is bought and sold, such as `XXBT`.
+        quote: Kraken's id of the asset that prices are in, such as `ZUSD`.
+        price_decimals: Places of a price.
+        lot_decimals: Places of a volume.
+        ordermin: Least volume, in base currency.
+        costmin: Least price x volume, in quote currency.
+        tick_size: Prices are multiples of this, in quote currency.
+        status: `online`, `cancel_only`, `post_only`, `limit_only`, `reduce_only` ...; a row
+            without one counts as online, because Kraken leaves it out for one pair in eight.
+        asset_class: `currency`, or `tokenized_asset` for xStocks.
+    """
+
+    rest_key: str
+    altname: str
+    wsname: str | None
+    symbol: Symbol | None
+    base: str
+    quote: str
+    price_decimals: int | None = None
+    lot_decimals: int | None = None
+    ordermin: Decimal | None = None
+    costmin: Decimal | None = None
+    tick_size: Decimal | None = None
+    status: str = "online"
+    asset_class: str = "currency"
+
+    @property
+    def is_tokenized(self) -> bool:
+        """Whether this is an xStock, whose calls need `asset_class=tokenized_asset`."""
+        return self.asset_class == TOKENIZED
+
+
+class PairDirectory:
+    """All pairs of one listing, found by any spelling. Immutable once made."""
+
+    def __init__(self, pairs: Iterable[Pair]) -> None:
+        self._pairs = tuple(pairs)
+        # From the surest to the loosest way of meaning a pair. A name that is somebody's own
+        # beats one that merely could be made of somebody's assets.
+        self._own: dict[str, list[Pair]] = {}
+        self._folded: dict[str, list[Pair]] = {}
+        self._composed: dict[str, list[Pair]] = {}
+        for pair in self._pairs:
+            for name in _own_names(pair):
+                _add(self._own, name, pair)
+                _add(self._folded, name.casefold(), pair)
+            for name in _composed_names(pair):
+                _add(self._composed, name.casefold(), pair)
+
+    @classmethod
+    def from_asset_pairs(cls, result: object) -> PairDirectory:
+        """Return the directory of an AssetPairs `result`, a dict of rows by REST key.
+
+        Rows without wsname, status or numbers are taken for what they say; rows that do not even
+        name their assets are left out. Never raises: at worst the directory is empty.
+        """
+        rows = result.items() if isinstance(result, Mapping) else ()
+        found = (_read_row(key, row) for key, row in rows)
+        return cls(pair for pair in found if pair is not None)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return iter(self._pairs)
+
+    def find(self, name: object) -> Pair | None:
+        """Return the pair that `name` means, or None if there is none, or more than one."""
+        try:
+            return self._lookup(name)
+        except AmbiguousPair:
+            return None
+
+    def resolve(self, name: object) -> Pair:
+        """Return the pair that `name` means.
+
+        Args:
+            name: REST key, altname, wsname or v2 symbol, with `/`, `-` or nothing between, in
+                any case, with old or new names of the assets.
+
+        Raises:
+            UnknownPair: If there is none, or `name` is empty or no text: one kind of error,
+                `LookupError`, whatever comes in. Names the nearest.
+            AmbiguousPair: If more than one pair has that name (a `LookupError` as well).
+        """
+        pair = self._lookup(name)
+        if pair is None:
+            raise UnknownPair(self._unknown(name))
+        return pair
+
+    def _lookup(self, name: object) -> Pair | None:
+        if not isinstance(name, str):
+            return None
+        typed = name.strip().replace("-", "/")
+        folded = typed.casefold()
+        layers = ((self._own, typed), (self._folded, folded), (self._composed, folded))
+        for names, key in layers:
+            match names.get(key):
+                case [pair]:
+                    return pair
+                case [*several] if several:
+                    raise AmbiguousPair(f"{name!r} could be any of {_listed(several)}")
+        return None
+
+    def _unknown(self, name: object) -> str:
+        if not isinstance(name, str) or not name.strip():
+            return f"{name!r} is not the name of a pair; write one such as BTC/USD"
+        typed = name.strip()[:_LONGEST_NAME]
+        shown = {_shown(pair).casefold(): _shown(pair) for pair in self._pairs}
+        asked = typed.replace("-", "/").casefold()
+        near = difflib.get_close_matches(asked, shown, n=3, cutoff=0.6)
+        hint = f"; the nearest are {', '.join(shown[n] for n in near)}" if near else ""
+        return f"Kraken has no pair {typed!r}{hint}"
+
+
+@cache
+def _legacy_directory() -> PairDirectory:
+    return PairDirectory.from_asset_pairs(dict(_legacy_rows()))
+
+
+def legacy_pair(name: object) -> Pair | None:
+    """Return the pair that `name` means among the oldest ones, or None.
+
+    For when Kraken's listing cannot be had: these names have not changed in ten years. Decimals
+    and minimums are None, because those do change.
+    """
+    return _legacy_directory().find(name)
+
+
+# --- spellings ---------------------------------------------------------------------------------
+
+
+def _own_names(pair: Pair) -> set[str]:
+    """Return the names that Kraken itself gives `pair`."""
+    names = {pair.rest_key, pair.altname, pair.wsname, pair.symbol}
+    return {name.replace("-", "/") for name in names if name}
+
+
+def _composed_names(pair: Pair) -> set[str]:
+    """Return the names that `pair` has by the names of its assets, such as `BTC/ZUSD`."""
+    bases, quotes = {pair.base}, {pair.quote}
+    for name in (pair.wsname, pair.symbol):
+        base, _, quote = (name or "").partition("/")
+        if base and quote:
+            bases.add(base)
+            quotes.add(quote)
+    # Dark pools have the assets of the pair that everybody means; only their mark differs.
+    mark = ".d" if pair.rest_key.casefold().endswith(".d") else ""
+    pieces = ((b, q) for b in bases for q in quotes)
+    return {f"{b}{between}{q}{mark}" for b, q in pieces for between in ("", "/")}
+
+
+def _add(names: dict[str, list[Pair]], name: str, pair: Pair) -> None:
+    pairs = names.setdefault(name, [])
+    if pair not in pairs:
+        pairs.append(pair)
+
+
+def _shown(pair: Pair) -> str:
+    return pair.symbol or pair.altname
+
+
+def _listed(pairs: Iterable[Pair]) -> str:
+    return ", ".join(sorted(f"{_shown(pair)} ({pair.rest_key})" for pair in pairs))
+
+
+# --- rows of the listing -----------------------------------------------------------------------
+
+
+def _read_row(key: object, row: object) -> Pair | None:
+    """Return the pair of one row, or None if the row is damaged beyond use."""
+    if not isinstance(key, str) or not key.strip() or not isinstance(row, Mapping):
+        return None
+    wsname = _word(row, "wsname")
+    legs = wsname.split("/") if wsname else []
+    if len(legs) != 2 or not all(legs):
+        wsname, legs = None, ["", ""]
+    base, quote = _word(row, "base") or legs[0], _word(row, "quote") or legs[1]
+    if not base or not quote:
+        return None
+    altname = _word(row, "altname") or key
+    return Pair(
+        # Asked for one pair, Kraken answers under the very name that it was asked by.
+        rest_key=key if "/" not in key else altname,
+        altname=altname,
+        wsname=wsname,
+        symbol=Symbol("/".join(_RENAMED.get(leg, leg) for leg in legs)) if wsname else None,
+        base=base,
+        quote=quote,
+        price_decimals=_places(row, "pair_decimals"),
+        lot_decimals=_places(row, "lot_decimals"),
+        ordermin=_amount(row, "ordermin"),
+        costmin=_amount(row, "costmin"),
+        tick_size=_amount(row, "tick_size"),
+        status=_word(row, "status") or "online",
+        asset_class=_word(row, "aclass_base") or "currency",
+    )
+
+
+def _word(row: Mapping[Any, Any], name: str) -> str | None:
+    value = row.get(name)
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def _places(row: Mapping[Any, Any], name: str) -> int | None:
+    value = row.get(name)
+    is_places = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 30
+    return value if is_places else None
+
+
+def _amount(row: Mapping[Any, Any], name: str) -> Decimal | None:
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except (InvalidOperation, ValueError):
+        return None
+    # Outside of these bounds it is damage; a NaN compares with nothing.
+    return amount if amount.is_finite() and _LEAST <= amount <= _MOST else None
+
+
+# --- the oldest pairs --------------------------------------------------------------------------
+
+# Kraken's four-letter ids: X before what was a coin, Z before what was a currency, in the days
+# when there were few of them. No later asset has such an id, and XTZ or ZRX are none.
+_LEGACY_ASSETS = {
+    f"{kind}{name}": name
+    for kind, names in {
+        "X": ("ETC", "ETH", "LTC", "XBT", "XDG", "XLM", "XMR", "XRP", "ZEC"),
+        "Z": ("CAD", "EUR", "GBP", "JPY", "USD"),
+    }.items()
+    for name in names
+}
+
+# Pairs of that time are keyed by both ids, later ones of the same assets are not (`ETHUSDT`), so
+# the pairs are listed too: base id, then its quote ids.
+_LEGACY_PAIRS = {
+    "XXBT": ("ZUSD", "ZEUR", "ZGBP", "ZCAD", "ZJPY"),
+    "XETH": ("ZUSD", "ZEUR", "ZGBP", "ZCAD", "ZJPY", "XXBT"),
+    "XLTC": ("ZUSD", "ZEUR", "XXBT"),
+    "XXRP": ("ZUSD", "ZEUR", "ZCAD", "ZJPY", "XXBT"),
+    "XETC": ("ZUSD", "ZEUR", "XXBT", "XETH"),
+    "XXLM": ("ZUSD", "ZEUR", "XXBT"),
+    "XXMR": ("ZUSD", "ZEUR", "XXBT"),
+    "XZEC": ("ZUSD", "ZEUR", "XXBT"),
+    "XXDG": ("XXBT",),
+    "ZEUR": ("ZUSD",),
+    "ZGBP": ("ZUSD",),
+    "ZUSD": ("ZCAD", "ZJPY"),
+}
+
+# Dogecoin came to the currencies late, under its short name.
+_LEGACY_SHORT = {"XDGUSD": ("XXDG", "ZUSD"), "XDGEUR": ("XXDG", "ZEUR")}
+
+
+def _legacy_rows() -> Iterator[tuple[str, dict[str, str]]]:
+    listed = ((f"{b}{q}", b, q) for b, quotes in _LEGACY_PAIRS.items() for q in quotes)
+    short = ((key, b, q) for key, (b, q) in _LEGACY_SHORT.items())
+    for key, base, quote in (*listed, *short):
+        legs = _LEGACY_ASSETS[base], _LEGACY_ASSETS[quote]
+        wsname, altname = "/".join(legs), "".join(legs)
+        yield key, {"altname": altname, "wsname": wsname, "base": base, "quote": quote}
