@@ -145,7 +145,7 @@ def install(python: str, group: str) -> None:
     Raises:
         SetupError: If pip fails.
     """
-    print(f"dev.py: installing what the {group} needs, once", file=sys.stderr, flush=True)
+    print(f"dev.py: installing the packages for '{group}', once", file=sys.stderr, flush=True)
     wanted = requirements(group)
     # `user = true` in somebody's pip configuration is meant for installs outside environments.
     surroundings = dict(os.environ, PIP_USER="0")
@@ -214,10 +214,13 @@ def is_installed(group: str) -> bool:
 def run(command: list[str]) -> int:
     """Run `command` in the checkout and return its exit code.
 
-    A Ctrl-C reaches the command too; it ends in its own time, and its exit code counts.
+    Raises:
+        KeyboardInterrupt: If somebody pressed Ctrl-C, once the command has ended on it.
     """
-    process = subprocess.Popen(command, cwd=ROOT)
-    return patiently(process)
+    code, was_interrupted = wait_for(subprocess.Popen(command, cwd=ROOT))
+    if was_interrupted:
+        raise KeyboardInterrupt
+    return code
 
 
 def become(command: list[str]) -> int:
@@ -230,17 +233,23 @@ def become(command: list[str]) -> int:
     sys.stderr.flush()
     if os.name != "nt":
         os.execv(command[0], command)
-    return patiently(subprocess.Popen(command))
+    return wait_for(subprocess.Popen(command))[0]
 
 
-def patiently(process: "subprocess.Popen[bytes]") -> int:
-    """Wait for `process` through any Ctrl-C, which `subprocess.call` would answer with a kill."""
+def wait_for(process: "subprocess.Popen[bytes]") -> tuple[int, bool]:
+    """Return the exit code of `process`, and whether there was a Ctrl-C meanwhile.
+
+    That Ctrl-C reached the process too, which may end in its own time; `subprocess.call` would
+    kill it after a moment.
+    """
+    was_interrupted = False
     while True:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            continue
-        return 128 - code if code < 0 else code
+            was_interrupted = True
+        else:
+            return (128 - code if code < 0 else code), was_interrupted
 
 
 if __name__ == "__main__":

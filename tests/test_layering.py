@@ -20,6 +20,7 @@ APPLICATION = frozenset(
         "kraken_numbers",
         "kraken_pairs",
         "kraken_rest",
+        "ttslo_exchange",
         "ttslo_orders",
         "ttslo_rules",
         "ttslo_triggers",
@@ -53,6 +54,16 @@ ARROWS: dict[str, frozenset[str]] = {
     "kraken_rest": frozenset({"kraken_errors", "kraken_numbers"}),
     "ttslo": APPLICATION | {"ttslo_demo"},
     "ttslo_demo": APPLICATION | {"fake_kraken", "ttslo"},
+    "ttslo_exchange": frozenset(
+        {
+            "kraken_api",
+            "kraken_errors",
+            "kraken_numbers",
+            "kraken_pairs",
+            "kraken_rest",
+            "ttslo_orders",
+        }
+    ),
     "ttslo_orders": frozenset({"kraken_errors", "kraken_numbers", "kraken_rest", "ttslo_rules"}),
     "ttslo_rules": frozenset({"kraken_numbers"}),
     "ttslo_triggers": frozenset({"ttslo_rules"}),
