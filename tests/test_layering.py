@@ -21,6 +21,7 @@ APPLICATION = frozenset(
         "kraken_pairs",
         "kraken_rest",
         "ttslo_exchange",
+        "ttslo_live",
         "ttslo_orders",
         "ttslo_rules",
         "ttslo_triggers",
@@ -62,6 +63,19 @@ ARROWS: dict[str, frozenset[str]] = {
             "kraken_pairs",
             "kraken_rest",
             "ttslo_orders",
+        }
+    ),
+    "ttslo_live": frozenset(
+        {
+            "kraken_errors",
+            "kraken_numbers",
+            "ttslo_exchange",
+            "ttslo_orders",
+            "ttslo_rules",
+            "ttslo_triggers",
+            "ttslo_worker",
+            "ws_price_provider",
+            "ws_protocol",
         }
     ),
     "ttslo_orders": frozenset({"kraken_errors", "kraken_numbers", "kraken_rest", "ttslo_rules"}),
