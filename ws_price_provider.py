@@ -1,0 +1,1331 @@
+"""Live prices from Kraken's WebSocket v2: one daemon thread, one lock, one cache.
+
+What a caller gets is proven or it is nothing: a price counts only while its symbol is
+acknowledged and has had data on the present connection, and while the last frame on that
+connection is younger than `dead_after` - which the read itself checks, so that neither a blocked
+thread nor a laptop that slept can serve an old one. Listeners have queues of their own; no
+foreign code ever runs on the feed's thread.
+
+The WebSocket library is met in `open_websocket` and nowhere else. Where it is missing, nothing
+here starts and nobody waits; prices come over REST.
+
+Sources: Kraken, spot WebSocket v2 and its connection guide (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import ipaddress
+import logging
+import os
+import random
+import selectors
+import socket
+import ssl
+import sys
+import threading
+import time
+import urllib.parse
+import urllib.request
+import weakref
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, ClassVar, Protocol
+
+from kraken_errors import KrakenConnectionError, KrakenTransportError
+from ws_protocol import (
+    Channel,
+    Complaint,
+    Event,
+    FeedBack,
+    FeedClosed,
+    FeedConnecting,
+    FeedLive,
+    FeedProtocol,
+    FeedSettings,
+    FeedStale,
+    FeedState,
+    FeedSuspect,
+    FirstData,
+    Resubscribed,
+    Subscription,
+    Symbol,
+    SymbolMute,
+    SymbolRefused,
+    SystemState,
+    Tick,
+    Trades,
+    decode_frame,
+    read_tick,
+)
+
+try:
+    import websocket
+except ImportError:
+    WEBSOCKET_AVAILABLE = False
+else:
+    WEBSOCKET_AVAILABLE = True
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
+
+DEFAULT_URL = "wss://ws.kraken.com/v2"
+URL_VARIABLE = "KRAKEN_WS_PUBLIC_URL"
+CACHE_VARIABLE = "TTSLO_CACHE_DIR"
+DEFAULT_SETTINGS = FeedSettings()
+
+
+def _suspend_aware_clock() -> Callable[[], float]:
+    """Return a clock that never steps back and goes on while the machine sleeps.
+
+    `time.monotonic` stands still during sleep on Linux and macOS: after an hour with the lid
+    closed a price would look a second old.
+    """
+    name = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}.get(sys.platform)
+    number = getattr(time, name, None) if name else None
+    return time.monotonic if number is None else partial(time.clock_gettime, number)
+
+
+feed_clock = _suspend_aware_clock()
+"""The clock of every `at`, `since` and deadline of the feed; seconds from an unknown start."""
+
+
+# ------------------------------------------------------------------------------------ addresses
+
+
+def validate_url(url: str) -> str:
+    """Return `url` if it is an address that prices may come from.
+
+    Raises:
+        ValueError: If it is not `wss:`, or `ws:` on this machine; or has a name or password in it.
+    """
+    parts = urllib.parse.urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the WebSocket address must not contain a name or password")
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError(f"{url!r} is no WebSocket address; write wss://host/path")
+    if parts.scheme == "ws" and not is_loopback(parts.hostname):
+        raise ValueError(
+            f"{url!r} is refused: without TLS anybody between could set the price. "
+            "Write wss:, or use ws: for this machine (127.0.0.1) only"
+        )
+    return url
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` names this machine, without asking a name server."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+# ------------------------------------------------------------------------------- the connection
+
+
+class ConnectionRefused(KrakenConnectionError):
+    """The other side said no in words: an HTTP 4xx, or the close code 1008."""
+
+
+class Connection(Protocol):
+    """What the feed needs of a WebSocket. One thread sends and receives; any may wake or close."""
+
+    def send(self, text: str) -> None:
+        """Send one text message, or raise `OSError` or `KrakenTransportError`."""
+        ...
+
+    def recv(self, timeout: float) -> list[str | bytes] | None:
+        """Return the messages that are there, waiting at most `timeout` seconds for a first one.
+
+        None means that no frame of any kind came; an empty list that one came which carries no
+        message. Bytes are messages that are not UTF-8 text.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make a waiting `recv` return at once."""
+        ...
+
+    def close(self) -> None:
+        """Give the socket back; a waiting `recv` raises. Idempotent."""
+        ...
+
+
+def open_websocket(
+    url: str,
+    timeout: float,
+    *,
+    max_message_bytes: int = DEFAULT_SETTINGS.max_message_bytes,
+    send_timeout: float = DEFAULT_SETTINGS.send_timeout,
+) -> Connection:
+    """Connect to `url` with websocket-client; TLS is verified, proxies come from the environment.
+
+    Blocks up to `timeout` for each step of the handshake.
+
+    Raises:
+        KrakenTransportError: If there is no connection at the end of it.
+        OSError: The same, in the operating system's words.
+    """
+    if not WEBSOCKET_AVAILABLE:
+        raise KrakenConnectionError("websocket-client is not installed", request_sent=False)
+    parts = urllib.parse.urlsplit(url)
+    wire = _Wire(_open_socket(parts, timeout), send_timeout)
+    try:
+        return _WebSocketClient(url, wire, timeout, max_message_bytes)
+    except BaseException:
+        wire.close()
+        raise
+
+
+def _open_socket(parts: urllib.parse.SplitResult, timeout: float) -> socket.socket:
+    """Return a connected socket, through the proxy that the environment names, with TLS if due."""
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    # A proxy elsewhere cannot reach this machine's loopback, whatever the environment says.
+    proxy = None if is_loopback(host) else _proxy_for(host)
+    if proxy is None:
+        sock = socket.create_connection((host, port), timeout)
+    else:
+        sock = _tunnel(proxy, host, port, timeout)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if parts.scheme == "wss":
+            sock = tls_context().wrap_socket(sock, server_hostname=host)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return the context of every `wss:` connection: certificate and host name are checked."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    if not (paths.cafile or paths.capath or sys.platform == "win32"):
+        # Python builds without a system store (python.org's for macOS): requests brings one.
+        with suppress(ImportError):
+            import certifi
+
+            context.load_verify_locations(certifi.where())
+    return context
+
+
+def _proxy_for(host: str) -> str | None:
+    """Return the proxy for `host`, from where requests takes it too; None for none."""
+    if urllib.request.proxy_bypass(host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get("https") or proxies.get("all")
+
+
+def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
+    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if parts.scheme != "http" or not parts.hostname:
+        # The address may hold a password, so it is not shown.
+        raise KrakenConnectionError(
+            "the proxy in the environment is not an http: one; prices come over REST",
+            request_sent=False,
+        )
+    headers = {}
+    if parts.username:
+        unquote = urllib.parse.unquote
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
+    http_connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
+    http_connection.set_tunnel(host, port, headers)
+    http_connection.connect()
+    sock = http_connection.sock
+    http_connection.sock = None  # the socket outlives this helper object
+    assert isinstance(sock, socket.socket)
+    return sock
+
+
+class _Wire:
+    """The socket below websocket-client: reads ahead, and can be woken while it waits.
+
+    The library takes the socket for a non-blocking one and asks for bytes two at a time; here
+    they come out of one buffer that each system call fills as far as it can.
+    """
+
+    def __init__(self, sock: socket.socket, send_timeout: float) -> None:
+        self.buffer = bytearray()
+        self.at = 0  # where in the buffer the next frame begins
+        self.recv_timeout = 0.0  # how long `recv` of the library may wait: the handshake only
+        self._send_timeout = send_timeout
+        self._sock = sock
+        sock.setblocking(False)
+        self._pending = getattr(sock, "pending", None)  # TLS: bytes decrypted and not yet taken
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sock, selectors.EVENT_READ)
+        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        # Guards: _is_closing, _is_closed, and the closing of the sockets against wake() and
+        # shutdown() by other threads, whose file numbers might be somebody else's by then.
+        self._close_lock = threading.Lock()
+        self._is_closing = False
+        self._is_closed = False
+        self._owner = threading.get_ident()
+        self._pid = os.getpid()
+
+    # -- what the library calls
+
+    def gettimeout(self) -> float:
+        return 0.0
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Do nothing: deadlines are kept here, not by the library."""
+
+    def recv(self, count: int) -> bytes:
+        deadline = time.monotonic() + self.recv_timeout
+        while self.at >= len(self.buffer):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError("the handshake took too long")
+            self.fill(remaining)
+        data = bytes(self.buffer[self.at : self.at + count])
+        self.at += len(data)
+        return data
+
+    def send(self, data: bytes) -> int:
+        deadline = time.monotonic() + self._send_timeout
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                self._wait_writable(deadline)
+        return len(data)
+
+    def _wait_writable(self, deadline: float) -> None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0 or self._is_closing:
+            raise TimeoutError("the socket takes no more bytes")
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._sock, selectors.EVENT_WRITE)
+            selector.select(remaining)
+
+    # -- what the connection calls
+
+    def fill(self, timeout: float) -> None:
+        """Read what is there, waiting up to `timeout` seconds; returns early when woken."""
+        if self._is_closing:
+            raise KrakenConnectionError("closed on this side", request_sent=True)
+        if not (self._pending and self._pending()):
+            ready = {key.fileobj for key, _ in self._selector.select(timeout)}
+            if self._wake_out in ready:
+                with suppress(BlockingIOError):
+                    self._wake_out.recv(4096)
+            if self._sock not in ready:
+                return
+        try:
+            chunk = self._sock.recv(65536)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return  # half a TLS record
+        if not chunk:
+            raise KrakenConnectionError("closed by the server without a word", request_sent=True)
+        del self.buffer[: self.at]
+        self.at = 0
+        self.buffer += chunk
+
+    def wake(self) -> None:
+        with self._close_lock:
+            if not self._is_closed:
+                with suppress(OSError):  # full: it is awake already
+                    self._wake_in.send(b"w")
+
+    def close(self) -> None:
+        """Close; from a foreign thread only shut down, so that the owner wakes up and closes."""
+        is_child = os.getpid() != self._pid
+        if not is_child and threading.get_ident() != self._owner:
+            with self._close_lock:
+                if not self._is_closed:
+                    self._is_closing = True
+                    with suppress(OSError):
+                        self._sock.shutdown(socket.SHUT_RDWR)
+            self.wake()
+            return
+        if is_child:
+            # A copy made by fork: giving back our file numbers must not end the parent's
+            # connection. Its lock may have been copied in the locked state.
+            self._close_lock = threading.Lock()
+        with self._close_lock:
+            if self._is_closed:
+                return
+            self._is_closing = self._is_closed = True
+            self._selector.close()
+            for sock in (self._sock, self._wake_in, self._wake_out):
+                sock.close()
+
+
+_CONTROL_BITS = 0x08
+_PLAIN_TEXT = 0x81  # one whole text frame, no extension
+
+
+class _WebSocketClient:
+    """A connection by websocket-client, with a shorter way for plain whole text frames.
+
+    The library takes 8 microseconds for a frame whose payload lies there already, more than
+    everything else here together. Fragments, control frames and everything odd go through it.
+    """
+
+    def __init__(self, url: str, wire: _Wire, timeout: float, max_message_bytes: int) -> None:
+        self._wire = wire
+        self._max = max_message_bytes
+        self._ending: Exception | None = None
+        self._fragments: list[bytes] = []
+        # UTF-8 is checked by `decode` below, in C; the library would do it in Python.
+        self._ws = websocket.WebSocket(fire_cont_frame=True, skip_utf8_validation=True)
+        wire.recv_timeout = timeout
+        try:
+            self._ws.connect(  # type: ignore[no-untyped-call]  # it has no annotations
+                url,
+                socket=wire,
+                header=["User-Agent: ttslo"],
+                suppress_origin=True,
+                redirect_limit=0,
+            )
+        except websocket.WebSocketBadStatusException as error:
+            said = f"the server answered the handshake with HTTP {error.status_code}"
+            is_refusal = 400 <= error.status_code < 500
+            kind = ConnectionRefused if is_refusal else KrakenConnectionError
+            raise kind(said, request_sent=True) from error
+        except (websocket.WebSocketException, ValueError) as error:
+            raise KrakenConnectionError(f"no handshake: {error}", request_sent=True) from error
+        wire.recv_timeout = 0.0
+
+    def send(self, text: str) -> None:
+        try:
+            self._ws.send(text)
+        except websocket.WebSocketException as error:
+            raise KrakenConnectionError(f"cannot send: {error}", request_sent=True) from error
+
+    def recv(self, timeout: float) -> list[str | bytes] | None:
+        if self._ending is not None:
+            raise self._ending
+        frames = self._take()
+        if frames is None:
+            self._wire.fill(timeout)
+            frames = self._take()
+        return frames
+
+    def wake(self) -> None:
+        self._wire.wake()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    def _take(self) -> list[str | bytes] | None:
+        """Return the messages of all whole frames in the buffer; None if there is no frame."""
+        wire = self._wire
+        buffer = wire.buffer
+        messages: list[str | bytes] | None = None
+        while True:
+            span = self._next_frame()
+            if span is None:
+                return messages
+            if messages is None:
+                messages = []
+            start, end = span
+            if buffer[wire.at] == _PLAIN_TEXT and not self._fragments:
+                wire.at = end
+                messages.append(_text(buffer[start:end]))
+                continue
+            try:
+                messages.extend(self._take_odd())
+            except KrakenTransportError as error:
+                if not messages:
+                    raise
+                # What came before the end is still true; the end is told at the next call.
+                self._ending = error
+                return messages
+
+    def _next_frame(self) -> tuple[int, int] | None:
+        """Return where the payload of the next frame begins and ends; None if it is not whole."""
+        buffer, at = self._wire.buffer, self._wire.at
+        there = len(buffer) - at
+        if there < 2:
+            return None
+        length = buffer[at + 1]
+        start = at + 2
+        if length > 127:
+            raise KrakenConnectionError("a masked frame from the server", request_sent=True)
+        if length > 125:
+            width = 2 if length == 126 else 8
+            start += width
+            if there < 2 + width:
+                return None
+            length = int.from_bytes(buffer[at + 2 : start], "big")
+            if length > self._max:
+                self._refuse_size(length)
+        end = start + length
+        return (start, end) if end <= len(buffer) else None
+
+    def _refuse_size(self, length: int) -> None:
+        raise KrakenConnectionError(
+            f"a message of {length} bytes, more than the {self._max} that are taken",
+            request_sent=True,
+        )
+
+    def _take_odd(self) -> list[str | bytes]:
+        """Let the library read one frame that lies in the buffer: fragment, control or odd."""
+        try:
+            opcode, frame = self._ws.recv_data_frame(control_frame=True)
+        except websocket.WebSocketException as error:
+            raise KrakenConnectionError(f"protocol: {error}", request_sent=True) from error
+        data = frame.data if isinstance(frame.data, bytes) else bytes(frame.data, "utf-8")
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise _close_reason(data)
+        if opcode & _CONTROL_BITS:
+            return []  # a ping, which the library has answered, or a pong
+        self._fragments.append(data)
+        size = sum(map(len, self._fragments))
+        if size > self._max:
+            self._refuse_size(size)
+        if not frame.fin:
+            return []
+        whole = bytearray(b"".join(self._fragments))
+        self._fragments.clear()
+        return [_text(whole)]
+
+
+def _text(payload: bytearray) -> str | bytes:
+    try:
+        return payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return bytes(payload)
+
+
+def _close_reason(data: bytes) -> KrakenConnectionError:
+    code = int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005
+    words = data[2:].decode("utf-8", "replace")
+    said = f"closed by the server with code {code}" + (f": {words[:100]!r}" if words else "")
+    kind = ConnectionRefused if code == 1008 else KrakenConnectionError
+    return kind(said, request_sent=True)
+
+
+# ----------------------------------------------------------------------------------- the budget
+
+
+class ConnectBudget:
+    """Connection attempts of every process on this machine, in one small file.
+
+    Kraken's edge bans the address, not the process. Where the file cannot be used, what this
+    process did is still counted.
+    """
+
+    def __init__(self, settings: FeedSettings, folder: Path | None = None) -> None:
+        self._most = settings.budget_attempts
+        self._window = settings.budget_window
+        self._folder = folder
+        self._own: list[float] = []
+        self._has_warned = False
+
+    def reserve(self, now: float) -> float:
+        """Take one attempt; return 0, or the seconds until there is one to take.
+
+        Blocks for a few file operations, at most a second while another process holds the file.
+
+        Args:
+            now: Seconds since the epoch, which all processes share.
+        """
+        self._own = self._recent(self._own, now)
+        try:
+            wait = self._reserve_in_file(now)
+        except (OSError, ImportError) as error:
+            self._warn_once(error)
+            wait = self._wait(self._own, now)
+        if wait <= 0:
+            self._own.append(now)
+        return wait
+
+    def _reserve_in_file(self, now: float) -> float:
+        import filelock  # here, because most who import this module never need it
+
+        folder = self._folder or cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        ledger = folder / "connection-attempts"
+        # filelock.Timeout is an OSError: it counts as "cannot be used".
+        with filelock.FileLock(f"{ledger}.lock", timeout=1.0):
+            attempts = self._recent(_read_ledger(ledger), now)
+            wait = self._wait(attempts, now)
+            if wait <= 0:
+                attempts.append(now)
+                text = "".join(f"{moment:.3f}\n" for moment in attempts)
+                draft = ledger.with_suffix(".new")
+                draft.write_text(text, encoding="ascii")
+                draft.replace(ledger)
+            return wait
+
+    def _recent(self, attempts: Iterable[float], now: float) -> list[float]:
+        # Moments in the future mean that somebody set the clock back: they are as recent as now.
+        return sorted(min(at, now) for at in attempts if now - at < self._window)
+
+    def _wait(self, attempts: list[float], now: float) -> float:
+        if len(attempts) < self._most:
+            return 0.0
+        return attempts[-self._most] + self._window - now
+
+    def _warn_once(self, error: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "Cannot count connection attempts across processes (%s); counting my own. "
+                "Set %s to a folder that can be written.",
+                error,
+                CACHE_VARIABLE,
+            )
+
+
+def _read_ledger(path: Path) -> list[float]:
+    """Return the moments in the ledger; lines that cannot be read are left out."""
+    try:
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    moments = []
+    for line in lines[-10_000:]:
+        with suppress(ValueError):
+            moments.append(float(line))
+    return [moment for moment in moments if moment == moment]
+
+
+def cache_folder() -> Path:
+    """Return the folder for what this program may lose: `TTSLO_CACHE_DIR`, or the platform's."""
+    folder = os.environ.get(CACHE_VARIABLE)
+    if folder:
+        return Path(folder)
+    import platformdirs  # here, because a set variable makes it unnecessary
+
+    return Path(platformdirs.user_cache_dir("ttslo", appauthor=False))
+
+
+# ----------------------------------------------------------------------------------- the reader
+
+
+class FeedReader:
+    """One listener's own queue of events. Any thread may read it; it never slows the feed.
+
+    The queue has no bound, because trades must not be dropped: somebody who falls behind looks
+    at `backlog` and decides. A reader that is no longer referenced is forgotten by the feed.
+    """
+
+    def __init__(
+        self,
+        provider: WebSocketPriceProvider,
+        symbols: AbstractSet[str] | None,
+        channels: AbstractSet[str] | None,
+    ) -> None:
+        self._provider = provider
+        self._symbols = symbols
+        self._wants_ticks = channels is None or Channel.TICKER in channels
+        self._wants_trades = channels is None or Channel.TRADE in channels
+        self._queue: SimpleQueue[Event] = SimpleQueue()
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        """Return the next event; None if none comes within `timeout` seconds (None: for ever).
+
+        After `close` or the provider's `stop` the last event is a `FeedClosed`.
+        """
+        try:
+            return self._queue.get(timeout is None or timeout > 0, timeout)
+        except Empty:
+            return None
+
+    @property
+    def backlog(self) -> int:
+        """How many events wait to be read."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Stop listening, and wake whoever waits in `get`. Safe from a signal handler's thread."""
+        self._provider._forget_reader(self)
+        self._queue.put(FeedClosed(feed_clock()))
+
+    def _offer(self, event: Event) -> None:
+        kind = type(event)
+        if kind is Tick:
+            if not self._wants_ticks:
+                return
+        elif kind is Trades and not self._wants_trades:
+            return
+        if self._symbols is not None:
+            symbol = getattr(event, "symbol", None)
+            if symbol is not None and symbol not in self._symbols:
+                return
+        self._queue.put(event)
+
+
+# ----------------------------------------------------------------------------------- the health
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolHealth:
+    """One subscription: its state in a word, its last tick, and how old its proof is."""
+
+    symbol: str
+    channel: str
+    state: str
+    last_tick: Tick | None
+    proven_age: float | None
+    ticks: int
+    rest_fallbacks: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """The feed at one moment. Ages and times are seconds; None means that there was none yet."""
+
+    url: str
+    state: FeedState
+    system: str | None
+    uptime: float | None
+    last_frame_age: float | None
+    blind_for: float | None
+    attempts: int
+    reconnects: int
+    messages: int
+    messages_per_second: float
+    ticks_per_second: float
+    damaged: int
+    rest_fallbacks: int
+    symbols: tuple[SymbolHealth, ...]
+
+
+# --------------------------------------------------------------------------------- the provider
+
+
+class _StoppedError(Exception):
+    """This thread's run is over; somebody stopped it or the process was forked."""
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One life of the feed's thread, from a first subscription to `stop`."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    connection: Connection | None = None
+    drop: str | None = None
+    thread: threading.Thread | None = None
+
+
+def _default_resolve(pair: str) -> str | None:
+    """Return the v2 symbol of `pair` as far as it is known without asking Kraken."""
+    from kraken_pairs import legacy_pair  # here, because those who hand in `resolve` need none
+
+    known = legacy_pair(pair)
+    if known is not None:
+        return known.symbol
+    base, slash, quote = pair.strip().partition("/")
+    if not (base and slash and quote) or "/" in quote:
+        return None
+    # Kraken's only two renames between its older names with a slash and the v2 ones. The case
+    # stays as it is: AAPLx/USD is not AAPLX/USD.
+    renames = {"XBT": "BTC", "XDG": "DOGE"}
+    return f"{renames.get(base, base)}/{renames.get(quote, quote)}"
+
+
+class WebSocketPriceProvider:
+    """Live last prices by pair or symbol. Safe from any thread; the network raises nothing here.
+
+    The thread starts with the first subscription. After `stop` the object is as new: the
+    subscriptions are given back, and a new subscription starts it again.
+    """
+
+    # Guards: _shared.
+    _shared_lock: ClassVar[threading.Lock] = threading.Lock()
+    _shared: ClassVar[dict[str, WebSocketPriceProvider]] = {}
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        resolve: Callable[[str], str | None] | None = None,
+        settings: FeedSettings = DEFAULT_SETTINGS,
+        connect: Callable[[str, float], Connection] | None = None,
+        clock: Callable[[], float] = feed_clock,
+        budget: ConnectBudget | None = None,
+    ) -> None:
+        """Keep the arguments; no I/O, no thread.
+
+        Args:
+            url: The stream's address; None for `KRAKEN_WS_PUBLIC_URL` or Kraken's own.
+            resolve: Turns a pair into a v2 symbol; None from it means "has no stream".
+            settings: Every number of the feed.
+            connect: Opens a connection to an address within a time, in place of websocket-client.
+            clock: Seconds that never step back.
+            budget: Counts connection attempts; by default those of this machine.
+
+        Raises:
+            ValueError: If the address is refused; see `validate_url`.
+        """
+        self.url = validate_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        self.settings = settings
+        self._resolve = resolve or _default_resolve
+        self._is_available = connect is not None or WEBSOCKET_AVAILABLE
+        self._connect = connect or partial(
+            open_websocket,
+            max_message_bytes=settings.max_message_bytes,
+            send_timeout=settings.send_timeout,
+        )
+        self._clock = clock
+        is_local = is_loopback(urllib.parse.urlsplit(self.url).hostname or "")
+        is_exempt = is_local and not settings.budget_on_loopback
+        self._budget = budget or (None if is_exempt else ConnectBudget(settings))
+        self._pid = os.getpid()
+        self._renew_locks()
+        self._feed = FeedProtocol(settings)
+        self._by_pair: dict[str, Subscription] = {}
+        self._run: _Run | None = None
+        self._readers: tuple[weakref.ref[FeedReader], ...] = ()
+        self._unknown: set[str] = set()
+        self._rest_fallbacks: dict[str, int] = {}
+        _providers.add(self)
+
+    def _renew_locks(self) -> None:
+        # Guards: _feed with its cache of prices, _by_pair, _run and what is in it, _readers,
+        # _unknown, _rest_fallbacks. Never held across I/O; frames are decoded outside of it.
+        self._lock = threading.Lock()
+        # Waits for: a first price, a refusal, a mute symbol, the loss of the link, the end.
+        self._changed = threading.Condition(self._lock)
+
+    @classmethod
+    def shared(
+        cls, url: str | None = None, *, resolve: Callable[[str], str | None] | None = None
+    ) -> WebSocketPriceProvider:
+        """Return the one provider of this process for `url`; one connection carries every pair.
+
+        Starts nothing. `resolve` counts for the first caller of an address only.
+
+        Raises:
+            ValueError: If the address is refused.
+        """
+        key = validate_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        with cls._shared_lock:
+            provider = cls._shared.get(key)
+            if provider is None:
+                provider = cls._shared[key] = cls(key, resolve=resolve)
+            return provider
+
+    # -- subscribing
+
+    def subscribe(self, pair: str) -> bool:
+        """Ask for prices of `pair`, any spelling that `resolve` knows. Returns at once.
+
+        Returns:
+            False where the pair has no stream or no name that is known; said once as a WARNING.
+        """
+        symbol = self._symbol_of(pair)
+        if symbol is None:
+            return False
+        self._check_fork()
+        with self._lock:
+            if pair not in self._by_pair:
+                self._by_pair[pair] = self._feed.want(symbol, Channel.TICKER)
+            connection = self._start_locked()
+        _wake(connection)
+        return True
+
+    def unsubscribe(self, pair: str) -> None:
+        """Give `pair` back; Kraken is told when nobody else wants its symbol."""
+        self._check_fork()
+        with self._lock:
+            sub = self._by_pair.pop(pair, None)
+            is_last = sub is not None and self._feed.unwant(sub.symbol, Channel.TICKER)
+            self._changed.notify_all()
+            connection = self._open_connection_locked()
+        if is_last:
+            _wake(connection)
+
+    def subscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
+        """Add a reference to a v2 symbol's `ticker` or `trade` channel. Returns at once.
+
+        Raises:
+            ValueError: If `symbol` is empty or not text, or `channel` none of the two.
+        """
+        if not isinstance(symbol, str) or not symbol:
+            raise ValueError(f"{symbol!r} is no symbol")
+        wanted = Channel(channel)
+        self._check_fork()
+        with self._lock:
+            self._feed.want(Symbol(symbol), wanted)
+            connection = self._start_locked()
+        _wake(connection)
+
+    def unsubscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
+        """Take a reference away; the last one unsubscribes. Unknown symbols are no error."""
+        wanted = Channel(channel)
+        self._check_fork()
+        with self._lock:
+            is_last = self._feed.unwant(Symbol(symbol), wanted)
+            self._changed.notify_all()
+            connection = self._open_connection_locked()
+        if is_last:
+            _wake(connection)
+
+    def _symbol_of(self, pair: str) -> Symbol | None:
+        symbol = self._resolve(pair) if isinstance(pair, str) and pair else None
+        if symbol:
+            return Symbol(symbol)
+        with self._lock:
+            is_news = repr(pair) not in self._unknown
+            self._unknown.add(repr(pair))
+        if is_news:
+            logger.warning(
+                "%r is not streamed: no WebSocket symbol is known for it. Its price comes over "
+                "REST; if that fails too, look its name up in Kraken's AssetPairs.",
+                pair,
+            )
+        return None
+
+    # -- prices
+
+    def get_current_price(self, pair: str) -> float | None:
+        """Return the last price of `pair`, as subscribed, if it is proven now. Never blocks."""
+        # The hot path. Indexing, not `.get`: without a call inside the lock the interpreter has
+        # no point at which it would switch threads while the lock is held.
+        try:
+            with self._lock:
+                price = self._by_pair[pair].price
+                good_until = self._feed.good_until
+        except (KeyError, TypeError):
+            return None
+        # Asked after the price was taken: a delay in between makes it older, never younger.
+        return price if self._clock() < good_until else None
+
+    def fresh_tick(self, symbol: str) -> Tick | None:
+        """Return the last tick of `symbol` if it is proven now. Never blocks."""
+        try:
+            with self._lock:
+                tick = self._feed.tickers[symbol].proven
+                good_until = self._feed.good_until
+        except KeyError:
+            return None
+        return tick if self._clock() < good_until else None
+
+    def proven_age(self, symbol: str) -> float | None:
+        """Return the seconds since `symbol`'s price was last proven; None if it is not now."""
+        with self._lock:
+            sub = self._feed.tickers.get(symbol)
+            return None if sub is None else self._proven_age_locked(sub, self._clock())
+
+    def _proven_age_locked(self, sub: Subscription, now: float) -> float | None:
+        last_frame_at = self._feed.last_frame_at
+        if sub.proven is None or last_frame_at is None or now >= self._feed.good_until:
+            return None
+        return max(0.0, now - last_frame_at)
+
+    def wait_for_tick(self, symbol: str, timeout: float) -> Tick | None:
+        """Return a proven tick, waiting up to `timeout` seconds for a first one.
+
+        Returns None at once where none can be expected: not subscribed, refused, mute, the
+        stream known to be down, websocket-client missing.
+        """
+        self._check_fork()
+        # Python's own clock: `wait` counts by it, and ours may be a test's.
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            while True:
+                sub = self._feed.tickers.get(symbol)
+                if sub is None or self._run is None:
+                    return None
+                now = self._clock()
+                if sub.proven is not None and now < self._feed.good_until:
+                    return sub.proven
+                patience = min(self._feed.patience(sub, now), deadline - time.monotonic())
+                if patience <= 0:
+                    return None
+                self._changed.wait(patience)
+
+    # -- an audit's means
+
+    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
+        """Leave and ask anew; the price stops counting until new data come."""
+        with self._lock:
+            self._feed.ask_again(Symbol(symbol), Channel(channel))
+            connection = self._open_connection_locked()
+        _wake(connection)
+
+    def distrust(self, symbol: str) -> None:
+        """Let no price of `symbol` count until `trust`, whatever the stream says."""
+        with self._lock:
+            sub = self._feed.tickers.get(symbol)
+            if sub is not None:
+                sub.distrusted = True
+                sub.unprove()
+                self._changed.notify_all()
+
+    def trust(self, symbol: str) -> None:
+        """Take `distrust` back: the next tick counts again."""
+        with self._lock:
+            sub = self._feed.tickers.get(symbol)
+            if sub is not None:
+                sub.distrusted = False
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and make a new one; `reason` is what events and log will say."""
+        with self._lock:
+            connection = self._open_connection_locked()
+            if connection is not None and self._run is not None:
+                self._run.drop = reason
+        _wake(connection)
+
+    def note_rest_fallback(self, symbol: str) -> None:
+        """Count that somebody had to ask REST for `symbol`."""
+        with self._lock:
+            self._rest_fallbacks[symbol] = self._rest_fallbacks.get(symbol, 0) + 1
+
+    # -- looking on
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is alive at this moment."""
+        with self._lock:
+            return self._feed.is_open and self._clock() < self._feed.good_until
+
+    @property
+    def subscribed_pairs(self) -> frozenset[str]:
+        """The pairs of `subscribe`, as the callers spelled them."""
+        with self._lock:
+            return frozenset(self._by_pair)
+
+    def open_feed(
+        self, symbols: Iterable[str] | None = None, channels: Iterable[str] | None = None
+    ) -> FeedReader:
+        """Return a new reader of events from now on.
+
+        Args:
+            symbols: Leave out events of other symbols; events of the link always come.
+            channels: Leave out the prices of other channels (`ticker`, `trade`).
+        """
+        reader = FeedReader(
+            self,
+            None if symbols is None else frozenset(symbols),
+            None if channels is None else frozenset(channels),
+        )
+        with self._lock:
+            alive = [ref for ref in self._readers if ref() is not None]
+            self._readers = (*alive, weakref.ref(reader))
+        return reader
+
+    def _forget_reader(self, reader: FeedReader) -> None:
+        with self._lock:
+            self._readers = tuple(ref for ref in self._readers if ref() not in (reader, None))
+
+    def health(self) -> FeedHealth:
+        """Return the feed's figures at this moment."""
+        with self._lock:
+            now = self._clock()
+            feed = self._feed
+            messages_per_second, ticks_per_second = feed.rates(now)
+            return FeedHealth(
+                url=self.url,
+                state=feed.state,
+                system=feed.system,
+                uptime=None if feed.live_since is None else now - feed.live_since,
+                last_frame_age=None if feed.last_frame_at is None else now - feed.last_frame_at,
+                blind_for=None if feed.blind_since is None else now - feed.blind_since,
+                attempts=feed.attempts,
+                reconnects=max(0, feed.connections - 1),
+                messages=feed.messages,
+                messages_per_second=messages_per_second,
+                ticks_per_second=ticks_per_second,
+                damaged=feed.damaged,
+                rest_fallbacks=sum(self._rest_fallbacks.values()),
+                symbols=tuple(
+                    self._symbol_health_locked(sub, now) for sub in feed.subscriptions.values()
+                ),
+            )
+
+    def _symbol_health_locked(self, sub: Subscription, now: float) -> SymbolHealth:
+        return SymbolHealth(
+            symbol=sub.symbol,
+            channel=sub.channel.value,
+            state=sub.state.name.lower(),
+            last_tick=sub.latest,
+            proven_age=self._proven_age_locked(sub, now),
+            ticks=sub.ticks,
+            rest_fallbacks=self._rest_fallbacks.get(sub.symbol, 0),
+            error=sub.error,
+        )
+
+    # -- life
+
+    def _start_locked(self) -> Connection | None:
+        """Start the thread if there is none; return the open connection, to be woken."""
+        if self._run is None and self._is_available:
+            run = _Run()
+            # Daemon, because it waits on the network most of the time and owns nothing that
+            # would have to be saved: the interpreter's exit must not wait for it.
+            run.thread = threading.Thread(
+                target=self._main, args=(run,), name="kraken-price-feed", daemon=True
+            )
+            self._run = run
+            try:
+                run.thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending
+                self._run = None
+                logger.error("The price feed cannot start (%s); prices come over REST", error)
+        return self._open_connection_locked()
+
+    def _open_connection_locked(self) -> Connection | None:
+        return self._run.connection if self._run is not None else None
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """End the thread and the connection, give all subscriptions back. Idempotent.
+
+        Blocks until the thread is gone, at most `timeout` seconds: a connect that hangs cannot
+        be called back, its thread ends by itself a moment later and touches nothing any more.
+        """
+        self._check_fork()
+        with self._lock:
+            run, self._run = self._run, None
+            events = self._feed.close(self._clock())
+            self._by_pair.clear()
+            self._changed.notify_all()
+            connection = run.connection if run is not None else None
+        self._publish(events)
+        if run is None or run.thread is None:
+            return
+        run.stop.set()
+        if connection is not None:
+            connection.close()
+        run.thread.join(timeout)
+        if run.thread.is_alive():
+            logger.warning("The price feed is still ending; it was interrupted while connecting")
+
+    def _check_fork(self) -> None:
+        """Start anew in a child process, also where the platform has no hook for it."""
+        if os.getpid() != self._pid:
+            self._after_fork()
+
+    def _after_fork(self) -> None:
+        """Forget the parent's thread, connection and readers; keep what is wanted.
+
+        Only the forking thread exists here, and locks may have been copied in the locked state.
+        """
+        self._pid = os.getpid()
+        self._renew_locks()
+        run, self._run = self._run, None
+        self._readers = ()
+        old, self._feed = self._feed, FeedProtocol(self.settings)
+        for sub in list(old.subscriptions.values()):
+            for _ in range(sub.refs):
+                self._feed.want(sub.symbol, sub.channel)
+        pairs = list(self._by_pair.items())
+        self._by_pair = {pair: self._feed.tickers[sub.symbol] for pair, sub in pairs}
+        if run is not None and run.connection is not None:
+            run.connection.close()  # the child's copy of it; the parent's lives on
+
+    # -- the thread
+
+    def _main(self, run: _Run) -> None:
+        try:
+            while True:
+                self._wait_for_turn(run)
+                self._connect_and_serve(run)
+        except _StoppedError:
+            logger.debug("The price feed has ended")
+
+    def _alive_locked(self, run: _Run) -> FeedProtocol:
+        if self._run is not run:
+            raise _StoppedError
+        return self._feed
+
+    def _wait_for_turn(self, run: _Run) -> None:
+        """Sleep until the next attempt is due and within the budget, then announce it."""
+        with self._lock:
+            pause = self._alive_locked(run).retry_at - self._clock()
+        while pause > 0 or (pause := self._over_budget(run)) > 0:
+            if run.stop.wait(pause):
+                raise _StoppedError
+            pause = 0.0
+        with self._lock:
+            events = self._alive_locked(run).attempt(self._clock())
+        self._publish(events)
+
+    def _over_budget(self, run: _Run) -> float:
+        wait = self._budget.reserve(time.time()) if self._budget else 0.0
+        if wait > 0:
+            with self._lock:
+                self._alive_locked(run).delay(self._clock() + wait)
+                self._changed.notify_all()
+            logger.warning(
+                "Too many connection attempts on this machine; the next one in %.0f s, "
+                "so that Kraken does not ban this address. Prices come over REST.",
+                wait,
+            )
+        return wait
+
+    def _connect_and_serve(self, run: _Run) -> None:
+        connection: Connection | None = None
+        try:
+            connection = self._connect(self.url, self.settings.connect_timeout)
+            self._adopt(run, connection)
+            self._serve(run, connection)
+        except _StoppedError:
+            raise
+        except ConnectionRefused as error:
+            logger.error(
+                "The price stream refuses us: %s. Trying again every %.0f s; is %s the right "
+                "address, and is this network let in?",
+                error,
+                self.settings.refused_delay,
+                self.url,
+            )
+            self._lost(run, str(error), at_least=self.settings.refused_delay)
+        except (KrakenTransportError, OSError) as error:
+            self._lost(run, str(error) or type(error).__name__)
+        except Exception as error:
+            # The top of the thread: a defect here must not leave the program blind for ever. It
+            # is shown with its traceback, and a new connection starts from known ground.
+            logger.exception("The price feed met a defect of its own and reconnects")
+            self._lost(run, f"defect: {type(error).__name__}")
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _adopt(self, run: _Run, connection: Connection) -> None:
+        with self._lock:
+            feed = self._alive_locked(run)
+            run.connection = connection
+            run.drop = None
+            events = feed.opened(self._clock())
+            self._changed.notify_all()
+        self._publish(events)
+
+    def _lost(self, run: _Run, reason: str, at_least: float = 0.0) -> None:
+        chance = random.random()  # noqa: S311 - jitter, not a secret
+        with self._lock:
+            feed = self._alive_locked(run)
+            run.connection = None
+            events = feed.lost(self._clock(), reason, chance, at_least=at_least)
+            pause = feed.retry_at - self._clock()
+            self._changed.notify_all()
+        logger.info("No price stream (%s); next attempt in %.1f s", reason, max(0.0, pause))
+        self._publish(events)
+
+    def _serve(self, run: _Run, connection: Connection) -> None:
+        """Send what is due and take in what comes, until the connection ends: then raise."""
+        while True:
+            with self._lock:
+                feed = self._alive_locked(run)
+                now = self._clock()
+                due = feed.due(now)
+                lost = run.drop or due.lost
+                pause = 0.0 if lost else feed.next_due(now) - now
+            self._publish(due.events)
+            if lost:
+                raise KrakenConnectionError(lost, request_sent=True)
+            for text in due.frames:
+                logger.debug("-> %s", text)
+                connection.send(text)
+            frames = connection.recv(max(0.0, pause))
+            if frames is not None:
+                self._take_in(run, frames)
+
+    def _take_in(self, run: _Run, frames: list[str | bytes]) -> None:
+        now = self._clock()
+        with self._lock:
+            events = self._alive_locked(run).heard(now, len(frames))
+        if events is None:
+            silence = "nothing was heard for longer than prices live; was the machine asleep?"
+            raise KrakenConnectionError(silence, request_sent=True)
+        self._publish(events)
+        for frame in frames:
+            tick = read_tick(frame, now) if isinstance(frame, str) else None
+            if tick is None:
+                self._take_in_odd(run, frame, now)
+                continue
+            with self._lock:
+                events = self._alive_locked(run).receive_tick(tick)
+                if len(events) > 1:  # a first price; a later one wakes nobody
+                    self._changed.notify_all()
+            self._publish(events)
+
+    def _take_in_odd(self, run: _Run, frame: str | bytes, now: float) -> None:
+        events: list[Event] = []
+        for message in decode_frame(frame, now):
+            if isinstance(message, Complaint):
+                logger.warning("Kraken complains: %s", message.error)
+            with self._lock:
+                events += self._alive_locked(run).receive(message, now)
+                self._changed.notify_all()
+        self._publish(events)
+
+    def _publish(self, events: Iterable[Event]) -> None:
+        """Put events into the readers' queues and the log. Called without the lock."""
+        for event in events:
+            for ref in self._readers:
+                reader = ref()
+                if reader is not None:
+                    reader._offer(event)
+            if type(event) is not Tick:
+                _log_event(event)
+
+
+def _wake(connection: Connection | None) -> None:
+    if connection is not None:
+        connection.wake()
+
+
+def _log_event(event: Event) -> None:
+    described = _LOG.get(type(event))
+    if described is not None:
+        level, text, names = described
+        logger.log(level, text, *(getattr(event, name) for name in names))
+
+
+# The transition is logged, not every price.
+_LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
+    FeedConnecting: (logging.DEBUG, "Connecting to the price stream, attempt %d", ("attempt",)),
+    FeedLive: (logging.DEBUG, "The price stream is alive", ()),
+    FeedSuspect: (logging.DEBUG, "No frame for %.1f s; asking", ("silent_for",)),
+    FeedStale: (
+        logging.WARNING,
+        "Blind: %s. No streamed price counts until it is back",
+        ("reason",),
+    ),
+    FeedBack: (logging.INFO, "The price stream is back after %.1f s", ("blind_for",)),
+    FirstData: (logging.INFO, "%s is live", ("symbol",)),
+    Resubscribed: (logging.DEBUG, "%s (%s) is subscribed again", ("symbol", "channel")),
+    SymbolRefused: (
+        logging.WARNING,
+        "Kraken does not stream %s (%s): %s. Its price comes over REST",
+        ("symbol", "channel", "error"),
+    ),
+    SymbolMute: (
+        logging.WARNING,
+        "%s (%s) is subscribed and silent. Its price comes over REST",
+        ("symbol", "channel"),
+    ),
+    SystemState: (logging.INFO, "Kraken's engine is %s", ("system",)),
+    FeedClosed: (logging.INFO, "The price stream is closed", ()),
+}
+
+
+# ----------------------------------------------------------------------------------------- fork
+
+_providers: weakref.WeakSet[WebSocketPriceProvider] = weakref.WeakSet()
+
+
+def _forget_after_fork() -> None:
+    """Give the child its own connections: two processes on one socket would both read half."""
+    WebSocketPriceProvider._shared_lock = threading.Lock()
+    WebSocketPriceProvider._shared.clear()
+    for provider in list(_providers):
+        provider._after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
