@@ -130,8 +130,11 @@ def private_request(
     """Return the signed request of one private call.
 
     Raises:
-        ArgumentError: If a parameter has no text or the secret is not base64.
+        ArgumentError: If a parameter has no text, or key or secret cannot be one.
     """
+    if not (key.isascii() and key.isprintable()):
+        # The HTTP library would refuse it as well, and show it in its message.
+        raise ArgumentError("api_key holds characters no key has; copy it from Kraken once more")
     path = f"/0/private/{method}"
     body = encode({"nonce": str(nonce), **(params or {})})
     headers = {
@@ -317,6 +320,13 @@ def _normal(text: str) -> str:
     return re.sub(r"\s*:\s*", ":", text.strip()).casefold()
 
 
+_UNKNOWN_PAIR = (
+    "equery:unknown asset pair",
+    "equery:invalid asset pair",
+    "egeneral:unknown asset pair",
+    "egeneral:invalid arguments",
+)
+
 _BY_START = sorted(((_normal(s), v) for s, v in _TABLE.items()), key=lambda e: -len(e[0]))
 
 
@@ -341,6 +351,15 @@ def verdict_of(errors: Iterable[str]) -> Verdict:
 def is_warning(text: str) -> bool:
     """Tell whether one of Kraken's strings is a warning, which may stand beside a result."""
     return text.lstrip().startswith("W")
+
+
+def is_unknown_pair(error: KrakenAPIError) -> bool:
+    """Tell whether `error` says that Kraken does not know the pair under the name it was given.
+
+    Delisted pairs have been seen to be answered with the vaguer of the two.
+    """
+    said = (_normal(text) for text in error.errors)
+    return any(s.startswith(_UNKNOWN_PAIR) for s in said)
 
 
 def read_answer(endpoint: str, status: int, body: bytes) -> dict[str, Any]:
@@ -403,19 +422,19 @@ _LONGEST_REASON = 300
 
 
 def outcome_of(
-    answer_or_error: object, *, sent_before: bool = False, validate: bool = False
+    answer_or_error: object, *, may_be_resend: bool = False, validate: bool = False
 ) -> Outcome:
     """Return what became of an order, from what `add_order` returned or raised.
 
     Args:
         answer_or_error: Kraken's `result`, or the exception. From anybody's stand-in of the
             client, too: only what is certain counts as certain.
-        sent_before: Whether the same order may have been sent earlier. Then a refused nonce
+        may_be_resend: Whether the same order may have been sent earlier. Then a refused nonce
             proves nothing, because the first copy may have used it.
         validate: Whether the order was only to be validated.
     """
     if isinstance(answer_or_error, BaseException):
-        return _outcome_of_error(answer_or_error, sent_before=sent_before)
+        return _outcome_of_error(answer_or_error, may_be_resend=may_be_resend)
     if not isinstance(answer_or_error, dict):
         kind = type(answer_or_error).__name__
         return Outcome(OutcomeKind.UNKNOWN, reason=f"the answer is a {kind}", cure=_LOOK_UP)
@@ -434,23 +453,23 @@ def _txid_of(answer: dict[Any, Any]) -> str | None:
     return first.strip() if isinstance(first, str) and first.strip() else None
 
 
-def _outcome_of_error(error: BaseException, *, sent_before: bool) -> Outcome:
+def _outcome_of_error(error: BaseException, *, may_be_resend: bool) -> Outcome:
     reason = (str(error) or type(error).__name__)[:_LONGEST_REASON]
     if isinstance(error, KrakenAPIError):
-        return _outcome_of_strings(error.errors, reason, sent_before=sent_before)
+        return _outcome_of_strings(error.errors, reason, may_be_resend=may_be_resend)
     if isinstance(error, KrakenTransportError) and not error.request_sent:
         cure = "Kraken could not be reached; nothing was sent."
         return Outcome(OutcomeKind.REFUSED, heals=True, reason=reason, cure=cure)
     if isinstance(error, ArgumentError):
         return Outcome(OutcomeKind.REFUSED, reason=reason)
     if "Kraken API error" in reason:
-        return _outcome_of_strings(_STRINGS.findall(reason), reason, sent_before=sent_before)
+        return _outcome_of_strings(_STRINGS.findall(reason), reason, may_be_resend=may_be_resend)
     return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=_LOOK_UP)
 
 
-def _outcome_of_strings(errors: Iterable[str], reason: str, *, sent_before: bool) -> Outcome:
+def _outcome_of_strings(errors: Iterable[str], reason: str, *, may_be_resend: bool) -> Outcome:
     said = tuple(errors)
     verdict = verdict_of(said)
-    if sent_before and any(_verdict_of_one(text) is _NONCE for text in said):
+    if may_be_resend and any(_verdict_of_one(text) is _NONCE for text in said):
         return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=_LOOK_UP)
     return Outcome(verdict.kind, None, verdict.heals, reason, verdict.cure)

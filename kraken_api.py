@@ -1,0 +1,1397 @@
+"""The public client: Kraken's REST calls, and the door to live prices.
+
+A shell around two pure modules: `kraken_rest` builds and judges messages, `kraken_pairs` knows
+names; the stream is `ws_price_provider`. What it must never do: send an order a second time,
+return a price that is not proven to be alive, guess a symbol, wait without a deadline, or show a
+key.
+
+Source: Kraken, REST and spot WebSocket v2 pages (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import random
+import re
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+import creds
+from kraken_errors import (
+    AuthenticationError,
+    KrakenAPIError,
+    KrakenConnectionError,
+    KrakenError,
+    KrakenTimeout,
+    KrakenTransportError,
+    PriceUnavailable,
+    ProtocolError,
+)
+from kraken_numbers import plain, quantize_down, to_positive_decimal, trailing_offset
+from kraken_pairs import (
+    TOKENIZED,
+    Pair,
+    PairDirectory,
+    Symbol,
+    UnknownPair,
+    legacy_pair,
+)
+from kraken_rest import ArgumentError, encode, is_unknown_pair, private_request, read_answer, sign
+from ws_price_provider import (
+    WEBSOCKET_AVAILABLE,
+    WebSocketPriceProvider,
+    cache_folder,
+    feed_clock,
+    is_loopback,
+    validate_url,
+)
+
+__all__ = ["WEBSOCKET_AVAILABLE", "KrakenAPI", "Quote", "WebSocketPriceProvider"]
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+VERSION = "1.0.0"
+
+DEFAULT_BASE_URL = "https://api.kraken.com"
+DEFAULT_WS_URL = "wss://ws.kraken.com/v2"
+
+# A little over a multiple of 3 s, TCP's first retransmission, so that one lost packet is survived.
+_CONNECT = 3.05
+_READ = 10.0
+# Orders carry a deadline of 5 s, after which Kraken itself says that it did not take them. That
+# word, even when it is late, is worth more than a search for the order, so wait well beyond.
+_READ_ORDER = 15.0
+# Pauses before the second and the third try of a GET; long enough for a proxy that restarts.
+_GET_PAUSES = (0.1, 0.4)
+
+# Private calls that change nothing. All others are sent once, whatever the answer.
+_READS = frozenset(
+    {
+        *("Balance", "BalanceEx", "TradeBalance", "OpenOrders", "ClosedOrders", "QueryOrders"),
+        *("TradesHistory", "QueryTrades", "Ledgers", "QueryLedgers", "OpenPositions"),
+        *("TradeVolume", "GetWebSocketsToken"),
+    }
+)
+
+_DAY = 24 * 3600.0
+# An unknown name may be a pair of today, but it is mostly a slip: ask again only now and then.
+_REFRESH_GAP = 600.0
+# After Kraken could not be asked for a name, prices go over REST without asking for this long.
+_ASK_GAP = 30.0
+# Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB.
+_NAMES_PER_CALL = 100
+_XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
+
+
+class Tick(Protocol):
+    """What is read of a tick of the stream."""
+
+    @property
+    def price(self) -> Decimal: ...
+    @property
+    def bid(self) -> Decimal | None: ...
+    @property
+    def ask(self) -> Decimal | None: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def timestamp(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A price with its source and its proof of life.
+
+    Attributes:
+        pair: As the caller spelled it.
+        symbol: The WebSocket v2 name; None where it is not known or the pair has no stream.
+        price: Last trade, quote currency per unit of base currency, with the digits on the wire.
+        bid: Best bid, None where it was not told.
+        ask: Best ask, None where it was not told.
+        source: Where the price came from.
+        at: When it came, on `ws_price_provider.feed_clock`.
+        proven_age: Seconds since the price was last known to be the present one: for the stream
+            since the last frame of any kind, for REST since the request was sent.
+        timestamp: Kraken's own time of the tick as text, where the stream told it.
+    """
+
+    pair: str
+    symbol: Symbol | None
+    price: Decimal
+    bid: Decimal | None
+    ask: Decimal | None
+    source: Literal["websocket", "rest"]
+    at: float
+    proven_age: float
+    timestamp: str | None = None
+
+
+# --- one key, one order of nonces --------------------------------------------------------------
+
+
+class _Gate:
+    """Lets the private calls of one key through, one at a time.
+
+    `lock` guards `_last` and the wire. It is held while the call is under way, against the habit
+    of this program: Kraken refuses a nonce that arrives after a higher one, and only the answer
+    proves that a request has arrived.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._last = 0
+
+    def next_nonce_locked(self) -> int:
+        # Nanoseconds: never smaller than what any earlier version has used with this key. The
+        # clock may stand still between two calls, or be set back.
+        self._last = max(time.time_ns(), self._last + 1)
+        return self._last
+
+
+_gates: dict[str, _Gate] = {}  # by the hash of the key, so that no key can be printed with it
+_gates_lock = threading.Lock()  # guards `_gates`
+
+
+def _gate_of(key: str) -> _Gate:
+    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+    with _gates_lock:
+        return _gates.setdefault(digest, _Gate())
+
+
+# --- HTTP --------------------------------------------------------------------------------------
+
+
+class _TLSConnection(HTTPSConnection):
+    """Whatever fails before the handshake is done is a failure to connect.
+
+    The library reports a timeout or a cut in the handshake, and a proxy that refuses the tunnel,
+    like the same event in the middle of an answer. For an order that is the difference between
+    *certainly not placed* and *unknown*.
+    """
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except urllib3.exceptions.HTTPError:
+            raise  # already told apart
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "handshake timed out") from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error
+
+
+class _Adapter(HTTPAdapter):
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        if isinstance(pool, urllib3.HTTPSConnectionPool):
+            pool.ConnectionCls = _TLSConnection
+        return pool
+
+
+class _Transport:
+    """One session with kept-alive connections. Safe from any thread.
+
+    Every call has a deadline for connecting and one for each wait for bytes. TLS is verified,
+    proxies come from the environment, redirects are not followed: Kraken has none, and a signed
+    request belongs to nobody else.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._host = urlsplit(root).netloc.rpartition("@")[2]
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"ttslo/{VERSION}"
+        # Without this, ~/.netrc is read at every call, and could add credentials of its own.
+        self._session.auth = _as_it_is
+        for scheme in ("https://", "http://"):
+            # 0: the adapter retries nothing, or a POST would be sent twice.
+            self._session.mount(scheme, _Adapter(pool_maxsize=8, max_retries=0))
+
+    def get(
+        self, method: str, params: Mapping[str, object] | None, within: float | None = None
+    ) -> tuple[int, bytes]:
+        """Return status and body of a public call.
+
+        Args:
+            method: Kraken's name of the call.
+            params: Its parameters.
+            within: Longest time in all, without a second try; None for the usual deadlines and up
+                to two more tries when there is no connection or a 5xx.
+        """
+        query = encode(params)
+        path = f"/0/public/{method}" + (f"?{query}" if query else "")
+        if within is not None:
+            return self._send("GET", path, urllib3.Timeout(total=within))
+        for pause in _GET_PAUSES:
+            # A timeout is not tried again: it has used up the caller's patience.
+            with suppress(KrakenConnectionError):
+                status, body = self._send("GET", path, (_CONNECT, _READ))
+                if status < 500:
+                    return status, body
+            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, no secret
+        return self._send("GET", path, (_CONNECT, _READ))
+
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str], read: float
+    ) -> tuple[int, bytes]:
+        """Return status and body of a private call, which is sent once and never again."""
+        return self._send("POST", path, (_CONNECT, read), body, headers)
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _send(
+        self,
+        verb: str,
+        path: str,
+        timeout: Any,  # a pair, or the Timeout of urllib3 that requests' types do not know
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        try:
+            response = self._session.request(
+                verb,
+                self._root + path,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except (OSError, urllib3.exceptions.HTTPError) as error:
+            method = path.partition("?")[0].rpartition("/")[2]
+            # Not chained: the library's errors carry the request, and with it key and signature.
+            raise _transport_error(error, method, self._host) from None
+        return response.status_code, response.content
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _transport_error(error: Exception, method: str, host: str) -> KrakenTransportError:
+    """Return our error for one of the HTTP libraries'; `request_sent` is False only if certain."""
+    inner = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", inner)
+    is_timeout = isinstance(error, requests.Timeout) or isinstance(
+        reason, urllib3.exceptions.ReadTimeoutError
+    )
+    kind = KrakenTimeout if is_timeout else KrakenConnectionError
+    # The text of the library's error may hold a header: only the operating system's words are
+    # passed on.
+    why = _os_words(error)
+    if isinstance(error, _NEVER_SENT) or isinstance(reason, _NEVER_CONNECTED):
+        return kind(f"{method}: cannot connect to {host}{why}", request_sent=False)
+    said = "did not answer in time" if is_timeout else f"broke off without an answer{why}"
+    return kind(f"{method}: {host} {said}", request_sent=True)
+
+
+_NEVER_SENT = (
+    requests.ConnectTimeout,
+    requests.exceptions.ProxyError,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidProxyURL,
+    requests.exceptions.InvalidHeader,
+)
+_NEVER_CONNECTED = (
+    ConnectTimeoutError,  # and NewConnectionError, which is one
+    NewConnectionError,
+    urllib3.exceptions.ProxyError,
+)
+
+
+def _os_words(error: BaseException) -> str:
+    """Return the operating system's words at the bottom of `error`, in brackets, or nothing."""
+    found = ""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            found = f" ({seen.strerror})"
+        seen = seen.__cause__ or seen.__context__ or _wrapped(seen)
+    return found
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    inner = getattr(error, "reason", None) or next(iter(error.args), None)
+    return inner if isinstance(inner, BaseException) and inner is not error else None
+
+
+# --- Kraken's listing of pairs -----------------------------------------------------------------
+
+Rows = dict[str, dict[str, Any]]
+
+_FILE_FORMAT = 1
+_KEPT_FIELDS = (
+    *("altname", "wsname", "aclass_base", "base", "quote", "status"),
+    *("pair_decimals", "lot_decimals", "ordermin", "costmin", "tick_size"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """One state of the listing: its rows, when they were had, and whether xStocks are in."""
+
+    rows: Rows
+    fetched_at: float  # seconds since 1970, because it outlives the process
+    has_tokenized: bool
+    directory: PairDirectory
+
+    @property
+    def is_fresh(self) -> bool:
+        return 0 <= time.time() - self.fetched_at < _DAY
+
+
+class _Listing:
+    """Kraken's pairs, from memory, else from a file, else from Kraken.
+
+    Two threads that miss at the same time may both ask Kraken: that costs a call, where a lock
+    held over it would cost the other thread its deadline.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Mapping[str, object], float | None], object],
+        file: Callable[[], Path | None],
+    ) -> None:
+        self._ask = ask
+        # Asked for when it is needed: finding the user's folder imports a library.
+        self._find_file = cache(file)
+        self._lock = threading.Lock()  # guards the five below
+        self._snapshot: _Snapshot | None = None
+        self._is_file_read = False
+        self._singles: dict[str, Pair] = {}
+        self._refreshed_at = float("-inf")
+        self._warned_at = float("-inf")
+
+    def known(self, name: str) -> Pair | None:
+        """Return the pair if it is known without asking Kraken; reads the file the first time."""
+        snapshot = self._loaded()
+        pair = snapshot.directory.find(name) if snapshot else None
+        if pair is None:
+            with self._lock:
+                pair = self._singles.get(name)
+        return pair
+
+    def in_memory(self, name: str) -> Pair | None:
+        """Return the pair if it is known without any I/O."""
+        with self._lock:
+            snapshot, single = self._snapshot, self._singles.get(name)
+        return (snapshot.directory.find(name) if snapshot else None) or single
+
+    def single(self, name: str, within: float) -> Pair | None:
+        """Ask Kraken for one pair, which is small, and return it; None if Kraken has no such.
+
+        Raises:
+            KrakenError: If Kraken does not answer within `within` seconds, or not this.
+        """
+        params: dict[str, object] = {"pair": _kraken_spelling(name)}
+        if _XSTOCK.fullmatch(name):
+            params["aclass_base"] = TOKENIZED
+        try:
+            directory = PairDirectory.from_asset_pairs(self._ask(params, within))
+        except KrakenAPIError as error:
+            if not is_unknown_pair(error):
+                raise
+            return None
+        # Asked for one name, all that comes is the pair of that name.
+        pair = next(iter(directory), None) if len(directory) == 1 else directory.find(name)
+        if pair is not None:
+            with self._lock:
+                self._singles[name] = pair
+        return pair
+
+    def directory(self) -> PairDirectory:
+        """Return all pairs, not older than a day if Kraken can be asked.
+
+        Raises:
+            KrakenError: If there is neither a listing in memory nor in the file, and Kraken does
+                not answer.
+        """
+        snapshot = self._loaded()
+        if snapshot is None or not snapshot.is_fresh:
+            snapshot = self._refreshed(snapshot)
+        return snapshot.directory
+
+    def resolve(self, name: str) -> Pair:
+        """Return the pair that `name` means; may ask Kraken.
+
+        Raises:
+            LookupError: If Kraken has no such pair, or more than one.
+            KrakenError: If Kraken could not be asked, so that nobody knows.
+        """
+        directory = self.directory()
+        pair = _found(directory, name)
+        if pair is None and self._may_refresh():
+            directory = self._refreshed(self._loaded(), with_tokenized=True).directory
+            pair = _found(directory, name)
+        return pair or directory.resolve(name)
+
+    def _may_refresh(self) -> bool:
+        with self._lock:
+            snapshot = self._snapshot
+            is_due = time.monotonic() - self._refreshed_at >= _REFRESH_GAP
+        return is_due or snapshot is None or not snapshot.has_tokenized
+
+    def _refreshed(self, old: _Snapshot | None, *, with_tokenized: bool = False) -> _Snapshot:
+        with_tokenized = with_tokenized or (old is not None and old.has_tokenized)
+        try:
+            snapshot = self._fetched(old, with_tokenized=with_tokenized)
+        except KrakenError as error:
+            if old is None:
+                raise
+            self._warn_of_age(old, error)
+            return old
+        with self._lock:
+            self._snapshot = snapshot
+            self._singles = {}
+            self._refreshed_at = time.monotonic()
+        self._write(snapshot)
+        return snapshot
+
+    def _fetched(self, old: _Snapshot | None, *, with_tokenized: bool) -> _Snapshot:
+        with self._lock:
+            is_recent = time.monotonic() - self._refreshed_at < _REFRESH_GAP
+        if old is not None and is_recent and not old.has_tokenized:
+            rows = dict(old.rows)  # only the xStocks are missing
+        else:
+            rows = _trimmed(self._ask({}, None))
+        if with_tokenized:
+            with suppress(KrakenAPIError):  # where xStocks are not offered
+                rows |= _trimmed(self._ask({"aclass_base": TOKENIZED}, None))
+        directory = PairDirectory.from_asset_pairs(rows)
+        if not len(directory):
+            raise ProtocolError("AssetPairs: no pair in the listing")
+        return _Snapshot(rows, time.time(), with_tokenized, directory)
+
+    def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
+        now = time.monotonic()
+        with self._lock:
+            is_news = now - self._warned_at >= 3600
+            if is_news:
+                self._warned_at = now
+        if is_news:
+            age = (time.time() - old.fetched_at) / 3600
+            _log.warning("Using a list of pairs that is %.0f hours old: %s", age, error)
+
+    # --- the file ---
+
+    def _loaded(self) -> _Snapshot | None:
+        with self._lock:
+            if self._snapshot is not None or self._is_file_read:
+                return self._snapshot
+        snapshot = self._read()
+        with self._lock:
+            self._is_file_read = True
+            if self._snapshot is None:
+                self._snapshot = snapshot
+            return self._snapshot
+
+    def _read(self) -> _Snapshot | None:
+        file = self._find_file()
+        if file is None:
+            return None
+        try:
+            content = json.loads(file.read_bytes())
+            if content["format"] != _FILE_FORMAT:
+                raise ValueError("of another version")
+            rows, fetched_at = _trimmed(content["rows"]), float(content["fetched_at"])
+            has_tokenized = content["has_tokenized"] is True
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            _log.debug("Not using %s: %s", file, error)
+            return None
+        directory = PairDirectory.from_asset_pairs(rows)
+        if not len(directory):
+            _log.debug("Not using %s: it has no pairs", file)
+            return None
+        return _Snapshot(rows, fetched_at, has_tokenized, directory)
+
+    def _write(self, snapshot: _Snapshot) -> None:
+        file = self._find_file()
+        if file is None:
+            return
+        content = {
+            "format": _FILE_FORMAT,
+            "fetched_at": snapshot.fetched_at,
+            "has_tokenized": snapshot.has_tokenized,
+            "rows": snapshot.rows,
+        }
+        try:
+            _replace(file, json.dumps(content).encode())
+        except OSError as error:
+            # Harmless: it is fetched again next time. On Windows also if another process reads.
+            _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
+
+
+def _found(directory: PairDirectory, name: str) -> Pair | None:
+    """Return the pair of `name`, None if there is none; raises AmbiguousPair."""
+    try:
+        return directory.resolve(name)
+    except UnknownPair:
+        return None
+
+
+def _trimmed(rows: object) -> Rows:
+    """Return the rows with the fields that are used, which are a third of 670 kB."""
+    if not isinstance(rows, Mapping):
+        return {}
+    return {
+        key: {name: row[name] for name in _KEPT_FIELDS if name in row}
+        for key, row in rows.items()
+        if isinstance(key, str) and isinstance(row, Mapping)
+    }
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write `file` so that no reader ever sees half of it, whoever writes at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        Path(temporary).replace(file)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _kraken_spelling(name: str) -> str:
+    """Return `name` as Kraken is likeliest to know it; xStocks keep their small x."""
+    typed = name.strip().replace("-", "/")
+    return typed.upper() if typed.islower() else typed
+
+
+def _listing_file(root: str, cache_dir: str | Path | None) -> Path | None:
+    """Return where the listing of this server is kept; None for servers on this machine.
+
+    A stand-in's pairs are made up, and its port may be another's tomorrow.
+    """
+    parts = urlsplit(root)
+    if cache_dir is None and is_loopback(parts.hostname or ""):
+        return None
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", parts.netloc.rpartition("@")[2])
+    return Path(cache_dir or cache_folder()) / f"pairs-{host}.json"
+
+
+# --- addresses ---------------------------------------------------------------------------------
+
+
+def _checked_root(base_url: str) -> str:
+    """Return `base_url` without a slash at its end, if requests may be sent there.
+
+    Raises:
+        ValueError: If it is neither `https:` nor `http:` on this machine.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme == "https" and parts.hostname:
+        return base_url.rstrip("/")
+    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
+        return base_url.rstrip("/")
+    raise ValueError(
+        f"base_url {base_url!r} is refused: use https://, or http:// with a loopback address "
+        "such as http://127.0.0.1:8080 (also in KRAKEN_SPOT_URL)"
+    )
+
+
+# --- the client --------------------------------------------------------------------------------
+
+_instances: weakref.WeakSet[KrakenAPI] = weakref.WeakSet()
+_has_told = threading.Event()  # that there is no websocket-client: once in a process is enough
+
+
+class KrakenAPI:
+    """Kraken's REST calls and live prices, for one pair of keys or none. Safe from any thread.
+
+    The constructor does no I/O, starts no thread and looks up no keys: the first call does.
+
+    Args:
+        api_key: Kraken's public key; None for public calls only.
+        api_secret: Kraken's private key, in base64.
+        base_url: Where REST is. The default is replaced by `KRAKEN_SPOT_URL` in the environment.
+        use_websocket: Whether prices may come from the stream.
+        ws_url: Where the stream is. None: `KRAKEN_WS_PUBLIC_URL`, else Kraken's own if REST is
+            Kraken's own; else prices come over REST, because another exchange's stream would not
+            tell this one's prices.
+        ws_timeout: Longest wait for a first price from the stream, in seconds.
+        cache_dir: Where the list of pairs is kept for a day; None: `TTSLO_CACHE_DIR`, else the
+            user's cache folder.
+
+    Raises:
+        ValueError: If an address is not `https:`/`wss:` and not on this machine.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        base_url: str = DEFAULT_BASE_URL,
+        use_websocket: bool = True,
+        *,
+        ws_url: str | None = None,
+        ws_timeout: float = 2.0,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        if base_url == DEFAULT_BASE_URL:
+            base_url = os.environ.get("KRAKEN_SPOT_URL") or base_url
+        self._root = _checked_root(base_url)
+        self.api_key = api_key
+        self.api_secret = api_secret
+        self.base_url = base_url
+        self.use_websocket = use_websocket
+        self.ws_url = ws_url or os.environ.get("KRAKEN_WS_PUBLIC_URL") or self._own_stream()
+        if self.ws_url is not None:
+            validate_url(self.ws_url)
+        self.ws_timeout = ws_timeout
+        self._cache_dir = cache_dir
+        self._start_anew()
+        _instances.add(self)
+
+    def _own_stream(self) -> str | None:
+        return DEFAULT_WS_URL if self._root == DEFAULT_BASE_URL else None
+
+    def _start_anew(self) -> None:
+        """Set up all that must not be shared with another process."""
+        self._transport = _Transport(self._root)
+        self._listing = _Listing(
+            self._ask_pairs, lambda: _listing_file(self._root, self._cache_dir)
+        )
+        self._lock = threading.Lock()  # guards the five below
+        self._followed: set[Symbol] = set()  # subscriptions this client holds
+        self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
+        self._unstreamed: set[str] = set()  # names that have no stream, as told to the user
+        self._provider: WebSocketPriceProvider | None = None
+        self._ask_again_at = 0.0
+        # Replaced as wholes and read without a lock, which is as safe in CPython as with one:
+        # by the name as typed, the symbol, its last tick seen and that tick's price.
+        self._seen: dict[str, tuple[Symbol, Tick, float]] = {}
+        self._fresh_tick: Callable[[Symbol], Tick | None] = _no_tick
+
+    @classmethod
+    def from_env(
+        cls,
+        readwrite: bool = False,
+        env_file: str | Path = ".env",
+        base_url: str = DEFAULT_BASE_URL,
+        use_websocket: bool = True,
+        **kwargs: Any,
+    ) -> KrakenAPI:
+        """Return a client with the keys of the environment or of a `.env` file.
+
+        Args:
+            readwrite: Whether to take the keys that may place orders.
+            env_file: The `.env` file; it need not exist.
+            base_url: As for the class.
+            use_websocket: As for the class.
+            **kwargs: The other keywords of the class.
+        """
+        key, secret = creds.find_kraken_credentials(readwrite=readwrite, env_file=env_file)
+        return cls(key, secret, base_url, use_websocket, **kwargs)
+
+    def __repr__(self) -> str:
+        keys = "with keys" if self.has_keys else "without keys"
+        return f"<KrakenAPI {self._root.rpartition('@')[2]} {keys}>"
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether private calls can be made."""
+        return bool(self.api_key and self.api_secret)
+
+    def close(self) -> None:
+        """Close the connections and give up the subscriptions. The next call opens new ones."""
+        with self._lock:
+            provider, symbols = self._provider, self._followed
+            self._provider, self._followed = None, set()
+            self._seen, self._fresh_tick = {}, _no_tick
+        for symbol in symbols:
+            if provider is not None:
+                provider.unsubscribe_symbol(symbol)
+        self._transport.close()
+
+    # --- calls ---
+
+    def _get_kraken_signature(self, urlpath: str, data: str, nonce: int | str) -> str:
+        """Return `API-Sign` for the body text `data`, which carries `nonce`.
+
+        Raises:
+            ValueError: If there is no secret, or it is not base64.
+        """
+        if not self.api_secret:
+            raise ArgumentError("API key and secret required to sign a request")
+        return sign(urlpath, str(nonce), data, self.api_secret)
+
+    def _query_public(
+        self, method: str, params: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's whole answer to a public call.
+
+        Blocks; tried up to three times where there is no connection or a 5xx.
+
+        Raises:
+            KrakenError: The subclass says whether Kraken refused or could not be heard.
+        """
+        status, body = self._transport.get(method, params)
+        return read_answer(method, status, body)
+
+    def _query_private(
+        self, method: str, params: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's whole answer to a private call, which is sent once.
+
+        Blocks, and waits for other calls of the same key in this process. Only a call that
+        changes nothing is sent again, once, when Kraken refused its nonce.
+
+        Raises:
+            ValueError: If there are no keys; "API key and secret required".
+            KrakenError: The subclass says whether Kraken refused or could not be heard.
+        """
+        if not self.api_key or not self.api_secret:
+            raise ArgumentError(
+                f"API key and secret required for {method}: set KRAKEN_API_KEY and "
+                "KRAKEN_API_SECRET (with _RW at the end for orders)"
+            )
+        try:
+            return self._ask_private(method, params, self.api_key, self.api_secret)
+        except AuthenticationError as error:
+            # Another process with the same key came in between. For an order even this is left
+            # to the caller, who knows whether the same order may have been sent before.
+            if method not in _READS or not any("Invalid nonce" in text for text in error.errors):
+                raise
+        return self._ask_private(method, params, self.api_key, self.api_secret)
+
+    def _ask_private(
+        self, method: str, params: Mapping[str, object] | None, key: str, secret: str
+    ) -> dict[str, Any]:
+        gate = _gate_of(key)
+        with gate.lock:
+            request = private_request(method, params, gate.next_nonce_locked(), key, secret)
+            read = _READ if method in _READS else _READ_ORDER
+            status, body = self._transport.post(request.path, request.body, request.headers, read)
+        return read_answer(method, status, body)
+
+    def _public(self, method: str, **params: object) -> dict[str, Any]:
+        return _result(method, self._query_public(method, params))
+
+    def _private(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
+        return _result(method, self._query_private(method, params))
+
+    # --- public calls ---
+
+    def get_ticker(self, pair: str) -> dict[str, Any]:
+        """Return Kraken's Ticker `result` for `pair`, one or several joined by commas.
+
+        The key of the answer follows the spelling that was asked by.
+        """
+        return self._public("Ticker", pair=pair)
+
+    def get_trades(self, pair: str, since: str | int | None = None) -> dict[str, Any]:
+        """Return Kraken's Trades `result`: rows under the pair's key, and `last` to go on from.
+
+        Args:
+            pair: Any spelling.
+            since: `last` of an earlier answer, or seconds since 1970; None for the newest.
+        """
+        return self._public("Trades", **self._named(_checked_pair(pair)), since=since)
+
+    def get_ohlc(
+        self, pair: str, interval: int = 1, since: str | int | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's OHLC `result`: candles under the pair's key, and `last`.
+
+        Args:
+            pair: Any spelling.
+            interval: Minutes of a candle: 1, 5, 15, 30, 60, 240, 1440, 10080 or 21600.
+            since: Seconds since 1970; None for the newest 720.
+        """
+        named = self._named(_checked_pair(pair))
+        return self._public("OHLC", **named, interval=interval, since=since)
+
+    def system_status(self) -> dict[str, Any]:
+        """Return Kraken's SystemStatus `result`, whose `status` is `online` on good days."""
+        return self._public("SystemStatus")
+
+    def server_time(self) -> float:
+        """Return Kraken's clock, in whole seconds since 1970. Blocks for one call."""
+        unixtime = self._public("Time").get("unixtime")
+        if isinstance(unixtime, bool) or not isinstance(unixtime, int | float):
+            raise ProtocolError("Time: the answer holds no unixtime")
+        return float(unixtime)
+
+    def warm_up(self) -> None:
+        """Open the connection that the next call will use, so that an order need not.
+
+        Raises:
+            KrakenError: If Kraken cannot be reached.
+        """
+        self.server_time()
+
+    def pair_directory(self) -> PairDirectory:
+        """Return all pairs of Kraken; fetches the listing if the kept one is older than a day.
+
+        Raises:
+            KrakenError: If there is no kept listing and Kraken does not answer.
+        """
+        return self._listing.directory()
+
+    def resolve_pair(self, pair: str) -> Pair:
+        """Return the pair that any spelling of it means.
+
+        Blocks for one call where the listing is not at hand, and now and then for two more where
+        the name is not in it.
+
+        Raises:
+            LookupError: If Kraken has no such pair, or several; names the nearest.
+            KrakenError: If Kraken could not be asked, so that nobody knows.
+        """
+        return self._listing.resolve(pair)
+
+    def _ask_pairs(self, params: Mapping[str, object], within: float | None) -> object:
+        if within is None:
+            return self._query_public("AssetPairs", params).get("result")
+        status, body = self._transport.get("AssetPairs", params, within)
+        return read_answer("AssetPairs", status, body).get("result")
+
+    def _named(self, pair: str) -> dict[str, object]:
+        """Return the parameters that name `pair` in a REST call, as Kraken knows it best."""
+        known = self._listing.in_memory(pair)
+        if known is None:
+            return {"pair": pair}
+        return _rest_name(known)
+
+    # --- orders ---
+
+    def add_order(
+        self,
+        pair: str,
+        order_type: str,
+        direction: str,
+        volume: object,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Place one order and return Kraken's `result`. Sent once, never again.
+
+        Args:
+            pair: Any spelling that Kraken knows.
+            order_type: Kraken's `ordertype`, such as `market`.
+            direction: `buy` or `sell`.
+            volume: In base currency; cut to the pair's `lot_decimals` where those are known.
+            **kwargs: Kraken's other parameters by their own names (`price`, `cl_ord_id`,
+                `deadline`, `validate`, `userref`, `trigger`, ...). None and False are not sent.
+
+        Raises:
+            ValueError: If an argument is missing or no number; nothing was sent.
+            KrakenAPIError: If Kraken refused; see `kraken_rest.outcome_of` for what is certain.
+            KrakenTransportError: With `request_sent` True the order may stand.
+            ProtocolError: The order may stand.
+        """
+        name = _checked_pair(pair)
+        if not isinstance(order_type, str) or not order_type.strip():
+            raise ArgumentError(
+                f"order_type parameter must be text such as 'market': {order_type!r}"
+            )
+        params = {
+            "ordertype": order_type.strip(),
+            "type": _checked_direction(direction),
+            "volume": self._volume(name, volume),
+            **self._named(name),
+            **kwargs,
+        }
+        return self._private("AddOrder", params)
+
+    def add_trailing_stop_loss(
+        self,
+        pair: str,
+        direction: str,
+        volume: object,
+        trailing_offset_percent: object,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Place a trailing stop and return Kraken's `result`. Sent once, never again.
+
+        Args:
+            pair: Any spelling that Kraken knows.
+            direction: `buy` or `sell`.
+            volume: In base currency; cut to the pair's `lot_decimals` where those are known.
+            trailing_offset_percent: How far the price must turn back, in percent; its digits
+                reach Kraken as they are.
+            **kwargs: As for `add_order`; `trigger` is `last` unless given, because some pairs
+                have no index.
+
+        Raises:
+            ValueError: Names `pair`, `direction`, `volume` or `trailing_offset`; nothing was sent.
+            KrakenError: As for `add_order`.
+        """
+        name = _checked_pair(pair)
+        side = _checked_direction(direction)
+        _checked_number("volume", volume)
+        offset = trailing_offset(_checked_number("trailing_offset", trailing_offset_percent))
+        params = {"price": offset, "trigger": "last", **kwargs}
+        return self.add_order(name, "trailing-stop", side, volume, **params)
+
+    def _volume(self, pair: str, volume: object) -> str:
+        number = _checked_number("volume", volume)
+        known = self._listing.in_memory(pair)
+        if known is not None and known.lot_decimals is not None:
+            number = quantize_down(number, known.lot_decimals)
+            if number <= 0:
+                raise ArgumentError(
+                    f"volume {volume} is zero in the {known.lot_decimals} decimals of {pair}"
+                )
+        return plain(number)
+
+    def cancel_order(self, txid: str) -> dict[str, Any]:
+        """Cancel an open order and return Kraken's `result` with its `count`. Sent once.
+
+        Raises:
+            ValueError: If `txid` is empty: "txid parameter is required".
+            KrakenError: An order that is not open any more is an error of Kraken's.
+        """
+        return self._private("CancelOrder", {"txid": _checked_txid(txid)})
+
+    def edit_order(
+        self,
+        txid: str,
+        pair: str | None = None,
+        volume: object = None,
+        price: object = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Replace an open order by a changed one and return Kraken's `result`. Sent once.
+
+        Args:
+            txid: The order; the new one gets another id.
+            pair: Its pair.
+            volume: The new volume; None leaves it.
+            price: The new price, or a trailing offset such as `+5.0%`; None leaves it.
+            **kwargs: Kraken's other parameters by their own names.
+
+        Raises:
+            ValueError: If `txid` is empty: "txid parameter is required".
+            KrakenError: As for `add_order`.
+        """
+        params: dict[str, object] = {"txid": _checked_txid(txid), "price": price, **kwargs}
+        name = _checked_pair(pair) if pair is not None else ""
+        if name:
+            params |= self._named(name)
+        if volume is not None:
+            params["volume"] = self._volume(name, volume)
+        return self._private("EditOrder", params)
+
+    # --- the account ---
+
+    def get_balance(self) -> dict[str, Any]:
+        """Return Kraken's Balance `result`: text amounts by asset id, such as `XXBT` and `ZUSD`."""
+        return self._private("Balance")
+
+    def get_trade_balance(self, asset: str = "ZUSD") -> dict[str, Any]:
+        """Return Kraken's TradeBalance `result`, counted in `asset`."""
+        return self._private("TradeBalance", {"asset": asset})
+
+    def query_open_orders(
+        self, trades: bool = False, userref: int | None = None, cl_ord_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's OpenOrders `result`: orders by txid under `open`.
+
+        Args:
+            trades: Whether to name each order's trades.
+            userref: Only orders of this reference.
+            cl_ord_id: Only the order of this client order id.
+        """
+        params = {"trades": trades, "userref": userref, "cl_ord_id": cl_ord_id}
+        return self._private("OpenOrders", params)
+
+    def query_closed_orders(self, **kwargs: Any) -> dict[str, Any]:
+        """Return Kraken's ClosedOrders `result`: the newest 50 by txid under `closed`.
+
+        Args:
+            **kwargs: Kraken's parameters: `cl_ord_id`, `userref`, `trades`, `start`, `end`, `ofs`.
+        """
+        return self._private("ClosedOrders", kwargs)
+
+    def query_orders(self, txids: str | Iterable[str], trades: bool = False) -> dict[str, Any]:
+        """Return Kraken's QueryOrders `result`: orders by txid, open and closed.
+
+        Args:
+            txids: One id, or up to 50.
+            trades: Whether to name each order's trades.
+
+        Raises:
+            ValueError: If there is none, or an empty one.
+        """
+        wanted = [txids] if isinstance(txids, str) else list(txids)
+        if not wanted:
+            raise ArgumentError("txid parameter is required")
+        ids = [_checked_txid(txid) for txid in wanted]
+        return self._private("QueryOrders", {"txid": ids, "trades": trades})
+
+    # --- prices ---
+
+    def get_current_price(self, pair: str) -> float:
+        """Return the last trade price of `pair`.
+
+        From the stream where its price is proven to be alive; else waits for it, at most
+        `ws_timeout` in all and once for each pair; else over REST, which blocks for a call.
+
+        Args:
+            pair: Any spelling, such as `XXBTZUSD` or `BTC/USD`.
+
+        Returns:
+            Quote currency per unit of base currency; finite and positive.
+
+        Raises:
+            ValueError: If `pair` is empty or not a string.
+            PriceUnavailable: If Kraken answered without a price.
+            KrakenError: If Kraken refused, such as an unknown pair, or could not be heard.
+
+        Source: Kraken, spot WebSocket v2, ticker channel; REST Ticker (read 2026-11).
+        """
+        # This path is what the stream is for: nothing on it that could be done at another time.
+        try:
+            symbol, tick, price = self._seen[pair]
+        except (KeyError, TypeError):
+            return self._current_price(pair)
+        fresh = self._fresh_tick(symbol)
+        if fresh is tick:
+            return price
+        if fresh is None:
+            return self._current_price(pair)
+        # A double holds 15 digits and prices have at most a dozen; the contract wants a float.
+        price = float(fresh.price)
+        self._seen[pair] = (symbol, fresh, price)
+        return price
+
+    def _current_price(self, pair: str) -> float:
+        name = _checked_pair(pair)
+        found = self._streamed(name)
+        if found is None:
+            return float(self._rest_quote(name).price)
+        _, tick = found
+        price = float(tick.price)
+        self._seen[pair] = (found[0], tick, price)
+        return price
+
+    def get_quote(self, pair: str, max_age: float | None = None) -> Quote:
+        """Return the price of `pair` with its source and its proof of life.
+
+        Blocks like `get_current_price`.
+
+        Args:
+            pair: Any spelling.
+            max_age: Longest time since the price was proven, in seconds; None for what counts as
+                alive anyway. A quiet pair on a living link is not old.
+
+        Raises:
+            ValueError: If `pair` is empty or no string, or `max_age` not positive.
+            PriceUnavailable: If there is no price, or none that young; its `age` says how old.
+            KrakenError: As for `get_current_price`.
+        """
+        name = _checked_pair(pair)
+        if max_age is not None:
+            _checked_number("max_age", max_age)
+        found = self._streamed(name)
+        if found is not None:
+            quote = self._stream_quote(pair, *found)
+            if quote is not None and (max_age is None or quote.proven_age <= max_age):
+                return quote
+        quote = self._rest_quote(name)
+        if max_age is not None and quote.proven_age > max_age:
+            age = quote.proven_age
+            raise PriceUnavailable(pair, f"proven {age:.3f} s ago, {max_age} s wanted", age)
+        return quote
+
+    def get_tickers(self, pairs: Iterable[str]) -> dict[str, Quote | Exception]:
+        """Return a REST price, or the reason why there is none, for each of `pairs`.
+
+        One call for all, up to 100; a pair that fails leaves the others alone. Blocks.
+
+        Raises:
+            KrakenError: If Kraken could not be heard at all.
+        """
+        found: dict[str, Quote | Exception] = {}
+        by_class: dict[str, dict[str, Pair]] = {}
+        for name in dict.fromkeys(pairs):
+            try:
+                pair = self.resolve_pair(_checked_pair(name))
+            except (ValueError, LookupError) as error:
+                found[name] = error
+            else:
+                by_class.setdefault(pair.asset_class, {})[name] = pair
+        for asset_class, wanted in by_class.items():
+            found |= self._rest_quotes(asset_class, wanted)
+        return found
+
+    def price_provider(self) -> WebSocketPriceProvider | None:
+        """Return the stream that prices come from, shared by all clients of its address.
+
+        Starts no thread: the first subscription does.
+
+        Returns:
+            None where there is none: not wanted, no address known, or no websocket-client.
+        """
+        if not self.use_websocket or self.ws_url is None:
+            return None
+        if not WEBSOCKET_AVAILABLE:
+            if not _has_told.is_set():
+                _has_told.set()
+                _log.info("websocket-client is not installed: prices come over REST")
+            return None
+        with self._lock:
+            if self._provider is None:
+                self._provider = WebSocketPriceProvider.shared(self.ws_url)
+                self._fresh_tick = self._provider.fresh_tick
+            return self._provider
+
+    # --- prices from the stream ---
+
+    def _streamed(self, name: str) -> tuple[Symbol, Tick] | None:
+        """Return the proven tick of a pair, waiting for the first one; None: use REST."""
+        provider = self.price_provider()
+        if provider is None:
+            return None
+        deadline = time.monotonic() + self.ws_timeout
+        symbol = self._symbol_of(name, deadline)
+        if symbol is None:
+            return None
+        self._follow(provider, symbol)
+        tick = provider.fresh_tick(symbol)
+        if tick is None and symbol not in self._waited:
+            tick = provider.wait_for_tick(symbol, max(0.0, deadline - time.monotonic()))
+        with self._lock:
+            # One wait for each pair: what did not come in time may come later, and is then
+            # taken, but nobody waits for it a second time.
+            (self._waited.add if tick is None else self._waited.discard)(symbol)
+        return None if tick is None else (symbol, tick)
+
+    def _follow(self, provider: WebSocketPriceProvider, symbol: Symbol) -> None:
+        with self._lock:
+            is_new = symbol not in self._followed
+            self._followed.add(symbol)
+        if is_new:
+            provider.subscribe_symbol(symbol)
+
+    def _symbol_of(self, name: str, deadline: float) -> Symbol | None:
+        """Return the symbol of a pair from Kraken's own listing; None where it has none."""
+        pair = self._listing.known(name) or legacy_pair(name)
+        if pair is None:
+            pair = self._asked_pair(name, deadline)
+        if pair is not None and pair.symbol is None:
+            self._tell_unstreamed(name)
+        return pair.symbol if pair is not None else None
+
+    def _asked_pair(self, name: str, deadline: float) -> Pair | None:
+        """Ask Kraken for one pair, so that a first price need not wait for the whole listing."""
+        with self._lock:
+            if name in self._unstreamed or time.monotonic() < self._ask_again_at:
+                return None
+        try:
+            pair = self._listing.single(name, max(0.1, deadline - time.monotonic()))
+        except KrakenError as error:
+            _log.debug("Kraken could not be asked for %s: %s", name, error)
+            with self._lock:
+                self._ask_again_at = time.monotonic() + _ASK_GAP
+            return None
+        if pair is None:
+            self._tell_unstreamed(name)
+        return pair
+
+    def _tell_unstreamed(self, name: str) -> None:
+        with self._lock:
+            is_news = name not in self._unstreamed
+            self._unstreamed.add(name)
+        if is_news:
+            _log.warning("Kraken knows no stream by the name %r: its price comes over REST", name)
+
+    def _stream_quote(self, pair: str, symbol: Symbol, tick: Tick) -> Quote | None:
+        provider = self.price_provider()
+        age = provider.proven_age(symbol) if provider is not None else None
+        if age is None:
+            return None  # lost since
+        return Quote(
+            pair=pair,
+            symbol=symbol,
+            price=tick.price,
+            bid=tick.bid,
+            ask=tick.ask,
+            source="websocket",
+            at=tick.at,
+            proven_age=age,
+            timestamp=tick.timestamp,
+        )
+
+    # --- prices over REST ---
+
+    def _rest_quote(self, name: str) -> Quote:
+        started = feed_clock()
+        known = self._listing.known(name)
+        try:
+            answer = self._query_public("Ticker", _rest_name(known) if known else {"pair": name})
+        except KrakenAPIError as error:
+            other = self._other_name(name, known) if is_unknown_pair(error) else None
+            if other is None:
+                raise
+            known, started = other, feed_clock()
+            answer = self._query_public("Ticker", _rest_name(other))
+        return _read_quote(name, known, _only_row(answer), started)
+
+    def _other_name(self, name: str, known: Pair | None) -> Pair | None:
+        """Return the pair under the name that Kraken's listing has for it, if that is another."""
+        try:
+            pair = self._listing.resolve(name)
+        except (LookupError, KrakenError) as error:
+            _log.debug("No other name for %s: %s", name, error)
+            return None
+        with self._lock:
+            self._unstreamed.discard(name)
+        return pair if pair != known and _rest_name(pair) != {"pair": name} else None
+
+    def _rest_quotes(
+        self, asset_class: str, wanted: Mapping[str, Pair]
+    ) -> dict[str, Quote | Exception]:
+        """Return quotes by name of pairs of one asset class."""
+        extra = {"asset_class": TOKENIZED} if asset_class == TOKENIZED else {}
+        keys = sorted({pair.rest_key for pair in wanted.values()})
+        started = feed_clock()
+        rows: dict[str, Any] = {}
+        for start in range(0, len(keys), _NAMES_PER_CALL):
+            chunk = keys[start : start + _NAMES_PER_CALL]
+            try:
+                rows |= self._public("Ticker", pair=chunk, **extra)
+            except KrakenAPIError as error:
+                if not is_unknown_pair(error):
+                    raise
+                # One of them is gone, and Kraken does not say which: take all that it has.
+                rows |= self._public("Ticker", **extra)
+                break
+        found: dict[str, Quote | Exception] = {}
+        for name, pair in wanted.items():
+            try:
+                found[name] = _read_quote(name, pair, _row_of(rows, pair), started)
+            except PriceUnavailable as error:
+                found[name] = error
+        return found
+
+
+def _after_fork() -> None:
+    """Give the child locks that nobody holds, and sockets and a stream of its own."""
+    global _gates_lock
+    _gates_lock = threading.Lock()
+    _gates.clear()
+    for api in tuple(_instances):
+        api._start_anew()
+
+
+if hasattr(os, "register_at_fork"):  # Windows cannot fork
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _no_tick(symbol: Symbol) -> Tick | None:
+    return None
+
+
+# --- arguments ---------------------------------------------------------------------------------
+
+
+def _checked_pair(pair: object) -> str:
+    if not isinstance(pair, str) or not pair.strip():
+        raise ArgumentError(f"pair parameter must be text such as 'BTC/USD': {pair!r}")
+    return pair.strip()
+
+
+def _checked_direction(direction: object) -> str:
+    word = direction.strip().lower() if isinstance(direction, str) else direction
+    if word not in ("buy", "sell"):
+        raise ArgumentError(f"direction parameter must be 'buy' or 'sell': {direction!r}")
+    return str(word)
+
+
+def _checked_number(name: str, value: object) -> Decimal:
+    try:
+        return to_positive_decimal(value)
+    except ValueError as error:
+        raise ArgumentError(f"{name} parameter must be a positive number: {error}") from None
+
+
+def _checked_txid(txid: object) -> str:
+    if not isinstance(txid, str) or not txid.strip():
+        raise ArgumentError("txid parameter is required")
+    return txid.strip()
+
+
+# --- answers -----------------------------------------------------------------------------------
+
+
+def _result(method: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    result = answer.get("result")
+    if not isinstance(result, dict):
+        raise ProtocolError(f"{method}: the result is a {type(result).__name__}, no object")
+    return result
+
+
+def _rest_name(pair: Pair) -> dict[str, object]:
+    if pair.is_tokenized:
+        return {"pair": pair.rest_key, "asset_class": TOKENIZED}
+    return {"pair": pair.rest_key}
+
+
+def _only_row(answer: object) -> object:
+    """Return the one row of a Ticker answer, whose key follows the spelling that was asked by."""
+    result = answer.get("result") if isinstance(answer, dict) else None
+    rows = list(result.values()) if isinstance(result, dict) else []
+    return rows[0] if len(rows) == 1 else None
+
+
+def _row_of(rows: Mapping[str, Any], pair: Pair) -> object:
+    names = (pair.rest_key, pair.altname, pair.wsname, pair.symbol)
+    return next((rows[name] for name in names if name and name in rows), None)
+
+
+def _read_quote(name: str, pair: Pair | None, row: object, started: float) -> Quote:
+    """Return the quote in a row of Ticker.
+
+    Raises:
+        PriceUnavailable: If the row holds no price that is finite and positive.
+    """
+    price = _first_number(row, "c")
+    if price is None:
+        raise PriceUnavailable(name, "Kraken's answer holds no price")
+    now = feed_clock()
+    return Quote(
+        pair=name,
+        symbol=pair.symbol if pair is not None else None,
+        price=price,
+        bid=_first_number(row, "b"),
+        ask=_first_number(row, "a"),
+        source="rest",
+        at=now,
+        proven_age=now - started,
+    )
+
+
+def _first_number(row: object, field: str) -> Decimal | None:
+    cells = row.get(field) if isinstance(row, Mapping) else None
+    if not isinstance(cells, Sequence) or isinstance(cells, str) or not cells:
+        return None
+    try:
+        return to_positive_decimal(cells[0])
+    except ValueError:
+        return None
