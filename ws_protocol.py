@@ -831,6 +831,21 @@ class FeedProtocol:
         self._to_ask[key] = sub
         return True
 
+    def distrust(self, symbol: Symbol) -> None:
+        """Let no price of `symbol` count, whatever the stream says."""
+        sub = self.tickers.get(symbol)
+        if sub is not None:
+            sub.distrusted = True
+            sub.unprove()
+
+    def trust(self, symbol: Symbol) -> None:
+        """Take `distrust` back; the last tick of a subscription that lives counts at once."""
+        sub = self.tickers.get(symbol)
+        if sub is not None:
+            sub.distrusted = False
+            if sub.state is SubState.LIVE and sub.latest is not None:
+                sub.prove(sub.latest)
+
     def _forget_ask(self, key: _Key, sub: Subscription) -> None:
         self._to_ask.pop(key, None)
         self._unproven.pop(key, None)
@@ -930,6 +945,7 @@ class FeedProtocol:
         self._begin_connection()
         self.live_since = self.last_frame_at = self.blind_since = None
         self.failures = 0
+        self.retry_at = _NEVER
         return [] if was_closed else [FeedClosed(now)]
 
     # -- what comes in
@@ -1079,6 +1095,7 @@ class FeedProtocol:
             meant = [sub for asked in self._asks.values() for sub in asked.values()]
         for sub in meant:
             self._requeue(sub)
+        self._pinged_at = None  # the refused message may have been the ping
         self._hold_until = now + self._rate_pause
         self._rate_pause = min(2 * self._rate_pause, self.settings.rate_pause_max)
 
@@ -1119,7 +1136,7 @@ class FeedProtocol:
             self.last_frame_at + silence if silence else self.good_until,
             self._lag_asked_at + self.settings.lag_check_every,
         ]
-        if self._pinged_at is not None:
+        if self._has_ponged and self._pinged_at is not None:
             moments.append(self._pinged_at + self.settings.dead_after)
         if self._to_ask or self._to_leave:
             moments.append(max(self._hold_until, now + self.settings.send_interval))
@@ -1211,6 +1228,7 @@ class FeedProtocol:
             sub.step(SubSignal.ASK)
             sub.asks += 1
             sub.asked_at = now
+            sub.early = None  # what came so far belongs to an earlier ask
             if sub.state is SubState.ASKED:
                 self._unproven[sub.channel, sub.symbol] = sub
         return text
