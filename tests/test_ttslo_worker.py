@@ -1,0 +1,708 @@
+"""The order thread against a model of Kraken: inline, with a clock of the test's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kraken_errors import KrakenConnectionError
+from kraken_rest import Outcome, OutcomeKind
+from ttslo_orders import (
+    Life,
+    Market,
+    OrderRequest,
+    OrderSettings,
+    RuleState,
+    Sighting,
+    cells_of,
+    fingerprint,
+)
+from ttslo_rules import Rule, read_rule
+from ttslo_worker import (
+    AcceptedRule,
+    Adopt,
+    BookArm,
+    BookChange,
+    BookDisarm,
+    Crossing,
+    OrderWorker,
+    State,
+    Watched,
+)
+
+SETTINGS = OrderSettings()
+MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
+
+
+def rule(rule_id: str = "btc", **changes: str) -> Rule:
+    """Return a rule that sells 0.01 BTC at or above 50000, with changed cells."""
+    row = {
+        "id": rule_id,
+        "pair": "BTC/USD",
+        "threshold_price": "50000",
+        "threshold_type": "above",
+        "direction": "sell",
+        "volume": "0.01",
+        "trailing_offset_percent": "5.0",
+        "enabled": "true",
+    }
+    return read_rule({**row, **changes})
+
+
+class ManualClock:
+    """Both clocks, moved by the test alone."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def utc(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+class Reply(Enum):
+    """What the model does with the next AddOrder."""
+
+    PLACED = "places it and answers"
+    LOST = "places it, and the answer is lost"
+    NEVER = "never gets it, and no answer comes"
+    BUSY = "refuses it for now"
+    BAD = "refuses it for good"
+
+
+@dataclass
+class ModelKraken:
+    """Orders by client id, as the matching engine knows them."""
+
+    clock: ManualClock
+    can_find: bool = True
+    replies: list[Reply] = field(default_factory=list)
+    is_silent: bool = False
+    market: Market = MARKET
+    orders: dict[str, list[str]] = field(default_factory=dict)
+    sent: list[tuple[OrderRequest, str, str]] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.clock.seconds
+
+    def market_of(self, pair: str) -> Market:
+        if pair != "BTC/USD":
+            raise LookupError(f"{pair} is no pair of Kraken's")
+        return self.market
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        self.sent.append((order, cl_ord_id, deadline))
+        reply = self.replies.pop(0) if self.replies else Reply.PLACED
+        if reply in (Reply.PLACED, Reply.LOST):
+            self.orders.setdefault(cl_ord_id, []).append(f"O{len(self.sent)}")
+        if reply is Reply.PLACED:
+            return Outcome(OutcomeKind.PLACED, self.orders[cl_ord_id][-1])
+        if reply is Reply.BUSY:
+            return Outcome(OutcomeKind.REFUSED, None, True, "EOrder:Rate limit exceeded", "Wait")
+        if reply is Reply.BAD:
+            return Outcome(OutcomeKind.REFUSED, None, False, "EGeneral:Permission denied", "Fix")
+        return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        if self.is_silent:
+            raise KrakenConnectionError("no route", request_sent=False)
+        txids = self.orders.get(cl_ord_id)
+        return Sighting(txids[0], "open") if txids else None
+
+
+@dataclass
+class MemoryFiles:
+    """What is on the disk: survives a crash of the worker, unlike its memory."""
+
+    disk: State = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    is_full: bool = False
+    is_unreadable: bool = False
+
+    def save_state(self, state: State) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.disk = copy.deepcopy(state)
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        if self.is_unreadable:
+            raise PermissionError(13, "Permission denied")
+        return self.rules.get(rule.id)
+
+    def note_orders(self, lives: Sequence[Life]) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        for life in lives:
+            self.notes[life.id] = life.order_id
+
+
+class Bench:
+    """A worker with everything around it; `restart` is what a crash and a new start do."""
+
+    def __init__(self, *rules: Rule, with_key: bool = True) -> None:
+        self.clock = ManualClock()
+        self.kraken = ModelKraken(self.clock)
+        self.files = MemoryFiles(rules={r.id: r for r in rules})
+        self.said: list[tuple[str, str]] = []
+        self.changes: list[BookChange] = []
+        self.step: Callable[[str], None] = lambda name: None
+        self._with_key = with_key
+        self.restart()
+
+    def restart(self) -> None:
+        self.worker = OrderWorker(
+            copy.deepcopy(self.files.disk),
+            self.files,
+            self.kraken if self._with_key else None,
+            clock=self.clock,
+            say=lambda level, message, **fields: self.said.append((level, message)),
+            post=self.changes.append,
+            settings=SETTINGS,
+            step=lambda name: self.step(name),
+        )
+        self.worker.recover()
+        self.adopt()
+
+    def adopt(self, *, read_at: float | None = None) -> None:
+        """Read config.csv as it is on the disk: rows that were noted are disabled there."""
+        accepted = {
+            i: AcceptedRule(r, MARKET, i in self.files.notes)
+            for i, r in self.files.rules.items()
+            if i not in self.files.notes
+        }
+        moment = self.clock.monotonic() if read_at is None else read_at
+        self.worker.submit(Adopt(accepted, moment))
+        self.worker.work_off()
+
+    def cross(self, *rules: Rule, price: str = "50001") -> None:
+        for crossed in rules or (rule(),):
+            self.worker.submit(Crossing(crossed, Decimal(price), price))
+        self.worker.work_off()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in small steps, with the worker at work and armed rules looked at."""
+        end = self.clock.seconds + seconds
+        while self.clock.seconds < end:
+            self.clock.seconds += 0.5
+            self.worker.work_off()
+
+    def life(self, rule_id: str = "btc") -> Life:
+        return self.worker.life_of(rule_id)
+
+    def heard(self, text: str) -> bool:
+        return any(text in message for _, message in self.said)
+
+    @property
+    def placed(self) -> int:
+        return sum(len(txids) for txids in self.kraken.orders.values())
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A worker with one armed rule."""
+    return Bench(rule())
+
+
+# --- one crossing, one order -----------------------------------------------------------------
+
+
+def test_crossing_places_the_order_and_both_files_name_it(bench: Bench) -> None:
+    """A crossing ends as one order, with state.csv and config.csv naming it."""
+    bench.cross()
+    order, cl_ord_id, _ = bench.kraken.sent[0]
+    assert order == OrderRequest("XXBTZUSD", "sell", "0.01", "+5.0%")
+    assert cl_ord_id == bench.life().cl_ord_id
+    assert bench.files.notes == {"btc": "O1"}
+    saved = bench.files.disk["btc"]
+    assert (saved["triggered"], saved["order_id"], saved["trigger_price"]) == (
+        "true",
+        "O1",
+        "50001",
+    )
+
+
+def test_intent_is_on_the_disk_before_anything_is_sent(bench: Bench) -> None:
+    """When the order is sent, the disk already holds its id and its exact words."""
+    seen: list[dict[str, str]] = []
+    bench.step = lambda name: seen.append(bench.files.disk["btc"]) if name == "sending" else None
+    bench.cross()
+    assert seen[0]["rule_state"] == "intended"
+    assert seen[0]["cl_ord_id"] == bench.kraken.sent[0][1]
+    assert '"price": "+5.0%"' in seen[0]["order"]
+
+
+def test_crossing_again_places_nothing_more(bench: Bench) -> None:
+    """The same crossing handed in twice is one order."""
+    bench.cross(rule(), rule())
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_burst_is_sent_in_order_with_one_write_before_it() -> None:
+    """Crossings of one moment are sent in their order, their intents written together."""
+    rules = [rule(f"r{number}") for number in range(5)]
+    bench = Bench(*rules)
+    steps: list[str] = []
+    bench.step = steps.append
+    bench.cross(*rules)
+    assert [r["trigger_price"] for r in bench.files.disk.values()] == ["50001"] * 5
+    assert list(bench.files.notes.values()) == ["O1", "O2", "O3", "O4", "O5"]
+    between = steps[steps.index("sending") : len(steps) - steps[::-1].index("answered")]
+    assert set(between) == {"sending", "answered"}
+
+
+def test_answer_that_is_lost_sends_nothing_again_and_finds_the_order(bench: Bench) -> None:
+    """A lost answer makes the row uncertain until the order is found at Kraken."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    assert bench.life().state is RuleState.UNCERTAIN
+    bench.cross()
+    bench.wait(8)
+    assert bench.life().order_id == "O1"
+    assert len(bench.kraken.sent) == 1
+    assert bench.files.notes == {"btc": "O1"}
+
+
+def test_no_look_before_the_deadline_has_passed(bench: Bench) -> None:
+    """While a late copy may still arrive, a look that finds nothing would prove nothing."""
+    bench.kraken.replies = [Reply.NEVER]
+    looks: list[float] = []
+    bench.step = lambda name: looks.append(bench.clock.seconds) if name == "looking" else None
+    sent_at = bench.clock.seconds
+    bench.cross()
+    bench.wait(30)
+    assert looks[0] >= sent_at + SETTINGS.deadline + 1
+    assert looks[1] - looks[0] >= SETTINGS.lookup_gap
+
+
+def test_order_that_never_arrived_is_placed_after_two_looks(bench: Bench) -> None:
+    """A crossing whose order got lost still gets its one order, under the same id."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.wait(30)
+    assert bench.placed == 1
+    first, second = bench.kraken.sent
+    assert first[1] == second[1]
+    assert bench.life().order_id == "O2"
+
+
+def test_old_crossing_that_was_not_placed_waits_for_its_threshold(bench: Bench) -> None:
+    """Long after its crossing, an order that was not placed is only placed if still met."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.kraken.is_silent = True
+    bench.cross()
+    bench.wait(120)
+    bench.kraken.is_silent = False
+    bench.changes.clear()
+    bench.wait(60)
+    assert bench.placed == 0
+    assert bench.changes == [BookArm(rule(), MARKET)]
+    assert bench.life().state is RuleState.ARMED
+
+
+def test_silence_keeps_the_row_uncertain_and_says_so(bench: Bench) -> None:
+    """While Kraken cannot be asked nothing is concluded."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.kraken.is_silent = True
+    bench.cross()
+    bench.wait(300)
+    assert bench.life().state is RuleState.UNCERTAIN
+    assert bench.heard("still uncertain, Kraken cannot be asked")
+    bench.kraken.is_silent = False
+    bench.wait(40)
+    assert bench.life().order_id == "O1"
+
+
+def test_stand_in_that_cannot_be_asked_never_sees_a_second_order(bench: Bench) -> None:
+    """Without a way to look an order up, doubt lasts and nothing is sent again."""
+    bench.kraken.can_find = False
+    bench.kraken.replies = [Reply.LOST]
+    for _ in range(5):
+        bench.cross()
+        bench.wait(60)
+    assert len(bench.kraken.sent) == 1
+    assert bench.heard("Look at Kraken's open orders yourself")
+
+
+# --- refusals --------------------------------------------------------------------------------
+
+
+def test_refusal_that_heals_is_said_once_and_tried_again(bench: Bench) -> None:
+    """A refused rule comes back to the book with growing pauses, and is spoken of once."""
+    bench.kraken.replies = [Reply.BUSY] * 3
+    pauses = []
+    for _ in range(3):
+        bench.changes.clear()
+        bench.cross()
+        started = bench.clock.seconds
+        while not bench.changes:
+            bench.wait(0.5)
+        pauses.append(bench.clock.seconds - started)
+    bench.cross()
+    assert pauses == [1.0, 2.0, 4.0]
+    assert bench.placed == 1
+    assert sum("EOrder:Rate limit exceeded" in m for _, m in bench.said) == 1
+
+
+def test_refusal_for_good_disarms_loudly(bench: Bench) -> None:
+    """What no waiting heals ends the arming, with the cure, and is not sent again."""
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    bench.wait(120)
+    bench.cross()
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().state is RuleState.DISARMED
+    assert bench.heard("NOT PROTECTED")
+    assert bench.heard("EGeneral:Permission denied. Fix")
+
+
+def test_start_arms_a_rule_again_that_was_refused_for_good(bench: Bench) -> None:
+    """After a new start, with the key mended, the rule is armed and fires."""
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    bench.restart()
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_pair_that_kraken_lacks_is_never_sent() -> None:
+    """An unknown pair disarms the row before anything is sent."""
+    lost = rule(pair="LOST/USD")
+    bench = Bench(lost)
+    bench.cross(lost)
+    assert bench.kraken.sent == []
+    assert bench.heard("LOST/USD is no pair of Kraken's")
+
+
+def test_minimums_are_checked_again_before_sending(bench: Bench) -> None:
+    """A pair that is not online right now holds the order back until it is."""
+    bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
+    bench.cross()
+    assert bench.kraken.sent == []
+    bench.kraken.market = MARKET
+    bench.wait(2)
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_without_a_trading_key_nothing_is_sent_and_that_is_said() -> None:
+    """The program watches, says that it cannot place orders, and stays alive."""
+    bench = Bench(rule(), with_key=False)
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert bench.heard("no trading key")
+    assert bench.life().state is RuleState.ARMED
+
+
+# --- the row in the file -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "now",
+    [None, rule(enabled="false"), rule(threshold_price="60000"), rule(volume="1")],
+)
+def test_row_that_changed_in_the_same_moment_does_not_fire(bench: Bench, now: Rule | None) -> None:
+    """The row as it stands in the file decides, not the one that was armed."""
+    bench.files.rules = {"btc": now} if now else {}
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert bench.heard("in the same moment")
+
+
+def test_file_that_cannot_be_read_does_not_stop_an_armed_rule(bench: Bench) -> None:
+    """Somebody's lock on the file says nothing about the row: protection goes on."""
+    bench.files.is_unreadable = True
+    bench.cross()
+    assert bench.placed == 1
+    assert bench.heard("cannot be read just now")
+
+
+def test_removed_row_is_disarmed_and_leaves_the_book(bench: Bench) -> None:
+    """A row that is gone is out of the book and does not fire."""
+    bench.files.rules = {}
+    bench.changes.clear()
+    bench.adopt()
+    assert bench.changes == [BookDisarm("btc")]
+    assert bench.life().state is RuleState.DISARMED
+
+
+def test_changed_row_keeps_its_arming_and_takes_its_new_threshold(bench: Bench) -> None:
+    """An edit moves the threshold; the arming and its client order id stay."""
+    before = bench.life().cl_ord_id
+    moved = rule(threshold_price="60000")
+    bench.files.rules = {"btc": moved}
+    bench.changes.clear()
+    bench.adopt()
+    assert bench.changes == [BookArm(moved, MARKET)]
+    assert bench.life().cl_ord_id == before
+    assert bench.life().row == fingerprint(moved)
+
+
+def test_fired_row_is_armed_again_only_by_its_user(bench: Bench) -> None:
+    """Enabled with its order columns emptied, a fired row begins its next generation."""
+    bench.cross()
+    bench.clock.seconds += 10
+    bench.files.notes.clear()
+    bench.adopt()
+    assert bench.life().generation == 2
+    bench.cross()
+    assert bench.placed == 2
+    assert len({cl_ord_id for _, cl_ord_id, _ in bench.kraken.sent}) == 2
+
+
+def test_file_read_before_the_order_was_noted_arms_nothing(bench: Bench) -> None:
+    """A reading of config.csv that began before our own write is no wish to arm again."""
+    read_at = bench.clock.monotonic()
+    bench.clock.seconds += 1
+    bench.cross()
+    bench.files.notes.clear()
+    bench.adopt(read_at=read_at)
+    assert bench.life().generation == 1
+    assert bench.life().has_fired
+
+
+def test_row_enabled_without_emptying_its_order_is_explained(bench: Bench) -> None:
+    """A fired row that was only set to true stays fired, and the user is told how."""
+    bench.cross()
+    bench.clock.seconds += 10
+    accepted = {"btc": AcceptedRule(rule(), MARKET, is_fired_in_file=True)}
+    bench.worker.submit(Adopt(accepted, bench.clock.monotonic()))
+    bench.worker.work_off()
+    assert bench.life().generation == 1
+    assert bench.heard("empty its cells order_id, trigger_time and trigger_price")
+
+
+# --- disks -------------------------------------------------------------------------------------
+
+
+def test_full_disk_sends_nothing_until_the_intent_is_written(bench: Bench) -> None:
+    """Without a written intent no order goes out; with room again, it does."""
+    bench.files.is_full = True
+    bench.cross()
+    bench.wait(5)
+    assert bench.kraken.sent == []
+    assert sum("CANNOT BE WRITTEN" in m for _, m in bench.said) == 1
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.placed == 1
+
+
+def test_disk_that_fills_after_the_intent_loses_no_fact(bench: Bench) -> None:
+    """A placed order whose facts cannot be written is kept, shouted about and written later."""
+
+    def fill(name: str) -> None:
+        bench.files.is_full = bench.files.is_full or name == "sending"
+
+    bench.step = fill
+    bench.cross()
+    assert bench.life().order_id == "O1"
+    assert bench.files.notes == {}
+    bench.step = lambda name: None
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.files.notes == {"btc": "O1"}
+    assert bench.files.disk["btc"]["order_id"] == "O1"
+    assert bench.heard("can be written again")
+
+
+# --- starts ------------------------------------------------------------------------------------
+
+
+class Crash(BaseException):
+    """The end of the process, as far as the worker is concerned."""
+
+
+STEPS = ["intending", "written", "intended", "sending", "answered", "noting", "noted", "looking"]
+
+
+@pytest.mark.parametrize("reply", [Reply.PLACED, Reply.LOST, Reply.NEVER])
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_crash_at_any_step_leaves_exactly_one_order(step: str, nth: int, reply: Reply) -> None:
+    """Wherever the program dies, the next start ends with exactly one order, named in both files."""
+    bench = Bench(rule())
+    bench.kraken.replies = [reply]
+    seen: list[str] = []
+
+    def die(name: str) -> None:
+        seen.append(name)
+        if seen.count(step) == nth and name == step:
+            raise Crash
+
+    bench.step = die
+    try:
+        bench.cross()
+        bench.wait(60)
+    except Crash:
+        bench.step = lambda name: None
+        bench.restart()
+        bench.cross()
+    bench.wait(60)
+    assert bench.placed == 1
+    (txids,) = bench.kraken.orders.values()
+    assert bench.files.notes == {"btc": txids[0]}
+    assert bench.files.disk["btc"]["order_id"] == txids[0]
+
+
+def test_nothing_fires_before_an_old_intent_is_settled() -> None:
+    """At the start an open question comes first; what crosses meanwhile waits and then fires."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    bench.restart()
+    bench.cross(other)
+    assert len(bench.kraken.sent) == 1
+    bench.wait(10)
+    assert [bench.life(i).order_id for i in ("btc", "other")] == ["O1", "O2"]
+
+
+def test_damaged_row_of_the_state_does_not_trade(bench: Bench) -> None:
+    """A row from which nobody can tell whether it has fired stays still, loudly."""
+    bench.files.disk["btc"]["rule_state"] = "on fire"
+    bench.restart()
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert bench.heard("cannot be understood")
+
+
+def test_rule_that_a_torn_state_file_lacks_does_not_trade() -> None:
+    """When rows of the state file are lost, a rule that it does not know might have fired."""
+    bench = Bench()
+    bench.worker.distrust(None)
+    bench.files.rules = {"btc": rule()}
+    bench.adopt()
+    bench.cross()
+    assert bench.kraken.sent == []
+
+
+def test_intent_that_waited_too_long_is_written_anew_before_it_is_sent(bench: Bench) -> None:
+    """An order is never sent with a deadline that Kraken would refuse."""
+
+    def dawdle(name: str) -> None:
+        if name == "intended":
+            bench.clock.seconds += 4
+
+    bench.step = dawdle
+    bench.cross()
+    deadline = datetime.fromisoformat(bench.kraken.sent[0][2]).timestamp()
+    assert deadline - bench.clock.seconds >= 4
+
+
+# --- watching ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sighting", "state", "words"),
+    [
+        (Sighting("O1", "closed", "0.01", "49000"), RuleState.CLOSED, "is filled: 0.01 at 49000"),
+        (
+            Sighting("O1", "canceled", "0.00000000", "0", "User requested"),
+            RuleState.CLOSED,
+            "was canceled (User requested). The position is no longer protected",
+        ),
+        (Sighting("O1", "expired", "0.004", "1"), RuleState.CLOSED, "after 0.004 were filled"),
+        (Sighting("O1", "open", "0.004", "49000"), RuleState.PLACED, "is partly filled: 0.004"),
+    ],
+)
+def test_what_happens_to_the_order_is_said_once(
+    bench: Bench, sighting: Sighting, state: RuleState, words: str
+) -> None:
+    """The order is watched until it is closed, and its user hears what became of it."""
+    bench.cross()
+    for _ in range(3):
+        bench.worker.submit(Watched({"btc": sighting}))
+        bench.worker.work_off()
+    assert bench.life().state is state
+    assert sum(words in message for _, message in bench.said) == 1
+    assert ("btc" in bench.worker.standing) == (state is RuleState.PLACED)
+
+
+def test_sighting_of_another_order_changes_nothing(bench: Bench) -> None:
+    """News of an earlier generation's order is not news of this one."""
+    bench.cross()
+    bench.worker.submit(Watched({"btc": Sighting("O0", "closed")}))
+    bench.worker.work_off()
+    assert bench.life().state is RuleState.PLACED
+
+
+# --- any history -------------------------------------------------------------------------------
+
+_event = st.one_of(
+    st.tuples(st.just("cross")),
+    st.tuples(st.just("wait"), st.sampled_from([0.5, 2.0, 8.0, 20.0, 90.0])),
+    st.tuples(st.just("reply"), st.sampled_from(Reply)),
+    st.tuples(st.just("silent"), st.booleans()),
+    st.tuples(st.just("full"), st.booleans()),
+    st.tuples(st.just("crash"), st.sampled_from(STEPS)),
+    st.tuples(st.just("restart")),
+    st.tuples(st.just("read again")),
+)
+
+
+def _live_through(bench: Bench, event: tuple[object, ...]) -> None:
+    match event:
+        case ("cross",):
+            bench.cross()
+        case ("wait", float(seconds)):
+            bench.wait(seconds)
+        case ("reply", Reply() as reply):
+            bench.kraken.replies.append(reply)
+        case ("silent", bool(is_silent)):
+            bench.kraken.is_silent = is_silent
+        case ("full", bool(is_full)):
+            bench.files.is_full = is_full
+        case ("crash", str(step)):
+            bench.step = _dying_at(step)
+        case ("restart",):
+            bench.restart()
+        case _:
+            bench.adopt()
+
+
+def _dying_at(step: str) -> Callable[[str], None]:
+    def die(name: str) -> None:
+        if name == step:
+            raise Crash
+
+    return die
+
+
+@settings(max_examples=300)
+@given(st.lists(_event, max_size=25))
+def test_any_history_ends_with_at_most_one_order_and_no_silence(
+    history: list[tuple[object, ...]],
+) -> None:
+    """Whatever happens in whatever order: never two orders, and in the end never none."""
+    bench = Bench(rule())
+    for event in history:
+        try:
+            _live_through(bench, event)
+        except Crash:
+            bench.step = lambda name: None
+            bench.restart()
+        assert bench.placed <= 1
+    bench.step = lambda name: None
+    bench.kraken.is_silent = bench.files.is_full = False
+    bench.kraken.replies.clear()
+    bench.restart()
+    for _ in range(4):
+        bench.cross()
+        bench.wait(70)
+    assert bench.placed == 1
+    assert bench.life().has_fired
+    assert bench.files.notes == {"btc": bench.life().order_id}
+    assert cells_of(bench.life())["order_id"] == bench.files.disk["btc"]["order_id"]

@@ -1,0 +1,695 @@
+"""TTSLO: the moment a live price crosses your threshold, a trailing stop is placed at Kraken.
+
+The command line and its sentences, and the class `TTSLO` that earlier versions offered. What
+runs is elsewhere: prices in `ttslo_live`, orders in `ttslo_worker`. This module prints and
+configures logging, and no other does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from config import AlreadyRunning, ConfigManager, Stamp, StateLock
+from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
+from kraken_errors import KrakenError
+from kraken_numbers import plain, to_positive_decimal
+from ttslo_exchange import (
+    DRY_RUN_ORDER_ID,
+    DryRunExchange,
+    KrakenExchange,
+    StandInExchange,
+    is_real,
+    market_from,
+)
+from ttslo_live import Item, LiveRun, describe, post_to
+from ttslo_orders import (
+    Life,
+    Market,
+    OrderSettings,
+    RuleState,
+    UnreadableLife,
+    condition_of,
+    fingerprint,
+    settings_from,
+)
+from ttslo_rules import Rule, RuleError, ThresholdType, read_rule
+from ttslo_worker import AcceptedRule, Adopt, Crossing, Exchange, OrderWorker, State
+from validator import ConfigValidator, ValidationResult, format_validation_result
+
+__version__ = "1.0.0"
+
+_ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+# `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
+_ONCE_PATIENCE = 45.0
+
+
+class _Clock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class _Files:
+    """The files as the order thread needs them.
+
+    Rows that a caller hands in one by one need not stand in any file; once a file has been
+    loaded, only what stands in it may trade.
+    """
+
+    def __init__(self, manager: ConfigManager, *, is_dry: bool) -> None:
+        self._manager = manager
+        self._is_dry = is_dry
+        self.is_loaded = False
+        self._stamp: object = None
+        self._rules: dict[str, Rule | None] = {}
+
+    def save_state(self, state: State) -> None:
+        if not self._is_dry:
+            self._manager.save_state(state)
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        stamp = _stamp_of(self._manager)
+        if stamp is None:
+            return None if self.is_loaded else rule
+        if stamp != self._stamp:
+            # The rows may be newer than the stamp, never older: a save in between is read again.
+            self._rules = _rules_by_id(self._manager.load_config())
+            self._stamp = stamp
+        return self._rules.get(rule.id, None if self.is_loaded else rule)
+
+    def note_orders(self, lives: Sequence[Life]) -> None:
+        if self._is_dry:
+            return
+        for life in lives:
+            self._manager.update_config_on_trigger(
+                life.id, life.order_id, life.trigger_time, life.trigger_price
+            )
+
+
+def _stamp_of(manager: ConfigManager) -> Stamp | None:
+    """Return what tells one version of config.csv from the next, None where there is no file."""
+    try:
+        return manager.config_stamp()
+    except FileNotFoundError:
+        return None
+
+
+def _rules_by_id(rows: Sequence[Mapping[str, str]]) -> dict[str, Rule | None]:
+    """Return the rules of a file by id; None for rows that are none, and for repeated ids."""
+    rules: dict[str, Rule | None] = {}
+    for row in rows:
+        rule_id = row.get("id", "")
+        rules[rule_id] = None if rule_id in rules else _rule_or_none(row)
+    return rules
+
+
+def _rule_or_none(row: Mapping[str, object]) -> Rule | None:
+    try:
+        return read_rule(row)
+    except RuleError:
+        return None
+
+
+class TTSLO:
+    """Watches prices and places trailing stops, for the command line and for other programs.
+
+    Args:
+        config_manager: The three files.
+        kraken_api_readonly: Where prices come from; anything with `get_current_price`.
+        kraken_api_readwrite: Where orders go; anything with `add_trailing_stop_loss`. None: the
+            program watches and says that it cannot place orders.
+        dry_run: Place nothing, write neither state nor config.
+        verbose: Print details too.
+        debug: Print everything.
+        settings: The numbers of the order protocol.
+        step: Called by name at each step of the order protocol, for tests that end it there.
+
+    Attributes:
+        state: What became of each rule, text by column, by id.
+        configs: The rows that may trade.
+        config_file_mtime: When config.csv was last changed, as far as it was looked at.
+    """
+
+    def __init__(
+        self,
+        config_manager: ConfigManager,
+        kraken_api_readonly: Any,  # duck-typed by contract, as the next one
+        kraken_api_readwrite: Any = None,
+        dry_run: bool = False,
+        verbose: bool = False,
+        debug: bool = False,
+        *,
+        settings: OrderSettings | None = None,
+        step: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.config_manager = config_manager
+        self.kraken_api_readonly = kraken_api_readonly
+        self.kraken_api_readwrite = kraken_api_readwrite
+        self.dry_run = dry_run
+        self.verbose = verbose
+        self.debug = debug
+        self.configs: list[Mapping[str, Any]] = []
+        self.config_file_mtime: float | None = None
+        self.validation: ValidationResult | None = None
+        self._settings = settings or OrderSettings()
+        self._files = _Files(config_manager, is_dry=dry_run)
+        self._seen_stamp: object = None
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._live: LiveRun | None = None
+        self._worker = OrderWorker(
+            {},
+            self._files,
+            self._make_exchange(),
+            clock=_Clock(),
+            say=self.log,
+            post=post_to(self._inbox),
+            settings=self._settings,
+            step=step,
+        )
+
+    def _make_exchange(self) -> Exchange | None:
+        trading = self.kraken_api_readwrite
+        if self.dry_run:
+            return DryRunExchange(self._market_of, time.time)
+        if trading is None:
+            return None
+        if is_real(trading):
+            reading = self.kraken_api_readonly
+            return KrakenExchange(trading, reading if is_real(reading) else trading, time.time)
+        return StandInExchange(trading, time.time)
+
+    def _market_of(self, pair: str) -> Market:
+        api = self.kraken_api_readonly
+        return market_from(api.resolve_pair(pair)) if is_real(api) else Market(pair, pair)
+
+    @property
+    def state(self) -> State:
+        """What became of each rule: text by column, by id."""
+        return self._worker.state
+
+    @state.setter
+    def state(self, rows: State) -> None:
+        self._worker.state = rows
+
+    # --- words -------------------------------------------------------------------------------
+
+    def log(self, level: str, message: str, **fields: object) -> None:
+        """Write a line to the log file, and print it unless it is a detail nobody asked for."""
+        self.config_manager.log(level, message, **fields)
+        is_detail = level.upper() == "DEBUG"
+        if not is_detail or self.debug:
+            mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
+            print(f"{datetime.now():%H:%M:%S}  {mark}{message}", flush=True)
+
+    # --- files -------------------------------------------------------------------------------
+
+    def load_state(self) -> None:
+        """Read the state file; rows whose past cannot be known do not trade, and that is said."""
+        found = self.config_manager.load_state_checked()
+        self._worker.state = {rule_id: dict(cells) for rule_id, cells in found.rows.items()}
+        for problem in found.problems:
+            where = f" A copy is kept as {found.copy}." if found.copy else ""
+            self.log("ERROR", f"{problem.message}.{where}")
+            self._worker.distrust(problem.ids or None)
+
+    def save_state(self) -> None:
+        """Write the state file durably; nothing in a dry run. A failure is said, not raised."""
+        try:
+            self._files.save_state(self.state)
+        except OSError as error:
+            self.log("ERROR", f"state.csv cannot be written: {error}")
+
+    def check_config_file_changed(self) -> bool:
+        """Tell whether config.csv is new to this program; its own writes are not."""
+        stamp = _stamp_of(self.config_manager)
+        if stamp is None or stamp == self._seen_stamp:
+            return False
+        is_own = self._seen_stamp is not None and self.config_manager.is_own_write(stamp)
+        self._seen_stamp = stamp
+        self.config_file_mtime = Path(self.config_manager.config_file).stat().st_mtime
+        return not is_own
+
+    def validate_and_load_config(self) -> bool:
+        """Read and validate config.csv, and let its good rows, and no others, trade.
+
+        Blocks for the prices and pairs that the validation asks for.
+
+        Returns:
+            Whether at least one row is accepted.
+        """
+        read_at = time.monotonic()
+        try:
+            configs = self.config_manager.load_config()
+        except OSError as error:
+            # Not the same as an empty file: what was armed stays armed.
+            self.log("ERROR", f"{self.config_manager.config_file} cannot be read: {error}")
+            return bool(self.configs)
+        for finding in self.config_manager.findings:
+            self.log("WARNING", finding)
+        armed = self._armed_before(configs)
+        result = ConfigValidator(self.kraken_api_readonly).validate_config_file(
+            configs, armed_before=armed, fired=self._fired()
+        )
+        self.validation = result
+        refused_before = {row.get("id", "") for row in self.configs}
+        self.configs = list(result.accepted)
+        self._files.is_loaded = True
+        self._say_refusals(result, refused_before)
+        self._worker.submit(Adopt(self._accepted_rules(), read_at))
+        if self._live is None:
+            self._worker.work_off()
+        return bool(self.configs)
+
+    def _fired(self) -> set[str]:
+        """Return the ids of rules whose present arming has fired, or may have."""
+        lives = {rule_id: self._life_or_none(rule_id) for rule_id in list(self.state)}
+        return {i for i, life in lives.items() if life and (life.has_fired or life.is_unsettled)}
+
+    def _life_or_none(self, rule_id: str) -> Life | None:
+        try:
+            return self._worker.life_of(rule_id)
+        except UnreadableLife:
+            return None
+
+    def _armed_before(self, configs: Sequence[Mapping[str, str]]) -> set[str]:
+        """Return the ids whose crossing is acted upon although the threshold is met by now.
+
+        They were armed with this very condition while the threshold was not met: what happened
+        since is a crossing, and not a slip of the hand.
+        """
+        found: set[str] = set()
+        for row in configs:
+            rule = _rule_or_none(row)
+            if rule is not None and self._was_armed(rule):
+                found.add(rule.id)
+        return found
+
+    def _was_armed(self, rule: Rule) -> bool:
+        life = self._life_or_none(rule.id)
+        if life is None:
+            return False
+        if life.generation == 0:
+            # Earlier versions wrote down only that they had looked at a row.
+            seen = self.state.get(rule.id, {}).get("last_checked")
+            return not life.has_fired and bool(seen)
+        is_same = condition_of(life.row) == condition_of(fingerprint(rule))
+        is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
+        return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)
+
+    def _accepted_rules(self) -> dict[str, AcceptedRule]:
+        accepted: dict[str, AcceptedRule] = {}
+        for row in self.configs:
+            try:
+                rule = read_rule(row)
+                market = self._market_of(rule.pair)
+            except (RuleError, LookupError, KrakenError) as error:
+                self.log("ERROR", f"{row.get('id')}: not armed: {error}")
+                continue
+            is_fired = any(row.get(column, "").strip() for column in _ORDER_COLUMNS)
+            accepted[rule.id] = AcceptedRule(rule, market, is_fired)
+        return accepted
+
+    def _say_refusals(self, result: ValidationResult, armed_until_now: set[str]) -> None:
+        for error in result.errors:
+            rule_id = error["config_id"]
+            loud = " It was armed until now and NO LONGER IS." if rule_id in armed_until_now else ""
+            self.log("ERROR", f"{rule_id}: refused: {error['message']}.{loud}", id=rule_id)
+        if self.verbose:
+            for warning in result.warnings:
+                self.log("WARNING", f"{warning['config_id']}: {warning['message']}")
+
+    # --- one rule ------------------------------------------------------------------------------
+
+    def check_threshold(self, config: Mapping[str, Any], current_price: object) -> bool:
+        """Tell whether `current_price` is at or beyond the threshold of a row.
+
+        Anything doubtful is False, with an ERROR in the log.
+        """
+        try:
+            price = to_positive_decimal(current_price)
+        except ValueError as error:
+            self.log("ERROR", f"No threshold is checked against a doubtful price: {error}")
+            return False
+        if not isinstance(config, Mapping):
+            self.log("ERROR", f"A rule must be a dict of text, not {type(config).__name__}")
+            return False
+        try:
+            threshold = to_positive_decimal(config.get("threshold_price"))
+            kind = ThresholdType(str(config.get("threshold_type", "")).strip().lower())
+        except ValueError as error:
+            self.log("ERROR", f"{config.get('id')}: the threshold cannot be checked: {error}")
+            return False
+        return price >= threshold if kind is ThresholdType.ABOVE else price <= threshold
+
+    def create_tsl_order(self, config: Mapping[str, Any], trigger_price: object) -> str | None:
+        """Place the trailing stop of a row now, whatever the price; once per arming. Blocks.
+
+        Returns:
+            Kraken's order id, `DRY_RUN_ORDER_ID` in a dry run, None on any doubt or failure.
+        """
+        try:
+            price = to_positive_decimal(trigger_price)
+            if not isinstance(config, Mapping):
+                raise ValueError(f"a rule must be a dict of text, not {type(config).__name__}")
+            # What fires the order is not this method's business: the row may do without it.
+            defaults = {"threshold_price": plain(price), "threshold_type": "above"}
+            rule = read_rule({**defaults, **config, "enabled": "true"})
+        except ValueError as error:
+            self.log("ERROR", f"No order is placed for a doubtful row or price: {error}")
+            return None
+        if self.dry_run:
+            self.log("INFO", f"{rule.id}: dry run, no order is placed", pair=rule.pair)
+            return DRY_RUN_ORDER_ID
+        return self._fire(rule, price, str(trigger_price))
+
+    def _fire(self, rule: Rule, price: Decimal, price_text: str) -> str | None:
+        """Fire one rule on this thread; its order id if that placed an order."""
+        try:
+            self._worker.ensure_armed(rule)
+            if self._worker.is_held_back(rule.id):
+                return None
+            fired_before = self._worker.life_of(rule.id).has_fired
+            self._worker.fire([Crossing(rule, price, price_text)])
+            self._worker.work_off()
+            life = self._worker.life_of(rule.id)
+        except UnreadableLife as error:
+            self.log("ERROR", f"{rule.id}: its row of the state file cannot be understood: {error}")
+            return None
+        return life.order_id if life.has_fired and not fired_before else None
+
+    def process_config(self, config: Mapping[str, Any], current_price: object = None) -> None:
+        """Check one row against a price, and place its order if the threshold is met. Blocks.
+
+        Args:
+            config: A row, text by column.
+            current_price: The price; asked of the read-only API where it is None.
+        """
+        try:
+            rule = read_rule(config)
+        except (RuleError, AttributeError) as error:
+            self.log("ERROR", f"A row cannot be processed: {error}")
+            return
+        if not rule.enabled or not self._is_waiting(rule):
+            return
+        price = self._price_of(rule.pair) if current_price is None else current_price
+        if price is None:
+            return
+        cells = self.state.setdefault(rule.id, {"id": rule.id, "triggered": "false"})
+        cells["last_checked"] = datetime.now(UTC).isoformat()
+        if self.check_threshold(config, price):
+            self._fire(rule, to_positive_decimal(price), str(price))
+
+    def _is_waiting(self, rule: Rule) -> bool:
+        try:
+            life = self._worker.life_of(rule.id)
+        except UnreadableLife as error:
+            self.log("ERROR", f"{rule.id}: its row of the state file cannot be understood: {error}")
+            return False
+        return not life.has_fired and not life.is_unsettled
+
+    def _price_of(self, pair: str) -> object:
+        try:
+            return self.kraken_api_readonly.get_current_price(pair)
+        except Exception as error:  # noqa: BLE001 - a stand-in raises what it likes; one pair is isolated
+            self.log("WARNING", f"{pair}: no price: {error}", pair=pair)
+            return None
+
+    # --- running -------------------------------------------------------------------------------
+
+    def run_once(self) -> None:
+        """Look at every row once, with config.csv read anew if it has changed. Blocks."""
+        if self.check_config_file_changed():
+            self.validate_and_load_config()
+        self._worker.work_off()
+        prices = self._prices_of_armed()
+        for row in self.configs:
+            price = prices.get(row.get("pair", ""))
+            if price is not None:
+                self.process_config(row, price)
+        self.save_state()
+
+    def _prices_of_armed(self) -> dict[str, object]:
+        """Return a price for each pair with a waiting row: one call for all where that can be."""
+        rules = [rule for row in self.configs if (rule := _rule_or_none(row))]
+        pairs = list(dict.fromkeys(r.pair for r in rules if r.enabled and self._is_waiting(r)))
+        if not is_real(self.kraken_api_readonly):
+            return {pair: self._price_of(pair) for pair in pairs}
+        prices: dict[str, object] = {}
+        for pair, quote in self.kraken_api_readonly.get_tickers(pairs).items():
+            if isinstance(quote, Exception):
+                self.log("WARNING", f"{pair}: no price: {quote}", pair=pair)
+            else:
+                prices[pair] = quote.price
+        return prices
+
+    def recover(self) -> None:
+        """Take up what an earlier run left open; to be called once, after `load_state`."""
+        self._worker.recover()
+
+    def settle(self, patience: float) -> None:
+        """Wait until no order is of unknown outcome, at most `patience` seconds."""
+        end = time.monotonic() + patience
+        while self._worker.is_busy and time.monotonic() < end:
+            self._stopping.wait(0.1)
+            self._worker.work_off()
+
+    def run_continuous(self, interval: float = 60) -> None:
+        """Run until `stop` or Ctrl-C. Blocks.
+
+        With a true `KrakenAPI` each tick is checked as it arrives, and `interval` is for pairs
+        that do not stream; with anything else all rows are looked at every `interval` seconds.
+        """
+        if is_real(self.kraken_api_readonly):
+            self._run_live(interval)
+            return
+        try:
+            while not self._stopping.is_set():
+                self.run_once()
+                self._stopping.wait(interval)
+        except KeyboardInterrupt:
+            self.log("INFO", "Stopped")
+        self.save_state()
+
+    def _run_live(self, interval: float) -> None:
+        api = self.kraken_api_readonly
+        exchange = self._worker.exchange
+        self._live = LiveRun(
+            self._worker,
+            api,
+            api.price_provider() if WEBSOCKET_AVAILABLE else None,
+            exchange if isinstance(exchange, KrakenExchange) else None,
+            has_edit=self.check_config_file_changed,
+            reload=self.validate_and_load_config,
+            say=self.log,
+            interval=interval,
+            settings=self._settings,
+            inbox=self._inbox,
+        )
+        if self._stopping.is_set():
+            return
+        try:
+            self._live.run()
+        except KeyboardInterrupt:
+            self._live.stop()
+        for rule_id, moment in self._live.last_checked().items():
+            self.state.setdefault(rule_id, {})["last_checked"] = moment
+        self.save_state()
+
+    def stop(self) -> None:
+        """End `run_continuous`, from any thread or a signal handler."""
+        self._stopping.set()
+        if self._live is not None:
+            self._live.stop()
+
+    # --- what a person reads at the start -----------------------------------------------------
+
+    def report(self) -> None:
+        """Print one line a row: armed and how far, fired, disabled, or refused and why."""
+        prices = self._prices_of_armed()
+        refused = {e["config_id"] for e in self.validation.errors} if self.validation else set()
+        for row in self.configs:
+            rule = _rule_or_none(row)
+            if rule is not None and rule.id not in refused:
+                self.log("INFO", f"{rule.id}: {self._standing_of(rule, prices.get(rule.pair))}")
+
+    def _standing_of(self, rule: Rule, price: object) -> str:
+        try:
+            life = self._worker.life_of(rule.id)
+        except UnreadableLife:
+            return "does not trade: its past is unknown"
+        if life.has_fired:
+            status = f", {life.order_status}" if life.order_status else ""
+            return f"has fired: order {life.order_id}{status}"
+        if life.is_unsettled:
+            return "uncertain: its order is being looked up at Kraken"
+        if not rule.enabled:
+            return "disabled"
+        known = to_positive_decimal(price) if price is not None else None
+        return f"armed: {describe(rule, known)}"
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ttslo",
+        description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
+    )
+    add = parser.add_argument
+    add("--config", default="config.csv", help="the rules (default: %(default)s)")
+    add("--state", default="state.csv", help="what became of them (default: %(default)s)")
+    add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
+    add("--dry-run", action="store_true", help="place nothing, write nothing; needs no keys")
+    add("--verbose", action="store_true", help="print warnings of the validation and more")
+    add("--debug", action="store_true", help="print everything")
+    add("--once", action="store_true", help="look at every row once, then end")
+    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
+        help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
+    add("--no-websocket", action="store_true", help="ask for prices over REST only")
+    add("--strict", action="store_true", help="end with 1 if any row is refused")
+    add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
+    add("--validate-config", action="store_true", help="check the rules, then end")
+    add("--env-file", default=".env", help="where keys may stand (default: %(default)s)")
+    add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
+    add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
+        "timestamp,open,high,low,close,volume")  # fmt: skip
+    add("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(to_positive_decimal(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
+
+
+def main(
+    argv: Sequence[str] | None = None, *, step: Callable[[str], None] = lambda name: None
+) -> int:
+    """Run the command line and return its exit code: 0 done, 1 cannot run, 2 bad flag."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.replay and not options.demo:
+        parser.error("--replay needs --demo")
+    _configure_logging(options)
+    try:
+        if options.demo:
+            from ttslo_demo import run_demo  # its exchange needs the `demo` extra, nobody else does
+
+            return run_demo(options.replay)
+        return _run(options, step)
+    except KeyboardInterrupt:
+        print("Stopped", flush=True)
+        return 0
+    except (AlreadyRunning, ValueError, OSError) as error:
+        print(f"Cannot run: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _configure_logging(options: argparse.Namespace) -> None:
+    level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(asctime)s  %(levelname)s %(name)s: %(message)s")
+    # The HTTP library logs addresses at DEBUG; none of ours carries a secret, but nobody needs it.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def _run(options: argparse.Namespace, step: Callable[[str], None]) -> int:
+    manager = ConfigManager(options.config, options.state, options.log)
+    if options.create_sample_config:
+        manager.create_sample_config()
+        print("Written: config_sample.csv. Copy it to config.csv and edit it", flush=True)
+        return 0
+    reading = KrakenAPI.from_env(
+        readwrite=False, env_file=options.env_file, use_websocket=not options.no_websocket
+    )
+    if not Path(options.config).exists():
+        print(
+            f"Cannot run: there is no {options.config}. "
+            "Write one, or start from `ttslo.py --create-sample-config`",
+            file=sys.stderr,
+        )
+        return 1
+    if options.validate_config:
+        result = ConfigValidator(reading).validate_config_file(manager.load_config())
+        print(format_validation_result(result, verbose=options.verbose), flush=True)
+        return 0 if result.is_valid() else 1
+    trading = KrakenAPI.from_env(readwrite=True, env_file=options.env_file, use_websocket=False)
+    settings = settings_from(os.environ.get("TTSLO_ORDER_SETTINGS", ""))
+    program = TTSLO(
+        manager,
+        reading,
+        trading if trading.has_keys else None,
+        dry_run=options.dry_run,
+        verbose=options.verbose,
+        debug=options.debug,
+        settings=settings,
+        step=step,
+    )
+    if options.dry_run:
+        return _operate(program, options)
+    with StateLock(options.state):
+        return _operate(program, options)
+
+
+def _operate(program: TTSLO, options: argparse.Namespace) -> int:
+    program.load_state()
+    program.recover()
+    program.check_config_file_changed()
+    if not program.validate_and_load_config():
+        program.log("ERROR", f"No row of {options.config} is accepted; nothing to watch")
+        return 1
+    if options.strict and program.validation is not None and not program.validation.is_valid():
+        program.log("ERROR", "A row is refused, and --strict wants all of them accepted")
+        return 1
+    if program.dry_run:
+        program.log("INFO", "Dry run: no order is placed, no file is changed")
+    elif program.kraken_api_readwrite is None:
+        program.log(
+            "WARNING",
+            "No trading key: the program watches, but CANNOT PLACE ORDERS. Set "
+            "KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW",
+        )
+    program.report()
+    if options.once:
+        program.run_once()
+        program.settle(_ONCE_PATIENCE)
+        program.save_state()
+        return 0
+    _stop_on_signals(program)
+    program.run_continuous(options.interval)
+    program.log("INFO", "Stopped; state saved")
+    return 0
+
+
+def _stop_on_signals(program: TTSLO) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        # A second signal ends the program the hard way; what is under way is in the state file.
+        signal.signal(number, signal.SIG_DFL)
+        program.stop()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

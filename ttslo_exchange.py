@@ -1,0 +1,296 @@
+"""Kraken as the order thread sees it: place one order, find one order, say what a pair allows.
+
+Three of them, with one face: the real one, a stand-in for callers that hand in an object with
+only a few of `KrakenAPI`'s methods, and the one of a dry run, which never calls anybody. None
+of them sends an order twice; none of them decides anything about an order's outcome beyond what
+`kraken_rest` says of the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from kraken_api import KrakenAPI
+from kraken_errors import KrakenError
+from kraken_numbers import to_decimal
+from kraken_pairs import Pair
+from kraken_rest import Outcome, OutcomeKind, outcome_of
+from ttslo_orders import Market, OrderRequest, Sighting
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
+# Kraken answers QueryOrders for at most 50 orders a call.
+_QUERY_ORDERS_MAX = 50
+
+
+def is_real(api: object) -> bool:
+    """Tell whether `api` is a true `KrakenAPI`, which a mock made after it only claims to be."""
+    return issubclass(type(api), KrakenAPI)
+
+
+class KrakenExchange:
+    """Kraken itself.
+
+    Args:
+        trading: The client whose key may place orders.
+        reading: The client whose key reads orders; the trading client where it has no key, so
+            that watching never makes an order wait for the lock of its key if it need not.
+        wall_clock: Seconds since 1970 by this machine.
+    """
+
+    can_find = True
+
+    def __init__(
+        self, trading: KrakenAPI, reading: KrakenAPI, wall_clock: Callable[[], float]
+    ) -> None:
+        self._trading = trading
+        self._reading = reading if reading.has_keys else trading
+        self._wall_clock = wall_clock
+        self._ahead = 0.0
+        self._markets: dict[str, Market] = {}
+        self._statuses: Mapping[str, str] = {}
+
+    def now(self) -> float:
+        """Return Kraken's clock, as far as this machine's is known to differ from it."""
+        return self._wall_clock() + self._ahead
+
+    def set_clock(self) -> None:
+        """Ask Kraken for the time. Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken does not answer; the old estimate stays.
+        """
+        before = self._wall_clock()
+        theirs = self._reading.server_time()
+        after = self._wall_clock()
+        # Kraken tells whole seconds: the middle of that second against the middle of the call.
+        self._ahead = theirs + 0.5 - (before + after) / 2
+        if abs(self._ahead) > 5:
+            _log.warning(
+                "This clock is %.0f s %s Kraken's; orders allow for it, but set it right",
+                abs(self._ahead),
+                "behind" if self._ahead > 0 else "ahead of",
+            )
+
+    def market_of(self, pair: str) -> Market:
+        """Return what Kraken says of `pair`; one call at most, and none the second time.
+
+        Raises:
+            LookupError: If Kraken has no such pair.
+        """
+        market = self._markets.get(pair)
+        if market is None:
+            market = self._markets[pair] = market_from(self._trading.resolve_pair(pair))
+        return market
+
+    def forget_markets(self) -> None:
+        """Let minimums and status be looked up again."""
+        self._markets = {}
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
+        answer: object
+        try:
+            answer = self._trading.add_trailing_stop_loss(
+                pair=order.pair,
+                direction=order.type,
+                volume=order.volume,
+                trailing_offset_percent=offset_of(order),
+                trigger=order.trigger,
+                cl_ord_id=cl_ord_id,
+                deadline=deadline,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
+            answer = error
+        return outcome_of(answer, may_be_resend=may_be_resend)
+
+    def check(self, order: OrderRequest) -> Outcome:
+        """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
+        answer: object
+        try:
+            answer = self._trading.add_trailing_stop_loss(
+                pair=order.pair,
+                direction=order.type,
+                volume=order.volume,
+                trailing_offset_percent=offset_of(order),
+                trigger=order.trigger,
+                validate=True,
+            )
+        except Exception as error:  # noqa: BLE001 - a check that fails is a finding, not a crash
+            answer = error
+        return outcome_of(answer, validate=True)
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Return the order of that id among the open and the closed ones. Blocks for three calls.
+
+        The clock is read first, so that the caller can tell whether a late copy may still come.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        self.set_clock()
+        found = self._reading.query_open_orders(cl_ord_id=cl_ord_id).get("open", {})
+        if not found:
+            found = self._reading.query_closed_orders(cl_ord_id=cl_ord_id).get("closed", {})
+        ours = {t: o for t, o in rows_of(found).items() if is_ours(o, cl_ord_id, order)}
+        return next(iter(sightings_of(ours)), None)
+
+    def watch(self, txids: Iterable[str]) -> dict[str, Sighting]:
+        """Return what Kraken says of these orders: one call while all of them stand.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        wanted = set(txids)
+        found = self._reading.query_open_orders().get("open", {})
+        seen = {s.txid: s for s in sightings_of(found) if s.txid in wanted}
+        gone = sorted(wanted - set(seen))
+        for start in range(0, len(gone), _QUERY_ORDERS_MAX):
+            answer = self._reading.query_orders(gone[start : start + _QUERY_ORDERS_MAX])
+            seen.update({s.txid: s for s in sightings_of(answer)})
+        return seen
+
+
+class StandInExchange:
+    """An object that has `add_trailing_stop_loss` and perhaps nothing else."""
+
+    can_find = False
+
+    def __init__(self, api: Any, wall_clock: Callable[[], float]) -> None:  # duck-typed by contract
+        self._api = api
+        self._wall_clock = wall_clock
+
+    def now(self) -> float:
+        """Return this machine's clock; there is no other to ask."""
+        return self._wall_clock()
+
+    def market_of(self, pair: str) -> Market:
+        """Return the pair as it was typed: nothing more is known of it."""
+        return Market(pair, pair)
+
+    def place(
+        self,
+        order: OrderRequest,
+        cl_ord_id: str,
+        deadline: str,
+        *,
+        may_be_resend: bool,
+    ) -> Outcome:
+        """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
+        answer: object
+        try:
+            answer = self._api.add_trailing_stop_loss(
+                pair=order.pair,
+                direction=order.type,
+                volume=order.volume,
+                trailing_offset_percent=offset_of(order),
+            )
+        except Exception as error:  # noqa: BLE001 - stand-ins raise what they like
+            answer = error
+        return outcome_of(answer, may_be_resend=may_be_resend)
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Refuse: a stand-in cannot be asked for orders."""
+        raise KrakenError(f"there is no way to look up {cl_ord_id}")
+
+
+class DryRunExchange:
+    """Takes every order and places none."""
+
+    can_find = False
+
+    def __init__(self, markets: Callable[[str], Market], wall_clock: Callable[[], float]) -> None:
+        self._markets = markets
+        self._wall_clock = wall_clock
+
+    def now(self) -> float:
+        """Return this machine's clock."""
+        return self._wall_clock()
+
+    def market_of(self, pair: str) -> Market:
+        """Return what the real exchange would say, so that a dry run refuses what it would."""
+        return self._markets(pair)
+
+    def place(
+        self,
+        order: OrderRequest,
+        cl_ord_id: str,
+        deadline: str,
+        *,
+        may_be_resend: bool,
+    ) -> Outcome:
+        """Say that the order would have been placed."""
+        _log.info("Dry run: %s would be placed", order)
+        return Outcome(OutcomeKind.PLACED, txid=DRY_RUN_ORDER_ID)
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Refuse: a dry run has placed nothing that could be found."""
+        raise KrakenError(f"a dry run places no orders, so {cl_ord_id} cannot be found")
+
+
+def market_from(pair: Pair) -> Market:
+    """Return what the order side needs of a pair."""
+    return Market(
+        name=pair.symbol or pair.rest_key,
+        rest_key=pair.rest_key,
+        symbol=pair.symbol,
+        lot_decimals=pair.lot_decimals,
+        ordermin=pair.ordermin,
+        costmin=pair.costmin,
+        status=pair.status or "online",
+    )
+
+
+def offset_of(order: OrderRequest) -> Decimal:
+    """Return the percent of an order's `+5.0%`, with its digits."""
+    return to_decimal(order.price.strip("+%"))
+
+
+def rows_of(orders: object) -> dict[str, Mapping[str, Any]]:
+    """Return the orders of a `{txid: order}` answer, rows that are no orders left out."""
+    if not isinstance(orders, Mapping):
+        return {}
+    return {str(txid): row for txid, row in orders.items() if isinstance(row, Mapping)}
+
+
+def sightings_of(orders: object) -> list[Sighting]:
+    """Return the orders of a `{txid: order}` answer as they are seen here."""
+    return [
+        Sighting(
+            txid=txid,
+            status=str(row.get("status", "")),
+            vol_exec=str(row.get("vol_exec") or ""),
+            price=str(row.get("price") or ""),
+            reason=str(row.get("reason") or row.get("misc") or ""),
+        )
+        for txid, row in rows_of(orders).items()
+    ]
+
+
+def is_ours(row: Mapping[str, Any], cl_ord_id: str, order: OrderRequest) -> bool:
+    """Tell whether an order that Kraken shows is the one that was sent under `cl_ord_id`.
+
+    It is not written anywhere whether Kraken's answers repeat the id, so a row without one must
+    at least be the same order: a filter that is not honoured would show every order there is.
+    """
+    theirs = row.get("cl_ord_id")
+    if theirs:
+        return bool(theirs == cl_ord_id)
+    descr = row.get("descr")
+    if not isinstance(descr, Mapping):
+        return False
+    try:
+        same_volume = to_decimal(row.get("vol")) == to_decimal(order.volume)
+    except ValueError:
+        return False
+    return same_volume and (descr.get("type"), descr.get("ordertype")) == (
+        order.type,
+        order.ordertype,
+    )

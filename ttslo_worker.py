@@ -1,0 +1,911 @@
+"""The order thread: does what `ttslo_orders` decides, in the order of the crossings.
+
+One thread owns the state of every rule, both files and every order, so that no lock is needed
+around any of them and no second path to Kraken exists. Others hand it messages; it never waits
+for them. What it must never do: send an order whose intent is not durably written, or send a
+second one while the first may stand.
+
+Between two orders of one burst stand one durable write of their intents and nothing else; the
+facts of a placed order reach the state file with the next write, because the intent already
+finds the order again after a crash.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Protocol
+
+from kraken_errors import KrakenError
+from kraken_rest import Outcome, OutcomeKind
+from ttslo_orders import (
+    Adoption,
+    Life,
+    Market,
+    OrderRequest,
+    OrderSettings,
+    RuleState,
+    Search,
+    Sighting,
+    Signal,
+    UnreadableLife,
+    Verdict,
+    adoption_of,
+    after_look,
+    after_silence,
+    arm,
+    begin_search,
+    build_order,
+    cells_of,
+    fingerprint,
+    market_objection,
+    read_life,
+    refusal_wait,
+)
+from ttslo_rules import Rule
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+# Intents of one burst are written together, but not more than are sent well inside a deadline.
+_BURST = 10
+# Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
+_SHORTEST_DEADLINE = 2.5
+
+Cells = dict[str, str]
+State = dict[str, Cells]
+Say = Callable[..., None]
+
+
+class Clock(Protocol):
+    """The two clocks that are needed."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever grow."""
+        ...
+
+    def utc(self) -> datetime:
+        """Return the present moment in UTC, by this machine's clock."""
+        ...
+
+
+class Files(Protocol):
+    """What the order thread needs of the files."""
+
+    def save_state(self, state: State) -> None:
+        """Write state.csv durably; raises OSError and leaves the old file whole."""
+        ...
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
+
+        Raises:
+            OSError: If the file cannot be read, which says nothing about the row.
+        """
+        ...
+
+    def note_orders(self, lives: Sequence[Life]) -> None:
+        """Write the orders into the rows of config.csv; rows that are gone are passed over.
+
+        Raises:
+            OSError: If the file cannot be written; it is whole all the same.
+        """
+        ...
+
+
+class Exchange(Protocol):
+    """What the order thread needs of Kraken."""
+
+    can_find: bool
+
+    def now(self) -> float:
+        """Return Kraken's clock as estimated, in seconds since 1970. Never blocks."""
+        ...
+
+    def market_of(self, pair: str) -> Market:
+        """Return what Kraken says of `pair`. May block the first time.
+
+        Raises:
+            LookupError: If Kraken has no such pair.
+        """
+        ...
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
+        ...
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Return the order of that id among the open and the closed ones, None if in neither.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A price that fires a rule. `price_text` is the price as it was given, for the files."""
+
+    rule: Rule
+    price: Decimal
+    price_text: str
+    reason: str = "crossed"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRule:
+    """A validated row, its market, and whether its order columns are filled."""
+
+    rule: Rule
+    market: Market
+    is_fired_in_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The whole of config.csv, validated: these rules, and no others, may trade.
+
+    `read_at` is the monotonic moment at which reading the file began: an order that was noted in
+    the file after it is not in what was read, and must not look like a user's wish to arm again.
+    """
+
+    accepted: Mapping[str, AcceptedRule]
+    read_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What Kraken says of orders that stand there, by rule id."""
+
+    sightings: Mapping[str, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class BookArm:
+    """Tells the reader of prices to arm a rule, and to look at the present price at once."""
+
+    rule: Rule
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class BookDisarm:
+    """Tells the reader of prices to forget a rule."""
+
+    rule_id: str
+
+
+Message = Crossing | Adopt | Watched
+BookChange = BookArm | BookDisarm
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """How often in a row a rule was refused, why last, and when it may try again."""
+
+    count: int = 0
+    said: str = ""
+    retry_at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Duties:
+    """What the thread owes: nothing here is lost by a crash that state.csv does not bring back."""
+
+    searches: dict[str, Search] = field(default_factory=dict)
+    retries: dict[str, float] = field(default_factory=dict)
+    held: list[Crossing] = field(default_factory=list)
+    notes: set[str] = field(default_factory=set)
+    noted_at: dict[str, float] = field(default_factory=dict)
+    write_at: float | None = None
+    must_write: bool = False
+
+
+class OrderWorker:
+    """Places one order for one crossing, whatever happens in between.
+
+    Without `start` it works inline: `submit`, then `work_off` on the caller's thread.
+
+    Args:
+        state: The rows of state.csv by id; owned by this object from now on.
+        exchange: Kraken, or None where no trading key was given.
+        post: Called with each change of the rule book; must not block.
+        say: Called with level, message and fields for what a person should read.
+        step: Called at each step of the protocol by its name, for tests that end it there.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        files: Files,
+        exchange: Exchange | None,
+        *,
+        clock: Clock,
+        say: Say,
+        post: Callable[[BookChange], None] = lambda change: None,
+        settings: OrderSettings | None = None,
+        step: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self.state = state
+        self.settings = settings or OrderSettings()
+        # The orders to watch, by rule id: replaced whole, never changed, so any thread may read.
+        self.standing: Mapping[str, str] = {}
+        self._files = files
+        self.exchange = exchange
+        self._clock = clock
+        self._say = say
+        self._post = post
+        self._step = step
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._rules: dict[str, AcceptedRule] = {}
+        self._unknown_past: set[str] = set()
+        self._is_state_torn = False
+        self._troubles: dict[str, _Trouble] = {}
+        self._duties = _Duties()
+        self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    # --- the thread --------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the order thread."""
+        # A daemon: a process that is told to end must not hang on an answer from Kraken. What is
+        # under way then is an intent in the state file, and the next start settles it.
+        self._thread = threading.Thread(target=self._run, name="ttslo-orders", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End the thread once its inbox is empty, and say whether it ended in time. Blocks."""
+        self._stopping.set()
+        self._inbox.put(None)
+        if self._thread is None:
+            return True
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def submit(self, message: Message) -> None:
+        """Hand over a message. Never blocks; any thread."""
+        self._inbox.put(message)
+
+    def work_off(self) -> None:
+        """Do what is waiting, on the caller's thread. For programs without an order thread."""
+        self._work(self._drain(block_for=0.0))
+
+    def _run(self) -> None:
+        while not (self._stopping.is_set() and self._inbox.empty()):
+            try:
+                self._work(self._drain(self._time_to_next_duty()))
+            except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
+                _log.exception("The order thread met an error and goes on")
+                self._say("ERROR", "Internal error in the order thread; see the traceback above")
+
+    def _drain(self, block_for: float | None) -> list[Message]:
+        messages: list[Message] = []
+        try:
+            first = self._inbox.get(timeout=block_for) if block_for else self._inbox.get_nowait()
+            while True:
+                if first is not None:
+                    messages.append(first)
+                first = self._inbox.get_nowait()
+        except queue.Empty:
+            return messages
+
+    def _time_to_next_duty(self) -> float:
+        """Return how long to wait for a message; at most a second, so that a stop is seen."""
+        now = self._clock.monotonic()
+        due = [search.not_before for search in self._duties.searches.values()]
+        due += self._duties.retries.values()
+        if self._duties.write_at is not None:
+            due.append(self._duties.write_at)
+        return max(0.001, min([1.0, *(moment - now for moment in due)]))
+
+    def _work(self, messages: Sequence[Message]) -> None:
+        crossings: list[Crossing] = []
+        for message in messages:
+            match message:
+                case Crossing():
+                    crossings.append(message)
+                case Adopt():
+                    self._adopt(message)
+                case Watched():
+                    self._watch(message)
+        self.fire(crossings)
+        self._do_searches()
+        self._do_retries()
+        if self._inbox.empty():
+            self._settle_files()
+
+    # --- what config.csv says ----------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an order of unknown outcome is still being looked up, or a write is owed."""
+        duties = self._duties
+        return bool(duties.searches or duties.held) or duties.write_at is not None
+
+    def is_held_back(self, rule_id: str) -> bool:
+        """Tell whether a refused rule still waits for its next try."""
+        return self._duties.retries.get(rule_id, 0.0) > self._clock.monotonic()
+
+    def life_of(self, rule_id: str) -> Life:
+        """Return what is known of a rule.
+
+        Raises:
+            UnreadableLife: If its row in state.csv cannot be understood.
+        """
+        return read_life(rule_id, self.state.get(rule_id, {}))
+
+    def distrust(self, rule_ids: Sequence[str] | None) -> None:
+        """Let rules not trade whose past nobody can know; None: all that the state lacks."""
+        if rule_ids is None:
+            self._is_state_torn = True
+        else:
+            self._unknown_past.update(rule_ids)
+
+    def is_past_unknown(self, rule_id: str) -> bool:
+        """Tell whether nobody can know if the rule has fired."""
+        return rule_id in self._unknown_past or (self._is_state_torn and rule_id not in self.state)
+
+    def recover(self) -> None:
+        """Take up every intent without an outcome, before anything else may fire."""
+        for rule_id in list(self.state):
+            try:
+                life = self.life_of(rule_id)
+            except UnreadableLife as error:
+                self._unknown_past.add(rule_id)
+                self._say(
+                    "ERROR",
+                    f"{rule_id}: its row in the state file cannot be understood ({error}). The row "
+                    "does not trade. See at Kraken whether it has an order, then delete that row "
+                    "of the state file to begin anew",
+                    id=rule_id,
+                )
+                continue
+            if life.is_unsettled:
+                self._resume(life)
+            elif life.has_fired and not life.noted:
+                self._duties.notes.add(rule_id)
+            if life.state is RuleState.PLACED and life.order_id:
+                self._stand(rule_id, life.order_id)
+
+    def _resume(self, life: Life) -> None:
+        if life.state is RuleState.INTENDED:
+            life = life.after(Signal.LOSE)
+            self._put(life)
+        self._say(
+            "WARNING",
+            f"{life.id}: the program ended while its order was under way. Nothing fires until it "
+            "is known whether the order stands; Kraken is being asked",
+            id=life.id,
+            cl_ord_id=life.cl_ord_id,
+        )
+        self._search_for(life)
+
+    def _adopt(self, message: Adopt) -> None:
+        self._write_notes()
+        accepted = {
+            rule_id: entry
+            for rule_id, entry in message.accepted.items()
+            if not self.is_past_unknown(rule_id)
+        }
+        changed = False
+        for rule_id in dict.fromkeys([*self.state, *accepted]):
+            if not self.is_past_unknown(rule_id):
+                changed |= self._adopt_one(rule_id, accepted.get(rule_id), message.read_at)
+        self._rules = accepted
+        if changed:
+            self._write()
+
+    def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
+        """Bring one rule in line with its row; True if its life has changed."""
+        life = self.life_of(rule_id)
+        if life.has_fired and self._duties.noted_at.get(rule_id, read_at - 1) >= read_at:
+            return False
+        rule = entry.rule if entry and entry.rule.enabled else None
+        is_fired = entry.is_fired_in_file if entry else False
+        adoption = adoption_of(life, rule, is_fired_in_file=is_fired)
+        if adoption is Adoption.EXPLAIN:
+            self._explain_rearming(life)
+        if adoption is Adoption.DISARM:
+            self._put(life.after(Signal.DISARM, detail="by config.csv"))
+            self._post(BookDisarm(rule_id))
+            self._duties.retries.pop(rule_id, None)
+            self._say("INFO", f"{rule_id}: no longer armed", id=rule_id)
+            return True
+        if entry is None or rule is None:
+            return False
+        if adoption is Adoption.ARM:
+            self._arm(life, rule)
+            self._post(BookArm(rule, entry.market))
+            return True
+        if adoption is Adoption.UPDATE:
+            self._put(replace(life, row=fingerprint(rule)))
+            self._troubles.pop(rule_id, None)
+            self._duties.retries.pop(rule_id, None)
+            self._post(BookArm(rule, entry.market))
+            if rule_id in self._rules:
+                self._say("INFO", f"{rule_id}: now {rule.condition}", id=rule_id)
+            return True
+        is_waiting = life.state in (RuleState.ARMED, RuleState.REFUSED)
+        if is_waiting and rule_id not in self._rules:
+            self._post(BookArm(rule, entry.market))
+        return False
+
+    def _explain_rearming(self, life: Life) -> None:
+        text = (
+            f"{life.id}: enabled in config.csv, but it has fired (order {life.order_id}). To arm "
+            "it again, empty its cells order_id, trigger_time and trigger_price"
+        )
+        self._say_once(life.id, "WARNING", text)
+
+    def ensure_armed(self, rule: Rule) -> None:
+        """Arm `rule` if it is not: for callers that hand in rows one by one."""
+        life = self.life_of(rule.id)
+        if life.state is RuleState.DISARMED:
+            self._arm(life, rule)
+
+    def _arm(self, life: Life, rule: Rule) -> None:
+        self._troubles.pop(life.id, None)
+        if life.state is RuleState.PLACED:
+            self._say(
+                "WARNING",
+                f"{life.id}: armed again. Its earlier order {life.order_id} still stands at Kraken "
+                "and is no longer watched",
+                id=life.id,
+            )
+        elif life.has_fired:
+            self._say("INFO", f"{life.id}: armed again after order {life.order_id}", id=life.id)
+        self._put(arm(life, fingerprint(rule), self._timestamp()))
+        self._stand(life.id, None)
+
+    # --- firing ------------------------------------------------------------------------------
+
+    def fire(self, crossings: Sequence[Crossing]) -> None:
+        """Place the orders of `crossings`, first come, first served. Blocks."""
+        if crossings and self._must_settle_first():
+            self._duties.held.extend(crossings)
+            return
+        for start in range(0, len(crossings), _BURST):
+            self._fire_burst(crossings[start : start + _BURST])
+
+    def _must_settle_first(self) -> bool:
+        """Whether an order from before the start is still unsettled and can be looked up."""
+        return self._is_recovering and self.exchange is not None and self.exchange.can_find
+
+    @property
+    def _is_recovering(self) -> bool:
+        return any(search.is_from_before for search in self._duties.searches.values())
+
+    def _fire_burst(self, crossings: Sequence[Crossing]) -> None:
+        before: list[Life] = []
+        ready: list[tuple[Crossing, Life]] = []
+        for crossing in crossings:
+            prepared = self._prepare(crossing)
+            if prepared is not None:
+                before.append(prepared)
+                ready.append((crossing, self._intend(crossing, prepared)))
+        if not ready:
+            return
+        self._step("intending")
+        if not self._write():
+            self._take_back(before, ready)
+            return
+        self._step("intended")
+        for crossing, life in ready:
+            self._send(crossing, life)
+
+    def _prepare(self, crossing: Crossing) -> Life | None:
+        """Return the life of a rule that may fire now; None, and said why, if it may not."""
+        rule = crossing.rule
+        if self.is_past_unknown(rule.id):
+            return None
+        life = self.life_of(rule.id)
+        if life.state not in (RuleState.ARMED, RuleState.REFUSED):
+            _log.debug("%s is %s and does not fire", rule.id, life.state)
+            return None
+        if not self._is_still_wanted(crossing, life):
+            return None
+        if self.exchange is None:
+            self._hold_back(
+                life,
+                crossing,
+                "no trading key: the program watches, but cannot place orders. Set "
+                "KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW",
+                heals=True,
+            )
+            return None
+        return self._if_allowed(crossing, life, self.exchange)
+
+    def _is_still_wanted(self, crossing: Crossing, life: Life) -> bool:
+        """Check the row once more as it stands in the file at this moment."""
+        rule = crossing.rule
+        try:
+            current = self._files.current_rule(rule)
+        except OSError as error:
+            # Protection must not hang on a file that somebody has locked: the row was valid when
+            # it was last read, and nothing says that it has changed.
+            self._say("WARNING", f"{rule.id}: config.csv cannot be read just now ({error})")
+            return True
+        if current is not None and current.enabled and fingerprint(current) == fingerprint(rule):
+            return True
+        what = "changed" if current is not None and current.enabled else "disabled or removed"
+        self._say(
+            "WARNING",
+            f"{rule.id}: {rule.condition} was crossed at {crossing.price_text}, but its row was "
+            f"{what} in the same moment. No order was placed for the old row",
+            id=rule.id,
+        )
+        return False
+
+    def _if_allowed(self, crossing: Crossing, life: Life, exchange: Exchange) -> Life | None:
+        try:
+            market = exchange.market_of(crossing.rule.pair)
+            build_order(crossing.rule, market.rest_key, market.lot_decimals)
+        except (LookupError, ValueError) as error:
+            self._hold_back(life, crossing, str(error), heals=False)
+            return None
+        objection = market_objection(crossing.rule, market, crossing.price)
+        if objection is not None:
+            reason, heals = objection
+            self._hold_back(life, crossing, reason, heals=heals)
+            return None
+        return life
+
+    def _intend(self, crossing: Crossing, life: Life) -> Life:
+        assert self.exchange is not None  # `_prepare` lets nothing pass without one
+        market = self.exchange.market_of(crossing.rule.pair)
+        order = build_order(crossing.rule, market.rest_key, market.lot_decimals)
+        now = self._timestamp()
+        intended = life.after(
+            Signal.INTEND,
+            order=order,
+            intended_at=now,
+            deadline=self._deadline(self.exchange),
+            sends=life.sends + 1,
+            trigger_price=crossing.price_text,
+            trigger_time=now,
+            detail="",
+        )
+        self._put(intended)
+        return intended
+
+    def _deadline(self, exchange: Exchange) -> str:
+        moment = datetime.fromtimestamp(exchange.now() + self.settings.deadline, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    def _seconds_to_deadline(self, life: Life, exchange: Exchange) -> float:
+        try:
+            deadline = datetime.fromisoformat(life.deadline).timestamp()
+        except ValueError:
+            # A damaged cell: wait out the longest deadline that Kraken knows.
+            return 60.0
+        return deadline - exchange.now()
+
+    def _take_back(self, before: Sequence[Life], ready: Sequence[tuple[Crossing, Life]]) -> None:
+        """Undo intents that could not be written, and fire them again when writing works."""
+        for life in before:
+            self._put(life)
+        self._duties.held.extend(crossing for crossing, _ in ready)
+
+    def _send(self, crossing: Crossing, life: Life) -> None:
+        exchange, order = self.exchange, life.order
+        assert exchange is not None
+        assert order is not None
+        if self._seconds_to_deadline(life, exchange) < _SHORTEST_DEADLINE:
+            life = replace(life, deadline=self._deadline(exchange))
+            self._put(life)
+            if not self._write():
+                self._put(replace(life, state=RuleState.ARMED, sends=life.sends - 1))
+                self._duties.held.append(crossing)
+                return
+        self._step("sending")
+        outcome = exchange.place(order, life.cl_ord_id, life.deadline, may_be_resend=life.sends > 1)
+        self._step("answered")
+        self._settle(crossing, life, outcome)
+
+    # --- the answer --------------------------------------------------------------------------
+
+    def _settle(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.PLACED and outcome.txid:
+            self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
+        elif outcome.kind is OutcomeKind.REFUSED:
+            self._refused(crossing, life, outcome)
+        else:
+            self._lost(life, outcome)
+        self._duties.must_write = True
+
+    def _placed(self, life: Life, txid: str, why: str, status: str = "open") -> None:
+        placed = life.after(
+            Signal.PLACE,
+            order_id=txid,
+            order_status=status,
+            activated_on=self._timestamp(),
+            detail="",
+        )
+        self._put(placed)
+        self._troubles.pop(life.id, None)
+        self._duties.notes.add(life.id)
+        self._stand(life.id, txid)
+        self._say(
+            "INFO",
+            f"{life.id}: {why} {life.trigger_price}; order {txid} placed: {life.order}",
+            id=life.id,
+            order_id=txid,
+            trigger_price=life.trigger_price,
+        )
+
+    def _refused(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        reason = f"Kraken refused {life.order}: {outcome.reason}"
+        if outcome.cure:
+            reason = f"{reason}. {outcome.cure}"
+        if outcome.heals:
+            self._put(life.after(Signal.REFUSE, detail=outcome.reason))
+        self._hold_back(self.life_of(life.id), crossing, reason, heals=outcome.heals)
+
+    def _hold_back(self, life: Life, crossing: Crossing, reason: str, *, heals: bool) -> None:
+        """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
+        rule_id = life.id
+        if not heals:
+            self._put(life.after(Signal.DISARM, detail=reason))
+            self._duties.must_write = True
+            self._say(
+                "ERROR",
+                f"{rule_id}: NOT PROTECTED. {crossing.rule.condition} was crossed at "
+                f"{crossing.price_text}, and no order could be placed: {reason}. The row is "
+                "disarmed until you change it or start the program again",
+                id=rule_id,
+            )
+            return
+        trouble = self._troubles.setdefault(rule_id, _Trouble())
+        trouble.count += 1
+        wait = refusal_wait(trouble.count, self.settings)
+        self._duties.retries[rule_id] = self._clock.monotonic() + wait
+        text = (
+            f"{rule_id}: {crossing.rule.condition} was crossed at {crossing.price_text}, and no "
+            f"order could be placed: {reason}. It is tried again while the threshold is met"
+        )
+        if trouble.said != reason:
+            trouble.said = reason
+            self._say("ERROR", text, id=rule_id)
+
+    def _lost(self, life: Life, outcome: Outcome) -> None:
+        uncertain = life.after(Signal.LOSE, detail=outcome.reason)
+        self._put(uncertain)
+        asks = "Kraken is being asked; nothing is sent again before it is known"
+        if self.exchange is None or not self.exchange.can_find:
+            asks = (
+                "Look at Kraken's open orders yourself; to arm the row again, delete its row of "
+                "the state file"
+            )
+        self._say(
+            "ERROR",
+            f"{life.id}: UNCERTAIN whether the order {life.order} was placed "
+            f"({outcome.reason}). {asks}",
+            id=life.id,
+            cl_ord_id=life.cl_ord_id,
+        )
+        self._search_for(uncertain, is_from_before=False)
+
+    # --- settling the unknown ----------------------------------------------------------------
+
+    def _search_for(self, life: Life, *, is_from_before: bool = True) -> None:
+        if self.exchange is None or not self.exchange.can_find:
+            if self.exchange is None:
+                self._say(
+                    "ERROR",
+                    f"{life.id}: without a trading key it cannot be settled whether its order "
+                    "stands. The row does not trade until then",
+                    id=life.id,
+                )
+            return
+        wait = self._seconds_to_deadline(life, self.exchange)
+        search = begin_search(wait, self._clock.monotonic(), self.settings)
+        self._duties.searches[life.id] = replace(search, is_from_before=is_from_before)
+
+    def _do_searches(self) -> None:
+        now = self._clock.monotonic()
+        due = [i for i, search in self._duties.searches.items() if search.not_before <= now]
+        for rule_id in due:
+            if self.exchange is not None:
+                self._look_for(self.life_of(rule_id), self.exchange)
+        if due and self._duties.held and not self._must_settle_first():
+            self._fire_held()
+
+    def _fire_held(self) -> None:
+        held, self._duties.held = self._duties.held, []
+        self.fire(held)
+
+    def _look_for(self, life: Life, exchange: Exchange) -> None:
+        search = self._duties.searches[life.id]
+        self._step("looking")
+        try:
+            assert life.order is not None  # `read_life` takes no unsettled life without one
+            sighting = exchange.find(life.cl_ord_id, life.order)
+        except KrakenError as error:
+            now = self._clock.monotonic()
+            self._duties.searches[life.id] = after_silence(search, now, self.settings)
+            self._say_once(
+                life.id,
+                "WARNING",
+                f"{life.id}: still uncertain, Kraken cannot be asked: {error}",
+            )
+            return
+        if sighting is None and self._seconds_to_deadline(life, exchange) > 0:
+            # Kraken's clock, read during the look, says that a late copy can still arrive.
+            self._search_for(life, is_from_before=search.is_from_before)
+            return
+        now = self._clock.monotonic()
+        verdict, again = after_look(search, sighting, now, self.settings)
+        self._step("looked")
+        if verdict is Verdict.LOOK_AGAIN:
+            self._duties.searches[life.id] = again
+            return
+        del self._duties.searches[life.id]
+        self._troubles.pop(life.id, None)
+        self._duties.must_write = True
+        if sighting is not None:
+            self._adopt_order(life, sighting)
+        else:
+            self._not_placed(life)
+
+    def _adopt_order(self, life: Life, sighting: Sighting) -> None:
+        self._placed(life, sighting.txid, "found at Kraken after", sighting.status)
+        self._watch(Watched({life.id: sighting}))
+
+    def _not_placed(self, life: Life) -> None:
+        """Settle that no order stands: the crossing is still owed its one order."""
+        self._put(life.after(Signal.MISS, detail="not placed"))
+        entry = self._rules.get(life.id)
+        age = self._age_of(life.trigger_time)
+        self._say(
+            "WARNING",
+            f"{life.id}: Kraken has no order for it, so none was placed; it is placed now"
+            + ("" if age <= self.settings.owed else " if the threshold is still met"),
+            id=life.id,
+        )
+        if entry is None or not entry.rule.enabled:
+            return
+        if age <= self.settings.owed:
+            price = Decimal(life.trigger_price)
+            self.fire([Crossing(entry.rule, price, life.trigger_price)])
+        else:
+            self._post(BookArm(entry.rule, entry.market))
+
+    def _age_of(self, moment: str) -> float:
+        try:
+            return (self._clock.utc() - datetime.fromisoformat(moment)).total_seconds()
+        except (ValueError, TypeError):
+            return float("inf")
+
+    # --- watching the order ------------------------------------------------------------------
+
+    def _watch(self, message: Watched) -> None:
+        for rule_id, sighting in message.sightings.items():
+            life = self.life_of(rule_id)
+            is_known = (life.order_status, life.vol_exec) == (sighting.status, sighting.vol_exec)
+            if life.state is not RuleState.PLACED or life.order_id != sighting.txid:
+                continue
+            if is_known and not sighting.is_final:
+                continue
+            seen = replace(
+                life,
+                order_status=sighting.status,
+                vol_exec=sighting.vol_exec,
+                fill_price=sighting.price,
+                detail=sighting.reason,
+            )
+            self._put(seen.after(Signal.CLOSE) if sighting.is_final else seen)
+            if sighting.is_final:
+                self._stand(rule_id, None)
+            self._duties.must_write = True
+            self._tell_of(life, sighting)
+
+    def _tell_of(self, life: Life, sighting: Sighting) -> None:
+        executed = sighting.has_executed
+        what = f"{life.id}: order {sighting.txid}"
+        if sighting.status == "closed":
+            text, level = f"{what} is filled: {sighting.vol_exec} at {sighting.price}", "INFO"
+        elif sighting.is_final:
+            why = f" ({sighting.reason})" if sighting.reason else ""
+            part = f" after {sighting.vol_exec} were filled" if executed else ""
+            text = f"{what} was {sighting.status}{why}{part}. The position is no longer protected"
+            level = "ERROR"
+        elif executed:
+            text, level = f"{what} is partly filled: {sighting.vol_exec}", "INFO"
+        else:
+            return
+        self._say(level, text, id=life.id, order_id=sighting.txid, vol_exec=sighting.vol_exec)
+
+    def _stand(self, rule_id: str, txid: str | None) -> None:
+        """Note that an order stands at Kraken, or no longer does."""
+        if txid is None and rule_id not in self.standing:
+            return
+        others = {i: t for i, t in self.standing.items() if i != rule_id}
+        self.standing = others if txid is None else {**others, rule_id: txid}
+
+    # --- retries and files -------------------------------------------------------------------
+
+    def _do_retries(self) -> None:
+        now = self._clock.monotonic()
+        for rule_id in [i for i, moment in self._duties.retries.items() if moment <= now]:
+            del self._duties.retries[rule_id]
+            entry = self._rules.get(rule_id)
+            if entry is not None and entry.rule.enabled:
+                self._post(BookArm(entry.rule, entry.market))
+
+    def _settle_files(self) -> None:
+        """Bring both files up to date, unless a failed try is still too fresh."""
+        duties = self._duties
+        if duties.write_at is not None and self._clock.monotonic() < duties.write_at:
+            return
+        if duties.notes:
+            self._write_notes()
+        if duties.must_write or duties.write_at is not None:
+            self._write()
+        if duties.held and duties.write_at is None and not self._must_settle_first():
+            self._fire_held()
+
+    def _write_notes(self) -> None:
+        lives = [self.life_of(rule_id) for rule_id in sorted(self._duties.notes)]
+        if not lives:
+            return
+        self._step("noting")
+        try:
+            self._files.note_orders(lives)
+        except OSError as error:
+            self._cannot_write("config.csv", error)
+            return
+        self._step("noted")
+        now = self._clock.monotonic()
+        for life in lives:
+            self._duties.noted_at[life.id] = now
+            self._put(replace(life, noted=True))
+        self._duties.notes.clear()
+        self._duties.must_write = True
+
+    def _write(self) -> bool:
+        """Write state.csv durably; False, and said, if that failed."""
+        try:
+            self._files.save_state(self.state)
+        except OSError as error:
+            self._cannot_write("state.csv", error)
+            return False
+        self._step("written")
+        if self._duties.write_at is not None:
+            self._say("WARNING", "The files can be written again")
+            self._troubles.pop("", None)
+        self._duties.write_at = None
+        self._duties.must_write = False
+        return True
+
+    def _cannot_write(self, name: str, error: OSError) -> None:
+        self._duties.must_write = True
+        self._duties.write_at = self._clock.monotonic() + self.settings.write_again
+        self._say_once(
+            "",
+            "ERROR",
+            f"{name} CANNOT BE WRITTEN: {error}. No order is placed until the state file can be "
+            "written; free the disk or mend its permissions, the program goes on trying",
+        )
+
+    def _put(self, life: Life) -> None:
+        cells = self.state.setdefault(life.id, {})
+        cells.update(cells_of(life))
+
+    def _say_once(self, key: str, level: str, text: str) -> None:
+        """Say a sentence once, until another one on the same subject takes its place."""
+        trouble = self._troubles.setdefault(key, _Trouble())
+        if trouble.said != text:
+            trouble.said = text
+            self._say(level, text)
+
+    def _timestamp(self) -> str:
+        return self._clock.utc().isoformat(timespec="milliseconds")
