@@ -629,9 +629,10 @@ class FeedReader:
         After `close` or the provider's `stop` the last event is a `FeedClosed`.
         """
         try:
-            return self._queue.get(timeout is None or timeout > 0, timeout)
+            event: Event = self._queue.get(timeout is None or timeout > 0, timeout)
         except Empty:
             return None
+        return event
 
     @property
     def backlog(self) -> int:
