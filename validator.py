@@ -535,7 +535,7 @@ def _check_distance(row: _Checked, rule: Rule, price: Decimal, *, is_old: bool) 
     threshold, offset = plain(rule.threshold), plain(rule.offset_percent)
     now = f"the price of {row.pair} is {plain(price)}"
     if rule.is_met_by(price):
-        met = f"Threshold already met: {now}, {rule.threshold_type} {threshold} or equal"
+        met = f"Threshold already met: {now}, which is at or {rule.threshold_type} {threshold}"
         cure = "it fires at once" if is_old else "set a threshold that is still to be reached"
         object_to("threshold_price", f"{met}; {cure}")
         return
@@ -597,7 +597,8 @@ def format_validation_result(result: ValidationResult, verbose: bool = False) ->
         lines += ["", "NOT CHECKED", *(f"  {note}" for note in result.notes)]
     if result.configs:
         lines += ["", "ROWS"]
-        lines += [_summary(result, row, n, verbose) for n, row in enumerate(result.configs, 1)]
+        for number, row in enumerate(result.configs, 1):
+            lines += _folded(_summary(result, row, number, verbose), 37)
     return "\n".join(lines)
 
 
@@ -607,14 +608,18 @@ def _count(things: Sequence[object], word: str) -> str:
 
 def _wrapped(finding: Mapping[str, str]) -> list[str]:
     text = f"[{finding['config_id']}] {finding['field']}: {finding['message']}"
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="      ") or [text]
+    return _folded(text, 6)
+
+
+def _folded(text: str, indent: int) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent=" " * indent)
 
 
 def _summary(result: ValidationResult, row: Row, number: int, verbose: bool) -> str:
     label, rule = _label(row, number), _rule_or_problems(row)
     if not isinstance(rule, Rule):
-        return f"  {label:<24} refused"
-    start = f"  {label:<24} {_standing(result, rule, label):<9} {rule.condition}"
+        return f"{label:<24} refused"
+    start = f"{label:<24} {_standing(result, rule, label):<9} {rule.condition}"
     order = f": {rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
     return f"{start}{order if verbose else ''}"
 
