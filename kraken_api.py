@@ -376,11 +376,12 @@ class _Listing:
         self._ask = ask
         # Asked for when it is needed: finding the user's folder imports a library.
         self._find_file = cache(file)
-        self._lock = threading.Lock()  # guards the five below
+        self._lock = threading.Lock()  # guards the six below
         self._snapshot: _Snapshot | None = None
         self._is_file_read = False
         self._singles: dict[str, Pair] = {}
         self._refreshed_at = float("-inf")
+        self._failed_at = float("-inf")
         self._warned_at = float("-inf")
 
     def known(self, name: str) -> Pair | None:
@@ -428,7 +429,7 @@ class _Listing:
                 not answer.
         """
         snapshot = self._loaded()
-        if snapshot is None or not snapshot.is_fresh:
+        if snapshot is None or not (snapshot.is_fresh or self._has_just_failed()):
             snapshot = self._refreshed(snapshot)
         return snapshot.directory
 
@@ -437,26 +438,41 @@ class _Listing:
 
         Raises:
             LookupError: If Kraken has no such pair, or more than one.
-            KrakenError: If Kraken could not be asked, so that nobody knows.
+            KrakenError: If Kraken could not be asked and `name` is none of the oldest pairs, so
+                that nobody knows.
         """
-        directory = self.directory()
-        pair = _found(directory, name)
-        if pair is None and self._may_refresh():
+        try:
+            directory = self.directory()
+        except KrakenError as error:
+            pair = self.in_memory(name) or legacy_pair(name)
+            if pair is None:
+                raise
+            _log.warning(
+                "Kraken's list of pairs cannot be had, %s is known anyway: %s", name, error
+            )
+            return pair
+        found = _found(directory, name)
+        if found is None and self._may_refresh():
             directory = self._refreshed(self._loaded(), with_tokenized=True).directory
-            pair = _found(directory, name)
-        return pair or directory.resolve(name)
+        return found or directory.resolve(name)
 
     def _may_refresh(self) -> bool:
         with self._lock:
-            snapshot = self._snapshot
+            lacks_tokenized = self._snapshot is None or not self._snapshot.has_tokenized
             is_due = time.monotonic() - self._refreshed_at >= _REFRESH_GAP
-        return is_due or snapshot is None or not snapshot.has_tokenized
+        return (is_due or lacks_tokenized) and not self._has_just_failed()
+
+    def _has_just_failed(self) -> bool:
+        with self._lock:
+            return time.monotonic() - self._failed_at < _ASK_GAP
 
     def _refreshed(self, old: _Snapshot | None, *, with_tokenized: bool = False) -> _Snapshot:
         with_tokenized = with_tokenized or (old is not None and old.has_tokenized)
         try:
             snapshot = self._fetched(old, with_tokenized=with_tokenized)
         except KrakenError as error:
+            with self._lock:
+                self._failed_at = time.monotonic()
             if old is None:
                 raise
             self._warn_of_age(old, error)
@@ -722,7 +738,7 @@ class KrakenAPI:
         with self._lock:
             provider, symbols = self._provider, self._followed
             self._provider, self._followed = None, set()
-            self._seen, self._fresh_tick = {}, _no_tick
+            self._seen, self._fresh_tick, self._waited = {}, _no_tick, set()
         for symbol in symbols:
             if provider is not None:
                 provider.unsubscribe_symbol(symbol)
@@ -863,6 +879,8 @@ class KrakenAPI:
             LookupError: If Kraken has no such pair, or several; names the nearest.
             KrakenError: If Kraken could not be asked, so that nobody knows.
         """
+        if not isinstance(pair, str) or not pair.strip():
+            return PairDirectory(()).resolve(pair)  # raises, and says why
         return self._listing.resolve(pair)
 
     def _ask_pairs(self, params: Mapping[str, object], within: float | None) -> object:
@@ -873,10 +891,8 @@ class KrakenAPI:
 
     def _named(self, pair: str) -> dict[str, object]:
         """Return the parameters that name `pair` in a REST call, as Kraken knows it best."""
-        known = self._listing.in_memory(pair)
-        if known is None:
-            return {"pair": pair}
-        return _rest_name(known)
+        known = self._listing.in_memory(pair) or legacy_pair(pair)
+        return {"pair": pair} if known is None else _rest_name(known)
 
     # --- orders ---
 
@@ -1176,6 +1192,8 @@ class KrakenAPI:
         tick = provider.fresh_tick(symbol)
         if tick is None and symbol not in self._waited:
             tick = provider.wait_for_tick(symbol, max(0.0, deadline - time.monotonic()))
+        if tick is None:
+            provider.note_rest_fallback(symbol)
         with self._lock:
             # One wait for each pair: what did not come in time may come later, and is then
             # taken, but nobody waits for it a second time.
@@ -1242,7 +1260,7 @@ class KrakenAPI:
 
     def _rest_quote(self, name: str) -> Quote:
         started = feed_clock()
-        known = self._listing.known(name)
+        known = self._listing.known(name) or legacy_pair(name)
         try:
             answer = self._query_public("Ticker", _rest_name(known) if known else {"pair": name})
         except KrakenAPIError as error:
