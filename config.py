@@ -151,7 +151,7 @@ class _Changed(Exception):
     """Somebody else wrote the file since it was read."""
 
 
-def _replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp | None:
+def _replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp:
     """Replace `path` durably by `data`; return the stamp of what stands there now.
 
     Raises:
@@ -172,6 +172,7 @@ def _replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Sta
         if expected is not None:
             _take_after(temporary, target)
         written = disk.stamp(temporary)  # a rename keeps it, and nobody else has seen the file yet
+        assert written is not None  # it was written right above
         if disk.stamp(target) != expected:
             raise _Changed
         _rename(disk, temporary, target)
@@ -620,7 +621,6 @@ class _StateReader:
         self.rows: dict[str, dict[str, str]] = {}
         self.problems: list[StateProblem] = []
         self._table = table = _parse(data, STATE_COLUMNS, has_comments=False)
-        self.columns = table.columns
         if table.header is None:
             self._doubt(0, (), "is empty; what happened before cannot be known")
         elif "id" not in table.columns:
@@ -664,19 +664,17 @@ def _state_text(value: object) -> str:
     return str(value).replace("\0", "")
 
 
-def _state_bytes(
-    state: Mapping[str, Mapping[str, object]], more_columns: Iterable[str]
-) -> tuple[tuple[str, ...], bytes]:
-    """Return the columns and the contents of a state file: the contract's columns come first."""
+def _state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
+    """Return the contents of a state file: the contract's columns first, then all that are met."""
     met = (str(name) for row in state.values() for name in row)
-    columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *more_columns, *met))))
+    columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
     lines = [columns]
     for identifier, row in state.items():
         cells = {str(name): _state_text(value) for name, value in row.items()}
         cells["id"] = _state_text(identifier)
         lines.append(tuple(cells.get(name, "") for name in columns))
     text = "".join(",".join(_quote(cell, ",") for cell in line) + "\n" for line in lines)
-    return columns, text.encode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
 
 
 # --------------------------------------------------------------------------- the log
@@ -810,9 +808,8 @@ class ConfigManager:
         self._config_lock = threading.Lock()
         self._own_writes: dict[Stamp, Stamp] = {}
         self._loaded: Stamp | None = None
-        # the columns met in the state file, and whether its contents are still to be copied;
+        # whether the contents of the state file are still to be copied;
         self._state_lock = threading.Lock()
-        self._state_columns: tuple[str, ...] = ()
         self._is_copy_due = False
         # when the log last could not be written.
         self._log_lock = threading.Lock()
@@ -902,9 +899,7 @@ class ConfigManager:
                 if merged == data:
                     return
                 with suppress(_Changed):
-                    written = _replace(self._disk, path, merged, stamp)
-                    if written is not None:
-                        self._own_writes[written] = stamp
+                    self._own_writes[_replace(self._disk, path, merged, stamp)] = stamp
                     return
         raise OSError(errno.EBUSY, "keeps changing while a row is written", str(path))
 
@@ -984,7 +979,6 @@ class ConfigManager:
         reader = _StateReader(data, path.name)
         copy = None
         with self._state_lock:
-            self._state_columns = reader.columns
             self._is_copy_due = bool(reader.problems)
             if reader.problems:
                 try:
@@ -1016,9 +1010,9 @@ class ConfigManager:
     def save_state(self, state: Mapping[str, Mapping[str, object]]) -> None:
         """Replace the state file by `state`, durably: on return it is on the platter.
 
-        The contract's columns come first, then those met in the file, then new ones. None becomes
-        an empty cell, True and False 'true' and 'false', everything else its `str`. An empty
-        `state` does nothing.
+        The contract's columns come first, then all others that any row has: what `load_state`
+        gave is kept, unknown columns too. None becomes an empty cell, True and False 'true' and
+        'false', everything else its `str`. An empty `state` does nothing.
 
         Raises:
             OSError: If a step failed; then the old file stands as it was, unless it was the sync
@@ -1030,9 +1024,7 @@ class ConfigManager:
         with self._state_lock:
             if self._is_copy_due and self._disk.stamp(path) is not None:
                 self._keep_copy_locked(path, self._disk.read(path))
-            columns, data = _state_bytes(state, self._state_columns)
-            self._write_state_locked(path, data)
-            self._state_columns = columns
+            self._write_state_locked(path, _state_bytes(state))
 
     def _write_state_locked(self, path: Path, data: bytes) -> None:
         # One program writes this file, so what stands there may be replaced whatever it is.

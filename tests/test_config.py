@@ -923,6 +923,16 @@ def test_a_lock_is_free_again_afterwards() -> None:
     assert lock.holder() is None
 
 
+def test_another_thread_may_let_go() -> None:
+    """Whichever thread ends the program gives the state free."""
+    lock = StateLock("state.csv").__enter__()
+    thread = threading.Thread(target=lock.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    with StateLock("state.csv"):
+        pass
+
+
 def test_a_holder_that_cannot_be_told_is_another_process() -> None:
     """Damage in the small file beside the lock costs the name and nothing else."""
     with StateLock("state.csv"):

@@ -73,6 +73,7 @@ class Listed(Prices):
         self.fault = fault
 
     def resolve_pair(self, name: str) -> Pair:
+        self.asked.append(f"listing of {name}")
         if self.fault:
             raise self.fault
         return self.directory.resolve(name)
@@ -297,6 +298,13 @@ def test_the_listing_decides_where_there_is_one() -> None:
     assert "BTC/USD" in about(result.errors, "pair")
 
 
+def test_the_listing_is_asked_once_a_pair() -> None:
+    """Ten rows on one market, and their funds, are one question."""
+    api = Listed(BTC)
+    check(*(row(id=f"r{n}") for n in range(10)), api=api)
+    assert api.asked == ["listing of XXBTZUSD", "XXBTZUSD", "balance"]
+
+
 def test_a_listing_that_cannot_be_had_is_a_warning() -> None:
     """Could not check is no error, and says why."""
     result = check(GOOD, api=Listed(fault=KrakenTimeout("timed out", request_sent=True)))
@@ -420,7 +428,8 @@ def test_a_failing_pair_leaves_the_others_alone() -> None:
 def test_a_price_is_asked_once_a_pair_and_for_armed_rows_alone() -> None:
     """Ten rows on one market are one question; disabled, fired and refused rows are none."""
     api = Prices(funds={})
-    idle = row(id="off", enabled="no", pair="XETHZUSD"), row(id="bad", volume="", pair="XETHZEUR")
+    idle = [row(id="off", enabled="no", pair="XETHZUSD"), row(id="bad", volume="", pair="XETHZEUR")]
+    idle += [row(id="twice", pair="XLTCZUSD"), row(id="twice", pair="XLTCZEUR")]
     check(*(row(id=f"r{n}", direction="buy") for n in range(10)), *idle, api=api)
     assert api.asked == ["XXBTZUSD"]
 
@@ -475,6 +484,8 @@ def test_a_mock_of_the_real_client_is_no_source_of_facts() -> None:
     result = check(GOOD, api=api)
     assert result.is_valid()
     assert said(result.warnings) == [("btc_1", "threshold_price"), ("btc_1", "balance")]
+    assert "the answer is Mock, not a number" in about(result.warnings, "threshold_price")
+    api.resolve_pair.assert_not_called()
     api.get_current_price.return_value = 59999.0
     assert not check(GOOD, api=api).is_valid()
 
@@ -483,20 +494,21 @@ def test_a_mock_of_the_real_client_is_no_source_of_facts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("funds", "total"),
+    ("funds", "total", "flexible"),
     [
-        ({"XXBT": "0.5"}, "0.50000000"),
-        ({"XXBT": "0.004", "XBT.F": "0.006"}, "0.01000000"),
-        ({"XXBT.F": "0.2", "BTC": 0.1, "ZUSD": "5"}, "0.30000000"),
+        ({"XXBT": "0.5"}, "0.50000000", "0.00000000"),
+        ({"XXBT": "0.004", "XBT.F": "0.006"}, "0.01000000", "0.00600000"),
+        ({"XXBT.F": "0.2", "BTC": 0.1, "ZUSD": "5"}, "0.30000000", "0.20000000"),
     ],
 )
-def test_funds_that_suffice_are_said(funds: dict[str, object], total: str) -> None:
+def test_funds_that_suffice_are_said(funds: dict[str, object], total: str, flexible: str) -> None:
     """Spot and .F funds of all names of the asset are summed, with 8 decimals."""
     result = check(GOOD, api=Prices(funds))
     message = about(result.warnings, "balance")
     assert "sufficient" in message
     assert "insufficient" not in message
     assert f"{total} BTC" in message
+    assert f".F {flexible})" in message
     assert "volume" not in [field for _, field in said(result.warnings)]
 
 
