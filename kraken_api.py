@@ -65,7 +65,7 @@ from ws_price_provider import (
     validate_url,
 )
 
-__all__ = ["WEBSOCKET_AVAILABLE", "KrakenAPI", "Quote", "WebSocketPriceProvider"]
+__all__ = ["WEBSOCKET_AVAILABLE", "KrakenAPI", "Quote", "Timeouts", "WebSocketPriceProvider"]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -74,15 +74,6 @@ VERSION = "1.0.0"
 
 DEFAULT_BASE_URL = "https://api.kraken.com"
 DEFAULT_WS_URL = "wss://ws.kraken.com/v2"
-
-# A little over a multiple of 3 s, TCP's first retransmission, so that one lost packet is survived.
-_CONNECT = 3.05
-_READ = 10.0
-# Orders carry a deadline of 5 s, after which Kraken itself says that it did not take them. That
-# word, even when it is late, is worth more than a search for the order, so wait well beyond.
-_READ_ORDER = 15.0
-# Pauses before the second and the third try of a GET; long enough for a proxy that restarts.
-_GET_PAUSES = (0.1, 0.4)
 
 # Private calls that change nothing. All others are sent once, whatever the answer.
 _READS = frozenset(
@@ -101,6 +92,23 @@ _ASK_GAP = 30.0
 # Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB.
 _NAMES_PER_CALL = 100
 _XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long REST calls may take, in seconds. `read` counts between two pieces of an answer."""
+
+    # A little over a multiple of 3 s, TCP's first retransmission: one lost packet is survived.
+    connect: float = 3.05
+    read: float = 10.0
+    # Orders carry a deadline of 5 s, after which Kraken itself says that it did not take them.
+    # That word, even when it is late, is worth more than a search for the order.
+    read_order: float = 15.0
+    # Before the second and the third try of a GET; long enough for a proxy that restarts.
+    retry_pauses: tuple[float, ...] = (0.1, 0.4)
+
+
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 class Tick(Protocol):
@@ -216,8 +224,9 @@ class _Transport:
     request belongs to nobody else.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, timeouts: Timeouts) -> None:
         self._root = root
+        self._timeouts = timeouts
         self._host = urlsplit(root).netloc.rpartition("@")[2]
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"ttslo/{VERSION}"
@@ -242,20 +251,22 @@ class _Transport:
         path = f"/0/public/{method}" + (f"?{query}" if query else "")
         if within is not None:
             return self._send("GET", path, urllib3.Timeout(total=within))
-        for pause in _GET_PAUSES:
+        usual = (self._timeouts.connect, self._timeouts.read)
+        for pause in self._timeouts.retry_pauses:
             # A timeout is not tried again: it has used up the caller's patience.
             with suppress(KrakenConnectionError):
-                status, body = self._send("GET", path, (_CONNECT, _READ))
+                status, body = self._send("GET", path, usual)
                 if status < 500:
                     return status, body
             time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, no secret
-        return self._send("GET", path, (_CONNECT, _READ))
+        return self._send("GET", path, usual)
 
     def post(
-        self, path: str, body: bytes, headers: Mapping[str, str], read: float
+        self, path: str, body: bytes, headers: Mapping[str, str], *, is_order: bool
     ) -> tuple[int, bytes]:
         """Return status and body of a private call, which is sent once and never again."""
-        return self._send("POST", path, (_CONNECT, read), body, headers)
+        read = self._timeouts.read_order if is_order else self._timeouts.read
+        return self._send("POST", path, (self._timeouts.connect, read), body, headers)
 
     def close(self) -> None:
         self._session.close()
@@ -652,6 +663,7 @@ class KrakenAPI:
         ws_timeout: Longest wait for a first price from the stream, in seconds.
         cache_dir: Where the list of pairs is kept for a day; None: `TTSLO_CACHE_DIR`, else the
             user's cache folder.
+        timeouts: How long REST calls may take.
 
     Raises:
         ValueError: If an address is not `https:`/`wss:` and not on this machine.
@@ -667,6 +679,7 @@ class KrakenAPI:
         ws_url: str | None = None,
         ws_timeout: float = 2.0,
         cache_dir: str | Path | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
         if base_url == DEFAULT_BASE_URL:
             base_url = os.environ.get("KRAKEN_SPOT_URL") or base_url
@@ -680,6 +693,7 @@ class KrakenAPI:
             validate_url(self.ws_url)
         self.ws_timeout = ws_timeout
         self._cache_dir = cache_dir
+        self._timeouts = timeouts
         self._start_anew()
         _instances.add(self)
 
@@ -688,7 +702,7 @@ class KrakenAPI:
 
     def _start_anew(self) -> None:
         """Set up all that must not be shared with another process."""
-        self._transport = _Transport(self._root)
+        self._transport = _Transport(self._root, self._timeouts)
         self._listing = _Listing(
             self._ask_pairs, lambda: _listing_file(self._root, self._cache_dir)
         )
@@ -801,8 +815,9 @@ class KrakenAPI:
         gate = _gate_of(key)
         with gate.lock:
             request = private_request(method, params, gate.next_nonce_locked(), key, secret)
-            read = _READ if method in _READS else _READ_ORDER
-            status, body = self._transport.post(request.path, request.body, request.headers, read)
+            status, body = self._transport.post(
+                request.path, request.body, request.headers, is_order=method not in _READS
+            )
         return read_answer(method, status, body)
 
     def _public(self, method: str, **params: object) -> dict[str, Any]:
