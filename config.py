@@ -410,7 +410,7 @@ def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
 
 def _quote(value: str, delimiter: str, *, always: bool = False) -> str:
     """Return the text of a cell that says `value`."""
-    if always or value != value.strip() or any(mark in value for mark in (delimiter, *'"\r\n')):
+    if always or value != _clean(value) or any(mark in value for mark in (delimiter, *'"\r\n')):
         return '"' + value.replace('"', '""') + '"'
     return value
 

@@ -655,6 +655,14 @@ def test_state_that_is_saved_is_loaded_again() -> None:
     assert loaded["b"]["id"] == "b"
 
 
+@pytest.mark.parametrize("value", [" x ", "\ufeff", "\t", 'a "b"', "1,2", "one\r\ntwo", "'", "#"])
+def test_state_values_come_back_to_the_letter(value: str) -> None:
+    """Spaces, marks, quotes and line ends around and inside a value are part of it."""
+    manager().save_state({"a": {"order_id": value}})
+    file = manager().load_state_checked()
+    assert (file.rows["a"]["order_id"], file.problems) == (value, ())
+
+
 def test_saving_no_state_does_nothing() -> None:
     """An empty state neither creates nor empties a file."""
     manager().save_state({})
