@@ -753,8 +753,8 @@ class KrakenAPI:
             provider, symbols = self._provider, self._followed
             self._provider, self._followed = None, set()
             self._seen, self._fresh_tick, self._waited = {}, _no_tick, set()
-        for symbol in symbols:
-            if provider is not None:
+        if provider is not None:
+            for symbol in symbols:
                 provider.unsubscribe_symbol(symbol)
         self._transport.close()
 
