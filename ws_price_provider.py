@@ -418,28 +418,23 @@ class _WebSocketClient:
 
     def _take(self) -> list[str | bytes] | None:
         """Return the messages of all whole frames in the buffer; None if there is no frame."""
-        wire = self._wire
-        buffer = wire.buffer
         messages: list[str | bytes] | None = None
-        while True:
-            span = self._next_frame()
-            if span is None:
-                return messages
-            if messages is None:
-                messages = []
-            start, end = span
-            if buffer[wire.at] == _PLAIN_TEXT and not self._fragments:
-                wire.at = end
-                messages.append(_text(buffer[start:end]))
-                continue
-            try:
-                messages.extend(self._take_odd())
-            except KrakenTransportError as error:
-                if not messages:
-                    raise
-                # What came before the end is still true; the end is told at the next call.
-                self._ending = error
-                return messages
+        try:
+            while (span := self._next_frame()) is not None:
+                if messages is None:
+                    messages = []
+                start, end = span
+                if self._wire.buffer[self._wire.at] == _PLAIN_TEXT and not self._fragments:
+                    self._wire.at = end
+                    messages.append(_text(self._wire.buffer[start:end]))
+                else:
+                    messages.extend(self._take_odd())
+        except KrakenTransportError as error:
+            if not messages:
+                raise
+            # What came before the end is still true; the end is told at the next call.
+            self._ending = error
+        return messages
 
     def _next_frame(self) -> tuple[int, int] | None:
         """Return where the payload of the next frame begins and ends; None if it is not whole."""
@@ -552,10 +547,10 @@ class ConnectBudget:
             wait = self._wait(attempts, now)
             if wait <= 0:
                 attempts.append(now)
-                text = "".join(f"{moment:.3f}\n" for moment in attempts)
-                draft = ledger.with_suffix(".new")
-                draft.write_text(text, encoding="ascii")
-                draft.replace(ledger)
+            text = "".join(f"{moment:.3f}\n" for moment in attempts)
+            draft = ledger.with_suffix(".new")
+            draft.write_text(text, encoding="ascii")
+            draft.replace(ledger)
             return wait
 
     def _recent(self, attempts: Iterable[float], now: float) -> list[float]:
@@ -1227,6 +1222,8 @@ class WebSocketPriceProvider:
                 due = feed.due(now)
                 lost = run.drop or due.lost
                 pause = 0.0 if lost else feed.next_due(now) - now
+                if due.events:
+                    self._changed.notify_all()
             self._publish(due.events)
             if lost:
                 raise KrakenConnectionError(lost, request_sent=True)

@@ -1247,7 +1247,7 @@ class FeedProtocol:
             return 0.0
         if self.state is FeedState.CONNECTING:
             return max(0.0, self.connecting_since + self.settings.connect_patience - now)
-        if self.state is FeedState.IDLE:  # the thread is about to begin
+        if self.state in (FeedState.IDLE, FeedState.CLOSED):  # the thread is about to begin
             return self.settings.connect_patience
         return max(0.0, self.good_until - now) if self.is_open else 0.0
 

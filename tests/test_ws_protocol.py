@@ -835,7 +835,7 @@ def test_closed_feed_is_as_new_and_can_begin_again() -> None:
     assert feed.close(101.0) == []
     assert (sub.proven, feed.subscriptions, feed.tickers) == (None, {}, {})
     assert feed.due(102.0).frames == []
-    feed.want(BTC, TICKER)
+    assert feed.patience(feed.want(BTC, TICKER), 102.0) > 0
     feed.attempt(103.0)
     assert feed.state is FeedState.CONNECTING
     assert feed.opened(103.0) == [FeedLive(103.0)]
