@@ -10,7 +10,7 @@ alike, volumes are plain decimals with at most `lot_decimals` places.
 from __future__ import annotations
 
 import re
-from decimal import ROUND_DOWN, Decimal
+from decimal import ROUND_DOWN, Decimal, localcontext
 
 # Python's Decimal also takes underscores, other scripts' digits, "NaN" and "Infinity"; Kraken
 # and spreadsheets mean none of them.
@@ -20,6 +20,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 # it a number is damage on the wire or a slip of the hand.
 _LARGEST = Decimal("1e30")
 _SMALLEST = Decimal("1e-30")
+# Room for every number between the two to be cut exactly: 30 digits before the point, and as
+# many behind it as anybody types.
+_MOST_DIGITS = 200
 
 
 def to_decimal(value: object) -> Decimal:
@@ -68,7 +71,8 @@ def quantize_down(number: Decimal, decimals: int) -> Decimal:
     assert isinstance(exponent, int)  # finite numbers only: `to_decimal` lets no other pass
     if -exponent <= decimals:
         return number
-    return number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+    with localcontext(prec=_MOST_DIGITS):
+        return number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
 
 
 def trailing_offset(percent: Decimal) -> str:

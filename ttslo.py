@@ -86,8 +86,11 @@ class _Files:
 
     def current_rule(self, rule: Rule) -> Rule | None:
         stamp = _stamp_of(self._manager)
+        if stamp is None and self.is_loaded:
+            # Editors that delete and rename leave a moment without a file; gone is not empty.
+            raise FileNotFoundError(f"{self._manager.config_file} is not there")
         if stamp is None:
-            return None if self.is_loaded else rule
+            return rule
         if stamp != self._stamp:
             # The rows may be newer than the stamp, never older: a save in between is read again.
             self._rules = _rules_by_id(self._manager.load_config())
@@ -197,6 +200,9 @@ class TTSLO:
         return StandInExchange(trading, time.time)
 
     def _market_of(self, pair: str) -> Market:
+        exchange = self._worker.exchange
+        if isinstance(exchange, KrakenExchange):
+            return exchange.market_of(pair)  # so that a crossing finds it known
         api = self.kraken_api_readonly
         return market_from(api.resolve_pair(pair)) if is_real(api) else Market(pair, pair)
 
@@ -453,7 +459,12 @@ class TTSLO:
         if not is_real(self.kraken_api_readonly):
             return {pair: self._price_of(pair) for pair in pairs}
         prices: dict[str, object] = {}
-        for pair, quote in self.kraken_api_readonly.get_tickers(pairs).items():
+        try:
+            quotes = self.kraken_api_readonly.get_tickers(pairs) if pairs else {}
+        except KrakenError as error:
+            self.log("WARNING", f"no prices: {error}")
+            return prices
+        for pair, quote in quotes.items():
             if isinstance(quote, Exception):
                 self.log("WARNING", f"{pair}: no price: {quote}", pair=pair)
             else:

@@ -38,8 +38,8 @@ class KrakenExchange:
 
     Args:
         trading: The client whose key may place orders.
-        reading: The client whose key reads orders; the trading client where it has no key, so
-            that watching never makes an order wait for the lock of its key if it need not.
+        reading: The client that knows the pairs. Where it has a key, orders are read with it, so
+            that watching makes no order wait for the lock of the trading key.
         wall_clock: Seconds since 1970 by this machine.
     """
 
@@ -49,11 +49,11 @@ class KrakenExchange:
         self, trading: KrakenAPI, reading: KrakenAPI, wall_clock: Callable[[], float]
     ) -> None:
         self._trading = trading
+        self._public = reading
         self._reading = reading if reading.has_keys else trading
         self._wall_clock = wall_clock
         self._ahead = 0.0
         self._markets: dict[str, Market] = {}
-        self._statuses: Mapping[str, str] = {}
 
     def now(self) -> float:
         """Return Kraken's clock, as far as this machine's is known to differ from it."""
@@ -85,12 +85,16 @@ class KrakenExchange:
         """
         market = self._markets.get(pair)
         if market is None:
-            market = self._markets[pair] = market_from(self._trading.resolve_pair(pair))
+            market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
         return market
 
-    def forget_markets(self) -> None:
-        """Let minimums and status be looked up again."""
-        self._markets = {}
+    def warm_up(self) -> None:
+        """Keep the connection open over which the next order goes. Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken cannot be reached.
+        """
+        self._trading.warm_up()
 
     def place(
         self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool

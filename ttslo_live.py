@@ -13,7 +13,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,9 @@ from typing import Any, Protocol
 
 from kraken_errors import KrakenError
 from kraken_numbers import plain
+from kraken_rest import Outcome, OutcomeKind
 from ttslo_exchange import KrakenExchange
-from ttslo_orders import Market, OrderSettings
+from ttslo_orders import Market, OrderSettings, build_order
 from ttslo_rules import Rule
 from ttslo_triggers import RuleBook
 from ttslo_worker import BookArm, BookChange, BookDisarm, Crossing, OrderWorker, Say, Watched
@@ -50,6 +51,11 @@ _KEEPER_BEAT = 0.5
 # somebody who chose streaming did not choose to be blind for a minute.
 _BLIND_POLL = 5.0
 _CLOCK_CHECK = 600.0
+# An order travels over a connection that is open already: idle ones are closed by the edge.
+_KEEP_WARM = 25.0
+# Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
+# so many at once, then one a second, leave room for the orders themselves.
+_CHECKS_AT_ONCE = 20
 # Clean ends: an order under way gets this long for its answer.
 _ORDER_PATIENCE = 5.0
 
@@ -60,6 +66,15 @@ class PolledPrice:
 
     market: str
     price: Decimal
+
+
+@dataclass(slots=True)
+class _Duty:
+    """Something the keeper does again and again, at most every so many seconds."""
+
+    every: Callable[[], float]
+    work: Callable[[], object]
+    done_at: float = float("-inf")
 
 
 class _Stop:
@@ -122,6 +137,9 @@ class LiveRun:
         # Replaced whole by the reading thread, so that the keeper may look at any time.
         self._armed_markets: Mapping[str, Market] = {}
         self._system = "online"
+        self._unchecked: deque[BookArm] = deque()
+        self._checked: set[str] = set()
+        self._is_poll_failing = False
         self._reader = provider.open_feed(sink=inbox) if provider else None
 
     # --- the reading thread --------------------------------------------------------------------
@@ -208,6 +226,7 @@ class LiveRun:
         if rule.id not in self._rules:
             self._armed[market.name] += 1
         self._rules[rule.id] = change
+        self._unchecked.append(change)
         if market.name not in self._armed_markets:
             self._armed_markets = {**self._armed_markets, market.name: market}
             self._stream(market)
@@ -283,23 +302,62 @@ class LiveRun:
     # --- the keeper ----------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        polled_at = watched_at = clock_at = float("-inf")
+        duties = [
+            _Duty(lambda: 0.0, self._reload_if_edited),
+            _Duty(self._poll_interval, self._poll),
+            _Duty(lambda: self._settings.watch, self._watch),
+        ]
+        if self._exchange is not None:
+            duties += [
+                _Duty(lambda: _CLOCK_CHECK, self._exchange.set_clock),
+                _Duty(lambda: 1.0, self._check_orders),
+                _Duty(lambda: _KEEP_WARM, self._exchange.warm_up),
+            ]
         while not self._stopping.wait(_KEEPER_BEAT):
-            try:
-                now = time.monotonic()
-                if self._has_edit():
-                    self._reload()
-                if now - polled_at >= self._poll_interval():
-                    polled_at = now
-                    self._poll()
-                if now - watched_at >= self._settings.watch:
-                    watched_at = now
-                    self._watch()
-                if now - clock_at >= _CLOCK_CHECK:
-                    clock_at = now
-                    self._refresh()
-            except Exception:  # noqa: BLE001 - one failed duty must not end the others
-                _log.exception("The keeper met an error and goes on")
+            for duty in duties:
+                self._do(duty)
+
+    def _do(self, duty: _Duty) -> None:
+        now = time.monotonic()
+        if self._stopping.is_set() or now - duty.done_at < duty.every():
+            return
+        duty.done_at = now
+        try:
+            duty.work()
+        except KrakenError as error:
+            _log.warning("Put off, Kraken cannot be asked just now: %s", error)
+        except Exception:  # noqa: BLE001 - one failed duty must not end the others
+            _log.exception("The keeper met an error and goes on")
+
+    def _reload_if_edited(self) -> None:
+        if self._has_edit():
+            self._reload()
+
+    def _check_orders(self) -> None:
+        """Let Kraken look at the orders of newly armed rows, without placing them."""
+        exchange = self._exchange
+        at_once = 1 if self._checked else _CHECKS_AT_ONCE
+        while exchange is not None and self._unchecked and at_once:
+            entry = self._unchecked.popleft()
+            order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
+            if str(order) in self._checked:
+                continue
+            at_once -= 1
+            self._checked.add(str(order))
+            self._tell_of_check(entry.rule, exchange.check(order))
+
+    def _tell_of_check(self, rule: Rule, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.VALID:
+            self._say("DEBUG", f"{rule.id}: Kraken would take its order")
+        elif outcome.kind is OutcomeKind.REFUSED:
+            self._say(
+                "ERROR",
+                f"{rule.id}: Kraken would REFUSE its order as things are: {outcome.reason}. "
+                f"{outcome.cure} The row stays armed",
+                id=rule.id,
+            )
+        else:
+            self._say("WARNING", f"{rule.id}: its order could not be checked: {outcome.reason}")
 
     def _unstreamed(self) -> list[Market]:
         """Return the armed markets that have no proven price on the stream."""
@@ -314,7 +372,16 @@ class LiveRun:
         markets = {m.rest_key: m.name for m in self._unstreamed()}
         if not markets:
             return
-        for pair, quote in self._prices.get_tickers(list(markets)).items():
+        try:
+            quotes = self._prices.get_tickers(list(markets))
+        except KrakenError as error:
+            if not self._is_poll_failing:
+                names = ", ".join(sorted(markets.values()))
+                self._say("WARNING", f"no price over REST either, blind for {names}: {error}")
+            self._is_poll_failing = True
+            return
+        self._is_poll_failing = False
+        for pair, quote in quotes.items():
             if isinstance(quote, Exception):
                 self._say("WARNING", f"{pair}: no price: {quote}")
             else:
@@ -324,22 +391,9 @@ class LiveRun:
         standing = dict(self._worker.standing)
         if self._exchange is None or not standing:
             return
-        try:
-            seen = self._exchange.watch(standing.values())
-        except KrakenError as error:
-            _log.warning("The orders cannot be watched just now: %s", error)
-            return
+        seen = self._exchange.watch(standing.values())
         found = {rule_id: seen[txid] for rule_id, txid in standing.items() if txid in seen}
         self._worker.submit(Watched(found))
-
-    def _refresh(self) -> None:
-        """Compare clocks, and let pairs' minimums be looked up anew."""
-        if self._exchange is None:
-            return
-        try:
-            self._exchange.set_clock()
-        except KrakenError as error:
-            _log.debug("Kraken's clock cannot be read: %s", error)
 
 
 def describe(rule: Rule, price: Decimal | None) -> str:

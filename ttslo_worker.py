@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -56,6 +56,8 @@ _log.addHandler(logging.NullHandler())
 _BURST = 10
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
+# No state of a rule, so that no version ever takes such a row for one that may trade.
+_DOUBTFUL = "doubtful"
 
 Cells = dict[str, str]
 State = dict[str, Cells]
@@ -396,13 +398,28 @@ class OrderWorker:
             for rule_id, entry in message.accepted.items()
             if not self.is_past_unknown(rule_id)
         }
-        changed = False
+        changed = self._keep_doubts(set(message.accepted) - set(accepted))
         for rule_id in dict.fromkeys([*self.state, *accepted]):
             if not self.is_past_unknown(rule_id):
                 changed |= self._adopt_one(rule_id, accepted.get(rule_id), message.read_at)
         self._rules = accepted
         if changed:
             self._write()
+
+    def _keep_doubts(self, rule_ids: Collection[str]) -> bool:
+        """Write into the state that nobody knows the past of these rules: a restart must not."""
+        news = [i for i in sorted(rule_ids) if self.state.get(i, {}).get("rule_state") != _DOUBTFUL]
+        for rule_id in news:
+            self.state.setdefault(rule_id, {"id": rule_id})["rule_state"] = _DOUBTFUL
+            self._unknown_past.add(rule_id)
+            self._say(
+                "ERROR",
+                f"{rule_id}: nobody can tell from the state file whether it has fired, so it does "
+                "not trade. See at Kraken whether it has an order; to arm it, delete its row of "
+                "the state file while the program is stopped",
+                id=rule_id,
+            )
+        return bool(news)
 
     def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
         """Bring one rule in line with its row; True if its life has changed."""
@@ -536,6 +553,7 @@ class OrderWorker:
             return True
         if current is not None and current.enabled and fingerprint(current) == fingerprint(rule):
             return True
+        self._rules.pop(rule.id, None)  # the next reading of the file arms what it then says
         what = "changed" if current is not None and current.enabled else "disabled or removed"
         self._say(
             "WARNING",
