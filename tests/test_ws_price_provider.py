@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 import pytest
 
 import ws_price_provider
+from fake_kraken import FakeKraken
 from kraken_errors import KrakenConnectionError
 from ws_price_provider import (
     ConnectBudget,
@@ -757,6 +758,81 @@ def test_sending_on_a_dead_socket_raises(server: Server) -> None:
     connection.close()
 
 
+# ------------------------------------------------------------------------------------------- TLS
+
+# A certificate for `localhost`, made for these tests and trusted by nobody, with its key.
+CERTIFICATE = """\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBGGQgPS6dxfIm4vb
+30G6DcWZqsCVHmsrJIOg2qcRkUChRANCAAQYade93NKVaR+PV4YdakiePBxnrNEI
+4pqbiBZsnSXTaJSjbuBo1bbpLYMf7s4yE82juOH1lT8/wSsjhI7cUMYS
+-----END PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBlDCCATugAwIBAgIUZ/CACxfzH5TEyW/y1IGTK7uk9U4wCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzAyNTMwNloYDzIxMjYxMDMw
+MDI1MzA2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAAQYade93NKVaR+PV4YdakiePBxnrNEI4pqbiBZsnSXTaJSjbuBo1bbp
+LYMf7s4yE82juOH1lT8/wSsjhI7cUMYSo2kwZzAdBgNVHQ4EFgQUeHbpQDwW/Vle
+VeNcmb2gRA3tywMwHwYDVR0jBBgwFoAUeHbpQDwW/VleVeNcmb2gRA3tywMwFAYD
+VR0RBA0wC4IJbG9jYWxob3N0MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
+RwAwRAIgKhKL0XUMksGE5uJVoQH9JOaWVASG1UkrGB0NasOLCh0CIAVNZ/mnPHzt
+Xhb4Qwl5zvxTq9194rd+Cd2g5JnI9BgE
+-----END CERTIFICATE-----
+"""
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Hand out the file of a certificate with its key."""
+    path = tmp_path / "localhost.pem"
+    path.write_text(CERTIFICATE, encoding="ascii")
+    return path
+
+
+def with_tls(certificate: Path, script: Script) -> Script:
+    """Return `script` with TLS around it."""
+
+    def wrapped(peer: Peer) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        peer.stream.close()
+        with context.wrap_socket(peer.sock, server_side=True) as sock:
+            peer.sock, peer.stream = sock, sock.makefile("rb")
+            script(peer)
+
+    return wrapped
+
+
+def test_tls_carries_prices_and_large_messages(
+    server: Server, make: Make, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS everything is as without, also what decrypts into more than one read."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.scripts = [with_tls(certificate, server.serve)]
+    provider = make(url=f"wss://localhost:{server.port}/v2")
+    reader = live(provider)
+    wait_for(reader, Tick)
+    server.broadcast(ticker("BTC/USD", 5), " " * 300_000 + ticker("BTC/USD", 6))
+    assert [wait_for(reader, Tick).price for _ in range(2)] == [5, 6]
+
+
+def test_certificate_that_nobody_vouches_for_is_refused(server: Server, certificate: Path) -> None:
+    """A server that cannot prove who it is sends no price."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(f"wss://localhost:{server.port}/v2", LONG)
+
+
+def test_certificate_of_another_host_is_refused(
+    server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A good certificate for another name is no certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
+
+
 # ------------------------------------------------------------------------- addresses and proxies
 
 
@@ -1376,6 +1452,141 @@ def test_server_on_this_machine_is_exempt_from_the_budget(
     assert not (place_of_its_own / "cache").exists()
     live(make(FeedSettings(budget_on_loopback=True)))
     assert (place_of_its_own / "cache" / "connection-attempts").exists()
+
+
+# ------------------------------------------------------------------------- the embedded exchange
+
+
+@pytest.fixture
+def follow(exchange: FakeKraken, make: Make) -> Callable[..., tuple[Any, FeedReader]]:
+    """Hand out a maker of a provider on the embedded exchange that has asked for BTC/USD."""
+
+    def build(settings: FeedSettings = PATIENT) -> tuple[WebSocketPriceProvider, FeedReader]:
+        exchange.set_price("XXBTZUSD", 50000)
+        provider = make(settings, url=exchange.ws_url)
+        reader = provider.open_feed()
+        provider.subscribe("XXBTZUSD")
+        return provider, reader
+
+    return build
+
+
+Follow = Callable[..., tuple[WebSocketPriceProvider, FeedReader]]
+
+
+def test_exchange_price_is_followed_to_the_digit(exchange: FakeKraken, follow: Follow) -> None:
+    """Each price that the exchange sets arrives, as its own tick and with its digits."""
+    provider, reader = follow()
+    wait_for(reader, Tick)
+    for price in ("50000.1", "1.0", "49999.9"):
+        exchange.set_price("XXBTZUSD", price)
+        assert str(wait_for(reader, Tick).price) == price
+    assert provider.get_current_price("XXBTZUSD") == 49999.9
+
+
+def test_exchange_sweep_is_seen_trade_by_trade(exchange: FakeKraken, follow: Follow) -> None:
+    """Several trades in one frame are several prints, with ids that follow each other."""
+    provider, reader = follow()
+    provider.subscribe_symbol("BTC/USD", "trade")
+    assert exchange.wait_for(lambda e: e.is_subscribed("BTC/USD", "trade"), LONG)
+    exchange.set_prices("XXBTZUSD", [50001, 50002, 50003])
+    prints = wait_for(reader, Trades).prints
+    assert [p.price for p in prints] == [50001, 50002, 50003]
+    assert [p.trade_id - prints[0].trade_id for p in prints] == [0, 1, 2]
+
+
+def test_exchange_that_drops_everybody_is_found_again(exchange: FakeKraken, follow: Follow) -> None:
+    """After a reset the symbol is live again, with the price of now."""
+    provider, reader = follow()
+    wait_for(reader, FirstData)
+    exchange.drop_connections()
+    wait_for(reader, FeedBack)
+    wait_for(reader, FirstData)
+    assert provider.get_current_price("XXBTZUSD") == 50000
+    assert exchange.ws_connections_made == 2
+
+
+def test_exchange_that_restarts_is_found_again(exchange: FakeKraken, follow: Follow) -> None:
+    """While nobody listens the feed goes on trying; the first chance is taken."""
+    provider, reader = follow()
+    wait_for(reader, FirstData)
+    exchange.stop_listening()
+    exchange.drop_connections()
+    wait_for(reader, FeedStale)
+    while wait_for(reader, FeedConnecting).attempt < 4:
+        assert provider.get_current_price("XXBTZUSD") is None
+    exchange.resume()
+    wait_for(reader, FirstData)
+    assert provider.get_current_price("XXBTZUSD") == 50000
+
+
+def test_exchange_that_falls_silent_is_left(exchange: FakeKraken, follow: Follow) -> None:
+    """Sockets that stay open without a frame are replaced until one speaks."""
+    provider, reader = follow(QUICK)
+    wait_for(reader, FirstData)
+    fault = exchange.fault("silent")
+    wait_for(reader, FeedStale)
+    assert provider.get_current_price("XXBTZUSD") is None
+    fault.clear()
+    wait_for(reader, FirstData)
+
+
+@pytest.mark.parametrize("name", ["ack_without_data", "mute", "no_ack"])
+def test_exchange_symbol_without_data_is_mute_until_it_speaks(
+    exchange: FakeKraken, follow: Follow, name: str
+) -> None:
+    """A promise without data, or no promise at all, is REST's affair; others are not touched."""
+    exchange.fault(name, symbol="BTC/USD")
+    provider, reader = follow(replace(PATIENT, mute_after=0.1))
+    provider.subscribe("ETHUSD")
+    assert wait_for(reader, SymbolMute).symbol == "BTC/USD"
+    assert Waiter(provider).answer() is None
+    assert provider.wait_for_tick("ETH/USD", LONG) is not None
+    exchange.clear_faults()
+    provider.resubscribe("BTC/USD")
+    while wait_for(reader, FirstData).symbol != "BTC/USD":
+        continue
+    assert provider.get_current_price("XXBTZUSD") == 50000
+
+
+def test_exchange_refusal_is_of_that_symbol_alone(exchange: FakeKraken, follow: Follow) -> None:
+    """One pair that is not streamed leaves the others streaming."""
+    exchange.fault("refuse", symbol="BTC/USD")
+    provider, reader = follow()
+    provider.subscribe("ETHUSD")
+    assert wait_for(reader, SymbolRefused).error == "Currency pair not supported BTC/USD"
+    assert Waiter(provider).answer() is None
+    assert provider.wait_for_tick("ETH/USD", LONG) is not None
+
+
+def test_exchange_that_refuses_the_upgrade_is_asked_again(
+    exchange: FakeKraken, follow: Follow
+) -> None:
+    """HTTP 503 on the handshake is a failure like others, and passes."""
+    exchange.fault("refuse_connect", count=2)
+    _, reader = follow()
+    assert "HTTP 503" in wait_for(reader, FeedStale).reason
+    wait_for(reader, FirstData)
+
+
+def test_exchange_that_wants_less_haste_gets_it(exchange: FakeKraken, follow: Follow) -> None:
+    """`Exceeded msg rate` is waited out, and the subscription still comes about."""
+    exchange.fault("msg_rate", count=1)
+    _, reader = follow(replace(PATIENT, rate_pause=0.02))
+    wait_for(reader, FirstData)
+    assert [message["method"] for message in exchange.ws_messages] == ["subscribe"] * 2
+
+
+def test_exchange_rubbish_between_prices_harms_nobody(exchange: FakeKraken, follow: Follow) -> None:
+    """Frames that are no prices are counted; the prices among them arrive."""
+    provider, reader = follow()
+    wait_for(reader, Tick)
+    exchange.fault("bad_frames")
+    exchange.set_price("XXBTZUSD", 50001)
+    exchange.set_price("XXBTZUSD", 50002)
+    assert [wait_for(reader, Tick).price for _ in range(2)] == [50001, 50002]
+    assert provider.get_current_price("XXBTZUSD") == 50002
+    assert provider.health().damaged >= 5
 
 
 # -------------------------------------------------------------------------------------- the crowd
