@@ -338,9 +338,14 @@ class TTSLO:
             rule_id = error["config_id"]
             loud = " It was armed until now and NO LONGER IS." if rule_id in armed_until_now else ""
             self.log("ERROR", f"{rule_id}: refused: {error['message']}.{loud}", id=rule_id)
-        if self.verbose:
-            for warning in result.warnings:
-                self.log("WARNING", f"{warning['config_id']}: {warning['message']}")
+        for warning in result.warnings:
+            # Only a row that was armed before gets this as a mere warning: it is about to fire.
+            is_due = warning["message"].startswith("Threshold already met")
+            if self.verbose or is_due:
+                why = "armed before, and crossed meanwhile: " if is_due else ""
+                self.log("WARNING", f"{warning['config_id']}: {why}{warning['message']}")
+        for note in result.notes:
+            self.log("WARNING", f"Could not be checked: {note}")
 
     # --- one rule ------------------------------------------------------------------------------
 
@@ -534,7 +539,7 @@ class TTSLO:
 
     def report(self) -> None:
         """Print one line a row: armed and how far, fired, disabled, or refused and why."""
-        prices = self._prices_of_armed()
+        prices = self.validation.prices if self.validation else {}
         refused = {e["config_id"] for e in self.validation.errors} if self.validation else set()
         for row in self.configs:
             rule = _rule_or_none(row)

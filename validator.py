@@ -58,6 +58,7 @@ class ValidationResult:
         accepted: The rows without an error, armed or not, in the order of the file.
         fired: Ids of the rows that have fired, so that neither price nor funds matter to them.
         notes: What could not be checked for any row, and why.
+        prices: Today's price by pair as typed, for the armed rows whose pair has one.
     """
 
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -66,6 +67,7 @@ class ValidationResult:
     accepted: list[Row] = field(default_factory=list)
     fired: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    prices: dict[str, Decimal] = field(default_factory=dict)
 
     def add_error(self, config_id: str, field: str, message: str) -> None:
         """Note that the row must not trade."""
@@ -392,6 +394,9 @@ class ConfigValidator:
             market.ask_prices(row.pair for row in live)
             for row in live:
                 _check_market(row, market, is_old=row.label in armed_before)
+                price = market.price(row.pair)
+                if isinstance(price, Decimal):
+                    result.prices[row.pair] = price
         elif live:
             result.notes.append("prices: there is nobody to ask")
         _check_balances((row for row in live if not row.is_refused), market, balances)
