@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -307,11 +308,19 @@ def test_private_call_is_signed_over_the_body_that_is_sent(web: Web, rest: Krake
 
 def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
     """Calls of one key go one after another, and each nonce is above the one before."""
-    web.on("Balance", ok({}))
+    gate = kraken_api._gate_of("shared")
+    is_shut: list[bool] = []
+
+    def reply(_: dict[str, str]) -> str:
+        is_shut.append(gate.lock.locked())
+        return ok({})
+
+    web.replies["Balance"] = reply
     clients = [KrakenAPI("shared", SECRET, use_websocket=False) for _ in range(4)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: clients[n % 4].get_balance(), range(40)))
     nonces = [int(params["nonce"]) for params in web.asked("Balance")]
+    assert all(is_shut)
     assert nonces == sorted(set(nonces))
     assert min(nonces) > 10**18  # nanoseconds
 
@@ -1513,6 +1522,7 @@ def fork_and_run(work: Callable[[], object]) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     code = 1
     try:
+        signal.alarm(20)  # a child that waits for a lock of its parent would wait for ever
         work()
         code = 0
     finally:
