@@ -77,6 +77,7 @@ PATIENT = FeedSettings(
     ping_after=50 * LONG,
     dead_after=100 * LONG,
     mute_after=100 * LONG,
+    lag_check_every=100 * LONG,
     retry_delays=(0.0, 0.02),
     connect_timeout=LONG,
     connect_patience=100 * LONG,
@@ -348,13 +349,16 @@ def test_waiter_wakes_with_the_first_data(server: Server, make: Make) -> None:
     def slow(peer: Peer) -> None:
         peer.shake_hands()
         message = peer.message()
+        peer.send(ack(message, "BTC/USD"), '{"channel":"status","data":[{"system":"online"}]}')
         waiting.wait(LONG)
-        peer.send(ack(message, "BTC/USD"), ticker("BTC/USD", 7))
+        peer.send(ticker("BTC/USD", 7))
         server.answer(peer)
 
     server.scripts = [slow]
     provider = make()
+    reader = provider.open_feed()
     provider.subscribe_symbol("BTC/USD")
+    wait_for(reader, SystemState)
     waiter = Waiter(provider)
     waiting.set()
     tick = waiter.answer()
@@ -536,7 +540,7 @@ def test_mute_symbol_ends_its_waiters(server: Server, make: Make) -> None:
                 peer.send(ack(message, "BTC/USD"))
 
     server.scripts = [mute]
-    provider = make(replace(PATIENT, mute_after=0.1, lag_check_every=100 * LONG))
+    provider = make(replace(PATIENT, mute_after=0.1))
     reader = provider.open_feed()
     provider.subscribe("BTC/USD")
     assert Waiter(provider).answer() is None
@@ -736,6 +740,17 @@ def test_waiting_connection_can_be_woken_and_closed_by_another_thread(server: Se
     connection.close()
     connection.close()
     connection.wake()
+
+
+def test_copy_of_a_connection_in_a_child_can_always_be_closed(server: Server) -> None:
+    """A fork copies locks as they are: one that was held at that moment blocks nobody."""
+    server.scripts = [lambda peer: (peer.shake_hands(), peer.receive())]
+    connection: Any = open_websocket(server.url, LONG)
+    wire = connection._wire
+    wire._pid = -1
+    wire._close_lock.acquire()
+    connection.close()
+    assert wire._sock.fileno() == -1
 
 
 def test_sending_into_a_full_socket_has_a_deadline(server: Server) -> None:
@@ -1023,6 +1038,20 @@ def test_symbol_or_channel_that_cannot_be_is_refused(make: Make, args: Any) -> N
     """Mistakes of the caller raise; they would otherwise wait for ever."""
     with pytest.raises(ValueError, match=r"symbol|Channel"):
         make().subscribe_symbol(*args)
+
+
+def test_subscriptions_go_out_at_once_on_an_idle_connection(server: Server, make: Make) -> None:
+    """Each way of asking and leaving wakes the feed; none waits for the next frame."""
+    provider = make()
+    live(provider)
+    provider.subscribe("ETHUSD")
+    assert provider.wait_for_tick("ETH/USD", LONG) is not None
+    provider.subscribe_symbol("SOL/USD")
+    assert provider.wait_for_tick("SOL/USD", LONG) is not None
+    provider.unsubscribe("ETHUSD")
+    provider.unsubscribe_symbol("SOL/USD")
+    asked = [server.messages.get(timeout=LONG)["method"] for _ in range(4)]
+    assert asked == ["subscribe"] * 3 + ["unsubscribe"]
 
 
 # ------------------------------------------------------------------------------------- listeners

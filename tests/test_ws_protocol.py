@@ -444,7 +444,16 @@ def test_price_of_the_last_connection_does_not_count_on_the_next() -> None:
     assert feed.opened(102.0) == [FeedLive(102.0), FeedBack(102.0, blind_for=1.5)]
     assert sent(feed, 102.0)[0]["params"]["symbol"] == [BTC]
     assert price(feed) is None
-    assert tell(feed, ack_frame(BTC, 2), at=102.1) == [Resubscribed(BTC, "ticker", 102.1)]
+    feed.lost(102.0, "reset before the ack")
+    feed.attempt(102.0)
+    feed.opened(102.0)
+    assert tell(feed, ticker_frame(), at=102.0) == []
+    assert price(feed) is None
+    feed.lost(102.0, "reset after early data")
+    feed.attempt(102.0)
+    feed.opened(102.0)
+    feed.due(102.0)
+    assert tell(feed, ack_frame(BTC, 3), at=102.1) == [Resubscribed(BTC, "ticker", 102.1)]
     tell(feed, ticker_frame(last=9), at=102.2)
     assert price(feed) == 9
 
@@ -715,7 +724,11 @@ def test_rest_of_the_old_stream_does_not_prove_a_new_subscription() -> None:
     assert price(feed) is None
     tell(feed, ticker_frame(last=7), at=100.6)
     feed.due(100.7)
-    tell(feed, ticker_frame(last=8), ack_frame(BTC, 3), at=100.8)
+    tell(feed, ack_frame(BTC, 3), at=100.8)
+    assert price(feed) is None
+    feed.ask_again(BTC, TICKER)
+    feed.due(100.8)
+    tell(feed, ticker_frame(last=8), ack_frame(BTC, 5), at=100.8)
     assert price(feed) is None
     tell(feed, ticker_frame(last=9), at=100.9)
     assert price(feed) == 9
