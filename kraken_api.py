@@ -1158,9 +1158,10 @@ class KrakenAPI:
         Raises:
             KrakenError: If Kraken could not be heard at all.
         """
+        names = list(dict.fromkeys(pairs))
         found: dict[str, Quote | Exception] = {}
         by_class: dict[str, dict[str, Pair]] = {}
-        for name in dict.fromkeys(pairs):
+        for name in names:
             try:
                 pair = self.resolve_pair(_checked_pair(name))
             except (ValueError, LookupError) as error:
@@ -1169,7 +1170,7 @@ class KrakenAPI:
                 by_class.setdefault(pair.asset_class, {})[name] = pair
         for asset_class, wanted in by_class.items():
             found |= self._rest_quotes(asset_class, wanted)
-        return found
+        return {name: found[name] for name in names}
 
     def price_provider(self) -> WebSocketPriceProvider | None:
         """Return the stream that prices come from, shared by all clients of its address.

@@ -978,6 +978,7 @@ def test_failing_pairs_leave_the_others_alone(web: Web, rest: KrakenAPI) -> None
     web.on("Ticker", ok(ticker()))
     found = rest.get_tickers(["XBTUSD", "NOPE/USD", "SOL/USD", ""])
     kinds = {name: type(value) for name, value in found.items()}
+    assert list(found) == ["XBTUSD", "NOPE/USD", "SOL/USD", ""]
     assert kinds["XBTUSD"] is Quote
     assert issubclass(kinds["NOPE/USD"], LookupError)
     assert kinds["SOL/USD"] is PriceUnavailable
