@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -223,7 +224,9 @@ class TTSLO:
         is_detail = level.upper() == "DEBUG"
         if not is_detail or self.debug:
             mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
-            print(f"{datetime.now():%H:%M:%S}  {mark}{message}", flush=True)
+            # A terminal that is gone, or cannot show a letter, must not stop an order.
+            with suppress(OSError, ValueError):
+                print(f"{datetime.now():%H:%M:%S}  {mark}{message}", flush=True)
 
     # --- files -------------------------------------------------------------------------------
 

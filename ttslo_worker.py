@@ -283,11 +283,26 @@ class OrderWorker:
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._inbox.empty()):
+            messages = self._drain(self._time_to_next_duty())
             try:
-                self._work(self._drain(self._time_to_next_duty()))
+                self._work(messages)
             except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
                 _log.exception("The order thread met an error and goes on")
                 self._say("ERROR", "Internal error in the order thread; see the traceback above")
+                self._take_up(messages)
+
+    def _take_up(self, messages: Sequence[Message]) -> None:
+        """Bring back the crossings of a batch that broke off: none of them may be forgotten."""
+        for message in messages:
+            if not isinstance(message, Crossing) or self.is_past_unknown(message.rule.id):
+                continue
+            life = self.life_of(message.rule.id)
+            if life.state is RuleState.INTENDED:
+                self._put(life.after(Signal.LOSE, detail="an internal error"))
+                self._search_for(self.life_of(life.id), is_from_before=False)
+            elif life.state in (RuleState.ARMED, RuleState.REFUSED):
+                wait = self.settings.refusal_wait
+                self._duties.retries[life.id] = self._clock.monotonic() + wait
 
     def _drain(self, block_for: float | None) -> list[Message]:
         messages: list[Message] = []
@@ -569,6 +584,9 @@ class OrderWorker:
             build_order(crossing.rule, market.rest_key, market.lot_decimals)
         except (LookupError, ValueError) as error:
             self._hold_back(life, crossing, str(error), heals=False)
+            return None
+        except KrakenError as error:
+            self._hold_back(life, crossing, str(error), heals=True)
             return None
         objection = market_objection(crossing.rule, market, crossing.price)
         if objection is not None:

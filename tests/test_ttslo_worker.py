@@ -387,6 +387,28 @@ def test_pair_that_kraken_lacks_is_never_sent() -> None:
     assert bench.heard("LOST/USD is no pair of Kraken's")
 
 
+def test_surprise_in_a_batch_forgets_no_crossing() -> None:
+    """An error that nobody foresaw costs no crossing its order, and places none twice."""
+    rules = [rule(f"r{number}") for number in range(3)]
+    bench = Bench(*rules)
+    crossings = [Crossing(r, Decimal(50001), "50001") for r in rules]
+
+    def fail(name: str) -> None:
+        if name == "sending" and len(bench.kraken.sent) == 1:
+            bench.step = lambda name: None
+            raise RuntimeError("a surprise")
+
+    bench.step = fail
+    bench.changes.clear()
+    for crossing in crossings:
+        bench.worker.submit(crossing)
+    bench.worker.start()
+    assert bench.worker.stop(10)
+    bench.wait(40)
+    assert bench.placed == 3
+    assert bench.heard("Internal error in the order thread")
+
+
 def test_minimums_are_checked_again_before_sending(bench: Bench) -> None:
     """A pair that is not online right now holds the order back until it is."""
     bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
@@ -532,7 +554,7 @@ STEPS = ["intending", "written", "intended", "sending", "answered", "noting", "n
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_crash_at_any_step_leaves_exactly_one_order(step: str, nth: int, reply: Reply) -> None:
-    """Wherever the program dies, the next start ends with exactly one order, named in both files."""
+    """Wherever the program dies, the next start ends with one order, named in both files."""
     bench = Bench(rule())
     bench.kraken.replies = [reply]
     seen: list[str] = []
