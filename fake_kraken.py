@@ -5,13 +5,19 @@ For the demo, for tests, and for trying a trading program without money:
     python fake_kraken.py --port 8080
 
 Shapes, keys and error strings are Kraken's, signatures and nonces are really checked, trailing
-stops really trail (`fake_kraken_book`). It listens on loopback only, and every fault that has
-cost somebody money is a switch:
+stops really trail. It listens on loopback only, and every fault that has cost somebody money is
+a switch, listed with its options in `FAULTS`:
 
     with FakeKraken() as exchange:
         exchange.fault("lost_reply", endpoint="AddOrder", count=1)
 
-`FAULTS` lists them. Other processes reach the same switches at `/fake/...`.
+Other processes reach the same switches as JSON: POST `/fake/fault`, `/fake/clear`, `/fake/price`,
+`/fake/status`, `/fake/cancel`, `/fake/fill`, `/fake/drop`, and GET `/fake/orders`,
+`/fake/requests`, `/fake/messages`, `/fake/streams`. In pytest, import the fixture:
+`from fake_kraken import kraken_exchange`.
+
+This module is the server and the program; `fake_kraken_book` is the exchange itself,
+`fake_kraken_wire` its words, `fake_kraken_faults` its faults, `fake_kraken_prices` its prices.
 
 Source: Kraken, spot REST and WebSocket v2 (read 2026-11).
 """
@@ -21,113 +27,91 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import csv
-import hashlib
-import hmac
+import contextlib
 import itertools
 import json
-import random
+import os
+import secrets
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
-import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
-from pathlib import Path
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, TypeVar
 
-from fake_kraken_book import (
-    Engine,
-    Listing,
-    Order,
-    Refusal,
-    Trade,
-    candles,
-    quotes,
-    shown,
-    ticker_row,
+from fake_kraken_book import Engine, Listing, Refusal, number_of, synthetic_pairs
+from fake_kraken_faults import FAULTS, LAGS, REST_FAULTS, Fault, FaultBoard
+from fake_kraken_prices import (
+    Minute,
+    Move,
+    random_moves,
+    random_path,
+    read_replay,
+    replay_moves,
+    replay_prices,
+    script_moves,
+)
+from fake_kraken_wire import (
+    PERMISSIONS,
+    SYSTEM_STATES,
+    Desk,
+    Hub,
+    KeyRing,
+    RateCounter,
+    Session,
+    read_params,
 )
 
+_NO_AIOHTTP = (
+    "the embedded exchange needs aiohttp; install the demo extra: pip install 'ttslo[demo]'"
+)
 try:
     from aiohttp import WSMsgType, web
-except ImportError as error:  # pragma: no cover - the extra is installed where tests run
-    raise SystemExit(
-        "The embedded exchange needs aiohttp: pip install 'ttslo[demo]' (or pip install aiohttp)"
-    ) from error
+except ImportError as missing:
+    if __name__ == "__main__":
+        sys.exit(f"fake_kraken: {_NO_AIOHTTP}")
+    raise ImportError(_NO_AIOHTTP) from missing
+
+__all__ = [
+    "FAULTS",
+    "PERMISSIONS",
+    "FakeKraken",
+    "Fault",
+    "Minute",
+    "Move",
+    "Request",
+    "random_moves",
+    "random_path",
+    "read_replay",
+    "replay_moves",
+    "replay_prices",
+    "script_moves",
+    "synthetic_pairs",
+]
 
 R = TypeVar("R")
 
-# Made up here and good for nothing but this exchange.
-DEMO_KEY = "EMBEDDED-EXCHANGE-KEY"
-DEMO_SECRET = base64.b64encode(b"embedded exchange, not a secret".ljust(64, b".")).decode()
-
-PERMISSIONS = frozenset({"query funds", "query open", "query closed", "modify", "cancel"})
-_NEEDED = {
-    "Balance": "query funds",
-    "BalanceEx": "query funds",
-    "TradeBalance": "query funds",
-    "OpenOrders": "query open",
-    "QueryOrders": "query open",
-    "ClosedOrders": "query closed",
-    "AddOrder": "modify",
-    "CancelOrder": "modify",
-}
-
-FAULTS: dict[str, str] = {
-    # the stream
-    "mute": "acknowledged, and no data for `symbol` from now on",
-    "silent": "the sockets stay open and no frame is sent at all",
-    "refuse": "subscriptions to `symbol` are refused",
-    "ack_without_data": "`symbol` is acknowledged, and neither snapshot nor updates follow",
-    "no_ack": "subscriptions to `symbol` are not answered",
-    "refuse_connect": "the upgrade is answered with HTTP `status` (503)",
-    "msg_rate": "a subscription is answered with `Exceeded msg rate`",
-    "bad_frames": "each price is followed by frames that are no prices",
-    # REST, each for one `endpoint` or for all
-    "lost_reply": "acted upon, then the connection is reset without an answer",
-    "delayed_reply": "acted upon, answered after `seconds`",
-    "delayed_action": "acted upon and answered after `seconds`; a deadline counts",
-    "black_hole": "never acted upon, never answered",
-    "http_502": "the edge answers 502 `when` before or after Kraken acted",
-    "http_504": "the edge answers 504 `when` before or after Kraken acted",
-    "http_520": "the edge answers 520 `when` before or after Kraken acted",
-    "html": "acted upon `when` after (or not: before), answered with a page",
-    "reset_mid_body": "acted upon, the connection is reset inside the answer",
-    "error": "answered with the Kraken error `text`, `when` before or after acting",
-    "nonce_refused": "answered with EAPI:Invalid nonce, not acted upon",
-    "closed_orders_lag": "orders appear in ClosedOrders `seconds` after they closed",
-    "open_orders_lag": "orders appear in OpenOrders `seconds` after they were placed",
-}
-
-_JSON = {"Content-Type": "application/json; charset=utf-8"}
+_PATIENCE = 30.0  # seconds that another thread waits for the exchange's own; a hang shows as such
+# A reader that leaves this many bytes lying is cut off, as Kraken's edge would.
+_MOST_UNREAD = 64 * 2**20
+_LONGEST_MESSAGE = 4 * 2**20
 
 
-@dataclass(slots=True)
-class Fault:
-    """A switched-on fault. `count` is how often it still strikes; None: until cleared."""
-
-    name: str
-    endpoint: str | None = None
-    symbol: str | None = None
-    count: int | None = None
-    seconds: float = 0.0
-    when: str = "before"
-    text: str = "EService:Unavailable"
-    status: int = 503
-    _registry: list[Fault] = field(default_factory=list, repr=False)
-
-    def clear(self) -> None:
-        """Switch it off."""
-        if self in self._registry:
-            self._registry.remove(self)
+# --- the exchange --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A REST call that came in; `params` are without nonce. `at` is seconds since 1970."""
+    """A REST call that came in.
+
+    `at` is seconds since 1970 by this machine, `params` are without one-time passwords, and
+    calls that came over one connection share its number.
+    """
 
     at: float
     endpoint: str
@@ -135,22 +119,27 @@ class Request:
     connection: int
 
 
-@dataclass(eq=False, slots=True)
-class _Client:
-    """One WebSocket connection."""
-
-    socket: web.WebSocketResponse
-    transport: asyncio.Transport | None
-    outbox: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-    subscriptions: set[tuple[str, str]] = field(default_factory=set)
-    sent_at: float = 0.0
-
-
 @dataclass(slots=True)
-class _Key:
-    secret: bytes
-    permissions: frozenset[str]
-    nonce: int = 0
+class _Call:
+    """A REST call being answered."""
+
+    request: web.Request
+    endpoint: str
+    params: dict[str, str]
+    body: str
+    is_private: bool
+    is_checked: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """One WebSocket connection; used on the exchange's thread only."""
+
+    transport: asyncio.Transport
+    session: Session
+    sent_at: float
+    heard_at: float
+    timer: asyncio.TimerHandle | None = None
 
 
 class FakeKraken:
@@ -158,14 +147,24 @@ class FakeKraken:
 
     Args:
         pairs: AssetPairs' result; some forty real pairs where it is left out.
-        prices: Starting prices by any REST name.
-        key: The API key it accepts, with `secret`; a made-up pair where they are left out.
+        prices: Starting prices by any REST name; 100 where a pair of yours is left out.
+        key: The API key it accepts, with `secret`; made up where they are left out.
+        secret: Its base64 secret.
         port: 0 picks a free one.
         balances: Funds by Kraken's asset id.
-        heartbeat_seconds: Between heartbeats on a quiet stream.
+        heartbeat_seconds: Between heartbeats on a stream without other traffic.
+        idle_seconds: A stream without a subscription and without a request is closed after this.
+        order_rate: Limit and decay a second of AddOrder, counted for each pair; None: no limit.
+        call_rate: Limit and decay a second of private calls, for each key; None: no limit.
+        msg_rate: Limit and decay a second of requests on a stream; None: no limit.
 
     Attributes:
+        port: The port it listens on, once it is started.
         clock_offset: Seconds that Kraken's clock is ahead of this machine's.
+
+    Raises:
+        ValueError: If the secret is not base64.
+        Refusal: If `prices` names a pair that is not there.
     """
 
     def __init__(
@@ -178,26 +177,44 @@ class FakeKraken:
         port: int = 0,
         balances: Mapping[str, str] | None = None,
         heartbeat_seconds: float = 1.0,
+        idle_seconds: float = 60.0,
+        order_rate: tuple[float, float] | None = None,
+        call_rate: tuple[float, float] | None = None,
+        msg_rate: tuple[float, float] | None = None,
     ) -> None:
-        self.api_key = key or DEMO_KEY
-        self.api_secret = secret or DEMO_SECRET
+        # Good for nothing but this exchange, for as long as it runs.
+        self.api_key = key or base64.b64encode(secrets.token_bytes(42)).decode()
+        self.api_secret = secret or base64.b64encode(secrets.token_bytes(64)).decode()
         self.port = port
         self.clock_offset = 0.0
+        self._heartbeat_seconds = heartbeat_seconds
+        self._idle_seconds = idle_seconds
+        self._order_counter = RateCounter(*order_rate) if order_rate else None
+        self._call_counter = RateCounter(*call_rate) if call_rate else None
+        # Guards everything from here to the blank line, and `_version` counts what happened to
+        # it. Nothing waits for anything else while holding it.
+        self._changed = threading.Condition()
+        self._version = 0
         self._engine = Engine(pairs, prices, balances)
-        self._heartbeat = heartbeat_seconds
-        self._keys: dict[str, _Key] = {}
-        self.add_key(self.api_key, self.api_secret)
-        self._faults: list[Fault] = []
+        self._board = FaultBoard()
+        self._keys = KeyRing()
+        self._desk = Desk(self._engine, self.now, lambda name: self._board.seconds(f"{name}_lag"))
+        counter = RateCounter(*msg_rate) if msg_rate else None
+        self._hub = Hub(self._engine, self.now, self._board.is_struck, counter)
+        self._streams: dict[Session, _Stream] = {}
+        self._streams_made = 0
         self._requests: list[Request] = []
-        self._messages: list[dict[str, Any]] = []
-        self._clients: set[_Client] = set()
-        self._connections_made = 0
-        # Guards nothing but itself: tells whoever waits that something has happened.
-        self._happened = threading.Condition()
+        self._counts: Counter[str] = Counter()
+        self._messages: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+
         self._thread: threading.Thread | None = None
+        # Used on the exchange's own thread only.
+        self._ending = asyncio.Event()
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._connections: dict[object, int] = {}
+        self._connection_numbers = itertools.count(1)
+        self.add_key(self.api_key, self.api_secret)
 
     # --- its life ------------------------------------------------------------------------------
 
@@ -212,34 +229,38 @@ class FakeKraken:
         return f"ws://127.0.0.1:{self.port}/v2"
 
     def start(self) -> FakeKraken:
-        """Listen, and return once connections are taken.
+        """Listen, and return once connections are taken. Once running it does nothing.
 
         Raises:
             OSError: If the port is in use.
         """
-        self._loop = asyncio.new_event_loop()
+        if self._thread is not None:
+            return self
+        listener = self._bind()
+        loop = asyncio.new_event_loop()
         # A daemon: a test that fails must not keep the process from ending.
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="fake-kraken", daemon=True
+            target=self._live, args=(loop,), name="fake-kraken", daemon=True
         )
         self._thread.start()
-        try:
-            self._run(self._open())
-        except OSError:
-            self.stop()
-            raise
+        with self._changed:
+            self._loop = loop
+        self._run(self._open(listener))
         return self
 
     def stop(self) -> None:
         """Close everything and end the thread. Calling it again does nothing."""
-        loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
+        thread = self._thread
+        if thread is None:
             return
         self._run(self._close())
-        self._loop = self._thread = None
+        with self._changed:
+            loop, self._loop = self._loop, None
+        assert loop is not None
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
-        loop.close()
+        thread.join(_PATIENCE)
+        self._thread = None
+        self._happened()
 
     def __enter__(self) -> FakeKraken:
         return self.start()
@@ -247,929 +268,829 @@ class FakeKraken:
     def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
-    async def _open(self) -> None:
-        app = web.Application()
-        app.router.add_get("/0/public/{endpoint}", self._public)
-        app.router.add_post("/0/public/{endpoint}", self._public)
-        app.router.add_post("/0/private/{endpoint}", self._private)
+    def _bind(self) -> socket.socket:
+        """Return a socket that listens, here rather than in asyncio to raise at the caller's."""
+        listener = socket.socket()
+        try:
+            if os.name == "posix":  # elsewhere it would let two exchanges share the port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", self.port))
+            listener.listen(512)
+        except OSError:
+            listener.close()
+            raise
+        self.port = listener.getsockname()[1]
+        return listener
+
+    @staticmethod
+    def _live(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_forever()
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def _open(self, listener: socket.socket) -> None:
+        app = web.Application(client_max_size=_LONGEST_MESSAGE)
+        app.router.add_route("*", "/0/public/{endpoint}", self._rest)
+        app.router.add_post("/0/private/{endpoint}", self._rest)
         app.router.add_get("/v2", self._stream)
         app.router.add_route("*", "/fake/{what}", self._control)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
+        self._ending = asyncio.Event()
+        # Whoever is still being answered is aborted before, so there is nothing to wait for.
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await self._listen()
+        await self._listen(listener)
 
-    async def _listen(self) -> None:
+    async def _listen(self, listener: socket.socket) -> None:
         assert self._runner is not None
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await self._site.start()
-        self.port = self._runner.addresses[0][1]
+        await web.SockSite(self._runner, listener).start()
 
     async def _close(self) -> None:
-        self._abort_clients()
+        self._ending.set()
+        self._cut_all()
         if self._runner is not None:
             await self._runner.cleanup()
-        tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _unlisten(self) -> None:
+        assert self._runner is not None
+        for site in list(self._runner.sites):
+            await site.stop()
+        self._cut_all()
+
+    def stop_listening(self) -> None:
+        """Cut every connection and take no new one until `resume`; orders and prices stay."""
+        self._run(self._unlisten())
+        self._happened()
+
+    def resume(self) -> None:
+        """Listen again, on the same port.
+
+        Raises:
+            OSError: If somebody else has taken it meanwhile.
+        """
+        self._run(self._listen(self._bind()))
+
+    def drop_connections(self, code: int | None = None) -> None:
+        """Reset every stream, or close it with a close frame of `code`."""
+        self._call(lambda: self._cut_streams(code))
 
     def _run(self, work: Coroutine[Any, Any, R]) -> R:
-        assert self._loop is not None, "the exchange is not started"
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
+        loop = self._loop
+        if loop is None:
+            work.close()
+            raise RuntimeError("the exchange is not started")
+        return asyncio.run_coroutine_threadsafe(work, loop).result(_PATIENCE)
 
-    def _ask(self, question: Callable[[], R]) -> R:
-        """Call `question` on the exchange's own thread, where nothing moves meanwhile."""
+    def _call(self, work: Callable[[], None]) -> None:
+        """Do something on the exchange's own thread, and return when it is done."""
 
-        async def asked() -> R:
-            return question()
+        async def call() -> None:
+            work()
 
-        return self._run(asked())
+        self._run(call())
 
-    def _tell(self) -> None:
-        with self._happened:
-            self._happened.notify_all()
+    def _happened(self) -> None:
+        with self._changed:
+            self._version += 1
+            self._changed.notify_all()
 
     def wait_for(self, predicate: Callable[[FakeKraken], object], timeout: float = 10.0) -> bool:
-        """Wait until `predicate(exchange)` is true; False if it is not within `timeout` seconds."""
+        """Wait until `predicate(exchange)` is true; False if it is not within `timeout` seconds.
+
+        It is asked after each thing that happens here, and now and then, in case it looks at
+        something else as well.
+        """
         end = time.monotonic() + timeout
-        with self._happened:
-            while not predicate(self):
-                left = end - time.monotonic()
-                if left <= 0:
-                    return False
-                # Also looks now and then: what changes with time alone tells nobody.
-                self._happened.wait(min(left, 0.2))
-        return True
+        while True:
+            with self._changed:
+                seen = self._version
+            if predicate(self):
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            with self._changed:
+                if self._version == seen:
+                    self._changed.wait(min(left, 0.05))
 
     def now(self) -> float:
         """Return Kraken's clock, in seconds since 1970."""
         return time.time() + self.clock_offset
 
-    # --- what a test or a demo does ------------------------------------------------------------
-
-    def add_key(self, key: str, secret: str, permissions: Iterable[str] = PERMISSIONS) -> None:
-        """Accept another key, with some of `PERMISSIONS`."""
-        self._keys[key] = _Key(base64.b64decode(secret), frozenset(permissions))
+    # --- prices --------------------------------------------------------------------------------
 
     def set_price(self, pair: str, price: object, qty: object = "0.01") -> None:
-        """Print one trade at `price`: streams are told, and trailing stops move."""
+        """Print one trade: streams are told, trailing stops move.
+
+        Returns when the frames are handed to the sockets.
+
+        Raises:
+            Refusal: If the pair is unknown, or the price not a positive number.
+        """
         self.set_prices(pair, [price], qty)
 
     def set_prices(
-        self, pair: str, prices: Sequence[object], qty: object = "0.01", at: float | None = None
+        self, pair: str, prices: Iterable[object], qty: object = "0.01", at: float | None = None
     ) -> None:
-        """Print several trades as one sweep: one trade frame, one ticker frame.
+        """Print several trades of a pair as one sweep: one trade frame, one ticker frame.
 
-        `at`, in seconds since 1970, dates them; now where it is left out.
+        Args:
+            pair: Any name that REST takes.
+            prices: One price for each trade, in their order.
+            qty: Of each trade.
+            at: The date of the trades in seconds since 1970; now where it is left out.
+
+        Raises:
+            Refusal: As `set_price`; nothing is printed then.
         """
-        exact = [Decimal(str(price)) for price in prices]
-        self._ask(lambda: self._print(pair, exact, Decimal(str(qty)), at))
+        self._print([(pair, prices)], qty, at)
+
+    def set_price_of_many(self, prices: Mapping[str, object], qty: object = "0.01") -> None:
+        """Print one trade of each of several pairs, faster than one by one.
+
+        Raises:
+            Refusal: As `set_price`; nothing is printed then.
+        """
+        self._print([(pair, [price]) for pair, price in prices.items()], qty, None)
+
+    def _print(
+        self, prints: Iterable[tuple[str, Iterable[object]]], qty: object, at: float | None
+    ) -> None:
+        amount = number_of(qty, "qty")
+        with self._changed:
+            sweeps = [
+                (self._engine.listing(pair), [number_of(price, "price") for price in prices])
+                for pair, prices in prints
+            ]
+            frames: list[tuple[_Stream, str]] = []
+            for listing, exact in sweeps:
+                frames += self._sweep_locked(
+                    listing, exact, amount, self.now() if at is None else at
+                )
+            done = self._hand_over_locked(frames)
+            self._version += 1
+            self._changed.notify_all()
+        if done is not None:
+            done.wait(_PATIENCE)
+
+    def _sweep_locked(
+        self, listing: Listing, prices: Sequence[Decimal], qty: Decimal, at: float
+    ) -> list[tuple[_Stream, str]]:
+        trades = [self._engine.trade(listing, price, qty, at) for price in prices]
+        # Who is told is decided here and not when it is sent: who subscribes in between is told
+        # by the snapshot, and must not hear of the same trade twice.
+        return [(self._streams[s], text) for s, text in self._hub.tellings(listing, trades)]
+
+    def _hand_over_locked(self, frames: list[tuple[_Stream, str]]) -> threading.Event | None:
+        """Have frames sent by the exchange's thread; under the lock, so that order is kept."""
+        if not frames or self._loop is None:
+            return None
+        if threading.current_thread() is self._thread:
+            self._send_all(frames)
+            return None
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(self._send_all, frames, done)
+        return done
+
+    def _send_all(
+        self, frames: Iterable[tuple[_Stream, str]], done: threading.Event | None = None
+    ) -> None:
+        try:
+            for stream, text in frames:
+                self._send(stream, text)
+        finally:
+            if done is not None:
+                done.set()
 
     def price_of(self, pair: str) -> Decimal:
         """Return the last price."""
-        return self._ask(lambda: self._engine.listing(pair).price)
+        with self._changed:
+            return self._engine.listing(pair).price
+
+    def markets(self, pair: str | None = None) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return price and smallest step of each pair, or of one, by REST key.
+
+        Raises:
+            Refusal: If there is no such pair.
+        """
+        with self._changed:
+            every = self._engine.listings.values()
+            chosen = every if pair is None else [self._engine.listing(pair)]
+            return {listing.key: (listing.price, listing.tick) for listing in chosen}
+
+    def play(
+        self,
+        moves: Iterable[Move],
+        speed: float | None = 1.0,
+        ended: threading.Event | None = None,
+        *,
+        dated: bool = False,
+    ) -> None:
+        """Play a path of prices. Blocks until it is over, or `ended` is set.
+
+        Args:
+            moves: As `replay_moves`, `script_moves` and `random_moves` make them.
+            speed: Seconds of the path in a second; None plays as fast as it goes.
+            ended: Set it to end the play early.
+            dated: Whether trades bear the moments that were recorded, instead of the present.
+        """
+        ended = ended or threading.Event()
+        start = time.monotonic()
+        for move in moves:
+            wait = 0.0 if speed is None else start + move.seconds / speed - time.monotonic()
+            if ended.is_set() or (wait > 0 and ended.wait(wait)):
+                return
+            self.set_prices(move.pair, [move.price], at=move.at if dated else None)
+
+    # --- orders, keys and states -----------------------------------------------------------------
+
+    def add_key(self, key: str, secret: str, permissions: Iterable[str] = PERMISSIONS) -> None:
+        """Accept another key, with all or some of `PERMISSIONS`.
+
+        Raises:
+            ValueError: If the secret is not base64, or there is no such permission.
+        """
+        with self._changed:
+            self._keys.add(key, secret, permissions)
 
     @property
     def orders(self) -> list[dict[str, Any]]:
         """Every order ever placed, as OpenOrders shows it, with its `txid`; oldest first."""
-        return self._ask(self._shown_orders)
-
-    def _shown_orders(self) -> list[dict[str, Any]]:
-        return [{"txid": txid, **self._shown(o)} for txid, o in self._engine.orders.items()]
-
-    def _shown(self, order: Order) -> dict[str, Any]:
-        return shown(order, self._engine.listings[order.pair].row)
+        with self._changed:
+            return [
+                {"txid": order.txid, **self._desk.shown(order)}
+                for order in self._engine.orders.values()
+            ]
 
     def placed_count(self, cl_ord_id: str | None = None) -> int:
         """Return how many orders were ever placed, under one client order id or in all."""
-        return sum(cl_ord_id in (None, order.get("cl_ord_id")) for order in self.orders)
+        with self._changed:
+            orders = self._engine.orders.values()
+            return sum(cl_ord_id in (None, order.cl_ord_id) for order in orders)
 
-    def cancel_order(self, txid: str, reason: str = "User requested") -> None:
-        """Cancel an open order, as its owner or the exchange would."""
-        self._ask(lambda: self._engine.cancel(self._engine.orders[txid], self.now(), reason))
-        self._tell()
+    @property
+    def balances(self) -> dict[str, Decimal]:
+        """What is owned, by Kraken's asset id."""
+        with self._changed:
+            return dict(self._engine.balances)
 
-    def fill_order(self, txid: str, part: object = 1) -> None:
-        """Fill an open order at the last price; only `part` of it where that is under 1."""
+    def cancel_order(
+        self, txid: str, reason: str = "User requested", status: str = "canceled"
+    ) -> None:
+        """End an open order, as its owner or the exchange would; `status` may be `expired`.
 
-        def fill() -> None:
-            order = self._engine.orders[txid]
-            price = self._engine.listings[order.pair].price
-            if Decimal(str(part)) < 1:
-                order.executed, order.fill_price = order.volume * Decimal(str(part)), price
-            else:
-                self._engine.fill(order, price, self.now())
+        Raises:
+            Refusal: If it is not open.
+        """
+        with self._changed:
+            self._engine.cancel(self._order(txid), self.now(), reason, status)
+        self._happened()
 
-        self._ask(fill)
-        self._tell()
+    def fill_order(self, txid: str, part: object = 1, price: object = None) -> None:
+        """Fill an open order, or only a `part` of its volume where that is under 1.
+
+        `price` is the last price where it is left out.
+
+        Raises:
+            Refusal: If it is not open.
+        """
+        with self._changed:
+            order = self._order(txid)
+            last = self._engine.listings[order.pair].price
+            at_price = last if price is None else number_of(price, "price")
+            volume = order.volume * Decimal(str(part))
+            misc = "stopped" if order.is_trailing else ""
+            self._engine.fill(order, at_price, self.now(), misc, volume)
+        self._happened()
+
+    def _order(self, txid: str) -> Any:
+        if txid not in self._engine.orders:
+            raise Refusal("EOrder:Unknown order")
+        return self._engine.orders[txid]
 
     def set_pair_status(self, pair: str, status: str) -> None:
         """Set what AssetPairs says of a pair, such as `cancel_only`."""
-        self._ask(lambda: self._engine.listing(pair).row.update(status=status))
+        with self._changed:
+            self._engine.listing(pair).row["status"] = status
 
     def set_system_status(self, status: str) -> None:
-        """Set the engine's state and push it: online, maintenance, cancel_only, post_only."""
+        """Set the engine's state, and tell every stream.
 
-        def change() -> None:
+        Raises:
+            ValueError: If it is none of Kraken's.
+        """
+        if status not in SYSTEM_STATES:
+            raise ValueError(f"{status!r} is none of {', '.join(SYSTEM_STATES)}")
+        with self._changed:
             self._engine.system_status = status
-            for client in self._clients:
-                self._send(client, self._status_frame())
+            frames = [(s, self._hub.status_frame(s.session)) for s in self._streams.values()]
+            done = self._hand_over_locked(frames)
+        self._happened()
+        if done is not None:
+            done.wait(_PATIENCE)
 
-        self._ask(change)
+    # --- what came in --------------------------------------------------------------------------
 
     @property
     def requests(self) -> list[Request]:
         """Every REST call so far, oldest first."""
-        return list(self._requests)
+        with self._changed:
+            return list(self._requests)
 
     def count(self, endpoint: str) -> int:
         """Return how many calls of an endpoint came in."""
-        return sum(request.endpoint == endpoint for request in self.requests)
+        with self._changed:
+            return self._counts[endpoint]
 
     @property
-    def ws_messages(self) -> list[dict[str, Any]]:
-        """Every message that came in over the stream, oldest first."""
-        return list(self._messages)
+    def ws_messages(self) -> list[Any]:
+        """Every message that came in over the streams, oldest first; text where it is no JSON."""
+        with self._changed:
+            return list(self._messages)
 
     @property
     def ws_connections(self) -> int:
         """How many streams are open."""
-        return len(self._clients)
+        with self._changed:
+            return len(self._streams)
 
     @property
     def ws_connections_made(self) -> int:
         """How many streams were ever opened."""
-        return self._connections_made
+        with self._changed:
+            return self._streams_made
+
+    @property
+    def ws_subscriptions(self) -> list[frozenset[tuple[str, str]]]:
+        """The subscriptions, as channel and symbol, of each open stream; oldest first."""
+        with self._changed:
+            return [frozenset(session.subscriptions) for session in self._streams]
 
     def is_subscribed(self, symbol: str, channel: str = "ticker") -> bool:
         """Tell whether any stream has this subscription."""
-        return any((channel, symbol) in client.subscriptions for client in list(self._clients))
+        with self._changed:
+            return bool(self._hub.subscribers.get((channel, symbol)))
 
-    def drop_connections(self) -> None:
-        """Reset every stream."""
-        self._ask(self._abort_clients)
-
-    def _abort_clients(self) -> None:
-        for client in list(self._clients):
-            self._clients.discard(client)
-            if client.transport is not None:
-                client.transport.abort()
-        self._tell()
-
-    def stop_listening(self) -> None:
-        """Drop all streams and take no connection until `resume`."""
-
-        async def close() -> None:
-            assert self._site is not None
-            await self._site.stop()
-            self._abort_clients()
-
-        self._run(close())
-
-    def resume(self) -> None:
-        """Listen again, on the same port."""
-        self._run(self._listen())
+    # --- faults --------------------------------------------------------------------------------
 
     def fault(self, name: str, **options: Any) -> Fault:
         """Switch a fault on, and return it so that it can be cleared.
 
+        Args:
+            name: One of `FAULTS`.
+            options: Attributes of `Fault`.
+
         Raises:
             ValueError: If there is no such fault or option.
         """
-        if name not in FAULTS:
-            raise ValueError(f"no fault is called {name!r}; there are {', '.join(FAULTS)}")
         try:
             made = Fault(name, **options)
-        except TypeError as error:
-            raise ValueError(f"fault {name}: {error}") from None
-        made._registry = self._faults
-        self._ask(lambda: self._faults.append(made))
+        except TypeError:
+            fields = "endpoint, symbol, channel, count, seconds, when, text, status, code"
+            raise ValueError(f"fault {name} has other options than {fields}") from None
+        with self._changed:
+            self._board.add(made)
+        if name == "drop" and self._loop is not None:
+            self._on_own_thread(self._strike_streams)
+        self._happened()
         return made
 
     def clear_faults(self) -> None:
         """Switch every fault off."""
-        self._ask(self._faults.clear)
+        with self._changed:
+            self._board.clear()
+        self._happened()
 
-    def _struck(
-        self, name: str, endpoint: str | None = None, symbol: str | None = None
-    ) -> Fault | None:
-        """Return the fault of that name that strikes now, and count it."""
-        for fault in self._faults:
-            if (
-                fault.name == name
-                and fault.endpoint in (None, endpoint)
-                and fault.symbol in (None, symbol)
-            ):
-                if fault.count is not None:
-                    fault.count -= 1
-                    if fault.count <= 0:
-                        self._faults.remove(fault)
-                return fault
-        return None
+    def _on_own_thread(self, work: Callable[[], None]) -> None:
+        if threading.current_thread() is self._thread:
+            work()
+        else:
+            self._call(work)
+
+    def _strike_streams(self) -> None:
+        for stream in list(self._streams.values()):
+            fault = self._board.take(("drop",))
+            if fault is None:
+                return
+            self._cut(stream, fault.code)
 
     # --- REST ------------------------------------------------------------------------------------
 
-    async def _public(self, request: web.Request) -> web.StreamResponse:
-        endpoint = request.match_info["endpoint"]
-        params = {**request.query, **(await _form(request))[0]}
-        self._note(request, endpoint, params)
-        return await self._answer(request, endpoint, lambda: self._public_result(endpoint, params))
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
+        call = await self._read_call(request)
+        with self._changed:
+            fault = self._board.take(REST_FAULTS.keys() - LAGS, call.endpoint)
+        self._happened()
+        if fault is None:
+            return _reply(self._act(call))
+        return await self._answer_faultily(call, fault)
 
-    async def _private(self, request: web.Request) -> web.StreamResponse:
-        endpoint = request.match_info["endpoint"]
-        params, body = await _form(request)
-        self._note(request, endpoint, {k: v for k, v in params.items() if k != "nonce"})
+    async def _read_call(self, request: web.Request) -> _Call:
+        body = (await request.read()).decode("utf-8", "replace")
+        is_private = request.path.startswith("/0/private/")
+        call = _Call(request, request.match_info["endpoint"], dict(request.query), body, is_private)
+        with contextlib.suppress(Refusal):  # it is refused when it is acted upon
+            call.params |= read_params(body, request.content_type)
+        shown = {name: value for name, value in call.params.items() if name != "otp"}
+        number = self._connection_number(request)
+        with self._changed:
+            self._requests.append(Request(time.time(), call.endpoint, shown, number))
+            self._counts[call.endpoint] += 1
+        return call
 
-        def act() -> Any:
-            self._check_key(request, endpoint, params, body)
-            return self._private_result(endpoint, params)
+    def _connection_number(self, request: web.Request) -> int:
+        # By the object and not by its id, which a later connection may be given again.
+        return self._connections.setdefault(request.protocol, next(self._connection_numbers))
 
-        return await self._answer(request, endpoint, act)
+    def _act(self, call: _Call) -> dict[str, Any]:
+        """Have the exchange act, and return the whole answer."""
+        with self._changed:
+            try:
+                self._check_locked(call)
+                result = self._desk.answer(call.endpoint, call.params, is_private=call.is_private)
+                answer: dict[str, Any] = {"error": [], "result": result}
+            except Refusal as refusal:
+                answer = {"error": refusal.errors}
+        self._happened()
+        return answer
 
-    def _note(self, request: web.Request, endpoint: str, params: dict[str, str]) -> None:
-        connection = id(request.transport)
-        self._requests.append(Request(time.time(), endpoint, params, connection))
-        self._tell()
+    def _check_locked(self, call: _Call) -> None:
+        """Check what is checked at the door; once, although the call may have to wait then.
 
-    async def _answer(
-        self, request: web.Request, endpoint: str, act: Callable[[], Any]
-    ) -> web.StreamResponse:
-        """Act and answer, with whatever fault is switched on for this endpoint."""
-        if self._struck("black_hole", endpoint):
-            await asyncio.Event().wait()
-        if self._struck("nonce_refused", endpoint):
-            return _reply({"error": ["EAPI:Invalid nonce"]})
-        if fault := self._struck("delayed_action", endpoint):
-            await asyncio.sleep(fault.seconds)
-        for name in ("http_502", "http_504", "http_520", "html", "error"):
-            fault = self._struck(name, endpoint)
-            if fault is not None:
-                if fault.when == "after":
-                    self._act(act)
-                return _faulty(fault)
-        body = self._act(act)
-        if fault := self._struck("delayed_reply", endpoint):
-            await asyncio.sleep(fault.seconds)
-        if self._struck("lost_reply", endpoint):
-            return _reset(request)
-        if self._struck("reset_mid_body", endpoint):
-            return await _reset_inside(request, body)
-        return _reply(body)
+        Raises:
+            Refusal: With Kraken's error strings.
+        """
+        if call.is_checked:
+            return
+        call.is_checked = True
+        request, params = call.request, call.params
+        if call.is_private:
+            key, sign = (request.headers.get(name, "") for name in ("API-Key", "API-Sign"))
+            signed = request.query_string + call.body
+            nonce = params.get("nonce", "")
+            self._keys.check(call.endpoint, request.path, signed, nonce, key, sign)
+            self._count_locked(call, key)
+        read_params(call.body, request.content_type)
+        self._desk.check_arrival(params)
 
-    def _act(self, act: Callable[[], Any]) -> dict[str, Any]:
-        try:
-            return {"error": [], "result": act()}
-        except Refusal as refusal:
-            return {"error": refusal.errors}
-        finally:
-            self._tell()
+    def _count_locked(self, call: _Call, key: str) -> None:
+        # Kraken counts orders for each pair, and every other call for each key.
+        if call.endpoint in ("AddOrder", "EditOrder", "CancelOrder"):
+            counter, pair = self._order_counter, call.params.get("pair", "")
+            if call.endpoint == "AddOrder" and counter and not counter.count(pair, self.now()):
+                raise Refusal("EOrder:Rate limit exceeded")
+        elif self._call_counter and not self._call_counter.count(key, self.now()):
+            raise Refusal("EAPI:Rate limit exceeded")
 
-    def _check_key(
-        self, request: web.Request, endpoint: str, params: Mapping[str, str], body: str
-    ) -> None:
-        key = self._keys.get(request.headers.get("API-Key", ""))
-        if key is None:
-            raise Refusal("EAPI:Invalid key")
-        nonce = params.get("nonce", "")
-        digest = hashlib.sha256((nonce + body).encode()).digest()
-        wanted = hmac.new(key.secret, request.path.encode() + digest, hashlib.sha512).digest()
-        if not hmac.compare_digest(
-            base64.b64encode(wanted).decode(), request.headers.get("API-Sign", "")
-        ):
-            raise Refusal("EAPI:Invalid signature")
-        if not nonce.isdigit() or int(nonce) <= key.nonce:
-            raise Refusal("EAPI:Invalid nonce")
-        key.nonce = int(nonce)
-        if _NEEDED.get(endpoint, "query open") not in key.permissions:
-            raise Refusal("EGeneral:Permission denied")
+    async def _answer_faultily(self, call: _Call, fault: Fault) -> web.StreamResponse:
+        match fault.name:
+            case "lost_reply":
+                self._act(call)
+                return _reset(call.request)
+            case "delayed_reply":
+                answer = self._act(call)
+                await self._pause(fault.seconds)
+                return _reply(answer)
+            case "delayed_action":
+                return await self._act_late(call, fault.seconds)
+            case "reset_mid_body":
+                return await _reset_inside(call.request, self._act(call))
+        if fault.when == "after":
+            self._act(call)
+        if fault.name == "black_hole":
+            await self._ending.wait()
+        return _faulty_answer(fault)
 
-    def _public_result(self, endpoint: str, params: Mapping[str, str]) -> Any:
-        answers: dict[str, Callable[[Mapping[str, str]], Any]] = {
-            "AssetPairs": self._asset_pairs,
-            "Assets": self._assets,
-            "Ticker": self._ticker,
-            "Trades": self._trades,
-            "OHLC": self._ohlc,
-            "Time": lambda _: self._time(),
-            "SystemStatus": lambda _: {
-                "status": self._engine.system_status,
-                "timestamp": _moment(self.now()),
-            },
-        }
-        if endpoint not in answers:
-            raise Refusal("EGeneral:Unknown method")
-        return answers[endpoint](params)
+    async def _act_late(self, call: _Call, seconds: float) -> web.Response:
+        with self._changed:
+            try:
+                self._check_locked(call)
+            except Refusal as refusal:
+                return _reply({"error": refusal.errors})
+        if await self._pause(seconds):
+            return _reset(call.request)
+        return _reply(self._act(call))
 
-    def _time(self) -> dict[str, Any]:
-        moment = datetime.fromtimestamp(self.now(), UTC)
-        return {
-            "unixtime": int(moment.timestamp()),
-            "rfc1123": f"{moment:%a, %d %b %y %H:%M:%S} +0000",
-        }
-
-    def _asset_pairs(self, params: Mapping[str, str]) -> dict[str, Any]:
-        aclass = params.get("aclass_base", "currency")
-        is_new = params.get("assetVersion") == "1"
-        if params.get("pair"):
-            chosen = [self._engine.listing(name) for name in params["pair"].split(",")]
-        else:
-            chosen = list(self._engine.listings.values())
-        found = {}
-        for listing in chosen:
-            if listing.row.get("aclass_base", "currency") != aclass:
-                if params.get("pair"):
-                    raise Refusal("EQuery:Unknown asset pair")
-                continue
-            key = listing.symbol if is_new and listing.symbol else listing.key
-            found[key] = {**listing.row, "wsname": listing.symbol} if is_new else listing.row
-        return found
-
-    def _assets(self, params: Mapping[str, str]) -> dict[str, Any]:
-        legacy = {"XXBT": "XBT", "XXDG": "XDG", "XETH": "ETH", "XETC": "ETC"}
-        names = {row[side] for row in self._rows() for side in ("base", "quote")}
-        is_new = params.get("assetVersion") == "1"
-        found = {}
-        for name in sorted(names):
-            is_old = len(name) == 4 and name[0] in "XZ" and name not in ("XAUT", "ZETA")
-            short = legacy.get(name, name[1:] if is_old else name)
-            modern = {"XBT": "BTC", "XDG": "DOGE"}.get(short, short)
-            found[modern if is_new else name] = {
-                "aclass": "currency",
-                "altname": short,
-                "decimals": 4 if name.startswith("Z") else 10,
-                "display_decimals": 2 if name.startswith("Z") else 5,
-                "status": "enabled",
-            }
-        return found
-
-    def _rows(self) -> list[dict[str, Any]]:
-        return [listing.row for listing in self._engine.listings.values()]
-
-    def _ticker(self, params: Mapping[str, str]) -> dict[str, Any]:
-        aclass = "tokenized_asset" if params.get("asset_class") == "tokenized_asset" else "currency"
-        if not params.get("pair"):
-            rows = self._engine.listings.values()
-            return {
-                x.key: ticker_row(x) for x in rows if x.row.get("aclass_base", aclass) == aclass
-            }
-        found = {}
-        for name in params["pair"].split(","):
-            listing = self._engine.listing(name)
-            if listing.row.get("aclass_base", "currency") != aclass:
-                raise Refusal("EQuery:Unknown asset pair")
-            # The key follows the style of the question.
-            found[name if "/" in name else listing.key] = ticker_row(listing)
-        return found
-
-    def _trades(self, params: Mapping[str, str]) -> dict[str, Any]:
-        listing = self._engine.listing(params.get("pair", ""))
-        since = _nanoseconds(params.get("since", ""))
-        most = min(int(params.get("count") or 1000), 1000)
-        later = [t for t in listing.trades if int(t.at * 1e9) > since]
-        page = later[:most] if since else later[-most:]
-        rows = [
-            [format(t.price, "f"), f"{t.qty:.8f}", round(t.at, 9), t.side[0], "m", "", t.trade_id]
-            for t in page
-        ]
-        last = str(int(page[-1].at * 1e9)) if page else str(since)
-        return {params["pair"] if "/" in params["pair"] else listing.key: rows, "last": last}
-
-    def _ohlc(self, params: Mapping[str, str]) -> dict[str, Any]:
-        listing = self._engine.listing(params.get("pair", ""))
-        since = _nanoseconds(params.get("since", "")) / 1e9
-        rows = candles(listing.trades, int(params.get("interval") or 1))
-        page = [row for row in rows if row[0] > since][-720:]
-        last = rows[-2][0] if len(rows) > 1 else 0
-        return {params["pair"] if "/" in params["pair"] else listing.key: page, "last": last}
-
-    def _private_result(self, endpoint: str, params: Mapping[str, str]) -> Any:
-        answers: dict[str, Callable[[Mapping[str, str]], Any]] = {
-            "Balance": lambda _: {a: format(b, "f") for a, b in self._engine.balances.items()},
-            "BalanceEx": lambda _: {
-                a: {"balance": format(b, "f"), "hold_trade": format(self._engine.held(a), "f")}
-                for a, b in self._engine.balances.items()
-            },
-            "TradeBalance": lambda _: self._trade_balance(),
-            "AddOrder": self._add_order,
-            "OpenOrders": self._open_orders,
-            "ClosedOrders": self._closed_orders,
-            "QueryOrders": self._query_orders,
-            "CancelOrder": lambda p: {"count": self._engine.cancel_by(p, self.now())},
-        }
-        if endpoint not in answers:
-            raise Refusal("EGeneral:Unknown method")
-        return answers[endpoint](params)
-
-    def _trade_balance(self) -> dict[str, str]:
-        usd = format(self._engine.balances.get("ZUSD", Decimal(0)), "f")
-        return {"eb": usd, "tb": usd, "m": "0.0000", "n": "0.0000", "c": "0.0000", "v": "0.0000",
-                "e": usd, "mf": usd}  # fmt: skip
-
-    def _add_order(self, params: Mapping[str, str]) -> dict[str, Any]:
-        deadline = params.get("deadline")
-        if deadline and _seconds(deadline) < self.now():
-            raise Refusal("EService:Deadline elapsed")
-        order = self._engine.add_order(params, self.now())
-        text = self._shown(order)["descr"]["order"]
-        if not order.txid:
-            return {"descr": {"order": text}}
-        return {"descr": {"order": text}, "txid": [order.txid]}
-
-    def _chosen(self, params: Mapping[str, str], is_open: bool) -> list[Order]:
-        cl_ord_id, userref = params.get("cl_ord_id"), params.get("userref")
-        return [
-            order
-            for order in self._engine.orders.values()
-            if (order.status == "open") == is_open
-            and cl_ord_id in (None, "", order.cl_ord_id)
-            and userref in (None, "", str(order.userref))
-        ]
-
-    def _open_orders(self, params: Mapping[str, str]) -> dict[str, Any]:
-        lag = self._lag("open_orders_lag")
-        seen = [o for o in self._chosen(params, True) if self.now() - o.opened_at >= lag]
-        return {"open": {o.txid: self._shown(o) for o in seen}}
-
-    def _closed_orders(self, params: Mapping[str, str]) -> dict[str, Any]:
-        lag = self._lag("closed_orders_lag")
-        seen = [
-            o
-            for o in self._chosen(params, False)
-            if o.closed_at is not None and self.now() - o.closed_at >= lag
-        ]
-        seen.sort(key=lambda o: o.closed_at or 0.0, reverse=True)
-        start = int(params.get("ofs") or 0)
-        page = seen[start : start + 50]
-        return {"closed": {o.txid: self._shown(o) for o in page}, "count": len(seen)}
-
-    def _lag(self, name: str) -> float:
-        return max((f.seconds for f in self._faults if f.name == name), default=0.0)
-
-    def _query_orders(self, params: Mapping[str, str]) -> dict[str, Any]:
-        found = {}
-        for txid in params.get("txid", "").split(","):
-            order = self._engine.orders.get(txid)
-            if order is None:
-                raise Refusal("EOrder:Invalid order")
-            found[txid] = self._shown(order)
-        return found
+    async def _pause(self, seconds: float) -> bool:
+        """Wait, but not beyond the end of the exchange; True if that came."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ending.wait(), seconds)
+        return self._ending.is_set()
 
     # --- the stream ------------------------------------------------------------------------------
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        if fault := self._struck("refuse_connect"):
+        with self._changed:
+            fault = self._board.take(("refuse_connect",))
+        if fault is not None:
             return web.Response(status=fault.status, text="refused")
-        socket = web.WebSocketResponse(autoping=True, compress=False)
-        await socket.prepare(request)
+        # Pings are answered here and frames written past aiohttp: `silent` must silence both.
+        peer = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=_LONGEST_MESSAGE)
+        await peer.prepare(request)
         transport = request.transport
-        client = _Client(socket, transport if isinstance(transport, asyncio.Transport) else None)
-        self._clients.add(client)
-        self._connections_made += 1
-        self._tell()
-        writer = asyncio.ensure_future(self._write(client))
-        beater = asyncio.ensure_future(self._beat(client))
+        if not isinstance(transport, asyncio.Transport):  # gone during the handshake
+            return peer
+        stream = self._welcome(transport)
         try:
-            self._send(client, self._status_frame())
-            async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    self._receive(client, message.data)
+            async for message in peer:
+                self._hear(stream, message.type, message.data)
         finally:
-            self._clients.discard(client)
-            writer.cancel()
-            beater.cancel()
-            self._tell()
-        return socket
+            self._forget(stream)
+        return peer
 
-    async def _write(self, client: _Client) -> None:
-        try:
-            while True:
-                await client.socket.send_str(await client.outbox.get())
-        except ConnectionError:
-            return  # the reading side ends, and cleans up
+    def _welcome(self, transport: asyncio.Transport) -> _Stream:
+        loop = asyncio.get_running_loop()
+        with self._changed:
+            self._streams_made += 1
+            session = Session(self._streams_made)
+            stream = _Stream(transport, session, loop.time(), loop.time())
+            self._streams[session] = stream
+            fault = self._board.take(("drop",))
+        self._send(stream, self._hub.status_frame(session))
+        stream.timer = loop.call_later(self._heartbeat_seconds, self._beat, stream)
+        if fault is not None:
+            loop.call_later(fault.seconds, self._cut, stream, fault.code)
+        self._happened()
+        return stream
 
-    async def _beat(self, client: _Client) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat)
-            quiet = time.monotonic() - client.sent_at
-            if client.subscriptions and quiet >= self._heartbeat * 0.9:
-                self._send(client, {"channel": "heartbeat"})
+    def _forget(self, stream: _Stream) -> None:
+        with self._changed:
+            self._hub.leave(stream.session)
+            self._streams.pop(stream.session, None)
+        if stream.timer is not None:
+            stream.timer.cancel()
+        self._happened()
 
-    def _send(self, client: _Client, frame: Mapping[str, Any] | str) -> None:
-        if any(fault.name == "silent" for fault in self._faults):
+    def _hear(self, stream: _Stream, kind: WSMsgType, data: Any) -> None:
+        if kind is WSMsgType.PING:
+            self._write(stream, _control_frame(0xA, data))
+        elif kind is WSMsgType.TEXT:
+            stream.heard_at = asyncio.get_running_loop().time()
+            with self._changed:
+                self._messages.append(_loads(data))
+                answers = self._hub.receive(stream.session, data)
+                # Sent under the lock: a print from another thread may not come in between.
+                self._send_all((stream, answer) for answer in answers)
+            self._happened()
+
+    def _beat(self, stream: _Stream) -> None:
+        now = asyncio.get_running_loop().time()
+        due = stream.sent_at + self._heartbeat_seconds
+        if stream.session.subscriptions:
+            if now >= due:
+                self._send(stream, '{"channel":"heartbeat"}')
+                # Counted from here even if a fault has swallowed it.
+                due = now + self._heartbeat_seconds
+        elif now >= max(stream.heard_at, stream.sent_at) + self._idle_seconds:
+            self._cut(stream, 1000)
             return
-        client.sent_at = time.monotonic()
-        client.outbox.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
-
-    def _status_frame(self) -> dict[str, Any]:
-        state = {
-            "system": self._engine.system_status,
-            "api_version": "v2",
-            "connection_id": 13834774380200032777,
-            "version": "2.0.10",
-        }
-        return {"channel": "status", "type": "update", "data": [state]}
-
-    def _receive(self, client: _Client, text: str) -> None:
-        try:
-            message = json.loads(text)
-            method, params = message["method"], message.get("params") or {}
-        except (ValueError, KeyError, TypeError):
-            self._send(client, {"error": "Malformed request", "success": False})
-            return
-        self._messages.append(message)
-        answer = {"req_id": message["req_id"]} if "req_id" in message else {}
-        if method == "ping":
-            now = _moment(self.now())
-            self._send(client, {"method": "pong", **answer, "time_in": now, "time_out": now})
-        elif method in ("subscribe", "unsubscribe"):
-            self._subscribe(client, method, params, answer)
         else:
-            self._send(client, {"error": "Method not found", "success": False, **answer})
-        self._tell()
+            due = now + self._heartbeat_seconds
+        stream.timer = asyncio.get_running_loop().call_at(due, self._beat, stream)
 
-    def _subscribe(
-        self, client: _Client, method: str, params: Mapping[str, Any], answer: Mapping[str, Any]
-    ) -> None:
-        if self._struck("msg_rate"):
-            self._send(client, {"Error": "Exceeded msg rate"})
-            return
-        channel = params.get("channel")
-        if channel not in ("ticker", "trade"):
-            error = "Symbol(s) not found" if channel == "status" else "Subscription name invalid"
-            self._send(client, {"error": error, "method": method, "success": False, **answer})
-            return
-        for symbol in params.get("symbol", ()):
-            self._subscribe_one(client, method, channel, str(symbol), params, answer)
+    def _send(self, stream: _Stream, text: str) -> None:
+        self._write(stream, _text_frame(text.encode()))
 
-    def _subscribe_one(
-        self,
-        client: _Client,
-        method: str,
-        channel: str,
-        symbol: str,
-        params: Mapping[str, Any],
-        answer: Mapping[str, Any],
-    ) -> None:
-        if method == "subscribe" and self._struck("no_ack", symbol=symbol):
+    def _write(self, stream: _Stream, frame: bytes) -> None:
+        """Hand a frame to the socket at once; whoever does not read for long is cut off."""
+        if stream.transport.is_closing() or self._board.is_struck("silent", None, None):
             return
-        now = _moment(self.now())
-        times = {"time_in": now, "time_out": now}
-        error = self._refusal_of(client, method, channel, symbol)
-        if error is not None:
-            self._send(
-                client,
-                {"error": error, "method": method, "success": False, "symbol": symbol}
-                | dict(answer)
-                | times,
-            )
-            return
-        result = {"channel": channel, "symbol": symbol}
-        if method == "unsubscribe":
-            client.subscriptions.discard((channel, symbol))
+        stream.sent_at = asyncio.get_running_loop().time()
+        stream.transport.write(frame)
+        if stream.transport.get_write_buffer_size() > _MOST_UNREAD:
+            stream.transport.abort()
+
+    def _cut(self, stream: _Stream, code: int | None) -> None:
+        self._forget(stream)
+        if code is None:
+            _abort(stream.transport)
         else:
-            client.subscriptions.add((channel, symbol))
-            result["snapshot"] = params.get("snapshot", channel == "ticker")
-        self._send(
-            client, {"method": method, "success": True, "result": result} | dict(answer) | times
-        )
-        if method == "subscribe" and result["snapshot"] and not self._is_dumb(symbol):
-            self._send_snapshot(client, channel, self._engine.by_symbol[symbol])
+            self._write(stream, _control_frame(0x8, struct.pack("!H", code)))
+            stream.transport.close()
 
-    def _refusal_of(self, client: _Client, method: str, channel: str, symbol: str) -> str | None:
-        subscribed = (channel, symbol) in client.subscriptions
-        if method == "unsubscribe":
-            return None if subscribed else "Subscription Not Found"
-        if "/" not in symbol:
-            return f"Currency pair not in ISO 4217-A3 format {symbol}"
-        if symbol not in self._engine.by_symbol or self._struck("refuse", symbol=symbol):
-            return f"Currency pair not supported {symbol}"
-        return "Already subscribed" if subscribed else None
+    def _cut_streams(self, code: int | None) -> None:
+        for stream in list(self._streams.values()):
+            self._cut(stream, code)
 
-    def _is_dumb(self, symbol: str) -> bool:
-        return any(
-            f.name in ("mute", "ack_without_data") and f.symbol in (None, symbol)
-            for f in self._faults
-        )
+    def _cut_all(self) -> None:
+        self._cut_streams(None)
+        if self._runner is not None and self._runner.server is not None:
+            for handler in self._runner.server.connections:
+                if isinstance(handler.transport, asyncio.Transport):
+                    _abort(handler.transport)
 
-    def _send_snapshot(self, client: _Client, channel: str, listing: Listing) -> None:
-        if channel == "ticker":
-            self._send(client, _ticker_frame(listing, "snapshot"))
-        else:
-            self._send(client, _trade_frame(listing, listing.trades[-50:], "snapshot"))
-
-    def _print(self, pair: str, prices: Sequence[Decimal], qty: Decimal, at: float | None) -> None:
-        listing = self._engine.listing(pair)
-        moment = self.now() if at is None else at
-        trades = [self._engine.trade(listing, price, qty, moment) for price in prices]
-        symbol = listing.symbol
-        if symbol is not None and not self._is_dumb(symbol):
-            self._broadcast(listing, symbol, trades)
-        self._tell()
-
-    def _broadcast(self, listing: Listing, symbol: str, trades: Sequence[Trade]) -> None:
-        frames: dict[str, str] = {}
-        for client in self._clients:
-            for channel in ("trade", "ticker"):
-                if (channel, symbol) not in client.subscriptions:
-                    continue
-                if channel not in frames:
-                    frames[channel] = (
-                        _ticker_frame(listing, "update")
-                        if channel == "ticker"
-                        else _trade_frame(listing, trades, "update")
-                    )
-                self._send(client, frames[channel])
-            if any(fault.name == "bad_frames" for fault in self._faults):
-                for frame in _bad_frames(symbol):
-                    self._send(client, frame)
-
-    # --- the switches, for other processes ---------------------------------------------------
+    # --- the switches, for other processes -----------------------------------------------------
 
     async def _control(self, request: web.Request) -> web.StreamResponse:
         what = request.match_info["what"]
+        controls: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "cancel": lambda order: self.cancel_order(**order),
+            "clear": lambda _: self.clear_faults(),
+            "drop": lambda order: self._cut_streams(order.get("code")),
+            "fault": self._switch,
+            "fill": lambda order: self.fill_order(**order),
+            "messages": lambda _: self.ws_messages,
+            "orders": lambda _: self.orders,
+            "price": self._control_price,
+            "requests": lambda _: [[r.at, r.endpoint, r.params] for r in self.requests],
+            "status": lambda order: self.set_system_status(order["status"]),
+            "streams": lambda _: [sorted(found) for found in self.ws_subscriptions],
+        }
         try:
+            if what not in controls:
+                raise ValueError(f"there are {', '.join(controls)}")
             order = await request.json() if request.can_read_body else {}
-            return web.json_response(self._controlled(what, order))
-        except (ValueError, KeyError, TypeError, InvalidOperation, Refusal) as error:
+            return web.json_response(controls[what](order))
+        except (ValueError, KeyError, TypeError, Refusal) as error:
             return web.json_response({"error": f"{what}: {error}"}, status=400)
 
-    def _controlled(self, what: str, order: dict[str, Any]) -> Any:
-        match what:
-            case "orders":
-                return self._shown_orders()
-            case "requests":
-                return [[r.at, r.endpoint, r.params] for r in self._requests]
-            case "price":
-                prices = [Decimal(str(p)) for p in order.get("prices") or [order["price"]]]
-                self._print(order["pair"], prices, Decimal("0.01"), order.get("at"))
-            case "fault":
-                if order["name"] not in FAULTS:
-                    raise ValueError(f"there are {', '.join(FAULTS)}")
-                made = Fault(**order)
-                made._registry = self._faults
-                self._faults.append(made)
-            case "clear":
-                self._faults.clear()
-            case "drop":
-                self._abort_clients()
-            case _:
-                raise ValueError("there are orders, requests, price, fault, clear, drop")
-        return {}
+    def _switch(self, order: dict[str, Any]) -> None:
+        self.fault(**order)
+
+    def _control_price(self, order: dict[str, Any]) -> None:
+        prices = order["prices"] if "prices" in order else [order["price"]]
+        self.set_prices(order["pair"], prices, order.get("qty", "0.01"), order.get("at"))
 
 
-async def _form(request: web.Request) -> tuple[dict[str, str], str]:
-    """Return the parameters of a body, form or JSON, and its text as it was sent."""
-    body = (await request.read()).decode("utf-8", "replace")
-    if request.content_type == "application/json" and body:
-        found = json.loads(body)
-        return {k: v if isinstance(v, str) else json.dumps(v) for k, v in found.items()}, body
-    return dict(urllib.parse.parse_qsl(body, keep_blank_values=True)), body
+# --- bytes ---------------------------------------------------------------------------------------
 
 
-def _reply(body: Mapping[str, Any]) -> web.Response:
-    return web.Response(text=json.dumps(body), headers=_JSON)
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
-def _faulty(fault: Fault) -> web.Response:
-    page = "<!DOCTYPE html><html><title>Just a moment</title></html>"
-    if fault.name == "error":
-        return _reply({"error": [fault.text]})
-    status = 200 if fault.name == "html" else int(fault.name.removeprefix("http_"))
-    return web.Response(status=status, text=page, content_type="text/html")
+def _text_frame(payload: bytes) -> bytes:
+    """Return a whole text frame, unmasked and uncompressed, as servers send them."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+def _control_frame(opcode: int, payload: bytes) -> bytes:
+    return bytes((0x80 | opcode, len(payload))) + payload
+
+
+def _abort(transport: asyncio.Transport) -> None:
+    """Reset a connection: the other side gets a reset, not an orderly end."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and not transport.is_closing():
+        linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    transport.abort()
 
 
 def _reset(request: web.Request) -> web.Response:
     if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
-    return web.Response()
+        _abort(request.transport)
+    return web.Response()  # nobody is left to read it
 
 
-async def _reset_inside(request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
-    text = json.dumps(body).encode()
-    response = web.StreamResponse(headers={**_JSON, "Content-Length": str(len(text))})
+async def _reset_inside(request: web.Request, answer: Mapping[str, Any]) -> web.StreamResponse:
+    body = json.dumps(answer).encode()
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
     await response.prepare(request)
-    await response.write(text[: len(text) // 2])
-    await asyncio.sleep(0.01)  # lets the first half leave before the connection does
-    if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
+    await response.write(body[: len(body) // 2])
+    transport = request.transport
+    # Closed and not reset: a reset would take the first half with it.
+    if isinstance(transport, asyncio.Transport):
+        transport.close()
     return response
 
 
-# --- wire shapes ---------------------------------------------------------------------------------
+def _reply(answer: Mapping[str, Any]) -> web.Response:
+    return web.Response(text=json.dumps(answer), content_type="application/json", charset="utf-8")
 
 
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _seconds(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise Refusal("EGeneral:Invalid arguments:deadline") from None
-
-
-def _nanoseconds(text: str) -> int:
-    """Return a `since`, which Kraken takes in seconds or in nanoseconds, in nanoseconds."""
-    try:
-        number = Decimal(text or "0")
-    except InvalidOperation:
-        raise Refusal("EGeneral:Invalid arguments:since") from None
-    return int(number if number > 10**14 else number * 10**9)
-
-
-def _ticker_frame(listing: Listing, kind: str) -> str:
-    places = int(listing.row["pair_decimals"])
-    bid, ask = quotes(listing)
-    last, opening = listing.price, listing.opening
-    change = last - opening
-    percent = change / opening * 100 if opening else Decimal(0)
-    # Written by hand: numbers keep the pair's digits, as Kraken's do, and this is the hot path.
-    return (
-        f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{listing.symbol}",'
-        f'"bid":{bid:.{places}f},"bid_qty":1.00000000,"ask":{ask:.{places}f},"ask_qty":1.00000000,'
-        f'"last":{last:.{places}f},"volume":{listing.volume:.8f},"vwap":{last:.{places}f},'
-        f'"low":{listing.low:.{places}f},"high":{listing.high:.{places}f},'
-        f'"change":{change:.{places}f},"change_pct":{percent:.2f},'
-        f'"timestamp":"{_moment(listing.traded_at or time.time())}"}}]}}'
-    )
-
-
-def _trade_frame(listing: Listing, trades: Sequence[Trade], kind: str) -> str:
-    places = int(listing.row["pair_decimals"])
-    rows = ",".join(
-        f'{{"symbol":"{listing.symbol}","side":"{t.side}","price":{t.price:.{places}f},'
-        f'"qty":{t.qty:.8f},"ord_type":"market","trade_id":{t.trade_id},'
-        f'"timestamp":"{_moment(t.at)}"}}'
-        for t in trades
-    )
-    return f'{{"channel":"trade","type":"{kind}","data":[{rows}]}}'
-
-
-def _bad_frames(symbol: str) -> list[str]:
-    prices = ("NaN", "Infinity", "-1", "0", "1e400", "null", '"x"')
-    frame = '{{"channel":"ticker","type":"update","data":[{{"symbol":"{}","last":{}}}]}}'
-    return ["{", "[]", "\x00", '"text"', *(frame.format(symbol, price) for price in prices)]
-
-
-# --- prices --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Minute:
-    """One row of a replay: the prices of a minute in the order in which they are played.
-
-    The open comes first and the close last; of low and high the one nearer to the open is played
-    before the other, as a path between the four would most likely go.
-    """
-
-    at: datetime
-    prices: tuple[Decimal, ...]
-
-
-def read_replay(path: str | Path) -> Iterator[Minute]:
-    """Yield the minutes of a file of `timestamp,open,high,low,close,volume`.
-
-    Raises:
-        ValueError: Naming file, line, field and value of the first row that cannot be read.
-        OSError: If the file cannot be opened.
-    """
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"timestamp", "open", "high", "low", "close"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path} line 1: there is no column {', '.join(sorted(missing))}")
-        for row in reader:
-            yield _minute(row, f"{path} line {reader.line_num}")
-
-
-def _minute(row: Mapping[str, str | None], place: str) -> Minute:
-    prices: dict[str, Decimal] = {}
-    for name in ("open", "high", "low", "close"):
-        text = row[name] or ""
-        try:
-            price = Decimal(text)
-        except InvalidOperation:
-            price = Decimal("NaN")
-        if not price.is_finite() or price <= 0:
-            raise ValueError(f"{place}, {name}: {text!r} is no price; write a positive number")
-        prices[name] = price
-    text = row["timestamp"] or ""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        cure = "write 2022-01-31 23:59:00"
-        raise ValueError(f"{place}, timestamp: {text!r} is no time; {cure}") from None
-    start, high, low = prices["open"], prices["high"], prices["low"]
-    between = (high, low) if high - start <= start - low else (low, high)
-    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return Minute(moment, (start, *between, prices["close"]))
-
-
-def random_path(start: Decimal, tick: Decimal, seed: int) -> Iterator[Decimal]:
-    """Yield a random walk of prices, the same for the same seed, in steps of up to 0.1 %."""
-    chance = random.Random(seed)  # noqa: S311 - prices for a demo
-    price = start
-    while True:
-        step = Decimal(str(round(chance.gauss(0, 0.0004), 6)))
-        price = max((price * (1 + step)).quantize(tick), tick)
-        yield price
+def _faulty_answer(fault: Fault) -> web.Response:
+    if fault.name == "error":
+        return _reply({"error": [fault.text]})
+    if fault.name == "nonce_refused":
+        return _reply({"error": ["EAPI:Invalid nonce"]})
+    status = int(fault.name.removeprefix("http_")) if fault.name.startswith("http_") else 200
+    page = "<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>"
+    return web.Response(status=status, text=page, content_type="text/html")
 
 
 # --- the program ---------------------------------------------------------------------------------
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fake_kraken", description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("--port", type=int, default=8080)
-    add("--key", help="the API key to accept (default: a made-up one)")
-    add("--secret", help="its secret, base64")
-    add("--pair", default="XXBTZUSD", help="the pair whose price moves (default: %(default)s)")
-    add("--seed", type=int, default=1, help="of the random path of prices")
-    add("--replay", metavar="FILE", help="play rows of timestamp,open,high,low,close,volume")
-    add("--script", metavar="FILE", help="play rows of seconds,pair,price")
-    add("--speed", type=float, default=1.0, help="steps a second: ticks, or minutes of a replay")
-    add("--fault", action="append", default=[], choices=sorted(FAULTS), help="switch a fault on")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; 1 if that cannot begin."""
     options = _parser().parse_args(argv)
     try:
-        steps = list(_steps(options)) if options.replay or options.script else None
         exchange = FakeKraken(key=options.key, secret=options.secret, port=options.port)
+        moves, speed = _path(exchange, options)
+        for name in options.fault:
+            exchange.fault(name)
         exchange.start()
-    except (OSError, ValueError, Refusal) as error:
-        print(f"Cannot run: {error}", file=sys.stderr)
+    except Refusal as refusal:
+        print(f"fake_kraken: {', '.join(refusal.errors)}; see --pair", file=sys.stderr)
         return 1
-    for name in options.fault:
-        exchange.fault(name)
-    print(f"REST      {exchange.rest_url}\nstream    {exchange.ws_url}")
-    print(f"key       {exchange.api_key}\nsecret    {exchange.api_secret}")
-    print(
-        f"set KRAKEN_SPOT_URL={exchange.rest_url} KRAKEN_WS_PUBLIC_URL={exchange.ws_url}",
-        flush=True,
-    )
+    except (OSError, ValueError) as error:
+        print(f"fake_kraken: {_reason(error, options.port)}", file=sys.stderr)
+        return 1
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    _play(exchange, options, steps, ended)
+    print(_greeting(exchange), flush=True)
+    exchange.play(moves, speed, ended)
+    while not ended.wait(0.5):  # in slices: Windows delivers Ctrl-C between them
+        pass
     exchange.stop()
     return 0
 
 
-_Step = tuple[float, str, Sequence[Decimal], float | None]
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fake_kraken", description="Serve a stand-in for Kraken's spot exchange on loopback."
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=8080, help="0 picks a free one (default: %(default)s)")
+    add("--key", help="the API key to accept, with --secret (default: a made-up pair)")
+    add("--secret", help="its secret, in base64")
+    add("--pair", help="the only pair whose price moves (default: all; XBTUSD in a replay)")
+    path = parser.add_mutually_exclusive_group()
+    path.add_argument("--seed", type=int, default=1, help="of the made-up path of prices")
+    path.add_argument(
+        "--replay", metavar="FILE", help="rows of timestamp,open,high,low,close,volume"
+    )
+    path.add_argument("--script", metavar="FILE", help="rows of seconds,pair,price")
+    add("--speed", type=_speed, metavar="X", default=None, help=_SPEED_HELP)
+    add("--fault", action="append", default=[], choices=sorted(FAULTS), metavar="NAME",
+        help="switch a fault on, from the start: " + ", ".join(FAULTS))  # fmt: skip
+    return parser
 
 
-def _steps(options: argparse.Namespace) -> Iterator[_Step]:
-    """Yield what is played: pause before it in seconds, pair, prices, and their date."""
-    pause = 1 / options.speed
+_SPEED_HELP = (
+    "minutes of a replay in a second (default 1), seconds of a script in a second (default 1),"
+    " made-up prices in a second (default 10); max: as fast as it goes"
+)
+
+
+def _speed(text: str) -> float:
+    speed = float("inf") if text == "max" else float(text)
+    if not speed > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not positive")
+    return speed
+
+
+def _path(exchange: FakeKraken, options: argparse.Namespace) -> tuple[Iterable[Move], float | None]:
+    """Return the moves to be played and how many seconds of them pass in a second.
+
+    Files are read whole: what is wrong in them is said now and not in the middle.
+    """
+    speed = options.speed
+    moves: Iterable[Move]
     if options.replay:
-        for minute in read_replay(options.replay):
-            yield pause, options.pair, minute.prices, minute.at.timestamp()
-        return
-    before = 0.0
-    with Path(options.script).open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), 1):
-            try:
-                seconds, pair, price = float(row[0]), row[1], Decimal(row[2])
-            except (ValueError, IndexError, InvalidOperation):
-                place = f"{options.script} line {number}"
-                raise ValueError(f"{place}: {row} is not seconds,pair,price") from None
-            yield (seconds - before) * pause, pair, [price], None
-            before = seconds
+        moves = list(replay_moves(options.replay, options.pair or "XBTUSD"))
+        factor = 60 * (speed or 1)
+    elif options.script:
+        moves = list(script_moves(options.script))
+        factor = speed or 1
+    else:
+        moves = random_moves(exchange.markets(options.pair), options.seed)
+        factor = speed or 10
+    for pair in {move.pair for move in moves} if isinstance(moves, list) else ():
+        exchange.price_of(pair)
+    return moves, None if factor == float("inf") else factor
 
 
-def _walk(exchange: FakeKraken, options: argparse.Namespace) -> Iterator[_Step]:
-    start = exchange.price_of(options.pair)
-    for price in random_path(start, Decimal("0.1"), options.seed):
-        yield 1 / options.speed, options.pair, [price], None
+def _reason(error: Exception, port: int) -> str:
+    if isinstance(error, OSError) and error.filename is None:
+        return f"port {port} cannot be used ({error.strerror or error}); choose another with --port"
+    return str(error)
 
 
-def _play(
-    exchange: FakeKraken,
-    options: argparse.Namespace,
-    steps: Iterable[_Step] | None,
-    ended: threading.Event,
-) -> None:
-    for pause, pair, prices, at in itertools.chain(steps or _walk(exchange, options)):
-        if ended.wait(pause):
-            return
-        exchange.set_prices(pair, prices, at=at)
-    while not ended.wait(0.5):  # in slices: Windows delivers Ctrl-C between them
-        pass
+def _greeting(exchange: FakeKraken) -> str:
+    return (
+        f"REST    {exchange.rest_url}\n"
+        f"Stream  {exchange.ws_url}\n"
+        f"Key     {exchange.api_key}  secret  {exchange.api_secret}\n"
+        "\n"
+        f"export KRAKEN_SPOT_URL={exchange.rest_url} KRAKEN_WS_PUBLIC_URL={exchange.ws_url}\n"
+        f"export KRAKEN_API_KEY={exchange.api_key} KRAKEN_API_SECRET={exchange.api_secret}\n"
+        f"export KRAKEN_API_KEY_RW={exchange.api_key} KRAKEN_API_SECRET_RW={exchange.api_secret}"
+    )
+
+
+def _exchange_of_a_test() -> Iterator[FakeKraken]:
+    """A started exchange, for anybody's tests: `from fake_kraken import kraken_exchange`."""
+    with FakeKraken() as exchange:
+        yield exchange
 
 
 if "pytest" in sys.modules:
-    import pytest
-
-    @pytest.fixture
-    def kraken_exchange() -> Iterator[FakeKraken]:
-        """A started exchange, for anybody's tests: `from fake_kraken import kraken_exchange`."""
-        with FakeKraken() as exchange:
-            yield exchange
+    # Not imported: only who runs under pytest has it, and nobody else needs it.
+    kraken_exchange = sys.modules["pytest"].fixture(name="kraken_exchange")(_exchange_of_a_test)
 
 
 if __name__ == "__main__":

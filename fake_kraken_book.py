@@ -1,15 +1,16 @@
 """The matching engine of the embedded exchange: pairs, prices, balances, orders that trail.
 
-Pure: no sockets, no threads, no clock; `fake_kraken` serves it. Shapes, keys and error strings
-are Kraken's, so that other people's clients cannot tell the difference. It fills every order at
-the last price: there is no order book.
+Pure: no sockets, no threads, no clock; `fake_kraken_wire` puts it into Kraken's words and
+`fake_kraken` serves it. It fills every order at the last price: there is no order book.
 
-Source: Kraken, REST AssetPairs, AddOrder, OpenOrders, trailing stop orders (read 2026-11).
+Source: Kraken, REST AssetPairs, AddOrder, OpenOrders, trailing stop orders (read 2026-11). Where
+Kraken's own text for a refusal is not known, the nearest one that is known stands here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 from typing import Any
@@ -63,6 +64,27 @@ XXBTZUSD.d XBTUSD.d - XXBT ZUSD 1 0.05 0.5 50000.0
 
 _RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 
+# Funds to begin with: enough of everything that people sell in tests.
+_FUNDS = {
+    "AAPLx": "1000",
+    "ADA": "100000",
+    "SOL": "10000",
+    "USDT": "1000000",
+    "XETH": "1000",
+    "XXBT": "100",
+    "XXDG": "1000000",
+    "ZEUR": "1000000",
+    "ZUSD": "1000000",
+}
+
+# A UUID with or without its dashes, or free text of up to 18 characters.
+_CLIENT_ID = re.compile(
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[!-~]{1,18}", re.ASCII
+)
+_SMALLEST_USERREF, _LARGEST_USERREF = -(2**31), 2**31 - 1
+
+Row = dict[str, Any]  # of AssetPairs
+
 
 class Refusal(Exception):
     """Kraken's error strings for a call that is refused."""
@@ -72,18 +94,21 @@ class Refusal(Exception):
         super().__init__(*errors)
 
 
-def symbol_of(wsname: str) -> str:
-    """Return the WebSocket v2 name of a v1 name: `XBT/USD` is `BTC/USD`."""
-    return "/".join(_RENAMED.get(leg, leg) for leg in wsname.split("/"))
+def modern(name: str) -> str:
+    """Return the WebSocket v2 word for a v1 one, of an asset or of each leg of a pair.
+
+    `XBT/USD` is `BTC/USD`; these two renames are all there are.
+    """
+    return "/".join(_RENAMED.get(leg, leg) for leg in name.split("/"))
 
 
 def _row(
     altname: str, wsname: str, base: str, quote: str, decimals: int, ordermin: str, costmin: str
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
+) -> Row:
+    row: Row = {
         "altname": altname,
         "wsname": wsname,
-        "aclass_base": "currency",
+        "aclass_base": "tokenized_asset" if base.endswith("x") else "currency",
         "base": base,
         "aclass_quote": "currency",
         "quote": quote,
@@ -103,21 +128,18 @@ def _row(
         "costmin": costmin,
         "tick_size": format(Decimal(1).scaleb(-decimals), "f"),
         "status": "online",
+        "execution_venue": "international",
     }
     if wsname == "-":
         del row["wsname"]
-    if altname.endswith("xUSD"):
-        row["aclass_base"] = "tokenized_asset"
     return row
 
 
-def default_pairs() -> tuple[dict[str, dict[str, Any]], dict[str, Decimal]]:
+def default_pairs() -> tuple[dict[str, Row], dict[str, Decimal]]:
     """Return some forty real pairs as AssetPairs lists them, and a price for each."""
-    pairs: dict[str, dict[str, Any]] = {}
+    pairs: dict[str, Row] = {}
     prices: dict[str, Decimal] = {}
-    for line in _PAIRS.split("\n"):
-        if not line:
-            continue
+    for line in _PAIRS.strip().split("\n"):
         key, altname, wsname, base, quote, decimals, ordermin, costmin, price = line.split()
         pairs[key] = _row(altname, wsname, base, quote, int(decimals), ordermin, costmin)
         prices[key] = Decimal(price)
@@ -127,31 +149,31 @@ def default_pairs() -> tuple[dict[str, dict[str, Any]], dict[str, Decimal]]:
     return pairs, prices
 
 
-def synthetic_pairs(count: int) -> tuple[dict[str, dict[str, Any]], dict[str, Decimal]]:
-    """Return `count` made-up pairs, `T0001USD` and so on, at 100 each, for loads."""
-    pairs: dict[str, dict[str, Any]] = {}
-    prices: dict[str, Decimal] = {}
-    for number in range(1, count + 1):
-        base = f"T{number:04d}"
-        pairs[f"{base}USD"] = _row(f"{base}USD", f"{base}/USD", base, "ZUSD", 4, "0.01", "0.5")
-        prices[f"{base}USD"] = Decimal("100.0000")
-    return pairs, prices
+def synthetic_pairs(count: int) -> dict[str, Row]:
+    """Return `count` made-up pairs, `T0001USD` and so on, for loads; they begin at 100."""
+    return {
+        f"T{n:04d}USD": _row(f"T{n:04d}USD", f"T{n:04d}/USD", f"T{n:04d}", "ZUSD", 4, "0.01", "0.5")
+        for n in range(1, count + 1)
+    }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Trade:
-    """One executed trade; `at` is seconds since 1970."""
+    """One executed trade; `at_ns` is nanoseconds since 1970, `side` the taker's."""
 
     price: Decimal
     qty: Decimal
     side: str
     trade_id: int
-    at: float
+    at_ns: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Order:
-    """An order; `anchor` is the best price since it was entered, for those that trail."""
+    """An order; `anchor` is the best price since it was entered, for those that trail.
+
+    `offset` is what a trailing stop stays away from it, in percent or in quote currency.
+    """
 
     txid: str
     pair: str
@@ -164,21 +186,34 @@ class Order:
     userref: int = 0
     status: str = "open"
     trigger: str = "last"
+    offset: Decimal = Decimal(0)
+    is_percent: bool = False
     anchor: Decimal = Decimal(0)
     stop: Decimal = Decimal(0)
+    hold: tuple[str, Decimal] = ("", Decimal(0))  # asset and amount
     executed: Decimal = Decimal(0)
-    fill_price: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
     closed_at: float | None = None
     reason: str = ""
     misc: str = ""
 
+    @property
+    def fill_price(self) -> Decimal:
+        """The average price of what was executed; 0 before."""
+        return self.cost / self.executed if self.executed else Decimal(0)
 
-@dataclass(slots=True)
+    @property
+    def is_trailing(self) -> bool:
+        """Whether it is a stop that follows the price."""
+        return self.kind == "trailing-stop"
+
+
+@dataclass(slots=True, eq=False)
 class Listing:
     """One market: its row in AssetPairs and what happened on it."""
 
     key: str
-    row: dict[str, Any]
+    row: Row
     price: Decimal
     symbol: str | None
     opening: Decimal = Decimal(0)
@@ -186,14 +221,30 @@ class Listing:
     low: Decimal = Decimal(0)
     volume: Decimal = Decimal(0)
     trade_id: int = 0
-    traded_at: float = 0.0
+    traded_ns: int = 0
     trades: list[Trade] = field(default_factory=list)
     open_orders: dict[str, Order] = field(default_factory=dict)
+    places: int = field(init=False)
+    tick: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = int(self.row["pair_decimals"])
+        self.tick = Decimal(1).scaleb(-self.places)
+        self.start_at(self.price)
+
+    def start_at(self, price: Decimal) -> None:
+        """Let the market stand at `price`, as if it had done so for 24 hours."""
+        self.price = self.opening = self.high = self.low = price
 
     @property
-    def tick(self) -> Decimal:
-        """The smallest step of the price."""
-        return Decimal(1).scaleb(-int(self.row["pair_decimals"]))
+    def asset_class(self) -> str:
+        """`currency`, or `tokenized_asset` for xStocks."""
+        return str(self.row.get("aclass_base", "currency"))
+
+    @property
+    def quotes(self) -> tuple[Decimal, Decimal]:
+        """Bid and ask: one tick to each side of the last price."""
+        return max(self.price - self.tick, self.tick), self.price + self.tick
 
 
 class Engine:
@@ -203,6 +254,9 @@ class Engine:
         pairs: AssetPairs' result; the built-in pairs where it is left out.
         prices: A starting price by any REST name of a pair.
         balances: Funds by Kraken's asset id.
+
+    Raises:
+        Refusal: If `prices` names a pair that is not there, or no price.
     """
 
     KEPT_TRADES = 50_000  # of each market; more than any page of REST Trades needs
@@ -213,29 +267,26 @@ class Engine:
         prices: Mapping[str, object] | None = None,
         balances: Mapping[str, str] | None = None,
     ) -> None:
-        rows, known = (
-            default_pairs() if pairs is None else ({k: dict(v) for k, v in pairs.items()}, {})
-        )
+        rows, known = default_pairs() if pairs is None else (pairs, {})
         self.listings: dict[str, Listing] = {}
-        self._by_name: dict[str, Listing] = {}
         self.by_symbol: dict[str, Listing] = {}
+        self._by_name: dict[str, Listing] = {}
         for key, row in rows.items():
             self._list(key, dict(row), known.get(key, Decimal(100)))
         for name, price in (prices or {}).items():
-            listing = self.listing(name)
-            listing.price = listing.opening = listing.high = listing.low = Decimal(str(price))
-        start = {"ZUSD": "1000000", "ZEUR": "1000000", "USDT": "1000000", "XXBT": "100"}
-        start |= {"XETH": "1000", "SOL": "10000", "XXDG": "1000000", "ADA": "100000"}
-        self.balances = {a: Decimal(b) for a, b in (balances or start).items()}
+            self.listing(name).start_at(number_of(price, "price"))
+        funds = _FUNDS if balances is None else balances
+        self.balances = {asset: Decimal(amount) for asset, amount in funds.items()}
+        self.holds: dict[str, Decimal] = {}
         self.orders: dict[str, Order] = {}
         self.system_status = "online"
+        self._open_by_client_id: dict[str, Order] = {}
         self._last_number = 0
 
-    def _list(self, key: str, row: dict[str, Any], price: Decimal) -> None:
+    def _list(self, key: str, row: Row, price: Decimal) -> None:
         wsname = row.get("wsname")
-        symbol = symbol_of(wsname) if wsname else None
-        listing = Listing(key, row, price, symbol, price, price, price)
-        self.listings[key] = listing
+        symbol = modern(wsname) if wsname else None
+        listing = self.listings[key] = Listing(key, row, price, symbol)
         for name in (key, row.get("altname"), wsname, symbol):
             if name:
                 self._by_name.setdefault(str(name), listing)
@@ -260,36 +311,31 @@ class Engine:
         side = "buy" if price >= listing.price else "sell"
         listing.price = price
         listing.trade_id += 1
-        # Two trades never share a moment here, as REST Trades pages by it.
-        listing.traded_at = max(at, listing.traded_at + 1e-6)
+        # Two trades of a pair never share a microsecond here, as REST Trades pages by time.
+        listing.traded_ns = max(round(at * 1e6) * 1000, listing.traded_ns + 1000)
         listing.high, listing.low = max(listing.high, price), min(listing.low, price)
         listing.volume += qty
-        trade = Trade(price, qty, side, listing.trade_id, listing.traded_at)
+        trade = Trade(price, qty, side, listing.trade_id, listing.traded_ns)
         listing.trades.append(trade)
         if len(listing.trades) > 2 * self.KEPT_TRADES:
             del listing.trades[: self.KEPT_TRADES]
-        for order in list(listing.open_orders.values()):
-            self._move(order, listing, at)
+        if listing.open_orders:
+            for order in list(listing.open_orders.values()):
+                self._move(order, listing, at)
         return trade
 
     def _move(self, order: Order, listing: Listing, at: float) -> None:
         price = listing.price
-        if order.kind == "trailing-stop":
-            if order.side == "sell":
-                order.anchor = max(order.anchor, price)
+        if order.is_trailing:
+            better = price > order.anchor if order.side == "sell" else price < order.anchor
+            if better:
+                order.anchor = price
                 order.stop = stop_price(order, listing.tick)
-                triggered = price <= order.stop
-            else:
-                order.anchor = min(order.anchor, price)
-                order.stop = stop_price(order, listing.tick)
-                triggered = price >= order.stop
-            if triggered:
+            elif is_beyond(order, order.stop, price):
                 self.fill(order, price, at, misc="stopped")
         elif order.kind == "limit":
             limit = Decimal(order.price_text)
-            if (order.side == "buy" and price <= limit) or (
-                order.side == "sell" and price >= limit
-            ):
+            if price <= limit if order.side == "buy" else price >= limit:
                 self.fill(order, limit, at)
 
     # --- orders ------------------------------------------------------------------------------
@@ -297,25 +343,25 @@ class Engine:
     def add_order(self, params: Mapping[str, str], at: float) -> Order:
         """Check and enter an order, as AddOrder does; with `validate` it is only checked.
 
+        Returns:
+            The order; its `txid` is empty where it was only checked.
+
         Raises:
             Refusal: With Kraken's error strings.
         """
         self._check_system()
         listing = self.listing(params.get("pair", ""))
+        if listing.asset_class != (params.get("asset_class") or "currency"):
+            raise Refusal("EQuery:Unknown asset pair")
         order = self._read_order(params, listing, at)
+        self._check_status(order, listing)
         self._check_volume(order, listing)
-        self._check_duplicate(order)
+        if order.cl_ord_id in self._open_by_client_id:
+            # Unique among open orders only: a closed one does not stand in the way.
+            raise Refusal("EOrder:Duplicate client order id")
         self._check_funds(order, listing)
-        if _is_true(params.get("validate")):
-            return order
-        self._last_number += 1
-        order.txid = _txid(self._last_number)
-        self.orders[order.txid] = order
-        listing.open_orders[order.txid] = order
-        if order.kind == "market":
-            self.fill(order, listing.price, at)
-        elif order.kind == "limit":
-            self._move(order, listing, at)
+        if not is_true(params.get("validate")):
+            self._enter(order, listing, at)
         return order
 
     def _check_system(self) -> None:
@@ -325,95 +371,127 @@ class Engine:
             raise Refusal(f"EService:Market in {self.system_status} mode")
 
     def _read_order(self, params: Mapping[str, str], listing: Listing, at: float) -> Order:
-        side, kind = params.get("type", ""), params.get("ordertype", "")
-        if side not in ("buy", "sell"):
-            raise Refusal("EGeneral:Invalid arguments:type")
-        if kind not in ("market", "limit", "trailing-stop"):
-            raise Refusal("EGeneral:Invalid arguments:ordertype")
-        if params.get("cl_ord_id") and params.get("userref"):
-            raise Refusal("EGeneral:Invalid arguments")
         order = Order(
             txid="",
             pair=listing.key,
-            side=side,
-            kind=kind,
-            volume=_number(params.get("volume"), "volume"),
+            side=_one_of(params, "type", ("buy", "sell")),
+            kind=_one_of(params, "ordertype", ("market", "limit", "trailing-stop")),
+            volume=number_of(params.get("volume"), "volume"),
             price_text=params.get("price", ""),
             opened_at=at,
-            cl_ord_id=params.get("cl_ord_id") or None,
-            userref=int(params.get("userref") or 0),
+            cl_ord_id=_client_id(params),
+            userref=_userref(params),
             trigger=params.get("trigger") or "last",
             anchor=listing.price,
         )
         if order.trigger == "index" and listing.row["base"] not in ("XXBT", "XETH"):
             raise Refusal("EGeneral:Invalid arguments:Index unavailable")
-        if kind == "trailing-stop":
-            _offset(order.price_text)
+        if order.trigger not in ("last", "index"):
+            raise Refusal("EGeneral:Invalid arguments:trigger")
+        if order.is_trailing:
+            order.offset, order.is_percent = offset_of(order.price_text)
             order.stop = stop_price(order, listing.tick)
-        if kind == "limit":
-            _number(order.price_text, "price")
+        elif (
+            order.kind == "limit" and _places(number_of(order.price_text, "price")) > listing.places
+        ):
+            raise Refusal("EOrder:Tick size check failed")
         return order
 
+    def _check_status(self, order: Order, listing: Listing) -> None:
+        status = listing.row.get("status", "online")
+        if status != "online" and not (status == "limit_only" and order.kind == "limit"):
+            raise Refusal(f"EService:Market in {status} mode")
+
     def _check_volume(self, order: Order, listing: Listing) -> None:
-        exponent = order.volume.as_tuple().exponent
-        if isinstance(exponent, int) and -exponent > int(listing.row["lot_decimals"]):
+        if _places(order.volume) > int(listing.row.get("lot_decimals", 8)):
             raise Refusal("EGeneral:Invalid arguments:volume")
         if order.volume < Decimal(listing.row.get("ordermin", "0")):
             raise Refusal("EOrder:Order minimum not met")
         if order.volume * listing.price < Decimal(listing.row.get("costmin", "0")):
             raise Refusal("EOrder:Cost minimum not met")
-        if listing.row.get("status", "online") != "online":
-            raise Refusal(f"EService:Market in {listing.row['status']} mode")
-
-    def _check_duplicate(self, order: Order) -> None:
-        # Unique among open orders only: a closed one does not stand in the way.
-        if order.cl_ord_id is None:
-            return
-        for other in self.orders.values():
-            if other.cl_ord_id == order.cl_ord_id and other.status == "open":
-                raise Refusal("EOrder:Duplicate client order id")
 
     def _check_funds(self, order: Order, listing: Listing) -> None:
         if order.side == "sell":
-            asset, needed = listing.row["base"], order.volume
+            order.hold = (listing.row["base"], order.volume)
         else:
-            asset, needed = listing.row["quote"], order.volume * listing.price
+            price = Decimal(order.price_text) if order.kind == "limit" else listing.price
+            order.hold = (listing.row["quote"], order.volume * price)
+        asset, needed = order.hold
         if self.balances.get(asset, Decimal(0)) - self.held(asset) < needed:
             raise Refusal("EOrder:Insufficient funds")
 
+    def _enter(self, order: Order, listing: Listing, at: float) -> None:
+        self._last_number += 1
+        order.txid = txid_of(self._last_number)
+        self.orders[order.txid] = order
+        listing.open_orders[order.txid] = order
+        if order.cl_ord_id is not None:
+            self._open_by_client_id[order.cl_ord_id] = order
+        self._hold(order, 1)
+        if order.kind == "market":
+            self.fill(order, listing.price, at)
+        else:
+            self._move(order, listing, at)
+
     def held(self, asset: str) -> Decimal:
         """Return what open orders hold of `asset`."""
-        total = Decimal(0)
-        for order in self.orders.values():
-            if order.status != "open":
-                continue
-            row = self.listings[order.pair].row
-            if order.side == "sell" and row["base"] == asset:
-                total += order.volume
-            if order.side == "buy" and row["quote"] == asset:
-                total += order.volume * order.anchor
-        return total
+        return self.holds.get(asset, Decimal(0))
 
-    def fill(self, order: Order, price: Decimal, at: float, misc: str = "") -> None:
-        """Execute the whole of an order."""
+    def _hold(self, order: Order, sign: int) -> None:
+        asset, amount = order.hold
+        self.holds[asset] = (
+            self.held(asset) + sign * amount * (order.volume - order.executed) / order.volume
+        )
+
+    def fill(
+        self, order: Order, price: Decimal, at: float, misc: str = "", volume: Decimal | None = None
+    ) -> None:
+        """Execute what is left of an order, or `volume` of it; then it stays open.
+
+        Raises:
+            Refusal: If the order is not open.
+        """
+        self._check_open(order)
+        left = order.volume - order.executed
+        part = left if volume is None else min(volume, left)
         row = self.listings[order.pair].row
         sign = 1 if order.side == "buy" else -1
-        for asset, change in (
-            (row["base"], sign * order.volume),
-            (row["quote"], -sign * order.volume * price),
-        ):
-            self.balances[asset] = self.balances.get(asset, Decimal(0)) + change
-        order.executed, order.fill_price, order.misc = order.volume, price, misc
-        self._close(order, "closed", at)
+        self._hold(order, -1)
+        order.executed += part
+        order.cost += part * price
+        self._hold(order, 1)
+        self._book(row["base"], sign * part)
+        self._book(row["quote"], -sign * part * price)
+        if order.executed == order.volume:
+            order.misc = misc
+            self._close(order, "closed", at)
 
-    def cancel(self, order: Order, at: float, reason: str = "User requested") -> None:
-        """End an open order unfilled, or filled in part."""
+    def _book(self, asset: str, change: Decimal) -> None:
+        self.balances[asset] = self.balances.get(asset, Decimal(0)) + change
+
+    def cancel(
+        self, order: Order, at: float, reason: str = "User requested", status: str = "canceled"
+    ) -> None:
+        """End an open order that is unfilled, or filled in part.
+
+        Raises:
+            Refusal: If the order is not open.
+        """
+        self._check_open(order)
         order.reason = reason
-        self._close(order, "canceled", at)
+        self._close(order, status, at)
+
+    @staticmethod
+    def _check_open(order: Order) -> None:
+        if order.status != "open":
+            raise Refusal("EOrder:Unknown order")
 
     def _close(self, order: Order, status: str, at: float) -> None:
+        self._hold(order, -1)
         order.status, order.closed_at = status, at
         self.listings[order.pair].open_orders.pop(order.txid, None)
+        if order.cl_ord_id is not None:
+            self._open_by_client_id.pop(order.cl_ord_id, None)
 
     def cancel_by(self, params: Mapping[str, str], at: float) -> int:
         """Cancel by txid, userref or cl_ord_id, and return how many.
@@ -421,21 +499,28 @@ class Engine:
         Raises:
             Refusal: If there is no such open order.
         """
-        wanted, cl_ord_id = params.get("txid", ""), params.get("cl_ord_id")
-        found = [
-            order
-            for order in self.orders.values()
-            if order.status == "open"
-            and (
-                (wanted and wanted in (order.txid, str(order.userref)))
-                or (cl_ord_id and cl_ord_id == order.cl_ord_id)
-            )
-        ]
+        if self.system_status == "maintenance":
+            raise Refusal("EService:Unavailable")
+        found = self._open_orders_named(params.get("txid", ""), params.get("cl_ord_id", ""))
         if not found:
             raise Refusal("EOrder:Unknown order")
         for order in found:
             self.cancel(order, at)
         return len(found)
+
+    def _open_orders_named(self, txid: str, cl_ord_id: str) -> list[Order]:
+        if not txid:
+            by_client = self._open_by_client_id.get(cl_ord_id)
+            return [by_client] if by_client is not None else []
+        if txid in self.orders:
+            return [o for o in [self.orders[txid]] if o.status == "open"]
+        markets = self.listings.values()
+        return [
+            o
+            for x in markets
+            for o in x.open_orders.values()
+            if o.userref and str(o.userref) == txid
+        ]
 
 
 # --- Kraken's numbers -------------------------------------------------------------------------
@@ -443,129 +528,88 @@ class Engine:
 
 def stop_price(order: Order, tick: Decimal) -> Decimal:
     """Return where a trailing stop stands now, rounded to the tick towards the market."""
-    offset, is_percent = _offset(order.price_text)
     with localcontext(prec=60):
-        distance = order.anchor * offset / 100 if is_percent else offset
+        distance = order.anchor * order.offset / 100 if order.is_percent else order.offset
         exact = order.anchor - distance if order.side == "sell" else order.anchor + distance
         rounding = ROUND_CEILING if order.side == "sell" else ROUND_FLOOR
         return max(exact.quantize(tick, rounding=rounding), tick)
 
 
-def _offset(text: str) -> tuple[Decimal, bool]:
+def is_beyond(order: Order, stop: Decimal, price: Decimal) -> bool:
+    """Tell whether `price` has come back to `stop`."""
+    return price <= stop if order.side == "sell" else price >= stop
+
+
+def offset_of(text: str) -> tuple[Decimal, bool]:
+    """Return a trailing offset and whether it is in percent: `+5%`, `+500`.
+
+    Raises:
+        Refusal: Without its `+`, or where it leaves no positive stop.
+    """
     if not text.startswith("+"):
         raise Refusal("EOrder:Invalid price:Invalid price argument.")
     is_percent = text.endswith("%")
-    number = _number(text[1:].removesuffix("%"), "price")
+    number = number_of(text[1:].removesuffix("%"), "price")
     if is_percent and number >= 100:
         raise Refusal("EGeneral:Invalid arguments:price")
     return number, is_percent
 
 
-def _number(text: object, name: str) -> Decimal:
+def number_of(value: object, name: str) -> Decimal:
+    """Return a positive number in plain notation.
+
+    Raises:
+        Refusal: If it is anything else.
+    """
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
     try:
-        number = Decimal(str(text))
+        number = Decimal(text)
     except InvalidOperation:
         raise Refusal(f"EGeneral:Invalid arguments:{name}") from None
-    if not number.is_finite() or number <= 0 or "e" in str(text).lower():
+    if not number.is_finite() or number <= 0 or not text.replace(".", "").isdigit():
         raise Refusal(f"EGeneral:Invalid arguments:{name}")
     return number
 
 
-def _is_true(text: object) -> bool:
+def _places(number: Decimal) -> int:
+    exponent = number.normalize().as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
+
+
+def _one_of(params: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    word = params.get(name, "")
+    if word not in words:
+        raise Refusal(f"EGeneral:Invalid arguments:{name}")
+    return word
+
+
+def _client_id(params: Mapping[str, str]) -> str | None:
+    text = params.get("cl_ord_id") or None
+    if text is not None and (params.get("userref") or not _CLIENT_ID.fullmatch(text)):
+        raise Refusal("EGeneral:Invalid arguments:cl_ord_id")
+    return text
+
+
+def _userref(params: Mapping[str, str]) -> int:
+    try:
+        number = int(params.get("userref") or 0)
+    except ValueError:
+        number = _LARGEST_USERREF + 1
+    if not _SMALLEST_USERREF <= number <= _LARGEST_USERREF:
+        raise Refusal("EGeneral:Invalid arguments:userref")
+    return number
+
+
+def is_true(text: object) -> bool:
+    """Tell whether a parameter says yes."""
     return str(text).lower() in ("true", "1")
 
 
-def _txid(number: int) -> str:
+def txid_of(number: int) -> str:
     """Return an order id of Kraken's shape, the same for the same number."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-    letters = ""
     mixed = number * 6364136223846793005 + 1442695040888963407
-    for _ in range(16):
-        letters += alphabet[mixed % 32]
-        mixed //= 32
+    letters = "".join(alphabet[(mixed >> (5 * i)) % 32] for i in range(12))
     # The number itself stands in it, so that no two orders can share an id.
     own = "".join(alphabet[(number >> (5 * i)) % 32] for i in range(4))
     return f"O{letters[:5]}-{letters[5:10]}-{letters[10:12]}{own}"
-
-
-def shown(order: Order, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an order as OpenOrders and ClosedOrders show it."""
-    decimals = int(row["pair_decimals"])
-    price_text = order.price_text
-    if order.kind == "trailing-stop" and price_text.endswith("%"):
-        price_text = f"+{Decimal(price_text[1:-1]):.4f}%"
-    words = {"trailing-stop": f"trailing stop {price_text}", "market": "market"}
-    text = words.get(order.kind, f"limit {price_text}")
-    answer: dict[str, Any] = {
-        "refid": None,
-        "userref": order.userref,
-        "status": order.status,
-        "opentm": order.opened_at,
-        "starttm": 0,
-        "expiretm": 0,
-        "descr": {
-            "pair": row["altname"],
-            "aclass": "forex",
-            "type": order.side,
-            "ordertype": order.kind,
-            "price": price_text or "0",
-            "price2": "0",
-            "leverage": "none",
-            "order": f"{order.side} {order.volume:.8f} {row['altname']} @ {text}",
-            "close": "",
-        },
-        "vol": f"{order.volume:.8f}",
-        "vol_exec": f"{order.executed:.8f}",
-        "cost": f"{order.executed * order.fill_price:.5f}",
-        "fee": "0.00000",
-        "price": f"{order.fill_price:.{max(decimals, 5)}f}",
-        "stopprice": f"{order.stop:.5f}",
-        "limitprice": f"{order.anchor:.5f}" if order.kind == "trailing-stop" else "0.00000",
-        "misc": order.misc,
-        "oflags": "fcib" if order.side == "sell" else "fciq",
-        "trigger": order.trigger,
-    }
-    if order.cl_ord_id:
-        answer["cl_ord_id"] = order.cl_ord_id
-    if order.closed_at is not None:
-        answer |= {"closetm": order.closed_at, "reason": order.reason or None}
-    return answer
-
-
-def ticker_row(listing: Listing) -> dict[str, Any]:
-    """Return a market as REST Ticker shows it."""
-    places = int(listing.row["pair_decimals"])
-    price, bid, ask = (f"{p:.{places}f}" for p in (listing.price, *quotes(listing)))
-
-    def twice(value: Decimal) -> list[str]:  # today and the last 24 hours
-        return [f"{value:.{places}f}"] * 2
-
-    return {
-        "a": [ask, "1", "1.000"],
-        "b": [bid, "1", "1.000"],
-        "c": [price, "0.01000000"],
-        "v": [f"{listing.volume:.8f}"] * 2,
-        "p": twice(listing.price),
-        "t": [listing.trade_id] * 2,
-        "l": twice(listing.low),
-        "h": twice(listing.high),
-        "o": f"{listing.opening:.{places}f}",
-    }
-
-
-def quotes(listing: Listing) -> tuple[Decimal, Decimal]:
-    """Return bid and ask: one tick to each side of the last price."""
-    return max(listing.price - listing.tick, listing.tick), listing.price + listing.tick
-
-
-def candles(trades: Iterable[Trade], minutes: int) -> list[list[Any]]:
-    """Return trades as OHLC rows: time, open, high, low, close, vwap, volume, count."""
-    rows: dict[int, list[Any]] = {}
-    width = minutes * 60
-    for trade in trades:
-        start = int(trade.at // width * width)
-        row = rows.setdefault(start, [start, *[trade.price] * 5, Decimal(0), 0])
-        row[2], row[3], row[4] = max(row[2], trade.price), min(row[3], trade.price), trade.price
-        row[6] += trade.qty
-        row[7] += 1
-    return [[r[0], *(format(v, "f") for v in r[1:7]), r[7]] for r in rows.values()]
