@@ -94,7 +94,8 @@ class _Files:
             return rule
         if stamp != self._stamp:
             # The rows may be newer than the stamp, never older: a save in between is read again.
-            self._rules = _rules_by_id(self._manager.load_config())
+            # Not `load_config`, which is how the program as a whole takes note of an edit.
+            self._rules = _rules_by_id(self._manager.read_config().rows)
             self._stamp = stamp
         return self._rules.get(rule.id, None if self.is_loaded else rule)
 
@@ -174,7 +175,7 @@ class TTSLO:
         self.validation: ValidationResult | None = None
         self._settings = settings or OrderSettings()
         self._files = _Files(config_manager, is_dry=dry_run)
-        self._seen_stamp: object = None
+        self._seen_stamp: Stamp | None = None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._live: LiveRun | None = None
@@ -251,8 +252,8 @@ class TTSLO:
         stamp = _stamp_of(self.config_manager)
         if stamp is None or stamp == self._seen_stamp:
             return False
-        is_own = self._seen_stamp is not None and self.config_manager.is_own_write(stamp)
-        self._seen_stamp = stamp
+        seen, self._seen_stamp = self._seen_stamp, stamp
+        is_own = seen is not None and self.config_manager.is_own_write(stamp, seen)
         self.config_file_mtime = Path(self.config_manager.config_file).stat().st_mtime
         return not is_own
 

@@ -340,6 +340,18 @@ def test_config_file_is_new_once_and_after_a_change(manager: ConfigManager) -> N
     assert program.check_config_file_changed() is False
 
 
+def test_edit_right_before_our_own_write_is_still_seen(manager: ConfigManager) -> None:
+    """A user's edit that the order thread met first, and wrote upon, still counts as an edit."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    other = "eth,XETHZUSD,4000,above,sell,0.1,5.0,true"
+    Path(manager.config_file).write_text(f"{HEADER}\n{ROW}\n{other}\n", encoding="utf-8")
+    program.process_config(config(), 60000)
+    assert rows_of(manager)[0]["enabled"] == "false"
+    assert program.check_config_file_changed() is True
+
+
 def test_missing_config_file_has_not_changed(manager: ConfigManager) -> None:
     """No file is no change."""
     Path(manager.config_file).unlink()
