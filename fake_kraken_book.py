@@ -1,7 +1,7 @@
 """The matching engine of the embedded exchange: pairs, prices, balances, orders that trail.
 
-Pure: no sockets, no threads, no clock; `fake_kraken_wire` puts it into Kraken's words and
-`fake_kraken` serves it. It fills every order at the last price: there is no order book.
+Pure: no sockets, no threads, no clock; `fake_kraken` serves it. It fills every order at the last
+price: there is no order book, and there are no fees.
 
 Source: Kraken, REST AssetPairs, AddOrder, OpenOrders, trailing stop orders (read 2026-11). Where
 Kraken's own text for a refusal is not known, the nearest one that is known stands here.
@@ -10,7 +10,7 @@ Kraken's own text for a refusal is not known, the nearest one that is known stan
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 from typing import Any
@@ -81,6 +81,9 @@ _FUNDS = {
 _CLIENT_ID = re.compile(
     r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}|[!-~]{1,18}", re.ASCII
 )
+_PLAIN_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
+_LONGEST_NUMBER = 20
+_SHORT_INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _SMALLEST_USERREF, _LARGEST_USERREF = -(2**31), 2**31 - 1
 
 Row = dict[str, Any]  # of AssetPairs
@@ -149,12 +152,11 @@ def default_pairs() -> tuple[dict[str, Row], dict[str, Decimal]]:
     return pairs, prices
 
 
-def synthetic_pairs(count: int) -> dict[str, Row]:
-    """Return `count` made-up pairs, `T0001USD` and so on, for loads; they begin at 100."""
-    return {
-        f"T{n:04d}USD": _row(f"T{n:04d}USD", f"T{n:04d}/USD", f"T{n:04d}", "ZUSD", 4, "0.01", "0.5")
-        for n in range(1, count + 1)
-    }
+def synthetic_pairs(count: int) -> tuple[dict[str, Row], dict[str, Decimal]]:
+    """Return `count` made-up pairs, `T0001USD` and so on, at 100 each, for loads."""
+    bases = [f"T{number:04d}" for number in range(1, count + 1)]
+    pairs = {f"{x}USD": _row(f"{x}USD", f"{x}/USD", x, "ZUSD", 4, "0.01", "0.5") for x in bases}
+    return pairs, dict.fromkeys(pairs, Decimal("100.0000"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class Order:
     is_percent: bool = False
     anchor: Decimal = Decimal(0)
     stop: Decimal = Decimal(0)
-    hold: tuple[str, Decimal] = ("", Decimal(0))  # asset and amount
+    hold: tuple[str, Decimal] = ("", Decimal(0))  # asset, and how much of it for each unit
     executed: Decimal = Decimal(0)
     cost: Decimal = Decimal(0)
     closed_at: float | None = None
@@ -256,7 +258,8 @@ class Engine:
         balances: Funds by Kraken's asset id.
 
     Raises:
-        Refusal: If `prices` names a pair that is not there, or no price.
+        Refusal: If `prices` names a pair that is not there.
+        ValueError: If a price is none.
     """
 
     KEPT_TRADES = 50_000  # of each market; more than any page of REST Trades needs
@@ -274,7 +277,7 @@ class Engine:
         for key, row in rows.items():
             self._list(key, dict(row), known.get(key, Decimal(100)))
         for name, price in (prices or {}).items():
-            self.listing(name).start_at(number_of(price, "price"))
+            self.listing(name).start_at(price_from(price))
         funds = _FUNDS if balances is None else balances
         self.balances = {asset: Decimal(amount) for asset, amount in funds.items()}
         self.holds: dict[str, Decimal] = {}
@@ -327,11 +330,11 @@ class Engine:
     def _move(self, order: Order, listing: Listing, at: float) -> None:
         price = listing.price
         if order.is_trailing:
-            better = price > order.anchor if order.side == "sell" else price < order.anchor
-            if better:
+            best = max if order.side == "sell" else min
+            if best(price, order.anchor) != order.anchor:
                 order.anchor = price
                 order.stop = stop_price(order, listing.tick)
-            elif is_beyond(order, order.stop, price):
+            if is_beyond(order, order.stop, price):
                 self.fill(order, price, at, misc="stopped")
         elif order.kind == "limit":
             limit = Decimal(order.price_text)
@@ -390,6 +393,9 @@ class Engine:
             raise Refusal("EGeneral:Invalid arguments:trigger")
         if order.is_trailing:
             order.offset, order.is_percent = offset_of(order.price_text)
+            reach = Decimal(100) if order.is_percent else listing.price
+            if order.side == "sell" and order.offset >= reach:
+                raise Refusal("EGeneral:Invalid arguments:price")  # it leaves no positive stop
             order.stop = stop_price(order, listing.tick)
         elif (
             order.kind == "limit" and _places(number_of(order.price_text, "price")) > listing.places
@@ -412,12 +418,13 @@ class Engine:
 
     def _check_funds(self, order: Order, listing: Listing) -> None:
         if order.side == "sell":
-            order.hold = (listing.row["base"], order.volume)
+            order.hold = (listing.row["base"], Decimal(1))
         else:
+            # What Kraken reserves for a buy that trails is not known; the price of now is near it.
             price = Decimal(order.price_text) if order.kind == "limit" else listing.price
-            order.hold = (listing.row["quote"], order.volume * price)
-        asset, needed = order.hold
-        if self.balances.get(asset, Decimal(0)) - self.held(asset) < needed:
+            order.hold = (listing.row["quote"], price)
+        asset, each = order.hold
+        if self.balances.get(asset, Decimal(0)) - self.held(asset) < order.volume * each:
             raise Refusal("EOrder:Insufficient funds")
 
     def _enter(self, order: Order, listing: Listing, at: float) -> None:
@@ -438,10 +445,8 @@ class Engine:
         return self.holds.get(asset, Decimal(0))
 
     def _hold(self, order: Order, sign: int) -> None:
-        asset, amount = order.hold
-        self.holds[asset] = (
-            self.held(asset) + sign * amount * (order.volume - order.executed) / order.volume
-        )
+        asset, each = order.hold
+        self.holds[asset] = self.held(asset) + sign * each * (order.volume - order.executed)
 
     def fill(
         self, order: Order, price: Decimal, at: float, misc: str = "", volume: Decimal | None = None
@@ -544,31 +549,41 @@ def offset_of(text: str) -> tuple[Decimal, bool]:
     """Return a trailing offset and whether it is in percent: `+5%`, `+500`.
 
     Raises:
-        Refusal: Without its `+`, or where it leaves no positive stop.
+        Refusal: Without its `+`, or if it is no positive number.
     """
     if not text.startswith("+"):
         raise Refusal("EOrder:Invalid price:Invalid price argument.")
-    is_percent = text.endswith("%")
-    number = number_of(text[1:].removesuffix("%"), "price")
-    if is_percent and number >= 100:
-        raise Refusal("EGeneral:Invalid arguments:price")
-    return number, is_percent
+    return number_of(text[1:].removesuffix("%"), "price"), text.endswith("%")
 
 
-def number_of(value: object, name: str) -> Decimal:
+def number_of(text: str | None, name: str) -> Decimal:
     """Return a positive number in plain notation.
 
     Raises:
         Refusal: If it is anything else.
     """
-    text = format(value, "f") if isinstance(value, Decimal) else str(value)
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise Refusal(f"EGeneral:Invalid arguments:{name}") from None
-    if not number.is_finite() or number <= 0 or not text.replace(".", "").isdigit():
+    # The limit of length keeps every product and every rounding here exact.
+    if not _PLAIN_NUMBER.fullmatch(text or "") or len(text or "") > _LONGEST_NUMBER:
+        raise Refusal(f"EGeneral:Invalid arguments:{name}")
+    number = Decimal(text or "")
+    if not number:
         raise Refusal(f"EGeneral:Invalid arguments:{name}")
     return number
+
+
+def price_from(value: object) -> Decimal:
+    """Return the price that a test or a file sets.
+
+    Raises:
+        ValueError: If it is no positive number.
+    """
+    try:
+        price = Decimal(str(value))
+    except InvalidOperation:
+        price = Decimal("NaN")
+    if not price.is_finite() or price <= 0:
+        raise ValueError(f"{value!r} is no price; give a positive number")
+    return price
 
 
 def _places(number: Decimal) -> int:
@@ -591,10 +606,8 @@ def _client_id(params: Mapping[str, str]) -> str | None:
 
 
 def _userref(params: Mapping[str, str]) -> int:
-    try:
-        number = int(params.get("userref") or 0)
-    except ValueError:
-        number = _LARGEST_USERREF + 1
+    text = params.get("userref") or "0"
+    number = int(text) if _SHORT_INTEGER.fullmatch(text) else _LARGEST_USERREF + 1
     if not _SMALLEST_USERREF <= number <= _LARGEST_USERREF:
         raise Refusal("EGeneral:Invalid arguments:userref")
     return number
@@ -613,3 +626,99 @@ def txid_of(number: int) -> str:
     # The number itself stands in it, so that no two orders can share an id.
     own = "".join(alphabet[(number >> (5 * i)) % 32] for i in range(4))
     return f"O{letters[:5]}-{letters[5:10]}-{letters[10:12]}{own}"
+
+
+# --- Kraken's words -----------------------------------------------------------------------------
+
+
+def shown(order: Order, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an order as OpenOrders and ClosedOrders show it; `row` is its pair's."""
+    places = max(int(row["pair_decimals"]), 5)
+    price = _shown_price(order)
+    words = {"trailing-stop": f"trailing stop {price}", "market": "market"}
+    answer: dict[str, Any] = {
+        "refid": None,
+        "userref": order.userref,
+        "status": order.status,
+        "opentm": order.opened_at,
+        "starttm": 0,
+        "expiretm": 0,
+        "descr": {
+            "pair": row["altname"],
+            "aclass": "forex",
+            "type": order.side,
+            "ordertype": order.kind,
+            "price": price,
+            "price2": "0",
+            "leverage": "none",
+            "order": f"{order.side} {order.volume:.8f} {row['altname']} @ "
+            + words.get(order.kind, f"limit {price}"),
+            "close": "",
+        },
+        "vol": f"{order.volume:.8f}",
+        "vol_exec": f"{order.executed:.8f}",
+        "cost": f"{order.cost:.5f}",
+        "fee": "0.00000",
+        "price": f"{order.fill_price:.{places}f}",
+        "stopprice": f"{order.stop:.{places}f}",
+        # Not a limit: Kraken shows here the best price since the order was entered.
+        "limitprice": f"{order.anchor if order.is_trailing else 0:.{places}f}",
+        "misc": order.misc,
+        "oflags": "fcib" if order.side == "sell" else "fciq",
+        "trigger": order.trigger,
+    }
+    if order.cl_ord_id:
+        answer["cl_ord_id"] = order.cl_ord_id
+    if order.closed_at is not None:
+        answer |= {"closetm": order.closed_at, "reason": order.reason or None}
+    return answer
+
+
+def _shown_price(order: Order) -> str:
+    if not order.is_trailing:
+        return order.price_text if order.kind == "limit" else "0"
+    # Kraken shows percents with four decimals, and more where more were accepted.
+    exponent = order.offset.as_tuple().exponent
+    places = max(4, -exponent) if isinstance(exponent, int) else 4
+    return f"+{order.offset:.{places}f}%" if order.is_percent else f"+{order.offset:f}"
+
+
+def ticker_row(listing: Listing) -> dict[str, Any]:
+    """Return a market as REST Ticker shows it."""
+    bid, ask = (_price(quote, listing) for quote in listing.quotes)
+    last = _price(listing.price, listing)
+    qty = f"{listing.trades[-1].qty if listing.trades else 0:.8f}"
+    return {
+        "a": [ask, "1", "1.000"],
+        "b": [bid, "1", "1.000"],
+        "c": [last, qty],
+        # Today's and the last 24 hours': the exchange is younger than either.
+        "v": [f"{listing.volume:.8f}"] * 2,
+        "p": [last] * 2,
+        "t": [listing.trade_id] * 2,
+        "l": [_price(listing.low, listing)] * 2,
+        "h": [_price(listing.high, listing)] * 2,
+        "o": _price(listing.opening, listing),
+    }
+
+
+def candles(listing: Listing, minutes: int) -> list[list[Any]]:
+    """Return the trades as OHLC rows: time, open, high, low, close, vwap, volume, count."""
+    width = minutes * 60
+    bins: dict[int, list[Trade]] = {}
+    for trade in listing.trades:
+        bins.setdefault(trade.at_ns // 10**9 // width * width, []).append(trade)
+    return [_candle(start, trades, listing) for start, trades in bins.items()]
+
+
+def _candle(start: int, trades: Sequence[Trade], listing: Listing) -> list[Any]:
+    prices = [trade.price for trade in trades]
+    volume = sum((trade.qty for trade in trades), Decimal(0))
+    cost = sum((trade.price * trade.qty for trade in trades), Decimal(0))
+    mean = cost / volume if volume else prices[-1]
+    ohlc = (prices[0], max(prices), min(prices), prices[-1], mean)
+    return [start, *(_price(price, listing) for price in ohlc), f"{volume:.8f}", len(trades)]
+
+
+def _price(price: Decimal, listing: Listing) -> str:
+    return f"{price:.{listing.places}f}"

@@ -38,7 +38,8 @@ ARROWS: dict[str, frozenset[str]] = {
     "creds": frozenset(),
     "dev": frozenset(),
     # A stand-in that shared code with the client would share its mistakes too.
-    "fake_kraken": frozenset(),
+    "fake_kraken": frozenset({"fake_kraken_book"}),
+    "fake_kraken_book": frozenset(),
     "kraken_api": frozenset(
         {
             "creds",
@@ -92,6 +93,7 @@ CYCLE = frozenset({"ttslo", "ttslo_demo"})
 
 PURE = frozenset(
     {
+        "fake_kraken_book",
         "kraken_errors",
         "kraken_numbers",
         "kraken_pairs",
