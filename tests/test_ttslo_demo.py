@@ -75,7 +75,7 @@ def test_demo_on_recorded_prices_names_the_minute(
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ("2022-01-01 00:00:00,x,2,1,2,1", "line 2, open: 'x' is no price; write a positive number"),
+        ("2022-01-01 00:00:00,x,2,1,2,1", "line 2, open: 'x' is no price"),
         ("yesterday,1,2,1,2,1", "line 2, timestamp: 'yesterday' is no time"),
         ("", "holds no prices"),
     ],
