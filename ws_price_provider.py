@@ -790,11 +790,15 @@ class WebSocketPriceProvider:
 
     @classmethod
     def shared(
-        cls, url: str | None = None, *, resolve: Callable[[str], str | None] | None = None
+        cls,
+        url: str | None = None,
+        *,
+        resolve: Callable[[str], str | None] | None = None,
+        settings: FeedSettings = DEFAULT_SETTINGS,
     ) -> WebSocketPriceProvider:
         """Return the one provider of this process for `url`; one connection carries every pair.
 
-        Starts nothing. `resolve` counts for the first caller of an address only.
+        Starts nothing. `resolve` and `settings` count for the first caller of an address only.
 
         Raises:
             ValueError: If the address is refused.
@@ -803,7 +807,7 @@ class WebSocketPriceProvider:
         with cls._shared_lock:
             provider = cls._shared.get(key)
             if provider is None:
-                provider = cls._shared[key] = cls(key, resolve=resolve)
+                provider = cls._shared[key] = cls(key, resolve=resolve, settings=settings)
             return provider
 
     # -- subscribing

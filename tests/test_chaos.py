@@ -1,0 +1,627 @@
+"""The feed in bad weather: through a proxy that breaks connections, beside a market that moves.
+
+The market moves all the time and never has the same price twice, so that an oracle knows of each
+price when it was the true one. Readers ask all the time. A price is a lie if it had been replaced
+before the moment up to which its proof reaches back; see `Market.judge`.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from chaos_proxy import FAIR, ChaosProxy, Weather
+from test_ws_price_provider import CERTIFICATE, frame, run_python
+
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from kraken_errors import KrakenError
+from ws_price_provider import FeedReader, WebSocketPriceProvider, feed_clock
+from ws_protocol import (
+    FeedBack,
+    FeedConnecting,
+    FeedSettings,
+    FeedStale,
+    FeedSuspect,
+    FirstData,
+    SymbolMute,
+)
+
+LONG = 20.0  # seconds that nothing here takes unless it is broken
+PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
+# Seconds that a frame may lie in a queue of this machine before its thread's turn comes: two
+# busy cores, a dozen threads. A price that is served after its death is older by far.
+SLACK = 1.5
+
+# The numbers of the real feed, divided by six.
+QUICK = FeedSettings(
+    ping_after=0.25,
+    dead_after=0.5,
+    lag_check_every=0.3,
+    mute_after=0.4,
+    connect_timeout=0.5,
+    retry_delays=(0.0, 0.02, 0.05),
+    refused_delay=0.05,
+)
+
+# The same where silence is not the matter: a busy machine must not look dead.
+PATIENT = replace(QUICK, ping_after=50 * LONG, dead_after=100 * LONG, lag_check_every=100 * LONG)
+
+E = TypeVar("E")
+
+
+class Market:
+    """The oracle: moves the exchange's price all the time, never to the same one twice."""
+
+    def __init__(self, exchange: FakeKraken, pause: float = 0.004) -> None:
+        self._exchange = exchange
+        self._pause = pause
+        self._stop = threading.Event()
+        # Guards: _replaced_at, which holds the moment at which each price ceased to be the true
+        # one; the present price has none.
+        self._lock = threading.Condition()
+        self._replaced_at: dict[float, float] = {}
+        self._present = float(exchange.price_of(PAIR))
+        self._thread = threading.Thread(target=self._move)
+        self._thread.start()
+
+    def _move(self) -> None:
+        for price in itertools.count(50_000):
+            if self._stop.wait(self._pause):
+                return
+            self._exchange.set_price(PAIR, price)
+            with self._lock:
+                self._replaced_at[self._present] = feed_clock()
+                self._present = float(price)
+                self._lock.notify_all()
+
+    def wait_for_moves(self, count: int) -> None:
+        """Wait until the price has moved so many times from now."""
+        with self._lock:
+            due = len(self._replaced_at) + count
+            assert self._lock.wait_for(lambda: len(self._replaced_at) >= due, LONG)
+
+    def judge(self, price: float, asked_at: float, proven_age: float, allowed: float) -> str | None:
+        """Return what is wrong with a price that somebody got; None for nothing.
+
+        Args:
+            price: What was got.
+            asked_at: When it was asked for: it was proven after that, but for its age.
+            proven_age: How old its proof was.
+            allowed: Seconds that bytes may have been under way before they were proof.
+        """
+        with self._lock:
+            replaced_at = self._replaced_at.get(price)
+        if replaced_at is None:
+            return None  # the present one, or being set at this moment
+        older = asked_at - proven_age - replaced_at
+        return f"{price} was {older:.2f} s older than its proof" if older > allowed else None
+
+    def close(self) -> None:
+        """Stop moving."""
+        self._stop.set()
+        self._thread.join(LONG)
+
+
+class Readers:
+    """Threads that ask for the price all the time, each in its own way, and judge every answer."""
+
+    def __init__(self, market: Market, api: KrakenAPI, provider: WebSocketPriceProvider) -> None:
+        self.allowed = SLACK
+        self.lies: list[str] = []
+        self.errors: list[BaseException] = []
+        self._market = market
+        self._api = api
+        self._provider = provider
+        self._stop = threading.Event()
+        # Guards: _reads, the answers so far by the way of asking.
+        self._lock = threading.Condition()
+        self._reads: dict[str, int] = {}
+        ways = (self._float, self._float, self._quote, self._young_quote, self._api_float)
+        self._threads = [threading.Thread(target=self._read, args=(way,)) for way in ways]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self, way: Callable[[], tuple[str, float, float] | None]) -> None:
+        last = 0.0
+        while not self._stop.wait(0.002):
+            asked_at = feed_clock()
+            try:
+                answer = way()
+            except KrakenError as error:
+                self.errors.append(error)  # an honest word, never a lie
+                continue
+            if answer is None:
+                continue
+            source, price, proven_age = answer
+            lie = self._market.judge(price, asked_at, proven_age, self.allowed)
+            if source == "stream" and price < last:
+                lie = f"{price} after {last}"
+            if source == "stream":
+                last = price
+            with self._lock:
+                self._reads[source] = self._reads.get(source, 0) + 1
+                if lie:
+                    self.lies.append(lie)
+                self._lock.notify_all()
+
+    def _float(self) -> tuple[str, float, float] | None:
+        price = self._provider.get_current_price(PAIR)
+        return None if price is None else ("stream", price, self._provider.settings.dead_after)
+
+    def _api_float(self) -> tuple[str, float, float]:
+        return "any", self._api.get_current_price(PAIR), self._provider.settings.dead_after
+
+    def _quote(self) -> tuple[str, float, float]:
+        quote = self._api.get_quote(PAIR)
+        return quote.source, float(quote.price), quote.proven_age
+
+    def _young_quote(self) -> tuple[str, float, float]:
+        quote = self._api.get_quote(PAIR, max_age=0.4)
+        assert quote.proven_age <= 0.4
+        return "young", float(quote.price), quote.proven_age
+
+    def wait_for(self, count: int, *sources: str) -> None:
+        """Wait until each of the ways has brought so many more answers."""
+        with self._lock:
+            due = {source: self._reads.get(source, 0) + count for source in sources}
+            arrived = self._lock.wait_for(
+                lambda: all(self._reads.get(source, 0) >= n for source, n in due.items()), LONG
+            )
+        assert arrived, f"no answers: {self._reads}, {self.errors[-1:]}"
+
+    def close(self) -> None:
+        """Stop asking."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(LONG)
+
+
+class Scene:
+    """Market, exchange, proxy, client and readers of one test, all at work."""
+
+    def __init__(self, stack: ExitStack, **options: Any) -> None:
+        settings = options.get("settings", QUICK)
+        self.exchange = stack.enter_context(FakeKraken(heartbeat_seconds=0.1))
+        self.proxy = ChaosProxy(self.exchange.port, options.get("tls"))
+        stack.callback(self.proxy.close)
+        url = self.proxy.url.replace("127.0.0.1", options.get("host", "127.0.0.1"))
+        clock = options.get("clock", feed_clock)
+        self.provider = WebSocketPriceProvider(url, settings=settings, clock=clock)
+        # The client takes the provider that its address has already.
+        WebSocketPriceProvider._shared[url] = self.provider
+        stack.callback(WebSocketPriceProvider._shared.pop, url)
+        stack.callback(self.provider.stop, LONG)
+        self.api = KrakenAPI(base_url=self.exchange.rest_url, ws_url=url, ws_timeout=0.2)
+        stack.callback(self.api.close)
+        self.market = Market(self.exchange, options.get("pause", 0.004))
+        stack.callback(self.market.close)
+        self.events = self.provider.open_feed(channels=())
+        self.provider.subscribe(PAIR)
+        self.readers = Readers(self.market, self.api, self.provider)
+        stack.callback(self.readers.close)
+
+    def sees(self) -> None:
+        """Wait until every way of asking brings prices again, the stream's among them."""
+        self.readers.wait_for(5, "stream", "websocket", "young", "any")
+
+    def is_blind(self) -> None:
+        """Wait until the loss is noticed; while the fault lasts, only REST has prices."""
+        wait_for(self.events, FeedStale)
+        self.readers.wait_for(5, "rest", "any", "young")
+        assert self.provider.get_current_price(PAIR) is None
+        assert self.provider.fresh_tick(SYMBOL) is None
+
+    def comes_back(self) -> None:
+        """Lift the fault; wait until the stream is proven anew and all see."""
+        self.proxy.weather = FAIR
+        wait_for(self.events, FirstData)
+        self.sees()
+
+
+def wait_for(reader: FeedReader, kind: type[E]) -> E:
+    """Return the next event of a kind; the ones before it are dropped."""
+    deadline = time.monotonic() + LONG
+    while (remaining := deadline - time.monotonic()) > 0:
+        event = reader.get(remaining)
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"no {kind.__name__} came")
+
+
+MakeScene = Callable[..., Scene]
+
+
+@pytest.fixture
+def scene() -> Iterator[MakeScene]:
+    """Hand out a maker of a scene in fair weather; at its end, nobody must have been lied to."""
+    made: list[Scene] = []
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Scene:
+            made.append(Scene(stack, **options))
+            wait_for(made[-1].events, FirstData)
+            made[-1].sees()
+            return made[-1]
+
+        yield make
+    for one in made:
+        assert one.readers.lies == []
+
+
+# ------------------------------------------------------------------------------------- the oracle
+
+
+def test_oracle_calls_a_dead_price_a_lie(scene: MakeScene) -> None:
+    """The judge of all these tests sees a price that is served after its proof has ended."""
+    market = scene().market
+    asked_at, price = feed_clock(), market._present
+    assert market.judge(price, asked_at, 0.0, SLACK) is None
+    market.wait_for_moves(1)
+    assert market.judge(price, asked_at, 0.0, SLACK) is None
+    assert market.judge(price, feed_clock() + 2.0, 0.1, SLACK)
+    assert market.judge(price, feed_clock() + 2.0, 2.0, SLACK) is None
+
+
+# ------------------------------------------------------------------------------------ dead lines
+
+
+def test_half_open_connection_is_noticed(scene: MakeScene) -> None:
+    """Bytes that vanish in both directions, with no word from anybody, end all prices."""
+    s = scene()
+    s.proxy.weather = Weather(is_dark=True)
+    wait_for(s.events, FeedSuspect)
+    s.is_blind()
+    s.comes_back()
+
+
+@pytest.mark.parametrize("count", [1, 20, 150, 1000])
+def test_connection_that_dies_after_some_bytes_is_noticed(scene: MakeScene, count: int) -> None:
+    """The line goes dead in the handshake, in the status, in the ack, between the prices."""
+    s = scene()
+    s.proxy.weather = Weather(hole_after=count)
+    s.proxy.reset()
+    s.is_blind()
+    s.comes_back()
+
+
+@pytest.mark.parametrize("count", [0, 20, 200, 700])
+def test_connection_that_is_cut_after_some_bytes_is_made_anew(scene: MakeScene, count: int) -> None:
+    """A reset in the handshake, or in the middle of a frame, over and over, is survived."""
+    s = scene()
+    s.proxy.weather = Weather(cut_after=count)
+    s.proxy.reset()
+    wait_for(s.events, FeedStale)
+    for _ in range(4):
+        wait_for(s.events, FeedConnecting)
+    s.readers.wait_for(5, "rest")
+    s.comes_back()
+
+
+def test_reset_connections_are_made_anew_at_once(scene: MakeScene) -> None:
+    """Flapping: a dozen resets, each as soon as prices flow again, and prices flow again."""
+    s = scene()
+    for _ in range(12):
+        s.proxy.reset()
+        wait_for(s.events, FeedStale)
+        wait_for(s.events, FirstData)
+    s.sees()
+
+
+def test_refused_connections_are_tried_again(scene: MakeScene) -> None:
+    """Nobody listens: prices come over REST until somebody does."""
+    s = scene()
+    s.proxy.refuse()
+    s.is_blind()
+    for _ in range(4):
+        wait_for(s.events, FeedConnecting)
+    s.proxy.listen()
+    s.comes_back()
+
+
+def test_server_that_accepts_and_never_answers_is_left(scene: MakeScene) -> None:
+    """An accepted connection without an answer has a deadline, and the next one counts."""
+    s = scene()
+    s.proxy.weather = Weather(is_deaf=True)
+    s.proxy.reset()
+    s.is_blind()
+    assert s.proxy.wait_for_connections(3, LONG)
+    s.comes_back()
+
+
+def test_server_that_restarts_is_found_again(scene: MakeScene) -> None:
+    """The exchange goes away, REST and all, and comes back: errors meanwhile, and never a lie."""
+    s = scene()
+    s.exchange.stop_listening()
+    wait_for(s.events, FeedStale)
+    s.market.wait_for_moves(20)
+    assert s.provider.get_current_price(PAIR) is None
+    s.exchange.resume()
+    s.comes_back()
+
+
+def test_name_that_no_server_knows_is_asked_for_again(
+    scene: MakeScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name server goes away: attempts go on, and succeed once it is back."""
+    s = scene(host="localhost")
+    known = socket.getaddrinfo
+
+    def unknown(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host == "localhost":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known(host, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", unknown)
+        s.proxy.reset()
+        s.is_blind()
+        for _ in range(4):
+            wait_for(s.events, FeedConnecting)
+    s.comes_back()
+
+
+def test_tls_handshake_that_is_cut_is_made_anew(
+    scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS: cut off before its handshake, left alone in it, then let through."""
+    file = tmp_path / "localhost.pem"
+    file.write_text(CERTIFICATE, encoding="ascii")
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    s = scene(tls=context)
+    s.proxy.weather = Weather(is_deaf=True)
+    s.proxy.reset()
+    s.is_blind()
+    for _ in range(3):
+        made = s.proxy.made
+        assert s.proxy.wait_for_connections(made + 1, LONG)
+        # Cut when the client has spoken: before, it would be no handshake yet.
+        assert select.select([s.proxy.links[-1].client], [], [], LONG)[0]
+        s.proxy.reset()
+    s.comes_back()
+
+
+# ------------------------------------------------------------------------------------ slow lines
+
+
+def test_latency_makes_prices_no_older_than_itself(scene: MakeScene) -> None:
+    """A line that holds everything back by less than death is used, and its prices count."""
+    s = scene(settings=PATIENT)
+    s.readers.allowed = SLACK + 2 * 0.1
+    s.proxy.weather = Weather(latency=0.1)
+    s.readers.wait_for(100, "stream")
+    assert s.provider.health().reconnects == 0
+
+
+def test_latency_longer_than_death_is_noticed(scene: MakeScene) -> None:
+    """A line that holds everything back for longer than prices live has none that counts."""
+    s = scene()
+    s.readers.allowed = SLACK + QUICK.dead_after + QUICK.lag_check_every
+    s.proxy.weather = Weather(latency=1.0)
+    s.is_blind()
+    s.comes_back()
+
+
+def test_line_that_falls_behind_is_left(scene: MakeScene) -> None:
+    """Frames come all the time, each one later than the one before: the lag is found and ended."""
+    s = scene(pause=0.002)
+    s.readers.allowed = SLACK + QUICK.dead_after + QUICK.lag_check_every
+    s.proxy.weather = Weather(piece=256, pause=0.01)
+    stale = wait_for(s.events, FeedStale)
+    assert "late" in stale.reason
+    s.comes_back()
+
+
+def test_bytes_that_come_one_by_one_make_the_same_prices(scene: MakeScene) -> None:
+    """Frames in pieces of one byte are frames; the connection is kept."""
+    s = scene(pause=0.05, settings=PATIENT)
+    s.proxy.weather = Weather(piece=1)
+    s.readers.wait_for(50, "stream")
+    assert s.provider.health().damaged == 0
+    assert s.provider.health().reconnects == 0
+
+
+def test_listener_that_never_reads_delays_nobody(scene: MakeScene) -> None:
+    """Ten listeners let their queues grow; prices are as young as ever."""
+    s = scene()
+    sleepers = [s.provider.open_feed() for _ in range(10)]
+    s.market.wait_for_moves(100)
+    s.sees()
+    assert all(sleeper.backlog >= 50 for sleeper in sleepers)
+
+
+# -------------------------------------------------------------------------------- strange frames
+
+
+def test_frame_of_ten_megabytes_ends_the_connection_only(scene: MakeScene) -> None:
+    """A frame beyond all reason is not read; the next connection is as good as new."""
+    s = scene()
+    s.proxy.weather = Weather(injected=frame(b" " * 10_000_000))
+    s.proxy.reset()
+    wait_for(s.events, FeedStale)
+    while "10000000 bytes" not in wait_for(s.events, FeedStale).reason:
+        pass
+    s.comes_back()
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        frame(b"[" * 3_000_000),
+        frame(b"\xff\xfe"),
+        frame('{"channel":"ticker","data":[{"symbol":"BTC/USD","last":1e999}]}'),
+        frame('{"channel":', first_bits=0x00) + frame(b"hi", 0x09) + frame('"x"', 0x00),
+    ],
+    ids=["huge nesting", "no text", "infinite price", "fragments around a ping"],
+)
+def test_rubbish_makes_no_price_and_no_harm(scene: MakeScene, rubbish: bytes) -> None:
+    """What is no price stays none, and what comes after it is served."""
+    s = scene()
+    s.proxy.weather = Weather(injected=rubbish)
+    s.proxy.reset()
+    wait_for(s.events, FirstData)
+    s.sees()
+    assert s.provider.health().damaged >= 1
+
+
+def test_compressed_frame_that_nobody_agreed_to_ends_the_connection_only(scene: MakeScene) -> None:
+    """A reserved bit without an agreement is a broken protocol: a new connection is made."""
+    s = scene()
+    s.proxy.weather = Weather(injected=frame("{}", first_bits=0xC0))
+    s.proxy.reset()
+    for _ in range(2):
+        wait_for(s.events, FeedStale)
+    s.comes_back()
+
+
+def test_mute_subscription_is_answered_by_rest(scene: MakeScene) -> None:
+    """Acknowledged, the link alive, no data: REST answers until the stream speaks."""
+    s = scene()
+    fault = s.exchange.fault("ack_without_data", symbol=SYMBOL)
+    s.proxy.reset()
+    wait_for(s.events, SymbolMute)
+    s.readers.wait_for(5, "rest", "young")
+    assert s.provider.get_current_price(PAIR) is None
+    fault.clear()
+    s.proxy.reset()
+    s.comes_back()
+
+
+# ----------------------------------------------------------------------------------------- clocks
+
+
+def test_hour_of_sleep_ends_all_prices(scene: MakeScene) -> None:
+    """The feed's clock steps an hour ahead, as after sleep: nothing counts until it is proven."""
+    offset = [0.0]
+    s = scene(clock=lambda: feed_clock() + offset[0])
+    offset[0] = 3600.0
+    stale = wait_for(s.events, FeedStale)
+    assert stale.at - stale.since >= 3590
+    wait_for(s.events, FeedBack)
+    s.comes_back()
+
+
+@pytest.mark.parametrize("step", [-86400.0, 86400.0])
+def test_wall_clock_that_is_set_moves_nothing(
+    scene: MakeScene, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    """Somebody sets the date by a day, in either direction: prices and link stay as they are."""
+    s = scene(settings=PATIENT)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step)
+    s.market.wait_for_moves(50)
+    s.sees()
+    assert s.provider.health().reconnects == 0
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+
+class Storm:
+    """Threads that do a bounded number of things at random; the same ones in each run."""
+
+    def __init__(self, provider: WebSocketPriceProvider, proxy: ChaosProxy) -> None:
+        self.errors: list[BaseException] = []
+        self.threads: list[threading.Thread] = []
+        self._provider = provider
+        self._proxy = proxy
+        self._names = ("XXBTZUSD", "XETHZUSD", "SOL/USD", "ADAUSD")
+        self._symbols = ("BTC/USD", "ETH/USD", "SOL/USD", "ADA/USD")
+
+    def start(self, act: Callable[[random.Random], object], count: int, times: int) -> None:
+        """Start `count` threads that do `act` so many times each."""
+        for _ in range(count):
+            chance = random.Random(len(self.threads))
+            thread = threading.Thread(target=self._repeat, args=(act, times, chance))
+            self.threads.append(thread)
+            thread.start()
+
+    def _repeat(
+        self, act: Callable[[random.Random], object], times: int, chance: random.Random
+    ) -> None:
+        try:
+            for _ in range(times):
+                act(chance)
+        except BaseException as error:  # noqa: BLE001 - shown by the test's assertion
+            self.errors.append(error)
+
+    def read(self, chance: random.Random) -> None:
+        """Ask for a price in a way that never blocks."""
+        self._provider.get_current_price(chance.choice(self._names))
+        self._provider.fresh_tick(chance.choice(self._symbols))
+
+    def wait(self, chance: random.Random) -> None:
+        """Wait far longer than the test for a price: a lost wake-up would hang here."""
+        self._provider.wait_for_tick(chance.choice(self._symbols), 100 * LONG)
+
+    def subscribe(self, chance: random.Random) -> None:
+        """Take a pair and give another one back."""
+        self._provider.subscribe(chance.choice(self._names))
+        self._provider.unsubscribe(chance.choice(self._names))
+
+    def disturb(self, chance: random.Random) -> None:
+        """Stop the feed, or reset its connection, and listen for a moment."""
+        if chance.random() < 0.5:
+            self._provider.stop(LONG)
+        else:
+            self._proxy.reset()
+        self._provider.open_feed().get(chance.random() * 0.02)
+        self._provider.health()
+
+
+def open_files() -> int:
+    """Return how many files and sockets this process has open; 0 where that is not told."""
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
+
+
+def test_storm_of_threads_ends_clean(exchange: FakeKraken) -> None:
+    """64 readers, 8 waiters, 8 subscribers, stops, starts and resets: all end, nothing is left."""
+    faulthandler.dump_traceback_later(3 * LONG)
+    proxy = ChaosProxy(exchange.port)
+    before = open_files()
+    provider = WebSocketPriceProvider(proxy.url, settings=QUICK)
+    storm = Storm(provider, proxy)
+    storm.start(storm.read, 64, 400)
+    storm.start(storm.wait, 8, 40)
+    storm.start(storm.subscribe, 8, 60)
+    storm.start(storm.disturb, 2, 40)
+    for thread in storm.threads:
+        thread.join(2 * LONG)
+    assert not any(thread.is_alive() for thread in storm.threads)
+    assert storm.errors == []
+    provider.stop(LONG)
+    assert not [t for t in threading.enumerate() if t.name == "kraken-price-feed"]
+    assert exchange.wait_for(lambda e: e.ws_connections == 0)
+    proxy.close()
+    assert open_files() <= before
+    faulthandler.cancel_dump_traceback_later()
+
+
+def test_interpreter_ends_while_the_feed_connects_for_ever(exchange: FakeKraken) -> None:
+    """A program whose stream hangs in its handshake ends at its end, without a word."""
+    with ExitStack() as stack:
+        proxy = ChaosProxy(exchange.port)
+        stack.callback(proxy.close)
+        proxy.weather = Weather(is_deaf=True)
+        code = (
+            "import ws_price_provider as w, ws_protocol as p\n"
+            "s = p.FeedSettings(connect_timeout=1000.0, connect_patience=0.2)\n"
+            f"f = w.WebSocketPriceProvider({proxy.url!r}, settings=s)\n"
+            "f.subscribe('BTC/USD'); print(f.wait_for_tick('BTC/USD', 20))"
+        )
+        assert run_python(code) == "None"
