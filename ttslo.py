@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from config import AlreadyRunning, ConfigManager, Stamp, StateLock
+from config import AlreadyRunning, ConfigManager, Disk, Stamp, StateLock
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
 from kraken_errors import KrakenError
 from kraken_numbers import plain, to_positive_decimal
@@ -604,9 +604,15 @@ def _seconds(text: str) -> float:
 
 
 def main(
-    argv: Sequence[str] | None = None, *, step: Callable[[str], None] = lambda name: None
+    argv: Sequence[str] | None = None,
+    *,
+    step: Callable[[str], None] = lambda name: None,
+    disk: Disk | None = None,
 ) -> int:
-    """Run the command line and return its exit code: 0 done, 1 cannot run, 2 bad flag."""
+    """Run the command line and return its exit code: 0 done, 1 cannot run, 2 bad flag.
+
+    `step` and `disk` are for tests that end or hinder the program at one of its steps.
+    """
     parser = _parser()
     options = parser.parse_args(argv)
     if options.replay and not options.demo:
@@ -617,7 +623,7 @@ def main(
             from ttslo_demo import run_demo  # its exchange needs the `demo` extra, nobody else does
 
             return run_demo(options.replay)
-        return _run(options, step)
+        return _run(options, step, disk)
     except KeyboardInterrupt:
         print("Stopped", flush=True)
         return 0
@@ -633,8 +639,8 @@ def _configure_logging(options: argparse.Namespace) -> None:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
-def _run(options: argparse.Namespace, step: Callable[[str], None]) -> int:
-    manager = ConfigManager(options.config, options.state, options.log)
+def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
+    manager = ConfigManager(options.config, options.state, options.log, disk=disk)
     if options.create_sample_config:
         manager.create_sample_config()
         print("Written: config_sample.csv. Copy it to config.csv and edit it", flush=True)
