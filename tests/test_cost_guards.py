@@ -1,0 +1,270 @@
+"""What the hot paths may cost, counted and not timed: calls, blocks, writes, messages."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import socket
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pytest
+
+import ttslo
+from config import ConfigManager, Disk
+from kraken_api import KrakenAPI
+from ttslo import TTSLO
+from ttslo_rules import ThresholdType, read_rule
+from ttslo_triggers import RuleBook
+from ttslo_worker import Crossing
+from ws_price_provider import open_websocket
+from ws_protocol import Channel, FeedProtocol, FeedSettings, Symbol, Tick, read_tick
+
+if TYPE_CHECKING:
+    from fake_kraken import FakeKraken
+
+HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
+FRAME = (
+    '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":50000.0,'
+    '"bid_qty":0.41270000,"ask":50000.1,"ask_qty":3.20150000,"last":50000.1,'
+    '"volume":2231.72034190,"vwap":50130.1,"low":49007.9,"high":51230.4,"change":-312.6,'
+    '"change_pct":-0.62,"timestamp":"2026-11-20T10:15:42.123456Z"}]}'
+)
+
+
+def calls_in(work: Callable[[], object]) -> Counter[str]:
+    """Return how often `work` calls what: Python functions and those in C, by name."""
+    seen: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            seen["Python"] += 1
+            seen[frame.f_code.co_name] += 1
+        elif event == "c_call" and function is not sys.setprofile:
+            seen["C"] += 1
+            seen[function.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    seen["Python"] -= 1  # `work` itself
+    return seen
+
+
+@pytest.fixture
+def api(exchange: FakeKraken) -> Iterator[KrakenAPI]:
+    """A client whose price of XBTUSD has come over the stream."""
+    client = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url)
+    client.get_current_price("XBTUSD")
+    yield client
+    provider = client.price_provider()
+    client.close()
+    assert provider is not None
+    provider.stop()
+
+
+def test_cached_read_makes_two_python_calls(api: KrakenAPI) -> None:
+    """A cached price costs the call itself, one into the provider, and one look at the clock."""
+    api.get_current_price("XBTUSD")
+    seen = calls_in(lambda: [api.get_current_price("XBTUSD") for _ in range(100)])
+    assert seen["get_current_price"] == 100
+    assert seen["Python"] <= 201  # 3.11 counts the list as a function of its own
+    assert seen["C"] <= 300
+
+
+def test_cached_read_leaves_no_memory_behind(api: KrakenAPI) -> None:
+    """A thousand cached reads hold on to nothing: no block of memory more than before."""
+
+    def blocks_kept() -> int:
+        before = sys.getallocatedblocks()
+        for _ in range(1000):
+            api.get_current_price("XBTUSD")
+        return sys.getallocatedblocks() - before
+
+    api.get_current_price("XBTUSD")
+    gc.collect()
+    # The feed's own thread may take in a heartbeat meanwhile, but not each time.
+    assert min(blocks_kept() for _ in range(10)) <= 5
+
+
+def test_frame_is_read_and_judged_in_few_calls() -> None:
+    """From its text to the triggers a tick takes a handful of Python calls."""
+    feed, book = live_feed(["BTC/USD"]), RuleBook()
+    book.arm("a", "BTC/USD", Decimal(60000), ThresholdType.ABOVE)
+
+    def take_in() -> None:
+        tick = read_tick(FRAME, 1.0)
+        assert tick is not None
+        (event,) = feed.receive_tick(tick)
+        assert isinstance(event, Tick)
+        book.crossed(event.symbol, event.price)
+
+    take_in()
+    # read_tick, two sides of the quote, Tick, receive_tick, prove, crossed
+    assert calls_in(take_in)["Python"] <= 8
+
+
+@pytest.mark.parametrize("armed", [1, 1000])
+def test_tick_that_crosses_nothing_looks_at_no_rule(armed: int) -> None:
+    """A price between the thresholds costs the same with one armed rule and with a thousand."""
+    book = RuleBook()
+    for number in range(armed):
+        book.arm(f"a{number}", "BTC/USD", Decimal(60000 + number), ThresholdType.ABOVE)
+        book.arm(f"b{number}", "BTC/USD", Decimal(40000 - number), ThresholdType.BELOW)
+    seen = calls_in(lambda: book.crossed("BTC/USD", Decimal(50000)))
+    assert seen["Python"] == 1
+    assert seen["C"] <= 3
+
+
+def live_feed(symbols: list[str]) -> FeedProtocol:
+    """Return a feed for which all `symbols` are acknowledged and have had data."""
+    feed = FeedProtocol(FeedSettings())
+    for symbol in symbols:
+        feed.want(Symbol(symbol), Channel.TICKER)
+    feed.attempt(0.0)
+    feed.opened(0.5)
+    feed.due(0.5)
+    for symbol, sub in feed.tickers.items():
+        feed._acked(sub, 0.6)
+        feed.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
+    return feed
+
+
+def test_subscribing_to_250_symbols_takes_three_messages() -> None:
+    """Symbols are asked for by the hundred, so that a reconnect needs few messages."""
+    feed = FeedProtocol(FeedSettings())
+    for number in range(250):
+        feed.want(Symbol(f"C{number}/USD"), Channel.TICKER)
+    feed.attempt(0.0)
+    feed.opened(0.1)
+    assert len(feed.due(0.1).frames) == 3
+
+
+def test_many_frames_are_read_with_few_system_calls() -> None:
+    """Two hundred frames that lie in the socket come out with a handful of `recv`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        has_sent = threading.Event()
+        server = threading.Thread(target=send_frames, args=(listener, 200, has_sent))
+        server.start()
+        connection = open_websocket(f"ws://127.0.0.1:{listener.getsockname()[1]}", 5.0)
+        assert has_sent.wait(5)
+        messages: list[str | bytes] = []
+
+        def read_all() -> None:
+            while len(messages) < 200:
+                messages.extend(connection.recv(5.0) or [])
+
+        seen = calls_in(read_all)
+        connection.close()
+        server.join(5)
+    assert messages == [FRAME] * 200
+    assert seen["recv"] - seen["read_all"] <= 16  # those of our own class are counted as well
+
+
+def send_frames(listener: socket.socket, count: int, has_sent: threading.Event) -> None:
+    """Shake hands with one client and send it `count` frames in one piece."""
+    sock, _ = listener.accept()
+    with sock:
+        request = sock.recv(65536).decode()
+        (key,) = (
+            line.partition(":")[2].strip()
+            for line in request.split("\r\n")
+            if line.lower().startswith("sec-websocket-key:")
+        )
+        magic = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
+        answer = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        frame = bytes((0x81, 126)) + len(FRAME).to_bytes(2, "big") + FRAME.encode()
+        sock.sendall(answer.encode() + frame * count)
+        has_sent.set()
+        sock.recv(1)
+
+
+class CountingDisk(Disk):
+    """The real file system, with a note of each time that something is made durable."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self._journal = journal
+
+    def sync(self, file: BinaryIO) -> None:
+        self._journal.append("sync " + Path(file.name).name.partition(".")[0])
+        super().sync(file)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._journal.append("sync folder")
+        super().sync_folder(folder)
+
+
+class Trader:
+    """A stand-in for the trading client that notes its orders beside the writes."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self._journal = journal
+
+    def get_current_price(self, pair: str) -> float:
+        return 40000.0
+
+    def add_trailing_stop_loss(self, **order: object) -> dict[str, list[str]]:
+        self._journal.append("order")
+        return {"txid": [f"OAAAAA-BBBBB-{len(self._journal):06d}"]}
+
+
+def fire(place: Path, count: int) -> list[str]:
+    """Fire `count` rows at once and return writes and orders as they followed each other."""
+    journal: list[str] = []
+    rows = [f"r{n},BTC/USD,50000,above,sell,0.01,5.0,true" for n in range(count)]
+    (place / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="ascii")
+    manager = ConfigManager(
+        place / "config.csv", place / "state.csv", place / "logs.csv", disk=CountingDisk(journal)
+    )
+    trader = Trader(journal)
+    program = TTSLO(manager, trader, trader)
+    program.load_state()
+    assert program.validate_and_load_config()
+    journal.clear()
+    rules = [read_rule(row) for row in manager.load_config()]
+    program._worker.fire([Crossing(rule, Decimal(51000), "51000") for rule in rules])
+    return journal
+
+
+DURABLE = ["sync state", "sync folder"]
+
+
+def test_order_leaves_after_one_durable_write(place_of_its_own: Path) -> None:
+    """Between a crossing and its order stand one synced file and its folder, and no more."""
+    assert fire(place_of_its_own, 1) == [*DURABLE, "order"]
+
+
+def test_orders_of_a_burst_share_their_durable_writes(place_of_its_own: Path) -> None:
+    """Twenty crossings in one tick cost two durable writes, and none between two other orders."""
+    half = [*DURABLE, *["order"] * 10]
+    assert fire(place_of_its_own, 20) == half + half
+
+
+def test_start_asks_kraken_once_for_fifty_rows(
+    exchange: FakeKraken, place_of_its_own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are asked for once and prices once to validate and once to look, not row by row."""
+    pairs = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "ADA/USD")
+    rows = [f"r{n},{pairs[n % 5]},9000000,above,sell,100,5.0,true" for n in range(50)]
+    (place_of_its_own / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="ascii")
+    monkeypatch.setenv("KRAKEN_SPOT_URL", exchange.rest_url)
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", exchange.ws_url)
+    assert ttslo.main(["--once", "--dry-run"]) == 0
+    calls = Counter(request.endpoint for request in exchange.requests)
+    assert calls["AssetPairs"] == 1
+    assert calls["Ticker"] <= 2
+    assert set(calls) == {"AssetPairs", "Ticker"}
