@@ -443,7 +443,9 @@ class ConfigFile:
     stamp: Stamp | None
 
 
-_RULE_COLUMNS = CONFIG_COLUMNS + TRIGGER_COLUMNS
+# Read under this name however it is spelled; a file without it is as good.
+_OTHER_COLUMNS = ("when_blind",)
+_RULE_COLUMNS = CONFIG_COLUMNS + TRIGGER_COLUMNS + _OTHER_COLUMNS
 
 
 def _is_comment(row: Mapping[str, str]) -> bool:
@@ -811,6 +813,8 @@ class ConfigManager:
         # whether the contents of the state file are still to be copied;
         self._state_lock = threading.Lock()
         self._is_copy_due = False
+        # nothing else;
+        self._tape_lock = threading.Lock()
         # when the log last could not be written.
         self._log_lock = threading.Lock()
         self._complained_at: float | None = None
@@ -1024,9 +1028,9 @@ class ConfigManager:
         with self._state_lock:
             if self._is_copy_due and self._disk.stamp(path) is not None:
                 self._keep_copy_locked(path, self._disk.read(path))
-            self._write_state_locked(path, _state_bytes(state))
+            self._write_locked(path, _state_bytes(state))
 
-    def _write_state_locked(self, path: Path, data: bytes) -> None:
+    def _write_locked(self, path: Path, data: bytes) -> None:
         # One program writes this file, so what stands there may be replaced whatever it is.
         for _ in range(_MERGE_TRIES):
             with suppress(_Changed):
@@ -1049,6 +1053,36 @@ class ConfigManager:
                 header = ",".join(STATE_COLUMNS) + "\n"
                 with suppress(_Changed):  # somebody was faster: then there is one
                     _replace(self._disk, path, header.encode(), None)
+
+    # ---- how far prices were seen
+
+    @property
+    def tape_file(self) -> Path:
+        """The file beside the state that `save_tape` writes."""
+        path = Path(self.state_file)
+        return path.with_name(f"{path.name}.tape")
+
+    def load_tape(self) -> str | None:
+        """Return the text that `save_tape` wrote last, None where there is none.
+
+        Raises:
+            OSError: If it is there and cannot be read.
+            ValueError: If it is no text.
+        """
+        data, stamp = _read_settled(self._disk, self.tape_file)
+        return None if stamp is None else data.decode("utf-8")
+
+    def save_tape(self, text: str) -> None:
+        """Replace the text, durably.
+
+        It is no part of state.csv: that has one row a rule and belongs to the thread that
+        places orders, which must not rewrite it every few seconds because prices move.
+
+        Raises:
+            OSError: If a step failed; the old text stands then.
+        """
+        with self._tape_lock:
+            self._write_locked(self.tape_file, text.encode("utf-8"))
 
     def _sweep(self, path: Path) -> None:
         target = path.resolve()
@@ -1136,6 +1170,10 @@ sol_buy_the_dip,SOL/EUR,60,below,buy,1.5,3,false
 # volume                   how much of the base currency: 0.001 with XBTUSD is 0.001 BTC
 # trailing_offset_percent  how far the stop follows the best price: 5.0 is 5 percent
 # enabled                  true arms the row. false leaves it alone
+#
+# A column when_blind may follow: what to do when the threshold turns out to have been crossed
+# while the program could not see the prices. arm-if-beyond places the stop if the price is still
+# beyond the threshold. always places it anyway. notify only says so. Empty is arm-if-beyond
 #
 # When a row fires the program sets enabled to false and adds the columns
 # order_id and trigger_time and trigger_price. Columns of your own are left as they are.

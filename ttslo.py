@@ -36,6 +36,7 @@ from ttslo_exchange import (
     market_from,
 )
 from ttslo_live import Item, LiveRun, describe, post_to
+from ttslo_lookback import Pace
 from ttslo_orders import (
     Life,
     Market,
@@ -46,7 +47,7 @@ from ttslo_orders import (
     fingerprint,
     settings_from,
 )
-from ttslo_rules import Rule, RuleError, ThresholdType, read_rule
+from ttslo_rules import Rule, RuleError, ThresholdType, WhenBlind, read_rule
 from ttslo_worker import AcceptedRule, Adopt, Crossing, Exchange, OrderWorker, State
 from validator import ConfigValidator, ValidationResult, format_validation_result
 
@@ -144,6 +145,9 @@ class TTSLO:
         verbose: Print details too.
         debug: Print everything.
         settings: The numbers of the order protocol.
+        when_blind: What becomes of rows whose threshold was crossed while nobody could see it,
+            unless their cell `when_blind` says otherwise.
+        pace: How fast trades of blind times are fetched; Kraken's limits where left out.
         step: Called by name at each step of the order protocol, for tests that end it there.
 
     Attributes:
@@ -162,6 +166,8 @@ class TTSLO:
         debug: bool = False,
         *,
         settings: OrderSettings | None = None,
+        when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
+        pace: Pace | None = None,
         step: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.config_manager = config_manager
@@ -174,6 +180,8 @@ class TTSLO:
         self.config_file_mtime: float | None = None
         self.validation: ValidationResult | None = None
         self._settings = settings or OrderSettings()
+        self._when_blind = when_blind
+        self._pace = pace
         self._files = _Files(config_manager, is_dry=dry_run)
         self._seen_stamp: Stamp | None = None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -522,6 +530,9 @@ class TTSLO:
             interval=interval,
             settings=self._settings,
             inbox=self._inbox,
+            tape=None if self.dry_run else self.config_manager,
+            when_blind=self._when_blind,
+            pace=self._pace,
         )
         if self._stopping.is_set():
             return
@@ -585,6 +596,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
         help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
     add("--no-websocket", action="store_true", help="ask for prices over REST only")
+    add("--when-blind", type=WhenBlind, choices=list(WhenBlind), default=WhenBlind.ARM_IF_BEYOND,
+        metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
+        "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
+        "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
@@ -669,6 +684,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         verbose=options.verbose,
         debug=options.debug,
         settings=settings,
+        when_blind=options.when_blind,
         step=step,
     )
     if options.dry_run:

@@ -3,8 +3,9 @@
 Three threads meet here. The caller's thread reads one queue (prices from the feed, changes of
 the rule book from the order thread, polled prices from the keeper) and does nothing else, so
 nothing stands between a tick and its crossing. The keeper does what may block: reading an edited
-config.csv, asking REST for pairs that do not stream, looking at the orders that stand. The order
-thread is `ttslo_worker`'s.
+config.csv, asking REST for pairs that do not stream, looking at the orders that stand, writing
+down how far the tapes were seen. The order thread is `ttslo_worker`'s; past trades are fetched by
+`ttslo_lookback`'s.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,15 +25,18 @@ from kraken_errors import KrakenError
 from kraken_numbers import plain
 from kraken_rest import Outcome, OutcomeKind
 from ttslo_exchange import KrakenExchange
+from ttslo_lookback import Fetched, NotFetched, Pace, PastReader, PastSource
 from ttslo_orders import Market, OrderSettings, build_order
-from ttslo_rules import Rule
-from ttslo_triggers import RuleBook
-from ttslo_worker import BookArm, BookChange, BookDisarm, Crossing, OrderWorker, Say, Watched
+from ttslo_rules import Rule, WhenBlind
+from ttslo_tape import Saved
+from ttslo_watch import Clocks, Watch
+from ttslo_worker import BookArm, BookChange, BookDisarm, Mark, OrderWorker, Say, Watched
 from ws_price_provider import WebSocketPriceProvider
 from ws_protocol import (
     Channel,
     FeedBack,
     FeedStale,
+    Resubscribed,
     Symbol,
     SymbolMute,
     SymbolRefused,
@@ -58,6 +62,17 @@ _KEEP_WARM = 25.0
 _CHECKS_AT_ONCE = 20
 # Clean ends: an order under way gets this long for its answer.
 _ORDER_PATIENCE = 5.0
+# How far the tapes were seen is kept this often. What is seen twice after a crash is harmless, as
+# a trade that fired nothing then fires nothing now; so this only bounds what is fetched again.
+_MARK_EVERY = 2.0
+# From so many waiting events on, only the newest ticker of each market is looked at: the trades
+# carry every price. From `_FLOOD` on the trades are left to REST, as those of a blind time are:
+# memory stays bounded, and the hole in their numbers brings each of them back.
+_CROWD = 1_000
+_FLOOD = 200_000
+_BEHIND = 2.0
+# The machine was asleep if its clock has moved so much more than its seconds.
+_SLEPT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +100,23 @@ _STOP = _Stop()
 Item = Any  # whatever the threads above put in; `_handle` knows them all
 
 
-class PriceSource(Protocol):
-    """The part of `KrakenAPI` that the keeper polls."""
+class PriceSource(PastSource, Protocol):
+    """The part of `KrakenAPI` that prices, present and past, come from over REST."""
 
     def get_tickers(self, pairs: list[str]) -> Mapping[str, Any]:
         """Return a quote or an exception for each pair, with one call for all."""
+        ...
+
+
+class TapeFile(Protocol):
+    """Where it is kept how far the tapes were seen."""
+
+    def load_tape(self) -> str | None:
+        """Return what was saved last, None where nothing was."""
+        ...
+
+    def save_tape(self, text: str) -> None:
+        """Replace it durably."""
         ...
 
 
@@ -102,6 +129,9 @@ class LiveRun:
         reload: Reads and validates config.csv and hands it to the order thread; called on the
             keeper's thread when `has_edit` says so.
         interval: Seconds between two polls of pairs that do not stream.
+        tape: Where it is kept how far the tapes were seen; None keeps nothing.
+        when_blind: The policy of rows that name none.
+        pace: How fast past trades are fetched.
     """
 
     def __init__(
@@ -117,6 +147,9 @@ class LiveRun:
         interval: float,
         settings: OrderSettings,
         inbox: queue.SimpleQueue[Item],
+        tape: TapeFile | None = None,
+        when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
+        pace: Pace | None = None,
     ) -> None:
         self._worker = worker
         self._prices = prices
@@ -128,14 +161,29 @@ class LiveRun:
         self._interval = interval
         self._settings = settings
         self._inbox = inbox
+        self._tape = tape
         self._stopping = threading.Event()
-        self._book = RuleBook()
-        self._rules: dict[str, BookArm] = {}
-        self._armed: Counter[str] = Counter()
+        self._now: Callable[[], float] = exchange.now if exchange else time.time
+        self._past = PastReader(prices, inbox.put, self._now, pace=pace)
+        self._rules = Watch(
+            submit=worker.submit,
+            say=say,
+            want=self._past.want,
+            present=self._present_price,
+            clocks=Clocks(self._now, time.time, time.monotonic),
+            default=when_blind,
+            saved=self._load_tape(),
+            pace=pace,
+        )
         self._streamed: set[str] = set()
-        self._last: dict[str, tuple[Decimal, float]] = {}
-        # Replaced whole by the reading thread, so that the keeper may look at any time.
-        self._armed_markets: Mapping[str, Market] = {}
+        self._without_stream: set[str] = set()
+        # What may be written down: replaced whole by the order thread, read by the keeper.
+        self._passed: Saved | None = None
+        self._kept: Saved | None = None
+        self._mark_at = 0.0
+        self._clocks = (time.time(), time.monotonic())
+        self._slept = (0.0, float("-inf"))  # since when, and when it was noticed
+        self._is_behind = False
         self._system = "online"
         self._unchecked: deque[BookArm] = deque()
         self._checked: set[str] = set()
@@ -148,23 +196,25 @@ class LiveRun:
         """Read prices until `stop`; then let an order under way come to its end. Blocks."""
         keeper = threading.Thread(target=self._keep, name="ttslo-keeper", daemon=True)
         self._worker.start()
+        self._past.start()
         keeper.start()  # a daemon: a REST call in flight must not delay the end of the program
         while not self._stopping.is_set():
             try:
-                self._handle(self._inbox.get(timeout=_KEEPER_BEAT))
-            except queue.Empty:
-                continue
+                self._turn()
             except Exception:  # noqa: BLE001 - the loop must outlive every surprise: it watches money
                 _log.exception("The price loop met an error and goes on")
                 self._say("ERROR", "Internal error in the price loop; see the traceback above")
         if self._reader is not None:
             self._reader.close()
+        self._mark()
         if not self._worker.stop(_ORDER_PATIENCE):
             self._say(
                 "WARNING",
                 "An order is still without an answer; the next start finds out what became of it",
             )
+        self._past.stop(0.3)
         keeper.join(timeout=0.3)
+        self._keep_tape()
 
     def stop(self) -> None:
         """End `run`. Any thread, and signal handlers too."""
@@ -174,28 +224,93 @@ class LiveRun:
     def last_checked(self) -> dict[str, str]:
         """Return when each armed rule's market last had a price, as ISO UTC by rule id."""
         now, clock = datetime.now(UTC), time.monotonic()
-        seen: dict[str, str] = {}
-        for rule_id, entry in list(self._rules.items()):
-            last = self._last.get(entry.market.name)
-            if last is not None:
-                moment = now - timedelta(seconds=clock - last[1])
-                seen[rule_id] = moment.isoformat(timespec="seconds")
-        return seen
+        moments = {
+            market: (now - timedelta(seconds=clock - at)).isoformat(timespec="seconds")
+            for market, (_, at) in self._rules.last.items()
+        }
+        return {
+            rule_id: moments[armed.market.name]
+            for rule_id, armed in self._rules.rules.items()
+            if armed.market.name in moments
+        }
+
+    def _turn(self) -> None:
+        """Handle what comes next, or all that waits where that is much."""
+        try:
+            item = self._inbox.get(timeout=_KEEPER_BEAT)
+        except queue.Empty:
+            self._look_at_clocks()
+            return
+        if self._inbox.qsize() < _CROWD:
+            self._handle(item)
+        else:
+            for one in self._thinned([item, *self._waiting()]):
+                self._handle(one)
+        self._look_at_clocks()
+
+    def _waiting(self) -> list[Item]:
+        """Take what is in the queue now."""
+        return [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+
+    def _thinned(self, items: list[Item]) -> list[Item]:
+        """Return `items` without the tickers that newer ones replace; too many lose trades, too.
+
+        The newest frame of trades of each market stays: its numbers tell what is missing.
+        """
+        kinds = (Tick,) if len(items) < _FLOOD else (Tick, Trades)
+        newest = {(type(i), i.symbol): n for n, i in enumerate(items) if isinstance(i, kinds)}
+        kept = set(newest.values())
+        thinned = [i for n, i in enumerate(items) if n in kept or not isinstance(i, kinds)]
+        if len(kinds) > 1:
+            self._say(
+                "WARNING",
+                f"cannot keep up: {len(items)} events wait. The trades among them are fetched "
+                "from REST, as those of a blind time are",
+            )
+        return thinned
+
+    def _look_at_clocks(self) -> None:
+        """Notice that the machine slept, and mark now and then how far the tapes were seen."""
+        wall, monotonic = time.time(), time.monotonic()
+        before, self._clocks = self._clocks, (wall, monotonic)
+        if (wall - before[0]) - (monotonic - before[1]) > _SLEPT:
+            self._slept = (before[0], monotonic)
+        if monotonic >= self._mark_at:
+            self._mark_at = monotonic + _MARK_EVERY
+            self._mark()
+
+    def _mark(self) -> None:
+        """Let the tapes' places be kept once the order thread has settled all crossings so far.
+
+        A place that was kept before the crossings up to it are on the disk would hide them from
+        the next start.
+        """
+        if self._tape is None:
+            return
+        places = self._rules.places()
+
+        def passed() -> None:
+            self._passed = places
+
+        self._worker.submit(Mark(passed))
 
     def _handle(self, item: Item) -> None:
         match item:
-            case Tick():
-                self._on_price(item.symbol, item.price)
             case Trades():
-                # A sweep prints several prices in one frame: each of them counts.
-                for trade in item.prints:
-                    self._on_price(item.symbol, trade.price)
+                self._check_lag(item.at)
+                self._rules.trades(item)
+            case Tick():
+                self._rules.price(item.symbol, item.price)
             case PolledPrice():
-                self._on_price(item.market, item.price)
+                self._on_polled(item)
             case BookArm():
                 self._on_arm(item)
             case BookDisarm():
                 self._on_disarm(item.rule_id)
+            case Fetched():
+                self._rules.fetched(item)
+            case NotFetched():
+                self._rules.not_fetched(item)
             case _:
                 self._on_feed_event(item)
 
@@ -205,34 +320,36 @@ class LiveRun:
                 self._on_stale(event)
             case FeedBack():
                 self._say("INFO", f"sees again after {event.blind_for:.0f} s")
+                self._rules.see_again()
+            case Resubscribed():
+                if event.channel == Channel.TRADE:
+                    self._rules.look_again(event.symbol)
             case SymbolRefused() | SymbolMute():
                 self._on_unstreamed(event)
             case SystemState():
                 self._on_system(event.system)
 
-    def _on_price(self, market: str, price: Decimal, reason: str = "crossed") -> None:
-        self._last[market] = (price, time.monotonic())
-        for rule_id in self._book.crossed(market, price):
-            rule = self._rules[rule_id].rule
-            self._worker.submit(Crossing(rule, price, plain(price), reason))
-            self._forget(rule_id)
+    def _check_lag(self, at: float) -> None:
+        behind = time.monotonic() - at
+        if self._is_behind and behind < _BEHIND / 4:
+            self._is_behind = False
+            self._say("INFO", "keeps up again")
+        elif not self._is_behind and behind > _BEHIND:
+            self._is_behind = True
+            self._say("WARNING", f"cannot keep up: looks at prices {behind:.1f} s after they came")
+
+    def _on_polled(self, polled: PolledPrice) -> None:
+        self._rules.price(polled.market, polled.price)
+        if self._provider is None or polled.market in self._without_stream:
+            # Between two polls a price may have come and gone: the trades tell.
+            self._rules.look_again(polled.market)
 
     def _on_arm(self, change: BookArm) -> None:
-        rule, market = change.rule, change.market
-        known = self._rules.get(rule.id)
-        if known is not None and known.market.name != market.name:
-            self._on_disarm(rule.id)
-        self._book.arm(rule.id, market.name, rule.threshold, rule.threshold_type)
-        if rule.id not in self._rules:
-            self._armed[market.name] += 1
-        self._rules[rule.id] = change
         self._unchecked.append(change)
-        if market.name not in self._armed_markets:
-            self._armed_markets = {**self._armed_markets, market.name: market}
-            self._stream(market)
-        present = self._present_price(market)
-        if present is not None:
-            self._on_price(market.name, present, "was met already")
+        is_new = change.market.name not in self._rules.markets
+        self._rules.arm(change)
+        if is_new:
+            self._stream(change.market)
 
     def _present_price(self, market: Market) -> Decimal | None:
         """Return the stream's price where it is proven at this moment."""
@@ -242,38 +359,37 @@ class LiveRun:
         return tick.price if tick else None
 
     def _stream(self, market: Market) -> None:
+        if market.symbol is None:
+            self._without_stream.add(market.name)
         if self._provider is None or market.symbol is None or market.name in self._streamed:
             return
         self._streamed.add(market.name)
         for channel in (Channel.TICKER, Channel.TRADE):
             self._provider.subscribe_symbol(Symbol(market.symbol), channel)
 
-    def _forget(self, rule_id: str) -> Market | None:
-        """Take a rule off the books; return its market if nothing else is armed there."""
-        self._book.disarm(rule_id)
-        entry = self._rules.pop(rule_id, None)
-        if entry is None:
-            return None
-        name = entry.market.name
-        self._armed[name] -= 1
-        if self._armed[name]:
-            return None
-        self._armed_markets = {n: m for n, m in self._armed_markets.items() if n != name}
-        return entry.market
-
     def _on_disarm(self, rule_id: str) -> None:
         # Only a row that its user took away ends a subscription: one that fired may be armed
         # again in a second, when Kraken has refused its order for now.
-        idle = self._forget(rule_id)
-        if idle is None or self._provider is None or idle.name not in self._streamed:
+        idle = self._rules.forget(rule_id)
+        if idle is None:
+            return
+        self._rules.leave(idle.name)
+        self._past.forget(idle.name)
+        if self._provider is None or idle.name not in self._streamed:
             return
         self._streamed.discard(idle.name)
         for channel in (Channel.TICKER, Channel.TRADE):
             self._provider.unsubscribe_symbol(Symbol(idle.name), channel)
 
     def _on_stale(self, event: FeedStale) -> None:
-        since = datetime.now() - timedelta(seconds=event.at - event.since)
-        names = ", ".join(sorted(self._armed_markets)) or "no armed pair"
+        seconds = time.time() - (time.monotonic() - event.since)
+        asleep_since, noticed_at = self._slept
+        if time.monotonic() - noticed_at < _KEEP_WARM:
+            # The seconds of the feed stood still while the machine slept.
+            seconds = min(seconds, asleep_since)
+        self._rules.go_blind(self._streamed, seconds + self._now() - time.time())
+        since = datetime.fromtimestamp(seconds)
+        names = ", ".join(sorted(self._rules.markets)) or "no armed pair"
         self._say(
             "WARNING",
             f"blind since {since:%H:%M:%S} for {names}: {event.reason}. Reconnecting; meanwhile "
@@ -283,6 +399,7 @@ class LiveRun:
     def _on_unstreamed(self, event: SymbolRefused | SymbolMute) -> None:
         if event.channel != Channel.TICKER:
             return
+        self._without_stream.add(event.symbol)
         why = event.error if isinstance(event, SymbolRefused) else "it sends no price"
         self._say(
             "WARNING",
@@ -306,6 +423,7 @@ class LiveRun:
             _Duty(lambda: 0.0, self._reload_if_edited),
             _Duty(self._poll_interval, self._poll),
             _Duty(lambda: self._settings.watch, self._watch),
+            _Duty(lambda: _MARK_EVERY, self._keep_tape),
         ]
         if self._exchange is not None:
             duties += [
@@ -361,7 +479,8 @@ class LiveRun:
 
     def _unstreamed(self) -> list[Market]:
         """Return the armed markets that have no proven price on the stream."""
-        return [m for m in self._armed_markets.values() if self._present_price(m) is None]
+        markets = self._rules.markets
+        return [m for m in markets.values() if self._present_price(m) is None]
 
     def _poll_interval(self) -> float:
         if self._provider is None:
@@ -386,6 +505,31 @@ class LiveRun:
                 self._say("WARNING", f"{pair}: no price: {quote}")
             else:
                 self._inbox.put(PolledPrice(markets[pair], quote.price))
+
+    def _load_tape(self) -> Saved:
+        try:
+            text = self._tape.load_tape() if self._tape else None
+            return Saved.from_text(text) if text else Saved()
+        except (OSError, ValueError) as error:
+            self._say(
+                "WARNING",
+                f"It cannot be read how far prices were seen before ({error}); trades since each "
+                "row was armed are looked at instead, as far as that may go",
+            )
+            return Saved()
+
+    def _keep_tape(self) -> None:
+        """Write down how far the tapes were seen, where that is new. Blocks for the disk."""
+        places = self._passed
+        if self._tape is None or places is None or places is self._kept:
+            return
+        try:
+            self._tape.save_tape(places.to_text())
+        except OSError as error:
+            # No harm to any order: the next start only looks at more of the past.
+            _log.warning("How far prices were seen cannot be written down: %s", error)
+            return
+        self._kept = places
 
     def _watch(self) -> None:
         standing = dict(self._worker.standing)

@@ -177,6 +177,8 @@ class Life:
         sends: How often an order was sent under this client order id.
         noted: Whether config.csv has been told of the order; False means that it is owed.
         row: The row's settings when it was armed, to tell a changed row from the same one.
+        row_at: Since when the rule waits for this very condition; empty in older files, where
+            `armed_at` is the best that is known.
     """
 
     id: str
@@ -194,10 +196,16 @@ class Life:
     activated_on: str = ""
     noted: bool = False
     row: str = ""
+    row_at: str = ""
     order_status: str = ""
     vol_exec: str = ""
     fill_price: str = ""
     detail: str = ""
+
+    @property
+    def waits_since(self) -> str:
+        """The moment from which on trades count for the rule as it is now; ISO UTC."""
+        return self.row_at or self.armed_at
 
     @property
     def has_fired(self) -> bool:
@@ -232,7 +240,7 @@ def client_order_id(rule_id: str, generation: int, armed_at: str) -> str:
 def arm(life: Life, row: str, at: str) -> Life:
     """Return the first life of the next generation of a rule."""
     generation = life.generation + 1
-    born = Life(life.id, RuleState.DISARMED, generation, at, row=row)
+    born = Life(life.id, RuleState.DISARMED, generation, at, row=row, row_at=at)
     fresh = replace(born, state=life.state).after(Signal.ARM)
     return replace(fresh, cl_ord_id=client_order_id(life.id, generation, at))
 
@@ -246,6 +254,8 @@ def fingerprint(rule: Rule) -> str:
         rule.direction,
         plain(rule.volume.normalize()),
         plain(rule.offset_percent),
+        # Last, and only where it is set: rows of earlier versions keep their fingerprint.
+        *((rule.when_blind,) if rule.when_blind else ()),
     )
     return " ".join(parts)
 
@@ -434,6 +444,7 @@ _OWN_TEXT = (
     "intended_at",
     "deadline",
     "row",
+    "row_at",
     "order_status",
     "vol_exec",
     "fill_price",

@@ -25,6 +25,8 @@ REQUIRED_FIELDS = (
     "trailing_offset_percent",
 )
 OPTIONAL_FIELDS = ("enabled",)
+# Not one of `OPTIONAL_FIELDS`, which earlier callers know as they are.
+WHEN_BLIND_FIELD = "when_blind"
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -47,6 +49,14 @@ class Direction(StrEnum):
 
     BUY = "buy"
     SELL = "sell"
+
+
+class WhenBlind(StrEnum):
+    """What becomes of a rule whose threshold was crossed while nobody could see it."""
+
+    ARM_IF_BEYOND = "arm-if-beyond"  # its order is placed if the price still stands beyond
+    ALWAYS = "always"  # its order is placed wherever the price is by now
+    NOTIFY = "notify"  # it is said; the rule waits for a crossing that is seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,7 @@ class Rule:
 
     `pair` is as the user typed it, without spaces around. Prices are quote currency per unit of
     base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed.
+    `when_blind` is None where the row leaves it to the program's default.
     """
 
     id: str
@@ -82,6 +93,7 @@ class Rule:
     volume: Decimal
     offset_percent: Decimal
     enabled: bool
+    when_blind: WhenBlind | None = None
 
     def is_met_by(self, price: Decimal) -> bool:
         """Tell whether `price` is at the threshold or beyond it."""
@@ -124,6 +136,7 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     volume = reader.number("volume")
     offset = reader.number("trailing_offset_percent")
     enabled = reader.enabled()
+    when_blind = reader.when_blind()
     if (
         reader.problems
         or threshold is None
@@ -133,7 +146,17 @@ def read_rule(row: Mapping[str, object]) -> Rule:
         or offset is None
     ):
         raise RuleError(reader.problems)
-    return Rule(identifier, pair, threshold, threshold_type, direction, volume, offset, enabled)
+    return Rule(
+        identifier,
+        pair,
+        threshold,
+        threshold_type,
+        direction,
+        volume,
+        offset,
+        enabled,
+        when_blind,
+    )
 
 
 class _RowReader:
@@ -177,6 +200,13 @@ class _RowReader:
             choice = " or ".join(words)
             self._refuse(field, value, f"Invalid {field} {value!r}; write {choice}")
             return None
+
+    def when_blind(self) -> WhenBlind | None:
+        """Return the policy of the row, None where its cell is empty or not there."""
+        raw = self._row.get(WHEN_BLIND_FIELD)
+        if raw is None or not str(raw).strip():
+            return None
+        return self.word(WHEN_BLIND_FIELD, WhenBlind)
 
     def enabled(self) -> bool:
         raw = self._row.get("enabled")

@@ -42,6 +42,7 @@ from ttslo_orders import (
     begin_search,
     build_order,
     cells_of,
+    condition_of,
     fingerprint,
     market_objection,
     read_life,
@@ -172,10 +173,15 @@ class Watched:
 
 @dataclass(frozen=True, slots=True)
 class BookArm:
-    """Tells the reader of prices to arm a rule, and to look at the present price at once."""
+    """Tells the reader of prices to arm a rule, and to look at the present price at once.
+
+    `since` is the moment from which on trades count for it, as ISO UTC; empty: from now on.
+    """
 
     rule: Rule
     market: Market
+    # When is no part of what: two of these that arm the same thing are the same.
+    since: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +191,17 @@ class BookDisarm:
     rule_id: str
 
 
-Message = Crossing | Adopt | Watched
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Calls `passed` once every message before it is settled: on disk, or said.
+
+    It is not called while a crossing waits to be written down. `passed` must not block.
+    """
+
+    passed: Callable[[], None]
+
+
+Message = Crossing | Adopt | Watched | Mark
 BookChange = BookArm | BookDisarm
 
 
@@ -326,6 +342,7 @@ class OrderWorker:
 
     def _work(self, messages: Sequence[Message]) -> None:
         crossings: list[Crossing] = []
+        marks: list[Mark] = []
         for message in messages:
             match message:
                 case Crossing():
@@ -334,7 +351,11 @@ class OrderWorker:
                     self._adopt(message)
                 case Watched():
                     self._watch(message)
+                case Mark():
+                    marks.append(message)
         self.fire(crossings)
+        for mark in () if self._duties.held else marks:
+            mark.passed()
         self._do_searches()
         self._do_retries()
         if self._inbox.empty():
@@ -456,20 +477,29 @@ class OrderWorker:
             return False
         if adoption is Adoption.ARM:
             self._arm(life, rule)
-            self._post(BookArm(rule, entry.market))
+            self._post_arm(rule, entry.market)
             return True
         if adoption is Adoption.UPDATE:
-            self._put(replace(life, row=fingerprint(rule)))
+            self._put(self._updated(life, rule))
             self._troubles.pop(rule_id, None)
             self._duties.retries.pop(rule_id, None)
-            self._post(BookArm(rule, entry.market))
+            self._post_arm(rule, entry.market)
             if rule_id in self._rules:
                 self._say("INFO", f"{rule_id}: now {rule.condition}", id=rule_id)
             return True
         is_waiting = life.state in (RuleState.ARMED, RuleState.REFUSED)
         if is_waiting and rule_id not in self._rules:
-            self._post(BookArm(rule, entry.market))
+            self._post_arm(rule, entry.market)
         return False
+
+    def _post_arm(self, rule: Rule, market: Market) -> None:
+        self._post(BookArm(rule, market, self.life_of(rule.id).waits_since))
+
+    def _updated(self, life: Life, rule: Rule) -> Life:
+        """Return a waiting life with the row as it is now: older trades are not its business."""
+        row = fingerprint(rule)
+        is_same = condition_of(life.row) == condition_of(row)
+        return replace(life, row=row, row_at=life.waits_since if is_same else self._timestamp())
 
     def _explain_rearming(self, life: Life) -> None:
         text = (
@@ -813,7 +843,7 @@ class OrderWorker:
             price = Decimal(life.trigger_price)
             self.fire([Crossing(entry.rule, price, life.trigger_price)])
         else:
-            self._post(BookArm(entry.rule, entry.market))
+            self._post_arm(entry.rule, entry.market)
 
     def _age_of(self, moment: str) -> float:
         try:
@@ -875,7 +905,7 @@ class OrderWorker:
             del self._duties.retries[rule_id]
             entry = self._rules.get(rule_id)
             if entry is not None and entry.rule.enabled:
-                self._post(BookArm(entry.rule, entry.market))
+                self._post_arm(entry.rule, entry.market)
 
     def _settle_files(self) -> None:
         """Bring both files up to date, unless a failed try is still too fresh."""

@@ -17,6 +17,8 @@ APPLICATION = frozenset(
         "creds",
         "kraken_api",
         "kraken_errors",
+        "kraken_http",
+        "kraken_listing",
         "kraken_numbers",
         "kraken_pairs",
         "kraken_rest",
@@ -47,6 +49,8 @@ ARROWS: dict[str, frozenset[str]] = {
         {
             "creds",
             "kraken_errors",
+            "kraken_http",
+            "kraken_listing",
             "kraken_numbers",
             "kraken_pairs",
             "kraken_rest",
@@ -54,6 +58,9 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "kraken_errors": frozenset(),
+    "kraken_http": frozenset({"kraken_errors", "kraken_rest"}),
+    # It is handed its way to Kraken and its file, so it needs neither the wire nor the stream.
+    "kraken_listing": frozenset({"kraken_errors", "kraken_pairs", "kraken_rest"}),
     "kraken_numbers": frozenset(),
     "kraken_pairs": frozenset(),
     "kraken_rest": frozenset({"kraken_errors", "kraken_numbers"}),
@@ -73,6 +80,7 @@ ARROWS: dict[str, frozenset[str]] = {
         {
             "kraken_errors",
             "kraken_numbers",
+            "kraken_rest",
             "ttslo_exchange",
             "ttslo_lookback",
             "ttslo_orders",
@@ -147,9 +155,9 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"fake_kraken"}),
     "filelock": frozenset({"config", "ws_price_provider"}),
     "pytest": frozenset({"fake_kraken"}),  # its fixture for the tests of others
-    "platformdirs": frozenset({"kraken_api", "ws_price_provider"}),
-    "requests": frozenset({"kraken_api"}),
-    "urllib3": frozenset({"kraken_api"}),
+    "platformdirs": frozenset({"ws_price_provider"}),
+    "requests": frozenset({"kraken_http"}),  # one wire to Kraken's REST
+    "urllib3": frozenset({"kraken_http"}),  # what requests does not tell apart is told there
     "websocket": frozenset({"ws_price_provider"}),
 }
 

@@ -14,6 +14,7 @@ from ttslo_rules import (
     Rule,
     RuleError,
     ThresholdType,
+    WhenBlind,
     is_arming,
     read_rule,
 )
@@ -160,3 +161,25 @@ def test_no_row_raises_anything_but_its_problems(changes: dict[str, object]) -> 
     with suppress(RuleError):
         rule = read_rule({**GOOD, **changes})
         assert min(rule.threshold, rule.volume, rule.offset_percent) > 0
+
+
+# --- when nobody looked ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", list(WhenBlind))
+def test_when_blind_is_read_in_any_case(policy: WhenBlind) -> None:
+    """Each of the three words is understood, with spaces and capitals."""
+    assert read_rule({**GOOD, "when_blind": f" {policy.upper()} "}).when_blind is policy
+
+
+@pytest.mark.parametrize("cell", [None, "", "  "])
+def test_when_blind_left_empty_is_the_programs_default(cell: str | None) -> None:
+    """An empty cell, or none, chooses nothing."""
+    assert read_rule({**GOOD, "when_blind": cell}).when_blind is None
+
+
+def test_when_blind_of_another_word_refuses_the_row() -> None:
+    """A policy that nobody knows is a problem of its field, not a default."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({**GOOD, "when_blind": "maybe"})
+    assert [p.field for p in caught.value.problems] == ["when_blind"]

@@ -23,7 +23,7 @@ def book(*rules: tuple[str, str, ThresholdType]) -> RuleBook:
 
 
 @pytest.mark.parametrize("kind", [ABOVE, BELOW])
-@pytest.mark.parametrize("decimals", range(0, 13))
+@pytest.mark.parametrize("decimals", range(13))
 def test_boundary_equality_fires_and_one_step_short_does_not(
     kind: ThresholdType, decimals: int
 ) -> None:

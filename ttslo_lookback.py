@@ -1,0 +1,215 @@
+"""The thread that fetches past trades: page after page, at a pace that Kraken bears.
+
+It has a thread of its own, beside the keeper, because twenty pages of one market take twenty
+seconds, and an edit of config.csv must not wait for them. It looks at no price and knows no rule:
+what it has fetched goes to the thread that reads the prices. What it must never do: give up. What
+cannot be fetched now is fetched later.
+
+Source: Kraken, REST Trades and OHLC (read 2026-11): limited for each address and each pair; about
+one call a second is the pace that is known to be safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kraken_errors import KrakenError
+from ttslo_orders import Market
+from ttslo_tape import Bounds, LookBack, Past, Position, read_bars, read_trades
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+
+class PastSource(Protocol):
+    """The part of `KrakenAPI` that past trades come from."""
+
+    def get_trades(self, pair: str, since: str | int | None = None) -> dict[str, Any]:
+        """Return Kraken's Trades `result`."""
+        ...
+
+    def get_ohlc(
+        self, pair: str, interval: int = 1, since: str | int | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's OHLC `result`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the past is fetched, in seconds.
+
+    Attributes:
+        pair_gap: Between two calls for one pair; Kraken limits Trades and OHLC by pair.
+        gap: Between any two calls; a few a second are far from what bans an address.
+        settle: Before the first call after a reconnect: subscriptions are acknowledged within a
+            round trip or two, and asking after that lets nothing fall between REST and stream.
+        hole: The same after a hole in the numbers, while the stream goes on.
+        retry: After a failure; doubles up to `retry_max`.
+        retry_max: The longest of those waits.
+    """
+
+    pair_gap: float = 1.0
+    gap: float = 0.25
+    settle: float = 1.0
+    hole: float = 0.3
+    retry: float = 1.0
+    retry_max: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What REST has on a hole: prices in order, trades and candles.
+
+    `newest` is the newest trade among them; `is_cut` says that candles stand for the rest;
+    `until` is when the last page was asked for, in seconds since 1970.
+    """
+
+    market: str
+    past: tuple[Past, ...]
+    newest: Past | None
+    is_cut: bool
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotFetched:
+    """REST could not be asked about a hole; it goes on trying."""
+
+    market: str
+    reason: str
+
+
+@dataclass(slots=True)
+class _Errand:
+    """One market's hole."""
+
+    market: Market
+    after: Position
+    due: float
+    look: LookBack | None = None
+    failures: int = 0
+
+
+class PastReader:
+    """Fetches holes, one errand a market. `want` may be called from any thread.
+
+    Args:
+        source: Kraken over REST.
+        post: Called on this object's thread with what was fetched; must not block.
+        now: Kraken's clock, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        source: PastSource,
+        post: Callable[[Fetched | NotFetched], None],
+        now: Callable[[], float],
+        *,
+        bounds: Bounds | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self._source = source
+        self._post = post
+        self._now = now
+        self._bounds = bounds or Bounds()
+        self._pace = pace or Pace()
+        # Guards the errands and whether the thread is to end; wakes it for both.
+        self._changed = threading.Condition()
+        self._errands: dict[str, _Errand] = {}
+        self._is_stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread."""
+        # A daemon: a call in flight must not delay the end of the program; the hole is found
+        # again at the next start.
+        self._thread = threading.Thread(target=self._run, name="ttslo-past", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout: float) -> None:
+        """End the thread; wait for it at most `timeout` seconds."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def want(self, market: Market, after: Position, delay: float) -> None:
+        """Fetch what `market` traded after a place, `delay` seconds from now.
+
+        An errand of the same market that has not begun is replaced; one that has begun is begun
+        anew, as its pages may not reach far enough.
+        """
+        due = time.monotonic() + delay
+        with self._changed:
+            known = self._errands.get(market.name)
+            failures = known.failures if known else 0
+            if known is not None and known.look is None:
+                due = max(due, known.due) if failures else min(due, known.due)
+            self._errands[market.name] = _Errand(market, after, due, failures=failures)
+            self._changed.notify_all()
+
+    def forget(self, market: str) -> None:
+        """Drop the errand of a market."""
+        with self._changed:
+            self._errands.pop(market, None)
+
+    def _run(self) -> None:
+        while (errand := self._next()) is not None:
+            try:
+                self._step(errand)
+            except KrakenError as error:
+                self._put_off(errand, str(error))
+            except Exception as error:  # noqa: BLE001 - the thread must outlive every surprise
+                _log.exception("Fetching past trades met an error and goes on")
+                self._put_off(errand, repr(error))
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_stopping, self._pace.gap)
+
+    def _next(self) -> _Errand | None:
+        """Wait for the next errand that is due; None at the end."""
+        with self._changed:
+            while not self._is_stopping:
+                first = min(self._errands.values(), key=lambda e: e.due, default=None)
+                wait = None if first is None else first.due - time.monotonic()
+                if first is not None and wait is not None and wait <= 0:
+                    return first
+                self._changed.wait(wait)
+            return None
+
+    def _step(self, errand: _Errand) -> None:
+        """Make one call for an errand, and hand over what came if that was the last."""
+        now = self._now()
+        if errand.look is None:
+            errand.look = LookBack(errand.after, now, self._bounds)
+        look, pair = errand.look, errand.market.rest_key
+        bars = look.bars_wanted(now)
+        if bars is None:
+            look.add_trades(read_trades(self._source.get_trades(pair, look.since)))
+        else:
+            minutes, since = bars
+            look.add_bars(read_bars(self._source.get_ohlc(pair, minutes, since), minutes))
+        is_done = look.is_complete and (bars is not None or look.bars_wanted(now) is None)
+        with self._changed:
+            errand.failures = 0
+            errand.due = time.monotonic() + self._pace.pair_gap
+            is_current = self._errands.get(errand.market.name) is errand
+            if is_current and is_done:
+                del self._errands[errand.market.name]
+        if is_current and is_done:
+            self._post(Fetched(errand.market.name, tuple(look.past), look.newest, look.is_cut, now))
+
+    def _put_off(self, errand: _Errand, reason: str) -> None:
+        wait = min(self._pace.retry * 2.0 ** min(errand.failures, 16), self._pace.retry_max)
+        with self._changed:
+            # An errand that took its place meanwhile waits as long: it would fail as well.
+            current = self._errands.get(errand.market.name, errand)
+            current.failures = errand.failures + 1
+            current.due = time.monotonic() + wait
+        self._post(NotFetched(errand.market.name, reason))

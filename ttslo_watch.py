@@ -1,0 +1,379 @@
+"""The watch: every armed rule, and what prices, seen or missed, do to it.
+
+One thread hands in what is armed, what is printed and what REST tells of the past; crossings,
+sentences and wishes for past trades go out through the callables that it is made with. It knows
+neither sockets nor files. What it must never do: let a rule fire for a trade that is older than
+the rule, or fire one rule twice for one crossing.
+
+A rule whose row wants to be told only, and nothing done, is *parked* while its market is blind:
+on the far side of its threshold nothing fires it, and the first price on the near side arms it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from kraken_numbers import plain
+from ttslo_lookback import Fetched, NotFetched, Pace
+from ttslo_orders import Market
+from ttslo_rules import Rule, ThresholdType, WhenBlind
+from ttslo_tape import (
+    Deed,
+    MarketTape,
+    Past,
+    Position,
+    Saved,
+    Touch,
+    Waiting,
+    clock_time,
+    deed_for,
+    deed_words,
+    first_crossings,
+    found_words,
+    nanoseconds,
+    span_words,
+)
+from ttslo_triggers import RuleBook
+from ttslo_worker import BookArm, Crossing, Say
+from ws_protocol import Trades
+
+_SECOND = 1_000_000_000
+_OTHER_SIDE = {
+    ThresholdType.ABOVE: ThresholdType.BELOW,
+    ThresholdType.BELOW: ThresholdType.ABOVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Kraken's clock in seconds since 1970, this machine's, and seconds that only grow."""
+
+    kraken: Callable[[], float]
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """An armed rule; `since_ns` is the moment from which on trades count for it."""
+
+    rule: Rule
+    market: Market
+    since_ns: int
+
+
+class Watch:
+    """All that is armed. Used by one thread, but for `markets`, which any may read.
+
+    Args:
+        submit: Takes each crossing, in order.
+        say: Takes a level and a sentence for a person.
+        want: Asks for what a market traded after a place, after so many seconds.
+        present: Returns the proven price of a market at this moment, None if there is none.
+        clocks: The clocks.
+        default: The policy of rows that name none.
+        saved: How far the tapes were seen by an earlier run.
+        pace: How fast the past may be asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        submit: Callable[[Crossing], None],
+        say: Say,
+        want: Callable[[Market, Position, float], None],
+        present: Callable[[Market], Decimal | None],
+        clocks: Clocks,
+        default: WhenBlind = WhenBlind.ARM_IF_BEYOND,
+        saved: Saved | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        # Replaced whole, so that other threads may look at any time.
+        self.markets: Mapping[str, Market] = {}
+        self.rules: dict[str, Armed] = {}
+        self.last: dict[str, tuple[Decimal, float]] = {}
+        self._submit = submit
+        self._say = say
+        self._want = want
+        self._present = present
+        self._clocks = clocks
+        self._default = default
+        self._saved = saved or Saved()
+        self._pace = pace or Pace()
+        self._started_ns = round(clocks.kraken() * _SECOND)
+        self._book = RuleBook()
+        self._parked = RuleBook()
+        self._told = set(self._saved.parked)  # parked for good reason, not just in case
+        self._by_market: dict[str, dict[str, Armed]] = {}
+        self._tapes: dict[str, MarketTape] = {}
+        self._tape_markets: dict[str, Market] = {}
+        # What has fired since the tape was last looked at, and when: a look back may find that
+        # it was crossed earlier than a price that was seen told.
+        self._late: dict[str, dict[str, tuple[Armed, int]]] = {}
+        self._unknown: set[str] = set()
+
+    # --- what is armed -------------------------------------------------------------------------
+
+    def arm(self, change: BookArm) -> None:
+        """Arm a rule, or arm it anew, and look at the present price at once."""
+        rule, market = change.rule, change.market
+        known = self.rules.get(rule.id)
+        if known is not None and known.market.name != market.name:
+            self.forget(rule.id)
+        armed = Armed(rule, market, self._since_of(change))
+        self.rules[rule.id] = armed
+        self._by_market.setdefault(market.name, {})[rule.id] = armed
+        if market.name not in self.markets:
+            self.markets = {**self.markets, market.name: market}
+        tape = self._tape_of(armed)
+        if self._is_parked_at_start(armed, tape):
+            self._park(armed)
+        else:
+            self._told.discard(rule.id)
+            self._parked.disarm(rule.id)
+            self._book.arm(rule.id, market.name, rule.threshold, rule.threshold_type)
+        present = self._present(market)
+        if present is not None:
+            self.price(market.name, present, "was met already")
+
+    def _since_of(self, change: BookArm) -> int:
+        """Return since when the rule waits, by Kraken's clock: trades bear its moments."""
+        now = self._clocks.kraken()
+        since_ns = nanoseconds(change.since)
+        if since_ns is None:
+            return round(now * _SECOND)
+        return since_ns + round((now - self._clocks.wall()) * _SECOND)
+
+    def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:
+        if self._policy_of(armed.rule) is not WhenBlind.NOTIFY or armed.since_ns > self._started_ns:
+            return False
+        return tape.is_open or armed.rule.id in self._told
+
+    def forget(self, rule_id: str) -> Market | None:
+        """Take a rule off the books; return its market if nothing else is armed there."""
+        self._book.disarm(rule_id)
+        self._parked.disarm(rule_id)
+        armed = self.rules.pop(rule_id, None)
+        if armed is None:
+            return None
+        name = armed.market.name
+        others = self._by_market[name]
+        del others[rule_id]
+        if others:
+            return None
+        del self._by_market[name]
+        self.markets = {n: m for n, m in self.markets.items() if n != name}
+        return armed.market
+
+    def leave(self, market: str) -> None:
+        """Stop following the tape of a market."""
+        self._tapes.pop(market, None)
+        self._tape_markets.pop(market, None)
+        self._late.pop(market, None)
+
+    def _policy_of(self, rule: Rule) -> WhenBlind:
+        return rule.when_blind or self._default
+
+    # --- prices --------------------------------------------------------------------------------
+
+    def price(self, market: str, price: Decimal, reason: str = "crossed") -> None:
+        """Let a price that is proven now fire what it crosses."""
+        self.last[market] = (price, self._clocks.monotonic())
+        for rule_id in self._book.crossed(market, price):
+            self._fire(self.rules[rule_id], price, reason)
+        if self._parked:
+            self._unpark_near(market, price)
+
+    def trades(self, event: Trades) -> None:
+        """Look at every print of a frame; a hole before it is asked for."""
+        tape = self._tapes.get(event.symbol)
+        if tape is None or not event.prints:
+            return
+        is_opening = tape.is_opening
+        fresh, has_hole = tape.see(event.prints)
+        if has_hole:
+            if not is_opening:
+                self._park_doubtful(event.symbol)
+            self._ask(event.symbol, self._pace.hole)
+        for one in fresh:
+            self.price(event.symbol, one.price)
+
+    def _fire(self, armed: Armed, price: Decimal, reason: str) -> None:
+        rule, name = armed.rule, armed.market.name
+        self._submit(Crossing(rule, price, plain(price), reason))
+        fired_ns = round(self._clocks.kraken() * _SECOND)
+        self._late.setdefault(name, {})[rule.id] = (armed, fired_ns)
+        self._told.discard(rule.id)
+        self.forget(rule.id)
+
+    def _park(self, armed: Armed) -> None:
+        rule = armed.rule
+        self._book.disarm(rule.id)
+        side = _OTHER_SIDE[rule.threshold_type]
+        self._parked.arm(rule.id, armed.market.name, rule.threshold, side)
+
+    def _unpark(self, armed: Armed) -> None:
+        rule = armed.rule
+        self._parked.disarm(rule.id)
+        self._told.discard(rule.id)
+        self._book.arm(rule.id, armed.market.name, rule.threshold, rule.threshold_type)
+
+    def _unpark_near(self, market: str, price: Decimal) -> None:
+        for rule_id in self._parked.crossed(market, price):
+            armed = self.rules[rule_id]
+            # Equality is the far side, and the parking book gives it, too.
+            (self._park if armed.rule.is_met_by(price) else self._unpark)(armed)
+
+    def _park_doubtful(self, market: str) -> None:
+        """Park what must not fire before it is known what happened while nobody looked."""
+        for armed in list(self._by_market.get(market, {}).values()):
+            if self._policy_of(armed.rule) is WhenBlind.NOTIFY and armed.rule.id in self._book:
+                self._park(armed)
+
+    # --- blind times ---------------------------------------------------------------------------
+
+    def _tape_of(self, armed: Armed) -> MarketTape:
+        name, now = armed.market.name, self._clocks.kraken()
+        tape = self._tapes.get(name)
+        if tape is not None:
+            if armed.since_ns < self._started_ns:
+                tape.reach_back(armed.since_ns)
+            return tape
+        saved = self._saved.places.get(name)
+        if saved is not None and armed.since_ns < self._started_ns:
+            tape = MarketTape(saved, min(self._saved.at, now))
+        else:
+            since_ns = min(armed.since_ns, round(now * _SECOND))
+            tape = MarketTape(Position(None, since_ns), since_ns / _SECOND)
+        tape.see_again(now)
+        self._tapes[name] = tape
+        self._tape_markets[name] = armed.market
+        self._ask(name, self._pace.settle)
+        return tape
+
+    def _ask(self, market: str, delay: float) -> None:
+        self._want(self._tape_markets[market], self._tapes[market].floor, delay)
+
+    def go_blind(self, markets: Iterable[str], since: float) -> None:
+        """Note that these markets are not seen any more since `since`, in seconds since 1970."""
+        for name in markets:
+            if name in self._tapes:
+                self._tapes[name].go_blind(since)
+                self._park_doubtful(name)
+
+    def see_again(self) -> None:
+        """Note that the stream is back, and ask for what was missed."""
+        now = self._clocks.kraken()
+        for name, tape in self._tapes.items():
+            if tape.is_open:
+                tape.see_again(now)
+                self._ask(name, self._pace.settle)
+
+    def look_again(self, market: str) -> None:
+        """Ask for all that `market` traded since it was looked at: its stream is new, or none."""
+        tape = self._tapes.get(market)
+        if tape is None:
+            return
+        if not tape.is_open:
+            tape.go_blind(tape.looked_at, is_reported=False)
+            self._park_doubtful(market)
+        tape.see_again(self._clocks.kraken())
+        self._ask(market, self._pace.hole)
+
+    def fetched(self, answer: Fetched) -> None:
+        """Walk through what REST tells of the past, in order, by each row's policy."""
+        name, tape = answer.market, self._tapes.get(answer.market)
+        if tape is None:
+            return
+        past = tape.unseen(answer.past)
+        span = tape.span(answer.until)
+        level = "INFO" if tape.is_reported else "DEBUG"
+        if not tape.close(answer.newest, answer.until, is_cut=answer.is_cut):
+            # The stream was faster than REST.
+            self._ask(name, min(self._pace.settle * 2.0**tape.tries, self._pace.retry_max))
+            return
+        if name in self._unknown:
+            self._unknown.discard(name)
+            self._say("INFO", f"{name}: what was traded while blind can be fetched again")
+        touches = self._touches(name, past)
+        for touch in touches:
+            self._meet(name, touch, span)
+        self._release(name)
+        if not touches:
+            self._say(
+                level,
+                f"{name}: no threshold was crossed while blind {span_words(*span)}; "
+                f"{len(past)} prices of that time were looked at",
+            )
+
+    def _touches(self, market: str, past: list[Past]) -> list[Touch]:
+        """Return what `past` crosses of the rules that wait, or waited until they fired."""
+        late = self._late.pop(market, {})
+        waiting = {rule_id: armed for rule_id, (armed, _) in late.items()}
+        waiting |= self._by_market.get(market, {})
+        found = first_crossings(past, (Waiting(a.rule, a.since_ns) for a in waiting.values()))
+        return [
+            touch
+            for touch in found
+            if touch.rule.id in self.rules or touch.past.at_ns <= late[touch.rule.id][1]
+        ]
+
+    def not_fetched(self, trouble: NotFetched) -> None:
+        """Say, once until it heals, that a hole cannot be closed for now."""
+        tape = self._tapes.get(trouble.market)
+        if tape is None or trouble.market in self._unknown:
+            return
+        self._unknown.add(trouble.market)
+        since = clock_time(tape.span(self._clocks.kraken())[0], self._clocks.kraken())
+        self._say(
+            "WARNING",
+            f"{trouble.market}: it is not known yet what was traded while blind since {since} "
+            f"({trouble.reason}). It is asked for until it is known",
+        )
+
+    def _meet(self, name: str, touch: Touch, span: tuple[float, float]) -> None:
+        """Do and say what becomes of a rule that was crossed while nobody looked."""
+        rule = touch.rule
+        armed, policy = self.rules.get(rule.id), self._policy_of(rule)
+        if armed is None:
+            deed, present = Deed.DONE, None
+        elif rule.id in self._told:
+            return  # it is known, and was said, that the price stands beyond the threshold
+        else:
+            present = self._present(armed.market)
+            deed = deed_for(policy, rule, present)
+        self._say(
+            "WARNING",
+            f"{rule.id}: {found_words(name, touch, span)}; {deed_words(deed, policy, present)}",
+            id=rule.id,
+        )
+        if armed is None:
+            return
+        if deed is Deed.FIRE:
+            # Who wants the order wherever the price is by now wants it for that crossing.
+            price = touch.past.price
+            if present is not None and policy is not WhenBlind.ALWAYS:
+                price = present
+            moment = clock_time(touch.past.at_ns / _SECOND, span[1])
+            self._fire(armed, price, f"crossed while blind ({moment})")
+        elif deed is Deed.PARK:
+            self._park(armed)
+            self._told.add(rule.id)
+
+    def _release(self, market: str) -> None:
+        """Arm what was parked just in case and was not crossed: the price may cross it now."""
+        for armed in list(self._by_market.get(market, {}).values()):
+            if armed.rule.id in self._parked and armed.rule.id not in self._told:
+                self._unpark(armed)
+        present = self._present(self._tape_markets[market])
+        if present is not None:
+            self.price(market, present)
+
+    # --- what is kept --------------------------------------------------------------------------
+
+    def places(self) -> Saved:
+        """Return how far each tape has been looked at, to be kept for the next run."""
+        floors = {name: tape.floor for name, tape in self._tapes.items()}
+        return Saved(self._clocks.kraken(), floors, frozenset(self._told & set(self.rules)))
