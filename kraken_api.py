@@ -1,61 +1,41 @@
-"""The public client: Kraken's REST calls, and the door to live prices.
+"""The public client: Kraken's calls by name, and the door to live prices.
 
 A shell around two pure modules: `kraken_rest` builds and judges messages, `kraken_pairs` knows
-names; the stream is `ws_price_provider`. What it must never do: send an order a second time,
-return a price that is not proven to be alive, guess a symbol, wait without a deadline, or show a
-key.
+names; the wire is `kraken_http`, the listing `kraken_listing`, the stream `ws_price_provider`. What
+it must never do: send an order a second time, return a price that is not proven to be alive, guess
+a symbol, wait without a deadline, or show a key.
 
 Source: Kraken, REST and spot WebSocket v2 pages (read 2026-11).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
-import random
 import re
-import tempfile
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
-
-import requests
-import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 import creds
 from kraken_errors import (
     AuthenticationError,
     KrakenAPIError,
-    KrakenConnectionError,
     KrakenError,
-    KrakenTimeout,
-    KrakenTransportError,
     PriceUnavailable,
     ProtocolError,
 )
+from kraken_http import DEFAULT_TIMEOUTS, VERSION, Timeouts, Transport, gate_of
+from kraken_listing import ASK_GAP, Listing
 from kraken_numbers import plain, quantize_down, to_positive_decimal, trailing_offset
-from kraken_pairs import (
-    TOKENIZED,
-    Pair,
-    PairDirectory,
-    Symbol,
-    UnknownPair,
-    legacy_pair,
-)
-from kraken_rest import ArgumentError, encode, is_unknown_pair, private_request, read_answer, sign
+from kraken_pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
+from kraken_rest import ArgumentError, is_unknown_pair, private_request, read_answer, sign
 from ws_price_provider import (
     WEBSOCKET_AVAILABLE,
     WebSocketPriceProvider,
@@ -65,12 +45,18 @@ from ws_price_provider import (
     validate_url,
 )
 
-__all__ = ["WEBSOCKET_AVAILABLE", "KrakenAPI", "Quote", "Timeouts", "WebSocketPriceProvider"]
+__all__ = [
+    "DEFAULT_TIMEOUTS",
+    "VERSION",
+    "WEBSOCKET_AVAILABLE",
+    "KrakenAPI",
+    "Quote",
+    "Timeouts",
+    "WebSocketPriceProvider",
+]
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
-
-VERSION = "1.0.0"
 
 DEFAULT_BASE_URL = "https://api.kraken.com"
 DEFAULT_WS_URL = "wss://ws.kraken.com/v2"
@@ -84,31 +70,8 @@ _READS = frozenset(
     }
 )
 
-_DAY = 24 * 3600.0
-# An unknown name may be a pair of today, but it is mostly a slip: ask again only now and then.
-_REFRESH_GAP = 600.0
-# After Kraken could not be asked for a name, prices go over REST without asking for this long.
-_ASK_GAP = 30.0
 # Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB.
 _NAMES_PER_CALL = 100
-_XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long REST calls may take, in seconds. `read` counts between two pieces of an answer."""
-
-    # A little over a multiple of 3 s, TCP's first retransmission: one lost packet is survived.
-    connect: float = 3.05
-    read: float = 10.0
-    # Orders carry a deadline of 5 s, after which Kraken itself says that it did not take them.
-    # That word, even when it is late, is worth more than a search for the order.
-    read_order: float = 15.0
-    # Before the second and the third try of a GET; long enough for a proxy that restarts.
-    retry_pauses: tuple[float, ...] = (0.1, 0.4)
-
-
-DEFAULT_TIMEOUTS = Timeouts()
 
 
 class Tick(Protocol):
@@ -154,473 +117,6 @@ class Quote:
     timestamp: str | None = None
 
 
-# --- one key, one order of nonces --------------------------------------------------------------
-
-
-class _Gate:
-    """Lets the private calls of one key through, one at a time.
-
-    `lock` guards `_last` and the wire. It is held while the call is under way, against the habit
-    of this program: Kraken refuses a nonce that arrives after a higher one, and only the answer
-    proves that a request has arrived.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._last = 0
-
-    def next_nonce_locked(self) -> int:
-        # Nanoseconds: never smaller than what any earlier version has used with this key. The
-        # clock may stand still between two calls, or be set back.
-        self._last = max(time.time_ns(), self._last + 1)
-        return self._last
-
-
-_gates: dict[str, _Gate] = {}  # by the hash of the key, so that no key can be printed with it
-_gates_lock = threading.Lock()  # guards `_gates`
-
-
-def _gate_of(key: str) -> _Gate:
-    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
-    with _gates_lock:
-        return _gates.setdefault(digest, _Gate())
-
-
-# --- HTTP --------------------------------------------------------------------------------------
-
-
-class _TLSConnection(HTTPSConnection):
-    """Whatever fails before the handshake is done is a failure to connect.
-
-    The library reports a timeout or a cut in the handshake, and a proxy that refuses the tunnel,
-    like the same event in the middle of an answer. For an order that is the difference between
-    *certainly not placed* and *unknown*.
-    """
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except urllib3.exceptions.HTTPError:
-            raise  # already told apart
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "handshake timed out") from error
-        except OSError as error:
-            raise NewConnectionError(self, str(error)) from error
-
-
-class _Adapter(HTTPAdapter):
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if isinstance(pool, urllib3.HTTPSConnectionPool):
-            pool.ConnectionCls = _TLSConnection
-        return pool
-
-
-class _Transport:
-    """One session with kept-alive connections. Safe from any thread.
-
-    Every call has a deadline for connecting and one for each wait for bytes. TLS is verified,
-    proxies come from the environment, redirects are not followed: Kraken has none, and a signed
-    request belongs to nobody else.
-    """
-
-    def __init__(self, root: str, timeouts: Timeouts) -> None:
-        self._root = root
-        self._timeouts = timeouts
-        self._host = urlsplit(root).netloc.rpartition("@")[2]
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"ttslo/{VERSION}"
-        # Without this, ~/.netrc is read at every call, and could add credentials of its own.
-        self._session.auth = _as_it_is
-        for scheme in ("https://", "http://"):
-            # 0: the adapter retries nothing, or a POST would be sent twice.
-            self._session.mount(scheme, _Adapter(pool_maxsize=8, max_retries=0))
-
-    def get(
-        self, method: str, params: Mapping[str, object] | None, within: float | None = None
-    ) -> tuple[int, bytes]:
-        """Return status and body of a public call.
-
-        Args:
-            method: Kraken's name of the call.
-            params: Its parameters.
-            within: Longest time in all, without a second try; None for the usual deadlines and up
-                to two more tries when there is no connection or a 5xx.
-        """
-        query = encode(params)
-        path = f"/0/public/{method}" + (f"?{query}" if query else "")
-        if within is not None:
-            return self._send("GET", path, urllib3.Timeout(total=within))
-        usual = (self._timeouts.connect, self._timeouts.read)
-        for pause in self._timeouts.retry_pauses:
-            # A timeout is not tried again: it has used up the caller's patience.
-            with suppress(KrakenConnectionError):
-                status, body = self._send("GET", path, usual)
-                if status < 500:
-                    return status, body
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, no secret
-        return self._send("GET", path, usual)
-
-    def post(
-        self, path: str, body: bytes, headers: Mapping[str, str], *, is_order: bool
-    ) -> tuple[int, bytes]:
-        """Return status and body of a private call, which is sent once and never again."""
-        read = self._timeouts.read_order if is_order else self._timeouts.read
-        return self._send("POST", path, (self._timeouts.connect, read), body, headers)
-
-    def close(self) -> None:
-        self._session.close()
-
-    def _send(
-        self,
-        verb: str,
-        path: str,
-        timeout: Any,  # a pair, or the Timeout of urllib3 that requests' types do not know
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        try:
-            response = self._session.request(
-                verb,
-                self._root + path,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            method = path.partition("?")[0].rpartition("/")[2]
-            # Not chained: the library's errors carry the request, and with it key and signature.
-            raise _transport_error(error, method, self._host) from None
-        return response.status_code, response.content
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _transport_error(error: Exception, method: str, host: str) -> KrakenTransportError:
-    """Return our error for one of the HTTP libraries'; `request_sent` is False only if certain."""
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", inner)
-    is_timeout = isinstance(error, requests.Timeout) or isinstance(
-        reason, urllib3.exceptions.ReadTimeoutError
-    )
-    kind = KrakenTimeout if is_timeout else KrakenConnectionError
-    # The text of the library's error may hold a header: only the operating system's words are
-    # passed on.
-    why = _os_words(error)
-    if isinstance(error, _NEVER_SENT) or isinstance(reason, _NEVER_CONNECTED):
-        return kind(f"{method}: cannot connect to {host}{why}", request_sent=False)
-    said = "did not answer in time" if is_timeout else f"broke off without an answer{why}"
-    return kind(f"{method}: {host} {said}", request_sent=True)
-
-
-_NEVER_SENT = (
-    requests.ConnectTimeout,
-    requests.exceptions.ProxyError,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidProxyURL,
-    requests.exceptions.InvalidHeader,
-)
-_NEVER_CONNECTED = (
-    ConnectTimeoutError,  # and NewConnectionError, which is one
-    NewConnectionError,
-    urllib3.exceptions.ProxyError,
-)
-
-
-def _os_words(error: BaseException) -> str:
-    """Return the operating system's words at the bottom of `error`, in brackets, or nothing."""
-    found = ""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            found = f" ({seen.strerror})"
-        seen = seen.__cause__ or seen.__context__ or _wrapped(seen)
-    return found
-
-
-def _wrapped(error: BaseException) -> BaseException | None:
-    inner = getattr(error, "reason", None) or next(iter(error.args), None)
-    return inner if isinstance(inner, BaseException) and inner is not error else None
-
-
-# --- Kraken's listing of pairs -----------------------------------------------------------------
-
-Rows = dict[str, dict[str, Any]]
-
-_FILE_FORMAT = 1
-_KEPT_FIELDS = (
-    *("altname", "wsname", "aclass_base", "base", "quote", "status"),
-    *("pair_decimals", "lot_decimals", "ordermin", "costmin", "tick_size"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Snapshot:
-    """One state of the listing: its rows, when they were had, and whether xStocks are in."""
-
-    rows: Rows
-    fetched_at: float  # seconds since 1970, because it outlives the process
-    has_tokenized: bool
-    directory: PairDirectory
-
-    @property
-    def is_fresh(self) -> bool:
-        return 0 <= time.time() - self.fetched_at < _DAY
-
-
-class _Listing:
-    """Kraken's pairs, from memory, else from a file, else from Kraken.
-
-    Two threads that miss at the same time may both ask Kraken: that costs a call, where a lock
-    held over it would cost the other thread its deadline.
-    """
-
-    def __init__(
-        self,
-        ask: Callable[[Mapping[str, object], float | None], object],
-        file: Callable[[], Path | None],
-    ) -> None:
-        self._ask = ask
-        # Asked for when it is needed: finding the user's folder imports a library.
-        self._find_file = cache(file)
-        self._lock = threading.Lock()  # guards the six below
-        self._snapshot: _Snapshot | None = None
-        self._is_file_read = False
-        self._singles: dict[str, Pair] = {}
-        self._refreshed_at = float("-inf")
-        self._failed_at = float("-inf")
-        self._warned_at = float("-inf")
-
-    def known(self, name: str) -> Pair | None:
-        """Return the pair if it is known without asking Kraken; reads the file the first time."""
-        snapshot = self._loaded()
-        pair = snapshot.directory.find(name) if snapshot else None
-        if pair is None:
-            with self._lock:
-                pair = self._singles.get(name)
-        return pair
-
-    def in_memory(self, name: str) -> Pair | None:
-        """Return the pair if it is known without any I/O."""
-        with self._lock:
-            snapshot, single = self._snapshot, self._singles.get(name)
-        return (snapshot.directory.find(name) if snapshot else None) or single
-
-    def single(self, name: str, within: float) -> Pair | None:
-        """Ask Kraken for one pair, which is small, and return it; None if Kraken has no such.
-
-        Raises:
-            KrakenError: If Kraken does not answer within `within` seconds, or not this.
-        """
-        params: dict[str, object] = {"pair": _kraken_spelling(name)}
-        if _XSTOCK.fullmatch(name):
-            params["aclass_base"] = TOKENIZED
-        try:
-            directory = PairDirectory.from_asset_pairs(self._ask(params, within))
-        except KrakenAPIError as error:
-            if not is_unknown_pair(error):
-                raise
-            return None
-        # Asked for one name, all that comes is the pair of that name.
-        pair = next(iter(directory), None) if len(directory) == 1 else directory.find(name)
-        if pair is not None:
-            with self._lock:
-                self._singles[name] = pair
-        return pair
-
-    def directory(self) -> PairDirectory:
-        """Return all pairs, not older than a day if Kraken can be asked.
-
-        Raises:
-            KrakenError: If there is neither a listing in memory nor in the file, and Kraken does
-                not answer.
-        """
-        snapshot = self._loaded()
-        if snapshot is None or not (snapshot.is_fresh or self._has_just_failed()):
-            snapshot = self._refreshed(snapshot)
-        return snapshot.directory
-
-    def resolve(self, name: str) -> Pair:
-        """Return the pair that `name` means; may ask Kraken.
-
-        Raises:
-            LookupError: If Kraken has no such pair, or more than one.
-            KrakenError: If Kraken could not be asked and `name` is none of the oldest pairs, so
-                that nobody knows.
-        """
-        try:
-            directory = self.directory()
-        except KrakenError as error:
-            pair = self.in_memory(name) or legacy_pair(name)
-            if pair is None:
-                raise
-            _log.warning(
-                "Kraken's list of pairs cannot be had, %s is known anyway: %s", name, error
-            )
-            return pair
-        found = _found(directory, name)
-        if found is None and self._may_refresh():
-            directory = self._refreshed(self._loaded(), with_tokenized=True).directory
-        return found or directory.resolve(name)
-
-    def _may_refresh(self) -> bool:
-        with self._lock:
-            lacks_tokenized = self._snapshot is None or not self._snapshot.has_tokenized
-            is_due = time.monotonic() - self._refreshed_at >= _REFRESH_GAP
-        return (is_due or lacks_tokenized) and not self._has_just_failed()
-
-    def _has_just_failed(self) -> bool:
-        with self._lock:
-            return time.monotonic() - self._failed_at < _ASK_GAP
-
-    def _refreshed(self, old: _Snapshot | None, *, with_tokenized: bool = False) -> _Snapshot:
-        with_tokenized = with_tokenized or (old is not None and old.has_tokenized)
-        try:
-            snapshot = self._fetched(old, with_tokenized=with_tokenized)
-        except KrakenError as error:
-            with self._lock:
-                self._failed_at = time.monotonic()
-            if old is None:
-                raise
-            self._warn_of_age(old, error)
-            return old
-        with self._lock:
-            self._snapshot = snapshot
-            self._singles = {}
-            self._refreshed_at = time.monotonic()
-        self._write(snapshot)
-        return snapshot
-
-    def _fetched(self, old: _Snapshot | None, *, with_tokenized: bool) -> _Snapshot:
-        with self._lock:
-            is_recent = time.monotonic() - self._refreshed_at < _REFRESH_GAP
-        if old is not None and is_recent and not old.has_tokenized:
-            rows = dict(old.rows)  # only the xStocks are missing
-        else:
-            rows = _trimmed(self._ask({}, None))
-        if with_tokenized:
-            with suppress(KrakenAPIError):  # where xStocks are not offered
-                rows |= _trimmed(self._ask({"aclass_base": TOKENIZED}, None))
-        directory = PairDirectory.from_asset_pairs(rows)
-        if not len(directory):
-            raise ProtocolError("AssetPairs: no pair in the listing")
-        return _Snapshot(rows, time.time(), with_tokenized, directory)
-
-    def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
-        now = time.monotonic()
-        with self._lock:
-            is_news = now - self._warned_at >= 3600
-            if is_news:
-                self._warned_at = now
-        if is_news:
-            age = (time.time() - old.fetched_at) / 3600
-            _log.warning("Using a list of pairs that is %.0f hours old: %s", age, error)
-
-    # --- the file ---
-
-    def _loaded(self) -> _Snapshot | None:
-        with self._lock:
-            if self._snapshot is not None or self._is_file_read:
-                return self._snapshot
-        snapshot = self._read()
-        with self._lock:
-            self._is_file_read = True
-            if self._snapshot is None:
-                self._snapshot = snapshot
-            return self._snapshot
-
-    def _read(self) -> _Snapshot | None:
-        file = self._find_file()
-        if file is None:
-            return None
-        try:
-            content = json.loads(file.read_bytes())
-            if content["format"] != _FILE_FORMAT:
-                raise ValueError("of another version")
-            rows, fetched_at = _trimmed(content["rows"]), float(content["fetched_at"])
-            has_tokenized = content["has_tokenized"] is True
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            _log.debug("Not using %s: %s", file, error)
-            return None
-        directory = PairDirectory.from_asset_pairs(rows)
-        if not len(directory):
-            _log.debug("Not using %s: it has no pairs", file)
-            return None
-        return _Snapshot(rows, fetched_at, has_tokenized, directory)
-
-    def _write(self, snapshot: _Snapshot) -> None:
-        file = self._find_file()
-        if file is None:
-            return
-        content = {
-            "format": _FILE_FORMAT,
-            "fetched_at": snapshot.fetched_at,
-            "has_tokenized": snapshot.has_tokenized,
-            "rows": snapshot.rows,
-        }
-        try:
-            _replace(file, json.dumps(content).encode())
-        except OSError as error:
-            # Harmless: it is fetched again next time. On Windows also if another process reads.
-            _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
-
-
-def _found(directory: PairDirectory, name: str) -> Pair | None:
-    """Return the pair of `name`, None if there is none; raises AmbiguousPair."""
-    try:
-        return directory.resolve(name)
-    except UnknownPair:
-        return None
-
-
-def _trimmed(rows: object) -> Rows:
-    """Return the rows with the fields that are used, which are a third of 670 kB."""
-    if not isinstance(rows, Mapping):
-        return {}
-    return {
-        key: {name: row[name] for name in _KEPT_FIELDS if name in row}
-        for key, row in rows.items()
-        if isinstance(key, str) and isinstance(row, Mapping)
-    }
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write `file` so that no reader ever sees half of it, whoever writes at the same time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        Path(temporary).replace(file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _kraken_spelling(name: str) -> str:
-    """Return `name` as Kraken is likeliest to know it; xStocks keep their small x."""
-    typed = name.strip().replace("-", "/")
-    return typed.upper() if typed.islower() else typed
-
-
-def _listing_file(root: str, cache_dir: str | Path | None) -> Path | None:
-    """Return where the listing of this server is kept; None for servers on this machine.
-
-    A stand-in's pairs are made up, and its port may be another's tomorrow.
-    """
-    parts = urlsplit(root)
-    if cache_dir is None and is_loopback(parts.hostname or ""):
-        return None
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", parts.netloc.rpartition("@")[2])
-    return Path(cache_dir or cache_folder()) / f"pairs-{host}.json"
-
-
 # --- addresses ---------------------------------------------------------------------------------
 
 
@@ -639,6 +135,18 @@ def _checked_root(base_url: str) -> str:
         f"base_url {base_url!r} is refused: use https://, or http:// with a loopback address "
         "such as http://127.0.0.1:8080 (also in KRAKEN_SPOT_URL)"
     )
+
+
+def _listing_file(root: str, cache_dir: str | Path | None) -> Path | None:
+    """Return where the listing of this server is kept; None for servers on this machine.
+
+    A stand-in's pairs are made up, and its port may be another's tomorrow.
+    """
+    parts = urlsplit(root)
+    if cache_dir is None and is_loopback(parts.hostname or ""):
+        return None
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", parts.netloc.rpartition("@")[2])
+    return Path(cache_dir or cache_folder()) / f"pairs-{host}.json"
 
 
 # --- the client --------------------------------------------------------------------------------
@@ -702,10 +210,8 @@ class KrakenAPI:
 
     def _start_anew(self) -> None:
         """Set up all that must not be shared with another process."""
-        self._transport = _Transport(self._root, self._timeouts)
-        self._listing = _Listing(
-            self._ask_pairs, lambda: _listing_file(self._root, self._cache_dir)
-        )
+        self._transport = Transport(self._root, self._timeouts)
+        self._listing = Listing(self._ask_pairs, lambda: _listing_file(self._root, self._cache_dir))
         self._lock = threading.Lock()  # guards the five below
         self._followed: set[Symbol] = set()  # subscriptions this client holds
         self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
@@ -812,7 +318,7 @@ class KrakenAPI:
     def _ask_private(
         self, method: str, params: Mapping[str, object] | None, key: str, secret: str
     ) -> dict[str, Any]:
-        gate = _gate_of(key)
+        gate = gate_of(key)
         with gate.lock:
             request = private_request(method, params, gate.next_nonce_locked(), key, secret)
             status, body = self._transport.post(
@@ -1242,7 +748,7 @@ class KrakenAPI:
         except KrakenError as error:
             _log.debug("Kraken could not be asked for %s: %s", name, error)
             with self._lock:
-                self._ask_again_at = time.monotonic() + _ASK_GAP
+                self._ask_again_at = time.monotonic() + ASK_GAP
             return None
         if pair is None:
             self._tell_unstreamed(name)
@@ -1326,10 +832,7 @@ class KrakenAPI:
 
 
 def _after_fork() -> None:
-    """Give the child locks that nobody holds, and sockets and a stream of its own."""
-    global _gates_lock
-    _gates_lock = threading.Lock()
-    _gates.clear()
+    """Give the child's clients locks that nobody holds, and sockets and a stream of their own."""
     for api in tuple(_instances):
         api._start_anew()
 

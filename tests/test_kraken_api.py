@@ -30,6 +30,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kraken_api
+import kraken_http
 from kraken_api import KrakenAPI, Quote, Timeouts
 from kraken_errors import (
     AuthenticationError,
@@ -308,7 +309,7 @@ def test_private_call_is_signed_over_the_body_that_is_sent(web: Web, rest: Krake
 
 def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
     """Calls of one key go one after another, and each nonce is above the one before."""
-    gate = kraken_api._gate_of("shared")
+    gate = kraken_http.gate_of("shared")
     is_shut: list[bool] = []
 
     def reply(_: dict[str, str]) -> str:
@@ -1506,7 +1507,7 @@ def test_child_process_has_connections_of_its_own() -> None:
     with Loopback(forever_ok) as server:
         api = client_of(server.url)
         api.warm_up()
-        with kraken_api._gate_of(str(api.api_key)).lock:  # as another thread might, at that moment
+        with kraken_http.gate_of(str(api.api_key)).lock:  # as another thread might, at that moment
             child = fork_and_run(lambda: api.add_order("XBTUSD", "market", "sell", "1"))
         assert child == 0
         assert server.connections == 2
