@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation, localcontext
 from typing import Any
 
+# The dark pool comes first: clients that call both markets BTC/USD keep the later one.
 # rest key, altname, wsname, base, quote, price decimals, ordermin, costmin, starting price
 _PAIRS = """
+XXBTZUSD.d XBTUSD.d - XXBT ZUSD 1 0.05 0.5 50000.0
 XXBTZUSD XBTUSD XBT/USD XXBT ZUSD 1 0.00005 0.5 50000.0
 XXBTZEUR XBTEUR XBT/EUR XXBT ZEUR 1 0.00005 0.45 46000.0
 XXBTZGBP XBTGBP XBT/GBP XXBT ZGBP 1 0.00005 0.4 39500.0
@@ -59,7 +61,6 @@ XAUTUSD XAUTUSD XAUT/USD XAUT ZUSD 1 0.001 0.5 2000.0
 XCNUSD XCNUSD XCN/USD XCN ZUSD 6 500 0.5 0.001000
 1INCHEUR 1INCHEUR 1INCH/EUR 1INCH ZEUR 3 10 0.45 0.400
 AAPLxUSD AAPLxUSD AAPLx/USD AAPLx ZUSD 2 0.01 0.5 190.00
-XXBTZUSD.d XBTUSD.d - XXBT ZUSD 1 0.05 0.5 50000.0
 """
 
 _RENAMED = {"XBT": "BTC", "XDG": "DOGE"}

@@ -1,0 +1,174 @@
+"""Other people's clients run against the embedded exchange unchanged.
+
+Only addresses are given to them, by the options that they document for it.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import ccxt  # type: ignore[import-untyped]  # it has no stubs
+import ccxt.pro  # type: ignore[import-untyped]
+import pytest
+from kraken.exceptions import KrakenInvalidAPIKeyError
+from kraken.spot import Market, SpotWSClient, Trade, User
+
+from fake_kraken import FakeKraken
+
+LONG = 10.0  # seconds that nothing here takes, unless it is broken
+
+
+def options(exchange: FakeKraken) -> dict[str, Any]:
+    """Return what ccxt is given: keys, and other `urls`."""
+    # Left to itself it waits a second before each call; Kraken's limits are not what is tested.
+    rest = {"public": exchange.rest_url, "private": exchange.rest_url}
+    stream = {"ws": {"public": exchange.ws_url, "publicV2": exchange.ws_url}}
+    keys = {"apiKey": exchange.api_key, "secret": exchange.api_secret}
+    return {**keys, "enableRateLimit": False, "urls": {"api": {**rest, **stream}}}
+
+
+@pytest.fixture
+def shop(exchange: FakeKraken) -> Iterator[Any]:
+    """Hand out ccxt's synchronous client."""
+    made = ccxt.kraken(options(exchange))
+    yield made
+    made.session.close()
+
+
+# ------------------------------------------------------------------------------------------ ccxt
+
+
+def test_ccxt_reads_markets_and_prices(exchange: FakeKraken, shop: Any) -> None:
+    """Every pair has its modern name, its status and its steps."""
+    exchange.set_price("XBTUSD", "50123.4")
+    markets = shop.load_markets()
+    assert markets["BTC/USD"]["id"] == "XXBTZUSD"
+    assert markets["DOGE/BTC"]["id"] == "XXDGXXBT"
+    assert (markets["BTC/USD"]["active"], markets["BTC/USD"]["precision"]["price"]) == (True, 0.1)
+    assert shop.fetch_ticker("BTC/USD")["last"] == 50123.4
+    assert shop.fetch_tickers(["ETH/USD"])["ETH/USD"]["last"] == 4000.0
+    assert shop.fetch_trades("BTC/USD")[0]["price"] == 50123.4
+    assert shop.fetch_ohlcv("BTC/USD")[0][4] == 50123.4
+    assert shop.fetch_status()["status"] == "ok"
+
+
+def test_ccxt_trails_a_stop(exchange: FakeKraken, shop: Any) -> None:
+    """Its own parameters for a trailing stop make one, that is seen open, moving and cancelled."""
+    order = shop.create_order("BTC/USD", "market", "sell", 0.5, None, {"trailingPercent": 5})
+    assert exchange.requests[-1].params["price"] == "+5%"
+    exchange.set_price("XBTUSD", 60000)
+    (seen,) = shop.fetch_open_orders("BTC/USD")
+    assert (seen["id"], seen["amount"], seen["status"]) == (order["id"], 0.5, "open")
+    assert seen["info"]["stopprice"] == "57000.00000"
+    assert shop.fetch_balance()["BTC"] == {"free": 99.5, "used": 0.5, "total": 100.0}
+    shop.cancel_order(order["id"], "BTC/USD")
+    (gone,) = shop.fetch_closed_orders("BTC/USD")
+    assert (gone["id"], gone["status"]) == (order["id"], "canceled")
+
+
+def test_ccxt_sees_a_stop_filled(exchange: FakeKraken, shop: Any) -> None:
+    """Price, volume and cost of the fill are read from the closed order."""
+    order = shop.create_order("BTC/USD", "market", "sell", 0.5, None, {"trailingAmount": 1000})
+    exchange.set_price("XBTUSD", 49000)
+    seen = shop.fetch_order(order["id"], "BTC/USD")
+    assert (seen["status"], seen["filled"], seen["average"]) == ("closed", 0.5, 49000.0)
+    assert (seen["cost"], seen["remaining"]) == (24500.0, 0.0)
+
+
+def test_ccxt_knows_the_errors(exchange: FakeKraken, shop: Any) -> None:
+    """Refusals become its own errors, by their text."""
+    shop.load_markets()
+    with pytest.raises(ccxt.InsufficientFunds):
+        shop.create_order("BTC/USD", "market", "sell", 1000, None, {"trailingPercent": 5})
+    with pytest.raises(ccxt.OrderNotFound):
+        shop.cancel_order("OAAAAA-AAAAA-AAAAAA")
+    exchange.fault("nonce_refused", count=1)
+    with pytest.raises(ccxt.InvalidNonce):
+        shop.fetch_balance()
+    shop.apiKey = "?"
+    with pytest.raises(ccxt.AuthenticationError):
+        shop.fetch_balance()
+
+
+def test_ccxt_pro_watches_a_price(exchange: FakeKraken) -> None:
+    """Its stream gets the snapshot, and then each price."""
+
+    async def watch() -> list[float]:
+        client = ccxt.pro.kraken(options(exchange))
+        try:
+            first = await asyncio.wait_for(client.watch_ticker("BTC/USD"), LONG)
+            following = asyncio.ensure_future(client.watch_ticker("BTC/USD"))
+            await asyncio.to_thread(exchange.set_price, "XBTUSD", 51000)
+            second = await asyncio.wait_for(following, LONG)
+        finally:
+            await client.close()
+        return [first["last"], second["last"]]
+
+    assert asyncio.run(watch()) == [50000.0, 51000.0]
+
+
+# ----------------------------------------------------------------------------- python-kraken-sdk
+
+
+def test_sdk_reads_markets_and_prices(exchange: FakeKraken) -> None:
+    """Answers come under the keys that it looks for."""
+    exchange.set_price("XBTUSD", "50123.4")
+    market = Market(url=exchange.rest_url)
+    assert market.get_ticker(pair="XBTUSD")["XXBTZUSD"]["c"][0] == "50123.4"
+    assert market.get_asset_pairs(pair=["BTC/USD"])["BTC/USD"]["wsname"] == "XBT/USD"
+    assert market.get_assets(assets="XBT")["XXBT"]["altname"] == "XBT"
+    assert market.get_ohlc(pair="XBTUSD")["XXBTZUSD"][0][4] == "50123.4"
+    assert market.get_recent_trades(pair="XBTUSD")["XXBTZUSD"][0][0] == "50123.4"
+    assert market.get_system_status()["status"] == "online"
+
+
+def test_sdk_trails_a_stop(exchange: FakeKraken) -> None:
+    """Signed calls place, show and cancel an order."""
+    keys = {"key": exchange.api_key, "secret": exchange.api_secret, "url": exchange.rest_url}
+    trade, user = Trade(**keys), User(**keys)
+    placed = trade.create_order(
+        ordertype="trailing-stop", side="sell", volume="0.5", pair="XBTUSD", price="+5%"
+    )
+    (txid,) = placed["txid"]
+    assert user.get_open_orders()["open"][txid]["stopprice"] == "47500.00000"
+    assert user.get_orders_info(txid=txid)[txid]["status"] == "open"
+    assert user.get_account_balance()["XXBT"] == "100.0000000000"
+    assert trade.cancel_order(txid=txid) == {"count": 1}
+    assert user.get_closed_orders()["closed"][txid]["status"] == "canceled"
+
+
+def test_sdk_knows_the_errors(exchange: FakeKraken) -> None:
+    """A refusal becomes its own error, by its text."""
+    user = User(key="?", secret=exchange.api_secret, url=exchange.rest_url)
+    with pytest.raises(KrakenInvalidAPIKeyError):
+        user.get_account_balance()
+
+
+def test_sdk_follows_the_stream() -> None:
+    """Its WebSocket v2 client subscribes, gets the snapshot, and then each price."""
+    random.seed(1)  # by its chance it waits 1 s before it connects, and else 2 s
+    last: list[float] = []
+
+    async def follow(exchange: FakeKraken) -> None:
+        news = asyncio.Event()
+
+        async def hear(message: dict[str, Any]) -> None:
+            if message.get("channel") == "ticker":
+                last.append(message["data"][0]["last"])
+                news.set()
+
+        client = SpotWSClient(
+            callback=hear, rest_url=exchange.rest_url, ws_url=exchange.ws_url.removesuffix("/v2")
+        )
+        await client.start()
+        await client.subscribe(params={"channel": "ticker", "symbol": ["BTC/USD"]})
+        await asyncio.wait_for(news.wait(), LONG)
+        news.clear()
+        await asyncio.to_thread(exchange.set_price, "XBTUSD", 51000)
+        await asyncio.wait_for(news.wait(), LONG)
+        await client.close()
+
+    with FakeKraken(heartbeat_seconds=0.05) as exchange:
+        asyncio.run(follow(exchange))
+    assert last == [50000.0, 51000.0]
