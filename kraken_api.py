@@ -24,6 +24,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import creds
+from kraken_audit import Auditor
 from kraken_errors import (
     AuthenticationError,
     KrakenAPIError,
@@ -37,6 +38,7 @@ from kraken_numbers import plain, quantize_down, to_positive_decimal, trailing_o
 from kraken_pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
 from kraken_rest import ArgumentError, is_unknown_pair, private_request, read_answer, sign
 from ws_price_provider import (
+    DEFAULT_SETTINGS,
     WEBSOCKET_AVAILABLE,
     WebSocketPriceProvider,
     cache_folder,
@@ -44,6 +46,7 @@ from ws_price_provider import (
     is_loopback,
     validate_url,
 )
+from ws_protocol import FeedSettings
 
 __all__ = [
     "DEFAULT_TIMEOUTS",
@@ -172,6 +175,8 @@ class KrakenAPI:
         cache_dir: Where the list of pairs is kept for a day; None: `TTSLO_CACHE_DIR`, else the
             user's cache folder.
         timeouts: How long REST calls may take.
+        feed_settings: Every number of the stream, its audit's among them; those of the first
+            client of an address count.
 
     Raises:
         ValueError: If an address is not `https:`/`wss:` and not on this machine.
@@ -188,6 +193,7 @@ class KrakenAPI:
         ws_timeout: float = 2.0,
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        feed_settings: FeedSettings = DEFAULT_SETTINGS,
     ) -> None:
         if base_url == DEFAULT_BASE_URL:
             base_url = os.environ.get("KRAKEN_SPOT_URL") or base_url
@@ -202,6 +208,7 @@ class KrakenAPI:
         self.ws_timeout = ws_timeout
         self._cache_dir = cache_dir
         self._timeouts = timeouts
+        self._feed_settings = feed_settings
         self._start_anew()
         _instances.add(self)
 
@@ -695,9 +702,17 @@ class KrakenAPI:
             return None
         with self._lock:
             if self._provider is None:
-                self._provider = WebSocketPriceProvider.shared(self.ws_url)
+                self._provider = WebSocketPriceProvider.shared(
+                    self.ws_url, settings=self._feed_settings
+                )
+                self._provider.accompany(Auditor(self._provider, self._last_prices))
                 self._fresh_tick = self._provider.fresh_tick
             return self._provider
+
+    def _last_prices(self, symbols: list[str]) -> dict[str, Decimal]:
+        """Return REST's prices, as an audit wants them: who has none is left out."""
+        found = self.get_tickers(symbols)
+        return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
 
     # --- prices from the stream ---
 

@@ -708,6 +708,20 @@ class _Run:
     thread: threading.Thread | None = None
 
 
+class Companion(Protocol):
+    """Something that lives as long as the feed's thread does."""
+
+    # Both are called under the provider's lock, so that none overtakes the other: no waiting.
+
+    def start(self) -> None:
+        """Begin, if it has not; raises nothing."""
+        ...
+
+    def stop(self) -> threading.Thread | None:
+        """Tell it to end; return the thread to wait for, if there is one."""
+        ...
+
+
 def _default_resolve(pair: str) -> str | None:
     """Return the v2 symbol of `pair` as far as it is known without asking Kraken."""
     from kraken_pairs import legacy_pair  # here, because those who hand in `resolve` need none
@@ -779,11 +793,13 @@ class WebSocketPriceProvider:
         self._readers: tuple[weakref.ref[FeedReader], ...] = ()
         self._unknown: set[str] = set()
         self._rest_fallbacks: dict[str, int] = {}
+        self._companion: Companion | None = None
         _providers.add(self)
 
     def _renew_locks(self) -> None:
         # Guards: _feed with its cache of prices, _by_pair, _run and what is in it, _readers,
-        # _unknown, _rest_fallbacks. Never held across I/O; frames are decoded outside of it.
+        # _unknown, _rest_fallbacks, _companion. Never held across I/O; frames are decoded
+        # outside of it.
         self._lock = threading.Lock()
         # Waits for: a first price, a refusal, a mute symbol, the loss of the link, the end.
         self._changed = threading.Condition(self._lock)
@@ -947,6 +963,17 @@ class WebSocketPriceProvider:
 
     # -- an audit's means
 
+    def accompany(self, companion: Companion) -> bool:
+        """Let `companion` begin and end with the feed's thread. False: there is one already."""
+        self._check_fork()
+        with self._lock:
+            if self._companion is not None:
+                return False
+            self._companion = companion
+            if self._run is not None:
+                companion.start()
+            return True
+
     def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
         """Leave and ask anew; the price stops counting until new data come."""
         with self._lock:
@@ -1076,6 +1103,9 @@ class WebSocketPriceProvider:
             except RuntimeError as error:  # no more threads, or the interpreter is ending
                 self._run = None
                 logger.error("The price feed cannot start (%s); prices come over REST", error)
+            else:
+                if self._companion is not None:
+                    self._companion.start()
         return self._open_connection_locked()
 
     def _open_connection_locked(self) -> Connection | None:
@@ -1094,12 +1124,15 @@ class WebSocketPriceProvider:
             self._by_pair.clear()
             self._changed.notify_all()
             connection = run.connection if run is not None else None
+            beside = self._companion.stop() if self._companion is not None else None
         self._publish(events)
         if run is None or run.thread is None:
             return
         run.stop.set()
         if connection is not None:
             connection.close()
+        if beside is not None:
+            beside.join(timeout)
         run.thread.join(timeout)
         if run.thread.is_alive():
             logger.warning("The price feed is still ending; it was interrupted while connecting")
@@ -1118,6 +1151,7 @@ class WebSocketPriceProvider:
         self._renew_locks()
         run, self._run = self._run, None
         self._readers = ()
+        self._companion = None  # its thread and its connection are the parent's
         old, self._feed = self._feed, FeedProtocol(self.settings)
         for sub in list(old.subscriptions.values()):
             for _ in range(sub.refs):

@@ -83,6 +83,10 @@ class FeedSettings:
     # compared with. `bbo` sends a hundred times the frames and no other `last`; it pays only for
     # somebody who reads bid and ask.
     event_trigger: str = "trades"
+    # One REST call a minute for all symbols finds a subscription that fell mute; 0: never. What
+    # looks wrong is looked at again after a pause in which any delay of Kraken's is over.
+    audit_every: float = 60.0
+    audit_again_after: float = 5.0
     # Figures per second in `health()` are means over this window.
     rate_window: float = 10.0
 
