@@ -694,6 +694,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
 
 
 def _operate(program: TTSLO, options: argparse.Namespace) -> int:
+    _end_at_once_on_sigterm()
     program.load_state()
     program.recover()
     program.check_config_file_changed()
@@ -723,14 +724,30 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
     return 0
 
 
+def _is_main_thread() -> bool:
+    """Tell whether signals may be handled here; a host program may run this on another thread."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _end_at_once_on_sigterm() -> None:
+    """End on SIGTERM as on Ctrl-C until the loop runs: what is under way is in the state file."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if _is_main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
 def _stop_on_signals(program: TTSLO) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         # A second signal ends the program the hard way; what is under way is in the state file.
         signal.signal(number, signal.SIG_DFL)
         program.stop()
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+    if _is_main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
 
 
 if __name__ == "__main__":
