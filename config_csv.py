@@ -1,0 +1,534 @@
+"""The text of the CSV files: taken apart, judged, merged, and put together again.
+
+Pure: bytes in, bytes and sentences out; `config` reads and writes the files. People edit them by
+hand and in spreadsheets, so whatever the bytes are, taking them apart raises nothing. This module
+must never change a byte outside the cells that it was told to change, never let a stray quote
+swallow a row in silence, and never pass doubtful text off as sound. Its columns are the ones that
+existing files have; quoting is RFC 4180's, separators and encodings are those that spreadsheets
+write.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+CONFIG_COLUMNS = (
+    "id",
+    "pair",
+    "threshold_price",
+    "threshold_type",
+    "direction",
+    "volume",
+    "trailing_offset_percent",
+    "enabled",
+)
+TRIGGER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+STATE_COLUMNS = (
+    "id",
+    "triggered",
+    "trigger_price",
+    "trigger_time",
+    "order_id",
+    "activated_on",
+    "last_checked",
+)
+LOG_COLUMNS = ("timestamp", "level", "message", "details")
+
+
+# --------------------------------------------------------------------------- text of a CSV file
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """One cell: where it stands in the text, quotes included, and what it says without them."""
+
+    start: int
+    end: int
+    value: str
+    is_quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of a table; it covers several lines of the file where a quoted cell does."""
+
+    line: int
+    cells: tuple[_Cell, ...]
+
+    @property
+    def start(self) -> int:
+        """Where the first cell begins in the text."""
+        return self.cells[0].start
+
+    @property
+    def end(self) -> int:
+        """Where the last cell ends in the text."""
+        return self.cells[-1].end
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether no cell says anything."""
+        return not any(_clean(cell.value) for cell in self.cells)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A CSV file taken apart in such a way that it can be put together again byte for byte."""
+
+    bom: bytes
+    codec: str
+    text: str
+    delimiter: str
+    header: Record | None
+    columns: tuple[str, ...]  # one a header cell; "" where a column has no name
+    records: tuple[Record, ...]
+    is_guessed: bool  # the bytes are no UTF-8 and say nothing about what they are
+
+    def bytes_of(self, text: str) -> bytes:
+        """Return `text` as a file of this one's encoding; raises ValueError where it cannot."""
+        return self.bom + text.encode(self.codec)
+
+
+class _Reading(NamedTuple):
+    """A record as cells by column, and why they may not be what the author meant."""
+
+    cells: dict[str, str]
+    complaints: list[str]
+    is_short: bool
+
+
+_COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?=\r|\n|\Z)", re.IGNORECASE)  # written by Excel
+# A quote opens a quoted cell only where it also closes one: a stray quote mark would else swallow
+# the rows below it. Possessive, so that no input takes more than linear time.
+_CELLS = {
+    delimiter: re.compile(
+        rf' *"(?P<quoted>(?:[^"]++|"")*+)" *(?=[{delimiter}\r\n]|\Z)|(?P<bare>[^{delimiter}\r\n]*)'
+    )
+    for delimiter in ",;\t"
+}
+
+
+def _clean(value: str) -> str:
+    return value.replace("\0", "").strip().strip("\ufeff").strip()
+
+
+def _records(text: str, delimiter: str, start: int, *, has_comments: bool) -> Iterator[Record]:
+    cell, at, line = _CELLS[delimiter], start, 1 + len(_LINE_END.findall(text[:start]))
+    while at < len(text):
+        if has_comments and (comment := _COMMENT.match(text, at)):
+            first, at, cells = at, comment.end(), []
+        else:
+            first, cells = at, [_cell_at(cell, text, at)]
+            while text.startswith(delimiter, cells[-1].end):
+                cells.append(_cell_at(cell, text, cells[-1].end + 1))
+            at = cells[-1].end
+        ending = _LINE_END.match(text, at)
+        at = ending.end() if ending else at
+        if cells:
+            yield Record(line, tuple(cells))
+        line += len(_LINE_END.findall(text[first:at]))
+
+
+def _cell_at(pattern: re.Pattern[str], text: str, at: int) -> _Cell:
+    match = pattern.match(text, at)
+    assert match is not None  # the bare cell matches nothing at all, too
+    quoted = match["quoted"]
+    if quoted is None:
+        return _Cell(at, match.end(), match["bare"], is_quoted=False)
+    return _Cell(at, match.end(), quoted.replace('""', '"'), is_quoted=True)
+
+
+def _decode(data: bytes) -> tuple[bytes, str, str, bool]:
+    """Return byte-order mark, codec, text, and whether the codec is a guess.
+
+    Each codec that can be chosen gives the very same bytes back when it encodes the text.
+    """
+    bom, codec = b"", "utf-8"
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if data.startswith(mark):
+            bom, codec = mark, name
+    body = data[len(bom) :]
+    for name in (codec, "cp1252"):
+        with suppress(UnicodeDecodeError):
+            return bom, name, body.decode(name), name != codec
+    return bom, "latin-1", body.decode("latin-1"), True
+
+
+def _column(cell: _Cell, known: Sequence[str]) -> str:
+    """Return the canonical name of a known column, any other just as it is, without spaces."""
+    name = _clean(cell.value)
+    canonical = re.sub(r"[\s-]+", "_", name.lower())
+    return canonical if canonical in known else name
+
+
+def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
+    """Take a CSV file apart; whatever the bytes are, this raises nothing.
+
+    Args:
+        data: The whole file.
+        known: Columns that are found however their names are spelled; the separator with most of
+            them in the header is the file's.
+        has_comments: Whether lines that begin with `#` are left out.
+    """
+    bom, codec, text, is_guessed = _decode(data)
+    told = _SEPARATOR_LINE.match(text)
+    start = told.end() if told else 0
+    candidates = told[1] if told and told[1] in _CELLS else ",;\t"
+
+    def table_with(delimiter: str) -> Table:
+        found = _records(text, delimiter, start, has_comments=has_comments)
+        filled = tuple(record for record in found if not record.is_blank)
+        header = filled[0] if filled else None
+        columns = tuple(_column(cell, known) for cell in header.cells) if header else ()
+        return Table(bom, codec, text, delimiter, header, columns, filled[1:], is_guessed)
+
+    def known_columns(table: Table) -> int:
+        return len(set(known).intersection(table.columns))
+
+    return max((table_with(delimiter) for delimiter in candidates), key=known_columns)
+
+
+def _read_record(table: Table, record: Record, *, keeps_spaces: bool = False) -> _Reading:
+    """Return the cells of `record` by column name.
+
+    Args:
+        table: The table it stands in.
+        record: One of the table's records.
+        keeps_spaces: Leave the spaces around the text of a quoted cell; spaces around other cells
+            always go.
+    """
+    cells: dict[str, str] = {}
+    complaints: list[str] = []
+    if "\0" in table.text[record.start : record.end]:
+        complaints.append("holds NUL bytes, as after a crash; write the row anew")
+    if any(_clean(cell.value) for cell in record.cells[len(table.columns) :]):
+        complaints.append(
+            f"has {len(record.cells)} cells where the header names {len(table.columns)} columns; "
+            "put quotes around a cell with a separator in it, or take the last cell away"
+        )
+    for index, name in enumerate(table.columns):
+        cell = record.cells[index] if index < len(record.cells) else None
+        value = _text_of(cell, keeps_spaces) if cell else ""
+        if not name:
+            if value:
+                complaints.append(f"has {value!r} in column {index + 1}, which has no name")
+        elif cells.setdefault(name, value) != value:
+            complaints.append(f"has two cells for {name}: {cells[name]!r} and {value!r}")
+    return _Reading(cells, complaints, len(record.cells) < len(table.columns))
+
+
+def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
+    if keeps_spaces and cell.is_quoted:
+        return cell.value.replace("\0", "")
+    return _clean(cell.value)
+
+
+def quote(value: str, delimiter: str, *, always: bool = False) -> str:
+    """Return the text of a cell that says `value`, in quotes where it needs them or `always`."""
+    if always or value != _clean(value) or any(mark in value for mark in (delimiter, *'"\r\n')):
+        return '"' + value.replace('"', '""') + '"'
+    return value
+
+
+# --------------------------------------------------------------------------- rules
+
+
+class ConfigRow(dict[str, str]):
+    """A row of config.csv: text by column, known columns under the names of `CONFIG_COLUMNS`.
+
+    Attributes:
+        line: Where the row begins in the file, from 1 on.
+        findings: Why the row as a whole cannot be relied upon; a row with one must not trade.
+    """
+
+    def __init__(
+        self, cells: Mapping[str, str], line: int = 0, findings: Iterable[str] = ()
+    ) -> None:
+        super().__init__(cells)
+        self.line = line
+        self.findings = tuple(findings)
+
+
+# Read under this name however it is spelled; a file without it is as good.
+_OTHER_COLUMNS = ("when_blind",)
+RULE_COLUMNS = CONFIG_COLUMNS + TRIGGER_COLUMNS + _OTHER_COLUMNS
+
+
+def _is_comment(row: Mapping[str, str]) -> bool:
+    return row.get("id", "").startswith("#") or row.get("pair", "").startswith("#")
+
+
+def rule_rows(table: Table) -> Iterator[tuple[Record, ConfigRow]]:
+    """Yield the rows that are meant as rules, with the records they came from."""
+    for record in table.records:
+        reading = _read_record(table, record)
+        row = ConfigRow(reading.cells, record.line, reading.complaints)
+        if not _is_comment(row):
+            yield record, row
+
+
+def file_findings(table: Table, rows: Iterable[tuple[Record, ConfigRow]]) -> Iterator[str]:
+    """Yield what is odd about the file, apart from the values of its rows."""
+    if table.is_guessed:
+        yield f"is not UTF-8; it was read as {table.codec}. Save it as UTF-8"
+    if table.header is None:
+        if table.text.strip("\0 \t\r\n"):
+            yield "holds comments only; the first other line must name the columns"
+        return
+    line = table.header.line
+    if "id" not in table.columns:
+        yield f"line {line}: names no column 'id'; the first line must name the columns"
+    for name, times in Counter(filter(None, table.columns)).items():
+        if times > 1:
+            yield f"line {line}: names the column {name!r} {times} times; the first one counts"
+    for record, row in rows:
+        name = row.get("id") or "without id"
+        yield from (f"line {row.line}: row {name} {said}" for said in row.findings)
+        if set(CONFIG_COLUMNS).intersection(table.columns[len(record.cells) :]):
+            yield f"line {row.line}: row {name} is short; its missing cells count as empty"
+        yield from _stray_quotes(table, record)
+
+
+def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
+    for cell in record.cells:
+        raw = table.text[cell.start : cell.end]
+        if not cell.is_quoted and raw.strip(" \0").startswith('"'):
+            yield f"line {record.line}: {raw!r} opens a quote and does not close it at its end"
+        below = [part.count(table.delimiter) for part in _LINE_END.split(raw)[1:]]
+        if any(separators >= len(table.columns) - 1 > 0 for separators in below):
+            yield f"line {record.line}: the quotes of {raw[:60]!r} take in what looks like a row"
+
+
+def merge(data: bytes, config_id: str, cells: Mapping[str, str]) -> bytes:
+    """Return `data` with `cells` in the row of `config_id`; every other byte stays.
+
+    Raises:
+        LookupError: If no row has that id.
+        ValueError: If several have, or the cells cannot be written into this file.
+    """
+    table = parse(data, RULE_COLUMNS, has_comments=True)
+    found = [record for record, row in rule_rows(table) if row.get("id") == config_id.strip()]
+    if table.header is None or not found:
+        raise LookupError(f"no row has the id {config_id!r}")
+    if len(found) > 1:
+        lines = ", ".join(str(record.line) for record in found)
+        raise ValueError(f"the rows at lines {lines} share the id {config_id!r}; none is changed")
+    columns = _with_columns(table, cells)
+    names = [
+        *_raw_cells(table, table.header),
+        *(quote(name, table.delimiter) for name in columns[len(table.columns) :]),
+    ]
+    texts = {
+        table.header.start: names,
+        found[0].start: _changed_cells(table, found[0], columns, cells),
+    }
+    text, ends = table.text, {table.header.start: table.header.end, found[0].start: found[0].end}
+    for start in sorted(texts, reverse=True):
+        text = text[:start] + table.delimiter.join(texts[start]) + text[ends[start] :]
+    merged = table.bytes_of(text)
+    _verify_merge(table, merged, found[0], cells)
+    return merged
+
+
+def _raw_cells(table: Table, record: Record) -> list[str]:
+    return [table.text[cell.start : cell.end] for cell in record.cells]
+
+
+def _with_columns(table: Table, cells: Mapping[str, str]) -> list[str]:
+    """Return the columns of `table` and those of `cells` that are missing there.
+
+    A row with more cells than the header has columns must not find its surplus under a new name,
+    where it would look like a value: new columns stand to the right of every cell of the file.
+    """
+    columns = list(table.columns)
+    new = [name for name in cells if name not in columns]
+    if new:
+        widest = max((_width(record) for record in table.records), default=0)
+        columns += [""] * (widest - len(columns)) + new
+    return columns
+
+
+def _width(record: Record) -> int:
+    return max((i for i, cell in enumerate(record.cells, 1) if _clean(cell.value)), default=0)
+
+
+def _changed_cells(
+    table: Table, record: Record, columns: list[str], cells: Mapping[str, str]
+) -> list[str]:
+    texts = _raw_cells(table, record)
+    for name, value in cells.items():
+        index = columns.index(name)
+        texts += [""] * (index + 1 - len(texts))
+        was_quoted = index < len(record.cells) and record.cells[index].is_quoted
+        texts[index] = quote(value, table.delimiter, always=was_quoted and bool(value))
+    return texts
+
+
+def _verify_merge(before: Table, merged: bytes, changed: Record, cells: Mapping[str, str]) -> None:
+    """Read the result once more before it replaces anything: stray quotes can pair up anew."""
+    after = parse(merged, RULE_COLUMNS, has_comments=True)
+    for old, new in zip(before.records, after.records, strict=False):
+        if old is changed:
+            kept = _read_record(after, new).cells
+            is_same = all(kept.get(name) == _clean(value) for name, value in cells.items())
+        else:
+            is_same = _raw_cells(before, old) == _raw_cells(after, new)
+        if not is_same:
+            break
+    else:
+        if len(before.records) == len(after.records):
+            return
+    raise ValueError("the file's quote marks leave it unclear where its cells end; mend them first")
+
+
+# --------------------------------------------------------------------------- state
+
+
+@dataclass(frozen=True, slots=True)
+class StateProblem:
+    """A part of state.csv that cannot be relied upon.
+
+    Attributes:
+        line: Where it is in the file, from 1 on; 0 where it concerns the file as a whole.
+        ids: The rows whose past is in doubt. Empty where nobody can tell: then every id that has
+            no row in `StateFile.rows` is in doubt.
+        message: A sentence with file, line and cure.
+    """
+
+    line: int
+    ids: tuple[str, ...]
+    message: str
+
+
+_CURE = "check at Kraken what became of it, then write the row anew"
+
+
+class StateReader:
+    """Gather rows and problems of one state file; whatever the bytes are, this raises nothing.
+
+    Args:
+        data: The whole file.
+        name: What the file is called in the problems' messages.
+
+    Attributes:
+        rows: Text by column, by id; also what can be read of rows that have a problem.
+        problems: What cannot be relied upon.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._name = name
+        self.rows: dict[str, dict[str, str]] = {}
+        self.problems: list[StateProblem] = []
+        self._table = table = parse(data, STATE_COLUMNS, has_comments=False)
+        if table.header is None:
+            self._doubt(0, (), "is empty; what happened before cannot be known")
+        elif "id" not in table.columns:
+            self._doubt(table.header.line, (), "has no column 'id', so no row can be known")
+        else:
+            for record in table.records:
+                self._read(record)
+
+    def _read(self, record: Record) -> None:
+        reading = _read_record(self._table, record, keeps_spaces=True)
+        row, reasons = reading.cells, list(reading.complaints)
+        if reading.is_short:
+            reasons.append("is cut short")
+        if row.get("triggered", "").strip().lower() not in ("", "true", "false"):
+            reasons.append(f"says {row['triggered']!r} under triggered, not true or false")
+        if self._table.is_guessed and not "".join(row.values()).isascii():
+            reasons.append("has letters in an unknown encoding; save the file as UTF-8")
+        identifier = row["id"]
+        if not identifier:
+            self._doubt(record.line, (), "; ".join(["has no id", *reasons]))
+            return
+        earlier = self.rows.get(identifier)
+        if earlier is not None and earlier != row:
+            reasons.append(f"tells another story of {identifier} than the row before")
+        if reasons:
+            self._doubt(record.line, (identifier,), "; ".join(reasons))
+        if earlier is None or earlier.get("triggered", "").strip().lower() != "true":
+            self.rows[identifier] = row  # of two stories the one that has fired is the safe one
+
+    def _doubt(self, line: int, ids: tuple[str, ...], said: str) -> None:
+        place = f"{self._name} line {line}" if line else self._name
+        about = f" row {ids[0]}" if ids else ""
+        self.problems.append(StateProblem(line, ids, f"{place}:{about} {said}. To go on, {_CURE}"))
+
+
+def state_text(value: object) -> str:
+    """Return the text of a cell: '' for None, 'true' or 'false', else its `str` without NULs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).replace("\0", "")
+
+
+def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
+    """Return the contents of a state file: the contract's columns first, then all that are met."""
+    met = (str(name) for row in state.values() for name in row)
+    columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
+    lines = [columns]
+    for identifier, row in state.items():
+        cells = {str(name): state_text(value) for name, value in row.items()}
+        cells["id"] = state_text(identifier)
+        lines.append(tuple(cells.get(name, "") for name in columns))
+    text = "".join(",".join(quote(cell, ",") for cell in line) + "\n" for line in lines)
+    return text.encode("utf-8", "backslashreplace")
+
+
+# --------------------------------------------------------------------------- the log
+
+
+def log_detail(name: str, value: object) -> str:
+    """Return `name=value` for the log, the value as JSON text where it would else be unclear."""
+    text = str(value)
+    if not text or re.search(r'[\s"=\\]', text):
+        text = json.dumps(text, ensure_ascii=False)
+    return f"{name}={text}"
+
+
+def one_line(text: str) -> str:
+    """Return `text` with its line ends written out, so that a row of the log is one line."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
+
+
+# Plain ASCII and no separator inside the comments, so that every spreadsheet shows it as it is.
+SAMPLE_CONFIG = """\
+id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled
+btc_take_profit,XBTUSD,150000,above,sell,0.001,5.0,false
+eth_protect,ETH/USD,1500,below,sell,0.05,2.5,false
+sol_buy_the_dip,SOL/EUR,60,below,buy,1.5,3,false
+#
+# Lines that begin with # are comments. One line is one trailing stop that waits for its price.
+# Nothing here trades: change a row and then set enabled to true.
+#
+# id                       your name for the row: letters and digits and _ and - and only once
+# pair                     the market at Kraken such as XBTUSD or BTC/USD or XXBTZUSD
+# threshold_price          when the last trade price gets there the trailing stop is placed
+# threshold_type           above: at the threshold or higher. below: at the threshold or lower
+# direction                what the trailing stop does in the end: sell or buy
+# volume                   how much of the base currency: 0.001 with XBTUSD is 0.001 BTC
+# trailing_offset_percent  how far the stop follows the best price: 5.0 is 5 percent
+# enabled                  true arms the row. false leaves it alone
+#
+# A column when_blind may follow: what to do when the threshold turns out to have been crossed
+# while the program could not see the prices. arm-if-beyond places the stop if the price is still
+# beyond the threshold. always places it anyway. notify only says so. Empty is arm-if-beyond
+#
+# When a row fires the program sets enabled to false and adds the columns
+# order_id and trigger_time and trigger_price. Columns of your own are left as they are.
+"""
