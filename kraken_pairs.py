@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any, NewType
 
 Symbol = NewType("Symbol", str)
-"""The name of a pair on WebSocket v2, such as `BTC/USD`."""
+"""The name of a pair on WebSocket v2, such as `BTC/USD`; never a REST spelling."""
 
 _RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 

@@ -18,12 +18,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum, auto
-from typing import Any, NewType, TypeVar
+from typing import Any, TypeVar
 
 from kraken_numbers import to_positive_decimal
-
-Symbol = NewType("Symbol", str)
-"""Kraken's WebSocket v2 name of a market, such as `BTC/USD`; never a REST spelling."""
+from kraken_pairs import Symbol as Symbol  # also for those who know the protocol alone
 
 _NEVER = float("-inf")
 

@@ -120,7 +120,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "validator": frozenset({"kraken_errors", "kraken_numbers", "kraken_pairs", "ttslo_rules"}),
     "ws_audit": frozenset({"kraken_numbers"}),
     "ws_price_provider": frozenset({"kraken_errors", "kraken_pairs", "ws_protocol"}),
-    "ws_protocol": frozenset({"kraken_numbers"}),
+    "ws_protocol": frozenset({"kraken_numbers", "kraken_pairs"}),
 }
 
 # The one cycle: the program starts the demo, and the demo runs the program.
