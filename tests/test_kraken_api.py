@@ -1,4 +1,4 @@
-"""The client: what is sent and sent again, what is certain then, and where prices come from."""
+"""The client: what is sent, what is asked again, and where prices come from."""
 
 import base64
 import hashlib
@@ -15,120 +15,49 @@ import threading
 import tomllib
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import requests
-import responses
-import urllib3
+import rest_kit
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rest_kit import (
+    LISTING,
+    QUICK,
+    REST,
+    SECRET,
+    XSTOCKS,
+    Loopback,
+    Reply,
+    Web,
+    client_of,
+    forever_ok,
+    http,
+    ok,
+    read_request,
+    refusal,
+    ticker,
+)
 
 import kraken_api
 import kraken_http
-from kraken_api import KrakenAPI, Quote, Timeouts
+from kraken_api import KrakenAPI, Quote
 from kraken_errors import (
     AuthenticationError,
     KrakenAPIError,
-    KrakenConnectionError,
     KrakenError,
-    KrakenTimeout,
-    KrakenTransportError,
     PriceUnavailable,
     ProtocolError,
 )
 from kraken_rest import OutcomeKind, outcome_of, sign
 
+web, rest = rest_kit.web, rest_kit.rest  # fixtures
+
 ROOT = Path(__file__).resolve().parent.parent
-REST = "https://api.kraken.com"
-# Kraken's published example; nobody's key.
-SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
-QUICK = Timeouts(connect=2.0, read=2.0, read_order=2.0, retry_pauses=(0.0, 0.0))
-
-LISTING: dict[str, Any] = {
-    "XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD"},
-    "SOLUSD": {"altname": "SOLUSD", "wsname": "SOL/USD", "base": "SOL", "quote": "ZUSD"},
-    "DARKUSD": {"altname": "DARKUSD", "base": "DARK", "quote": "ZUSD"},
-}
-LISTING["SOLUSD"] |= {"lot_decimals": 4, "pair_decimals": 2, "ordermin": "0.1", "leverage_buy": [2]}
-XSTOCKS: dict[str, Any] = {
-    "AAPLxUSD": {
-        "altname": "AAPLxUSD",
-        "wsname": "AAPLx/USD",
-        "base": "AAPLx",
-        "quote": "ZUSD",
-        "aclass_base": "tokenized_asset",
-    }
-}
-
-
-def ok(result: object) -> str:
-    """Return the text of a good answer."""
-    return json.dumps({"error": [], "result": result})
-
-
-def refusal(*errors: str) -> str:
-    """Return the text of an answer with errors."""
-    return json.dumps({"error": errors})
-
-
-def ticker(price: object = "50000.10", key: str = "XXBTZUSD") -> dict[str, Any]:
-    """Return a Ticker result of one pair."""
-    return {key: {"a": ["50001.0", "1", "1.0"], "b": ["49999.0", "1", "1.0"], "c": [price, "0.1"]}}
-
-
-Reply = str | Exception | tuple[int, str]
-
-
-class Web:
-    """Answers the client's HTTP calls by Kraken's name of the call, and remembers them."""
-
-    def __init__(self, mock: responses.RequestsMock) -> None:
-        self.calls: list[tuple[str, dict[str, str]]] = []
-        self.requests: list[Any] = []
-        self.replies: dict[str, Callable[[dict[str, str]], Reply]] = {}
-        mock.add_callback(responses.GET, re.compile(".*"), self._answer)
-        mock.add_callback(responses.POST, re.compile(".*"), self._answer)
-
-    def on(self, method: str, *replies: Reply) -> None:
-        """Answer `method` with each reply in turn, and with the last one from then on."""
-        waiting = list(replies)
-        self.replies[method] = lambda _: waiting.pop(0) if len(waiting) > 1 else waiting[0]
-
-    def asked(self, method: str) -> list[dict[str, str]]:
-        """Return the parameters of each call of `method`."""
-        return [params for name, params in self.calls if name == method]
-
-    def _answer(self, request: Any) -> tuple[int, dict[str, str], str]:
-        parts = urlsplit(request.url)
-        method = parts.path.rpartition("/")[2]
-        text = request.body.decode() if request.body else parts.query
-        params = dict(parse_qsl(text))
-        self.calls.append((method, params))
-        self.requests.append(request)
-        reply = self.replies[method](params)
-        if isinstance(reply, Exception):
-            raise reply
-        status, body = reply if isinstance(reply, tuple) else (200, reply)
-        return status, {}, body
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    """Stand between the client and any network."""
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        yield Web(mock)
-
-
-@pytest.fixture
-def rest(web: Web) -> KrakenAPI:
-    """Hand out a client with keys and without the stream, in front of `web`."""
-    return KrakenAPI("key", SECRET, use_websocket=False, timeouts=QUICK)
 
 
 # --- construction ---
@@ -227,30 +156,6 @@ def test_public_call_returns_the_whole_answer(web: Web, rest: KrakenAPI) -> None
     assert web.requests[0].headers["User-Agent"] == f"ttslo/{kraken_api.VERSION}"
 
 
-@pytest.mark.parametrize("failure", [(502, "<html>"), requests.ConnectionError("reset")])
-def test_get_is_tried_three_times(web: Web, rest: KrakenAPI, failure: Reply) -> None:
-    """A proxy that restarts costs a reader nothing but time, and not for ever."""
-    web.on("Time", failure, failure, ok({"unixtime": 5}))
-    assert rest.server_time() == 5.0
-    web.on("Time", failure)
-    with pytest.raises(KrakenConnectionError):
-        rest.server_time()
-    assert len(web.calls) == 6
-
-
-@pytest.mark.parametrize(
-    "failure", [(429, ""), (404, ""), refusal("EService:Busy"), requests.ReadTimeout("slow")]
-)
-def test_get_is_not_repeated_where_it_would_not_help(
-    web: Web, rest: KrakenAPI, failure: Reply
-) -> None:
-    """Refusals, limits and timeouts are told at once."""
-    web.on("Time", failure)
-    with pytest.raises(KrakenError):
-        rest.server_time()
-    assert len(web.calls) == 1
-
-
 @pytest.mark.parametrize("result", [[], "x", None, 5])
 def test_result_that_is_no_object_is_a_protocol_error(
     web: Web, rest: KrakenAPI, result: object
@@ -305,25 +210,6 @@ def test_private_call_is_signed_over_the_body_that_is_sent(web: Web, rest: Krake
     assert request.headers["API-Sign"] == sign(path, params["nonce"], body, SECRET)
     assert request.headers["Content-Type"].startswith("application/x-www-form-urlencoded")
     assert rest._get_kraken_signature(path, body, params["nonce"]) == request.headers["API-Sign"]
-
-
-def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
-    """Calls of one key go one after another, and each nonce is above the one before."""
-    gate = kraken_http.gate_of("shared")
-    is_shut: list[bool] = []
-
-    def reply(_: dict[str, str]) -> str:
-        is_shut.append(gate.lock.locked())
-        return ok({})
-
-    web.replies["Balance"] = reply
-    clients = [KrakenAPI("shared", SECRET, use_websocket=False) for _ in range(4)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: clients[n % 4].get_balance(), range(40)))
-    nonces = [int(params["nonce"]) for params in web.asked("Balance")]
-    assert all(is_shut)
-    assert nonces == sorted(set(nonces))
-    assert min(nonces) > 10**18  # nanoseconds
 
 
 def test_reading_is_asked_again_after_a_refused_nonce(web: Web, rest: KrakenAPI) -> None:
@@ -566,269 +452,6 @@ def test_no_secret_in_errors_or_logs(
     assert SECRET not in caplog.text
 
 
-# --- what is certain after a failure ---
-
-REASONS: list[tuple[Exception, bool, type[KrakenTransportError]]] = [
-    (requests.ConnectTimeout("far"), False, KrakenTimeout),
-    (requests.exceptions.ProxyError("no tunnel"), False, KrakenConnectionError),
-    (requests.exceptions.InvalidURL("odd"), False, KrakenConnectionError),
-    (requests.ReadTimeout("slow"), True, KrakenTimeout),
-    (requests.ConnectionError("reset"), True, KrakenConnectionError),
-    (requests.exceptions.ChunkedEncodingError("cut"), True, KrakenConnectionError),
-    (requests.exceptions.ContentDecodingError("gzip"), True, KrakenConnectionError),
-    (requests.exceptions.SSLError("record"), True, KrakenConnectionError),
-    (urllib3.exceptions.ProtocolError("odd"), True, KrakenConnectionError),
-    (OSError("no such CA bundle"), True, KrakenConnectionError),
-]
-
-
-@pytest.mark.parametrize(("error", "is_sent", "kind"), REASONS, ids=lambda v: type(v).__name__)
-def test_failures_say_whether_the_request_was_sent(
-    web: Web, rest: KrakenAPI, error: Exception, is_sent: bool, kind: type[Exception]
-) -> None:
-    """*Not sent* is only said where it is certain; all else may have placed an order."""
-    web.on("AddOrder", error)
-    with pytest.raises(KrakenTransportError) as caught:
-        rest.add_order("XBTUSD", "market", "sell", "1")
-    assert type(caught.value) is kind
-    assert caught.value.request_sent is is_sent
-
-
-class Loopback:
-    """A server on this machine that treats each connection as it is told to."""
-
-    def __init__(self, treat: Callable[[socket.socket], None]) -> None:
-        self.connections = 0
-        self._treat = treat
-        self._open: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
-
-    def __enter__(self) -> "Loopback":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sock in (self._listener, *self._open):
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-            sock.close()
-        self._thread.join(5)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self._open.append(sock)
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with suppress(OSError):
-            self._treat(sock)
-
-
-def read_request(sock: socket.socket) -> bytes:
-    """Return one HTTP request, body included; empty at the end of the connection."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        piece = sock.recv(65536)
-        if not piece:
-            return b""
-        data += piece
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-    while length and len(body) < int(length[1]):
-        body += sock.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def http(body: str, status: str = "200 OK", extra: str = "") -> bytes:
-    """Return an HTTP answer."""
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{extra}\r\n{body}".encode()
-
-
-def forever_ok(sock: socket.socket) -> None:
-    """Answer every request of a connection well."""
-    while read_request(sock):
-        sock.sendall(http(ok({"unixtime": 5, "txid": ["OABC"]})))
-
-
-def reset(sock: socket.socket) -> None:
-    """Close with a reset instead of a farewell."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
-def client_of(url: str, **kwargs: Any) -> KrakenAPI:
-    """Return a client with a key of its own in front of a loopback server."""
-    timeouts = Timeouts(connect=0.5, read=0.5, read_order=0.5, retry_pauses=(0.0,))
-    return KrakenAPI(f"key of {url}", SECRET, url, timeouts=timeouts, **kwargs)
-
-
-def failed_order(url: str) -> KrakenTransportError:
-    """Place an order that fails on its way, and return the error."""
-    with pytest.raises(KrakenTransportError) as caught:
-        client_of(url).add_order("XBTUSD", "market", "sell", "1")
-    return caught.value
-
-
-def test_refused_connection_sent_nothing() -> None:
-    """Where nobody listens, no order can stand, and the message says what the system said."""
-    with Loopback(forever_ok) as server:
-        url = server.url
-    for address in (url, url.replace("http:", "https:")):
-        error = failed_order(address)
-        assert not error.request_sent
-        assert "AddOrder: cannot connect to 127.0.0.1" in str(error)
-        assert "refused" in str(error).lower()
-
-
-def answer_never(sock: socket.socket) -> None:
-    """Take a request and say nothing."""
-    read_request(sock)
-    sock.recv(1)
-
-
-def reset_after_request(sock: socket.socket) -> None:
-    """Take a request and reset."""
-    read_request(sock)
-    reset(sock)
-
-
-def close_after_request(sock: socket.socket) -> None:
-    """Take a request and close."""
-    read_request(sock)
-    sock.shutdown(socket.SHUT_RDWR)
-
-
-def cut_in_the_body(sock: socket.socket) -> None:
-    """Promise more than is sent."""
-    read_request(sock)
-    sock.sendall(http(ok({}))[:-5])
-    sock.shutdown(socket.SHUT_RDWR)
-
-
-def stop_in_the_body(sock: socket.socket) -> None:
-    """Fall silent in the middle."""
-    read_request(sock)
-    sock.sendall(http(ok({}))[:-5])
-    sock.recv(1)
-
-
-def cut_a_chunk(sock: socket.socket) -> None:
-    """End a chunked answer in a chunk."""
-    read_request(sock)
-    sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{")
-    sock.shutdown(socket.SHUT_RDWR)
-
-
-def redirect(sock: socket.socket) -> None:
-    """Send the client elsewhere."""
-    read_request(sock)
-    sock.sendall(http("", "302 Found", "Location: http://127.0.0.1:1/\r\n"))
-
-
-@pytest.mark.parametrize(
-    ("treat", "kind"),
-    [
-        (answer_never, KrakenTimeout),
-        (reset_after_request, KrakenConnectionError),
-        (close_after_request, KrakenConnectionError),
-        (cut_in_the_body, KrakenConnectionError),
-        (stop_in_the_body, KrakenTimeout),
-        (cut_a_chunk, KrakenConnectionError),
-        (redirect, KrakenConnectionError),
-    ],
-)
-def test_lost_answer_leaves_the_order_open(
-    treat: Callable[[socket.socket], None], kind: type[KrakenTransportError]
-) -> None:
-    """Once the request is out, no failure of the connection says that no order stands."""
-    with Loopback(treat) as server:
-        error = failed_order(server.url)
-        assert type(error) is kind
-        assert error.request_sent
-        assert server.connections == 1
-
-
-def cut_handshake(sock: socket.socket) -> None:
-    """Take the first bytes of a TLS handshake and reset."""
-    sock.recv(65536)
-    reset(sock)
-
-
-def stall_handshake(sock: socket.socket) -> None:
-    """Take the first bytes of a TLS handshake and fall silent."""
-    sock.recv(65536)
-    sock.recv(1)
-
-
-def answer_without_tls(sock: socket.socket) -> None:
-    """Speak plain HTTP where TLS is spoken."""
-    sock.recv(65536)
-    sock.sendall(http("no TLS here", "400 Bad Request"))
-
-
-@pytest.mark.parametrize(
-    ("treat", "kind"),
-    [
-        (cut_handshake, KrakenConnectionError),
-        (stall_handshake, KrakenTimeout),
-        (answer_without_tls, KrakenConnectionError),
-    ],
-)
-def test_failed_handshake_sent_nothing(
-    treat: Callable[[socket.socket], None], kind: type[KrakenTransportError]
-) -> None:
-    """Before TLS stands no byte of an order has left, however the handshake ends."""
-    with Loopback(treat) as server:
-        error = failed_order(f"https://127.0.0.1:{server.port}")
-    assert type(error) is kind
-    assert not error.request_sent
-
-
-def test_refused_tunnel_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A proxy from the environment is used, and its refusal is a failure to connect."""
-    seen: list[bytes] = []
-
-    def refuse(sock: socket.socket) -> None:
-        seen.append(read_request(sock))
-        sock.sendall(http("", "407 Proxy Authentication Required"))
-
-    with Loopback(refuse) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        error = failed_order("https://exchange.invalid")
-    assert seen[0].startswith(b"CONNECT exchange.invalid:443")
-    assert not error.request_sent
-
-
-def test_connections_are_kept_alive() -> None:
-    """Calls one after another share one connection, and `warm_up` opens it before an order."""
-    with Loopback(forever_ok) as server:
-        api = client_of(server.url)
-        api.warm_up()
-        api.add_order("XBTUSD", "market", "sell", "1")
-        api.add_order("XBTUSD", "market", "sell", "1")
-        assert server.connections == 1
-        api.close()
-        api.warm_up()
-        assert server.connections == 2
-        api.close()
-
-
-def test_black_hole_holds_nobody_longer_than_its_deadline() -> None:
-    """A server that says nothing ends in a timeout, and a reader is not made to wait again."""
-    with Loopback(answer_never) as server:
-        with pytest.raises(KrakenTimeout):
-            client_of(server.url).server_time()
-        assert server.connections == 1
-
-
 # --- prices over REST ---
 
 
@@ -1012,183 +635,6 @@ def test_xstocks_are_priced_in_a_call_of_their_own(web: Web, rest: KrakenAPI) ->
     found = rest.get_tickers(["XBTUSD", "AAPLx/USD"])
     assert all(isinstance(quote, Quote) for quote in found.values())
     assert [p.get("asset_class") for p in web.asked("Ticker")] == [None, "tokenized_asset"]
-
-
-# --- the listing of pairs ---
-
-
-def file_of(folder: str | Path) -> Path:
-    """Return the one listing in a cache folder."""
-    [path] = Path(folder).glob("pairs-*.json")
-    return path
-
-
-def test_listing_is_fetched_once_and_kept_for_the_next_process(web: Web, tmp_path: Path) -> None:
-    """The second client of a day reads the file, and finds all that is used of a pair in it."""
-    web.on("AssetPairs", ok(LISTING))
-    first = KrakenAPI(use_websocket=False, cache_dir=tmp_path / "new")
-    second = KrakenAPI(use_websocket=False, cache_dir=tmp_path / "new")
-    pair = first.resolve_pair("sol/usd")
-    assert (pair.lot_decimals, pair.ordermin) == (4, Decimal("0.1"))
-    assert second.resolve_pair("SOLUSD") == pair
-    assert len(web.calls) == 1
-    assert "leverage_buy" not in file_of(tmp_path / "new").read_text()
-
-
-def test_listing_is_kept_in_the_folder_of_the_environment(web: Web) -> None:
-    """`TTSLO_CACHE_DIR` says where; the file is named by the host."""
-    web.on("AssetPairs", ok(LISTING))
-    KrakenAPI().pair_directory()
-    assert file_of(os.environ["TTSLO_CACHE_DIR"]).name == "pairs-api.kraken.com.json"
-
-
-def test_listing_of_a_server_on_this_machine_is_not_kept(web: Web) -> None:
-    """A stand-in's pairs are made up and must not be met by the next one on its port."""
-    web.on("AssetPairs", ok(LISTING))
-    KrakenAPI(base_url="http://127.0.0.1:8080").pair_directory()
-    assert not Path(os.environ["TTSLO_CACHE_DIR"]).exists()
-
-
-def aged(tmp_path: Path, seconds: float) -> None:
-    """Make the kept listing older."""
-    path = file_of(tmp_path)
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "fetched_at": content["fetched_at"] - seconds}))
-
-
-def filled_cache(web: Web, tmp_path: Path, age: float = 0.0) -> None:
-    """Leave a listing of that age in the folder, and forget how it came there."""
-    web.on("AssetPairs", ok(LISTING))
-    KrakenAPI(cache_dir=tmp_path).pair_directory()
-    aged(tmp_path, age)
-    web.calls.clear()
-
-
-@pytest.mark.parametrize(("age", "calls"), [(80_000, 0), (90_000, 1), (-90_000, 1)])
-def test_listing_is_fetched_anew_after_a_day(
-    web: Web, tmp_path: Path, age: float, calls: int
-) -> None:
-    """A day is how long it counts; a file from the future does not count at all."""
-    filled_cache(web, tmp_path, age)
-    KrakenAPI(cache_dir=tmp_path).pair_directory()
-    assert len(web.calls) == calls
-
-
-def test_old_listing_is_used_with_a_warning_when_kraken_is_away(
-    web: Web, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """An old list of pairs is better than none; it is said once, and Kraken is not pressed."""
-    filled_cache(web, tmp_path, 90_000)
-    web.on("AssetPairs", requests.ReadTimeout("slow"))
-    api = KrakenAPI(cache_dir=tmp_path)
-    assert api.resolve_pair("SOL/USD").symbol == "SOL/USD"
-    assert api.resolve_pair("SOL/USD").symbol == "SOL/USD"
-    warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert len(warnings) == 1
-    assert "25 hours old" in warnings[0].getMessage()
-    assert len(web.calls) == 1
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "{",
-        "[]",
-        "null",
-        '{"format": 99}',
-        '{"format": 1, "rows": {}, "fetched_at": 1, "has_tokenized": false}',
-        '{"format": 1, "rows": [], "fetched_at": 9e99, "has_tokenized": false}',
-        '{"format": 1, "rows": {"A": {}}, "fetched_at": "x", "has_tokenized": false}',
-        "[" * 100_000,
-        "\0\xff",
-    ],
-)
-def test_foreign_file_is_ignored(web: Web, tmp_path: Path, content: str) -> None:
-    """A file that is damaged, or of another program, is as good as none."""
-    web.on("AssetPairs", ok(LISTING))
-    (tmp_path / "pairs-api.kraken.com.json").write_text(content, encoding="latin-1")
-    assert KrakenAPI(cache_dir=tmp_path).resolve_pair("SOLUSD").symbol == "SOL/USD"
-
-
-def test_folder_that_cannot_be_written_is_harmless(web: Web, tmp_path: Path) -> None:
-    """Without a cache there is one call more, and nothing else."""
-    web.on("AssetPairs", ok(LISTING))
-    (tmp_path / "taken").write_text("a file where a folder should be")
-    api = KrakenAPI(cache_dir=tmp_path / "taken")
-    assert api.resolve_pair("SOLUSD").symbol == "SOL/USD"
-
-
-def test_file_that_cannot_be_replaced_leaves_no_litter(web: Web, tmp_path: Path) -> None:
-    """A write that fails at its last step takes its temporary file with it."""
-    web.on("AssetPairs", ok(LISTING))
-    (tmp_path / "pairs-api.kraken.com.json").mkdir()
-    KrakenAPI(cache_dir=tmp_path).pair_directory()
-    assert [p.name for p in tmp_path.iterdir()] == ["pairs-api.kraken.com.json"]
-
-
-def test_unknown_name_refreshes_the_listing_once(web: Web, tmp_path: Path) -> None:
-    """A pair that is newer than the kept listing is found; a slip does not ask again and again."""
-    filled_cache(web, tmp_path, 80_000)
-    new = {"NEWUSD": {"altname": "NEWUSD", "wsname": "NEW/USD", "base": "NEW", "quote": "ZUSD"}}
-    web.on("AssetPairs", ok(LISTING | new), refusal("EGeneral:Invalid arguments"))
-    api = KrakenAPI(cache_dir=tmp_path)
-    assert api.resolve_pair("NEW/USD").rest_key == "NEWUSD"
-    for _ in range(3):
-        with pytest.raises(LookupError, match="NEW/USD"):
-            api.resolve_pair("NEWW/USD")
-    assert len(web.calls) == 2
-
-
-def test_xstocks_are_asked_for_once_they_are_missed(web: Web, rest: KrakenAPI) -> None:
-    """The second listing is fetched when a name is in the first one not, and kept with it."""
-    web.on("AssetPairs", ok(LISTING), ok(XSTOCKS))
-    assert rest.resolve_pair("SOL/USD").symbol == "SOL/USD"
-    assert len(web.calls) == 1
-    assert rest.resolve_pair("AAPLx/USD").is_tokenized
-    assert KrakenAPI(use_websocket=False).resolve_pair("aaplx-usd").is_tokenized
-    assert len(web.calls) == 2
-
-
-def test_ambiguous_name_is_refused_without_asking_again(web: Web, rest: KrakenAPI) -> None:
-    """What fits two pairs is not made clearer by fetching them again."""
-    twin = {"XSOLUSD": {**LISTING["SOLUSD"], "altname": "XSOLUSD"}}
-    web.on("AssetPairs", ok(LISTING | twin))
-    with pytest.raises(LookupError, match="XSOLUSD"):
-        rest.resolve_pair("SOL/USD")
-    assert len(web.calls) == 1
-
-
-@pytest.mark.parametrize("name", [None, "", "  ", 5])
-def test_no_name_is_no_pair(web: Web, rest: KrakenAPI, name: Any) -> None:
-    """What is no name is a `LookupError` without a call."""
-    with pytest.raises(LookupError):
-        rest.resolve_pair(name)
-    assert not web.calls
-
-
-def test_oldest_pairs_resolve_without_a_listing(
-    web: Web, rest: KrakenAPI, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Without a listing the well-known names still work, with a warning."""
-    web.on("AssetPairs", (503, ""))
-    assert rest.resolve_pair("XBTUSD").symbol == "BTC/USD"
-    assert "cannot be had" in caplog.text
-
-
-def test_unknowable_is_not_unknown(web: Web, rest: KrakenAPI) -> None:
-    """When Kraken cannot be asked, a name is not called unknown."""
-    web.on("AssetPairs", (503, ""))
-    with pytest.raises(KrakenConnectionError):
-        rest.resolve_pair("SOL/USD")
-
-
-def test_empty_listing_is_not_believed(web: Web, rest: KrakenAPI) -> None:
-    """An exchange without a single pair is a damaged answer, and is not kept."""
-    web.on("AssetPairs", ok({}))
-    with pytest.raises(ProtocolError):
-        rest.pair_directory()
-    assert not Path(os.environ["TTSLO_CACHE_DIR"]).exists()
 
 
 # --- prices from the stream ---

@@ -1,0 +1,270 @@
+"""The wire: what is sent again, in which order, and what is certain after a failure."""
+
+import socket
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import rest_kit
+import urllib3
+from rest_kit import (
+    SECRET,
+    Loopback,
+    Reply,
+    Web,
+    client_of,
+    forever_ok,
+    http,
+    ok,
+    read_request,
+    refusal,
+)
+
+import kraken_http
+from kraken_api import KrakenAPI
+from kraken_errors import (
+    KrakenConnectionError,
+    KrakenError,
+    KrakenTimeout,
+    KrakenTransportError,
+)
+
+web, rest = rest_kit.web, rest_kit.rest  # fixtures
+
+
+@pytest.mark.parametrize("failure", [(502, "<html>"), requests.ConnectionError("reset")])
+def test_get_is_tried_three_times(web: Web, rest: KrakenAPI, failure: Reply) -> None:
+    """A proxy that restarts costs a reader nothing but time, and not for ever."""
+    web.on("Time", failure, failure, ok({"unixtime": 5}))
+    assert rest.server_time() == 5.0
+    web.on("Time", failure)
+    with pytest.raises(KrakenConnectionError):
+        rest.server_time()
+    assert len(web.calls) == 6
+
+
+@pytest.mark.parametrize(
+    "failure", [(429, ""), (404, ""), refusal("EService:Busy"), requests.ReadTimeout("slow")]
+)
+def test_get_is_not_repeated_where_it_would_not_help(
+    web: Web, rest: KrakenAPI, failure: Reply
+) -> None:
+    """Refusals, limits and timeouts are told at once."""
+    web.on("Time", failure)
+    with pytest.raises(KrakenError):
+        rest.server_time()
+    assert len(web.calls) == 1
+
+
+def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
+    """Calls of one key go one after another, and each nonce is above the one before."""
+    gate = kraken_http.gate_of("shared")
+    is_shut: list[bool] = []
+
+    def reply(_: dict[str, str]) -> str:
+        is_shut.append(gate.lock.locked())
+        return ok({})
+
+    web.replies["Balance"] = reply
+    clients = [KrakenAPI("shared", SECRET, use_websocket=False) for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: clients[n % 4].get_balance(), range(40)))
+    nonces = [int(params["nonce"]) for params in web.asked("Balance")]
+    assert all(is_shut)
+    assert nonces == sorted(set(nonces))
+    assert min(nonces) > 10**18  # nanoseconds
+
+
+# --- what is certain after a failure ---
+
+REASONS: list[tuple[Exception, bool, type[KrakenTransportError]]] = [
+    (requests.ConnectTimeout("far"), False, KrakenTimeout),
+    (requests.exceptions.ProxyError("no tunnel"), False, KrakenConnectionError),
+    (requests.exceptions.InvalidURL("odd"), False, KrakenConnectionError),
+    (requests.ReadTimeout("slow"), True, KrakenTimeout),
+    (requests.ConnectionError("reset"), True, KrakenConnectionError),
+    (requests.exceptions.ChunkedEncodingError("cut"), True, KrakenConnectionError),
+    (requests.exceptions.ContentDecodingError("gzip"), True, KrakenConnectionError),
+    (requests.exceptions.SSLError("record"), True, KrakenConnectionError),
+    (urllib3.exceptions.ProtocolError("odd"), True, KrakenConnectionError),
+    (OSError("no such CA bundle"), True, KrakenConnectionError),
+]
+
+
+@pytest.mark.parametrize(("error", "is_sent", "kind"), REASONS, ids=lambda v: type(v).__name__)
+def test_failures_say_whether_the_request_was_sent(
+    web: Web, rest: KrakenAPI, error: Exception, is_sent: bool, kind: type[Exception]
+) -> None:
+    """*Not sent* is only said where it is certain; all else may have placed an order."""
+    web.on("AddOrder", error)
+    with pytest.raises(KrakenTransportError) as caught:
+        rest.add_order("XBTUSD", "market", "sell", "1")
+    assert type(caught.value) is kind
+    assert caught.value.request_sent is is_sent
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with a reset instead of a farewell."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def failed_order(url: str) -> KrakenTransportError:
+    """Place an order that fails on its way, and return the error."""
+    with pytest.raises(KrakenTransportError) as caught:
+        client_of(url).add_order("XBTUSD", "market", "sell", "1")
+    return caught.value
+
+
+def test_refused_connection_sent_nothing() -> None:
+    """Where nobody listens, no order can stand, and the message says what the system said."""
+    with Loopback(forever_ok) as server:
+        url = server.url
+    for address in (url, url.replace("http:", "https:")):
+        error = failed_order(address)
+        assert not error.request_sent
+        assert "AddOrder: cannot connect to 127.0.0.1" in str(error)
+        assert "refused" in str(error).lower()
+
+
+def answer_never(sock: socket.socket) -> None:
+    """Take a request and say nothing."""
+    read_request(sock)
+    sock.recv(1)
+
+
+def reset_after_request(sock: socket.socket) -> None:
+    """Take a request and reset."""
+    read_request(sock)
+    reset(sock)
+
+
+def close_after_request(sock: socket.socket) -> None:
+    """Take a request and close."""
+    read_request(sock)
+    sock.shutdown(socket.SHUT_RDWR)
+
+
+def cut_in_the_body(sock: socket.socket) -> None:
+    """Promise more than is sent."""
+    read_request(sock)
+    sock.sendall(http(ok({}))[:-5])
+    sock.shutdown(socket.SHUT_RDWR)
+
+
+def stop_in_the_body(sock: socket.socket) -> None:
+    """Fall silent in the middle."""
+    read_request(sock)
+    sock.sendall(http(ok({}))[:-5])
+    sock.recv(1)
+
+
+def cut_a_chunk(sock: socket.socket) -> None:
+    """End a chunked answer in a chunk."""
+    read_request(sock)
+    sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{")
+    sock.shutdown(socket.SHUT_RDWR)
+
+
+def redirect(sock: socket.socket) -> None:
+    """Send the client elsewhere."""
+    read_request(sock)
+    sock.sendall(http("", "302 Found", "Location: http://127.0.0.1:1/\r\n"))
+
+
+@pytest.mark.parametrize(
+    ("treat", "kind"),
+    [
+        (answer_never, KrakenTimeout),
+        (reset_after_request, KrakenConnectionError),
+        (close_after_request, KrakenConnectionError),
+        (cut_in_the_body, KrakenConnectionError),
+        (stop_in_the_body, KrakenTimeout),
+        (cut_a_chunk, KrakenConnectionError),
+        (redirect, KrakenConnectionError),
+    ],
+)
+def test_lost_answer_leaves_the_order_open(
+    treat: Callable[[socket.socket], None], kind: type[KrakenTransportError]
+) -> None:
+    """Once the request is out, no failure of the connection says that no order stands."""
+    with Loopback(treat) as server:
+        error = failed_order(server.url)
+        assert type(error) is kind
+        assert error.request_sent
+        assert server.connections == 1
+
+
+def cut_handshake(sock: socket.socket) -> None:
+    """Take the first bytes of a TLS handshake and reset."""
+    sock.recv(65536)
+    reset(sock)
+
+
+def stall_handshake(sock: socket.socket) -> None:
+    """Take the first bytes of a TLS handshake and fall silent."""
+    sock.recv(65536)
+    sock.recv(1)
+
+
+def answer_without_tls(sock: socket.socket) -> None:
+    """Speak plain HTTP where TLS is spoken."""
+    sock.recv(65536)
+    sock.sendall(http("no TLS here", "400 Bad Request"))
+
+
+@pytest.mark.parametrize(
+    ("treat", "kind"),
+    [
+        (cut_handshake, KrakenConnectionError),
+        (stall_handshake, KrakenTimeout),
+        (answer_without_tls, KrakenConnectionError),
+    ],
+)
+def test_failed_handshake_sent_nothing(
+    treat: Callable[[socket.socket], None], kind: type[KrakenTransportError]
+) -> None:
+    """Before TLS stands no byte of an order has left, however the handshake ends."""
+    with Loopback(treat) as server:
+        error = failed_order(f"https://127.0.0.1:{server.port}")
+    assert type(error) is kind
+    assert not error.request_sent
+
+
+def test_refused_tunnel_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy from the environment is used, and its refusal is a failure to connect."""
+    seen: list[bytes] = []
+
+    def refuse(sock: socket.socket) -> None:
+        seen.append(read_request(sock))
+        sock.sendall(http("", "407 Proxy Authentication Required"))
+
+    with Loopback(refuse) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        error = failed_order("https://exchange.invalid")
+    assert seen[0].startswith(b"CONNECT exchange.invalid:443")
+    assert not error.request_sent
+
+
+def test_connections_are_kept_alive() -> None:
+    """Calls one after another share one connection, and `warm_up` opens it before an order."""
+    with Loopback(forever_ok) as server:
+        api = client_of(server.url)
+        api.warm_up()
+        api.add_order("XBTUSD", "market", "sell", "1")
+        api.add_order("XBTUSD", "market", "sell", "1")
+        assert server.connections == 1
+        api.close()
+        api.warm_up()
+        assert server.connections == 2
+        api.close()
+
+
+def test_black_hole_holds_nobody_longer_than_its_deadline() -> None:
+    """A server that says nothing ends in a timeout, and a reader is not made to wait again."""
+    with Loopback(answer_never) as server:
+        with pytest.raises(KrakenTimeout):
+            client_of(server.url).server_time()
+        assert server.connections == 1
