@@ -35,9 +35,11 @@ from config_csv import (
     SAMPLE_CONFIG,
     STATE_COLUMNS,
     TRIGGER_COLUMNS,
+    Changes,
     ConfigRow,
     StateProblem,
     StateReader,
+    StateWriter,
     file_findings,
     log_detail,
     merge,
@@ -45,7 +47,6 @@ from config_csv import (
     parse,
     quote,
     rule_rows,
-    state_bytes,
     state_text,
 )
 
@@ -386,8 +387,9 @@ class ConfigManager:
         self._config_lock = threading.Lock()
         self._own_writes: dict[Stamp, Stamp] = {}
         self._loaded: Stamp | None = None
-        # whether the contents of the state file are still to be copied;
+        # the lines of the state file, and whether its contents are still to be copied;
         self._state_lock = threading.Lock()
+        self._state_writer = StateWriter()
         self._is_copy_due = False
         # nothing else;
         self._tape_lock = threading.Lock()
@@ -468,19 +470,35 @@ class ConfigManager:
                 the file's encoding or quoting cannot take the cells.
             OSError: If the file is missing, cannot be read or replaced; it is whole then.
         """
+        name = config_id.strip()
+        for error in self.update_rows({name: cells}).values():
+            raise error
+
+    def update_rows(self, changes: Changes) -> dict[str, LookupError | ValueError]:
+        """Write cells into many rows, by id, with one look at the file and one replacement.
+
+        Everything else is as in `update_row`.
+
+        Returns:
+            Why a row was left out, by id; all others were written.
+
+        Raises:
+            ValueError: If the file's encoding or quoting cannot take the cells.
+            OSError: As `update_row` does.
+        """
         path = Path(self.config_file)
-        texts = {name: str(value) for name, value in cells.items()}
+        texts = {i: {n: str(v) for n, v in cells.items()} for i, cells in changes.items()}
         with self._config_lock:
             for _ in range(_MERGE_TRIES):
                 data, stamp = _read_settled(self._disk, path)
                 if stamp is None:
                     raise FileNotFoundError(errno.ENOENT, "there is no config file", str(path))
-                merged = merge(data, config_id, texts)
+                merged, left_out = merge(data, texts)
                 if merged == data:
-                    return
+                    return left_out
                 with suppress(_Changed):
                     self._own_writes[_replace(self._disk, path, merged, stamp)] = stamp
-                    return
+                    return left_out
         raise OSError(errno.EBUSY, "keeps changing while a row is written", str(path))
 
     def update_config_on_trigger(
@@ -495,16 +513,30 @@ class ConfigManager:
             ValueError: As `update_row` does.
             OSError: As `update_row` does, except for a missing file.
         """
-        cells = {
-            "enabled": "false",
-            "order_id": state_text(order_id),
-            "trigger_time": state_text(trigger_time),
-            "trigger_price": state_text(trigger_price),
-        }
         try:
-            self.update_row(config_id, cells)
+            self.update_row(config_id, _trigger_cells(order_id, trigger_time, trigger_price))
         except (LookupError, FileNotFoundError) as error:
             logger.warning("%s: nothing to disarm for %s: %s", self.config_file, config_id, error)
+
+    def update_config_on_triggers(
+        self, triggers: Mapping[str, tuple[object, object, object]]
+    ) -> None:
+        """Do what `update_config_on_trigger` does for many rows, with one replacement.
+
+        Args:
+            triggers: Order id, time and price by the id of the row.
+
+        Raises:
+            ValueError: If the file cannot take the cells.
+            OSError: As `update_config_on_trigger` does.
+        """
+        changes = {name: _trigger_cells(*facts) for name, facts in triggers.items()}
+        try:
+            left_out = self.update_rows(changes)
+        except FileNotFoundError as error:
+            left_out = dict.fromkeys(changes, LookupError(str(error)))
+        for name, why in left_out.items():
+            logger.warning("%s: nothing to disarm for %s: %s", self.config_file, name, why)
 
     def create_sample_config(self, filename: str | os.PathLike[str] = "config_sample.csv") -> None:
         """Write a config file that explains itself and arms nothing.
@@ -604,7 +636,7 @@ class ConfigManager:
         with self._state_lock:
             if self._is_copy_due and self._disk.stamp(path) is not None:
                 self._keep_copy_locked(path, self._disk.read(path))
-            self._write_locked(path, state_bytes(state))
+            self._write_locked(path, self._state_writer.bytes_of(state))
 
     def _write_locked(self, path: Path, data: bytes) -> None:
         # One program writes this file, so what stands there may be replaced whatever it is.
@@ -722,6 +754,16 @@ class ConfigManager:
         if self._complained_at is None or now - self._complained_at >= _COMPLAIN_EVERY:
             self._complained_at = now
             logger.warning("%s cannot be written: %s", self.log_file, error)
+
+
+def _trigger_cells(order_id: object, trigger_time: object, trigger_price: object) -> dict[str, str]:
+    """Return the cells that a trigger writes into its row."""
+    return {
+        "enabled": "false",
+        "order_id": state_text(order_id),
+        "trigger_time": state_text(trigger_time),
+        "trigger_price": state_text(trigger_price),
+    }
 
 
 def _numbered(path: Path, number: int) -> Path:

@@ -104,6 +104,8 @@ class _Reading(NamedTuple):
     is_short: bool
 
 
+_LINE = re.compile(r"[^\r\n]*")
+_PLAIN = re.compile(r'[^\s",;\0\ufeff]*')
 _COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?=\r|\n|\Z)", re.IGNORECASE)  # written by Excel
@@ -126,6 +128,9 @@ def _records(text: str, delimiter: str, start: int, *, has_comments: bool) -> It
     while at < len(text):
         if has_comments and (comment := _COMMENT.match(text, at)):
             first, at, cells = at, comment.end(), []
+        elif '"' not in (plain := _line_at(text, at)):
+            first, cells = at, _plain_cells(plain, delimiter, at)
+            at += len(plain)
         else:
             first, cells = at, [_cell_at(cell, text, at)]
             while text.startswith(delimiter, cells[-1].end):
@@ -135,7 +140,22 @@ def _records(text: str, delimiter: str, start: int, *, has_comments: bool) -> It
         at = ending.end() if ending else at
         if cells:
             yield Record(line, tuple(cells))
-        line += len(_LINE_END.findall(text[first:at]))
+        line += len(_LINE_END.findall(text, first, at))
+
+
+def _line_at(text: str, at: int) -> str:
+    match = _LINE.match(text, at)
+    assert match is not None  # it matches nothing at all, too
+    return match[0]
+
+
+def _plain_cells(line: str, delimiter: str, at: int) -> list[_Cell]:
+    """Return the cells of a line without any quote mark, where `_cell_at` finds the same."""
+    cells = []
+    for value in line.split(delimiter):
+        cells.append(_Cell(at, at + len(value), value, is_quoted=False))
+        at += len(value) + 1
+    return cells
 
 
 def _cell_at(pattern: re.Pattern[str], text: str, at: int) -> _Cell:
@@ -188,17 +208,19 @@ def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
     start = told.end() if told else 0
     candidates = told[1] if told and told[1] in _CELLS else ",;\t"
 
-    def table_with(delimiter: str) -> Table:
+    def filled(delimiter: str) -> Iterator[Record]:
         found = _records(text, delimiter, start, has_comments=has_comments)
-        filled = tuple(record for record in found if not record.is_blank)
-        header = filled[0] if filled else None
-        columns = tuple(_column(cell, known) for cell in header.cells) if header else ()
-        return Table(bom, codec, text, delimiter, header, columns, filled[1:], is_guessed)
+        return (record for record in found if not record.is_blank)
 
-    def known_columns(table: Table) -> int:
-        return len(set(known).intersection(table.columns))
+    def columns_by(delimiter: str) -> tuple[str, ...]:
+        header = next(filled(delimiter), None)
+        return tuple(_column(cell, known) for cell in header.cells) if header else ()
 
-    return max((table_with(delimiter) for delimiter in candidates), key=known_columns)
+    delimiter = max(candidates, key=lambda mark: len(set(known).intersection(columns_by(mark))))
+    records = tuple(filled(delimiter))
+    header = records[0] if records else None
+    columns = columns_by(delimiter)
+    return Table(bom, codec, text, delimiter, header, columns, records[1:], is_guessed)
 
 
 def _read_record(table: Table, record: Record, *, keeps_spaces: bool = False) -> _Reading:
@@ -238,6 +260,8 @@ def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
 
 def quote(value: str, delimiter: str, *, always: bool = False) -> str:
     """Return the text of a cell that says `value`, in quotes where it needs them or `always`."""
+    if not always and _PLAIN.fullmatch(value):
+        return value  # nearly all cells are
     if always or value != _clean(value) or any(mark in value for mark in (delimiter, *'"\r\n')):
         return '"' + value.replace('"', '""') + '"'
     return value
@@ -303,6 +327,8 @@ def file_findings(table: Table, rows: Iterable[tuple[Record, ConfigRow]]) -> Ite
 
 
 def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
+    if '"' not in table.text[record.start : record.end]:
+        return
     for cell in record.cells:
         raw = table.text[cell.start : cell.end]
         if not cell.is_quoted and raw.strip(" \0").startswith('"'):
@@ -312,42 +338,57 @@ def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
             yield f"line {record.line}: the quotes of {raw[:60]!r} take in what looks like a row"
 
 
-def merge(data: bytes, config_id: str, cells: Mapping[str, str]) -> bytes:
-    """Return `data` with `cells` in the row of `config_id`; every other byte stays.
+Changes = Mapping[str, Mapping[str, str]]
+
+
+def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError | ValueError]]:
+    """Return `data` with the cells of each id in its row, and why some ids were left out.
+
+    Every other byte stays. An id is left out where no row has it, or several do.
 
     Raises:
-        LookupError: If no row has that id.
-        ValueError: If several have, or the cells cannot be written into this file.
+        ValueError: If the cells cannot be written into this file.
     """
     table = parse(data, RULE_COLUMNS, has_comments=True)
-    found = [record for record, row in rule_rows(table) if row.get("id") == config_id.strip()]
-    if table.header is None or not found:
-        raise LookupError(f"no row has the id {config_id!r}")
-    if len(found) > 1:
-        lines = ", ".join(str(record.line) for record in found)
-        raise ValueError(f"the rows at lines {lines} share the id {config_id!r}; none is changed")
-    columns = _with_columns(table, cells)
-    names = [
-        *_raw_cells(table, table.header),
-        *(quote(name, table.delimiter) for name in columns[len(table.columns) :]),
-    ]
-    texts = {
-        table.header.start: names,
-        found[0].start: _changed_cells(table, found[0], columns, cells),
-    }
-    text, ends = table.text, {table.header.start: table.header.end, found[0].start: found[0].end}
-    for start in sorted(texts, reverse=True):
-        text = text[:start] + table.delimiter.join(texts[start]) + text[ends[start] :]
-    merged = table.bytes_of(text)
-    _verify_merge(table, merged, found[0], cells)
-    return merged
+    found: dict[str, list[Record]] = {name: [] for name in changes}
+    for record, row in rule_rows(table):
+        if row.get("id", "") in found:
+            found[row["id"]].append(record)
+    left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
+    rows = {found[name][0].start: changes[name] for name in changes if name not in left_out}
+    if table.header is None or not rows:
+        return data, left_out
+    merged = table.bytes_of(_with_rows(table, table.header, rows))
+    _verify_merge(table, merged, rows)
+    return merged, left_out
+
+
+def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueError:
+    if not found:
+        return LookupError(f"no row has the id {config_id!r}")
+    lines = ", ".join(str(record.line) for record in found)
+    return ValueError(f"the rows at lines {lines} share the id {config_id!r}; none is changed")
+
+
+def _with_rows(table: Table, header: Record, rows: Mapping[int, Mapping[str, str]]) -> str:
+    """Return the text with new cells in the rows that begin at these places."""
+    columns = _with_columns(table, dict.fromkeys(name for row in rows.values() for name in row))
+    new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
+    pieces = [table.text[: header.start], table.delimiter.join([*_raw_cells(table, header), *new])]
+    at = header.end
+    for record in table.records:
+        if record.start in rows:
+            cells = _changed_cells(table, record, columns, rows[record.start])
+            pieces += [table.text[at : record.start], table.delimiter.join(cells)]
+            at = record.end
+    return "".join([*pieces, table.text[at:]])
 
 
 def _raw_cells(table: Table, record: Record) -> list[str]:
     return [table.text[cell.start : cell.end] for cell in record.cells]
 
 
-def _with_columns(table: Table, cells: Mapping[str, str]) -> list[str]:
+def _with_columns(table: Table, cells: Iterable[str]) -> list[str]:
     """Return the columns of `table` and those of `cells` that are missing there.
 
     A row with more cells than the header has columns must not find its surplus under a new name,
@@ -377,13 +418,14 @@ def _changed_cells(
     return texts
 
 
-def _verify_merge(before: Table, merged: bytes, changed: Record, cells: Mapping[str, str]) -> None:
+def _verify_merge(before: Table, merged: bytes, rows: Mapping[int, Mapping[str, str]]) -> None:
     """Read the result once more before it replaces anything: stray quotes can pair up anew."""
     after = parse(merged, RULE_COLUMNS, has_comments=True)
     for old, new in zip(before.records, after.records, strict=False):
-        if old is changed:
+        if old.start in rows:
             kept = _read_record(after, new).cells
-            is_same = all(kept.get(name) == _clean(value) for name, value in cells.items())
+            cells = rows[old.start].items()
+            is_same = all(kept.get(name) == _clean(value) for name, value in cells)
         else:
             is_same = _raw_cells(before, old) == _raw_cells(after, new)
         if not is_same:
@@ -477,17 +519,40 @@ def state_text(value: object) -> str:
     return str(value).replace("\0", "")
 
 
-def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
-    """Return the contents of a state file: the contract's columns first, then all that are met."""
-    met = (str(name) for row in state.values() for name in row)
-    columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
-    lines = [columns]
-    for identifier, row in state.items():
+class StateWriter:
+    """Turns a state into the contents of its file; lines that have not changed are kept.
+
+    A state of many rows is written for each order, and one row of it has changed then.
+    """
+
+    def __init__(self) -> None:
+        self._columns: tuple[str, ...] = ()
+        # By id: the names and values of a row as they were, and the line that came of them.
+        self._lines: dict[str, tuple[tuple[str, ...], tuple[object, ...], str]] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def bytes_of(self, state: Mapping[str, Mapping[str, object]]) -> bytes:
+        """Return the file: the contract's columns first, then all that are met."""
+        kinds = dict.fromkeys(tuple(row) for row in state.values())
+        met = dict.fromkeys(str(name) for kind in kinds for name in kind)
+        columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
+        if columns != self._columns or len(self._lines) > 2 * len(state):
+            self._columns = columns
+            self._lines.clear()
+        header = ",".join(quote(name, ",") for name in columns) + "\n"
+        text = header + "".join([self._line(name, row) for name, row in state.items()])
+        return text.encode("utf-8", "backslashreplace")
+
+    def _line(self, identifier: str, row: Mapping[str, object]) -> str:
+        names, values = tuple(row), tuple(row.values())
+        known = self._lines.get(identifier)
+        if known is not None and known[1] == values and known[0] == names:
+            return known[2]
         cells = {str(name): state_text(value) for name, value in row.items()}
         cells["id"] = state_text(identifier)
-        lines.append(tuple(cells.get(name, "") for name in columns))
-    text = "".join(",".join(quote(cell, ",") for cell in line) + "\n" for line in lines)
-    return text.encode("utf-8", "backslashreplace")
+        line = ",".join([quote(cells.get(name, ""), ",") for name in self._columns]) + "\n"
+        self._lines[identifier] = (self._names.setdefault(names, names), values, line)
+        return line
 
 
 # --------------------------------------------------------------------------- the log

@@ -37,6 +37,7 @@ from ttslo_exchange import (
 )
 from ttslo_live import Item, LiveRun, describe, post_to
 from ttslo_lookback import Pace
+from ttslo_metrics import MetricsServer, Sources, check_available
 from ttslo_orders import (
     Life,
     Market,
@@ -103,10 +104,15 @@ class _Files:
     def note_orders(self, lives: Sequence[Life]) -> None:
         if self._is_dry:
             return
-        for life in lives:
-            self._manager.update_config_on_trigger(
-                life.id, life.order_id, life.trigger_time, life.trigger_price
-            )
+        facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
+        before = _stamp_of(self._manager)
+        self._manager.update_config_on_triggers(facts)
+        after = _stamp_of(self._manager)
+        if before == self._stamp and self._manager.is_own_write(after, before):
+            # Nobody else wrote: reading thousands of rows again would make the next crossing
+            # wait. What has just fired is noted, and so is not to fire again from the file.
+            self._stamp = after
+            self._rules.update(dict.fromkeys(facts))
 
 
 def _stamp_of(manager: ConfigManager) -> Stamp | None:
@@ -168,6 +174,7 @@ class TTSLO:
         settings: OrderSettings | None = None,
         when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
         pace: Pace | None = None,
+        metrics_port: int | None = None,
         step: Callable[[str], None] = lambda name: None,
     ) -> None:
         self.config_manager = config_manager
@@ -182,6 +189,7 @@ class TTSLO:
         self._settings = settings or OrderSettings()
         self._when_blind = when_blind
         self._pace = pace
+        self._metrics_port = metrics_port
         self._files = _Files(config_manager, is_dry=dry_run)
         self._seen_stamp: Stamp | None = None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -536,13 +544,30 @@ class TTSLO:
         )
         if self._stopping.is_set():
             return
+        metrics = self._serve_metrics(self._live)
         try:
             self._live.run()
         except KeyboardInterrupt:
             self._live.stop()
+        finally:
+            if metrics is not None:
+                metrics.stop()
         for rule_id, moment in self._live.last_checked().items():
             self.state.setdefault(rule_id, {})["last_checked"] = moment
         self.save_state()
+
+    def _serve_metrics(self, live: LiveRun) -> MetricsServer | None:
+        if self._metrics_port is None:
+            return None
+        provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
+        sources = Sources(
+            health=provider.health if provider else lambda: None,
+            armed=live.armed,
+            orders=lambda: self._worker.answers,
+        )
+        server = MetricsServer(self._metrics_port, sources).start()
+        self.log("INFO", f"Figures at {server.url}/metrics, health at {server.url}/healthz")
+        return server
 
     def stop(self) -> None:
         """End `run_continuous`, from any thread or a signal handler."""
@@ -600,6 +625,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
         "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
         "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
+    add("--metrics-port", type=int, metavar="PORT",
+        help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
@@ -655,6 +682,8 @@ def _configure_logging(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
+    if options.metrics_port is not None:
+        check_available()
     manager = ConfigManager(options.config, options.state, options.log, disk=disk)
     if options.create_sample_config:
         manager.create_sample_config()
@@ -685,6 +714,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         debug=options.debug,
         settings=settings,
         when_blind=options.when_blind,
+        metrics_port=options.metrics_port,
         step=step,
     )
     if options.dry_run:
