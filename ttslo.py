@@ -154,6 +154,7 @@ class TTSLO:
         when_blind: What becomes of rows whose threshold was crossed while nobody could see it,
             unless their cell `when_blind` says otherwise.
         pace: How fast trades of blind times are fetched; Kraken's limits where left out.
+        metrics_port: Where `run_continuous` serves figures on this machine; None for nowhere.
         step: Called by name at each step of the order protocol, for tests that end it there.
 
     Attributes:

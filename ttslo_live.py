@@ -188,6 +188,7 @@ class LiveRun:
         self._unchecked: deque[BookArm] = deque()
         self._checked: set[str] = set()
         self._is_poll_failing = False
+        self._polled_at: dict[str, float] = {}  # by market; written by the keeper alone
         self._reader = provider.open_feed(sink=inbox) if provider else None
 
     # --- the reading thread --------------------------------------------------------------------
@@ -220,6 +221,23 @@ class LiveRun:
         """End `run`. Any thread, and signal handlers too."""
         self._stopping.set()
         self._inbox.put(_STOP)
+
+    def armed(self) -> dict[str, bool]:
+        """Return for each armed row whether its price is live. Any thread.
+
+        Live is what the stream proves at this moment, or what REST said in one of the last two
+        rounds of polling.
+        """
+        oldest = time.monotonic() - 2 * self._poll_interval()
+        live = {
+            name: self._present_price(market) is not None
+            or self._polled_at.get(name, float("-inf")) >= oldest
+            for name, market in self._rules.markets.items()
+        }
+        return {
+            rule_id: live.get(armed.market.name, False)
+            for rule_id, armed in list(self._rules.rules.items())
+        }
 
     def last_checked(self) -> dict[str, str]:
         """Return when each armed rule's market last had a price, as ISO UTC by rule id."""
@@ -491,6 +509,7 @@ class LiveRun:
         markets = {m.rest_key: m.name for m in self._unstreamed()}
         if not markets:
             return
+        asked_at = time.monotonic()
         try:
             quotes = self._prices.get_tickers(list(markets))
         except KrakenError as error:
@@ -504,6 +523,7 @@ class LiveRun:
             if isinstance(quote, Exception):
                 self._say("WARNING", f"{pair}: no price: {quote}")
             else:
+                self._polled_at[markets[pair]] = asked_at
                 self._inbox.put(PolledPrice(markets[pair], quote.price))
 
     def _load_tape(self) -> Saved:

@@ -24,6 +24,7 @@ from typing import Protocol
 from kraken_errors import KrakenError
 from kraken_rest import Outcome, OutcomeKind
 from ttslo_orders import (
+    STATE_CONTRACT,
     Adoption,
     Life,
     Market,
@@ -256,6 +257,8 @@ class OrderWorker:
         self.settings = settings or OrderSettings()
         # The orders to watch, by rule id: replaced whole, never changed, so any thread may read.
         self.standing: Mapping[str, str] = {}
+        # Answers to orders since the start, for people to look at; written by one thread alone.
+        self.answers = dict.fromkeys(("placed", "refused", "uncertain"), 0)
         self._files = files
         self.exchange = exchange
         self._clock = clock
@@ -476,8 +479,7 @@ class OrderWorker:
         if entry is None or rule is None:
             return False
         if adoption is Adoption.ARM:
-            self._arm(life, rule)
-            self._post_arm(rule, entry.market)
+            self._post(BookArm(rule, entry.market, self._arm(life, rule).waits_since))
             return True
         if adoption is Adoption.UPDATE:
             self._put(self._updated(life, rule))
@@ -514,7 +516,7 @@ class OrderWorker:
         if life.state is RuleState.DISARMED:
             self._arm(life, rule)
 
-    def _arm(self, life: Life, rule: Rule) -> None:
+    def _arm(self, life: Life, rule: Rule) -> Life:
         self._troubles.pop(life.id, None)
         if life.state is RuleState.PLACED:
             self._say(
@@ -525,8 +527,10 @@ class OrderWorker:
             )
         elif life.has_fired:
             self._say("INFO", f"{life.id}: armed again after order {life.order_id}", id=life.id)
-        self._put(arm(life, fingerprint(rule), self._timestamp()))
+        armed = arm(life, fingerprint(rule), self._timestamp())
+        self._put(armed)
         self._stand(life.id, None)
+        return armed
 
     # --- firing ------------------------------------------------------------------------------
 
@@ -681,10 +685,13 @@ class OrderWorker:
 
     def _settle(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.PLACED and outcome.txid:
+            self.answers["placed"] += 1
             self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
         elif outcome.kind is OutcomeKind.REFUSED:
+            self.answers["refused"] += 1
             self._refused(crossing, life, outcome)
         else:
+            self.answers["uncertain"] += 1
             self._lost(life, outcome)
         self._duties.must_write = True
 
@@ -894,8 +901,11 @@ class OrderWorker:
         """Note that an order stands at Kraken, or no longer does."""
         if txid is None and rule_id not in self.standing:
             return
-        others = {i: t for i, t in self.standing.items() if i != rule_id}
-        self.standing = others if txid is None else {**others, rule_id: txid}
+        standing = dict(self.standing)  # 3 us for a thousand, beside a call to Kraken
+        standing.pop(rule_id, None)
+        if txid is not None:
+            standing[rule_id] = txid
+        self.standing = standing
 
     # --- retries and files -------------------------------------------------------------------
 
@@ -964,7 +974,13 @@ class OrderWorker:
 
     def _put(self, life: Life) -> None:
         cells = self.state.setdefault(life.id, {})
-        cells.update(cells_of(life))
+        # Rules that wait have mostly empty cells, and of 100,000 rules these alone fill 60 MB;
+        # the file has them all the same.
+        cells.update(
+            (name, text)
+            for name, text in cells_of(life).items()
+            if text or name in cells or name in STATE_CONTRACT
+        )
 
     def _say_once(self, key: str, level: str, text: str) -> None:
         """Say a sentence once, until another one on the same subject takes its place."""

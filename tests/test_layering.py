@@ -27,6 +27,7 @@ APPLICATION = frozenset(
         "ttslo_exchange",
         "ttslo_live",
         "ttslo_lookback",
+        "ttslo_metrics",
         "ttslo_orders",
         "ttslo_rules",
         "ttslo_tape",
@@ -100,6 +101,7 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "ttslo_lookback": frozenset({"kraken_errors", "ttslo_orders", "ttslo_tape"}),
+    "ttslo_metrics": frozenset({"ws_price_provider", "ws_protocol"}),
     "ttslo_orders": frozenset({"kraken_errors", "kraken_numbers", "kraken_rest", "ttslo_rules"}),
     "ttslo_rules": frozenset({"kraken_numbers"}),
     "ttslo_tape": frozenset({"kraken_errors", "kraken_numbers", "ttslo_rules", "ws_protocol"}),
@@ -166,6 +168,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "filelock": frozenset({"config", "ws_price_provider"}),
     "pytest": frozenset({"fake_kraken"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"ws_price_provider"}),
+    "prometheus_client": frozenset({"ttslo_metrics"}),
     "requests": frozenset({"kraken_http"}),  # one wire to Kraken's REST
     "urllib3": frozenset({"kraken_http"}),  # what requests does not tell apart is told there
     "websocket": frozenset({"ws_price_provider"}),
