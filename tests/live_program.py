@@ -74,6 +74,13 @@ class LiveProgram:
         )
         self._thread = threading.Thread(target=self._run, name="ttslo-main", daemon=True)
 
+    def _is_armed(self) -> bool:
+        live, state = self.ttslo._live, self.ttslo.state
+        return live is not None and all(
+            row["id"] in live._rules.rules or state.get(row["id"], {}).get("order_id")
+            for row in self.ttslo.configs
+        )
+
     def write(self, rows: Sequence[str]) -> None:
         """Write config.csv as an editor does."""
         new = self.folder / "config.new"
@@ -87,8 +94,7 @@ class LiveProgram:
         self.ttslo.validate_and_load_config()
         self._thread.start()
         wait_until(self.is_streaming, "the program follows the trades")
-        for rule_id in [r["id"] for r in self.ttslo.configs]:
-            self.wait_for_watch(rule_id)
+        wait_until(self._is_armed, "every row is on the books, or has fired")
         return self
 
     def __exit__(self, *exc_info: object) -> None:
