@@ -451,6 +451,7 @@ _OWN_TEXT = (
     "detail",
 )
 _CONTRACT_TEXT = ("order_id", "trigger_price", "trigger_time", "activated_on")
+STATE_CONTRACT = frozenset({"id", "triggered", *_CONTRACT_TEXT})
 
 
 def cells_of(life: Life) -> dict[str, str]:
