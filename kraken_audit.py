@@ -87,23 +87,15 @@ class Auditor:
                 self._treat(finding)
 
     def _treat(self, finding: Finding) -> None:
-        _log.log(_LEVELS[finding.remedy], "%s", finding.sentence)
         if finding.remedy is Remedy.TRUST:
             self._provider.trust(finding.symbol)
             return
-        self._provider.distrust(finding.symbol)
+        self._provider.distrust(finding.symbol, finding.sentence)
         if finding.remedy is Remedy.RECONNECT:
             self._provider.reconnect(f"the stream has fallen silent about {finding.symbol}")
             return
         for channel in Channel:
             self._provider.resubscribe(finding.symbol, channel)
-
-
-_LEVELS = {
-    Remedy.RESUBSCRIBE: logging.WARNING,
-    Remedy.RECONNECT: logging.WARNING,
-    Remedy.TRUST: logging.INFO,
-}
 
 
 def views(health: FeedHealth) -> dict[str, View]:

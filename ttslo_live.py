@@ -31,15 +31,17 @@ from ttslo_rules import Rule, WhenBlind
 from ttslo_tape import Saved
 from ttslo_watch import Clocks, Watch
 from ttslo_worker import BookArm, BookChange, BookDisarm, Mark, OrderWorker, Say, Watched
-from ws_price_provider import WebSocketPriceProvider
+from ws_price_provider import WebSocketPriceProvider, feed_clock
 from ws_protocol import (
     Channel,
     FeedBack,
     FeedStale,
     Resubscribed,
     Symbol,
+    SymbolDistrusted,
     SymbolMute,
     SymbolRefused,
+    SymbolTrusted,
     SystemState,
     Tick,
     Trades,
@@ -184,6 +186,7 @@ class LiveRun:
         self._clocks = (time.time(), time.monotonic())
         self._slept = (0.0, float("-inf"))  # since when, and when it was noticed
         self._is_behind = False
+        self._is_starting = False
         self._system = "online"
         self._unchecked: deque[BookArm] = deque()
         self._checked: set[str] = set()
@@ -199,6 +202,7 @@ class LiveRun:
         self._worker.start()
         self._past.start()
         keeper.start()  # a daemon: a REST call in flight must not delay the end of the program
+        self._arm_first()
         while not self._stopping.is_set():
             try:
                 self._turn()
@@ -251,6 +255,18 @@ class LiveRun:
             for rule_id, armed in self._rules.rules.items()
             if armed.market.name in moments
         }
+
+    def _arm_first(self) -> None:
+        """Put all rows on the books that wait for it, and only then let prices come.
+
+        A trade that the stream brings before a row is armed is not looked at again for it.
+        """
+        self._is_starting = True
+        for item in self._waiting():
+            self._handle(item)
+        self._is_starting = False
+        for market in self._rules.markets.values():
+            self._stream(market)
 
     def _turn(self) -> None:
         """Handle what comes next, or all that waits where that is much."""
@@ -344,11 +360,15 @@ class LiveRun:
                     self._rules.look_again(event.symbol)
             case SymbolRefused() | SymbolMute():
                 self._on_unstreamed(event)
+            case SymbolDistrusted():
+                self._say("WARNING", event.reason)
+            case SymbolTrusted():
+                self._say("INFO", f"{event.symbol}: the stream speaks again and counts")
             case SystemState():
                 self._on_system(event.system)
 
     def _check_lag(self, at: float) -> None:
-        behind = time.monotonic() - at
+        behind = feed_clock() - at
         if self._is_behind and behind < _BEHIND / 4:
             self._is_behind = False
             self._say("INFO", "keeps up again")
@@ -366,7 +386,7 @@ class LiveRun:
         self._unchecked.append(change)
         is_new = change.market.name not in self._rules.markets
         self._rules.arm(change)
-        if is_new:
+        if is_new and not self._is_starting:
             self._stream(change.market)
 
     def _present_price(self, market: Market) -> Decimal | None:

@@ -56,8 +56,10 @@ from ws_protocol import (
     Resubscribed,
     Subscription,
     Symbol,
+    SymbolDistrusted,
     SymbolMute,
     SymbolRefused,
+    SymbolTrusted,
     SystemState,
     Tick,
     Trades,
@@ -981,16 +983,19 @@ class WebSocketPriceProvider:
             connection = self._open_connection_locked()
         _wake(connection)
 
-    def distrust(self, symbol: str) -> None:
-        """Let no price of `symbol` count until `trust`, whatever the stream says."""
+    def distrust(self, symbol: str, reason: str = "distrusted") -> None:
+        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
         with self._lock:
-            self._feed.distrust(Symbol(symbol))
+            events = self._feed.distrust(Symbol(symbol), reason, self._clock())
             self._changed.notify_all()
+        self._publish(events)
 
     def trust(self, symbol: str) -> None:
         """Take `distrust` back: the last tick of this connection counts again."""
         with self._lock:
-            self._feed.trust(Symbol(symbol))
+            events = self._feed.trust(Symbol(symbol), self._clock())
+            self._changed.notify_all()
+        self._publish(events)
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and make a new one; `reason` is what events and log will say."""
@@ -1342,6 +1347,8 @@ _LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
         "Kraken does not stream %s (%s): %s. Its price comes over REST",
         ("symbol", "channel", "error"),
     ),
+    SymbolDistrusted: (logging.WARNING, "%s", ("reason",)),
+    SymbolTrusted: (logging.INFO, "%s: the stream speaks again and counts", ("symbol",)),
     SymbolMute: (
         logging.WARNING,
         "%s (%s) is subscribed and silent. Its price comes over REST",

@@ -206,6 +206,23 @@ class SymbolMute:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolDistrusted:
+    """An audit found that the stream lies about this symbol; `reason` is a sentence for people."""
+
+    symbol: Symbol
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolTrusted:
+    """The stream speaks the truth about this symbol again, and its prices count."""
+
+    symbol: Symbol
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SystemState:
     """Kraken's engine: `online`, `maintenance`, `cancel_only` or `post_only`."""
 
@@ -232,6 +249,8 @@ Event = (
     | Resubscribed
     | SymbolRefused
     | SymbolMute
+    | SymbolDistrusted
+    | SymbolTrusted
     | SystemState
     | FeedClosed
 )
@@ -833,20 +852,25 @@ class FeedProtocol:
         self._to_ask[key] = sub
         return True
 
-    def distrust(self, symbol: Symbol) -> None:
+    def distrust(self, symbol: Symbol, reason: str, now: float) -> list[Event]:
         """Let no price of `symbol` count, whatever the stream says."""
         sub = self.tickers.get(symbol)
-        if sub is not None:
-            sub.distrusted = True
-            sub.unprove()
+        if sub is None:
+            return []
+        sub.distrusted = True
+        sub.unprove()
+        return [SymbolDistrusted(symbol, reason, now)]
 
-    def trust(self, symbol: Symbol) -> None:
+    def trust(self, symbol: Symbol, now: float) -> list[Event]:
         """Take `distrust` back; the last tick of a subscription that lives counts at once."""
         sub = self.tickers.get(symbol)
-        if sub is not None:
-            sub.distrusted = False
-            if sub.state is SubState.LIVE and sub.latest is not None:
-                sub.prove(sub.latest)
+        if sub is None or not sub.distrusted:
+            return []
+        sub.distrusted = False
+        if sub.state is SubState.LIVE and sub.latest is not None:
+            sub.prove(sub.latest)
+            return [SymbolTrusted(symbol, now), sub.latest]  # which nobody was told of meanwhile
+        return [SymbolTrusted(symbol, now)]
 
     def _forget_ask(self, key: _Key, sub: Subscription) -> None:
         self._to_ask.pop(key, None)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from typing import TypeVar
 
 import pytest
 
@@ -14,8 +15,8 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI, Quote
 from kraken_audit import Auditor, views
 from kraken_errors import KrakenConnectionError
-from ws_price_provider import WebSocketPriceProvider
-from ws_protocol import FeedSettings, FeedStale, Resubscribed
+from ws_price_provider import FeedReader, WebSocketPriceProvider
+from ws_protocol import FeedSettings, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
 
 LONG = 20.0  # seconds that nothing here takes unless it is broken
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -85,6 +86,16 @@ def auditors() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "kraken-audit"]
 
 
+E = TypeVar("E")
+
+
+def wait_for(reader: FeedReader, kind: type[E]) -> E:
+    """Return the next event of a kind; the ones before it are dropped."""
+    while not isinstance(event := reader.get(LONG), kind):
+        assert event is not None
+    return event
+
+
 def until(is_true: Callable[[], object]) -> None:
     """Wait until something is so that nobody tells about."""
     deadline = time.monotonic() + LONG
@@ -97,19 +108,21 @@ def test_stream_that_falls_mute_is_found_and_cured(
     exchange: FakeKraken, audited: Audited, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No data while heartbeats go on: distrusted, asked for anew, trusted when it speaks."""
-    caplog.set_level(logging.INFO, "kraken_audit")
+    caplog.set_level(logging.INFO, "ws_price_provider")
     provider, _ = audited()
-    events = provider.open_feed(channels=())
+    events = provider.open_feed()
     fault = exchange.fault("mute", symbol=SYMBOL)
     exchange.set_price(PAIR, 61000)
     until(lambda: provider.fresh_tick(SYMBOL) is None)
     assert provider.get_current_price(PAIR) is None
     fault.clear()
     until(lambda: provider.get_current_price(PAIR) == 61000)
-    assert any(type(events.get(LONG)) in (Resubscribed, FeedStale) for _ in range(20))
-    first, *_, last = [record.message for record in caplog.records]
-    assert "the stream has fallen silent at" in first
-    assert last == "BTC/USD: the stream speaks again and counts"
+    wait_for(events, SymbolDistrusted)
+    assert wait_for(events, SymbolTrusted).symbol == SYMBOL
+    assert wait_for(events, Tick).price == 61000
+    said = [message for message in caplog.messages if message.startswith("BTC/USD: ")]
+    assert "the stream has fallen silent at" in said[0]
+    assert said[-1] == "BTC/USD: the stream speaks again and counts"
 
 
 def test_stream_that_stays_mute_gets_one_new_connection(

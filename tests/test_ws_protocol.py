@@ -40,8 +40,10 @@ from ws_protocol import (
     SubSignal,
     SubState,
     Symbol,
+    SymbolDistrusted,
     SymbolMute,
     SymbolRefused,
+    SymbolTrusted,
     SystemState,
     Tick,
     TradePrint,
@@ -469,23 +471,24 @@ def test_late_frames_after_a_silence_prove_nothing() -> None:
 def test_distrusted_symbol_has_no_price_until_trusted() -> None:
     """An audit can take a symbol's price away whatever the stream says, and give it back."""
     feed = live_feed()
-    feed.distrust(BTC)
+    assert feed.distrust(BTC, "it lies", 100.5) == [SymbolDistrusted(BTC, "it lies", 100.5)]
     assert tell(feed, ticker_frame(last=5), at=101.0) == []
     assert price(feed) is None
     assert feed.patience(feed.tickers[BTC], 101.0) == 0
-    feed.trust(BTC)
+    latest = feed.tickers[BTC].latest
+    assert feed.trust(BTC, 101.5) == [SymbolTrusted(BTC, 101.5), latest]
     assert price(feed) == 5
+    assert feed.trust(BTC, 102.0) == []
 
 
 def test_distrust_holds_over_a_new_subscription_and_unknown_symbols_are_no_error() -> None:
     """Asking anew does not make a lying symbol honest."""
     feed = opened_feed(BTC)
-    feed.distrust(BTC)
-    feed.distrust(ETH)
-    feed.trust(ETH)
+    feed.distrust(BTC, "it lies", 100.0)
+    assert feed.distrust(ETH, "it lies", 100.0) == feed.trust(ETH, 100.0) == []
     assert tell(feed, ack_frame(BTC, 1), ticker_frame(), at=100.1) == [FirstData(BTC, 100.1)]
     feed.lost(101.0, "reset")
-    feed.trust(BTC)
+    assert feed.trust(BTC, 102.0) == [SymbolTrusted(BTC, 102.0)]
     assert price(feed) is None
 
 
