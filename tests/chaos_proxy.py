@@ -90,10 +90,11 @@ class ChaosProxy:
         self._target = port
         self._tls = tls
         self.weather = FAIR
-        # Guards: links, made, _threads, _listener.
+        # Guards: links, made, left, _threads, _listener.
         self._lock = threading.Condition()
         self.links: list[Link] = []
         self.made = 0  # connections accepted so far
+        self.left = 0  # connections that a client has ended
         self._threads: list[threading.Thread] = []
         self._listener: socket.socket | None = None
         self.port = 0
@@ -203,10 +204,18 @@ class ChaosProxy:
                 elif not (link.is_dark or self.weather.is_dark):
                     sink.sendall(data)
         except (OSError, ValueError):
+            self._note_end(link, is_client=not is_from_server)
             link.end(with_reset=True)
             return
+        self._note_end(link, is_client=not is_from_server)
         if not (link.is_dark or self.weather.is_dark):
             link.end()
+
+    def _note_end(self, link: Link, *, is_client: bool) -> None:
+        with self._lock:
+            if is_client and not link.ended.is_set():
+                self.left += 1
+                self._lock.notify_all()
 
     def _from_server(self, link: Link, data: bytes) -> None:
         weather = self.weather
