@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -26,6 +27,7 @@ _log.addHandler(logging.NullHandler())
 DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
+_TOO_LATE = "EGeneral:Invalid arguments:deadline"
 
 
 def is_real(api: object) -> bool:
@@ -113,7 +115,7 @@ class KrakenExchange:
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
             answer = error
-        return outcome_of(answer, may_be_resend=may_be_resend)
+        return _in_words(outcome_of(answer, may_be_resend=may_be_resend))
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
@@ -129,7 +131,7 @@ class KrakenExchange:
             )
         except Exception as error:  # noqa: BLE001 - a check that fails is a finding, not a crash
             answer = error
-        return outcome_of(answer, validate=True)
+        return _in_words(outcome_of(answer, validate=True))
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Return the order of that id among the open and the closed ones. Blocks for three calls.
@@ -237,6 +239,17 @@ class DryRunExchange:
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Refuse: a dry run has placed nothing that could be found."""
         raise KrakenError(f"a dry run places no orders, so {cl_ord_id} cannot be found")
+
+
+def _in_words(outcome: Outcome) -> Outcome:
+    """Return `outcome` with its cure said once, and a late order as one that may come again."""
+    # The client's errors end with the cure, for whoever sees nothing else of them.
+    reason = outcome.reason.removesuffix(outcome.cure).removesuffix(". ")
+    if outcome.kind is OutcomeKind.REFUSED and _TOO_LATE in outcome.reason:
+        # The deadline is ours and not the row's: slow networks and clocks make it too near.
+        cure = "It came too late for its deadline; the next one gets a new one."
+        outcome = replace(outcome, heals=True, cure=cure)
+    return replace(outcome, reason=reason)
 
 
 def market_from(pair: Pair) -> Market:
