@@ -452,6 +452,12 @@ class ConfigManager:
             return stamp is not None and stamp == seen
 
     @property
+    def loaded_stamp(self) -> Stamp | None:
+        """The version that `load_config` gave last."""
+        with self._config_lock:
+            return self._loaded
+
+    @property
     def own_stamp(self) -> Stamp | None:
         """The version that this program wrote last."""
         with self._config_lock:

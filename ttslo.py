@@ -80,8 +80,8 @@ class _Files:
         self._manager = manager
         self._is_dry = is_dry
         self.is_loaded = False
-        self._stamp: object = None
-        self._rules: dict[str, Rule | None] = {}
+        # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
+        self._seen: tuple[Stamp | None, dict[str, Rule | None]] = (None, {})
 
     def save_state(self, state: State) -> None:
         if not self._is_dry:
@@ -94,25 +94,30 @@ class _Files:
             raise FileNotFoundError(f"{self._manager.config_file} is not there")
         if stamp is None:
             return rule
-        if stamp != self._stamp:
+        seen, rules = self._seen
+        if stamp != seen:
             # The rows may be newer than the stamp, never older: a save in between is read again.
             # Not `load_config`, which is how the program as a whole takes note of an edit.
-            self._rules = _rules_by_id(self._manager.read_config().rows)
-            self._stamp = stamp
-        return self._rules.get(rule.id, None if self.is_loaded else rule)
+            rules = _rules_by_id(self._manager.read_config().rows)
+            self._seen = stamp, rules
+        return rules.get(rule.id, None if self.is_loaded else rule)
+
+    def take(self, stamp: Stamp | None, rules: dict[str, Rule | None]) -> None:
+        """Take over what was just read: the next crossing need not wait for reading it again."""
+        self.is_loaded = True
+        self._seen = stamp, rules
 
     def note_orders(self, lives: Sequence[Life]) -> None:
         if self._is_dry:
             return
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
-        before = _stamp_of(self._manager)
         self._manager.update_config_on_triggers(facts)
+        seen, rules = self._seen
         after = _stamp_of(self._manager)
-        if before == self._stamp and self._manager.is_own_write(after, before):
+        if seen is not None and self._manager.is_own_write(after, seen):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
-            self._stamp = after
-            self._rules.update(dict.fromkeys(facts))
+            self._seen = after, {**rules, **dict.fromkeys(facts)}
 
 
 def _stamp_of(manager: ConfigManager) -> Stamp | None:
@@ -291,16 +296,17 @@ class TTSLO:
             return bool(self.configs)
         for finding in self.config_manager.findings:
             self.log("WARNING", finding)
-        armed = self._armed_before(configs)
+        rules = _rules_by_id(configs)
+        armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
         result = ConfigValidator(self.kraken_api_readonly).validate_config_file(
             configs, armed_before=armed, fired=self._fired()
         )
         self.validation = result
         refused_before = {row.get("id", "") for row in self.configs}
         self.configs = list(result.accepted)
-        self._files.is_loaded = True
+        self._files.take(self.config_manager.loaded_stamp, rules)
         self._say_refusals(result, refused_before)
-        self._worker.submit(Adopt(self._accepted_rules(), read_at))
+        self._worker.submit(Adopt(self._accepted_rules(rules), read_at))
         if self._live is None:
             self._worker.work_off()
         return bool(self.configs)
@@ -316,20 +322,12 @@ class TTSLO:
         except UnreadableLife:
             return None
 
-    def _armed_before(self, configs: Sequence[Mapping[str, str]]) -> set[str]:
-        """Return the ids whose crossing is acted upon although the threshold is met by now.
+    def _was_armed(self, rule: Rule) -> bool:
+        """Tell whether a crossing is acted upon although the threshold is met by now.
 
-        They were armed with this very condition while the threshold was not met: what happened
+        The rule was armed with this very condition while the threshold was not met: what happened
         since is a crossing, and not a slip of the hand.
         """
-        found: set[str] = set()
-        for row in configs:
-            rule = _rule_or_none(row)
-            if rule is not None and self._was_armed(rule):
-                found.add(rule.id)
-        return found
-
-    def _was_armed(self, rule: Rule) -> bool:
         life = self._life_or_none(rule.id)
         if life is None:
             return False
@@ -341,13 +339,15 @@ class TTSLO:
         is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
         return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)
 
-    def _accepted_rules(self) -> dict[str, AcceptedRule]:
+    def _accepted_rules(self, rules: Mapping[str, Rule | None]) -> dict[str, AcceptedRule]:
         accepted: dict[str, AcceptedRule] = {}
         for row in self.configs:
+            rule = rules.get(row.get("id", ""))
+            if rule is None:
+                continue  # the validator has said why, and accepts none of these
             try:
-                rule = read_rule(row)
                 market = self._market_of(rule.pair)
-            except (RuleError, LookupError, KrakenError) as error:
+            except (LookupError, KrakenError) as error:
                 self.log("ERROR", f"{row.get('id')}: not armed: {error}")
                 continue
             is_fired = any(row.get(column, "").strip() for column in _ORDER_COLUMNS)
