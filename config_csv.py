@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 CONFIG_COLUMNS = (
@@ -258,6 +259,8 @@ def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
     return _clean(cell.value)
 
 
+# Of a state that is written anew, nearly all cells are those of the last time.
+@lru_cache(maxsize=8192)
 def quote(value: str, delimiter: str, *, always: bool = False) -> str:
     """Return the text of a cell that says `value`, in quotes where it needs them or `always`."""
     if not always and _PLAIN.fullmatch(value):

@@ -17,6 +17,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -226,9 +227,8 @@ class KrakenAPI:
         self._provider: WebSocketPriceProvider | None = None
         self._ask_again_at = 0.0
         # Replaced as wholes and read without a lock, which is as safe in CPython as with one:
-        # by the name as typed, the symbol, its last tick seen and that tick's price.
-        self._seen: dict[str, tuple[Symbol, Tick, float]] = {}
-        self._fresh_tick: Callable[[Symbol], Tick | None] = _no_tick
+        # by the name as typed, what reads the proven price of its present subscription.
+        self._readers: dict[str, Callable[[], float | None]] = {}
 
     @classmethod
     def from_env(
@@ -265,7 +265,7 @@ class KrakenAPI:
         with self._lock:
             provider, symbols = self._provider, self._followed
             self._provider, self._followed = None, set()
-            self._seen, self._fresh_tick, self._waited = {}, _no_tick, set()
+            self._readers, self._waited = {}, set()
         if provider is not None:
             for symbol in symbols:
                 provider.unsubscribe_symbol(symbol)
@@ -611,28 +611,23 @@ class KrakenAPI:
         """
         # This path is what the stream is for: nothing on it that could be done at another time.
         try:
-            symbol, tick, price = self._seen[pair]
+            price = self._readers[pair]()
         except (KeyError, TypeError):
             return self._current_price(pair)
-        fresh = self._fresh_tick(symbol)
-        if fresh is tick:
-            return price
-        if fresh is None:
-            return self._current_price(pair)
-        # A double holds 15 digits and prices have at most a dozen; the contract wants a float.
-        price = float(fresh.price)
-        self._seen[pair] = (symbol, fresh, price)
-        return price
+        return self._current_price(pair) if price is None else price
 
     def _current_price(self, pair: str) -> float:
         name = _checked_pair(pair)
         found = self._streamed(name)
         if found is None:
             return float(self._rest_quote(name).price)
-        _, tick = found
-        price = float(tick.price)
-        self._seen[pair] = (found[0], tick, price)
-        return price
+        symbol, tick = found
+        provider = self.price_provider()
+        if provider is not None:
+            with suppress(KeyError):  # somebody else has just stopped the stream
+                self._readers[pair] = provider.price_reader(symbol)
+        # A double holds 15 digits and prices have at most a dozen; the contract wants a float.
+        return float(tick.price)
 
     def get_quote(self, pair: str, max_age: float | None = None) -> Quote:
         """Return the price of `pair` with its source and its proof of life.
@@ -706,7 +701,6 @@ class KrakenAPI:
                     self.ws_url, settings=self._feed_settings
                 )
                 self._provider.accompany(Auditor(self._provider, self._last_prices))
-                self._fresh_tick = self._provider.fresh_tick
             return self._provider
 
     def _last_prices(self, symbols: list[str]) -> dict[str, Decimal]:
@@ -758,6 +752,9 @@ class KrakenAPI:
         with self._lock:
             if name in self._unstreamed or time.monotonic() < self._ask_again_at:
                 return None
+        provider = self.price_provider()
+        if provider is not None:
+            provider.connect()  # its handshake goes on while Kraken is asked for the name
         try:
             pair = self._listing.single(name, max(0.1, deadline - time.monotonic()))
         except KrakenError as error:
@@ -854,10 +851,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):  # Windows cannot fork
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def _no_tick(symbol: Symbol) -> Tick | None:
-    return None
 
 
 # --- arguments ---------------------------------------------------------------------------------

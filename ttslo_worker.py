@@ -16,6 +16,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -442,6 +443,9 @@ class OrderWorker:
             if not self.is_past_unknown(rule_id):
                 changed |= self._adopt_one(rule_id, accepted.get(rule_id), message.read_at)
         self._rules = accepted
+        for entry in list(accepted.values())[:1]:
+            with suppress(OSError):  # read now what the first crossing would have to wait for
+                self._files.current_rule(entry.rule)
         if changed:
             self._write()
 

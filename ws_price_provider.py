@@ -849,6 +849,12 @@ class WebSocketPriceProvider:
             _wake(connection)
         return True
 
+    def connect(self) -> None:
+        """Start connecting before it is known to what to subscribe. Returns at once."""
+        self._check_fork()
+        with self._lock:
+            self._start_locked()
+
     def unsubscribe(self, pair: str) -> None:
         """Give `pair` back; Kraken is told when nobody else wants its symbol."""
         self._check_fork()
@@ -915,6 +921,28 @@ class WebSocketPriceProvider:
             return None
         # Asked after the price was taken: a delay in between makes it older, never younger.
         return price if self._clock() < good_until else None
+
+    def price_reader(self, symbol: str) -> Callable[[], float | None]:
+        """Return a function that returns the price of `symbol` if it is proven now.
+
+        It never blocks, and returns None for good once this subscription has ended: then ask for
+        another. Not to be used in the child of a fork, where its lock may be held by nobody.
+
+        Raises:
+            KeyError: If `symbol` is not subscribed.
+        """
+        # A closure, because its variables are found faster than attributes: this is the hot path.
+        with self._lock:
+            feed, lock, clock, sub = self._feed, self._lock, self._clock, self._feed.tickers[symbol]
+
+        def read() -> float | None:
+            with lock:
+                price = sub.price
+                good_until = feed.good_until
+            # Asked after the price was taken: a delay in between makes it older, never younger.
+            return price if clock() < good_until else None
+
+        return read
 
     def fresh_tick(self, symbol: str) -> Tick | None:
         """Return the last tick of `symbol` if it is proven now. Never blocks."""

@@ -1659,3 +1659,30 @@ def test_crowd_of_readers_and_subscribers_ends_clean(server: Server, make: Make)
     assert errors == []
     provider.stop(LONG)
     assert feed_threads() == []
+
+
+def test_exchange_price_reader_follows_and_ends_with_its_subscription(
+    exchange: FakeKraken, follow: Follow
+) -> None:
+    """A reader answers with each proven price, and with nothing once nobody subscribes."""
+    provider, events = follow()
+    wait_for(events, Tick)
+    read = provider.price_reader("BTC/USD")
+    assert read() == 50000.0
+    exchange.set_price("XXBTZUSD", "50001.5")
+    wait_for(events, Tick)
+    assert read() == 50001.5
+    provider.unsubscribe("XXBTZUSD")
+    assert read() is None
+    with pytest.raises(KeyError):
+        provider.price_reader("BTC/USD")
+
+
+def test_connect_opens_the_line_before_anything_is_asked_for(
+    exchange: FakeKraken, make: Make
+) -> None:
+    """Connecting without a symbol makes the connection, and asks for nothing on it."""
+    provider = make(PATIENT, url=exchange.ws_url)
+    provider.connect()
+    assert exchange.wait_for(lambda e: e.ws_connections == 1)
+    assert exchange.ws_messages == []
