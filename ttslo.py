@@ -220,7 +220,8 @@ class TTSLO:
             return None
         if is_real(trading):
             reading = self.kraken_api_readonly
-            return KrakenExchange(trading, reading if is_real(reading) else trading, time.time)
+            public = reading if is_real(reading) else trading
+            return KrakenExchange(trading, public, time.time, self.log)
         return StandInExchange(trading, time.time)
 
     def _market_of(self, pair: str) -> Market:
@@ -498,7 +499,16 @@ class TTSLO:
         return prices
 
     def recover(self) -> None:
-        """Take up what an earlier run left open; to be called once, after `load_state`."""
+        """Take up what an earlier run left open; to be called once, after `load_state`.
+
+        Blocks for one call, which sets our idea of Kraken's clock: deadlines depend on it.
+        """
+        exchange = self._worker.exchange
+        if isinstance(exchange, KrakenExchange):
+            try:
+                exchange.set_clock()
+            except KrakenError as error:
+                self.log("WARNING", f"Kraken's clock cannot be read: {error}")
         self._worker.recover()
 
     def settle(self, patience: float) -> None:

@@ -27,6 +27,8 @@ _log.addHandler(logging.NullHandler())
 DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
+# Seconds; Kraken's clock is known to about one, and people set theirs by hand.
+_CLOCK_TOLERANCE = 5.0
 _TOO_LATE = "EGeneral:Invalid arguments:deadline"
 
 
@@ -43,18 +45,25 @@ class KrakenExchange:
         reading: The client that knows the pairs. Where it has a key, orders are read with it, so
             that watching makes no order wait for the lock of the trading key.
         wall_clock: Seconds since 1970 by this machine.
+        say: Called with level and message for what a person should read.
     """
 
     can_find = True
 
     def __init__(
-        self, trading: KrakenAPI, reading: KrakenAPI, wall_clock: Callable[[], float]
+        self,
+        trading: KrakenAPI,
+        reading: KrakenAPI,
+        wall_clock: Callable[[], float],
+        say: Callable[[str, str], None],
     ) -> None:
         self._trading = trading
         self._public = reading
         self._reading = reading if reading.has_keys else trading
         self._wall_clock = wall_clock
+        self._say = say
         self._ahead = 0.0
+        self._is_clock_told = False
         self._markets: dict[str, Market] = {}
 
     def now(self) -> float:
@@ -72,12 +81,15 @@ class KrakenExchange:
         after = self._wall_clock()
         # Kraken tells whole seconds: the middle of that second against the middle of the call.
         self._ahead = theirs + 0.5 - (before + after) / 2
-        if abs(self._ahead) > 5:
-            _log.warning(
-                "This clock is %.0f s %s Kraken's; orders allow for it, but set it right",
-                abs(self._ahead),
-                "behind" if self._ahead > 0 else "ahead of",
+        is_wrong = abs(self._ahead) > _CLOCK_TOLERANCE
+        if is_wrong and not self._is_clock_told:
+            side = "behind" if self._ahead > 0 else "ahead of"
+            self._say(
+                "WARNING",
+                f"This machine's clock is {abs(self._ahead):.0f} s {side} Kraken's. Orders allow "
+                "for it, but set it right",
             )
+        self._is_clock_told = is_wrong
 
     def market_of(self, pair: str) -> Market:
         """Return what Kraken says of `pair`; one call at most, and none the second time.
