@@ -102,6 +102,11 @@ class ProgramProcess:
         self.kill()
 
     @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
     def has_ended(self) -> bool:
         """Whether the process is gone."""
         return self._process.poll() is not None
