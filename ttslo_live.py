@@ -73,6 +73,7 @@ _MARK_EVERY = 2.0
 _CROWD = 1_000
 _FLOOD = 200_000
 _BEHIND = 2.0
+_CLOCK_DOUBT = 1.0
 # The machine was asleep if its clock has moved so much more than its seconds.
 _SLEPT = 3.0
 
@@ -165,8 +166,7 @@ class LiveRun:
         self._inbox = inbox
         self._tape = tape
         self._stopping = threading.Event()
-        self._now: Callable[[], float] = exchange.now if exchange else time.time
-        self._past = PastReader(prices, inbox.put, self._now, pace=pace)
+        self._past = PastReader(prices, inbox.put, self._now, pace)
         self._rules = Watch(
             submit=worker.submit,
             say=say,
@@ -194,6 +194,16 @@ class LiveRun:
         self._polled_at: dict[str, float] = {}  # by market; written by the keeper alone
         self._reader = provider.open_feed(sink=inbox) if provider else None
 
+    def _now(self) -> float:
+        """Return Kraken's clock: this machine's, unless they are known to differ.
+
+        Kraken tells whole seconds, so a difference of less than one is no knowledge, and the
+        moments of trades are told to the microsecond.
+        """
+        wall = time.time()
+        theirs = self._exchange.now() if self._exchange is not None else wall
+        return theirs if abs(theirs - wall) > _CLOCK_DOUBT else wall
+
     # --- the reading thread --------------------------------------------------------------------
 
     def run(self) -> None:
@@ -202,7 +212,7 @@ class LiveRun:
         self._worker.start()
         self._past.start()
         keeper.start()  # a daemon: a REST call in flight must not delay the end of the program
-        self._arm_first()
+        self._is_starting = True
         while not self._stopping.is_set():
             try:
                 self._turn()
@@ -256,20 +266,10 @@ class LiveRun:
             if armed.market.name in moments
         }
 
-    def _arm_first(self) -> None:
-        """Put all rows on the books that wait for it, and only then let prices come.
-
-        A trade that the stream brings before a row is armed is not looked at again for it.
-        """
-        self._is_starting = True
-        for item in self._waiting():
-            self._handle(item)
-        self._is_starting = False
-        for market in self._rules.markets.values():
-            self._stream(market)
-
     def _turn(self) -> None:
         """Handle what comes next, or all that waits where that is much."""
+        if self._is_starting and self._inbox.empty():
+            self._begin_streams()
         try:
             item = self._inbox.get(timeout=_KEEPER_BEAT)
         except queue.Empty:
@@ -281,6 +281,15 @@ class LiveRun:
             for one in self._thinned([item, *self._waiting()]):
                 self._handle(one)
         self._look_at_clocks()
+
+    def _begin_streams(self) -> None:
+        """Let trades come, now that all rows of the start are on the books.
+
+        A trade that the stream brings before a row is armed is not looked at again for it.
+        """
+        self._is_starting = False
+        for market in self._rules.markets.values():
+            self._stream(market)
 
     def _waiting(self) -> list[Item]:
         """Take what is in the queue now."""
@@ -420,7 +429,7 @@ class LiveRun:
             self._provider.unsubscribe_symbol(Symbol(idle.name), channel)
 
     def _on_stale(self, event: FeedStale) -> None:
-        seconds = time.time() - (time.monotonic() - event.since)
+        seconds = time.time() - (feed_clock() - event.since)
         asleep_since, noticed_at = self._slept
         if time.monotonic() - noticed_at < _KEEP_WARM:
             # The seconds of the feed stood still while the machine slept.

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kraken_errors import KrakenError
@@ -42,7 +42,7 @@ class PastSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the past is fetched, in seconds.
+    """How fast the past is fetched, in seconds, and how far.
 
     Attributes:
         pair_gap: Between two calls for one pair; Kraken limits Trades and OHLC by pair.
@@ -52,6 +52,7 @@ class Pace:
         hole: The same after a hole in the numbers, while the stream goes on.
         retry: After a failure; doubles up to `retry_max`.
         retry_max: The longest of those waits.
+        bounds: How far back, and how many trades, before candles have to do.
     """
 
     pair_gap: float = 1.0
@@ -60,6 +61,7 @@ class Pace:
     hole: float = 0.3
     retry: float = 1.0
     retry_max: float = 60.0
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,11 @@ class PastReader:
         source: PastSource,
         post: Callable[[Fetched | NotFetched], None],
         now: Callable[[], float],
-        *,
-        bounds: Bounds | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._source = source
         self._post = post
         self._now = now
-        self._bounds = bounds or Bounds()
         self._pace = pace or Pace()
         # Guards the errands and whether the thread is to end; wakes it for both.
         self._changed = threading.Condition()
@@ -187,7 +186,7 @@ class PastReader:
         """Make one call for an errand, and hand over what came if that was the last."""
         now = self._now()
         if errand.look is None:
-            errand.look = LookBack(errand.after, now, self._bounds)
+            errand.look = LookBack(errand.after, now, self._pace.bounds)
         look, pair = errand.look, errand.market.rest_key
         bars = look.bars_wanted(now)
         if bars is None:

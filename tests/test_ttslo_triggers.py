@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
@@ -133,3 +134,28 @@ def test_book_fires_what_brute_force_fires(steps: list[tuple[object, ...]]) -> N
                 assert set(fired) == met
                 armed = {i: rule for i, rule in armed.items() if i not in met}
         assert set(rules) == set(armed)
+
+
+def test_ten_thousand_random_histories_fire_what_brute_force_fires() -> None:
+    """The same over 10,000 histories that a seeded chance wrote, long ones among them."""
+    for seed in range(10_000):
+        chance, rules = random.Random(seed), RuleBook()
+        armed: dict[str, tuple[Decimal, ThresholdType]] = {}
+        for _ in range(chance.randrange(4, 40)):
+            name, level = f"r{chance.randrange(8)}", Decimal(chance.randrange(1, 30))
+            match chance.randrange(4):
+                case 0 | 1:
+                    armed[name] = level, chance.choice((ABOVE, BELOW))
+                    rules.arm(name, "BTC/USD", *armed[name])
+                case 2:
+                    assert rules.disarm(name) == (armed.pop(name, None) is not None)
+                case _:
+                    met = {i for i, (t, k) in armed.items() if is_met(level, t, k)}
+                    assert set(rules.crossed("BTC/USD", level)) == met
+                    armed = {i: rule for i, rule in armed.items() if i not in met}
+        assert set(rules) == set(armed)
+
+
+def is_met(price: Decimal, threshold: Decimal, kind: ThresholdType) -> bool:
+    """Tell whether a price is at a threshold or beyond it."""
+    return price >= threshold if kind is ABOVE else price <= threshold

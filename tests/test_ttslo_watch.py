@@ -1,0 +1,267 @@
+"""The watch alone: rules, prices, holes and policies, on clocks of the test's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import pytest
+
+from ttslo_lookback import Fetched, NotFetched
+from ttslo_orders import Market
+from ttslo_rules import Direction, Rule, ThresholdType, WhenBlind
+from ttslo_tape import Past, Position, Saved
+from ttslo_watch import Clocks, Watch
+from ttslo_worker import BookArm, Crossing
+from ws_protocol import Symbol, TradePrint, Trades
+
+S = 1_000_000_000
+START = 1_000.0
+BTC = Market("BTC/USD", "XXBTZUSD", "BTC/USD")
+OLD = "1970-01-01T00:01:00+00:00"
+
+
+@dataclass
+class Bench:
+    """A watch with everything around it: what it sends, says, asks for, and the proven price."""
+
+    default: WhenBlind = WhenBlind.ARM_IF_BEYOND
+    saved: Saved | None = None
+    now: float = START
+    present: Decimal | None = None
+    crossings: list[Crossing] = field(default_factory=list)
+    said: list[tuple[str, str]] = field(default_factory=list)
+    asked: list[tuple[str, Position]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(
+            submit=self.crossings.append,
+            say=lambda level, text, **fields: self.said.append((level, text)),
+            want=lambda market, after, delay: self.asked.append((market.name, after)),
+            present=lambda market: self.present,
+            clocks=Clocks(lambda: self.now, lambda: self.now, lambda: self.now),
+            default=self.default,
+            saved=self.saved,
+        )
+
+    def arm(self, policy: WhenBlind | None = None, since: str = "", threshold: int = 51000) -> None:
+        """Arm a rule `up` that fires at or above its threshold."""
+        one = Rule(
+            "up", "BTC/USD", Decimal(threshold), ThresholdType.ABOVE, Direction.SELL,
+            Decimal(1), Decimal(1), enabled=True, when_blind=policy,
+        )  # fmt: skip
+        self.watch.arm(BookArm(one, BTC, since))
+
+    def trade(self, number: int, *prices: int) -> None:
+        """Let one frame come, its trades numbered from `number` on, one second each."""
+        self.present = Decimal(prices[-1])
+        rows = tuple(
+            TradePrint(Symbol("BTC/USD"), Decimal(p), Decimal(1), n, f"1970-01-01T00:20:{n:02}Z")
+            for n, p in enumerate(prices, number)
+        )
+        self.watch.trades(Trades(Symbol("BTC/USD"), rows, self.now))
+
+    def past(self, number: int, *prices: int) -> None:
+        """Let REST's answer come: trades numbered from `number` on."""
+        rows = tuple(Past(n, Decimal(p), (1200 + n) * S) for n, p in enumerate(prices, number))
+        self.watch.fetched(
+            Fetched("BTC/USD", rows, rows[-1] if rows else None, is_cut=False, until=self.now)
+        )
+
+    def settle(self) -> None:
+        """See a first trade, and learn what was before it."""
+        self.trade(1, 50000)
+        self.past(1, 50000)
+        self.said.clear()
+
+    def go_blind(self) -> None:
+        """Lose the link for a while."""
+        self.present = None
+        self.watch.go_blind(["BTC/USD"], self.now)
+        self.now += 100
+        self.watch.see_again()
+
+    @property
+    def fired_at(self) -> list[int]:
+        """The prices of the crossings so far."""
+        return [int(c.price) for c in self.crossings]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Hand out a bench with nothing armed."""
+    return Bench()
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "fired"),
+    [
+        (None, 50100, []),
+        (None, 51300, [51300]),
+        (WhenBlind.ALWAYS, 50100, [51200]),
+        (WhenBlind.NOTIFY, 50100, []),
+        (WhenBlind.NOTIFY, 51300, []),
+    ],
+)
+def test_policy_decides_on_what_the_hole_held(
+    bench: Bench, policy: WhenBlind | None, after: int, fired: list[int]
+) -> None:
+    """A spike in a hole fires by the row's policy and the price that stands afterwards."""
+    bench.arm(policy)
+    bench.settle()
+    bench.go_blind()
+    bench.past(2, 51200, after)
+    assert not bench.crossings or policy is WhenBlind.ALWAYS
+    bench.trade(4, after)
+    assert bench.fired_at == fired
+    assert any("crossed 51,000 at" in text for _, text in bench.said)
+
+
+def test_present_price_beyond_fires_when_the_hole_is_known(bench: Bench) -> None:
+    """The default needs no tick to come: a proven price that stands beyond is enough."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    bench.present = Decimal(51300)
+    bench.past(2, 51200, 51300)
+    assert bench.fired_at == [51300]
+    assert "still beyond it at 51300" in bench.said[-1][1]
+
+
+def test_trades_of_after_a_firing_are_no_news_of_it(bench: Bench) -> None:
+    """A rule that has fired is not told to have been crossed by what was traded later."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(5, 51300)
+    bench.past(2, 51200, 51250, 51280, 51300)
+    assert bench.fired_at == [51300]
+    assert not any("crossed 51,000" in text for _, text in bench.said)
+
+
+def test_earlier_crossing_of_a_fired_rule_is_told(bench: Bench) -> None:
+    """What a look back finds of a rule that has fired since is said, with what was done."""
+    bench.arm()
+    bench.settle()
+    bench.now = 5_000.0
+    bench.go_blind()
+    bench.trade(5, 51300)
+    bench.past(2, 51200, 51250, 51280, 51300)
+    assert bench.fired_at == [51300]
+    assert "as soon as prices came again" in bench.said[-1][1]
+
+
+def test_hole_in_the_numbers_is_asked_for(bench: Bench) -> None:
+    """A number left out is fetched from the last one before it, and then nothing is owed."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.trade(4, 50010)
+    assert bench.asked[-1] == ("BTC/USD", Position(1, 1201 * S))
+    bench.past(2, 51200, 50000, 50010)
+    assert bench.fired_at == [51200]
+
+
+def test_stream_ahead_of_rest_is_asked_again(bench: Bench) -> None:
+    """An answer that does not reach the stream's trades settles nothing."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.trade(5, 50010)
+    count = len(bench.asked)
+    bench.past(2, 51200)
+    assert bench.fired_at == []
+    assert len(bench.asked) == count + 1
+
+
+def test_notify_fires_at_a_crossing_that_is_seen(bench: Bench) -> None:
+    """Parked on the far side, equality included; armed by the first price on the near side."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.past(2, 51200)
+    bench.trade(3, 51100, 51000, 51300)
+    assert bench.fired_at == []
+    bench.trade(6, 50999)
+    bench.trade(7, 51000)
+    assert bench.fired_at == [51000]
+
+
+def test_notify_row_that_was_not_crossed_while_blind_fires_at_once(bench: Bench) -> None:
+    """A live price beyond waits for the look back, and fires when the hole held no crossing."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(3, 51300)
+    assert bench.fired_at == []
+    bench.past(2, 50500, 51300)
+    assert bench.fired_at == [51300]
+
+
+def test_parked_rule_stays_parked_over_a_restart() -> None:
+    """A row that was told of its crossing does not fire because the program was started anew."""
+    saved = Saved(900.0, {"BTC/USD": Position(5, 890 * S)}, frozenset({"up"}))
+    bench = Bench(saved=saved, present=Decimal(51500))
+    bench.arm(WhenBlind.NOTIFY, OLD)
+    bench.past(6)
+    bench.trade(6, 51600)
+    assert bench.fired_at == []
+    assert bench.watch.places().parked == {"up"}
+
+
+def test_restart_goes_on_from_the_place_that_was_kept() -> None:
+    """What was traded since the last run is asked for from its last trade on."""
+    bench = Bench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}))
+    bench.arm(WhenBlind.ALWAYS, OLD)
+    assert bench.asked == [("BTC/USD", Position(5, 890 * S))]
+    bench.past(6, 51200, 50000)
+    assert bench.fired_at == [51200]
+    assert bench.watch.places().places == {"BTC/USD": Position(7, 1207 * S)}
+
+
+def test_restart_without_a_place_begins_with_the_oldest_row(bench: Bench) -> None:
+    """Where nothing was kept, looking begins when the first of the market's rows was armed."""
+    bench.arm(since="1970-01-01T00:05:00+00:00")
+    bench.arm(since=OLD)
+    bench.watch.see_again()
+    assert bench.asked[-1] == ("BTC/USD", Position(None, 60 * S))
+
+
+def test_rule_is_not_fired_by_older_trades(bench: Bench) -> None:
+    """Trades of before the arming do not count, in whatever hole they are found."""
+    bench.now = 1300.0
+    bench.arm(WhenBlind.ALWAYS)
+    bench.past(1, 51200, 50000)
+    assert bench.fired_at == []
+
+
+def test_trouble_is_said_once_and_its_end_too(bench: Bench) -> None:
+    """A hole that REST cannot close is news the first time, and when it is closed."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    for _ in range(3):
+        bench.watch.not_fetched(NotFetched("BTC/USD", "EService:Busy"))
+    assert [level for level, text in bench.said] == ["WARNING"]
+    bench.past(2, 50000)
+    assert [level for level, text in bench.said[1:]] == ["INFO", "INFO"]
+
+
+def test_market_that_nobody_watches_is_left_alone(bench: Bench) -> None:
+    """What still arrives for a market that was left changes nothing."""
+    bench.arm()
+    bench.watch.forget("up")
+    bench.watch.leave("BTC/USD")
+    bench.trade(1, 52000)
+    bench.past(1, 52000)
+    bench.watch.not_fetched(NotFetched("BTC/USD", "late"))
+    bench.watch.look_again("BTC/USD")
+    assert (bench.crossings, bench.said) == ([], [])
+
+
+def test_look_again_asks_for_all_since_the_last_look(bench: Bench) -> None:
+    """A market without a stream is followed by its trades, look by look."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.watch.look_again("BTC/USD")
+    assert bench.asked[-1] == ("BTC/USD", Position(1, 1201 * S))
+    bench.past(2, 51200, 50000)
+    assert bench.fired_at == [51200]
