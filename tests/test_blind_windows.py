@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ from live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
 from ttslo_rules import WhenBlind
+from ws_protocol import Symbol, Tick, Trades
 
+BTC = Symbol(SYMBOL)
 SPAN = r"from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
 
 
@@ -175,3 +178,28 @@ def test_raised_threshold_is_not_fired_by_older_trades(market: FakeKraken, tmp_p
         program.reconnect()
         program.wait_for_line("no threshold was crossed while blind")
         assert market.placed_count() == 0
+
+
+# --- more than can be looked at ------------------------------------------------------------------
+
+
+def test_crowd_costs_old_tickers_and_no_trade(market: FakeKraken, tmp_path: Path) -> None:
+    """Of many waiting events the newest ticker of a market and every trade are kept, in order."""
+    with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        ticks = [Tick(BTC, Decimal(n), None, None, 0.0) for n in range(1, 4)]
+        trades = [Trades(BTC, (), float(n)) for n in range(3)]
+        crowd = [ticks[0], trades[0], ticks[1], trades[1], "other", ticks[2], trades[2]]
+        assert live._thinned(crowd) == [trades[0], trades[1], "other", ticks[2], trades[2]]
+
+
+def test_flood_of_trades_is_said_and_left_to_rest(market: FakeKraken, tmp_path: Path) -> None:
+    """When even trades are too many the newest stays, whose number tells what to fetch."""
+    with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        flood: list[object] = [Trades(BTC, (), 0.0)] * 200_000
+        last = Trades(BTC, (), 1.0)
+        assert live._thinned([*flood, "other", last]) == ["other", last]
+        assert program.log_lines("cannot keep up: 200002 events wait")
