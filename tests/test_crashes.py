@@ -139,9 +139,15 @@ def test_run_takes_just_the_steps_that_are_walked_through(
 
 
 def die_and_restart(
-    plan: Mapping[str, Any], fault: Mapping[str, Any] | None = None
+    plan: Mapping[str, Any],
+    fault: Mapping[str, Any] | None = None,
+    meanwhile: Callable[[FakeKraken, str], None] = lambda exchange, txid: None,
 ) -> Callable[[Path], None]:
-    """Return the scenario of one death by `plan`, with a fault of the first order's answer."""
+    """Return the scenario of one death by `plan`, with a fault of the first order's answer.
+
+    `meanwhile` is done to the order while the program is dead. Kraken keeps ids of its users
+    unique among open orders only, so a second order beside a closed one would be taken.
+    """
 
     def scenario(folder: Path) -> None:
         with FakeKraken() as exchange:
@@ -149,6 +155,8 @@ def die_and_restart(
             said = run_to_death(scene, plan, fault)
             was_under_way = scene.state().get("rule_state") in ("intended", "uncertain")
             assert "Stopped" not in said
+            for order in exchange.orders:
+                meanwhile(exchange, order["txid"])
             said = restart(scene)
             assert ("ended while its order was under way" in said) is was_under_way
 
@@ -183,6 +191,7 @@ def die_twice(number: int) -> Callable[[Path], None]:
 STEPS = [moment for moment in NORMAL if " " not in moment]
 RECOVERY = ["looking", "looked", "noting", "noted", "written"]
 BAD_GATEWAY = {"name": "http_502", "when": "before"}
+ENDS = {"filled": FakeKraken.fill_order, "cancelled": FakeKraken.cancel_order}
 WALKS = {
     "steps": walk(NORMAL, "die_at_step"),
     "writes": walk(NORMAL, "die_at_write"),
@@ -195,6 +204,13 @@ WALKS = {
     "not-placed-writes": walk(
         MISSING[: MISSING.index("sending", 20)], "die_at_write", BAD_GATEWAY, 16
     ),
+    **{
+        f"{word}-meanwhile": {
+            f"{n} {STEPS[n - 1]}": die_and_restart({"die_at_step": n}, meanwhile=end)
+            for n in range(STEPS.index("sending") + 1, len(STEPS) + 1)
+        }
+        for word, end in ENDS.items()
+    },
     "recovery": {f"{n} {name}": die_twice(n) for n, name in enumerate(RECOVERY, 1)},
 }
 
