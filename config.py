@@ -534,14 +534,10 @@ class ConfigManager:
 
         Raises:
             ValueError: If the file cannot take the cells.
-            OSError: As `update_config_on_trigger` does.
+            OSError: As `update_row` does; a file that is gone may come back.
         """
         changes = {name: _trigger_cells(*facts) for name, facts in triggers.items()}
-        try:
-            left_out = self.update_rows(changes)
-        except FileNotFoundError as error:
-            left_out = dict.fromkeys(changes, LookupError(str(error)))
-        for name, why in left_out.items():
+        for name, why in self.update_rows(changes).items():
             logger.warning("%s: nothing to disarm for %s: %s", self.config_file, name, why)
 
     def create_sample_config(self, filename: str | os.PathLike[str] = "config_sample.csv") -> None:

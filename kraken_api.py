@@ -411,6 +411,18 @@ class KrakenAPI:
             return PairDirectory(()).resolve(pair)  # raises, and says why
         return self._listing.resolve(pair)
 
+    def pair_status(self, pair: str) -> str:
+        """Return AssetPairs' `status` of a pair at this moment, such as `cancel_only`.
+
+        Blocks for one call; `resolve_pair` may know the status of up to a day ago.
+
+        Raises:
+            KrakenError: If Kraken refused or did not answer.
+        """
+        row = _only_row(self._query_public("AssetPairs", self._named(_checked_pair(pair))))
+        status = row.get("status") if isinstance(row, Mapping) else None
+        return str(status or "online")
+
     def _ask_pairs(self, params: Mapping[str, object], within: float | None) -> object:
         if within is None:
             return self._query_public("AssetPairs", params).get("result")

@@ -57,6 +57,8 @@ __version__ = "1.0.0"
 _ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
+# A reading of config.csv that left questions open is repeated after so many seconds.
+_READ_AGAIN = 5.0
 
 
 class _Clock:
@@ -108,7 +110,7 @@ class _Files:
         self._seen = stamp, rules
 
     def note_orders(self, lives: Sequence[Life]) -> None:
-        if self._is_dry:
+        if self._is_dry or (not self.is_loaded and _stamp_of(self._manager) is None):
             return
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
         self._manager.update_config_on_triggers(facts)
@@ -135,6 +137,11 @@ def _rules_by_id(rows: Sequence[Mapping[str, str]]) -> dict[str, Rule | None]:
         rule_id = row.get("id", "")
         rules[rule_id] = None if rule_id in rules else _rule_or_none(row)
     return rules
+
+
+def _has_order(row: Mapping[str, Any]) -> bool:
+    """Tell whether the order columns of a row are filled: then it has fired."""
+    return any(str(row.get(column) or "").strip() for column in _ORDER_COLUMNS)
 
 
 def _rule_or_none(row: Mapping[str, object]) -> Rule | None:
@@ -198,6 +205,10 @@ class TTSLO:
         self._metrics_port = metrics_port
         self._files = _Files(config_manager, is_dry=dry_run)
         self._seen_stamp: Stamp | None = None
+        # When to read config.csv again although nobody has changed it; None: when somebody has.
+        self._read_again_at: float | None = None
+        self._unpriced: frozenset[str] = frozenset()
+        self._last_look: Stamp | None = None
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._live: LiveRun | None = None
@@ -271,14 +282,29 @@ class TTSLO:
             self.log("ERROR", f"state.csv cannot be written: {error}")
 
     def check_config_file_changed(self) -> bool:
-        """Tell whether config.csv is new to this program; its own writes are not."""
+        """Tell whether config.csv is new to this program; its own writes are not.
+
+        Also True some seconds after a reading that left questions open.
+        """
         stamp = _stamp_of(self.config_manager)
-        if stamp is None or stamp == self._seen_stamp:
+        if stamp is None:
             return False
+        if stamp == self._seen_stamp:
+            return self._read_again_at is not None and time.monotonic() >= self._read_again_at
         seen, self._seen_stamp = self._seen_stamp, stamp
         is_own = seen is not None and self.config_manager.is_own_write(stamp, seen)
         self.config_file_mtime = Path(self.config_manager.config_file).stat().st_mtime
         return not is_own
+
+    def _has_settled_edit(self) -> bool:
+        """Tell whether config.csv is new and nobody has written to it since the last look.
+
+        Some programs write a file in pieces: half of it would disarm the rows of the other half.
+        """
+        stamp = _stamp_of(self.config_manager)
+        is_settled = stamp == self._last_look
+        self._last_look = stamp
+        return is_settled and self.check_config_file_changed()
 
     def validate_and_load_config(self) -> bool:
         """Read and validate config.csv, and let its good rows, and no others, trade.
@@ -289,6 +315,9 @@ class TTSLO:
             Whether at least one row is accepted.
         """
         read_at = time.monotonic()
+        pause = _READ_AGAIN if is_real(self.kraken_api_readonly) else 0.0
+        # Until this reading has come to its end: whatever breaks it off, there will be another.
+        self._read_again_at = read_at + pause
         try:
             configs = self.config_manager.load_config()
         except OSError as error:
@@ -303,19 +332,29 @@ class TTSLO:
             configs, armed_before=armed, fired=self._fired()
         )
         self.validation = result
-        refused_before = {row.get("id", "") for row in self.configs}
         self.configs = list(result.accepted)
         self._files.take(self.config_manager.loaded_stamp, rules)
-        self._say_refusals(result, refused_before)
-        self._worker.submit(Adopt(self._accepted_rules(rules), read_at))
+        self._say_refusals(result)
+        adopt = self._adoption_of(rules, armed, result, read_at)
+        self._worker.submit(adopt)
         if self._live is None:
             self._worker.work_off()
+        if not adopt.undecided and not self._unpriced:
+            self._read_again_at = None
         return bool(self.configs)
 
     def _fired(self) -> set[str]:
-        """Return the ids of rules whose present arming has fired, or may have."""
+        """Return the ids of rules that have no use for a price: their order is known or sought.
+
+        Not among them are rows that have fired and are enabled all the same: whoever arms a row
+        again, or saves an old copy of the file over the new one, must not fire it at once.
+        """
         lives = {rule_id: self._life_or_none(rule_id) for rule_id in list(self.state)}
-        return {i for i, life in lives.items() if life and (life.has_fired or life.is_unsettled)}
+        return {
+            rule_id
+            for rule_id, life in lives.items()
+            if life and (life.is_unsettled or (life.has_fired and not life.noted))
+        }
 
     def _life_or_none(self, rule_id: str) -> Life | None:
         try:
@@ -340,25 +379,49 @@ class TTSLO:
         is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
         return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)
 
-    def _accepted_rules(self, rules: Mapping[str, Rule | None]) -> dict[str, AcceptedRule]:
+    def _adoption_of(
+        self,
+        rules: Mapping[str, Rule | None],
+        armed: set[str],
+        result: ValidationResult,
+        read_at: float,
+    ) -> Adopt:
+        """Return what the order thread is to make of the accepted rows."""
         accepted: dict[str, AcceptedRule] = {}
+        undecided: set[str] = set()
+        unpriced: set[str] = set()
         for row in self.configs:
             rule = rules.get(row.get("id", ""))
             if rule is None:
                 continue  # the validator has said why, and accepts none of these
-            try:
-                market = self._market_of(rule.pair)
-            except (LookupError, KrakenError) as error:
-                self.log("ERROR", f"{row.get('id')}: not armed: {error}")
+            is_fired = _has_order(row)
+            is_new = rule.enabled and not is_fired and rule.id not in armed | result.fired
+            if is_new and rule.pair not in result.prices:
+                unpriced.add(rule.id)
                 continue
-            is_fired = any(row.get(column, "").strip() for column in _ORDER_COLUMNS)
-            accepted[rule.id] = AcceptedRule(rule, market, is_fired)
-        return accepted
+            try:
+                accepted[rule.id] = AcceptedRule(rule, self._market_of(rule.pair), is_fired)
+            except LookupError as error:
+                self.log("ERROR", f"{rule.id}: not armed: {error}")
+            except KrakenError as error:
+                undecided.add(rule.id)
+                self.log("WARNING", f"{rule.id}: looked at again in a moment: {error}")
+        for rule_id in sorted(unpriced - self._unpriced):
+            self.log(
+                "ERROR",
+                f"{rule_id}: NOT ARMED YET: there is no price to check its threshold against. It "
+                "is armed as soon as there is one",
+                id=rule_id,
+            )
+        self._unpriced = frozenset(unpriced)
+        return Adopt(accepted, read_at, frozenset(undecided))
 
-    def _say_refusals(self, result: ValidationResult, armed_until_now: set[str]) -> None:
+    def _say_refusals(self, result: ValidationResult) -> None:
         for error in result.errors:
             rule_id = error["config_id"]
-            loud = " It was armed until now and NO LONGER IS." if rule_id in armed_until_now else ""
+            life = self._life_or_none(rule_id)
+            was_armed = life and life.state in (RuleState.ARMED, RuleState.REFUSED)
+            loud = " It was armed until now and NO LONGER IS." if was_armed else ""
             self.log("ERROR", f"{rule_id}: refused: {error['message']}.{loud}", id=rule_id)
         for warning in result.warnings:
             # Only a row that was armed before gets this as a mere warning: it is about to fire.
@@ -440,7 +503,7 @@ class TTSLO:
         except (RuleError, AttributeError) as error:
             self.log("ERROR", f"A row cannot be processed: {error}")
             return
-        if not rule.enabled or not self._is_waiting(rule):
+        if not rule.enabled or _has_order(config) or not self._is_waiting(rule):
             return
         price = self._price_of(rule.pair) if current_price is None else current_price
         if price is None:
@@ -475,7 +538,7 @@ class TTSLO:
         prices = self._prices_of_armed()
         for row in self.configs:
             price = prices.get(row.get("pair", ""))
-            if price is not None:
+            if price is not None and row.get("id") not in self._unpriced:
                 self.process_config(row, price)
         self.save_state()
 
@@ -543,7 +606,7 @@ class TTSLO:
             api,
             api.price_provider() if WEBSOCKET_AVAILABLE else None,
             exchange if isinstance(exchange, KrakenExchange) else None,
-            has_edit=self.check_config_file_changed,
+            has_edit=self._has_settled_edit,
             reload=self.validate_and_load_config,
             say=self.log,
             interval=interval,
@@ -609,6 +672,8 @@ class TTSLO:
             return "uncertain: its order is being looked up at Kraken"
         if not rule.enabled:
             return "disabled"
+        if rule.id in self._unpriced:
+            return "not armed yet: there is no price to check its threshold against"
         known = to_positive_decimal(price) if price is not None else None
         return f"armed: {describe(rule, known)}"
 

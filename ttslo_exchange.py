@@ -100,7 +100,18 @@ class KrakenExchange:
         market = self._markets.get(pair)
         if market is None:
             market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
-        return market
+        return market if market.status == "online" else self._asked_again(market)
+
+    def _asked_again(self, market: Market) -> Market:
+        """Return `market` with its status of this moment: a listing is kept for a day.
+
+        Where Kraken does not say, the pair passes for online: it refuses by itself what it must,
+        and a pause that is long over must not hold an order back.
+        """
+        try:
+            return replace(market, status=self._public.pair_status(market.rest_key))
+        except KrakenError:
+            return replace(market, status="online")
 
     def warm_up(self) -> None:
         """Keep the connection open over which the next order goes. Blocks for one call.

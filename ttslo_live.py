@@ -88,10 +88,15 @@ class PolledPrice:
 
 @dataclass(slots=True)
 class _Duty:
-    """Something the keeper does again and again, at most every so many seconds."""
+    """Something the keeper does again and again, at most every so many seconds.
+
+    `complaint` is said where Kraken cannot be asked, once until it can be again.
+    """
 
     every: Callable[[], float]
     work: Callable[[], object]
+    complaint: str = ""
+    is_failing: bool = False
     done_at: float = float("-inf")
 
 
@@ -469,7 +474,7 @@ class LiveRun:
         duties = [
             _Duty(lambda: 0.0, self._reload_if_edited),
             _Duty(self._poll_interval, self._poll),
-            _Duty(lambda: self._settings.watch, self._watch),
+            _Duty(lambda: self._settings.watch, self._watch, "The orders cannot be watched"),
             _Duty(lambda: _MARK_EVERY, self._keep_tape),
         ]
         if self._exchange is not None:
@@ -491,8 +496,15 @@ class LiveRun:
             duty.work()
         except KrakenError as error:
             _log.warning("Put off, Kraken cannot be asked just now: %s", error)
+            if duty.complaint and not duty.is_failing:
+                self._say("WARNING", f"{duty.complaint}: {error}. It is tried again")
+            duty.is_failing = True
         except Exception:  # noqa: BLE001 - one failed duty must not end the others
             _log.exception("The keeper met an error and goes on")
+        else:
+            if duty.complaint and duty.is_failing:
+                self._say("INFO", f"Over: {duty.complaint.lower()}")
+            duty.is_failing = False
 
     def _reload_if_edited(self) -> None:
         if self._has_edit():

@@ -478,6 +478,7 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     Raises:
         UnreadableLife: If the row contradicts itself or holds words that nobody wrote.
     """
+    cells = {name: "" if value is None else str(value) for name, value in cells.items()}
     triggered = cells.get("triggered", "").strip().lower()
     if triggered not in ("true", "false", ""):
         raise UnreadableLife(f"triggered is {cells.get('triggered')!r}, not true or false")

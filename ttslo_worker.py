@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -61,6 +61,8 @@ _BURST = 10
 _SHORTEST_DEADLINE = 2.5
 # No state of a rule, so that no version ever takes such a row for one that may trade.
 _DOUBTFUL = "doubtful"
+# Subjects of sentences that are said once; no rule's id holds a blank.
+_STATE, _NOTES = "the state file", "config.csv notes"
 
 Cells = dict[str, str]
 State = dict[str, Cells]
@@ -160,10 +162,12 @@ class Adopt:
 
     `read_at` is the monotonic moment at which reading the file began: an order that was noted in
     the file after it is not in what was read, and must not look like a user's wish to arm again.
+    `undecided` are ids of which nothing could be found out just now: they stay as they are.
     """
 
     accepted: Mapping[str, AcceptedRule]
     read_at: float
+    undecided: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +226,10 @@ class _Duties:
 
     searches: dict[str, Search] = field(default_factory=dict)
     retries: dict[str, float] = field(default_factory=dict)
-    held: list[Crossing] = field(default_factory=list)
+    held: list[tuple[float, Crossing]] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
     noted_at: dict[str, float] = field(default_factory=dict)
+    note_at: float | None = None
     write_at: float | None = None
     must_write: bool = False
 
@@ -340,8 +345,7 @@ class OrderWorker:
         now = self._clock.monotonic()
         due = [search.not_before for search in self._duties.searches.values()]
         due += self._duties.retries.values()
-        if self._duties.write_at is not None:
-            due.append(self._duties.write_at)
+        due += [at for at in (self._duties.write_at, self._duties.note_at) if at is not None]
         return max(0.001, min([1.0, *(moment - now for moment in due)]))
 
     def _work(self, messages: Sequence[Message]) -> None:
@@ -371,7 +375,8 @@ class OrderWorker:
     def is_busy(self) -> bool:
         """Whether an order of unknown outcome is still being looked up, or a write is owed."""
         duties = self._duties
-        return bool(duties.searches or duties.held) or duties.write_at is not None
+        is_writing_owed = duties.write_at is not None or duties.note_at is not None
+        return bool(duties.searches or duties.held) or is_writing_owed
 
     def is_held_back(self, rule_id: str) -> bool:
         """Tell whether a refused rule still waits for its next try."""
@@ -432,7 +437,8 @@ class OrderWorker:
         self._search_for(life)
 
     def _adopt(self, message: Adopt) -> None:
-        self._write_notes()
+        if self._is_due(self._duties.note_at):
+            self._write_notes()
         accepted = {
             rule_id: entry
             for rule_id, entry in message.accepted.items()
@@ -440,9 +446,10 @@ class OrderWorker:
         }
         changed = self._keep_doubts(set(message.accepted) - set(accepted))
         for rule_id in dict.fromkeys([*self.state, *accepted]):
-            if not self.is_past_unknown(rule_id):
+            if not self.is_past_unknown(rule_id) and rule_id not in message.undecided:
                 changed |= self._adopt_one(rule_id, accepted.get(rule_id), message.read_at)
-        self._rules = accepted
+        kept = {i: entry for i, entry in self._rules.items() if i in message.undecided}
+        self._rules = {**kept, **accepted}
         for entry in list(accepted.values())[:1]:
             with suppress(OSError):  # read now what the first crossing would have to wait for
                 self._files.current_rule(entry.rule)
@@ -478,7 +485,7 @@ class OrderWorker:
             self._put(life.after(Signal.DISARM, detail="by config.csv"))
             self._post(BookDisarm(rule_id))
             self._duties.retries.pop(rule_id, None)
-            self._say("INFO", f"{rule_id}: no longer armed", id=rule_id)
+            self._say("WARNING", f"{rule_id}: no longer armed", id=rule_id)
             return True
         if entry is None or rule is None:
             return False
@@ -541,10 +548,22 @@ class OrderWorker:
     def fire(self, crossings: Sequence[Crossing]) -> None:
         """Place the orders of `crossings`, first come, first served. Blocks."""
         if crossings and self._must_settle_first():
-            self._duties.held.extend(crossings)
+            self._hold(crossings)
+            for crossing in crossings:
+                self._say(
+                    "ERROR",
+                    f"{crossing.rule.id}: {crossing.rule.condition} was crossed at "
+                    f"{crossing.price_text}, but WAITS until Kraken has said what became of an "
+                    "order from before the start",
+                    id=crossing.rule.id,
+                )
             return
         for start in range(0, len(crossings), _BURST):
             self._fire_burst(crossings[start : start + _BURST])
+
+    def _hold(self, crossings: Iterable[Crossing]) -> None:
+        now = self._clock.monotonic()
+        self._duties.held.extend((now, crossing) for crossing in crossings)
 
     def _must_settle_first(self) -> bool:
         """Whether an order from before the start is still unsettled and can be looked up."""
@@ -606,7 +625,9 @@ class OrderWorker:
             return True
         if current is not None and current.enabled and fingerprint(current) == fingerprint(rule):
             return True
-        self._rules.pop(rule.id, None)  # the next reading of the file arms what it then says
+        entry = self._rules.get(rule.id)
+        if entry is not None and entry.rule == rule:
+            del self._rules[rule.id]  # the next reading of the file arms what it then says
         what = "changed" if current is not None and current.enabled else "disabled or removed"
         self._say(
             "WARNING",
@@ -667,7 +688,7 @@ class OrderWorker:
         """Undo intents that could not be written, and fire them again when writing works."""
         for life in before:
             self._put(life)
-        self._duties.held.extend(crossing for crossing, _ in ready)
+        self._hold(crossing for crossing, _ in ready)
 
     def _send(self, crossing: Crossing, life: Life) -> None:
         exchange, order = self.exchange, life.order
@@ -678,7 +699,7 @@ class OrderWorker:
             self._put(life)
             if not self._write():
                 self._put(replace(life, state=RuleState.ARMED, sends=life.sends - 1))
-                self._duties.held.append(crossing)
+                self._hold([crossing])
                 return
         self._step("sending")
         outcome = exchange.place(order, life.cl_ord_id, life.deadline, may_be_resend=life.sends > 1)
@@ -797,8 +818,14 @@ class OrderWorker:
             self._fire_held()
 
     def _fire_held(self) -> None:
+        """Fire what had to wait; what waited long must be met by today's price again."""
         held, self._duties.held = self._duties.held, []
-        self.fire(held)
+        now = self._clock.monotonic()
+        self.fire([crossing for at, crossing in held if now - at <= self.settings.owed])
+        for at, crossing in held:
+            entry = self._rules.get(crossing.rule.id)
+            if now - at > self.settings.owed and entry is not None and entry.rule.enabled:
+                self._post_arm(entry.rule, entry.market)
 
     def _look_for(self, life: Life, exchange: Exchange) -> None:
         search = self._duties.searches[life.id]
@@ -841,20 +868,20 @@ class OrderWorker:
         """Settle that no order stands: the crossing is still owed its one order."""
         self._put(life.after(Signal.MISS, detail="not placed"))
         entry = self._rules.get(life.id)
-        age = self._age_of(life.trigger_time)
-        self._say(
-            "WARNING",
-            f"{life.id}: Kraken has no order for it, so none was placed; it is placed now"
-            + ("" if age <= self.settings.owed else " if the threshold is still met"),
-            id=life.id,
-        )
+        said = f"{life.id}: Kraken has no order for it, so none was placed"
         if entry is None or not entry.rule.enabled:
-            return
-        if age <= self.settings.owed:
+            self._say("WARNING", f"{said}, and its row is not armed any more", id=life.id)
+        elif fingerprint(entry.rule) != life.row:
+            self._put(self._updated(self.life_of(life.id), entry.rule))
+            self._say("WARNING", f"{said}; its row has changed and is armed as it is", id=life.id)
+            self._post_arm(entry.rule, entry.market)
+        elif self._age_of(life.trigger_time) > self.settings.owed:
+            self._say("WARNING", f"{said}; it is if the threshold is still met", id=life.id)
+            self._post_arm(entry.rule, entry.market)
+        else:
+            self._say("WARNING", f"{said}; it is placed now", id=life.id)
             price = Decimal(life.trigger_price)
             self.fire([Crossing(entry.rule, price, life.trigger_price)])
-        else:
-            self._post_arm(entry.rule, entry.market)
 
     def _age_of(self, moment: str) -> float:
         try:
@@ -924,14 +951,17 @@ class OrderWorker:
     def _settle_files(self) -> None:
         """Bring both files up to date, unless a failed try is still too fresh."""
         duties = self._duties
-        if duties.write_at is not None and self._clock.monotonic() < duties.write_at:
-            return
-        if duties.notes:
+        if duties.notes and self._is_due(duties.note_at):
             self._write_notes()
+        if not self._is_due(duties.write_at):
+            return
         if duties.must_write or duties.write_at is not None:
             self._write()
         if duties.held and duties.write_at is None and not self._must_settle_first():
             self._fire_held()
+
+    def _is_due(self, moment: float | None) -> bool:
+        return moment is None or self._clock.monotonic() >= moment
 
     def _write_notes(self) -> None:
         lives = [self.life_of(rule_id) for rule_id in sorted(self._duties.notes)]
@@ -940,10 +970,14 @@ class OrderWorker:
         self._step("noting")
         try:
             self._files.note_orders(lives)
-        except OSError as error:
-            self._cannot_write("config.csv", error)
+        except (OSError, ValueError) as error:
+            self._cannot_note(lives, error)
             return
         self._step("noted")
+        if self._duties.note_at is not None:
+            self._say("WARNING", "config.csv can be written again, and names the orders")
+        self._duties.note_at = None
+        self._troubles.pop(_NOTES, None)
         now = self._clock.monotonic()
         for life in lives:
             self._duties.noted_at[life.id] = now
@@ -956,24 +990,37 @@ class OrderWorker:
         try:
             self._files.save_state(self.state)
         except OSError as error:
-            self._cannot_write("state.csv", error)
+            self._cannot_write(error)
             return False
         self._step("written")
         if self._duties.write_at is not None:
-            self._say("WARNING", "The files can be written again")
-            self._troubles.pop("", None)
+            self._say("WARNING", "The state file can be written again")
+            self._troubles.pop(_STATE, None)
         self._duties.write_at = None
         self._duties.must_write = False
         return True
 
-    def _cannot_write(self, name: str, error: OSError) -> None:
+    def _cannot_write(self, error: OSError) -> None:
         self._duties.must_write = True
         self._duties.write_at = self._clock.monotonic() + self.settings.write_again
         self._say_once(
-            "",
+            _STATE,
             "ERROR",
-            f"{name} CANNOT BE WRITTEN: {error}. No order is placed until the state file can be "
-            "written; free the disk or mend its permissions, the program goes on trying",
+            f"The state file CANNOT BE WRITTEN: {error}. No order is placed until it can be; free "
+            "the disk or mend its permissions, the program goes on trying",
+        )
+
+    def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:
+        trouble = self._troubles.setdefault(_NOTES, _Trouble())
+        trouble.count += 1
+        wait = refusal_wait(trouble.count, self.settings)
+        self._duties.note_at = self._clock.monotonic() + wait
+        names = ", ".join(f"{life.id} ({life.order_id})" for life in lives)
+        self._say_once(
+            _NOTES,
+            "ERROR",
+            f"config.csv CANNOT BE WRITTEN: {error}. It does not name yet what has fired: {names}. "
+            "The state file does, and they do not fire again; the program goes on trying",
         )
 
     def _put(self, life: Life) -> None:

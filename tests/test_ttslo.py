@@ -538,3 +538,99 @@ def test_attributes_are_those_of_the_constructor(manager: ConfigManager) -> None
     }
     for name, value in named.items():
         assert getattr(program, name) == value
+
+
+# --- what a review found -------------------------------------------------------------------------
+
+
+def test_old_copy_of_the_file_saved_over_a_fired_row_places_nothing(manager: ConfigManager) -> None:
+    """A spreadsheet open since before the order must not fire its row again."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    old = Path(manager.config_file).read_bytes()
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert len(kraken.orders) == 1
+    Path(manager.config_file).write_bytes(old)
+    program.run_once()
+    program.run_once()
+    assert len(kraken.orders) == 1
+    assert "Threshold already met" in logged(manager, "ERROR")
+
+
+def test_order_whose_config_file_is_gone_is_noted_when_it_is_back(manager: ConfigManager) -> None:
+    """An editor that deletes and renames costs the file no order, and places none twice."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    text = Path(manager.config_file).read_bytes()
+    Path(manager.config_file).unlink()
+    program.process_config(config(), 60000)
+    assert program.state["btc"]["noted"] == "false"
+    Path(manager.config_file).write_bytes(text)
+    again = TTSLO(manager, kraken, kraken)
+    again.load_state()
+    again.recover()
+    kraken.price = 60000
+    again.run_once()
+    assert len(kraken.orders) == 1
+    assert rows_of(manager)[0]["order_id"] == "OAAAAA-BBBBB-CCCCCC"
+
+
+def test_new_row_without_a_price_is_not_armed_until_there_is_one(manager: ConfigManager) -> None:
+    """A slip of the hand must not trade because nobody could look at the price."""
+    kraken = StandIn(price=RuntimeError("no network"))
+    program = TTSLO(manager, kraken, kraken)
+    assert program.validate_and_load_config() is True
+    assert "NOT ARMED YET" in logged(manager, "ERROR")
+    kraken.price = 60000
+    program.run_once()
+    program.run_once()
+    assert kraken.orders == []
+    assert "Threshold already met" in logged(manager, "ERROR")
+
+
+def test_row_that_waited_for_a_price_is_armed_by_the_next_reading(manager: ConfigManager) -> None:
+    """Once there is a price the row is armed, without an edit of the file."""
+    kraken = StandIn(price=RuntimeError("no network"))
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    kraken.price = 40000
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert len(kraken.orders) == 1
+
+
+def test_row_with_its_order_columns_filled_does_not_fire(manager: ConfigManager) -> None:
+    """A row that names its order has fired, whatever became of the state file."""
+    kraken = StandIn()
+    row = config() | {"order_id": "OLD", "trigger_time": "", "trigger_price": ""}
+    TTSLO(manager, kraken, kraken).process_config(row, 60000)
+    assert kraken.orders == []
+
+
+def test_edit_that_cannot_be_read_for_a_moment_is_read_later(manager: ConfigManager) -> None:
+    """An unreadable moment does not lose the edit that it hid."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    path = Path(manager.config_file)
+    path.unlink()
+    path.mkdir()
+    program.run_once()
+    path.rmdir()
+    path.write_text(f"{HEADER}\n{ROW.replace('50000', '55000')}\n", encoding="utf-8")
+    program.run_once()
+    assert program.configs[0]["threshold_price"] == "55000"
+
+
+def test_state_of_booleans_is_understood(manager: ConfigManager) -> None:
+    """Callers that keep true and false in the state are understood."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    fired: Any = {"btc": {"triggered": True}}
+    program.state = fired
+    program.process_config(config(), 60000)
+    assert kraken.orders == []

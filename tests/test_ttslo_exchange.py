@@ -457,3 +457,23 @@ def test_only_a_true_client_is_real() -> None:
     """A mock that claims to be one is not."""
     assert is_real(KrakenAPI())
     assert not is_real(Bare(None))
+
+
+def test_pair_that_was_not_online_is_asked_about_again(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A pause that is over holds no order back, whatever the kept listing says."""
+    exchange.set_pair_status(PAIR, "cancel_only")
+    assert kraken.market_of(PAIR).status == "cancel_only"
+    exchange.set_pair_status(PAIR, "online")
+    assert kraken.market_of(PAIR).status == "online"
+
+
+def test_pair_whose_status_nobody_tells_passes_for_online(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Where Kraken cannot be asked it decides by itself, when the order comes."""
+    exchange.set_pair_status(PAIR, "cancel_only")
+    kraken.market_of(PAIR)
+    exchange.fault("error", endpoint="AssetPairs")
+    assert kraken.market_of(PAIR).status == "online"

@@ -131,6 +131,7 @@ class MemoryFiles:
     notes: dict[str, str] = field(default_factory=dict)
     is_full: bool = False
     is_unreadable: bool = False
+    note_error: Exception | None = None
 
     def save_state(self, state: State) -> None:
         if self.is_full:
@@ -145,6 +146,8 @@ class MemoryFiles:
     def note_orders(self, lives: Sequence[Life]) -> None:
         if self.is_full:
             raise OSError(28, "No space left on device")
+        if self.note_error is not None:
+            raise self.note_error
         for life in lives:
             self.notes[life.id] = life.order_id
 
@@ -659,6 +662,104 @@ def test_sighting_of_another_order_changes_nothing(bench: Bench) -> None:
     bench.worker.submit(Watched({"btc": Sighting("O0", "closed")}))
     bench.worker.work_off()
     assert bench.life().state is RuleState.PLACED
+
+
+# --- what a review found -------------------------------------------------------------------------
+
+
+def test_row_changed_while_its_order_was_uncertain_is_armed_as_it_is_now(bench: Bench) -> None:
+    """What was not placed for the old row is never placed for the new one at the old price."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    moved = rule(threshold_price="60000", volume="1")
+    bench.files.rules = {"btc": moved}
+    bench.adopt()
+    bench.changes.clear()
+    bench.wait(30)
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().row == fingerprint(moved)
+    assert [change.rule for change in bench.changes if isinstance(change, BookArm)] == [moved]
+
+
+def test_row_removed_while_its_order_was_uncertain_is_not_promised_an_order(bench: Bench) -> None:
+    """Nobody is told that an order is placed now when none is."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.files.rules = {}
+    bench.adopt()
+    bench.wait(30)
+    assert bench.heard("its row is not armed any more")
+    assert len(bench.kraken.sent) == 1
+
+
+def test_crossing_held_for_long_waits_for_its_threshold_again(bench: Bench) -> None:
+    """A disk that was full for hours does not place an order at a price of hours ago."""
+    bench.files.is_full = True
+    bench.cross()
+    bench.wait(300)
+    bench.files.is_full = False
+    bench.changes.clear()
+    bench.wait(3)
+    assert bench.kraken.sent == []
+    assert [change.rule for change in bench.changes if isinstance(change, BookArm)] == [rule()]
+
+
+def test_crossing_that_must_wait_for_an_old_order_is_told() -> None:
+    """Nobody is left without a word while Kraken is asked about another row's order."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    bench.restart()
+    bench.cross(other)
+    assert bench.heard("other: BTC/USD at or above 50000 was crossed at 50001, but WAITS")
+
+
+def test_old_crossing_in_the_batch_of_an_edit_leaves_the_new_row_armed(bench: Bench) -> None:
+    """The new row stays known although the old one's crossing came in the same moment."""
+    changed = rule(volume="0.02")
+    bench.files.rules = {"btc": changed}
+    adopt = Adopt({"btc": AcceptedRule(changed, MARKET)}, bench.clock.monotonic())
+    bench.worker.submit(adopt)
+    bench.worker.submit(Crossing(rule(), Decimal(50001), "50001"))
+    bench.worker.work_off()
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross(changed)
+    bench.changes.clear()
+    bench.wait(2)
+    assert [change.rule for change in bench.changes if isinstance(change, BookArm)] == [changed]
+
+
+@pytest.mark.parametrize("error", [OSError(16, "Device or resource busy"), ValueError("quotes")])
+def test_config_that_cannot_be_written_stops_no_order_and_is_said_once(
+    bench: Bench, error: Exception
+) -> None:
+    """Orders go on, the state file names them, and the sentence does not repeat."""
+    other = rule("other")
+    bench.files.rules["other"] = other
+    bench.adopt()
+    bench.files.note_error = error
+    bench.cross()
+    bench.cross(other)
+    bench.wait(200)
+    assert bench.placed == 2
+    assert bench.files.disk["other"]["order_id"] == "O2"
+    assert sum("CANNOT BE WRITTEN" in m for _, m in bench.said) <= 2
+    assert not bench.heard("No order is placed until")
+    bench.files.note_error = None
+    bench.wait(70)
+    assert bench.files.notes == {"btc": "O1", "other": "O2"}
+
+
+def test_row_of_which_nothing_can_be_found_out_stays_as_it_is(bench: Bench) -> None:
+    """A pair that Kraken could not be asked about says nothing about its row."""
+    bench.changes.clear()
+    bench.worker.submit(Adopt({}, bench.clock.monotonic(), frozenset({"btc"})))
+    bench.worker.work_off()
+    assert bench.changes == []
+    assert bench.life().state is RuleState.ARMED
+    bench.cross()
+    assert bench.placed == 1
 
 
 # --- any history -------------------------------------------------------------------------------
