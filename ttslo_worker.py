@@ -1006,8 +1006,8 @@ class OrderWorker:
         self._say_once(
             _STATE,
             "ERROR",
-            f"The state file CANNOT BE WRITTEN: {error}. No order is placed until it can be; free "
-            "the disk or mend its permissions, the program goes on trying",
+            f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. No order is placed until it "
+            "can be; free the disk or mend its permissions, the program goes on trying",
         )
 
     def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:
@@ -1019,8 +1019,9 @@ class OrderWorker:
         self._say_once(
             _NOTES,
             "ERROR",
-            f"config.csv CANNOT BE WRITTEN: {error}. It does not name yet what has fired: {names}. "
-            "The state file does, and they do not fire again; the program goes on trying",
+            f"config.csv CANNOT BE WRITTEN: {_reason_of(error)}. It does not name yet what has "
+            f"fired: {names}. The state file does, and they do not fire again; the program goes on "
+            "trying",
         )
 
     def _put(self, life: Life) -> None:
@@ -1042,3 +1043,8 @@ class OrderWorker:
 
     def _timestamp(self) -> str:
         return self._clock.utc().isoformat(timespec="milliseconds")
+
+
+def _reason_of(error: Exception) -> str:
+    """Return what went wrong, without the name of the temporary file: that differs each time."""
+    return (isinstance(error, OSError) and error.strerror) or str(error)
