@@ -89,7 +89,10 @@ class DoomedDisk(Disk):
         super().sync_folder(folder)
 
     def is_replaceable(self, path: Path) -> bool:
-        return super().is_replaceable(path) and not READ_ONLY.exists()
+        if READ_ONLY.exists():
+            os.write(1, b"@ left alone\n")
+            return False
+        return super().is_replaceable(path)
 
     def _moment(self, name: str, path: Path) -> None:
         found = _COUNTED.fullmatch(path.name)
