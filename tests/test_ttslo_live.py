@@ -142,9 +142,9 @@ def test_blind_time_is_told_from_when_to_when(market: FakeKraken, tmp_path: Path
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         away = market.fault("refuse_connect")
         market.drop_connections()
-        told = program.wait_for_line("blind since ")
-        assert re.match(r"blind since \d\d:\d\d:\d\d for BTC/USD: .*Reconnecting; meanwhile", told)
-        assert levels(program, "blind since ") == {"WARNING"}
+        told = program.wait_for_line(" Reconnecting; meanwhile prices come over REST every ")
+        assert re.match(r"blind since \d\d:\d\d:\d\d for BTC/USD: ", told), told
+        assert levels(program, " Reconnecting; meanwhile") == {"WARNING"}
         away.clear()
         program.wait_for_line("sees again after ")
 
