@@ -294,6 +294,12 @@ _TABLE: dict[str, Verdict] = {
     "EGeneral:Invalid arguments:Index unavailable": _refused(
         KrakenAPIError, "This pair has no index price: use trigger=last."
     ),
+    # The deadline is the caller's and not the order's: slow networks and clocks make it too near.
+    "EGeneral:Invalid arguments:deadline": _refused(
+        KrakenAPIError,
+        "It came too late for its deadline; the next one gets a new one.",
+        heals=True,
+    ),
     # The text for a `cl_ord_id` that is already in use is not documented. Were it this one, then
     # the order stands.
     "EGeneral:Invalid arguments:cl_ord_id": _unknown(),

@@ -29,7 +29,6 @@ DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 _QUERY_ORDERS_MAX = 50
 # Seconds; Kraken's clock is known to about one, and people set theirs by hand.
 _CLOCK_TOLERANCE = 5.0
-_TOO_LATE = "EGeneral:Invalid arguments:deadline"
 
 
 def is_real(api: object) -> bool:
@@ -125,35 +124,14 @@ class KrakenExchange:
         self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
     ) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
-        answer: object
-        try:
-            answer = self._trading.add_trailing_stop_loss(
-                pair=order.pair,
-                direction=order.type,
-                volume=order.volume,
-                trailing_offset_percent=offset_of(order),
-                trigger=order.trigger,
-                cl_ord_id=cl_ord_id,
-                deadline=deadline,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
-            answer = error
+        answer = _answer_of(
+            self._trading, order, trigger=order.trigger, cl_ord_id=cl_ord_id, deadline=deadline
+        )
         return _in_words(outcome_of(answer, may_be_resend=may_be_resend))
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
-        answer: object
-        try:
-            answer = self._trading.add_trailing_stop_loss(
-                pair=order.pair,
-                direction=order.type,
-                volume=order.volume,
-                trailing_offset_percent=offset_of(order),
-                trigger=order.trigger,
-                validate=True,
-            )
-        except Exception as error:  # noqa: BLE001 - a check that fails is a finding, not a crash
-            answer = error
+        answer = _answer_of(self._trading, order, trigger=order.trigger, validate=True)
         return _in_words(outcome_of(answer, validate=True))
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
@@ -213,16 +191,7 @@ class StandInExchange:
         may_be_resend: bool,
     ) -> Outcome:
         """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
-        answer: object
-        try:
-            answer = self._api.add_trailing_stop_loss(
-                pair=order.pair,
-                direction=order.type,
-                volume=order.volume,
-                trailing_offset_percent=offset_of(order),
-            )
-        except Exception as error:  # noqa: BLE001 - stand-ins raise what they like
-            answer = error
+        answer = _answer_of(self._api, order)
         return outcome_of(answer, may_be_resend=may_be_resend)
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
@@ -265,14 +234,24 @@ class DryRunExchange:
 
 
 def _in_words(outcome: Outcome) -> Outcome:
-    """Return `outcome` with its cure said once, and a late order as one that may come again."""
+    """Return `outcome` with its cure said once."""
     # The client's errors end with the cure, for whoever sees nothing else of them.
     reason = outcome.reason.removesuffix(outcome.cure).removesuffix(". ")
-    if outcome.kind is OutcomeKind.REFUSED and _TOO_LATE in outcome.reason:
-        # The deadline is ours and not the row's: slow networks and clocks make it too near.
-        cure = "It came too late for its deadline; the next one gets a new one."
-        outcome = replace(outcome, heals=True, cure=cure)
     return replace(outcome, reason=reason)
+
+
+def _answer_of(api: Any, order: OrderRequest, **more: object) -> object:
+    """Call `add_trailing_stop_loss` of any client once; return its answer, or what it raised."""
+    try:
+        return api.add_trailing_stop_loss(
+            pair=order.pair,
+            direction=order.type,
+            volume=order.volume,
+            trailing_offset_percent=offset_of(order),
+            **more,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
+        return error
 
 
 def market_from(pair: Pair) -> Market:
