@@ -36,7 +36,7 @@ import threading
 import time
 import urllib.parse
 from bisect import bisect_right
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -323,7 +323,7 @@ class FakeKraken:
         self.stop()
 
     async def _open(self) -> None:
-        app = web.Application()
+        app = web.Application(middlewares=[_let_go])
         app.router.add_get("/0/public/{endpoint}", self._public)
         app.router.add_post("/0/public/{endpoint}", self._public)
         app.router.add_post("/0/private/{endpoint}", self._private)
@@ -1107,6 +1107,17 @@ def _faulty(fault: Fault) -> web.Response:
         return _reply({"error": [fault.text]})
     status = 200 if fault.name == "html" else int(fault.name.removeprefix("http_"))
     return web.Response(status=status, text=page, content_type="text/html")
+
+
+@web.middleware
+async def _let_go(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Let clients vanish whenever they like: to the server's library that would be an error."""
+    try:
+        return await handler(request)
+    except ConnectionError:
+        return web.Response()  # nobody is left to read it
 
 
 def _reset(request: web.Request) -> web.Response:
