@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import itertools
+import os
 import random
 import select
 import socket
@@ -40,6 +41,9 @@ from ws_protocol import (
 )
 
 LONG = 20.0  # seconds that nothing here takes unless it is broken
+# Flapping and the storm of threads are short by themselves. A whole minute of each:
+# `TTSLO_CHAOS_SECONDS=60 pytest tests/test_chaos.py -k "flapping or storm" -rP`.
+CHAOS_SECONDS = float(os.environ.get("TTSLO_CHAOS_SECONDS", "0"))
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 # Seconds that a frame may lie in a queue of this machine before its thread's turn comes: two
 # busy cores, a dozen threads. A price that is served after its death is older by far.
@@ -172,6 +176,10 @@ class Readers:
         quote = self._api.get_quote(PAIR, max_age=0.4)
         assert quote.proven_age <= 0.4
         return "young", float(quote.price), quote.proven_age
+
+    def __str__(self) -> str:
+        with self._lock:
+            return f"prices {self._reads}, errors {len(self.errors)}, lies {len(self.lies)}"
 
     def wait_for(self, count: int, *sources: str) -> None:
         """Wait until each of the ways has brought so many more answers."""
@@ -310,14 +318,19 @@ def test_connection_that_is_cut_after_some_bytes_is_made_anew(scene: MakeScene, 
     s.comes_back()
 
 
-def test_reset_connections_are_made_anew_at_once(scene: MakeScene) -> None:
-    """Flapping: a dozen resets, each as soon as prices flow again, and prices flow again."""
+def test_flapping_connection_is_made_anew_each_time(scene: MakeScene) -> None:
+    """A dozen resets, or one each second of `TTSLO_CHAOS_SECONDS`: prices flow after each."""
     s = scene()
-    for _ in range(12):
+    before, ending = Left(s.exchange), threading.Event()
+    for flap in range(1, max(12, int(CHAOS_SECONDS)) + 1):
         s.proxy.reset()
         wait_for(s.events, FeedStale)
         wait_for(s.events, FirstData)
+        ending.wait(CHAOS_SECONDS and 1.0)
+        print(f"reset {flap}: {s.readers} {before} -> {Left(s.exchange)}")
     s.sees()
+    assert s.provider.health().reconnects >= 12
+    assert s.exchange.wait_for(lambda e: e.ws_connections == 1)
 
 
 def test_refused_connections_are_tried_again(scene: MakeScene) -> None:
@@ -539,11 +552,14 @@ class Storm:
         self.threads: list[threading.Thread] = []
         self._provider = provider
         self._proxy = proxy
+        self._until = time.monotonic() + CHAOS_SECONDS
+        self._lock = threading.Lock()  # guards _done
+        self._done: dict[str, int] = {}  # by what was done; counted at each thread's end
         self._names = ("XXBTZUSD", "XETHZUSD", "SOL/USD", "ADAUSD")
         self._symbols = ("BTC/USD", "ETH/USD", "SOL/USD", "ADA/USD")
 
     def start(self, act: Callable[[random.Random], object], count: int, times: int) -> None:
-        """Start `count` threads that do `act` so many times each."""
+        """Start `count` threads that do `act` so many times each, or for `CHAOS_SECONDS`."""
         for _ in range(count):
             chance = random.Random(len(self.threads))
             thread = threading.Thread(target=self._repeat, args=(act, times, chance))
@@ -553,16 +569,26 @@ class Storm:
     def _repeat(
         self, act: Callable[[random.Random], object], times: int, chance: random.Random
     ) -> None:
+        done = 0
         try:
-            for _ in range(times):
+            while done < times or time.monotonic() < self._until:
                 act(chance)
+                done += 1
         except BaseException as error:  # noqa: BLE001 - shown by the test's assertion
             self.errors.append(error)
+        with self._lock:
+            name = act.__name__
+            self._done[name] = self._done.get(name, 0) + done
+
+    def __str__(self) -> str:
+        return f"done {self._done}, errors {len(self.errors)}"
 
     def read(self, chance: random.Random) -> None:
         """Ask for a price in a way that never blocks."""
         self._provider.get_current_price(chance.choice(self._names))
         self._provider.fresh_tick(chance.choice(self._symbols))
+        if CHAOS_SECONDS:
+            time.sleep(0.001)  # 64 that never rest would leave the others no turn in a minute
 
     def wait(self, chance: random.Random) -> None:
         """Wait far longer than the test for a price: a lost wake-up would hang here."""
@@ -589,11 +615,23 @@ def open_files() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
+class Left:
+    """What this process and the exchange hold at one moment, to be printed."""
+
+    def __init__(self, exchange: FakeKraken) -> None:
+        self.threads = threading.active_count()
+        self.files = open_files()
+        self.connections = exchange.ws_connections
+
+    def __str__(self) -> str:
+        return f"(threads {self.threads}, files {self.files}, connections {self.connections})"
+
+
 def test_storm_of_threads_ends_clean(exchange: FakeKraken) -> None:
     """64 readers, 8 waiters, 8 subscribers, stops, starts and resets: all end, nothing is left."""
-    faulthandler.dump_traceback_later(3 * LONG)
+    faulthandler.dump_traceback_later(CHAOS_SECONDS + 3 * LONG)
     proxy = ChaosProxy(exchange.port)
-    before = open_files()
+    before = Left(exchange)
     provider = WebSocketPriceProvider(proxy.url, settings=QUICK)
     storm = Storm(provider, proxy)
     storm.start(storm.read, 64, 400)
@@ -601,14 +639,17 @@ def test_storm_of_threads_ends_clean(exchange: FakeKraken) -> None:
     storm.start(storm.subscribe, 8, 60)
     storm.start(storm.disturb, 2, 40)
     for thread in storm.threads:
-        thread.join(2 * LONG)
+        thread.join(CHAOS_SECONDS + 2 * LONG)
+    print(f"{storm}, connections {proxy.made}, {before} -> {Left(exchange)}", end=" -> ")
     assert not any(thread.is_alive() for thread in storm.threads)
     assert storm.errors == []
     provider.stop(LONG)
     assert not [t for t in threading.enumerate() if t.name == "kraken-price-feed"]
     assert exchange.wait_for(lambda e: e.ws_connections == 0)
     proxy.close()
-    assert open_files() <= before
+    after = Left(exchange)
+    print(after)
+    assert after.files <= before.files
     faulthandler.cancel_dump_traceback_later()
 
 
