@@ -69,6 +69,11 @@ __all__ = [
     "StateProblem",
 ]
 
+try:
+    import fcntl
+except ImportError:  # Windows: its fsync is a full one
+    fcntl = None  # type: ignore[assignment]
+
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
@@ -122,7 +127,15 @@ class Disk:
     def sync(self, file: BinaryIO) -> None:
         """Bring the contents to the platter."""
         file.flush()
-        os.fsync(file.fileno())
+        _sync_fully(file.fileno())
+
+    def sync_data(self, file: BinaryIO) -> None:
+        """Do the same for bytes at the end of a file, without its times where that can be had."""
+        file.flush()
+        if hasattr(os, "fdatasync"):
+            os.fdatasync(file.fileno())
+        else:
+            _sync_fully(file.fileno())
 
     def rename(self, source: Path, target: Path) -> None:
         """Put `source` in the place of `target`, in one step for every reader."""
@@ -146,6 +159,10 @@ class Disk:
         """Tell whether `path` is a plain file that its owner lets us write."""
         return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.W_OK)
 
+    def open_end(self, path: Path) -> BinaryIO:
+        """Open a file for writing at its end, whether it exists or not."""
+        return path.open("ab")
+
     def append(self, path: Path, data: bytes) -> None:
         """Write at the end of the file."""
         with path.open("ab") as file:
@@ -162,6 +179,16 @@ class Disk:
     def pause(self, seconds: float) -> None:
         """Wait for another program to let go of a file."""
         time.sleep(seconds)
+
+
+def _sync_fully(handle: int) -> None:
+    """Wait until a file is on the platter and not only in the drive, as macOS lets pass."""
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is not None:
+        with suppress(OSError):  # file systems of the network do not know it
+            fcntl.fcntl(handle, full_sync)
+            return
+    os.fsync(handle)
 
 
 class _Changed(Exception):
@@ -396,6 +423,11 @@ class ConfigManager:
         # when the log last could not be written.
         self._log_lock = threading.Lock()
         self._complained_at: float | None = None
+
+    @property
+    def disk(self) -> Disk:
+        """The file system that all files are on."""
+        return self._disk
 
     # ---- rules
 

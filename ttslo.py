@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,6 +35,7 @@ from ttslo_exchange import (
     is_real,
     market_from,
 )
+from ttslo_intents import IntentJournal, Intents, intent_lines, may_have_fired, with_intents
 from ttslo_live import Item, LiveRun, describe, post_to
 from ttslo_lookback import Pace
 from ttslo_metrics import MetricsServer, Sources, check_available
@@ -81,6 +82,9 @@ class _Files:
     def __init__(self, manager: ConfigManager, *, is_dry: bool) -> None:
         self._manager = manager
         self._is_dry = is_dry
+        # Other managers than ours, such as in tests of callers, only have the contract's methods.
+        is_ours = isinstance(manager, ConfigManager)
+        self.journal = IntentJournal(Path(manager.state_file), manager.disk) if is_ours else None
         self.is_loaded = False
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
         self._seen: tuple[Stamp | None, dict[str, Rule | None]] = (None, {})
@@ -88,6 +92,30 @@ class _Files:
     def save_state(self, state: State) -> None:
         if not self._is_dry:
             self._manager.save_state(state)
+            if state and self.journal is not None:
+                self.journal.clear()
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        if self._is_dry:
+            return
+        lines = intent_lines(state[rule_id] for rule_id in rule_ids)
+        if self.journal is None or not self.journal.append(lines):
+            self.save_state(state)
+
+    def load_intents(self) -> tuple[Intents, str]:
+        """Return what was on its way when the program ended, and what is wrong with it, or ""."""
+        if self.journal is None:
+            return Intents(), ""
+        cure = (
+            "so nobody can tell of a waiting row whether an order for it was on its way when the "
+            "program ended"
+        )
+        try:
+            intents = self.journal.load()
+        except OSError as error:
+            return Intents(), f"{self.journal.path} cannot be read ({error}), {cure}"
+        numbers = ", ".join(str(number) for number in intents.damaged)
+        return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
 
     def current_rule(self, rule: Rule) -> Rule | None:
         stamp = _stamp_of(self._manager)
@@ -268,11 +296,29 @@ class TTSLO:
     def load_state(self) -> None:
         """Read the state file; rows whose past cannot be known do not trade, and that is said."""
         found = self.config_manager.load_state_checked()
-        self._worker.state = {rule_id: dict(cells) for rule_id, cells in found.rows.items()}
+        intents, damage = self._files.load_intents()
+        self._worker.state = with_intents(found.rows, intents)
         for problem in found.problems:
             where = f" A copy is kept as {found.copy}." if found.copy else ""
             self.log("ERROR", f"{problem.message}.{where}")
             self._worker.distrust(problem.ids or None)
+        if damage:
+            self.log("ERROR", damage)
+            self._worker.distrust(may_have_fired(self.state))
+            self._worker.distrust(None)
+
+    @contextmanager
+    def keeping_journal(self) -> Iterator[None]:
+        """Let intents go to the journal, for whoever holds the lock of the state file."""
+        journal = self._files.journal
+        if journal is None:
+            yield
+            return
+        journal.keep()
+        try:
+            yield
+        finally:
+            journal.close()
 
     def save_state(self) -> None:
         """Write the state file durably; nothing in a dry run. A failure is said, not raised."""
@@ -795,7 +841,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     )
     if options.dry_run:
         return _operate(program, options)
-    with StateLock(options.state):
+    with StateLock(options.state), program.keeping_journal():
         return _operate(program, options)
 
 

@@ -57,6 +57,9 @@ _log.addHandler(logging.NullHandler())
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
 _BURST = 10
+# Writing files takes at most a twentieth of this thread's time, however many rules there are: a
+# crossing must find it free, and what it has to find on the disk is in the journal of intents.
+_REST_PER_WRITE = 20.0
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
 # No state of a rule, so that no version ever takes such a row for one that may trade.
@@ -86,6 +89,14 @@ class Files(Protocol):
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; raises OSError and leaves the old file whole."""
+        ...
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        """Make the rows of some rules durable, by less than a whole state.csv where that can be.
+
+        Raises:
+            OSError: If they may not be on the disk.
+        """
         ...
 
     def current_rule(self, rule: Rule) -> Rule | None:
@@ -232,6 +243,7 @@ class _Duties:
     note_at: float | None = None
     write_at: float | None = None
     must_write: bool = False
+    rest_until: float = 0.0
 
 
 class OrderWorker:
@@ -315,6 +327,7 @@ class OrderWorker:
                 _log.exception("The order thread met an error and goes on")
                 self._say("ERROR", "Internal error in the order thread; see the traceback above")
                 self._take_up(messages)
+        self._settle_files()
 
     def _take_up(self, messages: Sequence[Message]) -> None:
         """Bring back the crossings of a batch that broke off: none of them may be forgotten."""
@@ -345,7 +358,11 @@ class OrderWorker:
         now = self._clock.monotonic()
         due = [search.not_before for search in self._duties.searches.values()]
         due += self._duties.retries.values()
-        due += [at for at in (self._duties.write_at, self._duties.note_at) if at is not None]
+        duties = self._duties
+        if duties.must_write:
+            due.append(max(duties.rest_until, duties.write_at or 0.0))
+        if duties.notes:
+            due.append(max(duties.rest_until, duties.note_at or 0.0))
         return max(0.001, min([1.0, *(moment - now for moment in due)]))
 
     def _work(self, messages: Sequence[Message]) -> None:
@@ -584,7 +601,7 @@ class OrderWorker:
         if not ready:
             return
         self._step("intending")
-        if not self._write():
+        if not self._write_intents([life.id for _, life in ready]):
             self._take_back(before, ready)
             return
         self._step("intended")
@@ -697,7 +714,7 @@ class OrderWorker:
         if self._seconds_to_deadline(life, exchange) < _SHORTEST_DEADLINE:
             life = replace(life, deadline=self._deadline(exchange))
             self._put(life)
-            if not self._write():
+            if not self._write_intents([life.id]):
                 self._put(replace(life, state=RuleState.ARMED, sends=life.sends - 1))
                 self._hold([crossing])
                 return
@@ -949,7 +966,19 @@ class OrderWorker:
                 self._post_arm(entry.rule, entry.market)
 
     def _settle_files(self) -> None:
-        """Bring both files up to date, unless a failed try is still too fresh."""
+        """Bring both files up to date, unless the last try is still too fresh."""
+        duties = self._duties
+        began = self._clock.monotonic()
+        is_ending = self._thread is None or self._stopping.is_set()
+        if began < duties.rest_until and not is_ending:
+            return
+        self._write_files()
+        took = self._clock.monotonic() - began
+        duties.rest_until = began + took * _REST_PER_WRITE
+        if duties.held and duties.write_at is None and not self._must_settle_first():
+            self._fire_held()
+
+    def _write_files(self) -> None:
         duties = self._duties
         if duties.notes and self._is_due(duties.note_at):
             self._write_notes()
@@ -957,8 +986,6 @@ class OrderWorker:
             return
         if duties.must_write or duties.write_at is not None:
             self._write()
-        if duties.held and duties.write_at is None and not self._must_settle_first():
-            self._fire_held()
 
     def _is_due(self, moment: float | None) -> bool:
         return moment is None or self._clock.monotonic() >= moment
@@ -985,6 +1012,17 @@ class OrderWorker:
         self._duties.notes.clear()
         self._duties.must_write = True
 
+    def _write_intents(self, rule_ids: Sequence[str]) -> bool:
+        """Write down durably what is about to be sent; False, and said, if that failed."""
+        try:
+            self._files.save_intents(self.state, rule_ids)
+        except OSError as error:
+            self._cannot_write(error)
+            return False
+        # Said of the journal alone, not of state.csv, which is owed its own write.
+        self._duties.must_write = True
+        return True
+
     def _write(self) -> bool:
         """Write state.csv durably; False, and said, if that failed."""
         try:
@@ -1006,8 +1044,9 @@ class OrderWorker:
         self._say_once(
             _STATE,
             "ERROR",
-            f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. No order is placed until it "
-            "can be; free the disk or mend its permissions, the program goes on trying",
+            f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. No order is placed that "
+            "cannot be written down first; free the disk or mend its permissions, the program goes "
+            "on trying",
         )
 
     def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:

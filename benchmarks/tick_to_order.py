@@ -36,8 +36,8 @@ STEPS = (
     ("frame", "read", "decoding, cache, hand-over"),
     ("read", "crossed", "triggers"),
     ("crossed", "intending", "waking the order thread, checks"),
-    ("intending", "written", "intent written durably"),
-    ("written", "sending", "to the send"),
+    ("intending", "intended", "intent written durably"),
+    ("intended", "sending", "to the send"),
     ("sending", "order", "signing, HTTP, wire"),
 )
 _QUIET = 0.06  # seconds after an order in which the program writes its files again

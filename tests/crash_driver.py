@@ -3,9 +3,9 @@
     python crash_driver.py PLAN [arguments of ttslo.py]
 
 PLAN is a JSON object: `die_at_step` and `die_at_write` count the steps of the order protocol and
-those of the writes to state.csv and config.csv, from 1; `full_at_write` is the write that fails
-once for want of space. While a file `disk.full` lies in the working folder every write fails, and
-while one `disk.readonly` lies there the files may not be written.
+those of the writes to state.csv, its journal and config.csv, from 1; `full_at_write` is the write
+that fails once for want of space. While a file `disk.full` lies in the working folder every write
+fails, and while one `disk.readonly` lies there the files may not be written.
 Each step and each write is told on a line `@ name`, unless the plan says `quiet`.
 """
 
@@ -28,7 +28,7 @@ import ttslo  # noqa: E402 - only now can it be found
 from config import Disk  # noqa: E402
 
 FULL, READ_ONLY = Path("disk.full"), Path("disk.readonly")
-_COUNTED = re.compile(r"(state|config)\.csv\.[0-9a-f]{32}\.tmp")
+_COUNTED = re.compile(r"(state|config)\.csv\.[0-9a-f]{32}\.tmp|state\.csv\.(intents)")
 
 
 def die() -> NoReturn:
@@ -60,12 +60,12 @@ class Counter:
 
 
 class DoomedDisk(Disk):
-    """A disk on which each step of writing state.csv and config.csv is such a moment."""
+    """A disk on which each step of writing these files is such a moment."""
 
     def __init__(self, count: Counter, full_at: int | None) -> None:
         self._count = count
         self._full_at = full_at
-        self._renamed = threading.local()
+        self._here = threading.local()
 
     def create(self, path: Path) -> BinaryIO:
         self._moment("create", path)
@@ -82,11 +82,20 @@ class DoomedDisk(Disk):
     def rename(self, source: Path, target: Path) -> None:
         self._moment("rename", source)
         super().rename(source, target)
-        self._renamed.source = source
+        self._here.file = source
 
     def sync_folder(self, folder: Path) -> None:
-        self._moment("sync_folder", self._renamed.source)
+        self._moment("sync_folder", self._here.file)
         super().sync_folder(folder)
+
+    def open_end(self, path: Path) -> BinaryIO:
+        self._moment("open_end", path)
+        self._here.file = path
+        return super().open_end(path)
+
+    def sync_data(self, file: BinaryIO) -> None:
+        self._moment("sync", Path(file.name))
+        super().sync_data(file)
 
     def is_replaceable(self, path: Path) -> bool:
         if READ_ONLY.exists():
@@ -96,7 +105,9 @@ class DoomedDisk(Disk):
 
     def _moment(self, name: str, path: Path) -> None:
         found = _COUNTED.fullmatch(path.name)
-        if found and (self._count(f"{found[1]} {name}") == self._full_at or FULL.exists()):
+        if found and (
+            self._count(f"{found[1] or found[2]} {name}") == self._full_at or FULL.exists()
+        ):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 

@@ -14,7 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from config import Disk
 from fake_kraken import FakeKraken
+from ttslo_intents import IntentJournal, with_intents
 
 HERE = Path(__file__).resolve().parent
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -209,8 +211,10 @@ class Scene:
         return bool(named) and self.config(rule_id).get("order_id") == named
 
     def state(self, rule_id: str = "btc") -> dict[str, str]:
-        """Return the row of state.csv."""
-        return row_of(self.folder / "state.csv", rule_id)
+        """Return the row of state.csv, with what its journal of intents says beyond it."""
+        row = row_of(self.folder / "state.csv", rule_id)
+        journal = IntentJournal(self.folder / "state.csv", Disk())
+        return with_intents({rule_id: row}, journal.load())[rule_id]
 
     def config(self, rule_id: str = "btc") -> dict[str, str]:
         """Return the row of config.csv."""

@@ -25,6 +25,7 @@ APPLICATION = frozenset(
         "kraken_pairs",
         "kraken_rest",
         "ttslo_exchange",
+        "ttslo_intents",
         "ttslo_live",
         "ttslo_lookback",
         "ttslo_metrics",
@@ -100,6 +101,7 @@ ARROWS: dict[str, frozenset[str]] = {
             "ws_protocol",
         }
     ),
+    "ttslo_intents": frozenset({"config", "ttslo_orders"}),
     "ttslo_lookback": frozenset({"kraken_errors", "ttslo_orders", "ttslo_tape"}),
     "ttslo_metrics": frozenset({"ws_price_provider", "ws_protocol"}),
     "ttslo_orders": frozenset({"kraken_errors", "kraken_numbers", "kraken_rest", "ttslo_rules"}),

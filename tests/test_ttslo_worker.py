@@ -138,6 +138,11 @@ class MemoryFiles:
             raise OSError(28, "No space left on device")
         self.disk = copy.deepcopy(state)
 
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.disk.update({rule_id: dict(state[rule_id]) for rule_id in rule_ids})
+
     def current_rule(self, rule: Rule) -> Rule | None:
         if self.is_unreadable:
             raise PermissionError(13, "Permission denied")
@@ -745,7 +750,7 @@ def test_config_that_cannot_be_written_stops_no_order_and_is_said_once(
     assert bench.placed == 2
     assert bench.files.disk["other"]["order_id"] == "O2"
     assert sum("CANNOT BE WRITTEN" in m for _, m in bench.said) <= 2
-    assert not bench.heard("No order is placed until")
+    assert not bench.heard("No order is placed that")
     bench.files.note_error = None
     bench.wait(70)
     assert bench.files.notes == {"btc": "O1", "other": "O2"}
