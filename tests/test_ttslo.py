@@ -15,6 +15,7 @@ import pytest
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
+from ttslo_intents import intent_lines
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
 ROW = "btc,XXBTZUSD,50000,above,sell,0.01,5.0,true"
@@ -634,3 +635,49 @@ def test_state_of_booleans_is_understood(manager: ConfigManager) -> None:
     program.state = fired
     program.process_config(config(), 60000)
     assert kraken.orders == []
+
+
+# --- the journal of intents --------------------------------------------------------------------
+
+
+def left_behind(manager: ConfigManager, journal: bytes | None) -> TTSLO:
+    """Return a program that starts with an armed row and the journal of a run that died."""
+    first = TTSLO(manager, StandIn(), StandIn())
+    assert first.validate_and_load_config()
+    path = Path(f"{manager.state_file}.intents")
+    if journal is None:
+        path.mkdir()
+    else:
+        path.write_bytes(journal)
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.load_state()
+    program.validate_and_load_config()
+    return program
+
+
+@pytest.mark.parametrize(
+    ("journal", "said"),
+    [
+        (b"\n00000000 {}" + intent_lines([{"id": "eth"}]), "damaged in line 2, so nobody can tell"),
+        (None, "state.csv.intents cannot be read ("),
+    ],
+)
+def test_journal_that_cannot_be_read_lets_no_waiting_row_trade(
+    manager: ConfigManager, journal: bytes | None, said: str
+) -> None:
+    """Where an order may have been on its way unseen, the row does not trade, and that is said."""
+    program = left_behind(manager, journal)
+    program.process_config(config(), 51000)
+    assert program.state["btc"]["triggered"] != "true"
+    assert "51000" not in logged(manager, "INFO")
+    assert said in logged(manager, "ERROR")
+    assert "btc: nobody can tell from the state file whether it has fired" in logged(
+        manager, "ERROR"
+    )
+
+
+def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
+    """After a clean end the row trades as ever."""
+    program = left_behind(manager, b"")
+    program.process_config(config(), 51000)
+    assert program.state["btc"]["triggered"] == "true"
