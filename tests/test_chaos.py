@@ -1,14 +1,8 @@
-"""The feed in bad weather: through a proxy that breaks connections, beside a market that moves.
-
-The market moves all the time and never has the same price twice, so that an oracle knows of each
-price when it was the true one. Readers ask all the time. A price is a lie if it had been replaced
-before the moment up to which its proof reaches back; see `Market.judge`.
-"""
+"""The feed in bad weather: through a proxy that breaks connections, beside a market that moves."""
 
 from __future__ import annotations
 
 import faulthandler
-import itertools
 import os
 import random
 import select
@@ -20,234 +14,29 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
-from chaos_proxy import FAIR, ChaosProxy, Weather
-from test_ws_price_provider import CERTIFICATE, frame, run_python
+from chaos_kit import CERTIFICATE, LONG, PAIR, QUICK, SLACK, SYMBOL, Scene, frame, wait_for
+from chaos_proxy import ChaosProxy, Weather
+from test_ws_price_provider import run_python
 
 from fake_kraken import FakeKraken
-from kraken_api import KrakenAPI
-from kraken_errors import KrakenError
-from ws_price_provider import FeedReader, WebSocketPriceProvider, feed_clock
+from ws_price_provider import WebSocketPriceProvider, feed_clock
 from ws_protocol import (
     FeedBack,
     FeedConnecting,
-    FeedSettings,
     FeedStale,
     FeedSuspect,
     FirstData,
     SymbolMute,
 )
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
 # Flapping and the storm of threads are short by themselves. A whole minute of each:
 # `TTSLO_CHAOS_SECONDS=60 pytest tests/test_chaos.py -k "flapping or storm" -rP`.
 CHAOS_SECONDS = float(os.environ.get("TTSLO_CHAOS_SECONDS", "0"))
-PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
-# Seconds that a frame may lie in a queue of this machine before its thread's turn comes: two
-# busy cores, a dozen threads. A price that is served after its death is older by far.
-SLACK = 1.5
-
-# The numbers of the real feed, divided by six.
-QUICK = FeedSettings(
-    ping_after=0.25,
-    dead_after=0.5,
-    lag_check_every=0.3,
-    mute_after=0.4,
-    connect_timeout=0.5,
-    retry_delays=(0.0, 0.02, 0.05),
-    refused_delay=0.05,
-)
-
 # The same where silence is not the matter: a busy machine must not look dead.
 PATIENT = replace(QUICK, ping_after=50 * LONG, dead_after=100 * LONG, lag_check_every=100 * LONG)
-
-E = TypeVar("E")
-
-
-class Market:
-    """The oracle: moves the exchange's price all the time, never to the same one twice."""
-
-    def __init__(self, exchange: FakeKraken, pause: float = 0.004) -> None:
-        self._exchange = exchange
-        self._pause = pause
-        self._stop = threading.Event()
-        # Guards: _replaced_at, which holds the moment at which each price ceased to be the true
-        # one; the present price has none.
-        self._lock = threading.Condition()
-        self._replaced_at: dict[float, float] = {}
-        self._present = float(exchange.price_of(PAIR))
-        self._thread = threading.Thread(target=self._move)
-        self._thread.start()
-
-    def _move(self) -> None:
-        for price in itertools.count(50_000):
-            if self._stop.wait(self._pause):
-                return
-            self._exchange.set_price(PAIR, price)
-            with self._lock:
-                self._replaced_at[self._present] = feed_clock()
-                self._present = float(price)
-                self._lock.notify_all()
-
-    def wait_for_moves(self, count: int) -> None:
-        """Wait until the price has moved so many times from now."""
-        with self._lock:
-            due = len(self._replaced_at) + count
-            assert self._lock.wait_for(lambda: len(self._replaced_at) >= due, LONG)
-
-    def judge(self, price: float, asked_at: float, proven_age: float, allowed: float) -> str | None:
-        """Return what is wrong with a price that somebody got; None for nothing.
-
-        Args:
-            price: What was got.
-            asked_at: When it was asked for: it was proven after that, but for its age.
-            proven_age: How old its proof was.
-            allowed: Seconds that bytes may have been under way before they were proof.
-        """
-        with self._lock:
-            replaced_at = self._replaced_at.get(price)
-        if replaced_at is None:
-            return None  # the present one, or being set at this moment
-        older = asked_at - proven_age - replaced_at
-        return f"{price} was {older:.2f} s older than its proof" if older > allowed else None
-
-    def close(self) -> None:
-        """Stop moving."""
-        self._stop.set()
-        self._thread.join(LONG)
-
-
-class Readers:
-    """Threads that ask for the price all the time, each in its own way, and judge every answer."""
-
-    def __init__(self, market: Market, api: KrakenAPI, provider: WebSocketPriceProvider) -> None:
-        self.allowed = SLACK
-        self.lies: list[str] = []
-        self.errors: list[BaseException] = []
-        self._market = market
-        self._api = api
-        self._provider = provider
-        self._stop = threading.Event()
-        # Guards: _reads, the answers so far by the way of asking.
-        self._lock = threading.Condition()
-        self._reads: dict[str, int] = {}
-        ways = (self._float, self._float, self._quote, self._young_quote, self._api_float)
-        self._threads = [threading.Thread(target=self._read, args=(way,)) for way in ways]
-        for thread in self._threads:
-            thread.start()
-
-    def _read(self, way: Callable[[], tuple[str, float, float] | None]) -> None:
-        last = 0.0
-        while not self._stop.wait(0.002):
-            asked_at = feed_clock()
-            try:
-                answer = way()
-            except KrakenError as error:
-                self.errors.append(error)  # an honest word, never a lie
-                continue
-            if answer is None:
-                continue
-            source, price, proven_age = answer
-            lie = self._market.judge(price, asked_at, proven_age, self.allowed)
-            if source == "stream" and price < last:
-                lie = f"{price} after {last}"
-            if source == "stream":
-                last = price
-            with self._lock:
-                self._reads[source] = self._reads.get(source, 0) + 1
-                if lie:
-                    self.lies.append(lie)
-                self._lock.notify_all()
-
-    def _float(self) -> tuple[str, float, float] | None:
-        price = self._provider.get_current_price(PAIR)
-        return None if price is None else ("stream", price, self._provider.settings.dead_after)
-
-    def _api_float(self) -> tuple[str, float, float]:
-        return "any", self._api.get_current_price(PAIR), self._provider.settings.dead_after
-
-    def _quote(self) -> tuple[str, float, float]:
-        quote = self._api.get_quote(PAIR)
-        return quote.source, float(quote.price), quote.proven_age
-
-    def _young_quote(self) -> tuple[str, float, float]:
-        quote = self._api.get_quote(PAIR, max_age=0.4)
-        assert quote.proven_age <= 0.4
-        return "young", float(quote.price), quote.proven_age
-
-    def __str__(self) -> str:
-        with self._lock:
-            return f"prices {self._reads}, errors {len(self.errors)}, lies {len(self.lies)}"
-
-    def wait_for(self, count: int, *sources: str) -> None:
-        """Wait until each of the ways has brought so many more answers."""
-        with self._lock:
-            due = {source: self._reads.get(source, 0) + count for source in sources}
-            arrived = self._lock.wait_for(
-                lambda: all(self._reads.get(source, 0) >= n for source, n in due.items()), LONG
-            )
-        assert arrived, f"no answers: {self._reads}, {self.errors[-1:]}"
-
-    def close(self) -> None:
-        """Stop asking."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(LONG)
-
-
-class Scene:
-    """Market, exchange, proxy, client and readers of one test, all at work."""
-
-    def __init__(self, stack: ExitStack, **options: Any) -> None:
-        settings = options.get("settings", QUICK)
-        self.exchange = stack.enter_context(FakeKraken(heartbeat_seconds=0.1))
-        self.proxy = ChaosProxy(self.exchange.port, options.get("tls"))
-        stack.callback(self.proxy.close)
-        url = self.proxy.url.replace("127.0.0.1", options.get("host", "127.0.0.1"))
-        clock = options.get("clock", feed_clock)
-        self.provider = WebSocketPriceProvider(url, settings=settings, clock=clock)
-        # The client takes the provider that its address has already.
-        WebSocketPriceProvider._shared[url] = self.provider
-        stack.callback(WebSocketPriceProvider._shared.pop, url)
-        stack.callback(self.provider.stop, LONG)
-        self.api = KrakenAPI(base_url=self.exchange.rest_url, ws_url=url, ws_timeout=0.2)
-        stack.callback(self.api.close)
-        self.market = Market(self.exchange, options.get("pause", 0.004))
-        stack.callback(self.market.close)
-        self.events = self.provider.open_feed(channels=())
-        self.provider.subscribe(PAIR)
-        self.readers = Readers(self.market, self.api, self.provider)
-        stack.callback(self.readers.close)
-
-    def sees(self) -> None:
-        """Wait until every way of asking brings prices again, the stream's among them."""
-        self.readers.wait_for(5, "stream", "websocket", "young", "any")
-
-    def is_blind(self) -> None:
-        """Wait until the loss is noticed; while the fault lasts, only REST has prices."""
-        wait_for(self.events, FeedStale)
-        self.readers.wait_for(5, "rest", "any", "young")
-        assert self.provider.get_current_price(PAIR) is None
-        assert self.provider.fresh_tick(SYMBOL) is None
-
-    def comes_back(self) -> None:
-        """Lift the fault; wait until the stream is proven anew and all see."""
-        self.proxy.weather = FAIR
-        wait_for(self.events, FirstData)
-        self.sees()
-
-
-def wait_for(reader: FeedReader, kind: type[E]) -> E:
-    """Return the next event of a kind; the ones before it are dropped."""
-    deadline = time.monotonic() + LONG
-    while (remaining := deadline - time.monotonic()) > 0:
-        event = reader.get(remaining)
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind.__name__} came")
-
 
 MakeScene = Callable[..., Scene]
 

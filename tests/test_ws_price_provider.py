@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from chaos_kit import CERTIFICATE, frame
 
 import ws_price_provider
 from fake_kraken import FakeKraken
@@ -84,17 +85,6 @@ PATIENT = FeedSettings(
 )
 
 E = TypeVar("E")
-
-
-def frame(payload: str | bytes, opcode: int = TEXT, first_bits: int = 0x80) -> bytes:
-    """Return a frame from a server, by default a whole one."""
-    data = payload.encode() if isinstance(payload, str) else payload
-    head = bytes([first_bits | opcode])
-    if len(data) < 126:
-        return head + bytes([len(data)]) + data
-    if len(data) < 65536:
-        return head + b"\x7e" + struct.pack("!H", len(data)) + data
-    return head + b"\x7f" + struct.pack("!Q", len(data)) + data
 
 
 def ticker(symbol: str, last: object) -> str:
@@ -774,26 +764,6 @@ def test_sending_on_a_dead_socket_raises(server: Server) -> None:
 
 
 # ------------------------------------------------------------------------------------------- TLS
-
-# A certificate for `localhost`, made for these tests and trusted by nobody, with its key.
-CERTIFICATE = """\
------BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBGGQgPS6dxfIm4vb
-30G6DcWZqsCVHmsrJIOg2qcRkUChRANCAAQYade93NKVaR+PV4YdakiePBxnrNEI
-4pqbiBZsnSXTaJSjbuBo1bbpLYMf7s4yE82juOH1lT8/wSsjhI7cUMYS
------END PRIVATE KEY-----
------BEGIN CERTIFICATE-----
-MIIBlDCCATugAwIBAgIUZ/CACxfzH5TEyW/y1IGTK7uk9U4wCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzAyNTMwNloYDzIxMjYxMDMw
-MDI1MzA2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAQYade93NKVaR+PV4YdakiePBxnrNEI4pqbiBZsnSXTaJSjbuBo1bbp
-LYMf7s4yE82juOH1lT8/wSsjhI7cUMYSo2kwZzAdBgNVHQ4EFgQUeHbpQDwW/Vle
-VeNcmb2gRA3tywMwHwYDVR0jBBgwFoAUeHbpQDwW/VleVeNcmb2gRA3tywMwFAYD
-VR0RBA0wC4IJbG9jYWxob3N0MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwID
-RwAwRAIgKhKL0XUMksGE5uJVoQH9JOaWVASG1UkrGB0NasOLCh0CIAVNZ/mnPHzt
-Xhb4Qwl5zvxTq9194rd+Cd2g5JnI9BgE
------END CERTIFICATE-----
-"""
 
 
 @pytest.fixture
