@@ -157,6 +157,13 @@ class OutcomeKind(Enum):
     VALID = "valid"  # a mere validation, which Kraken would have taken
 
 
+class Pause(Enum):
+    """What Kraken's limits on the pace hold back."""
+
+    PAIR = "orders on this pair"
+    ACCOUNT = "orders of this account"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What Kraken's error strings mean.
@@ -166,12 +173,14 @@ class Verdict:
         heals: Whether the same order may be taken later without anybody's doing.
         error: The class that is raised.
         cure: A sentence a person can act on; empty where nothing is known.
+        pause: What must wait, where the pace was too fast.
     """
 
     kind: OutcomeKind
     heals: bool
     error: type[KrakenAPIError]
     cure: str
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,7 @@ class Outcome:
         heals: Whether a refused order may be taken later; never True for the other kinds.
         reason: What was said, or what happened, for people; empty when all went well.
         cure: What a person can do about it; empty where nothing is known.
+        pause: What must wait, where the order was refused for the pace alone.
     """
 
     kind: OutcomeKind
@@ -191,6 +201,7 @@ class Outcome:
     heals: bool = False
     reason: str = ""
     cure: str = ""
+    pause: Pause | None = None
 
 
 _KEY_CURE = "Check that key and secret belong together and were copied whole."
@@ -209,7 +220,8 @@ def _unknown(cure: str = _LOOK_UP) -> Verdict:
     return Verdict(OutcomeKind.UNKNOWN, False, KrakenAPIError, cure)
 
 
-_WAIT = _refused(RateLimitError, _WAIT_CURE, heals=True)
+_WAIT = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
+_WAIT_ON_PAIR = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.PAIR)
 _MARGIN = _refused(OrderRejected, "Margin rules refuse it; check margin and open positions.")
 _NONCE = _refused(
     AuthenticationError,
@@ -246,7 +258,7 @@ _TABLE: dict[str, Verdict] = {
     "EAuth:Rate limit exceeded": _WAIT,
     "EAuth:Too many requests": _WAIT,
     "EGeneral:Too many requests": _WAIT,
-    "EOrder:Rate limit exceeded": _WAIT,
+    "EOrder:Rate limit exceeded": _WAIT_ON_PAIR,
     "EOrder:Domain rate limit exceeded": _WAIT,
     "EService:Throttled": _WAIT,
     # The order.
@@ -478,4 +490,4 @@ def _outcome_of_strings(errors: Iterable[str], reason: str, *, may_be_resend: bo
     verdict = verdict_of(said)
     if may_be_resend and any(_verdict_of_one(text) is _NONCE for text in said):
         return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=_LOOK_UP)
-    return Outcome(verdict.kind, None, verdict.heals, reason, verdict.cure)
+    return Outcome(verdict.kind, None, verdict.heals, reason, verdict.cure, verdict.pause)

@@ -46,6 +46,9 @@ class OrderSettings:
         refusal_wait_max: The longest of those waits.
         owed: An order that turned out not to be placed is placed although the price has gone back
             when its crossing is younger than this: a spike is why the rule exists.
+        in_line: The longest that a crossing waits in line because Kraken takes no more orders for
+            now. Kraken lets at most 225 orders stand on a pair, which is 4 minutes of waiting;
+            beyond this today's price has to meet the threshold again.
         write_again: Between two tries to write a state file that cannot be written.
         watch: Between two looks at the open orders, one call for all rows; Kraken's smallest
             allowance regains a call in 3 s.
@@ -59,6 +62,7 @@ class OrderSettings:
     refusal_wait: float = 1.0
     refusal_wait_max: float = 60.0
     owed: float = 60.0
+    in_line: float = 600.0
     write_again: float = 1.0
     watch: float = 10.0
 

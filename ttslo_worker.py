@@ -23,7 +23,8 @@ from decimal import Decimal
 from typing import Protocol
 
 from kraken_errors import KrakenError
-from kraken_rest import Outcome, OutcomeKind
+from kraken_rest import Outcome, OutcomeKind, Pause
+from ttslo_line import OrderLine
 from ttslo_orders import (
     STATE_CONTRACT,
     Adoption,
@@ -157,6 +158,16 @@ class Crossing:
     price_text: str
     reason: str = "crossed"
 
+    @property
+    def key(self) -> str:
+        """The rule's id: a rule crosses once."""
+        return self.rule.id
+
+    @property
+    def pair(self) -> str:
+        """The pair as the rule names it."""
+        return self.rule.pair
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptedRule:
@@ -224,11 +235,19 @@ BookChange = BookArm | BookDisarm
 
 @dataclass(slots=True)
 class _Trouble:
-    """How often in a row a rule was refused, why last, and when it may try again."""
+    """How often in a row a rule was refused, what was said last, and since when it is owed."""
 
     count: int = 0
     said: str = ""
-    retry_at: float = 0.0
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Retry:
+    """When a crossing whose order was refused is tried again."""
+
+    at: float
+    crossing: Crossing | None = None
 
 
 @dataclass(slots=True)
@@ -236,7 +255,7 @@ class _Duties:
     """What the thread owes: nothing here is lost by a crash that state.csv does not bring back."""
 
     searches: dict[str, Search] = field(default_factory=dict)
-    retries: dict[str, float] = field(default_factory=dict)
+    retries: dict[str, _Retry] = field(default_factory=dict)
     held: list[tuple[float, Crossing]] = field(default_factory=list)
     notes: set[str] = field(default_factory=set)
     noted_at: dict[str, float] = field(default_factory=dict)
@@ -289,6 +308,7 @@ class OrderWorker:
         self._is_state_torn = False
         self._troubles: dict[str, _Trouble] = {}
         self._duties = _Duties()
+        self._line: OrderLine[Crossing] = OrderLine()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -340,7 +360,7 @@ class OrderWorker:
                 self._search_for(self.life_of(life.id), is_from_before=False)
             elif life.state in (RuleState.ARMED, RuleState.REFUSED):
                 wait = self.settings.refusal_wait
-                self._duties.retries[life.id] = self._clock.monotonic() + wait
+                self._duties.retries[life.id] = _Retry(self._clock.monotonic() + wait)
 
     def _drain(self, block_for: float | None) -> list[Message]:
         messages: list[Message] = []
@@ -357,7 +377,8 @@ class OrderWorker:
         """Return how long to wait for a message; at most a second, so that a stop is seen."""
         now = self._clock.monotonic()
         due = [search.not_before for search in self._duties.searches.values()]
-        due += self._duties.retries.values()
+        due += [retry.at for retry in self._duties.retries.values()]
+        due += [moment for moment in (self._line.next_at(),) if moment is not None]
         duties = self._duties
         if duties.must_write:
             due.append(max(duties.rest_until, duties.write_at or 0.0))
@@ -379,8 +400,9 @@ class OrderWorker:
                 case Mark():
                     marks.append(message)
         self.fire(crossings)
-        for mark in () if self._duties.held else marks:
+        for mark in () if self._duties.held or self._line else marks:
             mark.passed()
+        self._move_line()
         self._do_searches()
         self._do_retries()
         if self._inbox.empty():
@@ -393,11 +415,13 @@ class OrderWorker:
         """Whether an order of unknown outcome is still being looked up, or a write is owed."""
         duties = self._duties
         is_writing_owed = duties.write_at is not None or duties.note_at is not None
-        return bool(duties.searches or duties.held) or is_writing_owed
+        return bool(duties.searches or duties.held or self._line) or is_writing_owed
 
     def is_held_back(self, rule_id: str) -> bool:
-        """Tell whether a refused rule still waits for its next try."""
-        return self._duties.retries.get(rule_id, 0.0) > self._clock.monotonic()
+        """Tell whether a rule still waits for its next try."""
+        retry = self._duties.retries.get(rule_id)
+        is_early = retry is not None and retry.at > self._clock.monotonic()
+        return is_early or rule_id in self._line
 
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
@@ -501,7 +525,7 @@ class OrderWorker:
         if adoption is Adoption.DISARM:
             self._put(life.after(Signal.DISARM, detail="by config.csv"))
             self._post(BookDisarm(rule_id))
-            self._duties.retries.pop(rule_id, None)
+            self._forget_crossing(rule_id)
             self._say("WARNING", f"{rule_id}: no longer armed", id=rule_id)
             return True
         if entry is None or rule is None:
@@ -512,7 +536,7 @@ class OrderWorker:
         if adoption is Adoption.UPDATE:
             self._put(self._updated(life, rule))
             self._troubles.pop(rule_id, None)
-            self._duties.retries.pop(rule_id, None)
+            self._forget_crossing(rule_id)
             self._post_arm(rule, entry.market)
             if rule_id in self._rules:
                 self._say("INFO", f"{rule_id}: now {rule.condition}", id=rule_id)
@@ -520,7 +544,22 @@ class OrderWorker:
         is_waiting = life.state in (RuleState.ARMED, RuleState.REFUSED)
         if is_waiting and rule_id not in self._rules:
             self._post_arm(rule, entry.market)
+            if life.state is RuleState.REFUSED:
+                self._owe_again(life, rule)
         return False
+
+    def _owe_again(self, life: Life, rule: Rule) -> None:
+        """Take up a crossing that was refused shortly before the program ended."""
+        age = self._age_of(life.trigger_time)
+        if age <= self.settings.owed:
+            now = self._clock.monotonic()
+            self._troubles.setdefault(rule.id, _Trouble()).since = now - age
+            crossing = Crossing(rule, Decimal(life.trigger_price), life.trigger_price)
+            self._duties.retries[rule.id] = _Retry(now, crossing)
+
+    def _forget_crossing(self, rule_id: str) -> None:
+        self._duties.retries.pop(rule_id, None)
+        self._line.leave(rule_id)
 
     def _post_arm(self, rule: Rule, market: Market) -> None:
         self._post(BookArm(rule, market, self.life_of(rule.id).waits_since))
@@ -576,7 +615,10 @@ class OrderWorker:
                 )
             return
         for start in range(0, len(crossings), _BURST):
-            self._fire_burst(crossings[start : start + _BURST])
+            burst = crossings[start : start + _BURST]
+            free = [crossing for crossing in burst if not self._line.is_closed(crossing.pair)]
+            self._stand_in_line([crossing for crossing in burst if crossing not in free])
+            self._fire_burst(free)
 
     def _hold(self, crossings: Iterable[Crossing]) -> None:
         now = self._clock.monotonic()
@@ -605,8 +647,13 @@ class OrderWorker:
             self._take_back(before, ready)
             return
         self._step("intended")
-        for crossing, life in ready:
-            self._send(crossing, life)
+        for number, (crossing, life) in enumerate(ready):
+            if number and self._line.is_closed(crossing.pair):
+                # Kraken has just refused one before it: this one was never sent.
+                self._put(before[number])
+                self._stand_in_line([crossing])
+            else:
+                self._send(crossing, life)
 
     def _prepare(self, crossing: Crossing) -> Life | None:
         """Return the life of a rule that may fire now; None, and said why, if it may not."""
@@ -729,9 +776,13 @@ class OrderWorker:
         if outcome.kind is OutcomeKind.PLACED and outcome.txid:
             self.answers["placed"] += 1
             self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
+            self._line.passed(crossing.pair)
         elif outcome.kind is OutcomeKind.REFUSED:
             self.answers["refused"] += 1
-            self._refused(crossing, life, outcome)
+            if outcome.pause is not None:
+                self._paused(crossing, life, outcome, outcome.pause)
+            else:
+                self._refused(crossing, life, outcome)
         else:
             self.answers["uncertain"] += 1
             self._lost(life, outcome)
@@ -765,6 +816,48 @@ class OrderWorker:
             self._put(life.after(Signal.REFUSE, detail=outcome.reason))
         self._hold_back(self.life_of(life.id), crossing, reason, heals=outcome.heals)
 
+    def _paused(self, crossing: Crossing, life: Life, outcome: Outcome, pause: Pause) -> None:
+        """Let a crossing whose order came too fast wait its turn."""
+        self._put(life.after(Signal.REFUSE, detail=outcome.reason))
+        now = self._clock.monotonic()
+        trouble = self._troubles.setdefault(life.id, _Trouble())
+        trouble.since = now if trouble.since is None else trouble.since
+        self._line.close(crossing.pair, pause, now)
+        self._line.stand_first(crossing, trouble.since)
+        self._say_once(
+            life.id,
+            "WARNING",
+            f"{life.id}: {crossing.rule.condition} was crossed at {crossing.price_text}, and "
+            f"Kraken takes no more {pause.value} for now: {outcome.reason}. It waits in line, and "
+            "is placed as soon as Kraken allows it",
+        )
+
+    def _stand_in_line(self, crossings: Sequence[Crossing]) -> None:
+        now = self._clock.monotonic()
+        for crossing in crossings:
+            if crossing.key not in self._line:
+                self._line.stand(crossing, now)
+                self._say(
+                    "WARNING",
+                    f"{crossing.key}: {crossing.rule.condition} was crossed at "
+                    f"{crossing.price_text} and waits in line, for Kraken takes about one order a "
+                    f"second on {crossing.pair} now; {len(self._line) - 1} are before it",
+                    id=crossing.key,
+                )
+
+    def _move_line(self) -> None:
+        """Fire those whose turn it is; whoever waited very long must be met by today's price."""
+        if not self._line or self._must_settle_first():
+            return
+        now = self._clock.monotonic()
+        for since, crossing in self._line.let_through(now):
+            entry = self._rules.get(crossing.key)
+            if now - since <= self.settings.in_line or entry is None:
+                self._fire_burst([crossing])
+            elif entry.rule.enabled:
+                self._troubles.pop(crossing.key, None)
+                self._post_arm(entry.rule, entry.market)
+
     def _hold_back(self, life: Life, crossing: Crossing, reason: str, *, heals: bool) -> None:
         """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
         rule_id = life.id
@@ -782,10 +875,13 @@ class OrderWorker:
         trouble = self._troubles.setdefault(rule_id, _Trouble())
         trouble.count += 1
         wait = refusal_wait(trouble.count, self.settings)
-        self._duties.retries[rule_id] = self._clock.monotonic() + wait
+        now = self._clock.monotonic()
+        trouble.since = now if trouble.since is None else trouble.since
+        self._duties.retries[rule_id] = _Retry(now + wait, crossing)
         text = (
             f"{rule_id}: {crossing.rule.condition} was crossed at {crossing.price_text}, and no "
-            f"order could be placed: {reason}. It is tried again while the threshold is met"
+            f"order could be placed: {reason}. It is tried again; after {self.settings.owed:.0f} s "
+            "only while the threshold is met"
         )
         if trouble.said != reason:
             trouble.said = reason
@@ -959,10 +1055,16 @@ class OrderWorker:
 
     def _do_retries(self) -> None:
         now = self._clock.monotonic()
-        for rule_id in [i for i, moment in self._duties.retries.items() if moment <= now]:
+        due = {i: retry for i, retry in self._duties.retries.items() if retry.at <= now}
+        for rule_id, retry in due.items():
             del self._duties.retries[rule_id]
             entry = self._rules.get(rule_id)
-            if entry is not None and entry.rule.enabled:
+            trouble = self._troubles.get(rule_id, _Trouble())
+            is_owed = trouble.since is not None and now - trouble.since <= self.settings.owed
+            if retry.crossing is not None and is_owed:
+                self.fire([retry.crossing])  # a spike is why the rule exists: it need not last
+            elif entry is not None and entry.rule.enabled:
+                trouble.since = None
                 self._post_arm(entry.rule, entry.market)
 
     def _settle_files(self) -> None:

@@ -296,8 +296,8 @@ def test_killed_at_random_moments_it_is_one_order_after_a_restart(
 UNCERTAIN = "btc: UNCERTAIN whether the order sell 0.01 XXBTZUSD trailing-stop +0.5% was placed"
 FOUND = "btc: found at Kraken after 51001.0; order "
 NEVER = "btc: Kraken has no order for it, so none was placed; it is placed now"
-AGAIN = "It is tried again while the threshold is met"
-HEALING = ("EOrder:Rate limit", "EGeneral:Invalid arguments:deadline")
+AGAIN = "It is tried again; after 60 s only while the threshold is met"
+IN_LINE = "Kraken takes no more orders on this pair for now"
 BUSY = ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error")
 
 
@@ -329,8 +329,11 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 def told_of(fault: Mapping[str, Any]) -> list[str]:
     """Return what a person must be told of a fault, in this order."""
-    if fault["name"] == "nonce_refused" or fault.get("text", "").startswith(HEALING):
-        return [AGAIN, "was met already at 51001.0; order "]
+    text = fault.get("text", "")
+    if text.startswith("EOrder:Rate limit"):
+        return [IN_LINE, "crossed at 51001.0; order "]
+    if fault["name"] == "nonce_refused" or text.startswith("EGeneral:Invalid arguments:deadline"):
+        return [AGAIN, "crossed at 51001.0; order "]
     if fault["name"] == "delayed_reply":
         return ["crossed at 51001.0; order "]
     is_placed = fault.get("when") == "after" or fault["name"] in ("lost_reply", "reset_mid_body")

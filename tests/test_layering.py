@@ -26,6 +26,7 @@ APPLICATION = frozenset(
         "kraken_rest",
         "ttslo_exchange",
         "ttslo_intents",
+        "ttslo_line",
         "ttslo_live",
         "ttslo_lookback",
         "ttslo_metrics",
@@ -102,6 +103,7 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "ttslo_intents": frozenset({"config", "ttslo_orders"}),
+    "ttslo_line": frozenset({"kraken_rest"}),
     "ttslo_lookback": frozenset({"kraken_errors", "ttslo_orders", "ttslo_tape"}),
     "ttslo_metrics": frozenset({"ws_price_provider", "ws_protocol"}),
     "ttslo_orders": frozenset({"kraken_errors", "kraken_numbers", "kraken_rest", "ttslo_rules"}),
@@ -120,7 +122,9 @@ ARROWS: dict[str, frozenset[str]] = {
             "ws_protocol",
         }
     ),
-    "ttslo_worker": frozenset({"kraken_errors", "kraken_rest", "ttslo_orders", "ttslo_rules"}),
+    "ttslo_worker": frozenset(
+        {"kraken_errors", "kraken_rest", "ttslo_line", "ttslo_orders", "ttslo_rules"}
+    ),
     "validator": frozenset({"kraken_errors", "kraken_numbers", "kraken_pairs", "ttslo_rules"}),
     "ws_audit": frozenset({"kraken_numbers"}),
     "ws_price_provider": frozenset({"kraken_errors", "kraken_pairs", "ws_protocol"}),
@@ -138,6 +142,7 @@ PURE = frozenset(
         "kraken_numbers",
         "kraken_pairs",
         "kraken_rest",
+        "ttslo_line",
         "ttslo_orders",
         "ttslo_rules",
         "ttslo_tape",

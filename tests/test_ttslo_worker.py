@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kraken_errors import KrakenConnectionError
-from kraken_rest import Outcome, OutcomeKind
+from kraken_rest import Outcome, OutcomeKind, Pause
 from ttslo_orders import (
     Life,
     Market,
@@ -33,6 +33,7 @@ from ttslo_worker import (
     BookChange,
     BookDisarm,
     Crossing,
+    Mark,
     OrderWorker,
     State,
     Watched,
@@ -77,6 +78,7 @@ class Reply(Enum):
     LOST = "places it, and the answer is lost"
     NEVER = "never gets it, and no answer comes"
     BUSY = "refuses it for now"
+    TOO_FAST = "refuses it for its pace"
     BAD = "refuses it for good"
 
 
@@ -110,7 +112,10 @@ class ModelKraken:
         if reply is Reply.PLACED:
             return Outcome(OutcomeKind.PLACED, self.orders[cl_ord_id][-1])
         if reply is Reply.BUSY:
-            return Outcome(OutcomeKind.REFUSED, None, True, "EOrder:Rate limit exceeded", "Wait")
+            return Outcome(OutcomeKind.REFUSED, None, True, "EOrder:Insufficient funds", "Pay in")
+        if reply is Reply.TOO_FAST:
+            text = "EOrder:Rate limit exceeded"
+            return Outcome(OutcomeKind.REFUSED, None, True, text, "Wait", Pause.PAIR)
         if reply is Reply.BAD:
             return Outcome(OutcomeKind.REFUSED, None, False, "EGeneral:Permission denied", "Fix")
         return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
@@ -349,20 +354,143 @@ def test_stand_in_that_cannot_be_asked_never_sees_a_second_order(bench: Bench) -
 
 
 def test_refusal_that_heals_is_said_once_and_tried_again(bench: Bench) -> None:
-    """A refused rule comes back to the book with growing pauses, and is spoken of once."""
+    """A refused order is tried again with growing pauses, and is spoken of once."""
     bench.kraken.replies = [Reply.BUSY] * 3
+    bench.cross()
     pauses = []
-    for _ in range(3):
-        bench.changes.clear()
-        bench.cross()
-        started = bench.clock.seconds
-        while not bench.changes:
+    while bench.kraken.replies or not bench.placed:
+        started, tries = bench.clock.seconds, len(bench.kraken.sent)
+        while len(bench.kraken.sent) == tries:
             bench.wait(0.5)
         pauses.append(bench.clock.seconds - started)
-    bench.cross()
     assert pauses == [1.0, 2.0, 4.0]
     assert bench.placed == 1
-    assert sum("EOrder:Rate limit exceeded" in m for _, m in bench.said) == 1
+    assert sum("EOrder:Insufficient funds" in m for _, m in bench.said) == 1
+
+
+def test_refused_crossing_is_owed_for_a_minute_and_then_needs_its_price_again(
+    bench: Bench,
+) -> None:
+    """A spike need not last until Kraken takes the order; an hour later it is no reason."""
+    bench.kraken.replies = [Reply.BUSY] * 100
+    bench.cross()
+    bench.changes.clear()
+    bench.wait(SETTINGS.owed)
+    tries = len(bench.kraken.sent)
+    assert tries > 3
+    bench.wait(3600)
+    assert len(bench.kraken.sent) == tries
+    assert [type(change) for change in bench.changes] == [BookArm]
+
+
+@pytest.mark.parametrize(("pause", "tries"), [(5.0, 2), (100.0, 1)])
+def test_refused_crossing_is_still_owed_after_a_restart(
+    bench: Bench, pause: float, tries: int
+) -> None:
+    """A program that starts anew within the minute places what it owes, without its price."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.clock.seconds += pause
+    bench.restart()
+    bench.wait(1)
+    assert len(bench.kraken.sent) == tries
+    assert bench.placed == tries - 1
+
+
+def test_row_that_is_disabled_or_changed_owes_nothing(bench: Bench) -> None:
+    """An edit while a refused order waits for its next try takes the crossing back."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.files.rules = {"btc": rule(volume="0.02")}
+    bench.adopt()
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1
+
+
+# --- Kraken's pace ---------------------------------------------------------------------------
+
+
+def crowd(count: int) -> tuple[Bench, list[Rule]]:
+    """Return a bench with so many armed rules."""
+    rules = [rule(f"r{number:02d}") for number in range(count)]
+    return Bench(*rules), rules
+
+
+def names_of(bench: Bench, rules: list[Rule]) -> list[str]:
+    """Return the rules whose orders stand, in the order of their orders."""
+    owners = {bench.life(r.id).cl_ord_id: r.id for r in rules}
+    return [owners[cl_ord_id] for cl_ord_id in bench.kraken.orders]
+
+
+def test_orders_beyond_the_pace_wait_in_line_and_none_is_lost() -> None:
+    """A refusal for the pace makes the rest wait their turn: each is placed once, in order."""
+    bench, rules = crowd(25)
+    bench.kraken.replies = [Reply.PLACED] * 12 + [Reply.TOO_FAST]
+    bench.cross(*rules)
+    assert bench.placed == 12
+    bench.wait(30)
+    assert names_of(bench, rules) == [r.id for r in rules]
+    assert len(bench.kraken.sent) == 26
+    assert len(bench.files.notes) == 25
+
+
+def test_line_moves_one_order_a_second() -> None:
+    """After a refusal Kraken is given the time that the slowest account needs."""
+    bench, rules = crowd(4)
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross(*rules)
+    came = []
+    for _ in range(12):
+        came.append(bench.placed)
+        bench.wait(0.5)
+    assert came == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_crossing_in_line_needs_no_second_one(bench: Bench) -> None:
+    """Further crossings of a rule that waits are the same crossing."""
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross()
+    bench.cross()
+    bench.cross()
+    assert bench.worker.is_held_back("btc")
+    assert bench.worker.is_busy
+    bench.wait(10)
+    assert (bench.placed, len(bench.kraken.sent)) == (1, 2)
+    assert not bench.worker.is_busy
+
+
+def test_line_that_lasts_too_long_asks_for_the_price_again(bench: Bench) -> None:
+    """A crossing that waited beyond `in_line` goes back to the book."""
+    bench.kraken.replies = [Reply.TOO_FAST] * 1000
+    bench.cross()
+    bench.changes.clear()
+    bench.wait(SETTINGS.in_line + 70)
+    assert [type(change) for change in bench.changes] == [BookArm]
+    assert len(bench.kraken.sent) < 20
+
+
+def test_row_that_is_removed_leaves_the_line(bench: Bench) -> None:
+    """An edit decides about a crossing that waits in line, too."""
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross()
+    bench.files.rules = {}
+    bench.adopt()
+    bench.wait(10)
+    assert (bench.placed, len(bench.kraken.sent)) == (0, 1)
+
+
+def test_mark_is_not_passed_while_somebody_waits_in_line(bench: Bench) -> None:
+    """After a crash the trades are looked at again from where the line began."""
+    passed: list[float] = []
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross()
+    bench.worker.submit(Mark(lambda: passed.append(bench.clock.seconds)))
+    bench.worker.work_off()
+    assert passed == []
+    bench.wait(3)
+    bench.worker.submit(Mark(lambda: passed.append(bench.clock.seconds)))
+    bench.worker.work_off()
+    assert len(passed) == 1
 
 
 def test_refusal_for_good_disarms_loudly(bench: Bench) -> None:
@@ -730,9 +858,9 @@ def test_old_crossing_in_the_batch_of_an_edit_leaves_the_new_row_armed(bench: Be
     bench.worker.work_off()
     bench.kraken.replies = [Reply.BUSY]
     bench.cross(changed)
-    bench.changes.clear()
     bench.wait(2)
-    assert [change.rule for change in bench.changes if isinstance(change, BookArm)] == [changed]
+    assert [order.volume for order, _, _ in bench.kraken.sent] == ["0.02", "0.02"]
+    assert bench.placed == 1
 
 
 @pytest.mark.parametrize("error", [OSError(16, "Device or resource busy"), ValueError("quotes")])
