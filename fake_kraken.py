@@ -213,6 +213,8 @@ class FakeKraken:
         port: 0 picks a free one.
         balances: Funds by Kraken's asset id.
         heartbeat_seconds: Between heartbeats on a quiet stream.
+        order_pace: Orders that may come at once on a pair, and how many are regained a second:
+            (60, 1) is Kraken's limit for a starter; none where it is left out.
 
     Attributes:
         clock_offset: Seconds that Kraken's clock is ahead of this machine's.
@@ -231,6 +233,7 @@ class FakeKraken:
         port: int = 0,
         balances: Mapping[str, str] | None = None,
         heartbeat_seconds: float = 1.0,
+        order_pace: tuple[float, float] | None = None,
     ) -> None:
         if heartbeat_seconds <= 0:
             raise ValueError(f"heartbeat_seconds={heartbeat_seconds!r} must be positive")
@@ -239,6 +242,7 @@ class FakeKraken:
         self.port = port
         self.clock_offset = 0.0
         self._engine = Engine(pairs, prices, balances)
+        self._engine.order_pace = order_pace
         self._heartbeat = heartbeat_seconds
         self._keys: dict[str, _Key] = {}
         self.add_key(self.api_key, self.api_secret)

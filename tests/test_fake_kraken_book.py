@@ -494,3 +494,22 @@ def test_market_takes_no_price_that_is_none(price: object) -> None:
     """A starting price is a positive number."""
     with pytest.raises(ValueError, match="is no price"):
         Engine(prices={"XBTUSD": price})
+
+
+def test_orders_beyond_the_pace_are_refused_until_the_counter_has_fallen() -> None:
+    """Each pair counts for itself, refused orders count too, and time makes room again."""
+    engine = Engine()
+    engine.order_pace = (3, 0.5)
+
+    def told(at: float, pair: str = "XBTUSD", volume: str = "1") -> str:
+        order = {"type": "sell", "ordertype": "trailing-stop", "price": "+5%"}
+        try:
+            engine.add_order({**order, "pair": pair, "volume": volume, "validate": "true"}, at)
+        except Refusal as refusal:
+            return refusal.errors[0]
+        return "taken"
+
+    assert [told(NOW), told(NOW, volume="0"), told(NOW)][::2] == ["taken", "taken"]
+    assert told(NOW + 1.9) == "EOrder:Rate limit exceeded"
+    assert told(NOW + 1.9, pair="ETHUSD") == "taken"
+    assert told(NOW + 2.0) == "taken"
