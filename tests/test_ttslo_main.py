@@ -487,3 +487,26 @@ def test_without_websocket_a_crossing_is_polled(scene: Scene) -> None:
         assert program.end() == 0
     assert scene.exchange.ws_connections_made == 0
     assert scene.exchange.placed_count() == 1
+
+
+# --- Kraken's pace -----------------------------------------------------------------------------
+
+
+def test_more_crossings_than_kraken_takes_at_once_are_all_placed_in_their_order(
+    tmp_path: Path,
+) -> None:
+    """Orders beyond Kraken's pace wait in line, though the price has gone back, and are told of."""
+    names = [f"r{number}" for number in range(7)]
+    rows = [ROW.replace("btc", name, 1) for name in names]
+    with FakeKraken(order_pace=(5, 1.0)) as exchange:
+        scene = Scene(exchange, tmp_path, rows)
+        with scene.run() as program:
+            scene.wait_for_stream(program)
+            scene.cross()
+            scene.fall_back()
+            for name in names:
+                scene.wait_for_files(program, name)
+            assert program.end() == 0
+        placed = [scene.state(name)["order_id"] for name in names]
+        assert placed == [order["txid"] for order in exchange.orders]
+        assert "waits in line" in program.output
