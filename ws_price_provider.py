@@ -20,6 +20,7 @@ import ipaddress
 import logging
 import os
 import random
+import select
 import selectors
 import socket
 import ssl
@@ -38,7 +39,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Protocol
 
-from kraken_errors import KrakenConnectionError, KrakenTransportError
+from kraken_errors import KrakenConnectionError, KrakenTransportError, unusable_proxy
 from ws_protocol import (
     Channel,
     Complaint,
@@ -208,8 +209,26 @@ def _open_socket(parts: urllib.parse.SplitResult, timeout: float) -> socket.sock
 
 
 def tls_context() -> ssl.SSLContext:
-    """Return the context of every `wss:` connection: certificate and host name are checked."""
-    return ssl.create_default_context()
+    """Return the context of every `wss:` connection: certificate and host name are checked.
+
+    Who may vouch for them is told by the system, or by `SSL_CERT_FILE` and `SSL_CERT_DIR`. Where
+    neither tells anything, as with a fresh Python on macOS, or not all, as on Windows, which
+    fetches roots when its own programs need them, it is certifi's list: REST's, too.
+    """
+    context = ssl.create_default_context()
+    is_chosen = bool({"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys())
+    if not is_chosen and (sys.platform == "win32" or not _has_roots(context)):
+        with suppress(ImportError):
+            import certifi  # here, because most systems need none
+
+            context.load_verify_locations(certifi.where())
+    return context
+
+
+def _has_roots(context: ssl.SSLContext) -> bool:
+    """Tell whether the system vouches for anybody, in a file or in a folder of files."""
+    folder = ssl.get_default_verify_paths().capath
+    return bool(context.get_ca_certs()) or (folder is not None and any(os.scandir(folder)))
 
 
 def _proxy_for(host: str) -> str | None:
@@ -223,11 +242,11 @@ def _proxy_for(host: str) -> str | None:
 def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme != "http" or not parts.hostname:
-        # The address may hold a password, so it is not shown.
-        raise KrakenConnectionError(
-            "the proxy in the environment is not an http: one; prices come over REST",
-            request_sent=False,
+        cure = (
+            "which the stream cannot use: set HTTPS_PROXY to an http: proxy, or NO_PROXY to "
+            f"{host}; meanwhile prices come over REST"
         )
+        raise KrakenConnectionError(unusable_proxy(proxy, os.environ, cure), request_sent=False)
     headers = {}
     if parts.username:
         unquote = urllib.parse.unquote
@@ -260,9 +279,7 @@ class _Wire:
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
-        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._wait_readable = _readable_waiter(sock, self._wake_out)
         # Guards: _is_closing, _is_closed, and the closing of the sockets against wake() and
         # shutdown() by other threads, whose file numbers might be somebody else's by then.
         self._close_lock = threading.Lock()
@@ -314,11 +331,11 @@ class _Wire:
         if self._is_closing:
             raise KrakenConnectionError("closed on this side", request_sent=True)
         if not (self._pending and self._pending()):
-            ready = {key.fileobj for key, _ in self._selector.select(timeout)}
-            if self._wake_out in ready:
+            has_data, is_woken = self._wait_readable(timeout)
+            if is_woken:
                 with suppress(BlockingIOError):
                     self._wake_out.recv(4096)
-            if self._sock not in ready:
+            if not has_data:
                 return
         try:
             chunk = self._sock.recv(65536)
@@ -355,13 +372,45 @@ class _Wire:
             if self._is_closed:
                 return
             self._is_closing = self._is_closed = True
-            self._selector.close()
             for sock in (self._sock, self._wake_in, self._wake_out):
                 sock.close()
 
 
+def _readable_waiter(
+    sock: socket.socket, wake: socket.socket
+) -> Callable[[float], tuple[bool, bool]]:
+    """Return a function that waits up to so many seconds and tells which of the two is readable.
+
+    `poll` is there on every system but Windows, and costs a third of what `selectors` adds to it:
+    at a thousand bursts a second the way to the socket costs more than the frames. Errors and the
+    end count as readable.
+    """
+    if not hasattr(select, "poll"):
+        return lambda timeout: _select_two(sock, wake, timeout)
+    poller = select.poll()
+    number = sock.fileno()
+    poller.register(number, select.POLLIN)
+    poller.register(wake.fileno(), select.POLLIN)
+    poll = poller.poll
+
+    def wait(timeout: float) -> tuple[bool, bool]:
+        ready = poll(1000 * timeout)  # rounded up to milliseconds
+        if len(ready) == 1:
+            has_data = ready[0][0] == number
+            return has_data, not has_data
+        return bool(ready), bool(ready)
+
+    return wait
+
+
+def _select_two(sock: socket.socket, wake: socket.socket, timeout: float) -> tuple[bool, bool]:
+    ready, _, failed = select.select([sock, wake], [], [sock], timeout)
+    return sock in ready or sock in failed, wake in ready
+
+
 _CONTROL_BITS = 0x08
 _PLAIN_TEXT = 0x81  # one whole text frame, no extension
+_TWO_BYTE_LENGTH = 126  # in the place of the length: two bytes with the real one follow
 
 
 class _WebSocketClient:
@@ -406,9 +455,10 @@ class _WebSocketClient:
     def recv(self, timeout: float) -> list[str | bytes] | None:
         if self._ending is not None:
             raise self._ending
-        frames = self._take()
+        wire = self._wire
+        frames = self._take() if wire.at < len(wire.buffer) else None
         if frames is None:
-            self._wire.fill(timeout)
+            wire.fill(timeout)
             frames = self._take()
         return frames
 
@@ -420,7 +470,7 @@ class _WebSocketClient:
 
     def _take(self) -> list[str | bytes] | None:
         """Return the messages of all whole frames in the buffer; None if there is no frame."""
-        messages: list[str | bytes] | None = None
+        messages: list[str | bytes] | None = self._take_plain() or None
         try:
             while (span := self._next_frame()) is not None:
                 if messages is None:
@@ -436,6 +486,29 @@ class _WebSocketClient:
                 raise
             # What came before the end is still true; the end is told at the next call.
             self._ending = error
+        return messages
+
+    def _take_plain(self) -> list[str | bytes]:
+        """Return the messages of whole text frames up to one of another shape or length.
+
+        Prices come in frames of about 330 bytes: one loop without a call takes them out.
+        """
+        messages: list[str | bytes] = []
+        wire = self._wire
+        buffer, at = wire.buffer, wire.at
+        size = len(buffer)
+        while size - at > 4 and not self._fragments:
+            start = at + 4
+            end = start + (buffer[at + 2] << 8 | buffer[at + 3])
+            if (
+                buffer[at] != _PLAIN_TEXT
+                or buffer[at + 1] != _TWO_BYTE_LENGTH
+                or end > size
+                or end - start > self._max
+            ):
+                break
+            messages.append(_text(buffer[start:end]))
+            wire.at = at = end
         return messages
 
     def _next_frame(self) -> tuple[int, int] | None:
@@ -696,6 +769,15 @@ class FeedHealth:
 # --------------------------------------------------------------------------------- the provider
 
 
+# How many prices are taken in under one hold of the lock: enough to share its cost, and few
+# enough that a reader of the cache waits for it no longer than for the interpreter itself.
+_TICKS_AT_ONCE = 16
+
+
+# So many messages at a time need no gathering: the thread is busy, or behind.
+_A_PILE = 100
+
+
 class _StoppedError(Exception):
     """This thread's run is over; somebody stopped it or the process was forked."""
 
@@ -707,6 +789,7 @@ class _Run:
     stop: threading.Event = field(default_factory=threading.Event)
     connection: Connection | None = None
     drop: str | None = None
+    has_work: bool = False  # somebody has asked for something since the thread looked last
     thread: threading.Thread | None = None
 
 
@@ -954,6 +1037,19 @@ class WebSocketPriceProvider:
             return None
         return tick if self._clock() < good_until else None
 
+    def proven(self, symbol: str) -> tuple[Tick, float] | None:
+        """Return `fresh_tick` and the seconds since it was proven, of one moment. Never blocks."""
+        try:
+            with self._lock:
+                tick = self._feed.tickers[symbol].proven
+                good_until, proven_at = self._feed.good_until, self._feed.last_frame_at
+        except KeyError:
+            return None
+        now = self._clock()  # last: a delay in between makes the proof older, never younger
+        if tick is None or proven_at is None or now >= good_until:
+            return None
+        return tick, max(0.0, now - proven_at)
+
     def proven_age(self, symbol: str) -> float | None:
         """Return the seconds since `symbol`'s price was last proven; None if it is not now."""
         with self._lock:
@@ -1142,7 +1238,11 @@ class WebSocketPriceProvider:
         return self._open_connection_locked()
 
     def _open_connection_locked(self) -> Connection | None:
-        return self._run.connection if self._run is not None else None
+        """Return the connection to be woken for work that is new, if there is one."""
+        if self._run is None:
+            return None
+        self._run.has_work = True
+        return self._run.connection
 
     def stop(self, timeout: float = 1.0) -> None:
         """End the thread and the connection, give all subscriptions back. Idempotent.
@@ -1289,10 +1389,12 @@ class WebSocketPriceProvider:
         while True:
             with self._lock:
                 feed = self._alive_locked(run)
+                run.has_work = False
                 now = self._clock()
                 due = feed.due(now)
                 lost = run.drop or due.lost
-                pause = 0.0 if lost else feed.next_due(now) - now
+                until = now if lost else feed.next_due(now)
+                pause = feed.gathering(now)
                 if due.events:
                     self._changed.notify_all()
             self._publish(due.events)
@@ -1301,28 +1403,64 @@ class WebSocketPriceProvider:
             for text in due.frames:
                 logger.debug("-> %s", text)
                 connection.send(text)
-            frames = connection.recv(max(0.0, pause))
-            if frames is not None:
-                self._take_in(run, frames)
+            self._listen(run, connection, now, until, pause)
 
-    def _take_in(self, run: _Run, frames: list[str | bytes]) -> None:
-        now = self._clock()
+    def _listen(
+        self, run: _Run, connection: Connection, now: float, until: float, pause: float
+    ) -> None:
+        """Take in what comes up to `until`, and return when there may be something else to do.
+
+        Prices of live symbols only put off what is due, so nothing is looked up anew for them;
+        once a second it is, for the figures and for a clock that jumps.
+        """
+        look_again_at = min(until, now + 1.0)
+        while True:
+            frames = connection.recv(max(0.0, until - now))
+            if frames is None:
+                return
+            now = self._clock()
+            if not self._take_in(run, frames, now) or now >= look_again_at:
+                return
+            if pause > 0 and len(frames) < _A_PILE:
+                # Not a poll: the socket is known to fill at this pace. See `gather_for`.
+                time.sleep(pause)
+
+    def _take_in(self, run: _Run, frames: list[str | bytes], now: float) -> bool:
+        """Take in messages that came at `now`; True if all of them were mere prices."""
         with self._lock:
             events = self._alive_locked(run).heard(now, len(frames))
+            is_calm = not run.has_work
         if events is None:
             silence = "nothing was heard for longer than prices live; was the machine asleep?"
             raise KrakenConnectionError(silence, request_sent=True)
-        self._publish(events)
+        if events:
+            is_calm = False
+            self._publish(events)
+        ticks: list[Tick] = []
         for frame in frames:
             tick = read_tick(frame, now) if isinstance(frame, str) else None
+            if tick is not None:
+                ticks.append(tick)
+            if ticks and (tick is None or len(ticks) == _TICKS_AT_ONCE):
+                self._take_in_ticks(run, ticks)
+                ticks = []
             if tick is None:
                 self._take_in_odd(run, frame, now)
-                continue
-            with self._lock:
-                events = self._alive_locked(run).receive_tick(tick)
-                if len(events) > 1:  # a first price; a later one wakes nobody
+                is_calm = False
+        if ticks:
+            self._take_in_ticks(run, ticks)
+        return is_calm
+
+    def _take_in_ticks(self, run: _Run, ticks: list[Tick]) -> None:
+        events: list[Event] = []
+        with self._lock:
+            receive = self._alive_locked(run).receive_tick
+            for tick in ticks:
+                told = receive(tick)
+                if len(told) > 1:  # a first price; a later one wakes nobody
                     self._changed.notify_all()
-            self._publish(events)
+                events += told
+        self._publish(events)
 
     def _take_in_odd(self, run: _Run, frame: str | bytes, now: float) -> None:
         events: list[Event] = []

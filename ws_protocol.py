@@ -85,6 +85,11 @@ class FeedSettings:
     # looks wrong is looked at again after a pause in which any delay of Kraken's is over.
     audit_every: float = 60.0
     audit_again_after: float = 5.0
+    # Waking up costs more than reading: above so many messages a second, in the mean of the last
+    # seconds, they are let gather for so long before they are read, for half of the processor time.
+    # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
+    gather_above: float = 1000.0
+    gather_for: float = 0.003
     # Figures per second in `health()` are means over this window.
     rate_window: float = 10.0
 
@@ -480,23 +485,18 @@ def read_tick(frame: str, at: float) -> Tick | None:
     if match is None:
         return None
     symbol, bid, ask, last, timestamp = match.groups()
-    price = Decimal(last)
+    price, bid_price, ask_price = Decimal(last), Decimal(bid), Decimal(ask)
     if not _LOWEST <= price <= _HIGHEST:
         return None
     return Tick(
         Symbol(symbol),
         price,
-        _quote_side(bid),
-        _quote_side(ask),
+        # An empty side of the book shows as 0.
+        bid_price if _LOWEST <= bid_price <= _HIGHEST else None,
+        ask_price if _LOWEST <= ask_price <= _HIGHEST else None,
         at,
         timestamp,
     )
-
-
-def _quote_side(text: str) -> Decimal | None:
-    """Return a bid or ask; None for an empty side of the book, which shows as 0."""
-    number = Decimal(text)
-    return number if _LOWEST <= number <= _HIGHEST else None
 
 
 def decode_frame(frame: str | bytes, at: float) -> tuple[Message, ...]:
@@ -787,6 +787,7 @@ class FeedProtocol:
         """Forget what belongs to one connection."""
         self._to_ask: dict[_Key, Subscription] = {}
         self._to_leave: dict[_Key, Subscription] = {}
+        self._left: set[_Key] = set()  # ever, so that late data of theirs prove nothing new
         self._unproven: dict[_Key, Subscription] = {}  # in the order of asking
         self._asks: dict[int, dict[Symbol, Subscription]] = {}
         self._allowance = float(self.settings.send_burst)
@@ -836,6 +837,7 @@ class FeedProtocol:
         self._forget_ask(key, sub)
         if self.is_open and sub.asks:
             self._to_leave[key] = sub
+            self._left.add(key)
         return True
 
     def ask_again(self, symbol: Symbol, channel: Channel) -> bool:
@@ -1007,7 +1009,8 @@ class FeedProtocol:
         if sub.acked_at is None:
             # Data may overtake its ack. Asked for a second time, though, it may be the rest of
             # the first stream, which is the one that was not to be trusted.
-            sub.early = tick if sub.asks == 1 else None
+            is_first = sub.asks == 1 and (sub.channel, sub.symbol) not in self._left
+            sub.early = tick if is_first else None
             return []
         sub.step(SubSignal.DATA)
         self._unproven.pop((sub.channel, sub.symbol), None)
@@ -1188,6 +1191,11 @@ class FeedProtocol:
         at, messages, ticks = recent[0]
         span = max(now - at, 1.0)
         return (self.messages - messages) / span, (self.ticks - ticks) / span
+
+    def gathering(self, now: float) -> float:
+        """Return for how many seconds messages should be gathered at the present pace."""
+        settings = self.settings
+        return settings.gather_for if self.rates(now)[0] >= settings.gather_above else 0.0
 
     def _check_life(self, now: float, due: Due) -> None:
         settings = self.settings

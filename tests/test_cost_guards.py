@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
@@ -20,11 +21,12 @@ import pytest
 import ttslo
 from config import ConfigManager, Disk
 from kraken_api import KrakenAPI
+from kraken_errors import KrakenConnectionError
 from ttslo import TTSLO
 from ttslo_rules import ThresholdType, read_rule
 from ttslo_triggers import RuleBook
 from ttslo_worker import Crossing
-from ws_price_provider import open_websocket
+from ws_price_provider import WebSocketPriceProvider, _Run, open_websocket
 from ws_protocol import Channel, FeedProtocol, FeedSettings, Symbol, Tick, read_tick
 
 if TYPE_CHECKING:
@@ -110,8 +112,8 @@ def test_frame_is_read_and_judged_in_few_calls() -> None:
         book.crossed(event.symbol, event.price)
 
     take_in()
-    # read_tick, two sides of the quote, Tick, receive_tick, prove, crossed
-    assert calls_in(take_in)["Python"] <= 8
+    # read_tick, Tick, receive_tick, prove, crossed
+    assert calls_in(take_in)["Python"] <= 5
 
 
 @pytest.mark.parametrize("armed", [1, 1000])
@@ -138,6 +140,67 @@ def live_feed(symbols: list[str]) -> FeedProtocol:
         feed._acked(sub, 0.6)
         feed.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
     return feed
+
+
+class Busy:
+    """A connection that brings an ack, then one price at a time, then its end."""
+
+    def __init__(self, prices: int, burst: int = 1) -> None:
+        self._left = prices
+        self._burst = burst
+        self._has_acked = False
+
+    def send(self, text: str) -> None:
+        pass
+
+    def recv(self, timeout: float) -> list[str | bytes] | None:
+        if not self._has_acked:
+            self._has_acked = True
+            return [ACK, FRAME]
+        if not self._left:
+            raise KrakenConnectionError("the end", request_sent=True)
+        self._left -= 1
+        return [FRAME] * self._burst
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+ACK = '{"method":"subscribe","success":true,"req_id":1,"result":{"symbol":"BTC/USD"}}'
+
+
+def calls_to_take_in(connection: Busy) -> Counter[str]:
+    """Return what the feed's thread calls from a new connection to its end, at one moment."""
+    provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=lambda: 1.0)
+    provider._feed.want(Symbol("BTC/USD"), Channel.TICKER)
+    provider._feed.attempt(0.5)
+    provider._run = run = _Run()
+    provider._adopt(run, connection)
+
+    def serve() -> None:
+        with suppress(KrakenConnectionError):
+            provider._serve(run, connection)
+
+    return calls_in(serve)
+
+
+def test_price_on_a_busy_link_looks_up_nothing_else() -> None:
+    """What may fall due is looked up once a second, not with each of five hundred prices."""
+    seen = calls_to_take_in(Busy(500))
+    assert (seen["due"], seen["next_due"]) == (2, 2)  # at the start, and after the ack
+    assert seen["receive_tick"] == 501
+    assert seen["Python"] <= 500 * 13 + 200
+    assert seen["C"] <= 500 * 11 + 200
+
+
+def test_prices_that_come_together_share_their_cost() -> None:
+    """Sixteen prices in one burst take one hold of the lock and one look at the clock."""
+    seen = calls_to_take_in(Busy(10, burst=16))
+    assert seen["_take_in_ticks"] == 11
+    assert seen["Python"] <= 160 * 5 + 200
 
 
 def test_subscribing_to_250_symbols_takes_three_messages() -> None:

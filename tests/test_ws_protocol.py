@@ -959,6 +959,26 @@ def test_symbol_that_comes_back_is_left_first_and_asked_then() -> None:
 # ---------------------------------------------------------------------------------- the figures
 
 
+def busy_feed(per_second: int, **settings: Any) -> FeedProtocol:
+    """Return a feed that has heard so many messages a second for ten seconds, up to 110."""
+    feed = opened_feed(BTC, **settings)
+    for second in range(101, 111):
+        feed.heard(float(second), per_second)
+        feed.due(float(second))
+    return feed
+
+
+@pytest.mark.parametrize(("per_second", "seconds"), [(0, 0.0), (990, 0.0), (1300, 0.003)])
+def test_messages_gather_only_above_a_pace(per_second: int, seconds: float) -> None:
+    """A feed of a thousand messages a second may wait for more of them; a slower one never."""
+    assert busy_feed(per_second).gathering(110.0) == seconds
+
+
+def test_nothing_gathers_where_that_is_not_wanted() -> None:
+    """With 0 the fastest feed waits for nothing, for programs that trade on every tick."""
+    assert busy_feed(9_000_000, gather_for=0.0).gathering(110.0) == 0.0
+
+
 def test_rates_are_means_over_the_last_seconds() -> None:
     """Messages and ticks per second are told over a window, and are 0 when nothing came in it."""
     assert FeedProtocol(FeedSettings()).rates(100.0) == (0.0, 0.0)
