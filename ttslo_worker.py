@@ -58,9 +58,9 @@ _log.addHandler(logging.NullHandler())
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
 _BURST = 10
-# Writing files takes at most a twentieth of this thread's time, however many rules there are: a
-# crossing must find it free, and what it has to find on the disk is in the journal of intents.
-_REST_PER_WRITE = 20.0
+# Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
+# time: a crossing must find it free, and what a crash needs is in the journal of intents.
+_REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
 # No state of a rule, so that no version ever takes such a row for one that may trade.
@@ -1076,7 +1076,7 @@ class OrderWorker:
             return
         self._write_files()
         took = self._clock.monotonic() - began
-        duties.rest_until = began + took * _REST_PER_WRITE
+        duties.rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
         if duties.held and duties.write_at is None and not self._must_settle_first():
             self._fire_held()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -962,3 +963,41 @@ def test_any_history_ends_with_at_most_one_order_and_no_silence(
     assert bench.life().has_fired
     assert bench.files.notes == {"btc": bench.life().order_id}
     assert cells_of(bench.life())["order_id"] == bench.files.disk["btc"]["order_id"]
+
+
+# --- files that take long --------------------------------------------------------------------
+
+
+class SlowFiles(MemoryFiles):
+    """A disk that needs a second for the whole state, by the clock of the test."""
+
+    clock = ManualClock()
+    has_saved: list[threading.Event]
+
+    def save_state(self, state: State) -> None:
+        super().save_state(state)
+        self.clock.seconds += 1.0
+        for event in self.has_saved:
+            event.set()
+
+
+def test_long_writes_leave_the_thread_free_and_are_made_up_for_at_the_end() -> None:
+    """After a write of a second the next one waits, orders do not, and the end writes all."""
+    rules = [rule("one"), rule("two")]
+    bench = Bench(*rules)
+    files = SlowFiles(disk=bench.files.disk, rules=bench.files.rules)
+    files.clock, files.has_saved = bench.clock, [threading.Event()]
+    bench.files = bench.worker._files = files
+    bench.worker.start()
+    bench.worker.submit(Crossing(rules[0], Decimal(50001), "50001"))
+    assert files.has_saved[0].wait(10)
+    sent = threading.Event()
+    bench.step = lambda name: sent.set() if name == "answered" else None
+    bench.worker.submit(Crossing(rules[1], Decimal(50001), "50001"))
+    assert sent.wait(10)
+    looked_at = threading.Event()
+    bench.worker.submit(Mark(looked_at.set))
+    assert looked_at.wait(10)
+    assert files.disk["two"]["rule_state"] == "intended"
+    assert bench.worker.stop(10)
+    assert (files.disk["two"]["rule_state"], files.notes["two"]) == ("placed", "O2")
