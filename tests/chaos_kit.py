@@ -182,6 +182,12 @@ class Readers:
         assert quote.proven_age <= 0.4
         return "young", float(quote.price), quote.proven_age
 
+    @property
+    def judged(self) -> int:
+        """How many answers there were so far."""
+        with self._lock:
+            return sum(self._reads.values())
+
     def __str__(self) -> str:
         with self._lock:
             return f"prices {self._reads}, errors {len(self.errors)}, lies {len(self.lies)}"
