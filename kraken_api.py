@@ -74,6 +74,10 @@ _READS = frozenset(
     }
 )
 
+# An answer that took longer than this, in seconds, proves nothing: the machine slept, or the bytes
+# came one by one. Three tries within their deadlines take less, unless each uses all of its own.
+_MOST_DELAY = 30.0
+
 # Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB.
 _NAMES_PER_CALL = 100
 
@@ -661,7 +665,7 @@ class KrakenAPI:
             _checked_number("max_age", max_age)
         found = self._streamed(name)
         if found is not None:
-            quote = self._stream_quote(pair, *found)
+            quote = self._stream_quote(pair, found[0])
             if quote is not None and (max_age is None or quote.proven_age <= max_age):
                 return quote
         quote = self._rest_quote(name)
@@ -785,11 +789,13 @@ class KrakenAPI:
         if is_news:
             _log.warning("Kraken knows no stream by the name %r: its price comes over REST", name)
 
-    def _stream_quote(self, pair: str, symbol: Symbol, tick: Tick) -> Quote | None:
+    def _stream_quote(self, pair: str, symbol: Symbol) -> Quote | None:
         provider = self.price_provider()
-        age = provider.proven_age(symbol) if provider is not None else None
-        if age is None:
+        # Tick and proof of one moment: the proof of a later tick is none for an earlier one.
+        found = provider.proven(symbol) if provider is not None else None
+        if found is None:
             return None  # lost since
+        tick, age = found
         return Quote(
             pair=pair,
             symbol=symbol,
@@ -834,22 +840,26 @@ class KrakenAPI:
         """Return quotes by name of pairs of one asset class."""
         extra = {"asset_class": TOKENIZED} if asset_class == TOKENIZED else {}
         keys = sorted({pair.rest_key for pair in wanted.values()})
-        started = feed_clock()
-        rows: dict[str, Any] = {}
+        rows: dict[str, tuple[object, float]] = {}
         for start in range(0, len(keys), _NAMES_PER_CALL):
+            started = feed_clock()
             chunk = keys[start : start + _NAMES_PER_CALL]
             try:
-                rows |= self._public("Ticker", pair=chunk, **extra)
+                answer = self._public("Ticker", pair=chunk, **extra)
             except KrakenAPIError as error:
                 if not is_unknown_pair(error):
                     raise
                 # One of them is gone, and Kraken does not say which: take all that it has.
-                rows |= self._public("Ticker", **extra)
+                started = feed_clock()
+                answer = self._public("Ticker", **extra)
+                chunk = keys
+            rows |= {key: (row, started) for key, row in answer.items()}
+            if chunk is keys:
                 break
         found: dict[str, Quote | Exception] = {}
         for name, pair in wanted.items():
             try:
-                found[name] = _read_quote(name, pair, _row_of(rows, pair), started)
+                found[name] = _read_quote(name, pair, *_row_of(rows, pair))
             except PriceUnavailable as error:
                 found[name] = error
         return found
@@ -917,21 +927,25 @@ def _only_row(answer: object) -> object:
     return rows[0] if len(rows) == 1 else None
 
 
-def _row_of(rows: Mapping[str, Any], pair: Pair) -> object:
+def _row_of(rows: Mapping[str, tuple[object, float]], pair: Pair) -> tuple[object, float]:
     names = (pair.rest_key, pair.altname, pair.wsname, pair.symbol)
-    return next((rows[name] for name in names if name and name in rows), None)
+    return next((rows[name] for name in names if name and name in rows), (None, feed_clock()))
 
 
 def _read_quote(name: str, pair: Pair | None, row: object, started: float) -> Quote:
     """Return the quote in a row of Ticker.
 
     Raises:
-        PriceUnavailable: If the row holds no price that is finite and positive.
+        PriceUnavailable: If the row holds no price that is finite and positive, or came so late
+            that nobody knows whether it still holds.
     """
     price = _first_number(row, "c")
     if price is None:
         raise PriceUnavailable(name, "Kraken's answer holds no price")
     now = feed_clock()
+    if now - started > _MOST_DELAY:
+        late = f"Kraken's answer took {now - started:.0f} s, so its price is as old as that"
+        raise PriceUnavailable(name, late, now - started)
     return Quote(
         pair=name,
         symbol=pair.symbol if pair is not None else None,

@@ -8,7 +8,8 @@ knows. Only the unknown can leave an order behind. Facts go in attributes, the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 
 class KrakenError(Exception):
@@ -89,3 +90,17 @@ class PriceUnavailable(KrakenError):
 
     def __str__(self) -> str:
         return f"No price for {self.pair}: {self.reason}"
+
+
+def unusable_proxy(proxy: str, environment: Mapping[str, str], cure: str) -> str:
+    """Return the sentence about a proxy that cannot be used: who names it, and what helps.
+
+    Args:
+        proxy: Its address; a name or password in it is left out.
+        environment: Where it comes from, as far as it does.
+        cure: What the person can do about it.
+    """
+    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    named = [name for name in names if environment.get(name) == proxy]
+    shown = urlsplit(proxy)._replace(netloc=urlsplit(proxy).netloc.rpartition("@")[2]).geturl()
+    return f"{named[0] if named else 'the system'} names the proxy {shown}, {cure}"

@@ -28,7 +28,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-from kraken_errors import KrakenConnectionError, KrakenTimeout, KrakenTransportError
+from kraken_errors import (
+    KrakenConnectionError,
+    KrakenTimeout,
+    KrakenTransportError,
+    unusable_proxy,
+)
 from kraken_rest import encode
 
 VERSION = "1.0.0"
@@ -49,6 +54,9 @@ class Timeouts:
 
 
 DEFAULT_TIMEOUTS = Timeouts()
+
+# Whole seconds that a price may have lain in a cache; a second or two is the way itself.
+_MOST_AGE = 3
 
 
 # --- one key, one order of nonces --------------------------------------------------------------
@@ -146,6 +154,7 @@ class Transport:
         self._host = urlsplit(root).netloc.rpartition("@")[2]
         self._session = requests.Session()
         self._session.headers["User-Agent"] = f"ttslo/{VERSION}"
+        self._session.headers["Cache-Control"] = "no-cache"  # prices are of this moment
         # Without this, ~/.netrc is read at every call, and could add credentials of its own.
         self._session.auth = _as_it_is
         for scheme in ("https://", "http://"):
@@ -213,8 +222,33 @@ class Transport:
         except (OSError, urllib3.exceptions.HTTPError) as error:
             method = path.partition("?")[0].rpartition("/")[2]
             # Not chained: the library's errors carry the request, and with it key and signature.
+            if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
+                raise self._without_socks(method) from None
             raise _transport_error(error, method, self._host) from None
+        _check_cache(path, response.headers.get("Age", ""))
         return response.status_code, response.content
+
+    def _without_socks(self, method: str) -> KrakenConnectionError:
+        proxy = requests.utils.select_proxy(self._root, self._surroundings["proxies"]) or ""
+        cure = (
+            "which needs the package PySocks: install it, or set HTTPS_PROXY to an http: proxy, "
+            f"or NO_PROXY to {self._host}"
+        )
+        sentence = unusable_proxy(proxy, os.environ, cure)
+        return KrakenConnectionError(f"{method}: {sentence}", request_sent=False)
+
+
+def _check_cache(path: str, age: str) -> None:
+    """Refuse prices that something between here and Kraken has kept, whatever it was asked.
+
+    Raises:
+        KrakenConnectionError: If the answer's `Age`, whole seconds, shows it.
+    """
+    if path.startswith("/0/public/Ticker") and age.isdecimal() and int(age) > _MOST_AGE:
+        raise KrakenConnectionError(
+            f"Ticker: a cache on the way to Kraken answered with prices from {int(age)} s ago",
+            request_sent=True,
+        )
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

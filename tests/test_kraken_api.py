@@ -572,6 +572,26 @@ def test_quote_older_than_allowed_is_refused(web: Web, rest: KrakenAPI) -> None:
     assert caught.value.age > 1e-9
 
 
+def test_answer_that_came_far_too_late_is_no_price(
+    web: Web, rest: KrakenAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept between question and answer: what it says is from before."""
+    now = [1000.0]
+    monkeypatch.setattr(kraken_api, "feed_clock", lambda: now[0])
+
+    def late(_: dict[str, str]) -> str:
+        now[0] += 3600
+        return ok(ticker())
+
+    web.replies["Ticker"] = late
+    web.on("AssetPairs", ok(LISTING))
+    for call in (rest.get_current_price, rest.get_quote):
+        with pytest.raises(PriceUnavailable, match="took 3600 s") as caught:
+            call("XBTUSD")
+        assert caught.value.age == 3600
+    assert isinstance(rest.get_tickers(["XBTUSD"])["XBTUSD"], PriceUnavailable)
+
+
 @pytest.mark.parametrize("max_age", [0, -1, float("nan"), "x"])
 def test_senseless_age_is_refused(web: Web, rest: KrakenAPI, max_age: Any) -> None:
     """An age that no price can have is a mistake of the caller."""
@@ -767,6 +787,26 @@ def test_quote_of_the_stream_brings_its_proof(web: Web, streaming: Streaming) ->
     assert (quote.bid, quote.ask) == (Decimal("1.0"), Decimal("9.0"))
     assert 0 <= quote.proven_age <= 5
     assert not web.calls
+
+
+def test_quote_never_has_the_proof_of_a_later_price(
+    web: Web, streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that is held up between price and proof does not get an old one as a new one."""
+    api, stream = streaming(BTC_USD="1")
+    provider = api.price_provider()
+    assert provider is not None
+    fresh_tick = provider.fresh_tick
+
+    def held_up(symbol: str) -> Any:
+        tick = fresh_tick(symbol)
+        stream.say("BTC/USD", "2")
+        wait_for_price(api, "XBTUSD", 2)
+        return tick
+
+    assert api.get_current_price("XBTUSD") == 1
+    monkeypatch.setattr(provider, "fresh_tick", held_up)
+    assert api.get_quote("XBTUSD").price == 2
 
 
 def test_quote_that_is_too_old_on_the_stream_comes_over_rest(

@@ -268,3 +268,52 @@ def test_black_hole_holds_nobody_longer_than_its_deadline() -> None:
         with pytest.raises(KrakenTimeout):
             client_of(server.url).server_time()
         assert server.connections == 1
+
+
+@pytest.mark.parametrize(("age", "is_taken"), [("0", True), ("3", True), ("4", False), ("?", True)])
+def test_price_out_of_a_cache_is_no_price(age: str, is_taken: bool) -> None:
+    """No cache on the way is wanted, and what one says all the same is not the present."""
+    asked: list[bytes] = []
+
+    def cache(sock: socket.socket) -> None:
+        while request := read_request(sock):
+            asked.append(request)
+            sock.sendall(http(ok(rest_kit.ticker("7")), extra=f"Age: {age}\r\n"))
+
+    with Loopback(cache) as server:
+        api = client_of(server.url, use_websocket=False)
+        if is_taken:
+            assert api.get_current_price("XBTUSD") == 7
+        else:
+            with pytest.raises(KrakenConnectionError, match="from 4 s ago"):
+                api.get_current_price("XBTUSD")
+        api.close()
+    assert b"\r\nCache-Control: no-cache\r\n" in asked[0]
+
+
+def test_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence: who names it, its address without the password, what helps."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
+    error = failed_order("https://exchange.invalid")
+    assert str(error) == (
+        "AddOrder: ALL_PROXY names the proxy socks5://127.0.0.1:1080, which needs the package "
+        "PySocks: install it, or set HTTPS_PROXY to an http: proxy, or NO_PROXY to exchange.invalid"
+    )
+    assert not error.request_sent
+
+
+def test_rest_obeys_what_the_environment_says_of_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALL_PROXY is asked where HTTPS_PROXY is not set, and neither for a host of NO_PROXY."""
+    seen: list[bytes] = []
+
+    def refuse(sock: socket.socket) -> None:
+        seen.append(read_request(sock))
+        sock.sendall(http("", "407 Proxy Authentication Required"))
+
+    with Loopback(refuse) as proxy, Loopback(cut_handshake) as server:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        failed_order("https://exchange.invalid")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        failed_order(f"https://127.0.0.1:{server.port}")
+        assert server.connections == 1
+    assert [request.split()[:2] for request in seen] == [[b"CONNECT", b"exchange.invalid:443"]]

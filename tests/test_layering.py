@@ -172,6 +172,7 @@ IMPURE_CALLS = frozenset(
 # Each library of others is met in one place; whoever replaces it looks nowhere else.
 LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"fake_kraken"}),
+    "certifi": frozenset({"ws_price_provider"}),  # which requests brings along
     "filelock": frozenset({"config", "ws_price_provider"}),
     "pytest": frozenset({"fake_kraken"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"ws_price_provider"}),

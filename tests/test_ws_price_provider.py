@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -818,6 +819,54 @@ def test_certificate_of_another_host_is_refused(
         open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
 
 
+@pytest.fixture
+def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody have chosen who may vouch for servers."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_roots(certificate: Path, no_choice: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this Python have no list of its own, and certifi's hold the test's certificate alone."""
+    nowhere = SimpleNamespace(capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+
+
+def test_python_without_certificates_asks_certifi(
+    server: Server, make: Make, certificate: Path, no_roots: None
+) -> None:
+    """With an empty list, as after installing Python on macOS, certifi's vouches, as for REST."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    live(make(url=f"wss://localhost:{server.port}/v2"))
+    assert tls_context().verify_mode is ssl.CERT_REQUIRED
+
+
+def test_certifi_vouches_for_nobody_else(
+    server: Server, certificate: Path, no_roots: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification stays: another name is refused, and whoever chose a list has that one alone."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(f"wss://localhost:{server.port}/v2", LONG)
+
+
+def test_list_of_the_system_is_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificate: Path, no_choice: None
+) -> None:
+    """Where the system has a file or a folder of certificates, certifi's list is left out."""
+    monkeypatch.setattr("certifi.where", lambda: pytest.fail("asked all the same"))
+    monkeypatch.setattr("sys.platform", "linux")
+    folder = SimpleNamespace(capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: folder)
+    tls_context()
+
+
 # ------------------------------------------------------------------------- addresses and proxies
 
 
@@ -918,11 +967,15 @@ def test_proxy_gets_its_password_and_nobody_else_does(
 def test_proxy_of_another_kind_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A SOCKS proxy is named as the reason; its password is not."""
-    monkeypatch.setenv("all_proxy", "socks5://me:hunter2@127.0.0.1:1")
-    with pytest.raises(KrakenConnectionError, match="not an http: one") as caught:
+    """One sentence: who names the SOCKS proxy, its address without the password, what helps."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
+    with pytest.raises(KrakenConnectionError) as caught:
         open_websocket("wss://ws.kraken.invalid/v2", LONG)
-    assert "hunter2" not in str(caught.value)
+    assert str(caught.value) == (
+        "ALL_PROXY names the proxy socks5://127.0.0.1:1080, which the stream cannot use: set "
+        "HTTPS_PROXY to an http: proxy, or NO_PROXY to ws.kraken.invalid; meanwhile prices come "
+        "over REST"
+    )
 
 
 def test_loopback_and_no_proxy_go_directly(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -404,6 +404,18 @@ def test_price_before_its_ack_waits_for_it() -> None:
     assert price(feed) == 2
 
 
+def test_price_before_its_ack_may_belong_to_the_stream_that_was_left() -> None:
+    """Given back and wanted again at once: what is still under way proves nothing new."""
+    feed = live_feed()
+    feed.unwant(BTC, TICKER)
+    feed.want(BTC, TICKER)
+    assert [message["method"] for message in sent(feed, 101.0)] == ["unsubscribe", "subscribe"]
+    assert tell(feed, ticker_frame(last=3), ack_frame(BTC, 3), at=101.1) == []
+    assert price(feed) is None
+    tell(feed, ticker_frame(last=4), at=101.2)
+    assert price(feed) == 4
+
+
 def test_later_prices_replace_it_and_are_told_each() -> None:
     """Every tick reaches the listeners, the latest is the one that counts."""
     feed = live_feed()
