@@ -40,13 +40,12 @@ from config_csv import (
     StateProblem,
     StateReader,
     StateWriter,
-    file_findings,
     log_detail,
     merge,
     one_line,
     parse,
     quote,
-    rule_rows,
+    read_rules,
     state_text,
 )
 
@@ -459,9 +458,8 @@ class ConfigManager:
         if stamp is None:
             return ConfigFile((), (), None)
         table = parse(data, RULE_COLUMNS, has_comments=True)
-        rows = list(rule_rows(table))
-        findings = tuple(f"{path.name} {said}" for said in file_findings(table, rows))
-        return ConfigFile(tuple(row for _, row in rows), findings, stamp)
+        rows, findings = read_rules(table)
+        return ConfigFile(rows, tuple(f"{path.name} {said}" for said in findings), stamp)
 
     def config_stamp(self) -> Stamp | None:
         """Return the stamp of the config file as it is now, None where there is none. Cheap."""

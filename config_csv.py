@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 CONFIG_COLUMNS = (
@@ -56,32 +57,20 @@ class _Cell:
     is_quoted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of a table; it covers several lines of the file where a quoted cell does."""
+class Record(NamedTuple):
+    """One line of a table, or several where a quoted cell covers them: where it is in the text."""
 
     line: int
-    cells: tuple[_Cell, ...]
-
-    @property
-    def start(self) -> int:
-        """Where the first cell begins in the text."""
-        return self.cells[0].start
-
-    @property
-    def end(self) -> int:
-        """Where the last cell ends in the text."""
-        return self.cells[-1].end
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether no cell says anything."""
-        return not any(_clean(cell.value) for cell in self.cells)
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file taken apart in such a way that it can be put together again byte for byte."""
+    """A CSV file taken apart in such a way that it can be put together again byte for byte.
+
+    Its records are found anew each time they are asked for: they are many, and the text knows them.
+    """
 
     bom: bytes
     codec: str
@@ -89,8 +78,22 @@ class Table:
     delimiter: str
     header: Record | None
     columns: tuple[str, ...]  # one a header cell; "" where a column has no name
-    records: tuple[Record, ...]
+    has_comments: bool
     is_guessed: bool  # the bytes are no UTF-8 and say nothing about what they are
+    is_regular: bool  # each column has a name of its own
+
+    def records(self) -> Iterator[Record]:
+        """Yield what stands below the header, blank lines and comments left out."""
+        found = _records(self.text, self.delimiter, 0, has_comments=self.has_comments)
+        return (record for record in found if self.header and record.start > self.header.start)
+
+    def raw(self, record: Record) -> str:
+        """Return the text of a record as it stands there."""
+        return self.text[record.start : record.end]
+
+    def cells(self, record: Record) -> list[_Cell]:
+        """Return the cells of a record."""
+        return _cells_at(self.text, record.start, self.delimiter)
 
     def bytes_of(self, text: str) -> bytes:
         """Return `text` as a file of this one's encoding; raises ValueError where it cannot."""
@@ -101,11 +104,12 @@ class _Reading(NamedTuple):
     """A record as cells by column, and why they may not be what the author meant."""
 
     cells: dict[str, str]
-    complaints: list[str]
-    is_short: bool
+    complaints: Sequence[str]
+    cell_count: int
 
 
-_LINE = re.compile(r"[^\r\n]*")
+# A line and its end; the last line may lack one.
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n)|[^\r\n]+")
 _PLAIN = re.compile(r'[^\s",;\0\ufeff]*')
 _COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -124,38 +128,39 @@ def _clean(value: str) -> str:
     return value.replace("\0", "").strip().strip("\ufeff").strip()
 
 
+def _is_plain(raw: str) -> bool:
+    """Tell whether the cells of a record are what stands between the separators, less spaces."""
+    return '"' not in raw and "\0" not in raw and "\ufeff" not in raw
+
+
 def _records(text: str, delimiter: str, start: int, *, has_comments: bool) -> Iterator[Record]:
-    cell, at, line = _CELLS[delimiter], start, 1 + len(_LINE_END.findall(text[:start]))
-    while at < len(text):
-        if has_comments and (comment := _COMMENT.match(text, at)):
-            first, at, cells = at, comment.end(), []
-        elif '"' not in (plain := _line_at(text, at)):
-            first, cells = at, _plain_cells(plain, delimiter, at)
-            at += len(plain)
-        else:
-            first, cells = at, [_cell_at(cell, text, at)]
-            while text.startswith(delimiter, cells[-1].end):
-                cells.append(_cell_at(cell, text, cells[-1].end + 1))
-            at = cells[-1].end
-        ending = _LINE_END.match(text, at)
-        at = ending.end() if ending else at
-        if cells:
-            yield Record(line, tuple(cells))
-        line += len(_LINE_END.findall(text, first, at))
+    """Yield the records of a text, blank lines left out."""
+    line, ends_at = len(_LINE_END.findall(text[:start])), start
+    for match in _LINE.finditer(text, start):
+        line += 1
+        first, end = match.span(match.lastindex or 0)
+        if first < ends_at:
+            continue  # a quoted cell above takes this line in
+        is_odd = not text[first : first + 1].isalnum()  # it may be a comment, or say nothing
+        if is_odd and has_comments and _COMMENT.match(text, first, end):
+            continue
+        if text.find('"', first, end) >= 0:
+            end = ends_at = _cells_at(text, first, delimiter)[-1].end
+        if is_odd and _is_blank(text, first, delimiter):
+            continue
+        yield Record(line, first, end)
 
 
-def _line_at(text: str, at: int) -> str:
-    match = _LINE.match(text, at)
-    assert match is not None  # it matches nothing at all, too
-    return match[0]
+def _is_blank(text: str, start: int, delimiter: str) -> bool:
+    return not any(_clean(cell.value) for cell in _cells_at(text, start, delimiter))
 
 
-def _plain_cells(line: str, delimiter: str, at: int) -> list[_Cell]:
-    """Return the cells of a line without any quote mark, where `_cell_at` finds the same."""
-    cells = []
-    for value in line.split(delimiter):
-        cells.append(_Cell(at, at + len(value), value, is_quoted=False))
-        at += len(value) + 1
+def _cells_at(text: str, start: int, delimiter: str) -> list[_Cell]:
+    """Return the cells of the record that begins at `start`."""
+    pattern = _CELLS[delimiter]
+    cells = [_cell_at(pattern, text, start)]
+    while text.startswith(delimiter, cells[-1].end):
+        cells.append(_cell_at(pattern, text, cells[-1].end + 1))
     return cells
 
 
@@ -209,19 +214,27 @@ def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
     start = told.end() if told else 0
     candidates = told[1] if told and told[1] in _CELLS else ",;\t"
 
-    def filled(delimiter: str) -> Iterator[Record]:
-        found = _records(text, delimiter, start, has_comments=has_comments)
-        return (record for record in found if not record.is_blank)
+    def header_by(delimiter: str) -> Record | None:
+        return next(_records(text, delimiter, start, has_comments=has_comments), None)
 
     def columns_by(delimiter: str) -> tuple[str, ...]:
-        header = next(filled(delimiter), None)
-        return tuple(_column(cell, known) for cell in header.cells) if header else ()
+        header = header_by(delimiter)
+        cells = _cells_at(text, header.start, delimiter) if header else ()
+        return tuple(_column(cell, known) for cell in cells)
 
     delimiter = max(candidates, key=lambda mark: len(set(known).intersection(columns_by(mark))))
-    records = tuple(filled(delimiter))
-    header = records[0] if records else None
     columns = columns_by(delimiter)
-    return Table(bom, codec, text, delimiter, header, columns, records[1:], is_guessed)
+    return Table(
+        bom,
+        codec,
+        text,
+        delimiter,
+        header_by(delimiter),
+        columns,
+        has_comments,
+        is_guessed,
+        all(columns) and len(set(columns)) == len(columns),
+    )
 
 
 def _read_record(table: Table, record: Record, *, keeps_spaces: bool = False) -> _Reading:
@@ -233,24 +246,30 @@ def _read_record(table: Table, record: Record, *, keeps_spaces: bool = False) ->
         keeps_spaces: Leave the spaces around the text of a quoted cell; spaces around other cells
             always go.
     """
+    raw = table.raw(record)
+    if table.is_regular and _is_plain(raw):
+        values = [value.strip() for value in raw.split(table.delimiter)]
+        if len(values) == len(table.columns):  # nearly all records are like this
+            return _Reading(dict(zip(table.columns, values, strict=True)), (), len(values))
+    found = table.cells(record)
     cells: dict[str, str] = {}
     complaints: list[str] = []
-    if "\0" in table.text[record.start : record.end]:
+    if "\0" in raw:
         complaints.append("holds NUL bytes, as after a crash; write the row anew")
-    if any(_clean(cell.value) for cell in record.cells[len(table.columns) :]):
+    if any(_clean(cell.value) for cell in found[len(table.columns) :]):
         complaints.append(
-            f"has {len(record.cells)} cells where the header names {len(table.columns)} columns; "
+            f"has {len(found)} cells where the header names {len(table.columns)} columns; "
             "put quotes around a cell with a separator in it, or take the last cell away"
         )
     for index, name in enumerate(table.columns):
-        cell = record.cells[index] if index < len(record.cells) else None
+        cell = found[index] if index < len(found) else None
         value = _text_of(cell, keeps_spaces) if cell else ""
         if not name:
             if value:
                 complaints.append(f"has {value!r} in column {index + 1}, which has no name")
         elif cells.setdefault(name, value) != value:
             complaints.append(f"has two cells for {name}: {cells[name]!r} and {value!r}")
-    return _Reading(cells, complaints, len(record.cells) < len(table.columns))
+    return _Reading(cells, complaints, len(found))
 
 
 def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
@@ -281,6 +300,8 @@ class ConfigRow(dict[str, str]):
         findings: Why the row as a whole cannot be relied upon; a row with one must not trade.
     """
 
+    __slots__ = ("findings", "line")  # of 100,000 rows, dicts of their own would fill 10 MB
+
     def __init__(
         self, cells: Mapping[str, str], line: int = 0, findings: Iterable[str] = ()
     ) -> None:
@@ -298,17 +319,40 @@ def _is_comment(row: Mapping[str, str]) -> bool:
     return row.get("id", "").startswith("#") or row.get("pair", "").startswith("#")
 
 
-def rule_rows(table: Table) -> Iterator[tuple[Record, ConfigRow]]:
-    """Yield the rows that are meant as rules, with the records they came from."""
-    for record in table.records:
-        reading = _read_record(table, record)
-        row = ConfigRow(reading.cells, record.line, reading.complaints)
-        if not _is_comment(row):
-            yield record, row
+class _Shared(dict[str, str]):
+    """Gives one object for equal texts: most cells of many rows say one of a few words."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) < _SHARED_TEXTS:
+            self[text] = text
+        return text
 
 
-def file_findings(table: Table, rows: Iterable[tuple[Record, ConfigRow]]) -> Iterator[str]:
-    """Yield what is odd about the file, apart from the values of its rows."""
+_SHARED_TEXTS = 4096
+
+
+def rule_rows(table: Table) -> Iterator[tuple[Record, ConfigRow, int]]:
+    """Yield the rows that are meant as rules, the records they came from, and how many cells."""
+    shared = _Shared()
+    for record in table.records():
+        cells, complaints, count = _read_record(table, record)
+        if not _is_comment(cells):
+            for name, text in cells.items():
+                cells[name] = shared[text]
+            yield record, ConfigRow(cells, record.line, complaints), count
+
+
+def read_rules(table: Table) -> tuple[tuple[ConfigRow, ...], tuple[str, ...]]:
+    """Return the rows that are meant as rules, and what is odd apart from their values."""
+    rows: list[ConfigRow] = []
+    findings = list(_file_findings(table))
+    for record, row, count in rule_rows(table):
+        rows.append(row)
+        findings += _row_findings(table, record, row, count)
+    return tuple(rows), tuple(findings)
+
+
+def _file_findings(table: Table) -> Iterator[str]:
     if table.is_guessed:
         yield f"is not UTF-8; it was read as {table.codec}. Save it as UTF-8"
     if table.header is None:
@@ -321,18 +365,19 @@ def file_findings(table: Table, rows: Iterable[tuple[Record, ConfigRow]]) -> Ite
     for name, times in Counter(filter(None, table.columns)).items():
         if times > 1:
             yield f"line {line}: names the column {name!r} {times} times; the first one counts"
-    for record, row in rows:
-        name = row.get("id") or "without id"
-        yield from (f"line {row.line}: row {name} {said}" for said in row.findings)
-        if set(CONFIG_COLUMNS).intersection(table.columns[len(record.cells) :]):
-            yield f"line {row.line}: row {name} is short; its missing cells count as empty"
+
+
+def _row_findings(table: Table, record: Record, row: ConfigRow, count: int) -> Iterator[str]:
+    name = row.get("id") or "without id"
+    yield from (f"line {row.line}: row {name} {said}" for said in row.findings)
+    if count < len(table.columns) and set(CONFIG_COLUMNS).intersection(table.columns[count:]):
+        yield f"line {row.line}: row {name} is short; its missing cells count as empty"
+    if '"' in table.raw(record):
         yield from _stray_quotes(table, record)
 
 
 def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
-    if '"' not in table.text[record.start : record.end]:
-        return
-    for cell in record.cells:
+    for cell in table.cells(record):
         raw = table.text[cell.start : cell.end]
         if not cell.is_quoted and raw.strip(" \0").startswith('"'):
             yield f"line {record.line}: {raw!r} opens a quote and does not close it at its end"
@@ -353,10 +398,7 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
         ValueError: If the cells cannot be written into this file.
     """
     table = parse(data, RULE_COLUMNS, has_comments=True)
-    found: dict[str, list[Record]] = {name: [] for name in changes}
-    for record, row in rule_rows(table):
-        if row.get("id", "") in found:
-            found[row["id"]].append(record)
+    found = _records_of(table, changes)
     left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
     rows = {found[name][0].start: changes[name] for name in changes if name not in left_out}
     if table.header is None or not rows:
@@ -364,6 +406,24 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     merged = table.bytes_of(_with_rows(table, table.header, rows))
     _verify_merge(table, merged, rows)
     return merged, left_out
+
+
+def _records_of(table: Table, names: Iterable[str]) -> dict[str, list[Record]]:
+    """Return the records of the rules of these names; an empty list where there is none."""
+    found: dict[str, list[Record]] = {name: [] for name in names}
+    if "id" not in table.columns:
+        return found
+    index = table.columns.index("id")
+    for record in table.records():
+        raw = table.raw(record)
+        if table.is_regular and _is_plain(raw):
+            values = raw.split(table.delimiter, index + 1)
+            if index >= len(values) or values[index].strip() not in found:
+                continue
+        cells = _read_record(table, record).cells
+        if cells["id"] in found and not _is_comment(cells):
+            found[cells["id"]].append(record)
+    return found
 
 
 def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueError:
@@ -379,7 +439,7 @@ def _with_rows(table: Table, header: Record, rows: Mapping[int, Mapping[str, str
     new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
     pieces = [table.text[: header.start], table.delimiter.join([*_raw_cells(table, header), *new])]
     at = header.end
-    for record in table.records:
+    for record in table.records():
         if record.start in rows:
             cells = _changed_cells(table, record, columns, rows[record.start])
             pieces += [table.text[at : record.start], table.delimiter.join(cells)]
@@ -388,7 +448,7 @@ def _with_rows(table: Table, header: Record, rows: Mapping[int, Mapping[str, str
 
 
 def _raw_cells(table: Table, record: Record) -> list[str]:
-    return [table.text[cell.start : cell.end] for cell in record.cells]
+    return [table.text[cell.start : cell.end] for cell in table.cells(record)]
 
 
 def _with_columns(table: Table, cells: Iterable[str]) -> list[str]:
@@ -400,23 +460,28 @@ def _with_columns(table: Table, cells: Iterable[str]) -> list[str]:
     columns = list(table.columns)
     new = [name for name in cells if name not in columns]
     if new:
-        widest = max((_width(record) for record in table.records), default=0)
+        widest = max((_width(table, record) for record in table.records()), default=0)
         columns += [""] * (widest - len(columns)) + new
     return columns
 
 
-def _width(record: Record) -> int:
-    return max((i for i, cell in enumerate(record.cells, 1) if _clean(cell.value)), default=0)
+def _width(table: Table, record: Record) -> int:
+    """Return the number of the last cell that says anything, as far as it is beyond the columns."""
+    if table.raw(record).count(table.delimiter) < len(table.columns):
+        return 0
+    cells = enumerate(table.cells(record), 1)
+    return max((number for number, cell in cells if _clean(cell.value)), default=0)
 
 
 def _changed_cells(
     table: Table, record: Record, columns: list[str], cells: Mapping[str, str]
 ) -> list[str]:
+    before = table.cells(record)
     texts = _raw_cells(table, record)
     for name, value in cells.items():
         index = columns.index(name)
         texts += [""] * (index + 1 - len(texts))
-        was_quoted = index < len(record.cells) and record.cells[index].is_quoted
+        was_quoted = index < len(before) and before[index].is_quoted
         texts[index] = quote(value, table.delimiter, always=was_quoted and bool(value))
     return texts
 
@@ -424,18 +489,19 @@ def _changed_cells(
 def _verify_merge(before: Table, merged: bytes, rows: Mapping[int, Mapping[str, str]]) -> None:
     """Read the result once more before it replaces anything: stray quotes can pair up anew."""
     after = parse(merged, RULE_COLUMNS, has_comments=True)
-    for old, new in zip(before.records, after.records, strict=False):
+    for old, new in zip_longest(before.records(), after.records()):
+        if old is None or new is None:
+            break
         if old.start in rows:
             kept = _read_record(after, new).cells
             cells = rows[old.start].items()
             is_same = all(kept.get(name) == _clean(value) for name, value in cells)
         else:
-            is_same = _raw_cells(before, old) == _raw_cells(after, new)
+            is_same = before.raw(old) == after.raw(new)
         if not is_same:
             break
     else:
-        if len(before.records) == len(after.records):
-            return
+        return
     raise ValueError("the file's quote marks leave it unclear where its cells end; mend them first")
 
 
@@ -483,13 +549,13 @@ class StateReader:
         elif "id" not in table.columns:
             self._doubt(table.header.line, (), "has no column 'id', so no row can be known")
         else:
-            for record in table.records:
+            for record in table.records():
                 self._read(record)
 
     def _read(self, record: Record) -> None:
         reading = _read_record(self._table, record, keeps_spaces=True)
         row, reasons = reading.cells, list(reading.complaints)
-        if reading.is_short:
+        if reading.cell_count < len(self._table.columns):
             reasons.append("is cut short")
         if row.get("triggered", "").strip().lower() not in ("", "true", "false"):
             reasons.append(f"says {row['triggered']!r} under triggered, not true or false")
