@@ -12,6 +12,8 @@ from typing import Any, get_args
 import pytest
 
 from fake_kraken import FakeKraken
+from ttslo_rules import WhenBlind
+from ttslo_tape import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
 from ws_protocol import SUB_TRANSITIONS, TRANSITIONS, Event, FeedSettings, SubSignal, SubState
 
@@ -221,8 +223,36 @@ def test_guide_tells_every_thread_and_lock(module: str) -> None:
     assert [name for name in made if not re.search(rf"\b{name}`", table)] == []
 
 
+def test_guide_tells_every_metric() -> None:
+    """Each family of `/metrics` is named, in full or by its end behind one that is."""
+    code = (ROOT / "ttslo_metrics.py").read_text(encoding="utf-8")
+    section = GUIDE.partition("\n### Metrics\n")[2].partition("\n##")[0]
+    made = set(re.findall(r'"(ttslo_[a-z_]+)"', code))
+    assert len(made) > 15
+    assert [name for name in made if name.removeprefix("ttslo_feed") not in section] == []
+
+
+def test_guide_tells_how_far_a_look_back_goes_and_each_policy() -> None:
+    """Bounds and policies of blind windows are the code's."""
+    section = GUIDE.partition("\n## When TTSLO cannot see\n")[2].partition("\n## ")[0]
+    bounds = Bounds()
+    assert f"{bounds.seconds / 3600:.0f} hours, or {bounds.trades:,} trades" in section
+    policies = re.findall(r"^\| `([a-z-]+)`", section, re.MULTILINE)
+    assert policies == [policy.value for policy in WhenBlind]
+
+
+@pytest.mark.parametrize("name", ["detection", "recovery"])
+def test_measured_table_is_where_the_measurement_writes_it(name: str) -> None:
+    """The guide has one place for each table that `benchmarks/detection.py --write` replaces."""
+    begin, end = f"<!-- {name}: benchmarks/detection.py --write -->", f"<!-- end of {name} -->"
+    assert (GUIDE.count(begin), GUIDE.count(end)) == (1, 1)
+    rows = GUIDE.partition(begin)[2].partition(end)[0].strip().splitlines()
+    assert len({row.count("|") for row in rows}) == 1
+
+
 def test_links_of_the_guide_lead_somewhere() -> None:
     """Each file that the guide links or runs exists."""
     links = re.findall(r"\]\(([^)#:]+)\)", GUIDE) + re.findall(r"python (\S+\.py)", GUIDE)
+    links += re.findall(r"pytest (\S+\.py)", GUIDE)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
