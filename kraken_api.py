@@ -20,12 +20,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import creds
-from kraken_audit import Auditor
 from kraken_errors import (
     AuthenticationError,
     KrakenAPIError,
@@ -35,19 +35,14 @@ from kraken_errors import (
 )
 from kraken_http import DEFAULT_TIMEOUTS, VERSION, Timeouts, Transport, gate_of
 from kraken_listing import ASK_GAP, Listing
+from kraken_local import cache_folder, feed_clock, is_loopback, validate_url
 from kraken_numbers import plain, quantize_down, to_positive_decimal, trailing_offset
 from kraken_pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
 from kraken_rest import ArgumentError, is_unknown_pair, private_request, read_answer, sign
-from ws_price_provider import (
-    DEFAULT_SETTINGS,
-    WEBSOCKET_AVAILABLE,
-    WebSocketPriceProvider,
-    cache_folder,
-    feed_clock,
-    is_loopback,
-    validate_url,
-)
-from ws_protocol import FeedSettings
+
+if TYPE_CHECKING:
+    from ws_price_provider import WebSocketPriceProvider
+    from ws_protocol import FeedSettings
 
 __all__ = [
     "DEFAULT_TIMEOUTS",
@@ -61,6 +56,12 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+
+# Looked for and not imported: the stream's modules take as long as all others of ours together,
+# and are loaded by the first call that wants a price from it.
+WEBSOCKET_AVAILABLE = False
+with suppress(ImportError, ValueError):  # somebody's hook, or a stand-in that is no true module
+    WEBSOCKET_AVAILABLE = find_spec("websocket") is not None
 
 DEFAULT_BASE_URL = "https://api.kraken.com"
 DEFAULT_WS_URL = "wss://ws.kraken.com/v2"
@@ -125,6 +126,15 @@ class Quote:
     timestamp: str | None = None
 
 
+def __getattr__(name: str) -> Any:
+    """Load the stream for those who ask this module for its class."""
+    if name == "WebSocketPriceProvider":
+        from ws_price_provider import WebSocketPriceProvider
+
+        return WebSocketPriceProvider
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 # --- addresses ---------------------------------------------------------------------------------
 
 
@@ -181,7 +191,7 @@ class KrakenAPI:
             user's cache folder.
         timeouts: How long REST calls may take.
         feed_settings: Every number of the stream, its audit's among them; those of the first
-            client of an address count.
+            client of an address count. None for the usual ones.
 
     Raises:
         ValueError: If an address is not `https:`/`wss:` and not on this machine.
@@ -198,7 +208,7 @@ class KrakenAPI:
         ws_timeout: float = 2.0,
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        feed_settings: FeedSettings = DEFAULT_SETTINGS,
+        feed_settings: FeedSettings | None = None,
     ) -> None:
         if base_url == DEFAULT_BASE_URL:
             base_url = os.environ.get("KRAKEN_SPOT_URL") or base_url
@@ -224,8 +234,9 @@ class KrakenAPI:
         """Set up all that must not be shared with another process."""
         self._transport = Transport(self._root, self._timeouts)
         self._listing = Listing(self._ask_pairs, lambda: _listing_file(self._root, self._cache_dir))
-        self._lock = threading.Lock()  # guards the five below
+        self._lock = threading.Lock()  # guards the six below
         self._followed: set[Symbol] = set()  # subscriptions this client holds
+        self._stops = 0  # of the provider, when it was last subscribed to
         self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
         self._unstreamed: set[str] = set()  # names that have no stream, as told to the user
         self._provider: WebSocketPriceProvider | None = None
@@ -269,6 +280,8 @@ class KrakenAPI:
         with self._lock:
             provider, symbols = self._provider, self._followed
             self._provider, self._followed = None, set()
+            if provider is not None and provider.stops != self._stops:
+                symbols = set()  # gone already; what is there now belongs to others
             self._readers, self._waited = {}, set()
         if provider is not None:
             for symbol in symbols:
@@ -711,11 +724,19 @@ class KrakenAPI:
                 _has_told.set()
                 _log.info("websocket-client is not installed: prices come over REST")
             return None
+        provider = self._provider
+        if provider is not None:
+            return provider
+        return self._joined_stream(self.ws_url)
+
+    def _joined_stream(self, url: str) -> WebSocketPriceProvider:
+        from kraken_audit import Auditor
+        from ws_price_provider import DEFAULT_SETTINGS, WebSocketPriceProvider
+
+        settings = self._feed_settings or DEFAULT_SETTINGS
         with self._lock:
             if self._provider is None:
-                self._provider = WebSocketPriceProvider.shared(
-                    self.ws_url, settings=self._feed_settings
-                )
+                self._provider = WebSocketPriceProvider.shared(url, settings=settings)
                 self._provider.accompany(Auditor(self._provider, self._last_prices))
             return self._provider
 
@@ -749,6 +770,11 @@ class KrakenAPI:
 
     def _follow(self, provider: WebSocketPriceProvider, symbol: Symbol) -> None:
         with self._lock:
+            if provider.stops != self._stops:
+                # Somebody has stopped the stream that all share, and with it our subscriptions.
+                self._stops = provider.stops
+                self._followed.clear()
+                self._waited.clear()
             is_new = symbol not in self._followed
             self._followed.add(symbol)
         if is_new:

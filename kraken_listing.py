@@ -14,7 +14,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -287,6 +286,8 @@ def _trimmed(rows: object) -> Rows:
 def _replace(file: Path, content: bytes) -> None:
     """Write `file` so that no reader ever sees half of it, whoever writes at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    import tempfile  # here, because a listing is written once a day
+
     descriptor, temporary = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
     try:
         with os.fdopen(descriptor, "wb") as stream:

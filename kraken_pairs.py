@@ -10,7 +10,6 @@ spelling of WebSocket v1, and exactly two assets were renamed since, XBT to BTC 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -158,6 +157,8 @@ class PairDirectory:
         typed = name.strip()[:_LONGEST_NAME]
         shown = {_shown(pair).casefold(): _shown(pair) for pair in self._pairs}
         asked = typed.replace("-", "/").casefold()
+        import difflib  # here, because a slip of the hand is rare
+
         near = difflib.get_close_matches(asked, shown, n=3, cutoff=0.6)
         hint = f"; the nearest are {', '.join(shown[n] for n in near)}" if near else ""
         return f"Kraken has no pair {typed!r}{hint}"

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import ipaddress
 import logging
 import os
 import random
@@ -40,6 +39,11 @@ from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Protocol
 
 from kraken_errors import KrakenConnectionError, KrakenTransportError, unusable_proxy
+from kraken_local import CACHE_VARIABLE
+from kraken_local import cache_folder as cache_folder
+from kraken_local import feed_clock as feed_clock
+from kraken_local import is_loopback as is_loopback
+from kraken_local import validate_url as validate_url
 from ws_protocol import (
     Channel,
     Complaint,
@@ -80,55 +84,7 @@ logger.addHandler(logging.NullHandler())
 
 DEFAULT_URL = "wss://ws.kraken.com/v2"
 URL_VARIABLE = "KRAKEN_WS_PUBLIC_URL"
-CACHE_VARIABLE = "TTSLO_CACHE_DIR"
 DEFAULT_SETTINGS = FeedSettings()
-
-
-def _suspend_aware_clock() -> Callable[[], float]:
-    """Return a clock that never steps back and goes on while the machine sleeps.
-
-    `time.monotonic` stands still during sleep on Linux and macOS: after an hour with the lid
-    closed a price would look a second old.
-    """
-    name = {"linux": "CLOCK_BOOTTIME", "darwin": "CLOCK_MONOTONIC"}.get(sys.platform)
-    number = getattr(time, name, None) if name else None
-    return time.monotonic if number is None else partial(time.clock_gettime, number)
-
-
-feed_clock = _suspend_aware_clock()
-"""The clock of every `at`, `since` and deadline of the feed; seconds from an unknown start."""
-
-
-# ------------------------------------------------------------------------------------ addresses
-
-
-def validate_url(url: str) -> str:
-    """Return `url` if it is an address that prices may come from.
-
-    Raises:
-        ValueError: If it is not `wss:`, or `ws:` on this machine; or has a name or password in it.
-    """
-    parts = urllib.parse.urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("the WebSocket address must not contain a name or password")
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError(f"{url!r} is no WebSocket address; write wss://host/path")
-    if parts.scheme == "ws" and not is_loopback(parts.hostname):
-        raise ValueError(
-            f"{url!r} is refused: without TLS anybody between could set the price. "
-            "Write wss:, or use ws: for this machine (127.0.0.1) only"
-        )
-    return url
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `host` names this machine, without asking a name server."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ------------------------------------------------------------------------------- the connection
@@ -661,16 +617,6 @@ def _read_ledger(path: Path) -> list[float]:
     return [moment for moment in moments if moment == moment]
 
 
-def cache_folder() -> Path:
-    """Return the folder for what this program may lose: `TTSLO_CACHE_DIR`, or the platform's."""
-    folder = os.environ.get(CACHE_VARIABLE)
-    if folder:
-        return Path(folder)
-    import platformdirs  # here, because a set variable makes it unnecessary
-
-    return Path(platformdirs.user_cache_dir("ttslo", appauthor=False))
-
-
 # ----------------------------------------------------------------------------------- the reader
 
 
@@ -879,6 +825,8 @@ class WebSocketPriceProvider:
         self._unknown: set[str] = set()
         self._rest_fallbacks: dict[str, int] = {}
         self._companion: Companion | None = None
+        self.stops = 0
+        """How often it was stopped; subscriptions from before the last time are gone."""
         _providers.add(self)
 
     def _renew_locks(self) -> None:
@@ -1253,6 +1201,7 @@ class WebSocketPriceProvider:
         self._check_fork()
         with self._lock:
             run, self._run = self._run, None
+            self.stops += 1
             events = self._feed.close(self._clock())
             self._by_pair.clear()
             self._changed.notify_all()

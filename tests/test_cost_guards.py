@@ -6,6 +6,7 @@ import base64
 import gc
 import hashlib
 import socket
+import subprocess
 import sys
 import threading
 from collections import Counter
@@ -334,3 +335,22 @@ def test_start_asks_kraken_once_for_fifty_rows(
     assert calls["AssetPairs"] == 1
     assert calls["Ticker"] <= 2
     assert set(calls) == {"AssetPairs", "Ticker"}
+
+
+def test_rest_client_loads_no_stream() -> None:
+    """A process that imports and makes a client has loaded nothing that only the stream needs."""
+    code = (
+        "import sys, kraken_api; kraken_api.KrakenAPI()\n"
+        "print(*(m for m in sys.modules if m.partition('.')[0] in "
+        "{'websocket', 'ws_price_provider', 'ws_protocol', 'ws_audit', 'kraken_audit', 'filelock',"
+        " 'platformdirs', 'difflib', 'asyncio', 'multiprocessing'}))\n"
+        "print(kraken_api.WebSocketPriceProvider.__module__, kraken_api.WEBSOCKET_AVAILABLE)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines() == ["", "ws_price_provider True"]

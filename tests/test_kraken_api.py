@@ -779,6 +779,35 @@ def test_first_price_of_an_old_pair_comes_from_the_stream_alone(
     assert stream.symbols == ["BTC/USD"]
 
 
+def test_price_streams_again_after_the_shared_stream_was_stopped(
+    web: Web, streaming: Streaming
+) -> None:
+    """Who stops the stream that all share stops it for now: the next call starts it again."""
+    api, stream = streaming(BTC_USD="1")
+    assert api.get_current_price("XBTUSD") == 1
+    provider = api.price_provider()
+    assert provider is not None
+    provider.stop()
+    stream.fates["BTC/USD"] = "2"
+    assert api.get_current_price("XBTUSD") == 2
+    assert not web.calls
+
+
+def test_close_after_a_stop_takes_nothing_from_others(web: Web, streaming: Streaming) -> None:
+    """Subscriptions that a stop has ended are not given back once more, from those of others."""
+    api, stream = streaming(BTC_USD="1")
+    other = KrakenAPI(ws_url=stream.ws_url, timeouts=QUICK)
+    provider = api.price_provider()
+    assert provider is not None
+    assert api.get_current_price("XBTUSD") == 1
+    provider.stop()
+    assert other.get_current_price("XBTUSD") == 1
+    api.close()
+    assert provider.fresh_tick("BTC/USD") is not None
+    other.close()
+    assert provider.fresh_tick("BTC/USD") is None
+
+
 def test_quote_of_the_stream_brings_its_proof(web: Web, streaming: Streaming) -> None:
     """Digits, sides, source and age come with the price."""
     api, _ = streaming(BTC_USD="50000.50")

@@ -21,6 +21,7 @@ APPLICATION = frozenset(
         "kraken_errors",
         "kraken_http",
         "kraken_listing",
+        "kraken_local",
         "kraken_numbers",
         "kraken_pairs",
         "kraken_rest",
@@ -59,6 +60,7 @@ ARROWS: dict[str, frozenset[str]] = {
             "kraken_errors",
             "kraken_http",
             "kraken_listing",
+            "kraken_local",
             "kraken_numbers",
             "kraken_pairs",
             "kraken_rest",
@@ -71,6 +73,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "kraken_http": frozenset({"kraken_errors", "kraken_rest"}),
     # It is handed its way to Kraken and its file, so it needs neither the wire nor the stream.
     "kraken_listing": frozenset({"kraken_errors", "kraken_pairs", "kraken_rest"}),
+    "kraken_local": frozenset(),
     "kraken_numbers": frozenset(),
     "kraken_pairs": frozenset(),
     "kraken_rest": frozenset({"kraken_errors", "kraken_numbers"}),
@@ -127,7 +130,9 @@ ARROWS: dict[str, frozenset[str]] = {
     ),
     "validator": frozenset({"kraken_errors", "kraken_numbers", "kraken_pairs", "ttslo_rules"}),
     "ws_audit": frozenset({"kraken_numbers"}),
-    "ws_price_provider": frozenset({"kraken_errors", "kraken_pairs", "ws_protocol"}),
+    "ws_price_provider": frozenset(
+        {"kraken_errors", "kraken_local", "kraken_pairs", "ws_protocol"}
+    ),
     "ws_protocol": frozenset({"kraken_numbers", "kraken_pairs"}),
 }
 
@@ -175,7 +180,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "certifi": frozenset({"ws_price_provider"}),  # which requests brings along
     "filelock": frozenset({"config", "ws_price_provider"}),
     "pytest": frozenset({"fake_kraken"}),  # its fixture for the tests of others
-    "platformdirs": frozenset({"ws_price_provider"}),
+    "platformdirs": frozenset({"kraken_local"}),
     "prometheus_client": frozenset({"ttslo_metrics"}),
     "requests": frozenset({"kraken_http"}),  # one wire to Kraken's REST
     "urllib3": frozenset({"kraken_http"}),  # what requests does not tell apart is told there
