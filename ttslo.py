@@ -49,13 +49,21 @@ from ttslo_orders import (
     fingerprint,
     settings_from,
 )
-from ttslo_rules import Rule, RuleError, ThresholdType, WhenBlind, read_rule
+from ttslo_rules import (
+    Rule,
+    RuleError,
+    RuleReader,
+    ThresholdType,
+    WhenBlind,
+    read_rule,
+    reading_of,
+)
 from ttslo_worker import AcceptedRule, Adopt, Crossing, Exchange, OrderWorker, State
-from validator import ConfigValidator, ValidationResult, format_validation_result
+from validator import ConfigValidator, ValidationResult, format_validation_result, has_order
+from ws_protocol import FeedSettings
 
 __version__ = "1.0.0"
 
-_ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
 # A reading of config.csv that left questions open is repeated after so many seconds.
@@ -128,7 +136,7 @@ class _Files:
         if stamp != seen:
             # The rows may be newer than the stamp, never older: a save in between is read again.
             # Not `load_config`, which is how the program as a whole takes note of an edit.
-            rules = _rules_by_id(self._manager.read_config().rows)
+            rules = RuleReader().by_id(self._manager.read_config().rows)
             self._seen = stamp, rules
         return rules.get(rule.id, None if self.is_loaded else rule)
 
@@ -155,27 +163,6 @@ def _stamp_of(manager: ConfigManager) -> Stamp | None:
     try:
         return manager.config_stamp()
     except FileNotFoundError:
-        return None
-
-
-def _rules_by_id(rows: Sequence[Mapping[str, str]]) -> dict[str, Rule | None]:
-    """Return the rules of a file by id; None for rows that are none, and for repeated ids."""
-    rules: dict[str, Rule | None] = {}
-    for row in rows:
-        rule_id = row.get("id", "")
-        rules[rule_id] = None if rule_id in rules else _rule_or_none(row)
-    return rules
-
-
-def _has_order(row: Mapping[str, Any]) -> bool:
-    """Tell whether the order columns of a row are filled: then it has fired."""
-    return any(str(row.get(column) or "").strip() for column in _ORDER_COLUMNS)
-
-
-def _rule_or_none(row: Mapping[str, object]) -> Rule | None:
-    try:
-        return read_rule(row)
-    except RuleError:
         return None
 
 
@@ -237,6 +224,7 @@ class TTSLO:
         self._read_again_at: float | None = None
         self._unpriced: frozenset[str] = frozenset()
         self._last_look: Stamp | None = None
+        self._reader = RuleReader()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._live: LiveRun | None = None
@@ -290,6 +278,16 @@ class TTSLO:
             # A terminal that is gone, or cannot show a letter, must not stop an order.
             with suppress(OSError, ValueError):
                 print(f"{datetime.now():%H:%M:%S}  {mark}{message}", flush=True)
+
+    def _log_lines(self, level: str, messages: Sequence[str]) -> None:
+        """Do what `log` does for many, with few writes: each costs more than a line is worth."""
+        if not isinstance(self.config_manager, ConfigManager):
+            for message in messages:
+                self.log(level, message)
+            return
+        self.config_manager.log_lines(level, messages)
+        with suppress(OSError, ValueError):
+            print("".join(f"{datetime.now():%H:%M:%S}  {m}\n" for m in messages), end="", flush=True)
 
     # --- files -------------------------------------------------------------------------------
 
@@ -372,10 +370,11 @@ class TTSLO:
             return bool(self.configs)
         for finding in self.config_manager.findings:
             self.log("WARNING", finding)
-        rules = _rules_by_id(configs)
+        self._reader = RuleReader(self._reader)
+        rules = self._reader.by_id(configs)
         armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
         result = ConfigValidator(self.kraken_api_readonly).validate_config_file(
-            configs, armed_before=armed, fired=self._fired()
+            configs, armed_before=armed, fired=self._fired(), read=self._reader.read
         )
         self.validation = result
         self.configs = list(result.accepted)
@@ -395,7 +394,11 @@ class TTSLO:
         Not among them are rows that have fired and are enabled all the same: whoever arms a row
         again, or saves an old copy of the file over the new one, must not fire it at once.
         """
-        lives = {rule_id: self._life_or_none(rule_id) for rule_id in list(self.state)}
+        lives = {
+            rule_id: self._life_or_none(rule_id)
+            for rule_id, cells in list(self.state.items())
+            if cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
+        }
         return {
             rule_id
             for rule_id, life in lives.items()
@@ -414,6 +417,8 @@ class TTSLO:
         The rule was armed with this very condition while the threshold was not met: what happened
         since is a crossing, and not a slip of the hand.
         """
+        if self._worker.is_waiting_for(rule):
+            return True
         life = self._life_or_none(rule.id)
         if life is None:
             return False
@@ -436,22 +441,26 @@ class TTSLO:
         accepted: dict[str, AcceptedRule] = {}
         undecided: set[str] = set()
         unpriced: set[str] = set()
+        markets: dict[str, Market | LookupError | KrakenError] = {}
         for row in self.configs:
             rule = rules.get(row.get("id", ""))
             if rule is None:
                 continue  # the validator has said why, and accepts none of these
-            is_fired = _has_order(row)
-            is_new = rule.enabled and not is_fired and rule.id not in armed | result.fired
-            if is_new and rule.pair not in result.prices:
+            is_fired = has_order(row)
+            is_known = is_fired or rule.id in armed or rule.id in result.fired
+            if rule.enabled and not is_known and rule.pair not in result.prices:
                 unpriced.add(rule.id)
                 continue
-            try:
-                accepted[rule.id] = AcceptedRule(rule, self._market_of(rule.pair), is_fired)
-            except LookupError as error:
-                self.log("ERROR", f"{rule.id}: not armed: {error}")
-            except KrakenError as error:
+            if rule.pair not in markets:
+                markets[rule.pair] = self._market_or_error(rule.pair)
+            market = markets[rule.pair]
+            if isinstance(market, Market):
+                accepted[rule.id] = AcceptedRule(rule, market, is_fired)
+            elif isinstance(market, LookupError):
+                self.log("ERROR", f"{rule.id}: not armed: {market}")
+            else:
                 undecided.add(rule.id)
-                self.log("WARNING", f"{rule.id}: looked at again in a moment: {error}")
+                self.log("WARNING", f"{rule.id}: looked at again in a moment: {market}")
         for rule_id in sorted(unpriced - self._unpriced):
             self.log(
                 "ERROR",
@@ -461,6 +470,12 @@ class TTSLO:
             )
         self._unpriced = frozenset(unpriced)
         return Adopt(accepted, read_at, frozenset(undecided))
+
+    def _market_or_error(self, pair: str) -> Market | LookupError | KrakenError:
+        try:
+            return self._market_of(pair)
+        except (LookupError, KrakenError) as error:
+            return error
 
     def _say_refusals(self, result: ValidationResult) -> None:
         for error in result.errors:
@@ -549,7 +564,7 @@ class TTSLO:
         except (RuleError, AttributeError) as error:
             self.log("ERROR", f"A row cannot be processed: {error}")
             return
-        if not rule.enabled or _has_order(config) or not self._is_waiting(rule):
+        if not rule.enabled or has_order(config) or not self._is_waiting(rule):
             return
         price = self._price_of(rule.pair) if current_price is None else current_price
         if price is None:
@@ -590,7 +605,7 @@ class TTSLO:
 
     def _prices_of_armed(self) -> dict[str, object]:
         """Return a price for each pair with a waiting row: one call for all where that can be."""
-        rules = [rule for row in self.configs if (rule := _rule_or_none(row))]
+        rules = [rule for row in self.configs if isinstance(rule := reading_of(row), Rule)]
         pairs = list(dict.fromkeys(r.pair for r in rules if r.enabled and self._is_waiting(r)))
         if not is_real(self.kraken_api_readonly):
             return {pair: self._price_of(pair) for pair in pairs}
@@ -699,14 +714,19 @@ class TTSLO:
 
     def report(self) -> None:
         """Print one line a row: armed and how far, fired, disabled, or refused and why."""
-        prices = self.validation.prices if self.validation else {}
-        refused = {e["config_id"] for e in self.validation.errors} if self.validation else set()
+        if self.validation is None:
+            return
+        lines = []
         for row in self.configs:
-            rule = _rule_or_none(row)
-            if rule is not None and rule.id not in refused:
-                self.log("INFO", f"{rule.id}: {self._standing_of(rule, prices.get(rule.pair))}")
+            rule = self._reader.read(row)
+            if isinstance(rule, Rule) and not self.validation.has_error(rule.id):
+                price = self.validation.prices.get(rule.pair)
+                lines.append(f"{rule.id}: {self._standing_of(rule, price)}")
+        self._log_lines("INFO", lines)
 
-    def _standing_of(self, rule: Rule, price: object) -> str:
+    def _standing_of(self, rule: Rule, price: Decimal | None) -> str:
+        if self._worker.is_waiting_for(rule):
+            return f"armed: {describe(rule, price)}"
         try:
             life = self._worker.life_of(rule.id)
         except UnreadableLife:
@@ -720,8 +740,7 @@ class TTSLO:
             return "disabled"
         if rule.id in self._unpriced:
             return "not armed yet: there is no price to check its threshold against"
-        known = to_positive_decimal(price) if price is not None else None
-        return f"armed: {describe(rule, known)}"
+        return f"armed: {describe(rule, price)}"
 
 
 # --- the command line ----------------------------------------------------------------------------
@@ -812,7 +831,10 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         print("Written: config_sample.csv. Copy it to config.csv and edit it", flush=True)
         return 0
     reading = KrakenAPI.from_env(
-        readwrite=False, env_file=options.env_file, use_websocket=not options.no_websocket
+        readwrite=False,
+        env_file=options.env_file,
+        use_websocket=not options.no_websocket,
+        feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
     )
     if not Path(options.config).exists():
         print(
