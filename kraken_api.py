@@ -847,7 +847,7 @@ class KrakenAPI:
                 raise
             known, started = other, feed_clock()
             answer = self._query_public("Ticker", _rest_name(other))
-        return _read_quote(name, known, _only_row(answer), started)
+        return _read_quote(name, known, _row_for(known, answer), started)
 
     def _other_name(self, name: str, known: Pair | None) -> Pair | None:
         """Return the pair under the name that Kraken's listing has for it, if that is another."""
@@ -951,6 +951,15 @@ def _only_row(answer: object) -> object:
     result = answer.get("result") if isinstance(answer, dict) else None
     rows = list(result.values()) if isinstance(result, dict) else []
     return rows[0] if len(rows) == 1 else None
+
+
+def _row_for(pair: Pair | None, answer: object) -> object:
+    """Return the one row of a Ticker answer, unless it is plainly another pair's."""
+    row = _only_row(answer)
+    if pair is None or row is None:
+        return row
+    assert isinstance(answer, dict)  # there is a row in it
+    return _row_of({key: (value, 0.0) for key, value in answer["result"].items()}, pair)[0]
 
 
 def _row_of(rows: Mapping[str, tuple[object, float]], pair: Pair) -> tuple[object, float]:

@@ -1020,7 +1020,8 @@ class FeedProtocol:
 
     def _receive_ack(self, ack: Ack, now: float) -> list[Event]:
         if ack.method == "unsubscribe":
-            return []  # accepted or "Subscription Not Found": either way it is gone
+            # Accepted or "Subscription Not Found": either way it is gone.
+            return [] if ack.req_id is not None else self._ended_by_kraken(ack)
         events: list[Event] = []
         for sub in self._meant_by(ack.req_id, ack.symbol, ack.channel):
             if ack.accepted:
@@ -1030,6 +1031,18 @@ class FeedProtocol:
             else:
                 events += self._refused(sub, ack.error, now)
         return events
+
+    def _ended_by_kraken(self, ack: Ack) -> list[Event]:
+        """Ask again for what Kraken says to have ended: nobody here has asked for that.
+
+        Our own messages all carry a `req_id`, and come back with it. Should one not, asking
+        again each time would go on for ever; so it is done once for each subscription.
+        """
+        for (channel, symbol), sub in list(self.subscriptions.items()):
+            is_meant = symbol == ack.symbol and ack.channel in (None, channel)
+            if ack.accepted and is_meant and sub.asks == 1 and (channel, symbol) not in self._left:
+                self.ask_again(symbol, channel)
+        return []
 
     def _meant_by(
         self, req_id: int | None, symbol: Symbol | None, channel: str | None

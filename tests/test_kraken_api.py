@@ -462,6 +462,13 @@ def test_price_comes_over_rest_without_a_stream(web: Web, rest: KrakenAPI) -> No
     assert web.asked("Ticker") == [{"pair": "XXBTZUSD"}]
 
 
+def test_price_of_another_pair_is_none(web: Web, rest: KrakenAPI) -> None:
+    """An answer to somebody else's question, whoever mixed them up, is no price of this pair."""
+    web.on("Ticker", ok(ticker("4000", key="XETHZUSD")))
+    with pytest.raises(PriceUnavailable, match="holds no price"):
+        rest.get_current_price("XBTUSD")
+
+
 @pytest.mark.parametrize("pair", [None, "", "  ", 5, b"XBTUSD", ["XBTUSD"], {}])
 def test_price_needs_a_pair(web: Web, rest: KrakenAPI, pair: Any) -> None:
     """What is no name is refused by the argument's name."""

@@ -416,6 +416,20 @@ def test_price_before_its_ack_may_belong_to_the_stream_that_was_left() -> None:
     assert price(feed) == 4
 
 
+def test_subscription_that_kraken_ends_is_asked_for_again() -> None:
+    """An end that nobody asked for takes the price away at once; our own, late, takes none."""
+    feed = live_feed()
+    ended = {"method": "unsubscribe", "success": True}
+    ended["result"] = {"channel": "ticker", "symbol": BTC}
+    tell(feed, json.dumps(ended | {"req_id": 1}), at=101.0)
+    assert price(feed) == 2
+    tell(feed, json.dumps(ended), at=101.1)
+    assert price(feed) is None
+    assert sent(feed, 101.2)[-1]["method"] == "subscribe"
+    tell(feed, ack_frame(BTC, 3), ticker_frame(last=5), json.dumps(ended), at=101.3)
+    assert (price(feed), sent(feed, 101.4)) == (5, [])
+
+
 def test_later_prices_replace_it_and_are_told_each() -> None:
     """Every tick reaches the listeners, the latest is the one that counts."""
     feed = live_feed()
