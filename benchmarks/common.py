@@ -112,6 +112,8 @@ def environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.upper().startswith(("KRAKEN_", "TTSLO_")) and "PROXY" not in name.upper()
     }
+    # Where it is set, our modules would be compiled at each start, and those of others not.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return {**kept, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "benchmarks")))}
 
 

@@ -105,7 +105,7 @@ def run_cache(url: str, expected: int) -> None:
 
 def run_floor(url: str, expected: int) -> None:
     """Find the frames in the bytes that come, and do nothing with them."""
-    connection = _bare_connection(url)
+    connection = bare_connection(url)
     sock: Any = connection.sock  # untyped
     meter = Meter(expected)
     meter.start()
@@ -124,20 +124,21 @@ def run_floor(url: str, expected: int) -> None:
     connection.close()
 
 
-def _bare_connection(url: str) -> Any:  # the library is untyped
+def bare_connection(url: str, count: int = SYMBOLS) -> Any:  # the library is untyped
+    """Return a connection of websocket-client on which `count` symbols have had their snapshot."""
     import websocket
 
     connection = websocket.create_connection(url, skip_utf8_validation=True)
-    params = {"channel": "ticker", "symbol": symbols_of(SYMBOLS)}
+    params = {"channel": "ticker", "symbol": symbols_of(count)}
     connection.send(json.dumps({"method": "subscribe", "params": params}))
-    for _ in range(2 * SYMBOLS + 1):
+    for _ in range(2 * count + 1):
         connection.recv()
     return connection
 
 
 def run_bare(url: str, expected: int) -> None:
     """websocket-client in a loop that throws away what it receives: no JSON, no cache."""
-    connection = _bare_connection(url)
+    connection = bare_connection(url)
     meter = Meter(expected)
     meter.start()
     while connection.recv() != LAST_FRAME:
@@ -148,7 +149,7 @@ def run_bare(url: str, expected: int) -> None:
 
 def run_bare_json(url: str, expected: int) -> None:
     """The same loop with `json.loads` and a dict of last prices."""
-    connection = _bare_connection(url)
+    connection = bare_connection(url)
     prices: dict[str, float] = {}
     meter = Meter(expected)
     meter.start()
