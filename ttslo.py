@@ -286,8 +286,9 @@ class TTSLO:
                 self.log(level, message)
             return
         self.config_manager.log_lines(level, messages)
+        now = f"{datetime.now():%H:%M:%S}"
         with suppress(OSError, ValueError):
-            print("".join(f"{datetime.now():%H:%M:%S}  {m}\n" for m in messages), end="", flush=True)
+            print("".join(f"{now}  {message}\n" for message in messages), end="", flush=True)
 
     # --- files -------------------------------------------------------------------------------
 

@@ -227,13 +227,20 @@ class Life:
         Raises:
             IllegalTransition: If the table has no such transition; nothing is changed.
         """
+        return replace(self, state=self.state_after(signal), **changes)  # type: ignore[arg-type]  # fields by name
+
+    def state_after(self, signal: Signal) -> RuleState:
+        """Return the state that `signal` leads to.
+
+        Raises:
+            IllegalTransition: If the table has no such transition.
+        """
         try:
-            state = TRANSITIONS[self.state, signal]
+            return TRANSITIONS[self.state, signal]
         except KeyError:
             raise IllegalTransition(
                 f"rule {self.id} is {self.state}: cannot {signal.value} it"
             ) from None
-        return replace(self, state=state, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 def client_order_id(rule_id: str, generation: int, armed_at: str) -> str:
@@ -244,9 +251,15 @@ def client_order_id(rule_id: str, generation: int, armed_at: str) -> str:
 def arm(life: Life, row: str, at: str) -> Life:
     """Return the first life of the next generation of a rule."""
     generation = life.generation + 1
-    born = Life(life.id, RuleState.DISARMED, generation, at, row=row, row_at=at)
-    fresh = replace(born, state=life.state).after(Signal.ARM)
-    return replace(fresh, cl_ord_id=client_order_id(life.id, generation, at))
+    return Life(
+        life.id,
+        life.state_after(Signal.ARM),
+        generation,
+        armed_at=at,
+        cl_ord_id=client_order_id(life.id, generation, at),
+        row=row,
+        row_at=at,
+    )
 
 
 def fingerprint(rule: Rule) -> str:
@@ -455,13 +468,14 @@ _OWN_TEXT = (
     "detail",
 )
 _CONTRACT_TEXT = ("order_id", "trigger_price", "trigger_time", "activated_on")
+_TEXT = _CONTRACT_TEXT + _OWN_TEXT
 STATE_CONTRACT = frozenset({"id", "triggered", *_CONTRACT_TEXT})
 
 
 def cells_of(life: Life) -> dict[str, str]:
     """Return the cells that state.csv holds of `life`; `last_checked` is not among them."""
     cells = {"id": life.id, "triggered": "true" if life.has_fired else "false"}
-    cells.update({name: getattr(life, name) for name in _CONTRACT_TEXT + _OWN_TEXT})
+    cells.update({name: getattr(life, name) for name in _TEXT})
     cells["rule_state"] = life.state.value
     cells["generation"] = str(life.generation)
     cells["sends"] = str(life.sends)
@@ -482,11 +496,13 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     Raises:
         UnreadableLife: If the row contradicts itself or holds words that nobody wrote.
     """
+    if not cells:
+        return Life(rule_id)
     cells = {name: "" if value is None else str(value) for name, value in cells.items()}
     triggered = cells.get("triggered", "").strip().lower()
     if triggered not in ("true", "false", ""):
         raise UnreadableLife(f"triggered is {cells.get('triggered')!r}, not true or false")
-    text = {name: cells.get(name, "") or "" for name in _CONTRACT_TEXT + _OWN_TEXT}
+    text = {name: cells.get(name, "") for name in _TEXT}
     word = cells.get("rule_state", "").strip()
     if not word:
         has_fired = triggered == "true" or bool(text["order_id"])
@@ -499,7 +515,7 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
             generation=int(cells.get("generation") or 0),
             sends=int(cells.get("sends") or 0),
             noted=cells.get("noted") == "true",
-            order=OrderRequest.from_json(cells.get("order", "")),
+            order=OrderRequest.from_json(cells["order"]) if cells.get("order") else None,
             **text,
         )
     except ValueError as error:

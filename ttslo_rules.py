@@ -7,10 +7,11 @@ it. Pure: no file, no clock, no network. A row is either a whole `Rule` or a lis
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from kraken_numbers import to_positive_decimal
@@ -159,6 +160,57 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     )
 
 
+Reading = Rule | tuple[Problem, ...]
+
+
+def reading_of(row: Mapping[str, object]) -> Reading:
+    """Return the rule of a row, or why it is none."""
+    try:
+        return read_rule(row)
+    except RuleError as error:
+        return error.problems
+
+
+class RuleReader:
+    """Reads the rows of a file, those alone that are not as they were in its last version.
+
+    A rule whose row is the same is the same object. Rows are not to be changed after they were
+    handed in. For one thread.
+
+    Args:
+        before: The reader of the last version; it is not needed any more afterwards.
+    """
+
+    def __init__(self, before: RuleReader | None = None) -> None:
+        self._before = before._known if before else {}
+        self._known: dict[str, tuple[Mapping[str, object], Reading]] = {}
+
+    def read(self, row: Mapping[str, object]) -> Reading:
+        """Return the rule of a row, or why it is none."""
+        name = str(row.get("id", ""))
+        known = self._known.get(name)
+        if known is not None and known[0] == row:
+            return known[1]
+        before = self._before.get(name)
+        reading = before[1] if before is not None and before[0] == row else reading_of(row)
+        self._known[name] = row, reading
+        return reading
+
+    def by_id(self, rows: Iterable[Mapping[str, object]]) -> dict[str, Rule | None]:
+        """Return the rules of a file by id; None for rows that are none, and for repeated ids."""
+        rules: dict[str, Rule | None] = {}
+        for row in rows:
+            name, reading = str(row.get("id", "")), self.read(row)
+            rule = reading if isinstance(reading, Rule) else None
+            rules[name] = None if name in rules else rule
+        self._before = {}
+        return rules
+
+
+# Most rows share their volumes and offsets; equal numbers are one object then.
+_number = lru_cache(maxsize=4096)(to_positive_decimal)
+
+
 class _RowReader:
     """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
 
@@ -184,7 +236,7 @@ class _RowReader:
         if not value:
             return None
         try:
-            return to_positive_decimal(value)
+            return _number(value)
         except ValueError as error:
             hint = "; write 1234.5, with a point and no thousands separator"
             self._refuse(field, value, f"Invalid {field}: {error}{hint if ',' in value else ''}")

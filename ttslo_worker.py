@@ -423,6 +423,12 @@ class OrderWorker:
         is_early = retry is not None and retry.at > self._clock.monotonic()
         return is_early or rule_id in self._line
 
+    def is_waiting_for(self, rule: Rule) -> bool:
+        """Tell whether this very rule waits for its crossing. Any thread, and cheap."""
+        entry, cells = self._rules.get(rule.id), self.state.get(rule.id, {})
+        is_known = entry is not None and (entry.rule is rule or entry.rule == rule)
+        return is_known and cells.get("rule_state") == RuleState.ARMED
+
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
 
@@ -487,8 +493,11 @@ class OrderWorker:
         }
         changed = self._keep_doubts(set(message.accepted) - set(accepted))
         for rule_id in dict.fromkeys([*self.state, *accepted]):
+            entry = accepted.get(rule_id)
+            if entry is not None and self._is_as_before(rule_id, entry):
+                continue
             if not self.is_past_unknown(rule_id) and rule_id not in message.undecided:
-                changed |= self._adopt_one(rule_id, accepted.get(rule_id), message.read_at)
+                changed |= self._adopt_one(rule_id, entry, message.read_at)
         kept = {i: entry for i, entry in self._rules.items() if i in message.undecided}
         self._rules = {**kept, **accepted}
         for entry in list(accepted.values())[:1]:
@@ -560,6 +569,12 @@ class OrderWorker:
     def _forget_crossing(self, rule_id: str) -> None:
         self._duties.retries.pop(rule_id, None)
         self._line.leave(rule_id)
+
+    def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
+        """Tell whether a row waits and has not changed, as most have when a file is read again."""
+        known = self._rules.get(rule_id)
+        is_same = known is not None and (known is entry or known == entry)
+        return is_same and entry.rule.enabled and self.is_waiting_for(entry.rule)
 
     def _post_arm(self, rule: Rule, market: Market) -> None:
         self._post(BookArm(rule, market, self.life_of(rule.id).waits_since))

@@ -13,7 +13,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal
 from functools import partial
 from typing import ClassVar
 
@@ -24,11 +24,10 @@ from ttslo_rules import (
     OPTIONAL_FIELDS,
     REQUIRED_FIELDS,
     Direction,
-    Problem,
+    Reading,
     Rule,
-    RuleError,
     ThresholdType,
-    read_rule,
+    reading_of,
 )
 
 Row = Mapping[str, object]
@@ -40,7 +39,9 @@ _SMALL_VOLUME, _LARGE_VOLUME = Decimal("0.0001"), Decimal(10_000)
 # Tighter than the noise of a minute; wider than most people would want to give back.
 _SMALL_OFFSET, _LARGE_OFFSET, _HUGE_OFFSET = Decimal("0.1"), Decimal(20), Decimal(50)
 
-_ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+# A product of two numbers as people type them has more digits than Python's 28.
+_EXACT = Context(prec=100)
 _WIDTH = 96
 
 
@@ -68,6 +69,9 @@ class ValidationResult:
     fired: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)
+    # The ids in the first so many errors.
+    _refused: set[str] = field(default_factory=set, repr=False, compare=False)
+    _counted: int = field(default=0, repr=False, compare=False)
 
     def add_error(self, config_id: str, field: str, message: str) -> None:
         """Note that the row must not trade."""
@@ -87,7 +91,10 @@ class ValidationResult:
 
     def has_error(self, config_id: str) -> bool:
         """Tell whether the row of that id, or that label, was refused."""
-        return any(error["config_id"] == config_id for error in self.errors)
+        if self._counted != len(self.errors):
+            self._refused.update(error["config_id"] for error in self.errors[self._counted :])
+            self._counted = len(self.errors)
+        return config_id in self._refused
 
 
 def _finding(config_id: str, field: str, message: str, kind: str) -> dict[str, str]:
@@ -101,9 +108,14 @@ class _Checked:
     result: ValidationResult
     row: Row
     label: str
-    place: str
     pair: str
     rule: Rule | None
+
+    @property
+    def place(self) -> str:
+        """Where the row is, to be put behind what is said of it."""
+        line = getattr(self.row, "line", 0)
+        return f" (line {line})" if line else ""
 
     def refuse(self, field: str, message: str) -> None:
         self.result.add_error(self.label, field, message + self.place)
@@ -130,10 +142,18 @@ def _text(row: Row, name: str) -> str:
     return "" if value is None else str(value).strip()
 
 
+def has_order(row: Row) -> bool:
+    """Tell whether the order columns of a row are filled: then it has fired."""
+    return any(row.get(name) and _text(row, name) for name in ORDER_COLUMNS)
+
+
 def _label(row: Row, number: int) -> str:
     """Return the id of a row, or where it is."""
+    name = _text(row, "id")
+    if name:
+        return name
     line = getattr(row, "line", 0)
-    return _text(row, "id") or (f"row at line {line}" if line else f"row {number}")
+    return f"row at line {line}" if line else f"row {number}"
 
 
 # --------------------------------------------------------------------------- asking outside
@@ -370,6 +390,7 @@ class ConfigValidator:
         *,
         armed_before: Collection[str] = (),
         fired: Collection[str] = (),
+        read: Callable[[Row], Reading] = reading_of,
     ) -> ValidationResult:
         """Return what is wrong with `configs`, and which of them may trade.
 
@@ -381,10 +402,11 @@ class ConfigValidator:
             armed_before: Ids of rows that were armed earlier, unchanged. Where the price has got
                 to their threshold meanwhile that is no reason to refuse them: they fire.
             fired: Ids of rows that have fired, whatever the file says.
+            read: How a row is read; for callers who have read the same rows before.
         """
         result = ValidationResult(configs=list(configs), fired=set(fired))
         market, balances = _Market(self.kraken_api), _Balances(self.kraken_api)
-        rows = [_read(result, row, number) for number, row in enumerate(result.configs, 1)]
+        rows = [_read(result, row, n, read) for n, row in enumerate(result.configs, 1)]
         _refuse_duplicates(rows)
         for row in rows:
             _check_text(row)
@@ -404,27 +426,20 @@ class ConfigValidator:
         return result
 
 
-def _read(result: ValidationResult, row: Row, number: int) -> _Checked:
-    line = getattr(row, "line", 0)
-    label, place = _label(row, number), f" (line {line})" if line else ""
-    rule = _rule_or_problems(row)
-    whole = rule if isinstance(rule, Rule) else None
-    checked = _Checked(result, row, label, place, _text(row, "pair"), whole)
-    if any(_text(row, name) for name in _ORDER_COLUMNS):
+def _read(
+    result: ValidationResult, row: Row, number: int, read: Callable[[Row], Reading]
+) -> _Checked:
+    label, reading = _label(row, number), read(row)
+    rule = reading if isinstance(reading, Rule) else None
+    checked = _Checked(result, row, label, _text(row, "pair"), rule)
+    if has_order(row):
         result.fired.add(label)
     findings: Sequence[str] = getattr(row, "findings", ())
     for said in findings:
         checked.refuse("row", f"The row {said}")
-    for problem in () if isinstance(rule, Rule) else rule:
+    for problem in () if isinstance(reading, Rule) else reading:
         checked.refuse(problem.field, problem.message)
     return checked
-
-
-def _rule_or_problems(row: Row) -> Rule | tuple[Problem, ...]:
-    try:
-        return read_rule(row)
-    except RuleError as error:
-        return error.problems
 
 
 def _refuse_duplicates(rows: Iterable[_Checked]) -> None:
@@ -447,7 +462,7 @@ def _check_text(row: _Checked) -> None:
     for name, said in (*_odd_combination(row.rule), *_odd_sizes(row.rule)):
         row.warn(name, said)
     if row.rule.enabled and row.has_fired:
-        columns = ", ".join(_ORDER_COLUMNS)
+        columns = ", ".join(ORDER_COLUMNS)
         row.warn("order_id", f"The row has fired, so it is not armed; clear {columns} to arm it")
 
 
@@ -497,25 +512,27 @@ def _check_listing(row: _Checked, pair: Pair) -> None:
         return
     if pair.symbol is None:
         row.warn("pair", f"{row.pair} has no stream; its price is polled, so a spike can be missed")
-    with localcontext() as context:
-        context.prec = 100  # a volume may have more digits than Python's 28
-        _check_minimums(row, row.rule, pair)
+    _check_minimums(row, row.rule, pair)
 
 
 def _check_minimums(row: _Checked, rule: Rule, pair: Pair) -> None:
     volume = rule.volume
     if pair.lot_decimals is not None:
         volume = quantize_down(rule.volume, pair.lot_decimals)
-    typed, cut = plain(rule.volume), plain(volume)
     if volume != rule.volume:
-        row.warn("volume", f"Volume {typed} has more places than {row.pair} takes; cut to {cut}")
+        typed = plain(rule.volume)
+        said = f"Volume {typed} has more places than {row.pair} takes; cut to {plain(volume)}"
+        row.warn("volume", said)
+    cost = _EXACT.multiply(volume, rule.threshold)
     if not volume or (pair.ordermin is not None and volume < pair.ordermin):
         least = plain(pair.ordermin) if pair.ordermin else "one lot"
-        row.refuse("volume", f"Volume {cut} is below Kraken's minimum of {least} for {row.pair}")
-    elif pair.costmin is not None and volume * rule.threshold < pair.costmin:
-        cost, least = plain(volume * rule.threshold), plain(pair.costmin)
-        said = f"Volume {cut} is worth {cost} at the threshold, below Kraken's minimum of {least}"
-        row.refuse("volume", f"{said} for {row.pair}; raise the volume")
+        said = f"Volume {plain(volume)} is below Kraken's minimum of {least} for {row.pair}"
+        row.refuse("volume", said)
+    elif pair.costmin is not None and cost < pair.costmin:
+        said = f"Volume {plain(volume)} is worth {plain(cost)} at the threshold, below Kraken's"
+        row.refuse(
+            "volume", f"{said} minimum of {plain(pair.costmin)} for {row.pair}; raise the volume"
+        )
 
 
 def _check_market(row: _Checked, market: _Market, *, is_old: bool) -> None:
@@ -536,20 +553,22 @@ def _check_distance(row: _Checked, rule: Rule, price: Decimal, *, is_old: bool) 
     Refusing a row that was armed before would take a protection away that the user counts on, so
     for such a row each reason is a warning.
     """
+    is_met = rule.is_met_by(price)
+    gap = abs(rule.threshold - price) / price * 100
+    if not is_met and gap >= 2 * rule.offset_percent:
+        return  # as nearly all are
     object_to = row.warn if is_old else row.refuse
     threshold, offset = plain(rule.threshold), plain(rule.offset_percent)
     now = f"the price of {row.pair} is {plain(price)}"
-    if rule.is_met_by(price):
+    said = f"{now}, {gap:.2f} % from the threshold {threshold}"
+    if is_met:
         met = f"Threshold already met: {now}, which is at or {rule.threshold_type} {threshold}"
         cure = "it fires at once" if is_old else "set a threshold that is still to be reached"
         object_to("threshold_price", f"{met}; {cure}")
-        return
-    gap = abs(rule.threshold - price) / price * 100
-    said = f"{now}, {gap:.2f} % from the threshold {threshold}"
-    if gap < rule.offset_percent:
+    elif gap < rule.offset_percent:
         reason = f"Insufficient gap: {said}, less than the trailing offset {offset} %"
         object_to("threshold_price", f"{reason}; widen the gap or tighten the offset")
-    elif gap < 2 * rule.offset_percent:
+    else:
         row.warn("threshold_price", f"Small gap: {said}, less than twice the offset {offset} %")
 
 
@@ -621,7 +640,7 @@ def _folded(text: str, indent: int) -> list[str]:
 
 
 def _summary(result: ValidationResult, row: Row, number: int, verbose: bool) -> str:
-    label, rule = _label(row, number), _rule_or_problems(row)
+    label, rule = _label(row, number), reading_of(row)
     if not isinstance(rule, Rule):
         return f"{label:<24} refused"
     start = f"{label:<24} {_standing(result, rule, label):<9} {rule.condition}"
