@@ -281,7 +281,8 @@ class TTSLO:
 
     def _log_lines(self, level: str, messages: Sequence[str]) -> None:
         """Do what `log` does for many, with few writes: each costs more than a line is worth."""
-        if not isinstance(self.config_manager, ConfigManager):
+        has_own_log = type(self).log is not TTSLO.log  # a host program's, which wants every word
+        if has_own_log or not isinstance(self.config_manager, ConfigManager):
             for message in messages:
                 self.log(level, message)
             return
