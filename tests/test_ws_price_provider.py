@@ -927,7 +927,13 @@ def test_loopback_is_told_without_a_name_server() -> None:
     assert not is_loopback("localhost.example.com")
 
 
-def run_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str, answer: bytes) -> str:
+def run_proxy(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+    answer: bytes,
+    variable: str = "https_proxy",
+) -> str:
     """Connect to a far host through `server` as a proxy; return what the proxy was asked."""
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -939,18 +945,19 @@ def run_proxy(server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str, answe
         peer.send(answer)
 
     server.scripts = [script]
-    monkeypatch.setenv("https_proxy", proxy)
+    monkeypatch.setenv(variable, proxy)
     with pytest.raises(OSError, match=r"407|SSL|EOF|reset"):
         open_websocket("wss://ws.kraken.invalid/v2", LONG)
     return asked.get(timeout=LONG)
 
 
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
 def test_proxy_from_the_environment_is_asked_for_a_tunnel(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: Server, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """A `wss:` address goes through https_proxy by CONNECT, with TLS inside of the tunnel."""
-    proxy = f"http://127.0.0.1:{server.port}"
-    request = run_proxy(server, monkeypatch, proxy, b"HTTP/1.1 200 OK\r\n\r\nno TLS at all")
+    """A `wss:` address goes through the proxy by CONNECT, with TLS inside of the tunnel."""
+    proxy, answer = f"http://127.0.0.1:{server.port}", b"HTTP/1.1 200 OK\r\n\r\nno TLS at all"
+    request = run_proxy(server, monkeypatch, proxy, answer, variable)
     assert request.startswith("CONNECT ws.kraken.invalid:443 HTTP/1.")
 
 
