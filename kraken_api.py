@@ -58,7 +58,7 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 # Looked for and not imported: the stream's modules take as long as all others of ours together,
-# and are loaded by the first call that wants a price from it.
+# and are loaded for the first client that may want a price from it.
 WEBSOCKET_AVAILABLE = False
 with suppress(ImportError, ValueError):  # somebody's hook, or a stand-in that is no true module
     WEBSOCKET_AVAILABLE = find_spec("websocket") is not None
@@ -220,6 +220,9 @@ class KrakenAPI:
         self.ws_url = ws_url or os.environ.get("KRAKEN_WS_PUBLIC_URL") or self._own_stream()
         if self.ws_url is not None:
             validate_url(self.ws_url)
+        if use_websocket and self.ws_url is not None:
+            # Now, so that the first price need not wait for it: as long as half a round trip.
+            import kraken_audit  # noqa: F401 - loaded for later, with all of the stream
         self.ws_timeout = ws_timeout
         self._cache_dir = cache_dir
         self._timeouts = timeouts

@@ -337,13 +337,18 @@ def test_start_asks_kraken_once_for_fifty_rows(
     assert set(calls) == {"AssetPairs", "Ticker"}
 
 
-def test_rest_client_loads_no_stream() -> None:
-    """A process that imports and makes a client has loaded nothing that only the stream needs."""
+STREAM = ("kraken_audit", "websocket", "ws_audit", "ws_price_provider", "ws_protocol")
+RARE = ("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs")
+
+
+@pytest.mark.parametrize(("use_websocket", "loaded"), [(False, ()), (True, STREAM)])
+def test_client_loads_the_stream_only_to_use_it(
+    use_websocket: bool, loaded: tuple[str, ...]
+) -> None:
+    """A client for REST alone loads no stream; for another it is there before the first price."""
     code = (
-        "import sys, kraken_api; kraken_api.KrakenAPI()\n"
-        "print(*(m for m in sys.modules if m.partition('.')[0] in "
-        "{'websocket', 'ws_price_provider', 'ws_protocol', 'ws_audit', 'kraken_audit', 'filelock',"
-        " 'platformdirs', 'difflib', 'asyncio', 'multiprocessing'}))\n"
+        f"import sys, kraken_api; kraken_api.KrakenAPI(use_websocket={use_websocket})\n"
+        f"print(*sorted({{*sys.modules}} & {{*{STREAM + RARE}}}))\n"
         "print(kraken_api.WebSocketPriceProvider.__module__, kraken_api.WEBSOCKET_AVAILABLE)"
     )
     done = subprocess.run(
@@ -353,4 +358,17 @@ def test_rest_client_loads_no_stream() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == ["", "ws_price_provider True"]
+    assert done.stdout.splitlines() == [" ".join(loaded), "ws_price_provider True"]
+
+
+def test_import_loads_no_stream() -> None:
+    """Importing `kraken_api` loads neither the stream nor what is rarely needed."""
+    code = f"import sys, kraken_api; print(*({{*sys.modules}} & {{*{STREAM + RARE}}}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == []
