@@ -135,7 +135,7 @@ class _Adapter(HTTPAdapter):
 
 
 class Transport:
-    """One session with kept-alive connections. Safe from any thread.
+    """Kept-alive connections to one server. Safe from any thread.
 
     Every call has a deadline for connecting and one for each wait for bytes. TLS is verified,
     proxies come from the environment, redirects are not followed: Kraken has none, and a signed
@@ -152,14 +152,15 @@ class Transport:
         self._root = root
         self._timeouts = timeouts
         self._host = urlsplit(root).netloc.rpartition("@")[2]
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = f"ttslo/{VERSION}"
-        self._session.headers["Cache-Control"] = "no-cache"  # prices are of this moment
-        # Without this, ~/.netrc is read at every call, and could add credentials of its own.
-        self._session.auth = _as_it_is
-        for scheme in ("https://", "http://"):
-            # 0: the adapter retries nothing, or a POST would be sent twice.
-            self._session.mount(scheme, _Adapter(pool_maxsize=8, max_retries=0))
+        self._headers = {
+            **requests.utils.default_headers(),
+            "User-Agent": f"ttslo/{VERSION}",
+            "Cache-Control": "no-cache",  # prices are of this moment
+        }
+        # An adapter and no session: half of what a session does for a call has no use here, such
+        # as redirects, or would do harm, such as credentials from ~/.netrc.
+        # 0: the adapter retries nothing, or a POST would be sent twice.
+        self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
 
     def get(
         self, method: str, params: Mapping[str, object] | None, within: float | None = None
@@ -195,13 +196,24 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections that are kept; the next call opens new ones."""
-        self._session.close()
+        self._adapter.close()
 
     @cached_property
     def _surroundings(self) -> dict[str, Any]:
         """Proxies and certificates from the environment: looking them up takes 0.2 ms a call."""
-        found = self._session.merge_environment_settings(self._root, {}, None, None, None)
-        return dict(found)
+        with requests.Session() as session:
+            return dict(session.merge_environment_settings(self._root, {}, None, None, None))
+
+    def _request(
+        self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+    ) -> requests.PreparedRequest:
+        """Return a request whose address and body are already in the form that is sent."""
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body = verb, self._root + path, body
+        request.prepare_headers({**self._headers, **(headers or {})})
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+        return request
 
     def _send(
         self,
@@ -212,13 +224,10 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes]:
         try:
-            request = requests.Request(verb, self._root + path, data=body, headers=headers)
-            response = self._session.send(
-                self._session.prepare_request(request),
-                timeout=timeout,
-                allow_redirects=False,
-                **self._surroundings,
+            response = self._adapter.send(
+                self._request(verb, path, body, headers), timeout=timeout, **self._surroundings
             )
+            content = response.content  # an answer may break off in its middle
         except (OSError, urllib3.exceptions.HTTPError) as error:
             method = path.partition("?")[0].rpartition("/")[2]
             # Not chained: the library's errors carry the request, and with it key and signature.
@@ -226,7 +235,7 @@ class Transport:
                 raise self._without_socks(method) from None
             raise _transport_error(error, method, self._host) from None
         _check_cache(path, response.headers.get("Age", ""))
-        return response.status_code, response.content
+        return response.status_code, content
 
     def _without_socks(self, method: str) -> KrakenConnectionError:
         proxy = requests.utils.select_proxy(self._root, self._surroundings["proxies"]) or ""
@@ -249,10 +258,6 @@ def _check_cache(path: str, age: str) -> None:
             f"Ticker: a cache on the way to Kraken answered with prices from {int(age)} s ago",
             request_sent=True,
         )
-
-
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _transport_error(error: Exception, method: str, host: str) -> KrakenTransportError:
