@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -82,7 +83,21 @@ def test_cached_read_makes_two_python_calls(api: KrakenAPI) -> None:
     seen = calls_in(lambda: [api.get_current_price("XBTUSD") for _ in range(100)])
     assert seen["get_current_price"] == 100
     assert seen["Python"] <= 201  # 3.11 counts the list as a function of its own
-    assert seen["C"] <= 300
+    assert seen["C"] <= 200  # the lock; the clock's own type is not counted
+
+
+def test_cached_read_takes_the_clock_and_the_lock_once() -> None:
+    """One look at the clock proves that the price is alive, after one hold of the lock."""
+
+    def clock() -> float:
+        return 1.0
+
+    provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=clock)
+    provider._feed = live_feed(["BTC/USD"])
+    read = provider.price_reader("BTC/USD")
+    seen = calls_in(read)
+    assert read() == 1.0
+    assert (seen["clock"], seen["__exit__"], seen["Python"]) == (1, 1, 1)
 
 
 def test_cached_read_leaves_no_memory_behind(api: KrakenAPI) -> None:
@@ -141,6 +156,38 @@ def live_feed(symbols: list[str]) -> FeedProtocol:
         feed._acked(sub, 0.6)
         feed.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
     return feed
+
+
+def test_live_symbol_takes_little_memory() -> None:
+    """A symbol with its last price takes less than 1 kB."""
+    names = [f"C{number}/USD" for number in range(500)]
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    feed = live_feed(names)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(feed.tickers) == 500
+    assert taken <= 500 * 1000
+
+
+def test_prices_leave_nothing_behind() -> None:
+    """After ten thousand more prices of a symbol as much is kept as after ten."""
+    feed = live_feed(["BTC/USD"])
+
+    def kept_after(prices: int) -> int:
+        before = sys.getallocatedblocks()
+        for number in range(prices):
+            tick = read_tick(FRAME, 1.0 + number / 1e6)
+            assert tick is not None
+            feed.heard(tick.at)
+            feed.receive_tick(tick)
+        gc.collect()
+        return sys.getallocatedblocks() - before
+
+    kept_after(10)
+    assert kept_after(10_000) <= 50
 
 
 class Busy:
@@ -204,10 +251,10 @@ def test_prices_that_come_together_share_their_cost() -> None:
     assert seen["Python"] <= 160 * 5 + 200
 
 
-def test_subscribing_to_250_symbols_takes_three_messages() -> None:
+def test_subscribing_to_300_symbols_takes_three_messages() -> None:
     """Symbols are asked for by the hundred, so that a reconnect needs few messages."""
     feed = FeedProtocol(FeedSettings())
-    for number in range(250):
+    for number in range(300):
         feed.want(Symbol(f"C{number}/USD"), Channel.TICKER)
     feed.attempt(0.0)
     feed.opened(0.1)
