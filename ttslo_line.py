@@ -57,6 +57,9 @@ class OrderLine(Generic[W]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._waiting)
+
     def __contains__(self, key: object) -> bool:
         return key in self._waiting
 
@@ -102,15 +105,22 @@ class OrderLine(Generic[W]):
                     gate.opens_at = now + ORDER_GAP
                 del self._waiting[one.key]
                 yield since, one
-        pairs = {one.pair for _, one in self._waiting.values()}
-        for pause, pair in list(self._gates):
-            is_needed = pair in pairs if pause is Pause.PAIR else bool(pairs)
-            if not is_needed and self._gates[pause, pair].opens_at <= now:
-                del self._gates[pause, pair]
+        for name in self._idle_gates():
+            if self._gates[name].opens_at <= now:
+                del self._gates[name]
 
     def next_at(self) -> float | None:
         """Return when to call `let_through` again; None while there is nothing to do."""
-        return min((gate.opens_at for gate in self._gates.values()), default=None)
+        moments = [self._gates[name].opens_at for name in self._idle_gates()]
+        for pair in {one.pair for _, one in self._waiting.values()}:
+            gates = (self._gates.get(name) for name in _gates_of(pair))
+            moments.append(max((gate.opens_at for gate in gates if gate), default=0.0))
+        return min(moments, default=None)
+
+    def _idle_gates(self) -> list[tuple[Pause, str]]:
+        """Return the gates that nobody waits for."""
+        needed = {name for _, one in self._waiting.values() for name in _gates_of(one.pair)}
+        return [name for name in self._gates if name not in needed]
 
 
 def _gates_of(pair: str) -> tuple[tuple[Pause, str], ...]:

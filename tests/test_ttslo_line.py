@@ -105,3 +105,14 @@ def test_whoever_leaves_is_not_let_through(line: OrderLine[One]) -> None:
     line.leave("nobody")
     assert list(turns) == []
     assert "b" not in line
+
+
+def test_next_moment_is_one_at_which_somebody_can_pass(line: OrderLine[One]) -> None:
+    """Behind two gates the later one counts: nobody is woken again and again for nothing."""
+    line.close("ETH/USD", Pause.ACCOUNT, 100.0)
+    line.close("ETH/USD", Pause.ACCOUNT, 110.0)
+    line.stand(One("a"), 100.0)
+    assert passed(line, 103.0) == []
+    assert line.next_at() == 114.0
+    assert passed(line, 114.0) == ["a"]
+    assert line.next_at() == 114.0 + ORDER_GAP
