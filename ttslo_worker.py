@@ -23,6 +23,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from kraken_errors import KrakenError
+from kraken_numbers import to_positive_decimal
 from kraken_rest import Outcome, OutcomeKind, Pause
 from ttslo_line import OrderLine
 from ttslo_orders import (
@@ -63,6 +64,8 @@ _BURST = 10
 _REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
+# Kraken refuses those that are further away than this, too.
+_LONGEST_DEADLINE = 60.0
 # No state of a rule, so that no version ever takes such a row for one that may trade.
 _DOUBTFUL = "doubtful"
 # Subjects of sentences that are said once; no rule's id holds a blank.
@@ -220,17 +223,43 @@ class BookDisarm:
 
 
 @dataclass(frozen=True, slots=True)
+class BookFired:
+    """Tells the reader of prices what fired before the program was started.
+
+    Trades that nobody had looked at by then may show that it was crossed earlier.
+
+    `since` is the moment from which on trades counted for it, `fired_at` when it fired, both ISO
+    UTC, and `price` is what fired it.
+    """
+
+    rule: Rule
+    market: Market
+    since: str
+    fired_at: str
+    price: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstCrossing:
+    """The first price that crossed a rule, found after its order was on its way. `at`: ISO UTC."""
+
+    rule_id: str
+    price: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Mark:
     """Calls `passed` once every message before it is settled: on disk, or said.
 
-    It is not called while a crossing waits to be written down. `passed` must not block.
+    It is not called while anything waits to be written down. `passed` must not block.
     """
 
     passed: Callable[[], None]
 
 
-Message = Crossing | Adopt | Watched | Mark
-BookChange = BookArm | BookDisarm
+Message = Crossing | FirstCrossing | Adopt | Watched | Mark
+BookChange = BookArm | BookDisarm | BookFired
 
 
 @dataclass(slots=True)
@@ -262,6 +291,7 @@ class _Duties:
     note_at: float | None = None
     write_at: float | None = None
     must_write: bool = False
+    is_finding_owed: bool = False
     rest_until: float = 0.0
 
 
@@ -309,6 +339,8 @@ class OrderWorker:
         self._troubles: dict[str, _Trouble] = {}
         self._duties = _Duties()
         self._line: OrderLine[Crossing] = OrderLine()
+        # Crossings that were begun with in this turn, wherever they came from.
+        self._in_hand: list[Crossing] = []
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -340,27 +372,45 @@ class OrderWorker:
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._inbox.empty()):
-            messages = self._drain(self._time_to_next_duty())
-            try:
-                self._work(messages)
-            except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
-                _log.exception("The order thread met an error and goes on")
-                self._say("ERROR", "Internal error in the order thread; see the traceback above")
-                self._take_up(messages)
+            self._turn(self._drain(self._time_to_next_duty()))
         self._settle_files()
+        self._tell_the_end()
 
-    def _take_up(self, messages: Sequence[Message]) -> None:
-        """Bring back the crossings of a batch that broke off: none of them may be forgotten."""
-        for message in messages:
-            if not isinstance(message, Crossing) or self.is_past_unknown(message.rule.id):
+    def _turn(self, messages: Sequence[Message]) -> None:
+        try:
+            self._work(messages)
+        except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
+            _log.exception("The order thread met an error and goes on")
+            self._say("ERROR", "Internal error in the order thread; see the traceback above")
+            self._take_up([m for m in messages if isinstance(m, Crossing)] + self._in_hand)
+
+    def _take_up(self, crossings: Iterable[Crossing]) -> None:
+        """Bring back crossings whose work broke off: none of them may be forgotten."""
+        for crossing in crossings:
+            if self.is_past_unknown(crossing.key):
                 continue
-            life = self.life_of(message.rule.id)
+            life = self.life_of(crossing.key)
             if life.state is RuleState.INTENDED:
                 self._put(life.after(Signal.LOSE, detail="an internal error"))
                 self._search_for(self.life_of(life.id), is_from_before=False)
-            elif life.state in (RuleState.ARMED, RuleState.REFUSED):
-                wait = self.settings.refusal_wait
-                self._duties.retries[life.id] = _Retry(self._clock.monotonic() + wait)
+            elif self._is_waiting(crossing.key) and crossing.key not in self._line:
+                now = self._clock.monotonic()
+                trouble = self._troubles.setdefault(life.id, _Trouble())
+                trouble.since = now if trouble.since is None else trouble.since
+                retry = _Retry(now + self.settings.refusal_wait, crossing)
+                self._duties.retries.setdefault(life.id, retry)
+
+    def _tell_the_end(self) -> None:
+        """Say which crossings have no order: nobody places them any more."""
+        owed = [crossing.key for _, crossing in self._duties.held]
+        owed += [i for i, retry in self._duties.retries.items() if retry.crossing is not None]
+        names = ", ".join(dict.fromkeys([*self._line, *owed]))
+        if names:
+            self._say(
+                "ERROR",
+                f"The program ends, and there is NO ORDER yet for {names}, crossed before. The "
+                "next start looks at them again",
+            )
 
     def _drain(self, block_for: float | None) -> list[Message]:
         messages: list[Message] = []
@@ -387,6 +437,7 @@ class OrderWorker:
         return max(0.001, min([1.0, *(moment - now for moment in due)]))
 
     def _work(self, messages: Sequence[Message]) -> None:
+        self._in_hand = []
         crossings: list[Crossing] = []
         marks: list[Mark] = []
         for message in messages:
@@ -397,16 +448,28 @@ class OrderWorker:
                     self._adopt(message)
                 case Watched():
                     self._watch(message)
+                case FirstCrossing():
+                    self._note_first(message)
                 case Mark():
                     marks.append(message)
         self.fire(crossings)
-        for mark in () if self._duties.held or self._line else marks:
+        is_owed = self._duties.is_finding_owed or self._has_unwritten_crossing()
+        for mark in () if is_owed else marks:
             mark.passed()
         self._move_line()
         self._do_searches()
         self._do_retries()
         if self._inbox.empty():
             self._settle_files()
+
+    def _has_unwritten_crossing(self) -> bool:
+        """Tell whether a crossing is known to the memory alone: state.csv holds refused ones."""
+        refused = RuleState.REFUSED.value
+        return bool(self._duties.held or self._line) or any(
+            self.state.get(rule_id, {}).get("rule_state") != refused
+            for rule_id, retry in self._duties.retries.items()
+            if retry.crossing is not None
+        )
 
     # --- what config.csv says ----------------------------------------------------------------
 
@@ -425,9 +488,16 @@ class OrderWorker:
 
     def is_waiting_for(self, rule: Rule) -> bool:
         """Tell whether this very rule waits for its crossing. Any thread, and cheap."""
-        entry, cells = self._rules.get(rule.id), self.state.get(rule.id, {})
-        is_known = entry is not None and (entry.rule is rule or entry.rule == rule)
-        return is_known and cells.get("rule_state") == RuleState.ARMED
+        entry, cells = self._rules.get(rule.id), self.state.get(rule.id)
+        if entry is None or not cells:
+            return False
+        is_same = entry.rule is rule or entry.rule == rule
+        return is_same and cells.get("rule_state") == RuleState.ARMED
+
+    def _is_waiting(self, rule_id: str) -> bool:
+        """Tell whether a crossing of the rule may lead to an order."""
+        waiting = (RuleState.ARMED, RuleState.REFUSED)
+        return not self.is_past_unknown(rule_id) and self.life_of(rule_id).state in waiting
 
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
@@ -463,6 +533,8 @@ class OrderWorker:
                     id=rule_id,
                 )
                 continue
+            if self.is_past_unknown(rule_id):
+                continue  # `_adopt` says so and keeps it: such a row proves nothing about an order
             if life.is_unsettled:
                 self._resume(life)
             elif life.has_fired and not life.noted:
@@ -491,7 +563,8 @@ class OrderWorker:
             for rule_id, entry in message.accepted.items()
             if not self.is_past_unknown(rule_id)
         }
-        changed = self._keep_doubts(set(message.accepted) - set(accepted))
+        known = {*message.accepted, *message.undecided, *self.state}
+        changed = self._keep_doubts({i for i in known if self.is_past_unknown(i)})
         for rule_id in dict.fromkeys([*self.state, *accepted]):
             entry = accepted.get(rule_id)
             if entry is not None and self._is_as_before(rule_id, entry):
@@ -524,6 +597,8 @@ class OrderWorker:
     def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
         """Bring one rule in line with its row; True if its life has changed."""
         life = self.life_of(rule_id)
+        if entry is not None and rule_id not in self._rules:
+            self._post_fired(life, entry)
         if life.has_fired and self._duties.noted_at.get(rule_id, read_at - 1) >= read_at:
             return False
         rule = entry.rule if entry and entry.rule.enabled else None
@@ -557,17 +632,36 @@ class OrderWorker:
                 self._owe_again(life, rule)
         return False
 
+    def _post_fired(self, life: Life, entry: AcceptedRule) -> None:
+        """Let it be looked up whether what an earlier run fired had been crossed earlier."""
+        is_known = bool(life.crossed_price) or not life.trigger_time
+        is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
+        if is_same and not is_known and (life.has_fired or life.is_unsettled):
+            fired = BookFired(
+                entry.rule, entry.market, life.waits_since, life.trigger_time, life.trigger_price
+            )
+            self._post(fired)
+
+    def _note_first(self, found: FirstCrossing) -> None:
+        if self.is_past_unknown(found.rule_id):
+            return
+        life = self.life_of(found.rule_id)
+        self._put(replace(life, crossed_price=found.price, crossed_at=found.at))
+        self._duties.must_write = self._duties.is_finding_owed = True
+
     def _owe_again(self, life: Life, rule: Rule) -> None:
         """Take up a crossing that was refused shortly before the program ended."""
         age = self._age_of(life.trigger_time)
-        if age <= self.settings.owed:
+        crossing = _crossing_of(life, rule)
+        if crossing is not None and age <= self.settings.owed:
             now = self._clock.monotonic()
             self._troubles.setdefault(rule.id, _Trouble()).since = now - age
-            crossing = Crossing(rule, Decimal(life.trigger_price), life.trigger_price)
             self._duties.retries[rule.id] = _Retry(now, crossing)
 
     def _forget_crossing(self, rule_id: str) -> None:
-        self._duties.retries.pop(rule_id, None)
+        duties = self._duties
+        duties.retries.pop(rule_id, None)
+        duties.held = [(at, crossing) for at, crossing in duties.held if crossing.key != rule_id]
         self._line.leave(rule_id)
 
     def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
@@ -618,6 +712,7 @@ class OrderWorker:
 
     def fire(self, crossings: Sequence[Crossing]) -> None:
         """Place the orders of `crossings`, first come, first served. Blocks."""
+        self._in_hand.extend(crossings)
         if crossings and self._must_settle_first():
             self._hold(crossings)
             for crossing in crossings:
@@ -648,6 +743,7 @@ class OrderWorker:
         return any(search.is_from_before for search in self._duties.searches.values())
 
     def _fire_burst(self, crossings: Sequence[Crossing]) -> None:
+        self._in_hand.extend(crossings)
         before: list[Life] = []
         ready: list[tuple[Crossing, Life]] = []
         for crossing in crossings:
@@ -698,10 +794,11 @@ class OrderWorker:
         try:
             current = self._files.current_rule(rule)
         except OSError as error:
-            # Protection must not hang on a file that somebody has locked: the row was valid when
-            # it was last read, and nothing says that it has changed.
+            # Protection must not hang on a file that somebody has locked: the row counts as it
+            # was when it was last read.
             self._say("WARNING", f"{rule.id}: config.csv cannot be read just now ({error})")
-            return True
+            known = self._rules.get(rule.id)
+            current = known.rule if known is not None else rule
         if current is not None and current.enabled and fingerprint(current) == fingerprint(rule):
             return True
         entry = self._rules.get(rule.id)
@@ -759,8 +856,7 @@ class OrderWorker:
         try:
             deadline = datetime.fromisoformat(life.deadline).timestamp()
         except ValueError:
-            # A damaged cell: wait out the longest deadline that Kraken knows.
-            return 60.0
+            return float("inf")  # a damaged cell
         return deadline - exchange.now()
 
     def _take_back(self, before: Sequence[Life], ready: Sequence[tuple[Crossing, Life]]) -> None:
@@ -850,7 +946,7 @@ class OrderWorker:
     def _stand_in_line(self, crossings: Sequence[Crossing]) -> None:
         now = self._clock.monotonic()
         for crossing in crossings:
-            if crossing.key not in self._line:
+            if crossing.key not in self._line and self._is_waiting(crossing.key):
                 self._line.stand(crossing, now)
                 self._say(
                     "WARNING",
@@ -862,7 +958,7 @@ class OrderWorker:
 
     def _move_line(self) -> None:
         """Fire those whose turn it is; whoever waited very long must be met by today's price."""
-        if not self._line or self._must_settle_first():
+        if self._must_settle_first():
             return
         now = self._clock.monotonic()
         for since, crossing in self._line.let_through(now):
@@ -871,7 +967,18 @@ class OrderWorker:
                 self._fire_burst([crossing])
             elif entry.rule.enabled:
                 self._troubles.pop(crossing.key, None)
-                self._post_arm(entry.rule, entry.market)
+                self._give_back(crossing, entry, now - since)
+
+    def _give_back(self, crossing: Crossing, entry: AcceptedRule, waited: float) -> None:
+        """Let a crossing that waited very long be met by today's price again, and say so."""
+        self._say(
+            "ERROR",
+            f"{crossing.key}: its order waited {waited:.0f} s since {crossing.rule.condition} was "
+            f"crossed at {crossing.price_text}. It is placed only if its threshold is met now, or "
+            "once it is met again",
+            id=crossing.key,
+        )
+        self._post_arm(entry.rule, entry.market)
 
     def _hold_back(self, life: Life, crossing: Crossing, reason: str, *, heals: bool) -> None:
         """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
@@ -932,7 +1039,8 @@ class OrderWorker:
                     id=life.id,
                 )
             return
-        wait = self._seconds_to_deadline(life, self.exchange)
+        # Where it seems to be longer, a clock was set: the look itself asks Kraken for the time.
+        wait = min(self._seconds_to_deadline(life, self.exchange), self.settings.deadline)
         search = begin_search(wait, self._clock.monotonic(), self.settings)
         self._duties.searches[life.id] = replace(search, is_from_before=is_from_before)
 
@@ -953,7 +1061,7 @@ class OrderWorker:
         for at, crossing in held:
             entry = self._rules.get(crossing.rule.id)
             if now - at > self.settings.owed and entry is not None and entry.rule.enabled:
-                self._post_arm(entry.rule, entry.market)
+                self._give_back(crossing, entry, now - at)
 
     def _look_for(self, life: Life, exchange: Exchange) -> None:
         search = self._duties.searches[life.id]
@@ -961,7 +1069,7 @@ class OrderWorker:
         try:
             assert life.order is not None  # `read_life` takes no unsettled life without one
             sighting = exchange.find(life.cl_ord_id, life.order)
-        except KrakenError as error:
+        except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
             now = self._clock.monotonic()
             self._duties.searches[life.id] = after_silence(search, now, self.settings)
             self._say_once(
@@ -970,7 +1078,7 @@ class OrderWorker:
                 f"{life.id}: still uncertain, Kraken cannot be asked: {error}",
             )
             return
-        if sighting is None and self._seconds_to_deadline(life, exchange) > 0:
+        if sighting is None and 0 < self._seconds_to_deadline(life, exchange) <= _LONGEST_DEADLINE:
             # Kraken's clock, read during the look, says that a late copy can still arrive.
             self._search_for(life, is_from_before=search.is_from_before)
             return
@@ -996,6 +1104,7 @@ class OrderWorker:
         """Settle that no order stands: the crossing is still owed its one order."""
         self._put(life.after(Signal.MISS, detail="not placed"))
         entry = self._rules.get(life.id)
+        crossing = _crossing_of(life, entry.rule) if entry is not None else None
         said = f"{life.id}: Kraken has no order for it, so none was placed"
         if entry is None or not entry.rule.enabled:
             self._say("WARNING", f"{said}, and its row is not armed any more", id=life.id)
@@ -1003,17 +1112,17 @@ class OrderWorker:
             self._put(self._updated(self.life_of(life.id), entry.rule))
             self._say("WARNING", f"{said}; its row has changed and is armed as it is", id=life.id)
             self._post_arm(entry.rule, entry.market)
-        elif self._age_of(life.trigger_time) > self.settings.owed:
+        elif crossing is None or self._age_of(life.trigger_time) > self.settings.owed:
             self._say("WARNING", f"{said}; it is if the threshold is still met", id=life.id)
             self._post_arm(entry.rule, entry.market)
         else:
             self._say("WARNING", f"{said}; it is placed now", id=life.id)
-            price = Decimal(life.trigger_price)
-            self.fire([Crossing(entry.rule, price, life.trigger_price)])
+            self.fire([crossing])
 
     def _age_of(self, moment: str) -> float:
         try:
-            return (self._clock.utc() - datetime.fromisoformat(moment)).total_seconds()
+            # A moment to come is as doubtful as one long ago: this machine's clock was set.
+            return abs((self._clock.utc() - datetime.fromisoformat(moment)).total_seconds())
         except (ValueError, TypeError):
             return float("inf")
 
@@ -1152,7 +1261,7 @@ class OrderWorker:
             self._say("WARNING", "The state file can be written again")
             self._troubles.pop(_STATE, None)
         self._duties.write_at = None
-        self._duties.must_write = False
+        self._duties.must_write = self._duties.is_finding_owed = False
         return True
 
     def _cannot_write(self, error: OSError) -> None:
@@ -1204,3 +1313,12 @@ class OrderWorker:
 def _reason_of(error: Exception) -> str:
     """Return what went wrong, without the name of the temporary file: that differs each time."""
     return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _crossing_of(life: Life, rule: Rule) -> Crossing | None:
+    """Return the crossing that `life` has written down; None if its price cannot be read."""
+    try:
+        price = to_positive_decimal(life.trigger_price)
+    except ValueError:
+        return None
+    return Crossing(rule, price, life.trigger_price)

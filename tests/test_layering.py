@@ -39,6 +39,8 @@ APPLICATION = frozenset(
         "ttslo_worker",
         "validator",
         "ws_audit",
+        "ws_budget",
+        "ws_connection",
         "ws_price_provider",
         "ws_protocol",
     }
@@ -126,12 +128,28 @@ ARROWS: dict[str, frozenset[str]] = {
         }
     ),
     "ttslo_worker": frozenset(
-        {"kraken_errors", "kraken_rest", "ttslo_line", "ttslo_orders", "ttslo_rules"}
+        {
+            "kraken_errors",
+            "kraken_numbers",
+            "kraken_rest",
+            "ttslo_line",
+            "ttslo_orders",
+            "ttslo_rules",
+        }
     ),
     "validator": frozenset({"kraken_errors", "kraken_numbers", "kraken_pairs", "ttslo_rules"}),
     "ws_audit": frozenset({"kraken_numbers"}),
+    "ws_budget": frozenset({"kraken_local", "ws_protocol"}),
+    "ws_connection": frozenset({"kraken_errors", "kraken_local", "ws_protocol"}),
     "ws_price_provider": frozenset(
-        {"kraken_errors", "kraken_local", "kraken_pairs", "ws_protocol"}
+        {
+            "kraken_errors",
+            "kraken_local",
+            "kraken_pairs",
+            "ws_budget",
+            "ws_connection",
+            "ws_protocol",
+        }
     ),
     "ws_protocol": frozenset({"kraken_numbers", "kraken_pairs"}),
 }
@@ -177,14 +195,14 @@ IMPURE_CALLS = frozenset(
 # Each library of others is met in one place; whoever replaces it looks nowhere else.
 LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"fake_kraken"}),
-    "certifi": frozenset({"ws_price_provider"}),  # which requests brings along
-    "filelock": frozenset({"config", "ws_price_provider"}),
+    "certifi": frozenset({"ws_connection"}),  # which requests brings along
+    "filelock": frozenset({"config", "ws_budget"}),
     "pytest": frozenset({"fake_kraken"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"kraken_local"}),
     "prometheus_client": frozenset({"ttslo_metrics"}),
     "requests": frozenset({"kraken_http"}),  # one wire to Kraken's REST
     "urllib3": frozenset({"kraken_http"}),  # what requests does not tell apart is told there
-    "websocket": frozenset({"ws_price_provider"}),
+    "websocket": frozenset({"ws_connection"}),
 }
 
 TALKERS = frozenset({"dev", "fake_kraken", "ttslo", "ttslo_demo"})

@@ -176,7 +176,8 @@ class Bench:
         self._with_key = with_key
         self.restart()
 
-    def restart(self) -> None:
+    def restart(self, doubted: Sequence[str] = (), undecided: Sequence[str] = ()) -> None:
+        """Start anew from the files, perhaps with rows of state.csv that nobody can rely upon."""
         self.worker = OrderWorker(
             copy.deepcopy(self.files.disk),
             self.files,
@@ -187,10 +188,11 @@ class Bench:
             settings=SETTINGS,
             step=lambda name: self.step(name),
         )
+        self.worker.distrust(doubted)
         self.worker.recover()
-        self.adopt()
+        self.adopt(undecided=undecided)
 
-    def adopt(self, *, read_at: float | None = None) -> None:
+    def adopt(self, *, read_at: float | None = None, undecided: Sequence[str] = ()) -> None:
         """Read config.csv as it is on the disk: rows that were noted are disabled there."""
         accepted = {
             i: AcceptedRule(r, MARKET, i in self.files.notes)
@@ -198,7 +200,7 @@ class Bench:
             if i not in self.files.notes
         }
         moment = self.clock.monotonic() if read_at is None else read_at
-        self.worker.submit(Adopt(accepted, moment))
+        self.worker.submit(Adopt(accepted, moment, frozenset(undecided)))
         self.worker.work_off()
 
     def cross(self, *rules: Rule, price: str = "50001") -> None:
@@ -963,6 +965,236 @@ def test_any_history_ends_with_at_most_one_order_and_no_silence(
     assert bench.life().has_fired
     assert bench.files.notes == {"btc": bench.life().order_id}
     assert cells_of(bench.life())["order_id"] == bench.files.disk["btc"]["order_id"]
+
+
+# --- what a second review found ------------------------------------------------------------------
+
+
+def test_pace_is_free_again_once_the_line_is_empty() -> None:
+    """Later crossings go out at once, without a word about a line that nobody stands in."""
+    bench, rules = crowd(4)
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross(rules[0])
+    bench.wait(10)
+    bench.said.clear()
+    bench.cross(*rules[1:])
+    assert bench.placed == 4
+    assert not bench.heard("waits in line")
+
+
+def test_crossing_of_a_row_that_has_fired_does_not_stand_in_line() -> None:
+    """Nobody reads that a row waits whose order stands, however often its crossing is told."""
+    bench, rules = crowd(2)
+    bench.kraken.replies = [Reply.PLACED, Reply.TOO_FAST]
+    bench.cross(*rules)
+    bench.cross(rules[0])
+    assert not bench.heard("r00: BTC/USD at or above 50000 was crossed at 50001 and waits in line")
+
+
+def test_crossing_that_waited_too_long_in_line_is_told(bench: Bench) -> None:
+    """The promise of an order is taken back in words, too."""
+    bench.kraken.replies = [Reply.TOO_FAST] * 1000
+    bench.cross()
+    bench.wait(SETTINGS.in_line + 70)
+    assert bench.heard("btc: its order waited 6")
+    assert bench.heard("It is placed only if its threshold is met now")
+
+
+def test_crossing_that_was_held_too_long_is_told(bench: Bench) -> None:
+    """After hours of a full disk nobody believes that the crossing got its order."""
+    bench.files.is_full = True
+    bench.cross()
+    bench.wait(300)
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.heard("btc: its order waited 30")
+
+
+def test_end_with_crossings_in_line_is_told(bench: Bench) -> None:
+    """Whoever ends the program while orders are owed reads which rows have none."""
+    other = rule("other")
+    bench.files.rules["other"] = other
+    bench.adopt()
+    bench.kraken.replies = [Reply.TOO_FAST, Reply.TOO_FAST]
+    bench.cross(rule(), other)
+    bench.worker.start()
+    assert bench.worker.stop(10)
+    assert bench.heard("The program ends, and there is NO ORDER yet for btc, other")
+
+
+@pytest.mark.parametrize("path", ["line", "retry", "search", "held"])
+def test_surprise_on_any_path_to_an_order_forgets_no_crossing(bench: Bench, path: str) -> None:
+    """Also a crossing that did not just come in survives an error that nobody foresaw."""
+    replies = {"line": [Reply.TOO_FAST], "retry": [Reply.BUSY], "search": [Reply.NEVER]}
+    bench.kraken.replies = replies.get(path, [])
+    bench.files.is_full = path == "held"
+    bench.cross()
+    bench.files.is_full = False
+    tries = len(bench.kraken.sent)
+    failed = threading.Event()
+
+    def fail(name: str) -> None:
+        if name == "sending":
+            bench.step = lambda name: None
+            failed.set()
+            raise RuntimeError("a surprise")
+
+    bench.step = fail
+    while not failed.is_set():
+        bench.clock.seconds += 0.5
+        bench.worker._turn(())
+    bench.step = lambda name: None
+    bench.wait(40)
+    assert (bench.placed, len(bench.kraken.sent)) == (1, tries + 1)
+    assert bench.heard("Internal error in the order thread")
+
+
+def test_crossing_that_met_a_surprise_needs_no_price_again(bench: Bench) -> None:
+    """An error before the intent is as little a reason to lose a spike as a refusal is."""
+
+    def fail(name: str) -> None:
+        bench.step = lambda name: None
+        raise RuntimeError("a surprise")
+
+    bench.step = fail
+    bench.worker._turn([Crossing(rule(), Decimal(50001), "50001")])
+    bench.wait(30)
+    assert bench.placed == 1
+
+
+def test_look_that_breaks_off_in_any_way_is_silence(bench: Bench) -> None:
+    """What no look can make sense of is asked again, with pauses, and stops nothing else."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    find, looks = bench.kraken.find, 0
+
+    def fail(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        nonlocal looks
+        looks += 1
+        raise AttributeError("'list' object has no attribute 'items'")
+
+    bench.kraken.find = fail  # type: ignore[method-assign]  # this answer only
+    bench.wait(60)
+    assert 2 < looks < 10
+    bench.kraken.find = find  # type: ignore[method-assign]
+    bench.wait(60)
+    assert bench.life().order_id == "O1"
+
+
+def test_doubtful_row_with_an_order_under_way_does_not_stop_the_others() -> None:
+    """A row of the state that cannot be relied upon is doubted, and everything else trades."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.step = _dying_at("answered")
+    with pytest.raises(Crash):
+        bench.cross()
+    bench.step = lambda name: None
+    bench.restart(doubted=["btc"])
+    bench.cross(other)
+    bench.wait(60)
+    assert bench.life("other").has_fired
+    assert bench.placed == 2
+    assert bench.heard("btc: nobody can tell from the state file whether it has fired")
+
+
+def test_doubt_about_a_row_that_is_not_accepted_just_now_is_kept(bench: Bench) -> None:
+    """Kraken could not be asked about the pair at the start: the row is no less doubtful."""
+    rules, bench.files.rules = bench.files.rules, {}
+    bench.restart(doubted=["btc"], undecided=["btc"])
+    bench.worker.state.setdefault("other", {"id": "other"})
+    bench.files.save_state(bench.worker.state)
+    bench.files.rules = rules
+    bench.restart()
+    bench.cross()
+    assert bench.kraken.sent == []
+
+
+@pytest.mark.parametrize("doubt", ["refused", "uncertain"])
+def test_price_that_cannot_be_read_costs_no_row_its_arming(bench: Bench, doubt: str) -> None:
+    """A cell that somebody spoilt by hand: the row waits for its price, and the program runs."""
+    bench.kraken.replies = [Reply.BUSY if doubt == "refused" else Reply.NEVER]
+    bench.cross()
+    bench.files.disk["btc"]["trigger_price"] = "five"
+    bench.restart()
+    bench.wait(30)
+    assert bench.placed == 0
+    assert isinstance(bench.changes[-1], BookArm)
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_crossing_of_the_future_is_as_old_as_one_of_the_past(bench: Bench) -> None:
+    """A machine without a clock of its own starts in the past: what it owes nobody knows."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.clock.seconds -= 3600
+    bench.restart()
+    bench.wait(30)
+    assert bench.placed == 0
+
+
+@pytest.mark.parametrize("reply", [Reply.LOST, Reply.NEVER])
+def test_clock_that_jumped_back_does_not_hold_the_others_up(reply: Reply) -> None:
+    """No deadline of Kraken's is hours away, whatever the clock of this machine says."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.kraken.replies = [reply]
+    bench.cross()
+    bench.clock.seconds -= 8 * 3600
+    bench.restart()
+    bench.cross(other)
+    bench.wait(40)
+    assert bench.life("other").order_id == "O2"
+    assert bench.life().order_id == ("O1" if reply is Reply.LOST else "")
+
+
+def test_deadline_that_cannot_be_read_is_over_some_time(bench: Bench) -> None:
+    """A damaged cell makes nobody wait for ever."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.files.disk["btc"]["deadline"] = "soon"
+    bench.restart()
+    bench.wait(40)
+    assert bench.placed == 1
+
+
+def test_mark_is_not_passed_while_a_crossing_without_an_intent_is_owed(bench: Bench) -> None:
+    """What only the memory knows must be found again by the trades after a crash."""
+    passed: list[float] = []
+    bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
+    bench.cross()
+    bench.worker.submit(Mark(lambda: passed.append(0.0)))
+    bench.worker.work_off()
+    assert passed == []
+    bench.kraken.market = MARKET
+    bench.wait(5)
+    bench.worker.submit(Mark(lambda: passed.append(0.0)))
+    bench.worker.work_off()
+    assert (bench.placed, passed) == (1, [0.0])
+
+
+def test_row_that_was_switched_off_and_on_does_not_owe_what_it_was_held_for(bench: Bench) -> None:
+    """A crossing that waits for the disk belongs to the row that its user has taken away."""
+    rules = bench.files.rules
+    bench.files.is_full = True
+    bench.cross()
+    for now in ({}, rules):
+        bench.files.rules = now
+        bench.clock.seconds += 1
+        bench.adopt()
+    bench.files.is_full = False
+    bench.wait(10)
+    assert bench.kraken.sent == []
+
+
+def test_old_crossing_of_a_changed_row_does_not_fire_from_an_unreadable_file(bench: Bench) -> None:
+    """That the file cannot be read just now does not bring back what it said before."""
+    bench.files.rules = {"btc": rule(threshold_price="60000")}
+    bench.adopt()
+    bench.files.is_unreadable = True
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert bench.heard("No order was placed for the old row")
 
 
 # --- files that take long --------------------------------------------------------------------
