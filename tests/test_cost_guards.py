@@ -384,7 +384,10 @@ def test_start_asks_kraken_once_for_fifty_rows(
     assert set(calls) == {"AssetPairs", "Ticker"}
 
 
-STREAM = ("kraken_audit", "websocket", "ws_audit", "ws_price_provider", "ws_protocol")
+STREAM = (
+    *("kraken_audit", "websocket", "ws_audit", "ws_budget", "ws_connection"),
+    *("ws_price_provider", "ws_protocol"),
+)
 RARE = ("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs")
 
 

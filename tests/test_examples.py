@@ -187,7 +187,8 @@ def test_quoted_message_is_in_the_code(message: str) -> None:
 
 def test_troubleshooting_knows_every_warning_of_the_feed() -> None:
     """Whatever the feed logs as a warning or worse has its row in the guide."""
-    module = (ROOT / "ws_price_provider.py").read_text(encoding="utf-8")
+    files = ("ws_price_provider.py", "ws_budget.py", "ws_connection.py")
+    module = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     module = re.sub(r'"\s*\n\s*f?"', "", module)
     logged = re.findall(r'logger\.(?:warning|error|exception)\(\s*"([^"]+)"', module)
     logged += re.findall(r'logging\.WARNING,\s*"([^"]{3,})"', module)  # "%s" stands elsewhere
@@ -212,7 +213,9 @@ def test_guide_tells_every_event_and_figure(kind: type[Any]) -> None:
     assert [name for name in names if f"`{name}`" not in row] == []
 
 
-@pytest.mark.parametrize("module", ["ws_price_provider", "kraken_audit", "kraken_api"])
+@pytest.mark.parametrize(
+    "module", ["ws_connection", "ws_price_provider", "kraken_audit", "kraken_api"]
+)
 def test_guide_tells_every_thread_and_lock(module: str) -> None:
     """The table of threads and locks names each one that the module makes."""
     code = (ROOT / f"{module}.py").read_text(encoding="utf-8")

@@ -26,9 +26,10 @@ from typing import Any, TypeVar
 import pytest
 from chaos_kit import CERTIFICATE, frame
 
-import ws_price_provider
+import ws_connection
 from fake_kraken import FakeKraken
 from kraken_errors import KrakenConnectionError
+from ws_connection import tls_context
 from ws_price_provider import (
     ConnectBudget,
     Connection,
@@ -39,7 +40,6 @@ from ws_price_provider import (
     feed_clock,
     is_loopback,
     open_websocket,
-    tls_context,
     validate_url,
 )
 from ws_protocol import (
@@ -992,8 +992,8 @@ def test_loopback_and_no_proxy_go_directly(server: Server, monkeypatch: pytest.M
     server.scripts = [lambda peer: peer.shake_hands()]
     open_websocket(server.url, LONG).close()
     monkeypatch.setenv("no_proxy", "kraken.invalid")
-    assert ws_price_provider._proxy_for("ws.kraken.invalid") is None
-    assert ws_price_provider._proxy_for("ws.kraken.example") == "http://127.0.0.1:1"
+    assert ws_connection._proxy_for("ws.kraken.invalid") is None
+    assert ws_connection._proxy_for("ws.kraken.example") == "http://127.0.0.1:1"
 
 
 def test_tls_is_always_verified(server: Server) -> None:
