@@ -11,8 +11,10 @@ A line is a checksum and the cells of one row of state.csv as JSON.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -160,6 +162,7 @@ class IntentJournal:
             return False
         self._is_empty = False
         try:
+            self._see_that_it_is_there(self._file)
             self._disk.write(self._file, data)
             self._disk.sync_data(self._file)
         except OSError as error:
@@ -167,6 +170,11 @@ class IntentJournal:
             self._drop()
             return False
         return True
+
+    def _see_that_it_is_there(self, file: BinaryIO) -> None:
+        """Raise OSError if somebody took the file away: what is written now nobody would find."""
+        if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+            raise OSError(errno.ESTALE, "was replaced by another file", str(self.path))
 
     def clear(self) -> None:
         """Forget everything: state.csv holds it by now. Never raises.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -192,6 +193,22 @@ def test_empty_journal_is_taken_away_and_a_full_one_stays(journal: IntentJournal
     journal.clear()
     journal.close()
     assert not journal.path.exists()
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_journal_that_somebody_took_away_is_not_written_on(
+    journal: IntentJournal, *, is_replaced: bool
+) -> None:
+    """A line in a file without a name would be lost with the process: state.csv is written."""
+    if os.name == "nt":
+        return  # an open file keeps its name there
+    journal.path.unlink()
+    if is_replaced:
+        journal.path.write_bytes(b"of yesterday")
+    assert not journal.append(intent_lines([ROW]))
+    journal.clear()
+    assert journal.append(intent_lines([ROW]))
+    assert journal.load().rows == (ROW,)
 
 
 def test_journal_that_nobody_keeps_is_only_read_and_cleared(tmp_path: Path) -> None:
