@@ -937,7 +937,7 @@ class OrderWorker:
         self._line.stand_first(crossing, trouble.since)
         self._say_once(
             life.id,
-            "WARNING",
+            "ERROR",
             f"{life.id}: {crossing.rule.condition} was crossed at {crossing.price_text}, and "
             f"Kraken takes no more {pause.value} for now: {outcome.reason}. It waits in line, and "
             "is placed as soon as Kraken allows it",
