@@ -121,7 +121,10 @@ class _Files:
         try:
             intents = self.journal.load()
         except OSError as error:
-            return Intents(), f"{self.journal.path} cannot be read ({error}), {cure}"
+            return Intents(), (
+                f"{self.journal.path} cannot be read ({error}), {cure}. Make it readable while "
+                "the program is stopped"
+            )
         numbers = ", ".join(str(number) for number in intents.damaged)
         return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
 
@@ -318,10 +321,17 @@ class TTSLO:
         try:
             yield
         finally:
-            journal.close()
+            if not self._worker.is_running:  # else the intent of its order is still needed
+                journal.close()
 
     def save_state(self) -> None:
-        """Write the state file durably; nothing in a dry run. A failure is said, not raised."""
+        """Write the state file durably; nothing in a dry run. A failure is said, not raised.
+
+        Nothing either while the order thread runs: it writes by itself, and what it has just
+        written down of an order must not be taken for a part of what was written here.
+        """
+        if self._worker.is_running:
+            return
         try:
             self._files.save_state(self.state)
         except OSError as error:
@@ -578,6 +588,7 @@ class TTSLO:
 
     def _is_waiting(self, rule: Rule) -> bool:
         try:
+            self._worker.ensure_known(rule.id)
             life = self._worker.life_of(rule.id)
         except UnreadableLife as error:
             self.log("ERROR", f"{rule.id}: its row of the state file cannot be understood: {error}")

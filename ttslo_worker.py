@@ -474,6 +474,11 @@ class OrderWorker:
     # --- what config.csv says ----------------------------------------------------------------
 
     @property
+    def is_running(self) -> bool:
+        """Whether the order thread lives: then nobody else may write the state."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
     def is_busy(self) -> bool:
         """Whether an order of unknown outcome is still being looked up, or a write is owed."""
         duties = self._duties
@@ -686,8 +691,18 @@ class OrderWorker:
         )
         self._say_once(life.id, "WARNING", text)
 
+    def ensure_known(self, rule_id: str) -> None:
+        """Raise UnreadableLife if nobody can know whether the rule has fired."""
+        if self.is_past_unknown(rule_id):
+            raise UnreadableLife("nobody can tell whether it has fired")
+
     def ensure_armed(self, rule: Rule) -> None:
-        """Arm `rule` if it is not: for callers that hand in rows one by one."""
+        """Arm `rule` if it is not: for callers that hand in rows one by one.
+
+        Raises:
+            UnreadableLife: If nobody can know whether it has fired.
+        """
+        self.ensure_known(rule.id)
         life = self.life_of(rule.id)
         if life.state is RuleState.DISARMED:
             self._arm(life, rule)

@@ -15,7 +15,9 @@ import pytest
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
-from ttslo_intents import intent_lines
+from ttslo_intents import intent_lines, read_intents
+from ttslo_rules import read_rule
+from ttslo_worker import Crossing
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
 ROW = "btc,XXBTZUSD,50000,above,sell,0.01,5.0,true"
@@ -674,6 +676,55 @@ def test_journal_that_cannot_be_read_lets_no_waiting_row_trade(
     assert "btc: nobody can tell from the state file whether it has fired" in logged(
         manager, "ERROR"
     )
+
+
+def test_row_that_a_torn_state_file_lacks_is_not_fired_by_hand_either(
+    manager: ConfigManager,
+) -> None:
+    """A caller that hands in rows one by one gets no order for a row that may have one."""
+    Path(manager.state_file).write_text("id,triggered\n,true\n", encoding="utf-8")
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.load_state()
+    program.process_config(config(), 60000)
+    assert program.create_tsl_order(config(), 60000) is None
+    assert kraken.orders == []
+    assert "btc: its row of the state file cannot be understood: nobody can tell" in logged(
+        manager, "ERROR"
+    )
+
+
+class SlowStandIn(StandIn):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+
+    def add_trailing_stop_loss(self, **order: object) -> object:  # type: ignore[override]  # all of it
+        self.is_asked.set()
+        assert self.may_answer.wait(10)
+        return self.answer
+
+
+def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager) -> None:
+    """While the order thread waits for an answer nobody else clears what it has written down."""
+    kraken = SlowStandIn()
+    program = TTSLO(manager, kraken, kraken)
+    worker = program._worker
+    with program.keeping_journal():
+        assert program.validate_and_load_config()
+        worker.start()
+        worker.submit(Crossing(read_rule(config()), Decimal(60000), "60000"))
+        assert kraken.is_asked.wait(10)
+        program.save_state()
+    (intent,) = read_intents(Path(f"{manager.state_file}.intents").read_bytes()).rows
+    assert (intent["id"], intent["rule_state"]) == ("btc", "intended")
+    kraken.may_answer.set()
+    assert worker.stop(10)
+    with program.keeping_journal():
+        program.save_state()
+    assert manager.load_state()["btc"]["triggered"] == "true"
 
 
 def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
