@@ -20,7 +20,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +37,7 @@ from config_csv import (
     TRIGGER_COLUMNS,
     Changes,
     ConfigRow,
+    Rules,
     StateProblem,
     StateReader,
     StateWriter,
@@ -273,11 +274,15 @@ def _read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """One reading of config.csv; `stamp` is None where there is no file."""
+    """One reading of config.csv; `stamp` is None where there is no file.
+
+    `rules` is what the next reading needs, so that it reads only the lines that have changed.
+    """
 
     rows: tuple[ConfigRow, ...]
     findings: tuple[str, ...]
     stamp: Stamp | None
+    rules: Rules | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,14 +446,27 @@ class ConfigManager:
             OSError: If the file is there and cannot be read. That is not the same as an empty
                 file: whoever asks must go on with the rows that it has.
         """
-        file = self.read_config()
+        return list(self.load_file().rows)
+
+    def load_file(self, before: ConfigFile | None = None) -> ConfigFile:
+        """Do what `load_config` does, with the rows of `before` where their lines are the same.
+
+        They must not have been changed since.
+
+        Raises:
+            OSError: As `load_config` does.
+        """
+        file = self.read_config(before)
         with self._config_lock:
             self._loaded = file.stamp
         self.findings = list(file.findings)
-        return list(file.rows)
+        return file
 
-    def read_config(self) -> ConfigFile:
+    def read_config(self, before: ConfigFile | None = None) -> ConfigFile:
         """Return the rows and what is odd about them, and leave `findings` and `own_stamp` alone.
+
+        Args:
+            before: As in `load_file`.
 
         Raises:
             OSError: As `load_config` does.
@@ -458,8 +476,9 @@ class ConfigManager:
         if stamp is None:
             return ConfigFile((), (), None)
         table = parse(data, RULE_COLUMNS, has_comments=True)
-        rows, findings = read_rules(table)
-        return ConfigFile(rows, tuple(f"{path.name} {said}" for said in findings), stamp)
+        rules = read_rules(table, before.rules if before else None)
+        findings = tuple(f"{path.name} {said}" for said in rules.findings)
+        return ConfigFile(rules.rows, findings, stamp, rules)
 
     def config_stamp(self) -> Stamp | None:
         """Return the stamp of the config file as it is now, None where there is none. Cheap."""
@@ -688,7 +707,7 @@ class ConfigManager:
         """
         path = Path(self.state_file)
         with self._state_lock:
-            self._sweep(path)
+            self._sweep(path, _LITTER_AGE)
             if self._disk.stamp(path) is None:
                 header = ",".join(STATE_COLUMNS) + "\n"
                 with suppress(_Changed):  # somebody was faster: then there is one
@@ -724,13 +743,26 @@ class ConfigManager:
         with self._tape_lock:
             self._write_locked(self.tape_file, text.encode("utf-8"))
 
-    def _sweep(self, path: Path) -> None:
+    def sweep(self) -> None:
+        """Take away the temporary files of writes that a killed program did not end.
+
+        For the one who holds the `StateLock`: what lies beside the state is nobody's then, while
+        config.csv may just be written by somebody else, so only old files go there. Never raises.
+        """
+        with self._state_lock, self._tape_lock:
+            self._sweep(Path(self.state_file), 0.0)
+        with self._config_lock:
+            self._sweep(Path(self.config_file), _LITTER_AGE)
+
+    def _sweep(self, path: Path, age: float) -> None:
+        """Take away what `_replace` left beside `path`, `age` seconds ago or earlier."""
         target = path.resolve()
-        oldest = self._disk.now().timestamp() - _LITTER_AGE
-        for litter in target.parent.glob("*.tmp"):
-            is_ours = re.fullmatch(re.escape(target.name) + r"\.[0-9a-f]{32}\.tmp", litter.name)
-            with suppress(OSError):
-                if is_ours and litter.stat().st_mtime < oldest:
+        oldest = self._disk.now().timestamp() - age
+        # Between the two may stand what the file is a companion of: `.tape`, or a copy's moment.
+        ours = re.compile(re.escape(target.name) + r"(\..+)?\.[0-9a-f]{32}\.tmp")
+        with suppress(OSError):
+            for litter in list(target.parent.glob("*.tmp")):
+                if ours.fullmatch(litter.name) and litter.stat().st_mtime <= oldest:
                     litter.unlink()
 
     # ---- log

@@ -14,7 +14,7 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -133,10 +133,12 @@ def _is_plain(raw: str) -> bool:
     return '"' not in raw and "\0" not in raw and "\ufeff" not in raw
 
 
-def _records(text: str, delimiter: str, start: int, *, has_comments: bool) -> Iterator[Record]:
-    """Yield the records of a text, blank lines left out."""
+def _records(
+    text: str, delimiter: str, start: int, stop: int | None = None, *, has_comments: bool
+) -> Iterator[Record]:
+    """Yield the records of a text between two line ends, blank lines left out."""
     line, ends_at = len(_LINE_END.findall(text[:start])), start
-    for match in _LINE.finditer(text, start):
+    for match in _LINE.finditer(text, start, len(text) if stop is None else stop):
         line += 1
         first, end = match.span(match.lastindex or 0)
         if first < ends_at:
@@ -331,25 +333,75 @@ class _Shared(dict[str, str]):
 _SHARED_TEXTS = 4096
 
 
-def rule_rows(table: Table) -> Iterator[tuple[Record, ConfigRow, int]]:
-    """Yield the rows that are meant as rules, the records they came from, and how many cells."""
-    shared = _Shared()
-    for record in table.records():
-        cells, complaints, count = _read_record(table, record)
-        if not _is_comment(cells):
-            for name, text in cells.items():
-                cells[name] = shared[text]
-            yield record, ConfigRow(cells, record.line, complaints), count
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rows of a file that are meant as rules, and what is odd apart from their values."""
+
+    rows: tuple[ConfigRow, ...] = ()
+    findings: tuple[str, ...] = ()
+    table: Table | None = None
 
 
-def read_rules(table: Table) -> tuple[tuple[ConfigRow, ...], tuple[str, ...]]:
-    """Return the rows that are meant as rules, and what is odd apart from their values."""
+def read_rules(table: Table, before: Rules | None = None) -> Rules:
+    """Return the rules of a file.
+
+    Args:
+        table: The file.
+        before: An earlier version of it, if its rows have not been changed since they were read.
+            Lines that are the same there give the same rows.
+    """
     rows: list[ConfigRow] = []
     findings = list(_file_findings(table))
-    for record, row, count in rule_rows(table):
+    shared = _Shared()
+    earlier = _Earlier(table, before)
+    for record in table.records():
+        row = earlier.row_of(record)
+        if row is None:
+            cells, complaints, count = _read_record(table, record)
+            if _is_comment(cells):
+                continue
+            for name, text in cells.items():
+                cells[name] = shared[text]
+            row = ConfigRow(cells, record.line, complaints)
+            findings += _row_findings(table, record, row, count)
         rows.append(row)
-        findings += _row_findings(table, record, row, count)
-    return tuple(rows), tuple(findings)
+    return Rules(tuple(rows), tuple(findings), table)
+
+
+class _Earlier:
+    """Goes through an earlier version of a table for the rows of lines that are still the same."""
+
+    def __init__(self, table: Table, before: Rules | None) -> None:
+        self._table = table
+        old = before.table if before else None
+        is_like = old is not None and old.header is not None and old.columns == table.columns
+        self._old = old if old and is_like and old.delimiter == table.delimiter else None
+        self._rows = iter(before.rows if before and self._old else ())
+        self._records = self._old.records() if self._old else iter(())
+        self._row: ConfigRow | None = next(self._rows, None)
+        self._record: Record | None = next(self._records, None)
+
+    def row_of(self, record: Record) -> ConfigRow | None:
+        """Return the earlier row of a record that says the same in the same line; None if new.
+
+        A row that there was anything to find about is read again, so that it is said again.
+        """
+        while self._row is not None and self._row.line < record.line:
+            self._row = next(self._rows, None)
+        while self._record is not None and self._record.line < record.line:
+            self._record = next(self._records, None)
+        row, earlier = self._row, self._record
+        if self._old is None or row is None or earlier is None:
+            return None
+        raw = self._table.raw(record)
+        is_same = row.line == earlier.line == record.line and self._old.raw(earlier) == raw
+        return row if is_same and _is_whole(self._table, raw) else None
+
+
+def _is_whole(table: Table, raw: str) -> bool:
+    """Tell whether there is nothing to find about a record: it is plain and has all its cells."""
+    has_all = raw.count(table.delimiter) + 1 == len(table.columns)
+    return table.is_regular and has_all and _is_plain(raw)
 
 
 def _file_findings(table: Table) -> Iterator[str]:
@@ -400,12 +452,16 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     table = parse(data, RULE_COLUMNS, has_comments=True)
     found = _records_of(table, changes)
     left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
-    rows = {found[name][0].start: changes[name] for name in changes if name not in left_out}
+    rows = {found[name][0]: changes[name] for name in changes if name not in left_out}
     if table.header is None or not rows:
         return data, left_out
-    merged = table.bytes_of(_with_rows(table, table.header, rows))
-    _verify_merge(table, merged, rows)
-    return merged, left_out
+    columns = _with_columns(table, dict.fromkeys(n for cells in rows.values() for n in cells))
+    lines = {record: _changed_line(table, record, columns, rows[record]) for record in sorted(rows)}
+    new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
+    lines = {table.header: table.delimiter.join([*_raw_cells(table, table.header), *new]), **lines}
+    text = _with_lines(table.text, lines)
+    _verify_merge(table, text, lines, rows)
+    return table.bytes_of(text), left_out
 
 
 def _records_of(table: Table, names: Iterable[str]) -> dict[str, list[Record]]:
@@ -413,17 +469,47 @@ def _records_of(table: Table, names: Iterable[str]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {name: [] for name in names}
     if "id" not in table.columns:
         return found
-    index = table.columns.index("id")
-    for record in table.records():
-        raw = table.raw(record)
-        if table.is_regular and _is_plain(raw):
-            values = raw.split(table.delimiter, index + 1)
-            if index >= len(values) or values[index].strip() not in found:
-                continue
+    for record in _records_with(table, found):
         cells = _read_record(table, record).cells
         if cells["id"] in found and not _is_comment(cells):
             found[cells["id"]].append(record)
     return found
+
+
+# So many lines are looked up one by one; to look at all is quicker for more.
+_FEW_LINES = 64
+
+
+def _lines_with(names: Collection[str], text: str) -> list[tuple[int, int]] | None:
+    """Return begin and end of the lines with a cell that says one of `names`; None for many."""
+    if len(names) > _FEW_LINES or not all(names):
+        return None
+    ends = "\r\n" if "\r" in text else "\n"
+    lines: set[tuple[int, int]] = set()
+    choice = "|".join(map(re.escape, names))
+    for match in re.finditer(rf"(?<![^,;\s])(?:{choice})(?![^,;\s])", text):
+        start = max(text.rfind(end, 0, match.start()) for end in ends) + 1
+        whole = _LINE.match(text, start)
+        lines.add((start, whole.end() if whole else start))
+        if len(lines) > _FEW_LINES:
+            return None
+    return sorted(lines)
+
+
+def _records_with(table: Table, names: Collection[str]) -> Iterator[Record]:
+    """Yield, in order, the records that may have one of these ids, and few others."""
+    text, index = table.text, table.columns.index("id")
+    lines = _lines_with(names, text) if table.is_regular and _is_plain(text) else None
+    for start, stop in lines or ():
+        if table.header is not None and start > table.header.start:
+            yield from _records(text, table.delimiter, start, stop, has_comments=table.has_comments)
+    for record in table.records() if lines is None else ():
+        raw = table.raw(record)
+        if table.is_regular and _is_plain(raw):
+            values = raw.split(table.delimiter, index + 1)
+            if index >= len(values) or values[index].strip() not in names:
+                continue
+        yield record
 
 
 def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueError:
@@ -433,18 +519,13 @@ def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueErro
     return ValueError(f"the rows at lines {lines} share the id {config_id!r}; none is changed")
 
 
-def _with_rows(table: Table, header: Record, rows: Mapping[int, Mapping[str, str]]) -> str:
-    """Return the text with new cells in the rows that begin at these places."""
-    columns = _with_columns(table, dict.fromkeys(name for row in rows.values() for name in row))
-    new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
-    pieces = [table.text[: header.start], table.delimiter.join([*_raw_cells(table, header), *new])]
-    at = header.end
-    for record in table.records():
-        if record.start in rows:
-            cells = _changed_cells(table, record, columns, rows[record.start])
-            pieces += [table.text[at : record.start], table.delimiter.join(cells)]
-            at = record.end
-    return "".join([*pieces, table.text[at:]])
+def _with_lines(text: str, lines: Mapping[Record, str]) -> str:
+    """Return the text with others in the place of some records, which are in order."""
+    pieces, at = [], 0
+    for record, line in lines.items():
+        pieces += [text[at : record.start], line]
+        at = record.end
+    return "".join([*pieces, text[at:]])
 
 
 def _raw_cells(table: Table, record: Record) -> list[str]:
@@ -473,9 +554,9 @@ def _width(table: Table, record: Record) -> int:
     return max((number for number, cell in cells if _clean(cell.value)), default=0)
 
 
-def _changed_cells(
+def _changed_line(
     table: Table, record: Record, columns: list[str], cells: Mapping[str, str]
-) -> list[str]:
+) -> str:
     before = table.cells(record)
     texts = _raw_cells(table, record)
     for name, value in cells.items():
@@ -483,19 +564,30 @@ def _changed_cells(
         texts += [""] * (index + 1 - len(texts))
         was_quoted = index < len(before) and before[index].is_quoted
         texts[index] = quote(value, table.delimiter, always=was_quoted and bool(value))
-    return texts
+    return table.delimiter.join(texts)
 
 
-def _verify_merge(before: Table, merged: bytes, rows: Mapping[int, Mapping[str, str]]) -> None:
-    """Read the result once more before it replaces anything: stray quotes can pair up anew."""
-    after = parse(merged, RULE_COLUMNS, has_comments=True)
-    for old, new in zip_longest(before.records(), after.records()):
+def _verify_merge(
+    before: Table,
+    text: str,
+    lines: Mapping[Record, str],
+    rows: Mapping[Record, Mapping[str, str]],
+) -> None:
+    """Read the result once more before it replaces anything: stray quotes can pair up anew.
+
+    Where there is no quote, a line is a row whatever stands around it, so the new ones will do.
+    """
+    records: Iterable[Record] = before.records()
+    if '"' not in text and before.header is not None:
+        records = sorted(rows)
+        text = before.text[: before.header.start] + "\n".join(lines.values())
+    after = parse(before.bytes_of(text), RULE_COLUMNS, has_comments=True)
+    for old, new in zip_longest(records, after.records()):
         if old is None or new is None:
             break
-        if old.start in rows:
+        if old in rows:
             kept = _read_record(after, new).cells
-            cells = rows[old.start].items()
-            is_same = all(kept.get(name) == _clean(value) for name, value in cells)
+            is_same = all(kept.get(name) == _clean(value) for name, value in rows[old].items())
         else:
             is_same = before.raw(old) == after.raw(new)
         if not is_same:
@@ -601,7 +693,14 @@ class StateWriter:
         self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def bytes_of(self, state: Mapping[str, Mapping[str, object]]) -> bytes:
-        """Return the file: the contract's columns first, then all that are met."""
+        """Return the file: the contract's columns first, then all that are met.
+
+        Raises:
+            TypeError: If a row is no dict; the message names it.
+        """
+        for name, row in state.items():
+            if not isinstance(row, Mapping):
+                raise TypeError(f"the state of {name!r} must be a dict, not {type(row).__name__}")
         kinds = dict.fromkeys(tuple(row) for row in state.values())
         met = dict.fromkeys(str(name) for kind in kinds for name in kind)
         columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))

@@ -8,6 +8,7 @@ configures logging, and no other does.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import queue
@@ -23,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from config import AlreadyRunning, ConfigManager, Disk, Stamp, StateLock
+from config import AlreadyRunning, ConfigFile, ConfigManager, Disk, Stamp, StateLock
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
 from kraken_errors import KrakenError
 from kraken_numbers import plain, to_positive_decimal
@@ -78,6 +79,22 @@ class _Clock:
 
     def utc(self) -> datetime:
         return datetime.now(UTC)
+
+
+@contextmanager
+def _many_objects() -> Iterator[None]:
+    """Do not look for garbage while rows are read.
+
+    100,000 of them are more than a million objects, and none is garbage: looking through all of
+    them again and again would take seconds.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Files:
@@ -191,6 +208,7 @@ class TTSLO:
         state: What became of each rule, text by column, by id.
         configs: The rows that may trade.
         config_file_mtime: When config.csv was last changed, as far as it was looked at.
+        is_blind: Whether `run_once` found no price at all for rows that wait for one.
     """
 
     def __init__(
@@ -216,6 +234,7 @@ class TTSLO:
         self.debug = debug
         self.configs: list[Mapping[str, Any]] = []
         self.config_file_mtime: float | None = None
+        self.is_blind = False
         self.validation: ValidationResult | None = None
         self._settings = settings or OrderSettings()
         self._when_blind = when_blind
@@ -227,6 +246,7 @@ class TTSLO:
         self._read_again_at: float | None = None
         self._unpriced: frozenset[str] = frozenset()
         self._last_look: Stamp | None = None
+        self._file: ConfigFile | None = None
         self._reader = RuleReader()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -334,7 +354,7 @@ class TTSLO:
             return
         try:
             self._files.save_state(self.state)
-        except OSError as error:
+        except (OSError, TypeError) as error:
             self.log("ERROR", f"state.csv cannot be written: {error}")
 
     def check_config_file_changed(self) -> bool:
@@ -370,18 +390,23 @@ class TTSLO:
         Returns:
             Whether at least one row is accepted.
         """
+        with _many_objects():
+            return self._load_config()
+
+    def _load_config(self) -> bool:
         read_at = time.monotonic()
         pause = _READ_AGAIN if is_real(self.kraken_api_readonly) else 0.0
         # Until this reading has come to its end: whatever breaks it off, there will be another.
         self._read_again_at = read_at + pause
         try:
-            configs = self.config_manager.load_config()
+            self._file = self.config_manager.load_file(self._file)
         except OSError as error:
             # Not the same as an empty file: what was armed stays armed.
             self.log("ERROR", f"{self.config_manager.config_file} cannot be read: {error}")
             return bool(self.configs)
-        for finding in self.config_manager.findings:
+        for finding in self._file.findings:
             self.log("WARNING", finding)
+        configs = self._file.rows
         self._reader = RuleReader(self._reader)
         rules = self._reader.by_id(configs)
         armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
@@ -390,7 +415,7 @@ class TTSLO:
         )
         self.validation = result
         self.configs = list(result.accepted)
-        self._files.take(self.config_manager.loaded_stamp, rules)
+        self._files.take(self._file.stamp, rules)
         self._say_refusals(result)
         adopt = self._adoption_of(rules, armed, result, read_at)
         self._worker.submit(adopt)
@@ -409,7 +434,8 @@ class TTSLO:
         lives = {
             rule_id: self._life_or_none(rule_id)
             for rule_id, cells in list(self.state.items())
-            if cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
+            if not cells
+            or cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
         }
         return {
             rule_id
@@ -610,6 +636,7 @@ class TTSLO:
             self.validate_and_load_config()
         self._worker.work_off()
         prices = self._prices_of_armed()
+        self.is_blind = bool(prices) and all(price is None for price in prices.values())
         for row in self.configs:
             price = prices.get(row.get("pair", ""))
             if price is not None and row.get("id") not in self._unpriced:
@@ -617,12 +644,12 @@ class TTSLO:
         self.save_state()
 
     def _prices_of_armed(self) -> dict[str, object]:
-        """Return a price for each pair with a waiting row: one call for all where that can be."""
+        """Return a price or None for each pair with a waiting row; one call for all if possible."""
         rules = [rule for row in self.configs if isinstance(rule := reading_of(row), Rule)]
         pairs = list(dict.fromkeys(r.pair for r in rules if r.enabled and self._is_waiting(r)))
         if not is_real(self.kraken_api_readonly):
             return {pair: self._price_of(pair) for pair in pairs}
-        prices: dict[str, object] = {}
+        prices: dict[str, object] = dict.fromkeys(pairs)
         try:
             quotes = self.kraken_api_readonly.get_tickers(pairs) if pairs else {}
         except KrakenError as error:
@@ -877,15 +904,17 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     if options.dry_run:
         return _operate(program, options)
     with StateLock(options.state), program.keeping_journal():
+        manager.sweep()
         return _operate(program, options)
 
 
 def _operate(program: TTSLO, options: argparse.Namespace) -> int:
     _end_at_once_on_sigterm()
-    program.load_state()
-    program.recover()
-    program.check_config_file_changed()
-    if not program.validate_and_load_config():
+    with _many_objects():
+        is_accepted = _take_up(program)
+    # What the rows have become stays until the end: looking through it would hold up prices.
+    gc.freeze()
+    if not is_accepted:
         program.log("ERROR", f"No row of {options.config} is accepted; nothing to watch")
         return 1
     if options.strict and program.validation is not None and not program.validation.is_valid():
@@ -904,11 +933,21 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
         program.run_once()
         program.settle(_ONCE_PATIENCE)
         program.save_state()
-        return 0
+        if program.is_blind:
+            program.log("ERROR", "No price was to be had, so no row could be looked at; try again")
+        return 1 if program.is_blind else 0
     _stop_on_signals(program)
     program.run_continuous(options.interval)
     program.log("INFO", "Stopped; state saved")
     return 0
+
+
+def _take_up(program: TTSLO) -> bool:
+    """Go on where an earlier run ended; tell whether any row is accepted."""
+    program.load_state()
+    program.recover()
+    program.check_config_file_changed()
+    return program.validate_and_load_config()
 
 
 def _is_main_thread() -> bool:

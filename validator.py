@@ -144,7 +144,10 @@ def _text(row: Row, name: str) -> str:
 
 def has_order(row: Row) -> bool:
     """Tell whether the order columns of a row are filled: then it has fired."""
-    return any(row.get(name) and _text(row, name) for name in ORDER_COLUMNS)
+    get = row.get
+    if not (get("order_id") or get("trigger_time") or get("trigger_price")):
+        return False  # at once, as nearly always
+    return any(_text(row, name) for name in ORDER_COLUMNS)
 
 
 def _label(row: Row, number: int) -> str:
@@ -398,32 +401,40 @@ class ConfigValidator:
         where it can, and for the balances where something is to be sold.
 
         Args:
-            configs: Rows of text by column; `config.ConfigRow` also tells its line.
+            configs: Rows of text by column; `config.ConfigRow` also tells its line. What is no
+                dict at all is an error of its own.
             armed_before: Ids of rows that were armed earlier, unchanged. Where the price has got
                 to their threshold meanwhile that is no reason to refuse them: they fire.
             fired: Ids of rows that have fired, whatever the file says.
             read: How a row is read; for callers who have read the same rows before.
         """
-        result = ValidationResult(configs=list(configs), fired=set(fired))
+        result = ValidationResult(fired=set(fired))
         market, balances = _Market(self.kraken_api), _Balances(self.kraken_api)
-        rows = [_read(result, row, n, read) for n, row in enumerate(result.configs, 1)]
+        rows = list(_read_all(result, configs, read))
         _refuse_duplicates(rows)
         for row in rows:
             _check_text(row)
             _check_pair(row, market)
         live = [row for row in rows if row.waits and not row.is_refused]
         if market.has_prices:
-            market.ask_prices(row.pair for row in live)
-            for row in live:
-                _check_market(row, market, is_old=row.label in armed_before)
-                price = market.price(row.pair)
-                if isinstance(price, Decimal):
-                    result.prices[row.pair] = price
+            _check_prices(live, market, armed_before)
         elif live:
             result.notes.append("prices: there is nobody to ask")
         _check_balances((row for row in live if not row.is_refused), market, balances)
         result.accepted = [row.row for row in rows if not row.is_refused]
         return result
+
+
+def _read_all(
+    result: ValidationResult, configs: Iterable[Row], read: Callable[[Row], Reading]
+) -> Iterator[_Checked]:
+    for number, row in enumerate(configs, 1):
+        if isinstance(row, Mapping):
+            result.configs.append(row)
+            yield _read(result, row, number, read)
+        else:
+            said = f"A row must be a dict of text by column, not {type(row).__name__}"
+            result.add_error(f"row {number}", "row", said)
 
 
 def _read(
@@ -533,6 +544,16 @@ def _check_minimums(row: _Checked, rule: Rule, pair: Pair) -> None:
         row.refuse(
             "volume", f"{said} minimum of {plain(pair.costmin)} for {row.pair}; raise the volume"
         )
+
+
+def _check_prices(rows: Sequence[_Checked], market: _Market, armed_before: Collection[str]) -> None:
+    """Ask for today's prices, and check each row against its own."""
+    market.ask_prices(row.pair for row in rows)
+    for row in rows:
+        _check_market(row, market, is_old=row.label in armed_before)
+        price = market.price(row.pair)
+        if isinstance(price, Decimal):
+            row.result.prices[row.pair] = price
 
 
 def _check_market(row: _Checked, market: _Market, *, is_old: bool) -> None:

@@ -879,6 +879,26 @@ def test_initialize_sweeps_old_litter_of_its_own() -> None:
     assert sorted(litter()) == sorted(names[1:])
 
 
+def test_sweep_takes_what_a_killed_program_left() -> None:
+    """Beside the state all leftovers go, beside the rules old ones, and of others' files none."""
+    ours = [f"state.csv.{'a' * 32}.tmp", f"state.csv.tape.{'b' * 32}.tmp"]
+    old, fresh = f"config.csv.{'c' * 32}.tmp", f"config.csv.{'d' * 32}.tmp"
+    foreign = ["state.csv.tmp", f"other.csv.{'e' * 32}.tmp", f"state_csv.{'f' * 32}.tmp"]
+    for name in (*ours, old, fresh, *foreign):
+        Path(name).touch()
+        age = 3600 if name == old else 1
+        os.utime(name, (NOON.timestamp() - age,) * 2)
+    manager().sweep()
+    assert sorted(litter()) == sorted([fresh, *foreign])
+
+
+def test_state_that_is_no_dict_is_told_by_its_name() -> None:
+    """A row of the state that cannot be written says which it is, and nothing is written."""
+    with pytest.raises(TypeError, match="the state of 'b' must be a dict, not NoneType"):
+        manager().save_state({"a": {"id": "a"}, "b": None})  # type: ignore[dict-item]  # the point
+    assert not Path("state.csv").exists()
+
+
 # ------------------------------------------------------------------ the real disk
 
 

@@ -290,6 +290,25 @@ def test_once_places_and_ends(scene: Scene) -> None:
     assert "armed before, and crossed meanwhile" in output
 
 
+def test_once_without_any_price_is_1_and_says_so(scene: Scene) -> None:
+    """A run that could not look at any row has not done what it was asked for."""
+    scene.exchange.fault("http_502", endpoint="Ticker")
+    code, output = run(scene, "--once")
+    assert code == 1, output
+    assert "No price was to be had" in output
+    assert_no_traceback(output)
+
+
+def test_start_sweeps_what_a_kill_left_of_a_write(scene: Scene) -> None:
+    """A temporary file beside the state is gone after the next start, and stays in a dry run."""
+    litter = scene.folder / f"state.csv.{'a' * 32}.tmp"
+    litter.touch()
+    run(scene, "--once", "--dry-run")
+    assert litter.exists()
+    run(scene, "--once")
+    assert not litter.exists()
+
+
 def test_once_settles_an_order_of_unknown_outcome(scene: Scene) -> None:
     """A lost answer is looked up before the program ends."""
     arm_then_cross(scene)

@@ -104,7 +104,7 @@ def answer(value: object) -> object:
     return value
 
 
-def check(*rows: Mapping[str, object], api: object = None, **more: list[str]) -> ValidationResult:
+def check(*rows: Mapping[str, object], api: object = None, **more: Any) -> ValidationResult:
     """Validate the rows."""
     return ConfigValidator(api).validate_config_file(rows, **more)
 
@@ -652,3 +652,13 @@ def test_no_row_makes_the_validator_raise(
     result = check(*rows, api=api())
     assert bool(result.errors) == (len(result.accepted) < len(rows))
     assert format_validation_result(result, verbose=True)
+
+
+@pytest.mark.parametrize("thing", [None, "btc", 5, ["btc"]])
+def test_row_that_is_no_dict_is_an_error_of_its_own(thing: Any) -> None:
+    """What is no row at all is said, and the rows beside it are checked as ever."""
+    result = ConfigValidator().validate_config_file([thing, row()])
+    assert [(e["config_id"], e["field"]) for e in result.errors] == [("row 1", "row")]
+    assert type(thing).__name__ in result.errors[0]["message"]
+    assert result.accepted == [row()]
+    assert "VALIDATION FAILED" in format_validation_result(result)
