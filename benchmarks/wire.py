@@ -74,7 +74,9 @@ class _Peer:
             self.sock.sendall(data)
 
 
-class _Server:
+class Server:
+    """The exchange; what the harness may ask of it are the methods that begin with `do_`."""
+
     def __init__(self, count: int, delay: float) -> None:
         self.symbols = symbols_of(count)
         self.rows = dict(map(_asset_pair, self.symbols))
@@ -227,6 +229,7 @@ class _Server:
     # what the harness asks for
 
     def obey(self, order: dict[str, Any]) -> Any:
+        """Do what a line of the harness asks for, and return the answer."""
         return getattr(self, f"do_{order.pop('do')}")(**order)
 
     def do_tick(self, price: float, symbol: str = "BTC/USD") -> int:
@@ -277,6 +280,7 @@ class _Server:
         return sent
 
     def do_stop_flood(self) -> None:
+        """End a flood that runs in the background."""
         self.flood_stop.set()
 
     def do_drop(self) -> int:
@@ -305,6 +309,7 @@ class _Server:
         return seen
 
     def do_set(self, price: float = START_PRICE, rest_delay: float = 0.0) -> None:
+        """Set the price that REST tells, and how long its answers take."""
         self.price, self.rest_delay = price, rest_delay
 
 
@@ -402,12 +407,14 @@ class Wire:
         delay: Half a round trip, in seconds, that a proxy in front of it adds.
     """
 
+    command: Sequence[str] = (__file__,)
+
     def __init__(self, symbols: int = 10, delay: float = 0.0) -> None:
         self._arguments = ("--symbols", str(symbols), "--delay", str(delay))
 
     def __enter__(self) -> Wire:
         self._process = subprocess.Popen(  # noqa: S603 - this file
-            [sys.executable, __file__, *self._arguments],
+            [sys.executable, *self.command, *self._arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -464,13 +471,13 @@ class Wire:
         return json.loads(line)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None, make: type[Server] = Server) -> None:
     """Serve until standard input ends; first say the port, then answer each line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--symbols", type=int, default=10)
     parser.add_argument("--delay", type=float, default=0.0)
     options = parser.parse_args(argv)
-    server = _Server(options.symbols, options.delay)
+    server = make(options.symbols, options.delay)
     print(server.proxy.port if server.proxy else server.port, flush=True)
     for line in sys.stdin:
         print(json.dumps(server.obey(json.loads(line))), flush=True)
