@@ -40,13 +40,13 @@ from config_csv import (
     Rules,
     StateProblem,
     StateReader,
-    StateWriter,
     log_detail,
     merge,
     one_line,
     parse,
     quote,
     read_rules,
+    state_bytes,
     state_text,
 )
 
@@ -418,9 +418,8 @@ class ConfigManager:
         self._config_lock = threading.Lock()
         self._own_writes: dict[Stamp, Stamp] = {}
         self._loaded: Stamp | None = None
-        # the lines of the state file, and whether its contents are still to be copied;
+        # whether the contents of the state file are still to be copied;
         self._state_lock = threading.Lock()
-        self._state_writer = StateWriter()
         self._is_copy_due = False
         # nothing else;
         self._tape_lock = threading.Lock()
@@ -687,7 +686,7 @@ class ConfigManager:
         with self._state_lock:
             if self._is_copy_due and self._disk.stamp(path) is not None:
                 self._keep_copy_locked(path, self._disk.read(path))
-            self._write_locked(path, self._state_writer.bytes_of(state))
+            self._write_locked(path, state_bytes(state))
 
     def _write_locked(self, path: Path, data: bytes) -> None:
         # One program writes this file, so what stands there may be replaced whatever it is.

@@ -14,11 +14,12 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import zip_longest
+from operator import itemgetter
 from typing import NamedTuple
 
 CONFIG_COLUMNS = (
@@ -680,47 +681,60 @@ def state_text(value: object) -> str:
     return str(value).replace("\0", "")
 
 
-class StateWriter:
-    """Turns a state into the contents of its file; lines that have not changed are kept.
+def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
+    """Return a state as the contents of its file: the contract's columns first, then all others.
 
-    A state of many rows is written for each order, and one row of it has changed then.
+    Raises:
+        TypeError: If a row is no dict; the message names it.
     """
+    for name, row in state.items():
+        if not isinstance(row, Mapping):
+            raise TypeError(f"the state of {name!r} must be a dict, not {type(row).__name__}")
+    kinds = dict.fromkeys(tuple(row) for row in state.values())
+    met = dict.fromkeys(str(name) for kind in kinds for name in kind)
+    columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
+    shapes = {kind: _shape_of(kind, columns) for kind in kinds}
+    header = ",".join(quote(name, ",") for name in columns) + "\n"
+    lines = [_state_line(name, row, columns, shapes[tuple(row)]) for name, row in state.items()]
+    return (header + "".join(lines)).encode("utf-8", "backslashreplace")
 
-    def __init__(self) -> None:
-        self._columns: tuple[str, ...] = ()
-        # By id: the names and values of a row as they were, and the line that came of them.
-        self._lines: dict[str, tuple[tuple[str, ...], tuple[object, ...], str]] = {}
-        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-    def bytes_of(self, state: Mapping[str, Mapping[str, object]]) -> bytes:
-        """Return the file: the contract's columns first, then all that are met.
+class _Shape(NamedTuple):
+    """How rows with the same cells become lines: their cells in order, and the line around them."""
 
-        Raises:
-            TypeError: If a row is no dict; the message names it.
-        """
-        for name, row in state.items():
-            if not isinstance(row, Mapping):
-                raise TypeError(f"the state of {name!r} must be a dict, not {type(row).__name__}")
-        kinds = dict.fromkeys(tuple(row) for row in state.values())
-        met = dict.fromkeys(str(name) for kind in kinds for name in kind)
-        columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
-        if columns != self._columns or len(self._lines) > 2 * len(state):
-            self._columns = columns
-            self._lines.clear()
-        header = ",".join(quote(name, ",") for name in columns) + "\n"
-        text = header + "".join([self._line(name, row) for name, row in state.items()])
-        return text.encode("utf-8", "backslashreplace")
+    cells_of: Callable[[Mapping[str, object]], tuple[object, ...]]
+    line: str  # with a `%s` for each cell
 
-    def _line(self, identifier: str, row: Mapping[str, object]) -> str:
-        names, values = tuple(row), tuple(row.values())
-        known = self._lines.get(identifier)
-        if known is not None and known[1] == values and known[0] == names:
-            return known[2]
-        cells = {str(name): state_text(value) for name, value in row.items()}
-        cells["id"] = state_text(identifier)
-        line = ",".join([quote(cells.get(name, ""), ",") for name in self._columns]) + "\n"
-        self._lines[identifier] = (self._names.setdefault(names, names), values, line)
-        return line
+
+def _shape_of(names: tuple[str, ...], columns: tuple[str, ...]) -> _Shape | None:
+    """Return the shape of rows with these cells; None for rows that say no id of their own."""
+    known = [name for name in columns if name in names]
+    if known[:1] != ["id"] or len(known) != len(names) or len(known) == 1:
+        return None
+    return _Shape(
+        itemgetter(*known), ",".join("%s" if name in names else "" for name in columns) + "\n"
+    )
+
+
+def _needs_no_quotes(text: str, cells: int) -> bool:
+    """Tell whether so many cells, joined by commas, may be written and read as they are."""
+    is_printable = text.isascii() and text.isprintable() and '"' not in text
+    is_tight = " ," not in text and ", " not in text and text == text.strip()
+    return is_printable and is_tight and text.count(",") == cells - 1
+
+
+def _state_line(
+    identifier: str, row: Mapping[str, object], columns: tuple[str, ...], shape: _Shape | None
+) -> str:
+    if shape is not None:
+        values = shape.cells_of(row)
+        with suppress(TypeError):  # not all of them are text
+            text = ",".join(values)  # type: ignore[arg-type]  # which is what it finds out
+            if values[0] == identifier and _needs_no_quotes(text, len(values)):
+                return shape.line % values
+    cells = {str(name): state_text(value) for name, value in row.items()}
+    cells["id"] = state_text(identifier)
+    return ",".join([quote(cells.get(name, ""), ",") for name in columns]) + "\n"
 
 
 # --------------------------------------------------------------------------- the log

@@ -440,11 +440,13 @@ def _read_all(
 def _read(
     result: ValidationResult, row: Row, number: int, read: Callable[[Row], Reading]
 ) -> _Checked:
-    label, reading = _label(row, number), read(row)
-    rule = reading if isinstance(reading, Rule) else None
-    checked = _Checked(result, row, label, _text(row, "pair"), rule)
+    reading = read(row)
+    if isinstance(reading, Rule):
+        checked = _Checked(result, row, reading.id, reading.pair, reading)
+    else:
+        checked = _Checked(result, row, _label(row, number), _text(row, "pair"), None)
     if has_order(row):
-        result.fired.add(label)
+        result.fired.add(checked.label)
     findings: Sequence[str] = getattr(row, "findings", ())
     for said in findings:
         checked.refuse("row", f"The row {said}")
@@ -458,7 +460,7 @@ def _refuse_duplicates(rows: Iterable[_Checked]) -> None:
 
     One of them would hide what became of the other.
     """
-    named = [row for row in rows if _text(row.row, "id")]
+    named = [row for row in rows if row.rule is not None or _text(row.row, "id")]
     times = Counter(row.label for row in named)
     for row in named:
         if times[row.label] > 1:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from config import ConfigManager, Disk
-from config_csv import RULE_COLUMNS, merge, parse, read_rules
+from config_csv import RULE_COLUMNS, STATE_COLUMNS, merge, parse, read_rules, state_bytes
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
 from ttslo_rules import Rule, RuleReader
@@ -180,6 +180,31 @@ def test_writing_into_one_row_looks_at_that_row_alone(count: int) -> None:
         b"r50,C0USD,60050,above,sell,0.01,1.5,true,",
         b"r50,C0USD,60050,above,sell,0.01,1.5,false,O1",
     )
+
+
+def test_rows_of_the_state_that_need_no_quotes_are_not_looked_at_cell_by_cell() -> None:
+    """A state of plain rows is written by patterns; a row with a quote mark is quoted as ever."""
+    cells = {"triggered": "false", "id": "", "rule_state": "armed", "row": "BTC/USD 50000 above"}
+    state = {f"r{number}": {**cells, "id": f"r{number}"} for number in range(500)}
+    state["r7"]["note"] = 'a "b", c'
+    seen = calls_in(lambda: state_bytes(state))
+    assert seen["quote"] <= 2 * (len(STATE_COLUMNS) + 3)
+    lines = state_bytes(state).decode().splitlines()
+    assert lines[0] == ",".join([*STATE_COLUMNS, "rule_state", "row", "note"])
+    assert lines[7] == "r6,false,,,,,,armed,BTC/USD 50000 above,"
+    assert lines[8] == 'r7,false,,,,,,armed,BTC/USD 50000 above,"a ""b"", c"'
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b", " a", "a ", 'a"b', "a\nb", "ä", "\ufeffa", "a\tb", "a, ", ", a", "", "a b"]
+)
+def test_text_of_the_state_comes_back_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    """Cells that a pattern must not write as they are, are told by it."""
+    files = manager(tmp_path, [])
+    state = {"a": {"id": "a", "note": "x", "row": text, "z": "y"}, "b": {"id": "b", "row": text}}
+    files.save_state(state)
+    found = files.load_state()
+    assert [found[name]["row"] for name in state] == [text, text]
 
 
 def test_cost_of_refused_rows_grows_with_their_number_and_no_faster() -> None:
