@@ -30,7 +30,16 @@ from ttslo_orders import Market, OrderSettings, build_order
 from ttslo_rules import Rule, WhenBlind
 from ttslo_tape import Saved
 from ttslo_watch import Clocks, Watch
-from ttslo_worker import BookArm, BookChange, BookDisarm, Mark, OrderWorker, Say, Watched
+from ttslo_worker import (
+    BookArm,
+    BookChange,
+    BookDisarm,
+    BookFired,
+    Mark,
+    OrderWorker,
+    Say,
+    Watched,
+)
 from ws_price_provider import WebSocketPriceProvider, feed_clock
 from ws_protocol import (
     Channel,
@@ -355,6 +364,8 @@ class LiveRun:
                 self._on_arm(item)
             case BookDisarm():
                 self._on_disarm(item.rule_id)
+            case BookFired():
+                self._rules.fired_before(item)
             case Fetched():
                 self._rules.fetched(item)
             case NotFetched():

@@ -183,6 +183,9 @@ class Life:
         row: The row's settings when it was armed, to tell a changed row from the same one.
         row_at: Since when the rule waits for this very condition; empty in older files, where
             `armed_at` is the best that is known.
+        crossed_price: The first price that crossed the threshold, where it was found out only
+            afterwards because nobody saw it; empty where it was seen.
+        crossed_at: When that was, by Kraken's clock.
     """
 
     id: str
@@ -204,6 +207,8 @@ class Life:
     order_status: str = ""
     vol_exec: str = ""
     fill_price: str = ""
+    crossed_price: str = ""
+    crossed_at: str = ""
     detail: str = ""
 
     @property
@@ -465,6 +470,8 @@ _OWN_TEXT = (
     "order_status",
     "vol_exec",
     "fill_price",
+    "crossed_price",
+    "crossed_at",
     "detail",
 )
 _CONTRACT_TEXT = ("order_id", "trigger_price", "trigger_time", "activated_on")

@@ -53,6 +53,11 @@ def nanoseconds(timestamp: str | None) -> int | None:
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def iso_moment(at_ns: int) -> str:
+    """Return nanoseconds since 1970 as an ISO moment in UTC, to the microsecond."""
+    return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
+
+
 def clock_time(seconds: float, beside: float | None = None) -> str:
     """Return a moment as a person's clock shows it, with the day where `beside` is on another."""
     moment = datetime.fromtimestamp(seconds)
@@ -104,6 +109,7 @@ class MarketTape:
         self._live = self._newest  # the newest on the stream, where `_newest` may be REST's
         self.blind_from: float | None = blind_from
         self.blind_to: float | None = None
+        self._is_dark = False  # whether it is known that nobody looks just now
         self.looked_at = blind_from  # when REST was last asked, in seconds since 1970
         self.is_reported = base.trade_id is not None  # whether the end of a blind time is news
         self.tries = 0
@@ -138,9 +144,11 @@ class MarketTape:
             self.blind_from = since
         self.is_reported |= is_reported
         self.blind_to = None
+        self._is_dark = True
 
     def see_again(self, now: float) -> None:
         """Note that somebody looks again; what was missed is still to be fetched."""
+        self._is_dark = False
         if self.blind_from is not None and self.blind_to is None:
             self.blind_to = now
 
@@ -223,9 +231,11 @@ class MarketTape:
             # The market has not traded. The clocks may differ a little, and looking twice at the
             # trades of some seconds is harmless.
             self._base = Position(None, max(self._base.at_ns, round((until - _DOUBT) * _SECOND)))
-        self.blind_from = self.blind_to = None
+        # An answer that comes while nobody looks covers only what was before it was asked for.
+        self.blind_from = until if self._is_dark else None
+        self.blind_to = None
         self.looked_at = until
-        self.is_reported = False
+        self.is_reported &= self._is_dark
         self.tries = 0
         return True
 

@@ -32,14 +32,20 @@ from ttslo_tape import (
     deed_words,
     first_crossings,
     found_words,
+    iso_moment,
     nanoseconds,
     span_words,
 )
 from ttslo_triggers import RuleBook
-from ttslo_worker import BookArm, Crossing, Say
-from ws_protocol import Trades
+from ttslo_worker import BookArm, BookFired, Crossing, FirstCrossing, Say
+from ws_protocol import TradePrint, Trades
 
 _SECOND = 1_000_000_000
+# What an earlier run fired at the very price of the first crossing was seen when it happened,
+# unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
+_SEEN = 5 * _SECOND
+# Our idea of Kraken's clock may be off by this much, in nanoseconds.
+_DOUBT = 1 * _SECOND
 _OTHER_SIDE = {
     ThresholdType.ABOVE: ThresholdType.BELOW,
     ThresholdType.BELOW: ThresholdType.ABOVE,
@@ -64,11 +70,30 @@ class Armed:
     since_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Fired:
+    """A rule that has fired; `price` is given for what an earlier run fired.
+
+    `at_ns` is a moment at or after that of the trade that fired it, by Kraken's clock.
+    """
+
+    armed: Armed
+    at_ns: int
+    price: str | None = None
+
+    def is_outdone_by(self, first: Past) -> bool:
+        """Tell whether `first` is news: a crossing before the one that has fired."""
+        if first.at_ns > self.at_ns:
+            return False
+        is_other = self.price is None or Decimal(self.price) != first.price
+        return is_other or self.at_ns - first.at_ns > _SEEN
+
+
 class Watch:
     """All that is armed. Used by one thread, but for `markets`, which any may read.
 
     Args:
-        submit: Takes each crossing, in order.
+        submit: Takes each crossing, in order, and what is found out about one later.
         say: Takes a level and a sentence for a person.
         want: Asks for what a market traded after a place, after so many seconds.
         present: Returns the proven price of a market at this moment, None if there is none.
@@ -81,7 +106,7 @@ class Watch:
     def __init__(
         self,
         *,
-        submit: Callable[[Crossing], None],
+        submit: Callable[[Crossing | FirstCrossing], None],
         say: Say,
         want: Callable[[Market, Position, float], None],
         present: Callable[[Market], Decimal | None],
@@ -109,9 +134,11 @@ class Watch:
         self._by_market: dict[str, dict[str, Armed]] = {}
         self._tapes: dict[str, MarketTape] = {}
         self._tape_markets: dict[str, Market] = {}
-        # What has fired since the tape was last looked at, and when: a look back may find that
-        # it was crossed earlier than a price that was seen told.
-        self._late: dict[str, dict[str, tuple[Armed, int]]] = {}
+        # What has fired since the tape was last looked at: a look back may find that it was
+        # crossed earlier than a price that was seen told.
+        self._late: dict[str, dict[str, _Fired]] = {}
+        self._for_past: set[str] = set()  # markets that are followed for what has fired alone
+        self._print: TradePrint | None = None  # the one that is looked at just now
         self._unknown: set[str] = set()
 
     # --- what is armed -------------------------------------------------------------------------
@@ -127,6 +154,7 @@ class Watch:
         self._by_market.setdefault(market.name, {})[rule.id] = armed
         if market.name not in self.markets:
             self.markets = {**self.markets, market.name: market}
+        self._for_past.discard(market.name)
         tape = self._tape_of(armed)
         if self._is_parked_at_start(armed, tape):
             self._park(armed)
@@ -140,11 +168,35 @@ class Watch:
 
     def _since_of(self, change: BookArm) -> int:
         """Return since when the rule waits, by Kraken's clock: trades bear its moments."""
-        now = self._clocks.kraken()
-        since_ns = nanoseconds(change.since)
-        if since_ns is None:
-            return round(now * _SECOND)
-        return since_ns + round((now - self._clocks.wall()) * _SECOND)
+        since_ns = self._kraken_ns(change.since)
+        return round(self._clocks.kraken() * _SECOND) if since_ns is None else since_ns
+
+    def _kraken_ns(self, moment: str) -> int | None:
+        """Return a moment of this machine's clock by Kraken's, in nanoseconds; None for none."""
+        at_ns = nanoseconds(moment)
+        if at_ns is None:
+            return None
+        return at_ns + round((self._clocks.kraken() - self._clocks.wall()) * _SECOND)
+
+    def fired_before(self, change: BookFired) -> None:
+        """Look for an earlier crossing of what an earlier run has fired, where it left a hole.
+
+        Without this a program that is killed between an order and the look back that would have
+        told the true first crossing would never tell it.
+        """
+        rule, market = change.rule, change.market
+        since_ns, at_ns = self._kraken_ns(change.since), self._kraken_ns(change.fired_at)
+        if since_ns is None or at_ns is None:
+            return
+        armed, place = Armed(rule, market, since_ns), self._saved.places.get(market.name)
+        if place is not None:
+            if at_ns + _DOUBT < place.at_ns:
+                return  # all that was traded until it fired has been looked at
+            if market.name not in self._tapes:
+                self._for_past.add(market.name)
+            self._tape_of(armed)
+        fired = _Fired(armed, at_ns + _DOUBT, change.price)
+        self._late.setdefault(market.name, {})[rule.id] = fired
 
     def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:
         if self._policy_of(armed.rule) is not WhenBlind.NOTIFY or armed.since_ns > self._started_ns:
@@ -172,6 +224,7 @@ class Watch:
         self._tapes.pop(market, None)
         self._tape_markets.pop(market, None)
         self._late.pop(market, None)
+        self._for_past.discard(market)
 
     def _policy_of(self, rule: Rule) -> WhenBlind:
         return rule.when_blind or self._default
@@ -197,14 +250,20 @@ class Watch:
             if not is_opening:
                 self._park_doubtful(event.symbol)
             self._ask(event.symbol, self._pace.hole)
-        for one in fresh:
-            self.price(event.symbol, one.price)
+        try:
+            for one in fresh:
+                self._print = one
+                self.price(event.symbol, one.price)
+        finally:
+            self._print = None
 
     def _fire(self, armed: Armed, price: Decimal, reason: str) -> None:
         rule, name = armed.rule, armed.market.name
         self._submit(Crossing(rule, price, plain(price), reason))
-        fired_ns = round(self._clocks.kraken() * _SECOND)
-        self._late.setdefault(name, {})[rule.id] = (armed, fired_ns)
+        at_ns = nanoseconds(self._print.timestamp) if self._print else None
+        if at_ns is None:
+            at_ns = round(self._clocks.kraken() * _SECOND) + _DOUBT
+        self._late.setdefault(name, {})[rule.id] = _Fired(armed, at_ns)
         self._told.discard(rule.id)
         self.forget(rule.id)
 
@@ -300,7 +359,10 @@ class Watch:
         touches = self._touches(name, past)
         for touch in touches:
             self._meet(name, touch, span)
-        self._release(name)
+        if name in self._for_past and name not in self._by_market:
+            self.leave(name)
+        else:
+            self._release(name)
         if not touches:
             self._say(
                 level,
@@ -311,13 +373,13 @@ class Watch:
     def _touches(self, market: str, past: list[Past]) -> list[Touch]:
         """Return what `past` crosses of the rules that wait, or waited until they fired."""
         late = self._late.pop(market, {})
-        waiting = {rule_id: armed for rule_id, (armed, _) in late.items()}
+        waiting = {rule_id: fired.armed for rule_id, fired in late.items()}
         waiting |= self._by_market.get(market, {})
         found = first_crossings(past, (Waiting(a.rule, a.since_ns) for a in waiting.values()))
         return [
             touch
             for touch in found
-            if touch.rule.id in self.rules or touch.past.at_ns <= late[touch.rule.id][1]
+            if touch.rule.id in self.rules or late[touch.rule.id].is_outdone_by(touch.past)
         ]
 
     def not_fetched(self, trouble: NotFetched) -> None:
@@ -344,11 +406,16 @@ class Watch:
         else:
             present = self._present(armed.market)
             deed = deed_for(policy, rule, present)
+        first, at = plain(touch.past.price), iso_moment(touch.past.at_ns)
         self._say(
             "WARNING",
             f"{rule.id}: {found_words(name, touch, span)}; {deed_words(deed, policy, present)}",
             id=rule.id,
+            crossed_price=first,
+            crossed_at=at,
         )
+        if deed in (Deed.FIRE, Deed.DONE):
+            self._submit(FirstCrossing(rule.id, first, at))
         if armed is None:
             return
         if deed is Deed.FIRE:

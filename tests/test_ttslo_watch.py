@@ -12,7 +12,7 @@ from ttslo_orders import Market
 from ttslo_rules import Direction, Rule, ThresholdType, WhenBlind
 from ttslo_tape import Past, Position, Saved
 from ttslo_watch import Clocks, Watch
-from ttslo_worker import BookArm, Crossing
+from ttslo_worker import BookArm, BookFired, Crossing, FirstCrossing
 from ws_protocol import Symbol, TradePrint, Trades
 
 S = 1_000_000_000
@@ -30,12 +30,13 @@ class Bench:
     now: float = START
     present: Decimal | None = None
     crossings: list[Crossing] = field(default_factory=list)
+    found: list[FirstCrossing] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
     asked: list[tuple[str, Position]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.watch = Watch(
-            submit=self.crossings.append,
+            submit=self.take,
             say=lambda level, text, **fields: self.said.append((level, text)),
             want=lambda market, after, delay: self.asked.append((market.name, after)),
             present=lambda market: self.present,
@@ -44,10 +45,23 @@ class Bench:
             saved=self.saved,
         )
 
-    def arm(self, policy: WhenBlind | None = None, since: str = "", threshold: int = 51000) -> None:
-        """Arm a rule `up` that fires at or above its threshold."""
+    def take(self, message: Crossing | FirstCrossing) -> None:
+        """Keep what is sent to the order thread."""
+        if isinstance(message, Crossing):
+            self.crossings.append(message)
+        else:
+            self.found.append(message)
+
+    def arm(
+        self,
+        policy: WhenBlind | None = None,
+        since: str = "",
+        threshold: int = 51000,
+        name: str = "up",
+    ) -> None:
+        """Arm a rule that fires at or above its threshold."""
         one = Rule(
-            "up", "BTC/USD", Decimal(threshold), ThresholdType.ABOVE, Direction.SELL,
+            name, "BTC/USD", Decimal(threshold), ThresholdType.ABOVE, Direction.SELL,
             Decimal(1), Decimal(1), enabled=True, when_blind=policy,
         )  # fmt: skip
         self.watch.arm(BookArm(one, BTC, since))
@@ -80,6 +94,19 @@ class Bench:
         self.watch.go_blind(["BTC/USD"], self.now)
         self.now += 100
         self.watch.see_again()
+
+    def fired_before(self, price: int, at: str) -> None:
+        """Tell of a rule `up`, at or above 51000, that an earlier run fired."""
+        one = Rule(
+            "up", "BTC/USD", Decimal(51000), ThresholdType.ABOVE, Direction.SELL,
+            Decimal(1), Decimal(1), enabled=False,
+        )  # fmt: skip
+        self.watch.fired_before(BookFired(one, BTC, OLD, at, str(price)))
+
+    @property
+    def first_prices(self) -> list[str]:
+        """The first crossings that were found afterwards."""
+        return [found.price for found in self.found]
 
     @property
     def fired_at(self) -> list[int]:
@@ -124,7 +151,7 @@ def test_present_price_beyond_fires_when_the_hole_is_known(bench: Bench) -> None
     bench.go_blind()
     bench.present = Decimal(51300)
     bench.past(2, 51200, 51300)
-    assert bench.fired_at == [51300]
+    assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
     assert "still beyond it at 51300" in bench.said[-1][1]
 
 
@@ -133,22 +160,65 @@ def test_trades_of_after_a_firing_are_no_news_of_it(bench: Bench) -> None:
     bench.arm(WhenBlind.ALWAYS)
     bench.settle()
     bench.go_blind()
-    bench.trade(5, 51300)
+    bench.watch.price("BTC/USD", Decimal(51300))
     bench.past(2, 51200, 51250, 51280, 51300)
-    assert bench.fired_at == [51300]
+    assert (bench.fired_at, bench.found) == ([51300], [])
     assert not any("crossed 51,000" in text for _, text in bench.said)
 
 
 def test_earlier_crossing_of_a_fired_rule_is_told(bench: Bench) -> None:
-    """What a look back finds of a rule that has fired since is said, with what was done."""
+    """What a look back finds of a rule that has fired since is said, and kept with its order."""
     bench.arm()
     bench.settle()
-    bench.now = 5_000.0
     bench.go_blind()
     bench.trade(5, 51300)
-    bench.past(2, 51200, 51250, 51280, 51300)
+    bench.past(2, 50900, 51200, 51250, 51300)
     assert bench.fired_at == [51300]
     assert "as soon as prices came again" in bench.said[-1][1]
+    assert bench.found == [FirstCrossing("up", "51200", "1970-01-01T00:20:03.000000+00:00")]
+
+
+def test_earlier_crossing_than_a_polled_price_is_told(bench: Bench) -> None:
+    """A price that no trade of the stream carried is as old as its coming."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    bench.now = 1203.5
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.past(2, 50900, 51200)
+    assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
+@pytest.mark.parametrize(
+    ("fired_at", "price", "found"),
+    [
+        ("1970-01-01T00:20:09+00:00", 51300, ["51200"]),  # fired before it was looked back
+        ("1970-01-01T00:20:09+00:00", 51200, []),  # seen when it happened
+        ("1970-01-01T00:30:00+00:00", 51200, ["51200"]),  # the same price, long afterwards
+        ("1970-01-01T00:20:01+00:00", 51300, []),  # before any of the trades that were missed
+        ("1970-01-01T00:14:00+00:00", 51300, []),  # before the place that was kept
+        ("", 51300, []),  # nobody knows when
+    ],
+)
+def test_first_crossing_of_what_an_earlier_run_fired_is_told(
+    fired_at: str, price: int, found: list[str]
+) -> None:
+    """A program that was killed before its look back leaves it to the next start."""
+    bench = Bench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
+    bench.fired_before(price, fired_at)
+    bench.past(6, 51200, 51250)
+    assert (bench.first_prices, bench.crossings) == (found, [])
+    assert bench.watch.places().places == {}
+
+
+def test_first_crossing_is_told_where_no_place_was_kept(bench: Bench) -> None:
+    """A program that was killed before it kept any place looks back for the rows that wait."""
+    bench.now = 2000.0
+    bench.fired_before(51300, "1970-01-01T00:20:09+00:00")
+    assert bench.asked == []
+    bench.arm(since=OLD, threshold=60000, name="other")
+    bench.past(6, 51200, 51250)
+    assert bench.found == [FirstCrossing("up", "51200", "1970-01-01T00:20:06.000000+00:00")]
 
 
 def test_hole_in_the_numbers_is_asked_for(bench: Bench) -> None:
@@ -255,6 +325,20 @@ def test_market_that_nobody_watches_is_left_alone(bench: Bench) -> None:
     bench.watch.not_fetched(NotFetched("BTC/USD", "late"))
     bench.watch.look_again("BTC/USD")
     assert (bench.crossings, bench.said) == ([], [])
+
+
+def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) -> None:
+    """What was asked before the link went down says nothing of the time after it."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.go_blind()
+    bench.watch.go_blind(["BTC/USD"], bench.now)
+    bench.past(2, 50100)
+    bench.now += 100
+    bench.watch.see_again()
+    assert bench.asked[-1] == ("BTC/USD", Position(2, 1202 * S))
+    bench.past(3, 51200, 50000)
+    assert bench.fired_at == [51200]
 
 
 def test_look_again_asks_for_all_since_the_last_look(bench: Bench) -> None:
