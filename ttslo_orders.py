@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from enum import Enum, StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 from kraken_numbers import plain, quantize_down, to_decimal, trailing_offset
@@ -479,13 +480,17 @@ _TEXT = _CONTRACT_TEXT + _OWN_TEXT
 STATE_CONTRACT = frozenset({"id", "triggered", *_CONTRACT_TEXT})
 
 
+# Small numbers of many rows are one text each.
+_count = lru_cache(maxsize=256)(str)
+
+
 def cells_of(life: Life) -> dict[str, str]:
     """Return the cells that state.csv holds of `life`; `last_checked` is not among them."""
     cells = {"id": life.id, "triggered": "true" if life.has_fired else "false"}
     cells.update({name: getattr(life, name) for name in _TEXT})
     cells["rule_state"] = life.state.value
-    cells["generation"] = str(life.generation)
-    cells["sends"] = str(life.sends)
+    cells["generation"] = _count(life.generation)
+    cells["sends"] = _count(life.sends)
     cells["noted"] = "true" if life.noted else "false"
     cells["order"] = life.order.to_json() if life.order else ""
     return cells
@@ -503,6 +508,8 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     Raises:
         UnreadableLife: If the row contradicts itself or holds words that nobody wrote.
     """
+    if not isinstance(cells, Mapping):
+        raise UnreadableLife(f"it is {type(cells).__name__} and not a dict")
     if not cells:
         return Life(rule_id)
     cells = {name: "" if value is None else str(value) for name, value in cells.items()}

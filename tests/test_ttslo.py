@@ -732,3 +732,27 @@ def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
     program = left_behind(manager, b"")
     program.process_config(config(), 51000)
     assert program.state["btc"]["triggered"] == "true"
+
+
+def test_state_that_is_no_dict_trades_nothing_and_is_said(manager: ConfigManager) -> None:
+    """A caller who sets a row of the state to None is told so, and the row does not fire."""
+    api = StandIn(price=60000.0)
+    program = TTSLO(manager, api, api)
+    program.state["btc"] = None  # type: ignore[assignment]  # the point
+    program.process_config(config())
+    program.save_state()
+    assert not api.orders
+    said = logged(manager, "ERROR")
+    assert "btc: its row of the state file cannot be understood: it is NoneType" in said
+    assert "state.csv cannot be written: the state of 'btc' must be a dict" in said
+
+
+@pytest.mark.parametrize(("price", "is_blind"), [(40000.0, False), (OSError("no way"), True)])
+def test_run_once_tells_whether_there_was_a_price(
+    manager: ConfigManager, price: object, is_blind: bool
+) -> None:
+    """A look without any price is no look."""
+    api = StandIn(price=price)
+    program = TTSLO(manager, api, api)
+    program.run_once()
+    assert program.is_blind is is_blind
