@@ -727,6 +727,38 @@ def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager
     assert manager.load_state()["btc"]["triggered"] == "true"
 
 
+def test_damaged_journal_speaks_of_rows_that_the_state_lacks(manager: ConfigManager) -> None:
+    """An order may have been on its way of a row whose state was never written."""
+    Path(f"{manager.state_file}.intents").write_bytes(b"\nx" + intent_lines([{"id": "eth"}]))
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.load_state()
+    program.validate_and_load_config()
+    program.process_config(config(), 60000)
+    assert kraken.orders == []
+
+
+def test_journal_outlives_a_state_that_is_not_written(manager: ConfigManager) -> None:
+    """An empty state is written nowhere, so nothing of the journal is in a file by then."""
+    journal = Path(f"{manager.state_file}.intents")
+    journal.write_bytes(intent_lines([{"id": "eth"}]))
+    TTSLO(manager, StandIn(), StandIn()).save_state()
+    assert journal.exists()
+
+
+def test_without_a_journal_the_state_holds_the_intent_when_the_order_goes(
+    manager: ConfigManager,
+) -> None:
+    """A program that does not hold the lock writes the whole state before each order."""
+    kraken, seen = SlowStandIn(), list[str]()
+    kraken.may_answer.set()
+    kraken.is_asked.set = lambda: seen.append(  # type: ignore[method-assign]  # looks at the disk
+        manager.load_state()["btc"]["rule_state"]
+    )
+    TTSLO(manager, kraken, kraken).process_config(config(), 60000)
+    assert seen == ["intended"]
+
+
 def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
     """After a clean end the row trades as ever."""
     program = left_behind(manager, b"")

@@ -37,6 +37,11 @@ class FailingDisk(Disk):
             raise OSError(errno.ENOSPC, "No space left on device")
         super().sync_data(file)
 
+    def sync_folder(self, folder: Path) -> None:
+        if self.step == "sync_folder":
+            raise OSError(errno.EIO, "Input/output error")
+        super().sync_folder(folder)
+
     def open_end(self, path: Path) -> BinaryIO:
         if self.step == "open_end":
             raise OSError(errno.EACCES, "Permission denied")
@@ -182,6 +187,19 @@ def test_journal_that_cannot_be_opened_is_told_and_does_without(
         journal.clear()
     assert "cannot be emptied: [Errno 13] Permission denied" in caplog.text
     assert not journal.append(intent_lines([ROW]))
+
+
+def test_new_journal_whose_name_is_not_on_the_disk_yet_takes_no_line(tmp_path: Path) -> None:
+    """A power cut would lose the file with all its lines, however well those were synced."""
+    disk = FailingDisk("sync_folder")
+    journal = IntentJournal(tmp_path / "state.csv", disk)
+    journal.keep()
+    journal.clear()
+    assert not journal.append(intent_lines([ROW]))
+    disk.step = ""
+    journal.clear()
+    assert journal.append(intent_lines([ROW]))
+    journal.close()
 
 
 def test_empty_journal_is_taken_away_and_a_full_one_stays(journal: IntentJournal) -> None:

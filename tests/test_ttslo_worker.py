@@ -979,13 +979,13 @@ def _live_through(bench: Bench, files: JournalFiles, event: tuple[object, ...]) 
             bench.adopt()
 
 
-def _dying_at(step: str, nth: int = 1) -> Callable[[str], None]:
+def _dying_at(step: str, nth: int = 1, error: type[BaseException] = Crash) -> Callable[[str], None]:
     seen: list[str] = []
 
     def die(name: str) -> None:
         seen.append(name)
         if name == step and seen.count(step) == nth:
-            raise Crash
+            raise error
 
     return die
 
@@ -1106,6 +1106,20 @@ def test_surprise_on_any_path_to_an_order_forgets_no_crossing(bench: Bench, path
     bench.wait(40)
     assert (bench.placed, len(bench.kraken.sent)) == (1, tries + 1)
     assert bench.heard("Internal error in the order thread")
+
+
+def test_surprise_in_a_crowd_that_was_held_forgets_none_of_it() -> None:
+    """Those whose turn had not come yet are taken up, too."""
+    bench, rules = crowd(15)
+    bench.files.is_full = True
+    bench.cross(*rules)
+    bench.files.is_full = False
+    bench.step = _dying_at("sending", error=RuntimeError)
+    bench.clock.seconds += 2
+    bench.worker._turn(())
+    bench.step = lambda name: None
+    bench.wait(40)
+    assert bench.placed == 15
 
 
 def test_crossing_that_met_a_surprise_needs_no_price_again(bench: Bench) -> None:
@@ -1232,18 +1246,85 @@ def test_mark_is_not_passed_while_a_crossing_without_an_intent_is_owed(bench: Be
     assert (bench.placed, passed) == (1, [0.0])
 
 
-def test_row_that_was_switched_off_and_on_does_not_owe_what_it_was_held_for(bench: Bench) -> None:
-    """A crossing that waits for the disk belongs to the row that its user has taken away."""
+@pytest.mark.parametrize("reply", [None, Reply.BUSY, Reply.TOO_FAST])
+def test_row_that_was_switched_off_and_on_owes_nothing(bench: Bench, reply: Reply | None) -> None:
+    """A crossing that waits, for the disk or for Kraken, goes with the row."""
     rules = bench.files.rules
-    bench.files.is_full = True
+    bench.files.is_full = reply is None
+    bench.kraken.replies = [reply] if reply else []
     bench.cross()
+    tries = len(bench.kraken.sent)
     for now in ({}, rules):
         bench.files.rules = now
-        bench.clock.seconds += 1
         bench.adopt()
     bench.files.is_full = False
     bench.wait(10)
+    assert len(bench.kraken.sent) == tries
+
+
+def test_pauses_grow_only_while_no_order_is_taken() -> None:
+    """After an order that Kraken took, the next refusal for the pace costs two seconds again."""
+    bench, rules = crowd(3)
+    bench.kraken.replies = [Reply.TOO_FAST, Reply.PLACED, Reply.TOO_FAST]
+    bench.cross(*rules)
+    bench.wait(6)
+    assert bench.placed == 2
+
+
+def test_disk_that_fills_before_a_late_order_is_sent_holds_it_back(bench: Bench) -> None:
+    """A deadline that was put off is an intent of its own: nothing is sent before it is written."""
+
+    def dawdle(name: str) -> None:
+        if name == "intended":
+            bench.clock.seconds += 4
+            bench.files.is_full = True
+
+    bench.step = dawdle
+    bench.cross()
     assert bench.kraken.sent == []
+    bench.step = lambda name: None
+    bench.files.is_full = False
+    bench.wait(3)
+    assert (bench.placed, len(bench.kraken.sent)) == (1, 1)
+    assert bench.life().sends == 1
+
+
+def test_deadline_that_was_put_off_is_the_one_on_the_disk(bench: Bench) -> None:
+    """Whoever looks for the order after a crash knows until when it may still arrive."""
+    written: list[str] = []
+
+    def dawdle(name: str) -> None:
+        if name == "intended":
+            bench.clock.seconds += 4
+        if name == "sending":
+            written.append(bench.files.disk["btc"]["deadline"])
+
+    bench.step = dawdle
+    bench.cross()
+    assert written == [bench.kraken.sent[0][2]]
+
+
+def test_mark_is_not_passed_while_a_crossing_is_held_for_the_disk(bench: Bench) -> None:
+    """What could not be written down must be found again by the trades after a crash."""
+    passed: list[float] = []
+    bench.files.is_full = True
+    bench.cross()
+    bench.worker.submit(Mark(lambda: passed.append(0.0)))
+    bench.worker.work_off()
+    assert passed == []
+
+
+def test_crossing_that_is_refused_long_after_another_is_owed_as_well(bench: Bench) -> None:
+    """Each crossing is owed for its own minute."""
+    bench.kraken.replies = [Reply.BUSY] * 8
+    bench.cross()
+    bench.wait(600)
+    bench.kraken.replies = [Reply.BUSY]
+    tries = len(bench.kraken.sent)
+    bench.worker._troubles["btc"].count = 0
+    bench.cross()
+    bench.wait(10)
+    assert (bench.placed, len(bench.kraken.sent)) == (1, tries + 2)
 
 
 def test_old_crossing_of_a_changed_row_does_not_fire_from_an_unreadable_file(bench: Bench) -> None:
