@@ -602,8 +602,7 @@ class OrderWorker:
     def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
         """Bring one rule in line with its row; True if its life has changed."""
         life = self.life_of(rule_id)
-        if entry is not None and rule_id not in self._rules:
-            self._post_fired(life, entry)
+        self._post_fired(life, entry)
         if life.has_fired and self._duties.noted_at.get(rule_id, read_at - 1) >= read_at:
             return False
         rule = entry.rule if entry and entry.rule.enabled else None
@@ -637,8 +636,10 @@ class OrderWorker:
                 self._owe_again(life, rule)
         return False
 
-    def _post_fired(self, life: Life, entry: AcceptedRule) -> None:
+    def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""
+        if entry is None or life.id in self._rules:
+            return
         is_known = bool(life.crossed_price) or not life.trigger_time
         is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
         if is_same and not is_known and (life.has_fired or life.is_unsettled):
