@@ -252,8 +252,10 @@ def _read_record(table: Table, record: Record, *, keeps_spaces: bool = False) ->
     raw = table.raw(record)
     if table.is_regular and _is_plain(raw):
         values = [value.strip() for value in raw.split(table.delimiter)]
-        if len(values) == len(table.columns):  # nearly all records are like this
-            return _Reading(dict(zip(table.columns, values, strict=True)), (), len(values))
+        count = len(values)
+        if count <= len(table.columns):  # nearly all records are like this
+            values += [""] * (len(table.columns) - count)
+            return _Reading(dict(zip(table.columns, values, strict=True)), (), count)
     found = table.cells(record)
     cells: dict[str, str] = {}
     complaints: list[str] = []
@@ -400,8 +402,14 @@ class _Earlier:
 
 
 def _is_whole(table: Table, raw: str) -> bool:
-    """Tell whether there is nothing to find about a record: it is plain and has all its cells."""
-    has_all = raw.count(table.delimiter) + 1 == len(table.columns)
+    """Tell whether there is nothing to find about a record: it is plain and has its cells.
+
+    Most rows lack those of the columns that the first trigger appends.
+    """
+    count = raw.count(table.delimiter) + 1
+    has_all = count == len(table.columns) or (
+        count < len(table.columns) and not set(CONFIG_COLUMNS).intersection(table.columns[count:])
+    )
     return table.is_regular and has_all and _is_plain(raw)
 
 
@@ -694,9 +702,15 @@ def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
     met = dict.fromkeys(str(name) for kind in kinds for name in kind)
     columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
     shapes = {kind: _shape_of(kind, columns) for kind in kinds}
-    header = ",".join(quote(name, ",") for name in columns) + "\n"
-    lines = [_state_line(name, row, columns, shapes[tuple(row)]) for name, row in state.items()]
-    return (header + "".join(lines)).encode("utf-8", "backslashreplace")
+    lines = [",".join(quote(name, ",") for name in columns) + "\n"]
+    parts: list[bytes] = []
+    for name, row in state.items():
+        lines.append(_state_line(name, row, columns, shapes[tuple(row)]))
+        if len(lines) == 1000:  # the text of all rows beside their bytes would fill much memory
+            parts.append("".join(lines).encode("utf-8", "backslashreplace"))
+            lines.clear()
+    parts.append("".join(lines).encode("utf-8", "backslashreplace"))
+    return b"".join(parts)
 
 
 class _Shape(NamedTuple):

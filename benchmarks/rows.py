@@ -172,8 +172,7 @@ class Program:
 
     def __init__(self, wire: Wire, folder: Path, rows: Sequence[Row]) -> None:
         self.config = folder / "config.csv"
-        self._rows = {row.id: row for row in rows}
-        self._write()
+        self._write("\n".join([HEADER, *(row.line for row in rows), ""]))
         self._lines = 0
         self.armed = 0
         self.said: list[str] = []
@@ -196,11 +195,9 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def _write(self) -> None:
+    def _write(self, text: str) -> None:
         draft = self.config.with_name("draft")
-        draft.write_text(
-            "\n".join([HEADER, *(row.line for row in self._rows.values()), ""]), encoding="ascii"
-        )
+        draft.write_text(text, encoding="ascii")
         draft.replace(self.config)
 
     def _read(self) -> None:
@@ -221,9 +218,12 @@ class Program:
         return time.perf_counter_ns()
 
     def edit(self, row: Row) -> float:
-        """Put another row in the place of one in the file; return seconds until it acts."""
-        self._rows[row.id] = row
-        self._write()
+        """Give a row another threshold, as an editor does; return seconds until that acts."""
+        text = self.config.read_text(encoding="ascii")
+        start = text.index(f"\n{row.id},") + 1
+        cells = text[start : text.index("\n", start)].split(",")
+        cells[2] = f"{row.threshold:.1f}"
+        self._write(text[:start] + ",".join(cells) + text[text.index("\n", start) :])
         saved_at = time.perf_counter_ns()
         said_at = self.wait(lambda: any(f"{row.id}: now " in line for line in self.said))
         return (said_at - saved_at) / 1e9
