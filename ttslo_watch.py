@@ -46,6 +46,7 @@ _SECOND = 1_000_000_000
 _SEEN = 5 * _SECOND
 # Our idea of Kraken's clock may be off by this much, in nanoseconds.
 _DOUBT = 1 * _SECOND
+_CROSSED = "crossed"
 _OTHER_SIDE = {
     ThresholdType.ABOVE: ThresholdType.BELOW,
     ThresholdType.BELOW: ThresholdType.ABOVE,
@@ -72,20 +73,24 @@ class Armed:
 
 @dataclass(frozen=True, slots=True)
 class _Fired:
-    """A rule that has fired; `price` is given for what an earlier run fired.
+    """A rule that has fired.
 
-    `at_ns` is a moment at or after that of the trade that fired it, by Kraken's clock.
+    Attributes:
+        at_ns: A moment at or after that of the trade that fired it, by Kraken's clock.
+        seen: The price that fired it.
+        is_from_before: Whether an earlier run fired it.
     """
 
     armed: Armed
     at_ns: int
-    price: str | None = None
+    seen: Decimal
+    is_from_before: bool = False
 
     def is_outdone_by(self, first: Past) -> bool:
         """Tell whether `first` is news: a crossing before the one that has fired."""
         if first.at_ns > self.at_ns:
             return False
-        is_other = self.price is None or Decimal(self.price) != first.price
+        is_other = not self.is_from_before or self.seen != first.price
         return is_other or self.at_ns - first.at_ns > _SEEN
 
 
@@ -137,6 +142,8 @@ class Watch:
         # What has fired since the tape was last looked at: a look back may find that it was
         # crossed earlier than a price that was seen told.
         self._late: dict[str, dict[str, _Fired]] = {}
+        # What a ticker or a poll has fired, as long as the trade that it tells of may still come.
+        self._ahead: dict[str, list[_Fired]] = {}
         self._for_past: set[str] = set()  # markets that are followed for what has fired alone
         self._print: TradePrint | None = None  # the one that is looked at just now
         self._unknown: set[str] = set()
@@ -195,7 +202,7 @@ class Watch:
             if market.name not in self._tapes:
                 self._for_past.add(market.name)
             self._tape_of(armed)
-        fired = _Fired(armed, at_ns + _DOUBT, change.price)
+        fired = _Fired(armed, at_ns + _DOUBT, Decimal(change.price), is_from_before=True)
         self._late.setdefault(market.name, {})[rule.id] = fired
 
     def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:
@@ -224,6 +231,7 @@ class Watch:
         self._tapes.pop(market, None)
         self._tape_markets.pop(market, None)
         self._late.pop(market, None)
+        self._ahead.pop(market, None)
         self._for_past.discard(market)
 
     def _policy_of(self, rule: Rule) -> WhenBlind:
@@ -231,7 +239,7 @@ class Watch:
 
     # --- prices --------------------------------------------------------------------------------
 
-    def price(self, market: str, price: Decimal, reason: str = "crossed") -> None:
+    def price(self, market: str, price: Decimal, reason: str = _CROSSED) -> None:
         """Let a price that is proven now fire what it crosses."""
         self.last[market] = (price, self._clocks.monotonic())
         for rule_id in self._book.crossed(market, price):
@@ -250,6 +258,8 @@ class Watch:
             if not is_opening:
                 self._park_doubtful(event.symbol)
             self._ask(event.symbol, self._pace.hole)
+        if event.symbol in self._ahead:
+            self._catch_up(event.symbol, fresh)
         try:
             for one in fresh:
                 self._print = one
@@ -257,13 +267,31 @@ class Watch:
         finally:
             self._print = None
 
+    def _catch_up(self, market: str, prints: Iterable[TradePrint]) -> None:
+        """Find the first crossing of what fired before the trades that led there were looked at.
+
+        Kraken promises no order between its channels, and a poll overtakes trades under way.
+        """
+        for one in prints:
+            at_ns = nanoseconds(one.timestamp) or 0
+            left = [fired for fired in self._ahead[market] if at_ns <= fired.at_ns]
+            self._ahead[market] = [f for f in left if not f.armed.rule.is_met_by(one.price)]
+            for fired in left:
+                rule = fired.armed.rule
+                if rule.is_met_by(one.price) and one.price != fired.seen:
+                    found = FirstCrossing(rule.id, plain(one.price), iso_moment(at_ns))
+                    self._submit(found)
+        if not self._ahead[market]:
+            del self._ahead[market]
+
     def _fire(self, armed: Armed, price: Decimal, reason: str) -> None:
         rule, name = armed.rule, armed.market.name
         self._submit(Crossing(rule, price, plain(price), reason))
         at_ns = nanoseconds(self._print.timestamp) if self._print else None
-        if at_ns is None:
-            at_ns = round(self._clocks.kraken() * _SECOND) + _DOUBT
-        self._late.setdefault(name, {})[rule.id] = _Fired(armed, at_ns)
+        fired = _Fired(armed, at_ns or round(self._clocks.kraken() * _SECOND) + _DOUBT, seen=price)
+        if self._print is None and reason == _CROSSED:
+            self._ahead.setdefault(name, []).append(fired)
+        self._late.setdefault(name, {})[rule.id] = fired
         self._told.discard(rule.id)
         self.forget(rule.id)
 

@@ -640,13 +640,11 @@ class OrderWorker:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""
         if entry is None or life.id in self._rules:
             return
-        is_known = bool(life.crossed_price) or not life.trigger_time
         is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
-        if is_same and not is_known and (life.has_fired or life.is_unsettled):
-            fired = BookFired(
-                entry.rule, entry.market, life.waits_since, life.trigger_time, life.trigger_price
-            )
-            self._post(fired)
+        if is_same and life.trigger_time and (life.has_fired or life.is_unsettled):
+            price = life.crossed_price or life.trigger_price
+            since, at = life.waits_since, life.trigger_time
+            self._post(BookFired(entry.rule, entry.market, since, at, price))
 
     def _note_first(self, found: FirstCrossing) -> None:
         if self.is_past_unknown(found.rule_id):

@@ -123,11 +123,17 @@ class LiveProgram:
 
     def log_lines(self, part: str = "") -> list[str]:
         """Return the messages in the log that hold `part`."""
+        return [row["message"] for row in self.log_rows(part)]
+
+    def log_rows(self, part: str = "") -> list[dict[str, str]]:
+        """Return the rows of the log whose message holds `part`."""
         path = self.folder / "logs.csv"
         if not path.exists():
             return []
-        with path.open(encoding="utf-8", newline="") as file:
-            return [r["message"] for r in csv.DictReader(file) if part in r["message"]]
+        # Read in one go: a reader of lines that met the end of the file before the first line was
+        # there takes the second one for the header.
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [row for row in csv.DictReader(lines) if part in row["message"]]
 
     def wait_for_line(self, part: str) -> str:
         """Wait until the log says `part`, and return that message."""

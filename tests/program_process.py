@@ -226,7 +226,9 @@ class Scene:
         if not path.exists():
             return ""
         with path.open(encoding="utf-8", newline="") as file:
-            return "\n".join(r["message"] for r in csv.DictReader(file) if r["level"] == level)
+            # All at once: see `LiveProgram.log_rows`.
+            rows = csv.DictReader(file.readlines())
+            return "\n".join(r["message"] for r in rows if r["level"] == level)
 
     @property
     def sent(self) -> list[dict[str, str]]:

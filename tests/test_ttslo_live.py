@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -37,8 +36,7 @@ def wait_for_check(program: LiveProgram, rule_id: str = "up") -> None:
 
 def levels(program: LiveProgram, part: str) -> set[str]:
     """Return the levels at which the log says `part`."""
-    with (program.folder / "logs.csv").open(encoding="utf-8", newline="") as file:
-        return {r["level"] for r in csv.DictReader(file) if part in r["message"]}
+    return {row["level"] for row in program.log_rows(part)}
 
 
 # --- from a tick to an order -----------------------------------------------------------------

@@ -327,6 +327,31 @@ def test_market_that_nobody_watches_is_left_alone(bench: Bench) -> None:
     assert (bench.crossings, bench.said) == ([], [])
 
 
+def test_ticker_that_overtakes_the_trades_leaves_the_first_crossing_to_them(bench: Bench) -> None:
+    """The price now fires at once, and the trade that crossed first is found when it comes."""
+    bench.arm()
+    bench.settle()
+    bench.now = 1210.0
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.trade(2, 50900, 51200, 51300)
+    bench.trade(5, 51250)
+    assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
+@pytest.mark.parametrize(("number", "prices"), [(2, [51300, 51200]), (15, [51200])])
+def test_ticker_of_the_first_crossing_leaves_nothing_to_find(
+    bench: Bench, number: int, prices: list[int]
+) -> None:
+    """A trade that the ticker told of, or that is younger than the ticker, is no news."""
+    bench.arm()
+    bench.settle()
+    bench.now = 1210.0
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.trade(number, *prices)
+    bench.trade(number + len(prices), 51200)
+    assert (bench.fired_at, bench.found) == ([51300], [])
+
+
 def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) -> None:
     """What was asked before the link went down says nothing of the time after it."""
     bench.arm(WhenBlind.ALWAYS)
