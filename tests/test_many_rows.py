@@ -242,3 +242,31 @@ def test_report_writes_a_thousand_lines_at_a_time(
     assert disk.appended == 3
     assert capsys.readouterr().out.count(": armed: ") == 2_500
     assert (tmp_path / "logs.csv").read_text(encoding="utf-8").count(": armed: ") == 2_500
+
+
+def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:
+    """A header that has grown by them is no reason to read, or to keep, each row a second time."""
+    old = lines(9)
+    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
+    new = [f"{HEADER},order_id,trigger_time,trigger_price", *old[1:]]
+    new[3] += ",OABCDE,2026-01-01T00:00:00Z,60002"
+    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
+    after = read_rules(table, before)
+    anew = [n for n in range(9) if after.rows[n] is not before.rows[n]]
+    assert anew == [2]
+    assert after.rows == read_rules(table).rows
+    assert after.rows[2]["order_id"] == "OABCDE"
+
+
+@pytest.mark.parametrize(
+    "appended", ["note", "order_id,note", "note,order_id", "order_id,order_id"]
+)
+def test_other_new_columns_are_read_anew(appended: str) -> None:
+    """A column of the user's own, or one that is there twice, is looked at in each row."""
+    old = lines(3)
+    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
+    new = [f"{HEADER},{appended}", *old[1:]]
+    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
+    after = read_rules(table, before)
+    assert all(one is not other for one, other in zip(after.rows, before.rows, strict=True))
+    assert (after.rows, after.findings) == (read_rules(table).rows, read_rules(table).findings)
