@@ -79,7 +79,8 @@ _READS = frozenset(
 # came one by one. Three tries within their deadlines take less, unless each uses all of its own.
 _MOST_DELAY = 30.0
 
-# Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB.
+# Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB. For more
+# than that Kraken is asked for all of its pairs, in one call without a name.
 _NAMES_PER_CALL = 100
 
 
@@ -693,7 +694,7 @@ class KrakenAPI:
     def get_tickers(self, pairs: Iterable[str]) -> dict[str, Quote | Exception]:
         """Return a REST price, or the reason why there is none, for each of `pairs`.
 
-        One call for all, up to 100; a pair that fails leaves the others alone. Blocks.
+        One call for all; a pair that fails leaves the others alone. Blocks.
 
         Raises:
             KrakenError: If Kraken could not be heard at all.
@@ -869,26 +870,20 @@ class KrakenAPI:
         """Return quotes by name of pairs of one asset class."""
         extra = {"asset_class": TOKENIZED} if asset_class == TOKENIZED else {}
         keys = sorted({pair.rest_key for pair in wanted.values()})
-        rows: dict[str, tuple[object, float]] = {}
-        for start in range(0, len(keys), _NAMES_PER_CALL):
+        named = {"pair": keys} if len(keys) <= _NAMES_PER_CALL else {}
+        started = feed_clock()
+        try:
+            rows = self._public("Ticker", **named, **extra)
+        except KrakenAPIError as error:
+            if not named or not is_unknown_pair(error):
+                raise
+            # One of them is gone, and Kraken does not say which: take all that it has.
             started = feed_clock()
-            chunk = keys[start : start + _NAMES_PER_CALL]
-            try:
-                answer = self._public("Ticker", pair=chunk, **extra)
-            except KrakenAPIError as error:
-                if not is_unknown_pair(error):
-                    raise
-                # One of them is gone, and Kraken does not say which: take all that it has.
-                started = feed_clock()
-                answer = self._public("Ticker", **extra)
-                chunk = keys
-            rows |= {key: (row, started) for key, row in answer.items()}
-            if chunk is keys:
-                break
+            rows = self._public("Ticker", **extra)
         found: dict[str, Quote | Exception] = {}
         for name, pair in wanted.items():
             try:
-                found[name] = _read_quote(name, pair, *_row_of(rows, pair))
+                found[name] = _read_quote(name, pair, _row_of(rows, pair), started)
             except PriceUnavailable as error:
                 found[name] = error
         return found
@@ -962,12 +957,12 @@ def _row_for(pair: Pair | None, answer: object) -> object:
     if pair is None or row is None:
         return row
     assert isinstance(answer, dict)  # there is a row in it
-    return _row_of({key: (value, 0.0) for key, value in answer["result"].items()}, pair)[0]
+    return _row_of(answer["result"], pair)
 
 
-def _row_of(rows: Mapping[str, tuple[object, float]], pair: Pair) -> tuple[object, float]:
+def _row_of(rows: Mapping[str, object], pair: Pair) -> object:
     names = (pair.rest_key, pair.altname, pair.wsname, pair.symbol)
-    return next((rows[name] for name in names if name and name in rows), (None, feed_clock()))
+    return next((rows[name] for name in names if name and name in rows), None)
 
 
 def _read_quote(name: str, pair: Pair | None, row: object, started: float) -> Quote:

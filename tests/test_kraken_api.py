@@ -623,6 +623,21 @@ def test_one_call_prices_many_pairs(web: Web, rest: KrakenAPI) -> None:
     assert web.asked("Ticker") == [{"pair": "SOLUSD,XXBTZUSD"}]
 
 
+def test_more_pairs_than_an_address_can_hold_are_still_one_call(web: Web, rest: KrakenAPI) -> None:
+    """Beyond a hundred names Kraken is asked for all of its pairs; the others are passed over."""
+    names = [f"C{number}USD" for number in range(101)]
+    listed = {
+        name: {"altname": name, "wsname": f"{name[:-3]}/USD", "base": name[:-3], "quote": "ZUSD"}
+        for name in names
+    }
+    web.on("AssetPairs", ok(listed))
+    web.on("Ticker", ok({name: ticker("7", name)[name] for name in (*names[1:], "XXBTZUSD")}))
+    found = rest.get_tickers(names)
+    assert isinstance(found.pop("C0USD"), PriceUnavailable)
+    assert all(isinstance(quote, Quote) for quote in found.values())
+    assert web.asked("Ticker") == [{}]
+
+
 def test_failing_pairs_leave_the_others_alone(web: Web, rest: KrakenAPI) -> None:
     """A name that is none, an unknown pair and a missing price are errors of those pairs only."""
     web.on("AssetPairs", ok(LISTING), ok({}))
