@@ -1,8 +1,8 @@
 """TTSLO: the moment a live price crosses your threshold, a trailing stop is placed at Kraken.
 
 The command line and its sentences, and the class `TTSLO` that earlier versions offered. What
-runs is elsewhere: prices in `ttslo_live`, orders in `ttslo_worker`. This module prints and
-configures logging, and no other does.
+runs is elsewhere: prices in `ttslo_live`, orders in `ttslo_worker`. This module prints, by way of
+`ttslo_voice`, and configures logging, and no other does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -59,6 +59,7 @@ from ttslo_rules import (
     read_rule,
     reading_of,
 )
+from ttslo_voice import SpokenHandler, Voice, write_line
 from ttslo_worker import AcceptedRule, Adopt, Crossing, Exchange, OrderWorker, State
 from validator import ConfigValidator, ValidationResult, format_validation_result, has_order
 from ws_protocol import FeedSettings
@@ -69,6 +70,8 @@ __version__ = "1.0.0"
 _ONCE_PATIENCE = 45.0
 # A reading of config.csv that left questions open is repeated after so many seconds.
 _READ_AGAIN = 5.0
+# The last words get so long to reach a screen and a log that may be stuck.
+_LAST_WORDS = 2.0
 
 
 class _Clock:
@@ -251,6 +254,7 @@ class TTSLO:
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._live: LiveRun | None = None
+        self.voice = Voice(self._write_log, lambda text: write_line(sys.stdout, text))
         self._worker = OrderWorker(
             {},
             self._files,
@@ -293,14 +297,18 @@ class TTSLO:
     # --- words -------------------------------------------------------------------------------
 
     def log(self, level: str, message: str, **fields: object) -> None:
-        """Write a line to the log file, and print it unless it is a detail nobody asked for."""
-        self.config_manager.log(level, message, **fields)
+        """Write a line to the log file, and print it unless it is a detail nobody asked for.
+
+        While the program runs live nobody waits for that: see `ttslo_voice`.
+        """
+        self.voice.log(level, message, **fields)
         is_detail = level.upper() == "DEBUG"
         if not is_detail or self.debug:
             mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
-            # A terminal that is gone, or cannot show a letter, must not stop an order.
-            with suppress(OSError, ValueError):
-                print(f"{datetime.now():%H:%M:%S}  {mark}{message}", flush=True)
+            self.voice.show(f"{datetime.now():%H:%M:%S}  {mark}{message}")
+
+    def _write_log(self, level: str, message: str, **fields: object) -> None:
+        self.config_manager.log(level, message, **fields)
 
     def _log_lines(self, level: str, messages: Sequence[str]) -> None:
         """Do what `log` does for many, with few writes: each costs more than a line is worth."""
@@ -311,8 +319,8 @@ class TTSLO:
             return
         self.config_manager.log_lines(level, messages)
         now = f"{datetime.now():%H:%M:%S}"
-        with suppress(OSError, ValueError):
-            print("".join(f"{now}  {message}\n" for message in messages), end="", flush=True)
+        if messages:
+            self.voice.show("\n".join(f"{now}  {message}" for message in messages))
 
     # --- files -------------------------------------------------------------------------------
 
@@ -700,6 +708,13 @@ class TTSLO:
         self.save_state()
 
     def _run_live(self, interval: float) -> None:
+        self.voice.start()
+        try:
+            self._follow(interval)
+        finally:
+            self.voice.stop(_LAST_WORDS)
+
+    def _follow(self, interval: float) -> None:
         api = self.kraken_api_readonly
         exchange = self._worker.exchange
         self._live = LiveRun(
@@ -857,7 +872,9 @@ def main(
 
 def _configure_logging(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(asctime)s  %(levelname)s %(name)s: %(message)s")
+    handler = SpokenHandler(sys.stderr)
+    form = "%(asctime)s  %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=[handler])
     # The HTTP library logs addresses at DEBUG; none of ours carries a secret, but nobody needs it.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
@@ -909,6 +926,9 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
 
 
 def _operate(program: TTSLO, options: argparse.Namespace) -> int:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, SpokenHandler):
+            handler.lane = program.voice.screen
     _end_at_once_on_sigterm()
     with _many_objects():
         is_accepted = _take_up(program)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from config import Disk
 from fake_kraken import FakeKraken
@@ -77,6 +77,7 @@ class ProgramProcess:
         environment: As `environment_for` gives it.
         flags: Of the command line.
         plan: For `crash_driver.py`.
+        screen: Where it prints; a file of the folder where it is left out.
     """
 
     _started = 0
@@ -87,6 +88,7 @@ class ProgramProcess:
         environment: Mapping[str, str],
         flags: Sequence[str] = (),
         plan: Mapping[str, Any] | None = None,
+        screen: BinaryIO | None = None,
     ) -> None:
         ProgramProcess._started += 1
         self.folder = folder
@@ -94,7 +96,11 @@ class ProgramProcess:
         command = [sys.executable, str(HERE / "crash_driver.py"), json.dumps(plan or {}), *flags]
         with self._said.open("wb") as said:
             self._process = subprocess.Popen(  # the test's own script
-                command, cwd=folder, env=dict(environment), stdout=said, stderr=subprocess.STDOUT
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdout=screen or said,
+                stderr=subprocess.STDOUT,
             )
 
     def __enter__(self) -> ProgramProcess:
@@ -171,9 +177,16 @@ class Scene:
         new.write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
         new.replace(self.folder / "config.csv")
 
-    def run(self, *flags: str, plan: Mapping[str, Any] | None = None, **env: str) -> ProgramProcess:
+    def run(
+        self,
+        *flags: str,
+        plan: Mapping[str, Any] | None = None,
+        screen: BinaryIO | None = None,
+        **env: str,
+    ) -> ProgramProcess:
         """Start the program."""
-        return ProgramProcess(self.folder, environment_for(self.exchange, **env), flags, plan)
+        environment = environment_for(self.exchange, **env)
+        return ProgramProcess(self.folder, environment, flags, plan, screen)
 
     def cross(self) -> None:
         """Let the price pass the threshold of `ROW`."""

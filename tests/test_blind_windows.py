@@ -202,4 +202,4 @@ def test_flood_of_trades_is_said_and_left_to_rest(market: FakeKraken, tmp_path: 
         flood: list[object] = [Trades(BTC, (), 0.0)] * 200_000
         last = Trades(BTC, (), 1.0)
         assert live._thinned([*flood, "other", last]) == ["other", last]
-        assert program.log_lines("cannot keep up: 200002 events wait")
+        program.wait_for_line("cannot keep up: 200002 events wait")

@@ -35,6 +35,7 @@ APPLICATION = frozenset(
         "ttslo_rules",
         "ttslo_tape",
         "ttslo_triggers",
+        "ttslo_voice",
         "ttslo_watch",
         "ttslo_worker",
         "validator",
@@ -115,6 +116,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "ttslo_rules": frozenset({"kraken_numbers"}),
     "ttslo_tape": frozenset({"kraken_errors", "kraken_numbers", "ttslo_rules", "ws_protocol"}),
     "ttslo_triggers": frozenset({"ttslo_rules"}),
+    "ttslo_voice": frozenset(),
     "ttslo_watch": frozenset(
         {
             "kraken_numbers",

@@ -174,7 +174,7 @@ def test_edit_that_does_not_pass_disarms_loudly(
         program.wait_for_watch("up", is_armed=False)
         market.set_price(PAIR, "52000")
         program.crossing_of("far")
-        assert levels(program, "NO LONGER IS") == {"ERROR"}
+        wait_until(lambda: levels(program, "NO LONGER IS") == {"ERROR"}, "it is an error")
     assert market.placed_count() == 1
 
 
@@ -197,7 +197,7 @@ def test_file_that_is_gone_for_a_moment_changes_nothing(market: FakeKraken, tmp_
         (tmp_path / "config.csv").unlink()
         market.set_price(PAIR, "51001")
         program.crossing_of("up")
-        assert program.log_lines("config.csv cannot be read just now")
+        program.wait_for_line("config.csv cannot be read just now")
         (tmp_path / "config.csv").write_bytes(text)
         program.wait_for_line("order O")
     assert market.placed_count() == 1

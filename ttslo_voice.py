@@ -1,0 +1,203 @@
+"""The voice: what the program says reaches screen and log without anybody waiting for either.
+
+A terminal that was stopped with Ctrl-S, a pipe that nobody reads and a disk that hangs make a
+write wait for as long as they like. The threads that watch prices and place orders must not wait
+with it: they hand their words over, and one thread for the screen and one for the log file write
+them down in order. What it must never do: make the caller wait, or grow without bound. Until it is
+started, and after it was stopped, it writes on the caller's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TextIO
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+Job = Callable[[], object]
+
+# A line takes about half a kilobyte: five megabytes at most for each of the two.
+_MOST_LINES = 10_000
+# Between two tries on a stream that does not wait by itself until it can take more.
+_NOT_NOW = 0.05
+
+
+class Lane:
+    """One thread that does what it is handed, in order.
+
+    Args:
+        name: Of the thread.
+        lost: Called on that thread with how many jobs were thrown away, the oldest of those that
+            waited, because there were too many.
+        limit: How many may wait.
+    """
+
+    def __init__(self, name: str, lost: Callable[[int], object], limit: int = _MOST_LINES) -> None:
+        self._name = name
+        self._lost = lost
+        self._limit = limit
+        # Guards all below; wakes the thread for a job, and whoever waits until all is done.
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._dropped = 0
+        self._is_busy = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Take jobs from now on without doing them on the caller's thread."""
+        with self._changed:
+            if self._thread is None:
+                # A daemon: the end of the program must not hang on a terminal that is stopped.
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+
+    def put(self, job: Job) -> None:
+        """Have `job` done. Never blocks once `start` was called; any thread."""
+        with self._changed:
+            if self._thread is not None:
+                if len(self._jobs) >= self._limit:
+                    self._jobs.popleft()
+                    self._dropped += 1
+                self._jobs.append(job)
+                self._changed.notify_all()
+                return
+        job()
+
+    def stop(self, deadline: float) -> bool:
+        """Wait until all is done and end the thread; False if it is not by then.
+
+        After False it goes on as before: jobs are taken and nobody waits for them.
+
+        Args:
+            deadline: In seconds of the monotonic clock.
+        """
+        with self._changed:
+            thread = self._thread
+            if thread is None:
+                return True
+            left = deadline - time.monotonic()
+            if not self._changed.wait_for(lambda: not (self._jobs or self._is_busy), left):
+                return False
+            self._thread = None
+            self._changed.notify_all()
+        thread.join(max(0.1, deadline - time.monotonic()))
+        return True
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        while True:
+            with self._changed:
+                self._is_busy = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._jobs or self._thread is not me)
+                if not self._jobs:
+                    return
+                job, dropped = self._jobs.popleft(), self._dropped
+                self._dropped, self._is_busy = 0, True
+            if dropped:
+                self._do(partial(self._lost, dropped))
+            self._do(job)
+
+    def _do(self, job: Job) -> None:
+        try:
+            job()
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not silence the next
+            _log.debug("A line could not be written", exc_info=True)
+
+
+class Voice:
+    """What is said to a person: lines on the screen, and lines of the log file.
+
+    `screen` is the lane to the screen, for others who write there.
+
+    Args:
+        log: Writes one line of the log: level, message, and fields by name.
+        show: Writes text to the screen; may block.
+    """
+
+    def __init__(self, log: Callable[..., object], show: Callable[[str], object]) -> None:
+        self._write = log
+        self._show = show
+        self._file = Lane("ttslo-log", self._lost_from_file)
+        self.screen = Lane("ttslo-screen", self._lost_from_screen)
+
+    def start(self) -> None:
+        """Let nobody wait for screen or log any more."""
+        self._file.start()
+        self.screen.start()
+
+    def stop(self, timeout: float) -> None:
+        """Write what is still to be written, for at most `timeout` seconds. Blocks."""
+        deadline = time.monotonic() + timeout
+        self._file.stop(deadline)
+        self.screen.stop(deadline)
+
+    def log(self, level: str, message: str, **fields: object) -> None:
+        """Have a line written to the log file."""
+        self._file.put(lambda: self._write(level, message, **fields))
+
+    def show(self, text: str) -> None:
+        """Have `text` written to the screen, a line end after it."""
+        self.screen.put(lambda: self._show(text))
+
+    def _lost_from_file(self, count: int) -> None:
+        text = f"{count} lines are missing here: the file could not be written for so long"
+        self._write("WARNING", text)
+
+    def _lost_from_screen(self, count: int) -> None:
+        self._show(f"... {count} lines were not shown in time; the log file has them")
+
+
+def write_line(stream: TextIO | None, text: str) -> None:
+    """Write a line to `stream`, past its buffer where it has one. May block. Never raises OSError.
+
+    A thread that waits inside a buffer holds its lock, and an interpreter that ends then aborts:
+    it flushes the same buffer. Waiting in the system call underneath does no such harm.
+    """
+    if stream is None:  # a program without a console
+        return
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    # A terminal that is gone, or cannot show a letter, must not stop an order.
+    with suppress(OSError, ValueError):
+        if raw is None:
+            stream.write(text + "\n")
+            stream.flush()
+            return
+        stream.flush()
+        line = (text + "\n").replace("\n", os.linesep)
+        _write_all(raw.write, line.encode(stream.encoding or "utf-8", "backslashreplace"))
+
+
+def _write_all(write: Callable[[bytes], int | None], data: bytes) -> None:
+    pause = threading.Event()
+    while data:
+        count = write(data)
+        if count is None:  # a stream that was told not to wait, and is full
+            pause.wait(_NOT_NOW)
+        else:
+            data = data[count:]
+
+
+class SpokenHandler(logging.Handler):
+    """Shows records of `logging` on a stream, by way of `lane` once there is one."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+        self.lane: Lane | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        text = self.format(record)
+        if self.lane is None:
+            write_line(self._stream, text)
+        else:
+            self.lane.put(lambda: write_line(self._stream, text))
