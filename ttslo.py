@@ -238,6 +238,7 @@ class TTSLO:
         self.configs: list[Mapping[str, Any]] = []
         self.config_file_mtime: float | None = None
         self.is_blind = False
+        self.is_saved = False  # whether state.csv says all that is known
         self.validation: ValidationResult | None = None
         self._settings = settings or OrderSettings()
         self._when_blind = when_blind
@@ -358,10 +359,12 @@ class TTSLO:
         Nothing either while the order thread runs: it writes by itself, and what it has just
         written down of an order must not be taken for a part of what was written here.
         """
+        self.is_saved = False
         if self._worker.is_running:
             return
         try:
             self._files.save_state(self.state)
+            self.is_saved = True
         except (OSError, TypeError) as error:
             self.log("ERROR", f"state.csv cannot be written: {error}")
 
@@ -958,7 +961,14 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
         return 1 if program.is_blind else 0
     _stop_on_signals(program)
     program.run_continuous(options.interval)
-    program.log("INFO", "Stopped; state saved")
+    if program.is_saved:
+        program.log("INFO", "Stopped; state saved")
+    else:
+        program.log(
+            "WARNING",
+            "Stopped, and state.csv is not up to date. What was sent to Kraken is written down "
+            "beside it; the next start goes on from there",
+        )
     return 0
 
 

@@ -449,7 +449,7 @@ def test_signal_while_starting_ends_with_0(scene: Scene, number: signal.Signals)
         assert scene.exchange.wait_for(lambda e: len(e.requests) > 0)
         assert program.end(number) == 0, program.output
         assert_no_traceback(program.output)
-        assert "Stopped" in program.output
+        assert "Stopped; state saved" in program.output
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -477,6 +477,7 @@ def test_order_without_an_answer_is_left_to_the_next_start(scene: Scene) -> None
         assert program.end() == 0, program.output
         said = "An order is still without an answer; the next start finds out what became of it"
         assert said in program.output or os.name == "nt"
+        assert "Stopped, and state.csv is not up to date" in program.output or os.name == "nt"
     assert scene.state()["rule_state"] == "intended"
     assert run(scene, "--once")[0] == 0
     assert scene.is_written()
