@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the page and the plot, and say what was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="short runs, about five minutes in all"
+        "--quick", action="store_true", help="short runs, five minutes in all"
     )
     parser.add_argument("--soak", metavar="MINUTES", help="look for growing memory this long")
     parser.add_argument("--only", choices=PARTS, help="print one part, write nothing")
