@@ -26,6 +26,10 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 
+# Markets that are polled are asked about again and again: the others must have their turn.
+_LONGEST_WAIT = 60.0
+
+
 class PastSource(Protocol):
     """The part of `KrakenAPI` that past trades come from."""
 
@@ -94,8 +98,14 @@ class _Errand:
     market: Market
     after: Position
     due: float
+    urgency: float
     look: LookBack | None = None
     failures: int = 0
+
+    def rank(self, now: float) -> tuple[float, float]:
+        """Return what errands that are due are sorted by; who waited long goes first."""
+        has_waited = now - self.due > _LONGEST_WAIT
+        return (-1.0 if has_waited else self.urgency, self.due)
 
 
 class PastReader:
@@ -139,9 +149,11 @@ class PastReader:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def want(self, market: Market, after: Position, delay: float) -> None:
+    def want(self, market: Market, after: Position, delay: float, urgency: float = 0.0) -> None:
         """Fetch what `market` traded after a place, `delay` seconds from now.
 
+        Of what is due the one of the smallest `urgency` comes first: five hundred markets that
+        come back at once take two minutes, and a crossing is likeliest where it is nearest.
         An errand of the same market that has not begun is replaced; one that has begun is begun
         anew, as its pages may not reach far enough.
         """
@@ -151,7 +163,7 @@ class PastReader:
             failures = known.failures if known else 0
             if known is not None and known.look is None:
                 due = max(due, known.due) if failures else min(due, known.due)
-            self._errands[market.name] = _Errand(market, after, due, failures=failures)
+            self._errands[market.name] = _Errand(market, after, due, urgency, failures=failures)
             self._changed.notify_all()
 
     def forget(self, market: str) -> None:
@@ -175,11 +187,12 @@ class PastReader:
         """Wait for the next errand that is due; None at the end."""
         with self._changed:
             while not self._is_stopping:
-                first = min(self._errands.values(), key=lambda e: e.due, default=None)
-                wait = None if first is None else first.due - time.monotonic()
-                if first is not None and wait is not None and wait <= 0:
-                    return first
-                self._changed.wait(wait)
+                now = time.monotonic()
+                due = [errand for errand in self._errands.values() if errand.due <= now]
+                if due:
+                    return min(due, key=lambda errand: errand.rank(now))
+                moments = [errand.due for errand in self._errands.values()]
+                self._changed.wait(min(moments) - now if moments else None)
             return None
 
     def _step(self, errand: _Errand) -> None:

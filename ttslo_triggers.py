@@ -89,14 +89,31 @@ class RuleBook:
             self._take(heapq.heappop(below), fired)
         return fired
 
+    def nearest(self, market: str) -> list[Decimal]:
+        """Return the threshold that is next on each side of a market; amortized O(log n)."""
+        sides = self._markets.get(market)
+        if sides is None:
+            return []
+        # Thresholds are positive; the keys of the side below are negated.
+        return [heap[0][0].copy_abs() for heap in (sides.above, sides.below) if self._tidy(heap)]
+
+    def _tidy(self, heap: list[_Entry]) -> bool:
+        """Drop dead entries from the top of a heap; False where nothing is left."""
+        while heap and not self._is_live(heap[0]):
+            heapq.heappop(heap)
+            self._stale -= 1
+        return bool(heap)
+
+    def _is_live(self, entry: _Entry) -> bool:
+        place = self._places.get(entry[2])
+        return place is not None and place.arming == entry[1]
+
     def _take(self, entry: _Entry, fired: list[str]) -> None:
-        _, arming, rule_id = entry
-        place = self._places.get(rule_id)
-        if place is None or place.arming != arming:
+        if not self._is_live(entry):
             self._stale -= 1
             return
-        del self._places[rule_id]
-        fired.append(rule_id)
+        del self._places[entry[2]]
+        fired.append(entry[2])
 
     def _push(self, rule_id: str, place: _Place) -> None:
         sides = self._markets.setdefault(place.market, _Market())

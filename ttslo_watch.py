@@ -100,7 +100,8 @@ class Watch:
     Args:
         submit: Takes each crossing, in order, and what is found out about one later.
         say: Takes a level and a sentence for a person.
-        want: Asks for what a market traded after a place, after so many seconds.
+        want: Asks for what a market traded after a place, after so many seconds, and how far
+            from the price its nearest threshold is, as a part of the price.
         present: Returns the proven price of a market at this moment, None if there is none.
         clocks: The clocks.
         default: The policy of rows that name none.
@@ -113,7 +114,7 @@ class Watch:
         *,
         submit: Callable[[Crossing | FirstCrossing], None],
         say: Say,
-        want: Callable[[Market, Position, float], None],
+        want: Callable[[Market, Position, float, float], None],
         present: Callable[[Market], Decimal | None],
         clocks: Clocks,
         default: WhenBlind = WhenBlind.ARM_IF_BEYOND,
@@ -341,7 +342,20 @@ class Watch:
         return tape
 
     def _ask(self, market: str, delay: float) -> None:
-        self._want(self._tape_markets[market], self._tapes[market].floor, delay)
+        place = self._tapes[market].floor
+        self._want(self._tape_markets[market], place, delay, self._distance(market))
+
+    def _distance(self, market: str) -> float:
+        """Return how far the nearest threshold was from the last price, as a part of it.
+
+        Nothing where a row is parked: it fires at no price before it is known what was missed.
+        A float, as it only says who is asked about first.
+        """
+        price, _ = self.last.get(market, (None, 0.0))
+        near = self._book.nearest(market)
+        if price is None or not near or self._parked.nearest(market):
+            return 0.0
+        return float(min(abs(level - price) for level in near) / price)
 
     def go_blind(self, markets: Iterable[str], since: float) -> None:
         """Note that these markets are not seen any more since `since`, in seconds since 1970."""

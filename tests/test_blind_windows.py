@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 
+import ttslo_live
 from fake_kraken import FakeKraken
 from ttslo_rules import WhenBlind
-from ws_protocol import Symbol, Tick, Trades
+from ws_price_provider import feed_clock
+from ws_protocol import FeedStale, Symbol, SystemState, Tick, Trades
 
 BTC = Symbol(SYMBOL)
 SPAN = r"from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
@@ -203,3 +210,76 @@ def test_flood_of_trades_is_said_and_left_to_rest(market: FakeKraken, tmp_path: 
         last = Trades(BTC, (), 1.0)
         assert live._thinned([*flood, "other", last]) == ["other", last]
         program.wait_for_line("cannot keep up: 200002 events wait")
+
+
+class Stall(SystemState):
+    """Something that keeps the thread that reads prices busy until it is let go."""
+
+    is_met: threading.Event
+    go: threading.Event
+
+    def __init__(self) -> None:
+        for name in ("is_met", "go"):  # what it stands for is frozen
+            object.__setattr__(self, name, threading.Event())
+
+    @property
+    def system(self) -> str:
+        """What Kraken's engine is, when it is let go."""
+        self.is_met.set()
+        assert self.go.wait(15)
+        return "online"
+
+
+@contextmanager
+def stalled(program: LiveProgram) -> Iterator[ttslo_live.LiveRun]:
+    """Let nothing be looked at inside."""
+    live, stall = program.ttslo._live, Stall()
+    assert live is not None
+    live._inbox.put(stall)
+    assert stall.is_met.wait(15)
+    yield live
+    stall.go.set()
+
+
+def test_trades_that_were_too_many_are_a_blind_time(
+    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crossing among trades that nobody could keep up with is found, told, and acted upon."""
+    monkeypatch.setattr(ttslo_live, "_CROWD", 10)
+    monkeypatch.setattr(ttslo_live, "_FLOOD", 20)
+    with LiveProgram(market, tmp_path, [row("up", 51000, policy="always")]) as program:
+        market.set_prices(PAIR, ["50010"])
+        with stalled(program) as live:
+            for price in [50500, 51200, *range(50100, 50120)]:
+                market.set_price(PAIR, price)
+            # A frame of trades and a ticker for each.
+            wait_until(lambda: live._inbox.qsize() >= 44, "all of them wait")
+        assert program.crossing_of("up") == 51200
+        assert re.search(f"while blind {SPAN}; ", program.wait_for_line("crossed 51,000 at"))
+        program.wait_for_line("cannot keep up: ")
+
+
+def test_falling_behind_is_told_and_so_is_its_end(market: FakeKraken, tmp_path: Path) -> None:
+    """Prices that are looked at late are a warning, once, until they are not."""
+    with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        for at in [0.0, 0.0, feed_clock() + 60, feed_clock() + 60]:
+            live._inbox.put(Trades(BTC, (), at))
+        program.wait_for_line("keeps up again")
+        assert len(program.log_lines("cannot keep up: looks at prices ")) == 1
+
+
+def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_path: Path) -> None:
+    """A link that is found dead after an hour's sleep was blind for that hour."""
+    with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        market.set_prices(PAIR, ["50010"])
+        wait_until(lambda: not live._rules._tapes[SYMBOL].is_open, "the start was looked back over")
+        since = time.time() - 3600
+        live._inbox.put(FeedStale(feed_clock(), "the machine slept", feed_clock() - 3600))
+        told = program.wait_for_line("the machine slept. Reconnecting")
+        moments = [f"{datetime.fromtimestamp(since + late):%H:%M:%S}" for late in (-1, 0, 1)]
+        assert any(told.startswith(f"blind since {moment} for BTC/USD") for moment in moments)
+        assert abs((live._rules._tapes[SYMBOL].blind_from or 0) - since) < 5

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import ttslo_lookback
 from kraken_errors import KrakenConnectionError
 from ttslo_lookback import Fetched, NotFetched, Pace, PastReader
 from ttslo_orders import Market
@@ -107,6 +108,27 @@ def test_markets_take_turns(desk: Desk) -> None:
     desk.reader.want(OTHER, Position(1, S), 0.0)
     answers = [found for found in (desk.next() for _ in range(3)) if isinstance(found, Fetched)]
     assert {found.market for found in answers} == {"BTC/USD", "ETH/USD"}
+
+
+def test_most_urgent_market_is_asked_about_first() -> None:
+    """Of all that is due the nearest threshold comes first, whoever asked first."""
+    desk = Desk()
+    desk.reader.want(MARKET, Position(1, S), 0.0, 0.5)
+    desk.reader.want(OTHER, Position(1, S), 0.0, 0.01)
+    desk.reader.start()
+    assert [fetched(desk).market for _ in range(2)] == ["ETH/USD", "BTC/USD"]
+    desk.reader.stop(5)
+
+
+def test_market_that_waited_long_has_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Urgent markets that come again and again do not starve the others."""
+    monkeypatch.setattr(ttslo_lookback, "_LONGEST_WAIT", 0.0)
+    desk = Desk()
+    desk.reader.want(MARKET, Position(1, S), -1.0, 0.5)
+    desk.reader.want(OTHER, Position(1, S), -0.5, 0.01)
+    desk.reader.start()
+    assert [fetched(desk).market for _ in range(2)] == ["BTC/USD", "ETH/USD"]
+    desk.reader.stop(5)
 
 
 def test_waiting_errand_is_replaced_not_doubled(desk: Desk) -> None:

@@ -159,3 +159,23 @@ def test_ten_thousand_random_histories_fire_what_brute_force_fires() -> None:
 def is_met(price: Decimal, threshold: Decimal, kind: ThresholdType) -> bool:
     """Tell whether a price is at a threshold or beyond it."""
     return price >= threshold if kind is ABOVE else price <= threshold
+
+
+def test_nearest_thresholds_are_those_that_live() -> None:
+    """The next threshold of each side is told, whatever was disarmed on top of it."""
+    book = RuleBook()
+    assert book.nearest("m") == []
+    for name, level, side in (
+        ("a", 110, ThresholdType.ABOVE),
+        ("b", 120, ThresholdType.ABOVE),
+        ("c", 90, ThresholdType.BELOW),
+        ("d", 80, ThresholdType.BELOW),
+    ):
+        book.arm(name, "m", Decimal(level), side)
+    assert book.nearest("m") == [110, 90]
+    book.disarm("a")
+    book.disarm("c")
+    assert book.nearest("m") == [120, 80]
+    book.disarm("d")
+    assert book.nearest("m") == [120]
+    assert book.crossed("m", Decimal(120)) == ["b"]

@@ -33,12 +33,13 @@ class Bench:
     found: list[FirstCrossing] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
     asked: list[tuple[str, Position]] = field(default_factory=list)
+    distances: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.watch = Watch(
             submit=self.take,
             say=lambda level, text, **fields: self.said.append((level, text)),
-            want=lambda market, after, delay: self.asked.append((market.name, after)),
+            want=self.ask,
             present=lambda market: self.present,
             clocks=Clocks(lambda: self.now, lambda: self.now, lambda: self.now),
             default=self.default,
@@ -51,6 +52,11 @@ class Bench:
             self.crossings.append(message)
         else:
             self.found.append(message)
+
+    def ask(self, market: Market, after: Position, delay: float, distance: float) -> None:
+        """Keep what is asked for."""
+        self.asked.append((market.name, after))
+        self.distances.append(distance)
 
     def arm(
         self,
@@ -364,6 +370,22 @@ def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) ->
     assert bench.asked[-1] == ("BTC/USD", Position(2, 1202 * S))
     bench.past(3, 51200, 50000)
     assert bench.fired_at == [51200]
+
+
+@pytest.mark.parametrize(
+    ("policy", "distance"),
+    [(WhenBlind.ALWAYS, 0.02), (WhenBlind.ARM_IF_BEYOND, 0.02), (WhenBlind.NOTIFY, 0.0)],
+)
+def test_nearest_threshold_says_how_soon_a_market_is_looked_back_over(
+    bench: Bench, policy: WhenBlind, distance: float
+) -> None:
+    """Markets come first where a crossing is likeliest, or a row waits for what the past held."""
+    bench.arm(policy)
+    bench.arm(policy, threshold=60000, name="far")
+    assert bench.distances == [0.0]  # no price is known yet
+    bench.settle()
+    bench.go_blind()
+    assert bench.distances[-1] == distance
 
 
 def test_look_again_asks_for_all_since_the_last_look(bench: Bench) -> None:
