@@ -736,6 +736,7 @@ class TTSLO:
             pace=self._pace,
         )
         if self._stopping.is_set():
+            self.save_state()
             return
         metrics = self._serve_metrics(self._live)
         try:
@@ -962,7 +963,7 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
     _stop_on_signals(program)
     program.run_continuous(options.interval)
     if program.is_saved:
-        program.log("INFO", "Stopped; state saved")
+        program.log("INFO", "Stopped" if program.dry_run else "Stopped; state saved")
     else:
         program.log(
             "WARNING",
