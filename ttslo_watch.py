@@ -11,7 +11,7 @@ on the far side of its threshold nothing fires it, and the first price on the ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -46,7 +46,6 @@ _SECOND = 1_000_000_000
 _SEEN = 5 * _SECOND
 # Our idea of Kraken's clock may be off by this much, in nanoseconds.
 _DOUBT = 1 * _SECOND
-_CROSSED = "crossed"
 _OTHER_SIDE = {
     ThresholdType.ABOVE: ThresholdType.BELOW,
     ThresholdType.BELOW: ThresholdType.ABOVE,
@@ -172,7 +171,7 @@ class Watch:
             self._book.arm(rule.id, market.name, rule.threshold, rule.threshold_type)
         present = self._present(market)
         if present is not None:
-            self.price(market.name, present, "was met already")
+            self._look(market.name, present, "was met already")
 
     def _since_of(self, change: BookArm) -> int:
         """Return since when the rule waits, by Kraken's clock: trades bear its moments."""
@@ -240,13 +239,18 @@ class Watch:
 
     # --- prices --------------------------------------------------------------------------------
 
-    def price(self, market: str, price: Decimal, reason: str = _CROSSED) -> None:
-        """Let a price that is proven now fire what it crosses."""
+    def price(self, market: str, price: Decimal) -> None:
+        """Let a price that is proven now fire what it crosses; the trade it tells of may follow."""
+        if fired := self._look(market, price):
+            self._ahead.setdefault(market, []).extend(fired)
+
+    def _look(self, market: str, price: Decimal, reason: str = "crossed") -> Sequence[_Fired]:
         self.last[market] = (price, self._clocks.monotonic())
-        for rule_id in self._book.crossed(market, price):
-            self._fire(self.rules[rule_id], price, reason)
+        crossed = self._book.crossed(market, price)
+        fired = [self._fire(self.rules[rule_id], price, reason) for rule_id in crossed]
         if self._parked:
             self._unpark_near(market, price)
+        return fired
 
     def trades(self, event: Trades) -> None:
         """Look at every print of a frame; a hole before it is asked for."""
@@ -264,7 +268,7 @@ class Watch:
         try:
             for one in fresh:
                 self._print = one
-                self.price(event.symbol, one.price)
+                self._look(event.symbol, one.price)
         finally:
             self._print = None
 
@@ -285,16 +289,15 @@ class Watch:
         if not self._ahead[market]:
             del self._ahead[market]
 
-    def _fire(self, armed: Armed, price: Decimal, reason: str) -> None:
+    def _fire(self, armed: Armed, price: Decimal, reason: str) -> _Fired:
         rule, name = armed.rule, armed.market.name
         self._submit(Crossing(rule, price, plain(price), reason))
         at_ns = nanoseconds(self._print.timestamp) if self._print else None
         fired = _Fired(armed, at_ns or round(self._clocks.kraken() * _SECOND) + _DOUBT, seen=price)
-        if self._print is None and reason == _CROSSED:
-            self._ahead.setdefault(name, []).append(fired)
         self._late.setdefault(name, {})[rule.id] = fired
         self._told.discard(rule.id)
         self.forget(rule.id)
+        return fired
 
     def _park(self, armed: Armed) -> None:
         rule = armed.rule
@@ -398,7 +401,10 @@ class Watch:
         if name in self._unknown:
             self._unknown.discard(name)
             self._say("INFO", f"{name}: what was traded while blind can be fetched again")
+        fired = self._late.get(name, {}).values()
+        which = "no other" if any(one.at_ns >= span[0] * _SECOND for one in fired) else "no"
         touches = self._touches(name, past)
+        self._settle_ahead(name, {touch.rule.id for touch in touches}, answer.until)
         for touch in touches:
             self._meet(name, touch, span)
         if name in self._for_past and name not in self._by_market:
@@ -408,9 +414,22 @@ class Watch:
         if not touches:
             self._say(
                 level,
-                f"{name}: no threshold was crossed while blind {span_words(*span)}; "
+                f"{name}: {which} threshold was crossed while blind {span_words(*span)}; "
                 f"{len(past)} prices of that time were looked at",
             )
+
+    def _settle_ahead(self, market: str, found: Collection[str], until: float) -> None:
+        """Expect no trade of the stream to tell the first crossing where REST has, or would have.
+
+        What is traded a moment later, within the doubt about the clocks, would be taken for it.
+        """
+        left = [
+            fired
+            for fired in self._ahead.pop(market, ())
+            if fired.armed.rule.id not in found and fired.at_ns > until * _SECOND
+        ]
+        if left:
+            self._ahead[market] = left
 
     def _touches(self, market: str, past: list[Past]) -> list[Touch]:
         """Return what `past` crosses of the rules that wait, or waited until they fired."""
@@ -478,7 +497,7 @@ class Watch:
                 self._unpark(armed)
         present = self._present(self._tape_markets[market])
         if present is not None:
-            self.price(market, present)
+            self._look(market, present)
 
     # --- what is kept --------------------------------------------------------------------------
 

@@ -138,9 +138,7 @@ def page(figures: Sequence[Figure], taken: float, flags: str, *, has_plot: bool)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the page and the plot, and say what was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="short runs, five minutes in all"
-    )
+    parser.add_argument("--quick", action="store_true", help="short runs, five minutes in all")
     parser.add_argument("--soak", metavar="MINUTES", help="look for growing memory this long")
     parser.add_argument("--only", choices=PARTS, help="print one part, write nothing")
     options = parser.parse_args(argv)

@@ -60,7 +60,7 @@ def test_crossing_that_stands_after_a_reconnect_is_one_order(
     """A price that is still beyond fires at once, and finding out why fires nothing more."""
     with LiveProgram(market, tmp_path, [row("up", 51000, policy=policy)]) as program:
         program.reconnect(lambda: market.set_prices(PAIR, ["51300"]))
-        program.wait_for_line("crossed 51,000 at")
+        program.wait_for_line("while blind from")
         program.crossing_of("up")
         market.set_prices(PAIR, ["51400"])
         wait_until(lambda: market.count("AddOrder") >= 1, "an order")

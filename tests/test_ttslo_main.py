@@ -39,7 +39,7 @@ def scene(exchange: FakeKraken, tmp_path: Path) -> Scene:
 
 def run(scene: Scene, *flags: str, **env: str) -> tuple[int, str]:
     """Run the program to its end; return the exit code and all that it printed."""
-    with scene.run(*flags, plan={"quiet": True}, **env) as program:
+    with scene.run(*flags, plan={"quiet": True}, screen=None, **env) as program:
         return program.wait(), program.output
 
 

@@ -358,6 +358,22 @@ def test_ticker_of_the_first_crossing_leaves_nothing_to_find(
     assert (bench.fired_at, bench.found) == ([51300], [])
 
 
+@pytest.mark.parametrize("until", [1210.5, 1300.0])
+def test_first_crossing_that_the_look_back_found_is_not_outdone_by_younger_trades(
+    bench: Bench, until: float
+) -> None:
+    """A trade within the doubt about the clocks is not taken for one before the order."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    bench.now = 1210.0
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.now = until
+    bench.past(2, 50900, 51200, 51300)
+    bench.trade(11, 51250)
+    assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
 def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) -> None:
     """What was asked before the link went down says nothing of the time after it."""
     bench.arm(WhenBlind.ALWAYS)
