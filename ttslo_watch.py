@@ -12,7 +12,7 @@ on the far side of its threshold nothing fires it, and the first price on the ne
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from kraken_numbers import plain
@@ -283,16 +283,20 @@ class Watch:
             self._ahead[market] = [f for f in left if not f.armed.rule.is_met_by(one.price)]
             for fired in left:
                 rule = fired.armed.rule
-                if rule.is_met_by(one.price) and one.price != fired.seen:
+                if not rule.is_met_by(one.price):
+                    continue
+                self._late.setdefault(market, {})[rule.id] = replace(fired, at_ns=at_ns)
+                if one.price != fired.seen:
                     found = FirstCrossing(rule.id, plain(one.price), iso_moment(at_ns))
                     self._submit(found)
         if not self._ahead[market]:
             del self._ahead[market]
 
-    def _fire(self, armed: Armed, price: Decimal, reason: str) -> _Fired:
+    def _fire(self, armed: Armed, price: Decimal, reason: str, at_ns: int | None = None) -> _Fired:
         rule, name = armed.rule, armed.market.name
         self._submit(Crossing(rule, price, plain(price), reason))
-        at_ns = nanoseconds(self._print.timestamp) if self._print else None
+        if self._print is not None:
+            at_ns = nanoseconds(self._print.timestamp)
         fired = _Fired(armed, at_ns or round(self._clocks.kraken() * _SECOND) + _DOUBT, seen=price)
         self._late.setdefault(name, {})[rule.id] = fired
         self._told.discard(rule.id)
@@ -485,7 +489,7 @@ class Watch:
             if present is not None and policy is not WhenBlind.ALWAYS:
                 price = present
             moment = clock_time(touch.past.at_ns / _SECOND, span[1])
-            self._fire(armed, price, f"crossed while blind ({moment})")
+            self._fire(armed, price, f"crossed while blind ({moment})", touch.past.at_ns)
         elif deed is Deed.PARK:
             self._park(armed)
             self._told.add(rule.id)
@@ -497,7 +501,7 @@ class Watch:
                 self._unpark(armed)
         present = self._present(self._tape_markets[market])
         if present is not None:
-            self._look(market, present)
+            self.price(market, present)
 
     # --- what is kept --------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from ws_protocol import Symbol, TradePrint, Trades
 S = 1_000_000_000
 START = 1_000.0
 BTC = Market("BTC/USD", "XXBTZUSD", "BTC/USD")
+AT_TWO = "1970-01-01T00:20:02.000000+00:00"
 OLD = "1970-01-01T00:01:00+00:00"
 
 
@@ -372,6 +373,30 @@ def test_first_crossing_that_the_look_back_found_is_not_outdone_by_younger_trade
     bench.past(2, 50900, 51200, 51300)
     bench.trade(11, 51250)
     assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
+def test_trade_soon_after_the_one_that_the_look_back_fired_on_is_no_news(bench: Bench) -> None:
+    """What the next look back finds came after the crossing, however close."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.now = 1105.0
+    bench.go_blind()
+    bench.past(2, 51200)
+    bench.go_blind()
+    bench.past(3, 51300)
+    assert (bench.fired_at, bench.found) == ([51200], [FirstCrossing("up", "51200", AT_TWO)])
+
+
+def test_trade_soon_after_the_one_that_the_ticker_told_of_is_no_news(bench: Bench) -> None:
+    """Once the trade behind a ticker was seen, what a look back finds after it is younger."""
+    bench.arm()
+    bench.settle()
+    bench.now = 1210.0
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.trade(2, 51300)
+    bench.go_blind()
+    bench.past(3, 51200)
+    assert (bench.fired_at, bench.found) == ([51300], [])
 
 
 def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) -> None:
