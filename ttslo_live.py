@@ -71,6 +71,8 @@ _KEEP_WARM = 25.0
 # Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
 # so many at once, then one a second, leave room for the orders themselves.
 _CHECKS_AT_ONCE = 20
+# After so many different orders one of each pair and direction is enough.
+_CHECKS_OF_ALL = 100
 # Clean ends: an order under way gets this long for its answer.
 _ORDER_PATIENCE = 5.0
 # How far the tapes were seen is kept this often. What is seen twice after a crash is harmless, as
@@ -82,6 +84,9 @@ _MARK_EVERY = 2.0
 _CROWD = 1_000
 _FLOOD = 200_000
 _BEHIND = 2.0
+# What has waited longer, as while the machine slept, is no price of now: its trades are fetched
+# like those of a blind time, and the row's policy decides.
+_TOO_LATE = 30.0
 _CLOCK_DOUBT = 1.0
 
 
@@ -200,6 +205,7 @@ class LiveRun:
         self._system = "online"
         self._unchecked: deque[BookArm] = deque()
         self._checked: set[str] = set()
+        self._checked_kinds: set[str] = set()
         self._is_poll_failing = False
         self._polled_at: dict[str, float] = {}  # by market; written by the keeper alone
         self._reader = provider.open_feed(sink=inbox) if provider else None
@@ -346,10 +352,10 @@ class LiveRun:
     def _handle(self, item: Item) -> None:
         match item:
             case Trades():
-                self._check_lag(item.at)
-                self._rules.trades(item)
+                self._on_trades(item)
             case Tick():
-                self._rules.price(item.symbol, item.price)
+                if feed_clock() - item.at <= _TOO_LATE:
+                    self._rules.price(item.symbol, item.price)
             case PolledPrice():
                 self._on_polled(item)
             case BookArm():
@@ -384,8 +390,15 @@ class LiveRun:
             case SystemState():
                 self._on_system(event.system)
 
-    def _check_lag(self, at: float) -> None:
-        behind = feed_clock() - at
+    def _on_trades(self, event: Trades) -> None:
+        behind = feed_clock() - event.at
+        self._check_lag(behind)
+        if behind <= _TOO_LATE:
+            self._rules.trades(event)
+        else:
+            self._rules.look_again(event.symbol)
+
+    def _check_lag(self, behind: float) -> None:
         if self._is_behind and behind < _BEHIND / 4:
             self._is_behind = False
             self._say("INFO", "keeps up again")
@@ -394,7 +407,10 @@ class LiveRun:
             self._say("WARNING", f"cannot keep up: looks at prices {behind:.1f} s after they came")
 
     def _on_polled(self, polled: PolledPrice) -> None:
-        self._rules.price(polled.market, polled.price)
+        market = self._rules.markets.get(polled.market)
+        if market is None or self._present_price(market) is None:
+            # Else the stream came back meanwhile, and its price is newer.
+            self._rules.price(polled.market, polled.price)
         if self._provider is None or polled.market in self._without_stream:
             # Between two polls a price may have come and gone: the trades tell.
             self._rules.look_again(polled.market)
@@ -518,10 +534,13 @@ class LiveRun:
         while exchange is not None and self._unchecked and at_once:
             entry = self._unchecked.popleft()
             order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
-            if str(order) in self._checked:
+            kind = f"{entry.market.rest_key} {entry.rule.direction}"
+            is_enough = len(self._checked) >= _CHECKS_OF_ALL and kind in self._checked_kinds
+            if is_enough or str(order) in self._checked:
                 continue
             at_once -= 1
             self._checked.add(str(order))
+            self._checked_kinds.add(kind)
             self._tell_of_check(entry.rule, exchange.check(order))
 
     def _tell_of_check(self, rule: Rule, outcome: Outcome) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import ttslo_live
 from fake_kraken import FakeKraken
 from ttslo_rules import WhenBlind
 from ws_price_provider import feed_clock
-from ws_protocol import FeedStale, Symbol, SystemState, Tick, Trades
+from ws_protocol import FeedStale, Symbol, SystemState, Tick, TradePrint, Trades
 
 BTC = Symbol(SYMBOL)
 SPAN = r"from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
@@ -283,3 +283,33 @@ def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_pa
         moments = [f"{datetime.fromtimestamp(since + late):%H:%M:%S}" for late in (-1, 0, 1)]
         assert any(told.startswith(f"blind since {moment} for BTC/USD") for moment in moments)
         assert abs((live._rules._tapes[SYMBOL].blind_from or 0) - since) < 5
+
+
+def test_what_waited_while_the_machine_slept_is_no_price_of_now(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """A crossing that was received before the lid closed is left to the look back."""
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        live, slept = program.ttslo._live, feed_clock() - 3600
+        assert live is not None
+        beyond = Decimal(51300)
+        moment = datetime.now(UTC).isoformat()
+        prints = (TradePrint(BTC, beyond, Decimal(1), 10**9, moment),)
+        live._inbox.put(Tick(BTC, beyond, None, None, slept))
+        live._inbox.put(Trades(BTC, prints, slept))
+        program.wait_for_line("cannot keep up: looks at prices 3600")
+        market.set_price(PAIR, 51001)
+        assert program.crossing_of("up") == 51001
+
+
+def test_poll_that_is_answered_after_the_stream_is_back_counts_no_more(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """The proven price of the stream is newer than what was asked for while it was away."""
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        wait_until(lambda: not live._unstreamed(), "the stream's price is proven")
+        live._inbox.put(ttslo_live.PolledPrice(SYMBOL, Decimal(51300)))
+        market.set_price(PAIR, 51001)
+        assert program.crossing_of("up") == 51001

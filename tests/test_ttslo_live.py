@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from live_program import PAIR, LiveProgram, row, wait_until
 
+import ttslo_live
 from fake_kraken import FakeKraken
 
 ETH = row("eth", 3500).replace("BTC/USD", "ETH/USD")
@@ -247,6 +248,20 @@ def test_order_that_cannot_be_checked_is_not_called_refused(
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         program.wait_for_line("up: its order could not be checked: ")
         assert not program.log_lines("would REFUSE")
+
+
+def test_of_many_orders_one_of_a_kind_is_checked(
+    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of rows do not use up what Kraken allows for the orders themselves."""
+    monkeypatch.setattr(ttslo_live, "_CHECKS_OF_ALL", 2)
+    rows = [row(f"r{n}", 90000).replace(",0.01,", f",0.0{n},") for n in range(1, 6)]
+    with LiveProgram(market, tmp_path, rows) as program:
+        live = program.ttslo._live
+        assert live is not None
+        wait_until(lambda: live._checked and not live._unchecked, "all that is needed is checked")
+        program.wait_for_line("r2: Kraken would take its order")
+        assert len(program.log_lines("Kraken would take its order")) == 2
 
 
 # --- the order afterwards --------------------------------------------------------------------
