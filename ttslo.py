@@ -27,6 +27,7 @@ from typing import Any
 from config import AlreadyRunning, ConfigFile, ConfigManager, Disk, Stamp, StateLock
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
 from kraken_errors import KrakenError
+from kraken_local import feed_clock
 from kraken_numbers import plain, to_positive_decimal
 from ttslo_exchange import (
     DRY_RUN_ORDER_ID,
@@ -75,10 +76,10 @@ _LAST_WORDS = 2.0
 
 
 class _Clock:
-    """The machine's clocks."""
+    """The machine's clocks: a crossing grows old while the machine sleeps, too."""
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        return feed_clock()
 
     def utc(self) -> datetime:
         return datetime.now(UTC)
@@ -377,7 +378,7 @@ class TTSLO:
         if stamp is None:
             return False
         if stamp == self._seen_stamp:
-            return self._read_again_at is not None and time.monotonic() >= self._read_again_at
+            return self._read_again_at is not None and feed_clock() >= self._read_again_at
         seen, self._seen_stamp = self._seen_stamp, stamp
         is_own = seen is not None and self.config_manager.is_own_write(stamp, seen)
         self.config_file_mtime = Path(self.config_manager.config_file).stat().st_mtime
@@ -405,7 +406,7 @@ class TTSLO:
             return self._load_config()
 
     def _load_config(self) -> bool:
-        read_at = time.monotonic()
+        read_at = feed_clock()
         pause = _READ_AGAIN if is_real(self.kraken_api_readonly) else 0.0
         # Until this reading has come to its end: whatever breaks it off, there will be another.
         self._read_again_at = read_at + pause

@@ -92,10 +92,11 @@ _CLOCK_DOUBT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PolledPrice:
-    """A price that REST gave for a market."""
+    """A price that REST gave for a market; `at` is when it was asked, on the feed's clock."""
 
     market: str
     price: Decimal
+    at: float
 
 
 @dataclass(slots=True)
@@ -258,7 +259,7 @@ class LiveRun:
         Live is what the stream proves at this moment, or what REST said in one of the last two
         rounds of polling.
         """
-        oldest = time.monotonic() - 2 * self._poll_interval()
+        oldest = feed_clock() - 2 * self._poll_interval()
         live = {
             name: self._present_price(market) is not None
             or self._polled_at.get(name, float("-inf")) >= oldest
@@ -356,6 +357,8 @@ class LiveRun:
             case Tick():
                 if feed_clock() - item.at <= _TOO_LATE:
                     self._rules.price(item.symbol, item.price)
+                else:
+                    self._look_now(item.symbol)
             case PolledPrice():
                 self._on_polled(item)
             case BookArm():
@@ -392,11 +395,20 @@ class LiveRun:
 
     def _on_trades(self, event: Trades) -> None:
         behind = feed_clock() - event.at
-        self._check_lag(behind)
         if behind <= _TOO_LATE:
+            self._check_lag(behind)
             self._rules.trades(event)
-        else:
-            self._rules.look_again(event.symbol)
+            return
+        _log.warning("%s: trades waited %.0f s and are fetched anew", event.symbol, behind)
+        self._rules.look_again(event.symbol)
+        self._look_now(event.symbol)
+
+    def _look_now(self, name: str) -> None:
+        """Look at the price of now, where what came is not that any more."""
+        market = self._rules.markets.get(name)
+        present = self._present_price(market) if market else None
+        if present is not None:
+            self._rules.price(name, present)
 
     def _check_lag(self, behind: float) -> None:
         if self._is_behind and behind < _BEHIND / 4:
@@ -408,12 +420,13 @@ class LiveRun:
 
     def _on_polled(self, polled: PolledPrice) -> None:
         market = self._rules.markets.get(polled.market)
-        if market is None or self._present_price(market) is None:
+        is_stale = feed_clock() - polled.at > _TOO_LATE
+        if market is not None and not is_stale and self._present_price(market) is None:
             # Else the stream came back meanwhile, and its price is newer.
             self._rules.price(polled.market, polled.price)
         if self._provider is None or polled.market in self._without_stream:
             # Between two polls a price may have come and gone: the trades tell.
-            self._rules.look_again(polled.market)
+            self._rules.look_again(polled.market, if_closed=True)
 
     def _on_arm(self, change: BookArm) -> None:
         self._unchecked.append(change)
@@ -466,14 +479,11 @@ class LiveRun:
         )
 
     def _on_unstreamed(self, event: SymbolRefused | SymbolMute) -> None:
-        if event.channel != Channel.TICKER:
-            return
-        self._without_stream.add(event.symbol)
-        why = event.error if isinstance(event, SymbolRefused) else "it sends no price"
-        self._say(
-            "WARNING",
-            f"{event.symbol} does not stream ({why}); it is polled over REST",
-        )
+        what = "price" if event.channel == Channel.TICKER else "trades"
+        why = event.error if isinstance(event, SymbolRefused) else f"it sends no {what}"
+        if event.symbol not in self._without_stream:
+            self._without_stream.add(event.symbol)
+            self._say("WARNING", f"{event.symbol} does not stream ({why}); it is polled over REST")
 
     def _on_system(self, system: str) -> None:
         if system == self._system:
@@ -557,9 +567,12 @@ class LiveRun:
             self._say("WARNING", f"{rule.id}: its order could not be checked: {outcome.reason}")
 
     def _unstreamed(self) -> list[Market]:
-        """Return the armed markets that have no proven price on the stream."""
-        markets = self._rules.markets
-        return [m for m in markets.values() if self._present_price(m) is None]
+        """Return the armed markets that have no proven price, or not all trades, on the stream."""
+        return [
+            market
+            for name, market in self._rules.markets.items()
+            if name in self._without_stream or self._present_price(market) is None
+        ]
 
     def _poll_interval(self) -> float:
         if self._provider is None:
@@ -570,7 +583,7 @@ class LiveRun:
         markets = {m.rest_key: m.name for m in self._unstreamed()}
         if not markets:
             return
-        asked_at = time.monotonic()
+        asked_at = feed_clock()
         try:
             quotes = self._prices.get_tickers(list(markets))
         except KrakenError as error:
@@ -585,7 +598,7 @@ class LiveRun:
                 self._say("WARNING", f"{pair}: no price: {quote}")
             else:
                 self._polled_at[markets[pair]] = asked_at
-                self._inbox.put(PolledPrice(markets[pair], quote.price))
+                self._inbox.put(PolledPrice(markets[pair], quote.price, asked_at))
 
     def _load_tape(self) -> Saved:
         try:

@@ -161,7 +161,7 @@ class PastReader:
         with self._changed:
             known = self._errands.get(market.name)
             failures = known.failures if known else 0
-            if known is not None and known.look is None:
+            if known is not None and (known.look is None or failures):
                 due = max(due, known.due) if failures else min(due, known.due)
             self._errands[market.name] = _Errand(market, after, due, urgency, failures=failures)
             self._changed.notify_all()

@@ -2,11 +2,12 @@
 
 One thread hands in what is armed, what is printed and what REST tells of the past; crossings,
 sentences and wishes for past trades go out through the callables that it is made with. It knows
-neither sockets nor files. What it must never do: let a rule fire for a trade that is older than
+neither sockets nor files. What it must never do: let a rule fire for a past that is older than
 the rule, or fire one rule twice for one crossing.
 
 A rule whose row wants to be told only, and nothing done, is *parked* while its market is blind:
 on the far side of its threshold nothing fires it, and the first price on the near side arms it.
+A trade that is seen on the far side meanwhile fires it later, if nothing was crossed before.
 """
 
 from __future__ import annotations
@@ -136,6 +137,10 @@ class Watch:
         self._book = RuleBook()
         self._parked = RuleBook()
         self._told = set(self._saved.parked)  # parked for good reason, not just in case
+        # The rules that are parked just in case, and the first trade that would have fired each:
+        # it does, once it is known that nothing had crossed before.
+        self._doubtful = RuleBook()
+        self._beyond: dict[str, tuple[Decimal, int]] = {}
         self._by_market: dict[str, dict[str, Armed]] = {}
         self._tapes: dict[str, MarketTape] = {}
         self._tape_markets: dict[str, Market] = {}
@@ -166,9 +171,7 @@ class Watch:
         if self._is_parked_at_start(armed, tape):
             self._park(armed)
         else:
-            self._told.discard(rule.id)
-            self._parked.disarm(rule.id)
-            self._book.arm(rule.id, market.name, rule.threshold, rule.threshold_type)
+            self._unpark(armed)
         present = self._present(market)
         if present is not None:
             self._look(market.name, present, "was met already")
@@ -212,8 +215,9 @@ class Watch:
 
     def forget(self, rule_id: str) -> Market | None:
         """Take a rule off the books; return its market if nothing else is armed there."""
-        self._book.disarm(rule_id)
-        self._parked.disarm(rule_id)
+        for book in (self._book, self._parked, self._doubtful):
+            book.disarm(rule_id)
+        self._beyond.pop(rule_id, None)
         armed = self.rules.pop(rule_id, None)
         if armed is None:
             return None
@@ -268,9 +272,20 @@ class Watch:
         try:
             for one in fresh:
                 self._print = one
+                if self._doubtful:
+                    self._note_beyond(event.symbol, one)
                 self._look(event.symbol, one.price)
         finally:
             self._print = None
+
+    def _note_beyond(self, market: str, one: TradePrint) -> None:
+        at_ns = nanoseconds(one.timestamp) or 0
+        for rule_id in self._doubtful.crossed(market, one.price):
+            armed = self.rules[rule_id]
+            if at_ns >= armed.since_ns:
+                self._beyond[rule_id] = (one.price, at_ns)
+            else:
+                self._doubt(armed)
 
     def _catch_up(self, market: str, prints: Iterable[TradePrint]) -> None:
         """Find the first crossing of what fired before the trades that led there were looked at.
@@ -308,10 +323,17 @@ class Watch:
         self._book.disarm(rule.id)
         side = _OTHER_SIDE[rule.threshold_type]
         self._parked.arm(rule.id, armed.market.name, rule.threshold, side)
+        if rule.id not in self._told and rule.id not in self._beyond:
+            self._doubt(armed)
+
+    def _doubt(self, armed: Armed) -> None:
+        rule = armed.rule
+        self._doubtful.arm(rule.id, armed.market.name, rule.threshold, rule.threshold_type)
 
     def _unpark(self, armed: Armed) -> None:
         rule = armed.rule
         self._parked.disarm(rule.id)
+        self._doubtful.disarm(rule.id)
         self._told.discard(rule.id)
         self._book.arm(rule.id, armed.market.name, rule.threshold, rule.threshold_type)
 
@@ -379,13 +401,18 @@ class Watch:
                 tape.see_again(now)
                 self._ask(name, self._pace.settle)
 
-    def look_again(self, market: str) -> None:
-        """Ask for all that `market` traded since it was looked at: its stream is new, or none."""
+    def look_again(self, market: str, *, if_closed: bool = False) -> None:
+        """Ask for all that `market` traded since it was looked at: its stream is new, or none.
+
+        Args:
+            market: Whose trades.
+            if_closed: Whether to let an earlier question be answered first, however long.
+        """
         tape = self._tapes.get(market)
-        if tape is None:
+        if tape is None or (if_closed and tape.is_open):
             return
         if not tape.is_open:
-            tape.go_blind(tape.looked_at, is_reported=False)
+            tape.go_blind(max(tape.looked_at, tape.floor.at_ns / _SECOND), is_reported=False)
             self._park_doubtful(market)
         tape.see_again(self._clocks.kraken())
         self._ask(market, self._pace.hole)
@@ -406,16 +433,19 @@ class Watch:
             self._unknown.discard(name)
             self._say("INFO", f"{name}: what was traded while blind can be fetched again")
         fired = self._late.get(name, {}).values()
-        which = "no other" if any(one.at_ns >= span[0] * _SECOND for one in fired) else "no"
-        touches = self._touches(name, past)
+        start, end = (round(moment * _SECOND) for moment in span)
+        has_fired = any(start <= one.at_ns <= end + _DOUBT for one in fired)
+        touches = self._touches(name, past, answer.until)
         self._settle_ahead(name, {touch.rule.id for touch in touches}, answer.until)
         for touch in touches:
             self._meet(name, touch, span)
+        self._fire_beyond(name)
         if name in self._for_past and name not in self._by_market:
             self.leave(name)
-        else:
+        elif not tape.is_open:
             self._release(name)
         if not touches:
+            which = "no other" if has_fired else "no"
             self._say(
                 level,
                 f"{name}: {which} threshold was crossed while blind {span_words(*span)}; "
@@ -435,9 +465,18 @@ class Watch:
         if left:
             self._ahead[market] = left
 
-    def _touches(self, market: str, past: list[Past]) -> list[Touch]:
+    def _fire_beyond(self, market: str) -> None:
+        """Fire what was parked just in case, and crossed before everybody's eyes."""
+        for rule_id in [i for i in self._by_market.get(market, ()) if i in self._beyond]:
+            price, at_ns = self._beyond[rule_id]
+            self._fire(self.rules[rule_id], price, "crossed", at_ns)
+
+    def _touches(self, market: str, past: list[Past], until: float) -> list[Touch]:
         """Return what `past` crosses of the rules that wait, or waited until they fired."""
         late = self._late.pop(market, {})
+        younger = {i: fired for i, fired in late.items() if fired.at_ns > until * _SECOND}
+        if younger and self._tapes[market].is_open:
+            self._late[market] = younger  # the next answer may hold what crossed them first
         waiting = {rule_id: fired.armed for rule_id, fired in late.items()}
         waiting |= self._by_market.get(market, {})
         found = first_crossings(past, (Waiting(a.rule, a.since_ns) for a in waiting.values()))
@@ -464,6 +503,9 @@ class Watch:
         """Do and say what becomes of a rule that was crossed while nobody looked."""
         rule = touch.rule
         armed, policy = self.rules.get(rule.id), self._policy_of(rule)
+        if self._beyond.get(rule.id, (None, touch.past.at_ns))[1] < touch.past.at_ns:
+            return  # it was crossed before, and seen
+        self._beyond.pop(rule.id, None)
         if armed is None:
             deed, present = Deed.DONE, None
         elif rule.id in self._told:
@@ -491,8 +533,9 @@ class Watch:
             moment = clock_time(touch.past.at_ns / _SECOND, span[1])
             self._fire(armed, price, f"crossed while blind ({moment})", touch.past.at_ns)
         elif deed is Deed.PARK:
-            self._park(armed)
             self._told.add(rule.id)
+            self._doubtful.disarm(rule.id)
+            self._park(armed)
 
     def _release(self, market: str) -> None:
         """Arm what was parked just in case and was not crossed: the price may cross it now."""

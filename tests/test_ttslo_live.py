@@ -11,6 +11,8 @@ from live_program import PAIR, LiveProgram, row, wait_until
 
 import ttslo_live
 from fake_kraken import FakeKraken
+from ws_price_provider import feed_clock
+from ws_protocol import Symbol, SymbolRefused
 
 ETH = row("eth", 3500).replace("BTC/USD", "ETH/USD")
 
@@ -119,6 +121,31 @@ def test_symbol_that_is_refused_is_polled(market: FakeKraken, tmp_path: Path) ->
         market.set_price(PAIR, "51001")
         assert program.crossing_of("up") == 51001
     assert market.placed_count() == 1
+
+
+def test_poll_from_before_a_sleep_fires_nothing(market: FakeKraken, tmp_path: Path) -> None:
+    """Without a stream, too, a price that has waited for an hour is no price of now."""
+    market.fault("refuse", symbol="BTC/USD")
+    with Polling(market, tmp_path, [row("up", 51000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        beyond = ttslo_live.PolledPrice("BTC/USD", Decimal(51300), feed_clock() - 3600)
+        live._inbox.put(beyond)
+        market.set_price(PAIR, "51001")
+        assert program.crossing_of("up") == 51001
+
+
+def test_pair_whose_trades_alone_are_refused_is_asked_about_again_and_again(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """A wick between two tickers is found though Kraken streams the price and not the trades."""
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        live = program.ttslo._live
+        assert live is not None
+        live._inbox.put(SymbolRefused(Symbol("BTC/USD"), "trade", "Not today", feed_clock()))
+        program.wait_for_line("BTC/USD does not stream (Not today); it is polled over REST")
+        asked = market.count("Trades")
+        assert market.wait_for(lambda e: e.count("Trades") >= asked + 2)
 
 
 def test_no_price_from_anywhere_is_told_once(market: FakeKraken, tmp_path: Path) -> None:

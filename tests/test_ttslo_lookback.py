@@ -150,3 +150,17 @@ def test_forgotten_market_is_not_asked_for() -> None:
     assert fetched(desk).market == "ETH/USD"
     desk.reader.stop(5)
     assert desk.source.asked == ["XETHZUSD trades"]
+
+
+def test_asking_anew_does_not_hurry_what_has_failed(desk: Desk) -> None:
+    """A market that is asked about at every poll keeps the pause that its failure has brought."""
+    desk.source.count = 3
+    desk.source.failures = [KrakenConnectionError("no", request_sent=False)]
+    desk.reader.want(MARKET, Position(1, S), 0.0)
+    assert isinstance(desk.next(), NotFetched)
+    due = desk.reader._errands["BTC/USD"].due
+    desk.reader.want(MARKET, Position(1, S), -1.0)
+    assert desk.reader._errands.get("BTC/USD") is None or (
+        desk.reader._errands["BTC/USD"].due == due
+    )
+    fetched(desk)

@@ -399,6 +399,76 @@ def test_trade_soon_after_the_one_that_the_ticker_told_of_is_no_news(bench: Benc
     assert (bench.fired_at, bench.found) == ([51300], [])
 
 
+@pytest.mark.parametrize(
+    ("held", "fired"),
+    [([50500, 50600, 50700], [51300]), ([50500, 51200, 50700], [51001])],
+    ids=["nothing-crossed-in-the-hole", "crossed-in-the-hole"],
+)
+def test_crossing_that_is_seen_while_a_row_is_parked_just_in_case_counts(
+    bench: Bench, held: list[int], fired: list[int]
+) -> None:
+    """A row that is told only of blind times fires on what was seen, if that was the first."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(5, 51300, 50900)
+    assert bench.fired_at == []
+    bench.past(2, *held)
+    bench.trade(7, 51001)
+    assert bench.fired_at == fired
+
+
+def test_trade_of_before_a_row_that_is_parked_does_not_count_for_it(bench: Bench) -> None:
+    """What is seen while a row is parked fires it only if it is younger than the row."""
+    bench.arm(WhenBlind.NOTIFY, since="1970-01-01T00:20:05.5+00:00")
+    bench.settle()
+    bench.go_blind()
+    bench.trade(5, 51300, 51400)
+    bench.past(2, 50500, 50600, 50700)
+    assert bench.fired_at == [51400]
+
+
+def test_row_that_is_told_only_stays_parked_while_it_is_blind_again(bench: Bench) -> None:
+    """An answer for the first blind time arms nothing in the second."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.watch.go_blind(["BTC/USD"], bench.now)
+    bench.past(2, 50500)
+    bench.watch.price("BTC/USD", Decimal(51300))
+    assert bench.fired_at == []
+
+
+def test_row_that_fired_after_the_question_is_looked_up_by_the_next(bench: Bench) -> None:
+    """An answer that is older than an order leaves the first crossing to the next answer."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    asked_at = 1200.5
+    bench.now = 1210.0
+    bench.watch.go_blind(["BTC/USD"], asked_at)
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.now = asked_at
+    bench.past(2)
+    bench.now = 1300.0
+    bench.watch.see_again()
+    bench.past(2, 51200)
+    assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
+def test_poll_lets_a_look_back_come_to_its_end(bench: Bench) -> None:
+    """A market without a stream is asked about anew only once the last answer is there."""
+    bench.arm()
+    bench.settle()
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    asked = len(bench.asked)
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    assert len(bench.asked) == asked
+    bench.past(2, 50000)
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    assert len(bench.asked) == asked + 1
+
+
 def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: Bench) -> None:
     """What was asked before the link went down says nothing of the time after it."""
     bench.arm(WhenBlind.ALWAYS)
