@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
+import ttslo
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
@@ -788,3 +789,11 @@ def test_run_once_tells_whether_there_was_a_price(
     program = TTSLO(manager, api, api)
     program.run_once()
     assert program.is_blind is is_blind
+
+
+def test_seconds_of_the_order_thread_go_on_while_the_machine_sleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A crossing that is owed for a minute is not owed after a night with the lid closed."""
+    monkeypatch.setattr(ttslo, "feed_clock", lambda: 28_800.0)
+    assert ttslo._Clock().monotonic() == 28_800.0
