@@ -86,9 +86,18 @@ class _Fired:
     seen: Decimal
     is_from_before: bool = False
 
-    def is_outdone_by(self, first: Past) -> bool:
-        """Tell whether `first` is news: a crossing before the one that has fired."""
+    def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
+        """Tell whether `first` is news: a crossing before the one that has fired.
+
+        Args:
+            first: The first trade after the place where looking began that crosses.
+            seen_at: When each price was traded first after that place. What an earlier run fired
+                on is among them, or it was looked at before, and nothing later is news.
+        """
         if first.at_ns > self.at_ns:
+            return False
+        is_searched = self.is_from_before and not first.bar_seconds
+        if is_searched and seen_at.get(self.seen, self.at_ns + 1) > self.at_ns:
             return False
         is_other = not self.is_from_before or self.seen != first.price
         return is_other or self.at_ns - first.at_ns > _SEEN
@@ -205,7 +214,9 @@ class Watch:
             if market.name not in self._tapes:
                 self._for_past.add(market.name)
             self._tape_of(armed)
-        fired = _Fired(armed, at_ns + _DOUBT, Decimal(change.price), is_from_before=True)
+        # What was noted is later than the trade by the way here, which is all the doubt it gets:
+        # of two trades that close, a younger one must not be told for the first.
+        fired = _Fired(armed, at_ns, Decimal(change.price), is_from_before=True)
         self._late.setdefault(market.name, {})[rule.id] = fired
 
     def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:
@@ -480,10 +491,13 @@ class Watch:
         waiting = {rule_id: fired.armed for rule_id, fired in late.items()}
         waiting |= self._by_market.get(market, {})
         found = first_crossings(past, (Waiting(a.rule, a.since_ns) for a in waiting.values()))
+        seen_at: dict[Decimal, int] = {}
+        for one in past if late else ():
+            seen_at.setdefault(one.price, one.at_ns)
         return [
             touch
             for touch in found
-            if touch.rule.id in self.rules or late[touch.rule.id].is_outdone_by(touch.past)
+            if touch.rule.id in self.rules or late[touch.rule.id].is_outdone_by(touch.past, seen_at)
         ]
 
     def not_fetched(self, trouble: NotFetched) -> None:

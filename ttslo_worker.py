@@ -642,8 +642,9 @@ class OrderWorker:
             return
         is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
         if is_same and life.trigger_time and (life.has_fired or life.is_unsettled):
-            price = life.crossed_price or life.trigger_price
-            since, at = life.waits_since, life.trigger_time
+            since, at, price = life.waits_since, life.trigger_time, life.trigger_price
+            if life.crossed_at >= since and life.crossed_price:
+                at, price = life.crossed_at, life.crossed_price
             self._post(BookFired(entry.rule, entry.market, since, at, price))
 
     def _note_first(self, found: FirstCrossing) -> None:

@@ -203,6 +203,7 @@ def test_earlier_crossing_than_a_polled_price_is_told(bench: Bench) -> None:
         ("1970-01-01T00:20:09+00:00", 51200, []),  # seen when it happened
         ("1970-01-01T00:30:00+00:00", 51200, ["51200"]),  # the same price, long afterwards
         ("1970-01-01T00:20:01+00:00", 51300, []),  # before any of the trades that were missed
+        ("1970-01-01T00:20:09+00:00", 51275, []),  # on a trade up to the place that was kept
         ("1970-01-01T00:14:00+00:00", 51300, []),  # before the place that was kept
         ("", 51300, []),  # nobody knows when
     ],
@@ -213,7 +214,7 @@ def test_first_crossing_of_what_an_earlier_run_fired_is_told(
     """A program that was killed before its look back leaves it to the next start."""
     bench = Bench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
     bench.fired_before(price, fired_at)
-    bench.past(6, 51200, 51250)
+    bench.past(6, 51200, 51250, 51300)
     assert (bench.first_prices, bench.crossings) == (found, [])
     assert bench.watch.places().places == {}
 
@@ -224,7 +225,7 @@ def test_first_crossing_is_told_where_no_place_was_kept(bench: Bench) -> None:
     bench.fired_before(51300, "1970-01-01T00:20:09+00:00")
     assert bench.asked == []
     bench.arm(since=OLD, threshold=60000, name="other")
-    bench.past(6, 51200, 51250)
+    bench.past(6, 51200, 51250, 51300)
     assert bench.found == [FirstCrossing("up", "51200", "1970-01-01T00:20:06.000000+00:00")]
 
 
