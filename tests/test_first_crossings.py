@@ -7,7 +7,7 @@ from test_ttslo_worker import MARKET, Bench, Reply, rule
 
 from ttslo_worker import AcceptedRule, Adopt, BookFired, FirstCrossing, Mark
 
-FOUND = FirstCrossing("btc", "50100", "2026-11-23T12:03:44.000000+00:00")
+FOUND = FirstCrossing("btc", "50100", "2027-01-15T08:00:01.000000+00:00")
 
 
 @pytest.fixture
@@ -71,7 +71,5 @@ def test_next_start_has_what_fired_looked_up_again(bench: Bench) -> None:
         bench.worker.submit(Adopt(accepted, bench.clock.monotonic()))
         bench.worker.work_off()
         bench.worker._rules.clear()
-    expected = BookFired(
-        rule(enabled="false"), MARKET, life.waits_since, life.trigger_time, "50100"
-    )
+    expected = BookFired(rule(enabled="false"), MARKET, life.waits_since, FOUND.at, FOUND.price)
     assert bench.changes == [expected]
