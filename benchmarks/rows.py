@@ -24,8 +24,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from common import ROOT, Figure, environment, is_quick, print_figures
-from tick_to_order import HEADER, SECRET, own_folder
+from common import ROOT, Figure, is_quick, print_figures
+from tick_to_order import HEADER, own_folder, program_environment
 from wire import START_PRICE, Server, Wire, framed, symbols_of, ticker_frame
 from wire import main as serve
 
@@ -183,14 +183,7 @@ class Program:
             cwd=folder,
             stdout=subprocess.PIPE,
             text=True,
-            env={
-                **environment(),
-                "KRAKEN_SPOT_URL": wire.rest_url,
-                "KRAKEN_WS_PUBLIC_URL": wire.ws_url,
-                "KRAKEN_API_KEY_RW": "benchmark",
-                "KRAKEN_API_SECRET_RW": SECRET,
-                "TTSLO_CACHE_DIR": str(folder / "cache"),
-            },
+            env=program_environment(wire, folder),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -43,6 +43,18 @@ STEPS = (
 _QUIET = 0.06  # seconds after an order in which the program writes its files again
 
 
+def program_environment(wire: Wire, folder: Path) -> dict[str, str]:
+    """Return the environment in which `ttslo.py` trades at `wire`, its files in `folder`."""
+    return {
+        **environment(),
+        "KRAKEN_SPOT_URL": wire.rest_url,
+        "KRAKEN_WS_PUBLIC_URL": wire.ws_url,
+        "KRAKEN_API_KEY_RW": "benchmark",
+        "KRAKEN_API_SECRET_RW": SECRET,
+        "TTSLO_CACHE_DIR": str(folder / "cache"),
+    }
+
+
 class Program:
     """`ttslo.py` in a folder of its own, with 50 armed rows, against `wire`."""
 
@@ -62,14 +74,7 @@ class Program:
             cwd=folder,
             stdout=subprocess.PIPE,
             text=True,
-            env={
-                **environment(),
-                "KRAKEN_SPOT_URL": wire.rest_url,
-                "KRAKEN_WS_PUBLIC_URL": wire.ws_url,
-                "KRAKEN_API_KEY_RW": "benchmark",
-                "KRAKEN_API_SECRET_RW": SECRET,
-                "TTSLO_CACHE_DIR": str(folder / "cache"),
-            },
+            env=program_environment(wire, folder),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
