@@ -9,6 +9,7 @@ of them sends an order twice; none of them decides anything about an order's out
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
@@ -62,6 +63,8 @@ class KrakenExchange:
         self._wall_clock = wall_clock
         self._say = say
         self._ahead = 0.0
+        # How far Kraken's clock may be ahead, by all answers so far that agree: least and most.
+        self._range = (-math.inf, math.inf)
         self._is_clock_told = False
         self._markets: dict[str, Market] = {}
 
@@ -78,8 +81,15 @@ class KrakenExchange:
         before = self._wall_clock()
         theirs = self._reading.server_time()
         after = self._wall_clock()
-        # Kraken tells whole seconds: the middle of that second against the middle of the call.
-        self._ahead = theirs + 0.5 - (before + after) / 2
+        # Kraken tells whole seconds. Answers at other parts of a second narrow it down; one that
+        # agrees with none before it says that a clock was set.
+        least, most = theirs - after, theirs + 1.0 - before
+        known_least, known_most = self._range
+        if least <= known_most and known_least <= most:
+            least, most = max(least, known_least), min(most, known_most)
+        self._range = (least, most)
+        # A clock that may be right is right: most are kept so within some milliseconds.
+        self._ahead = min(max(0.0, least), most)
         is_wrong = abs(self._ahead) > _CLOCK_TOLERANCE
         if is_wrong and not self._is_clock_told:
             side = "behind" if self._ahead > 0 else "ahead of"

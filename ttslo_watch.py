@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from enum import Enum, auto
 
 from kraken_numbers import plain
 from ttslo_lookback import Fetched, NotFetched, Pace
@@ -71,6 +72,13 @@ class Armed:
     since_ns: int
 
 
+class _FromBefore(Enum):
+    """What is known of a rule that an earlier run fired."""
+
+    NOTED = auto()  # when it was written down, by this machine's clock, a moment after the trade
+    FOUND = auto()  # the trade that crossed it first, of all that were looked at
+
+
 @dataclass(frozen=True, slots=True)
 class _Fired:
     """A rule that has fired.
@@ -78,29 +86,31 @@ class _Fired:
     Attributes:
         at_ns: A moment at or after that of the trade that fired it, by Kraken's clock.
         seen: The price that fired it.
-        is_from_before: Whether an earlier run fired it.
+        from_before: What an earlier run left, None if this run fired it.
     """
 
     armed: Armed
     at_ns: int
     seen: Decimal
-    is_from_before: bool = False
+    from_before: _FromBefore | None = None
 
     def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
         """Tell whether `first` is news: a crossing before the one that has fired.
 
         Args:
             first: The first trade after the place where looking began that crosses.
-            seen_at: When each price was traded first after that place. What an earlier run fired
-                on is among them, or it was looked at before, and nothing later is news.
+            seen_at: When each price was traded first after that place.
         """
-        if first.at_ns > self.at_ns:
+        if self.from_before is None:
+            return first.at_ns <= self.at_ns
+        if first.at_ns + first.bar_seconds * _SECOND >= self.at_ns:
             return False
-        is_searched = self.is_from_before and not first.bar_seconds
-        if is_searched and seen_at.get(self.seen, self.at_ns + 1) > self.at_ns:
+        if self.from_before is _FromBefore.FOUND or first.bar_seconds:
+            return True
+        # The trade that fired it is among those after that place, or nothing here is older.
+        if seen_at.get(self.seen, self.at_ns + 2 * _DOUBT) > self.at_ns + _DOUBT:
             return False
-        is_other = not self.is_from_before or self.seen != first.price
-        return is_other or self.at_ns - first.at_ns > _SEEN
+        return self.seen != first.price or self.at_ns - first.at_ns > _SEEN
 
 
 class Watch:
@@ -204,7 +214,8 @@ class Watch:
         told the true first crossing would never tell it.
         """
         rule, market = change.rule, change.market
-        since_ns, at_ns = self._kraken_ns(change.since), self._kraken_ns(change.fired_at)
+        since_ns = self._kraken_ns(change.since)
+        at_ns = (nanoseconds if change.is_found else self._kraken_ns)(change.fired_at)
         if since_ns is None or at_ns is None:
             return
         armed, place = Armed(rule, market, since_ns), self._saved.places.get(market.name)
@@ -214,9 +225,8 @@ class Watch:
             if market.name not in self._tapes:
                 self._for_past.add(market.name)
             self._tape_of(armed)
-        # What was noted is later than the trade by the way here, which is all the doubt it gets:
-        # of two trades that close, a younger one must not be told for the first.
-        fired = _Fired(armed, at_ns, Decimal(change.price), is_from_before=True)
+        from_before = _FromBefore.FOUND if change.is_found else _FromBefore.NOTED
+        fired = _Fired(armed, at_ns, Decimal(change.price), from_before)
         self._late.setdefault(market.name, {})[rule.id] = fired
 
     def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:

@@ -229,7 +229,8 @@ class BookFired:
     Trades that nobody had looked at by then may show that it was crossed earlier.
 
     `since` is the moment from which on trades counted for it, `fired_at` when it fired, both ISO
-    UTC, and `price` is what fired it.
+    UTC by this machine's clock, and `price` is what fired it. Where an earlier crossing is known
+    already, `is_found` says so: then the two tell of that trade, by Kraken's clock.
     """
 
     rule: Rule
@@ -237,6 +238,7 @@ class BookFired:
     since: str
     fired_at: str
     price: str
+    is_found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -643,9 +645,10 @@ class OrderWorker:
         is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
         if is_same and life.trigger_time and (life.has_fired or life.is_unsettled):
             since, at, price = life.waits_since, life.trigger_time, life.trigger_price
-            if life.crossed_at >= since and life.crossed_price:
+            is_found = bool(life.crossed_price) and life.crossed_at >= since
+            if is_found:
                 at, price = life.crossed_at, life.crossed_price
-            self._post(BookFired(entry.rule, entry.market, since, at, price))
+            self._post(BookFired(entry.rule, entry.market, since, at, price, is_found))
 
     def _note_first(self, found: FirstCrossing) -> None:
         if self.is_past_unknown(found.rule_id):

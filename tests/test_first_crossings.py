@@ -71,5 +71,7 @@ def test_next_start_has_what_fired_looked_up_again(bench: Bench) -> None:
         bench.worker.submit(Adopt(accepted, bench.clock.monotonic()))
         bench.worker.work_off()
         bench.worker._rules.clear()
-    expected = BookFired(rule(enabled="false"), MARKET, life.waits_since, FOUND.at, FOUND.price)
+    expected = BookFired(
+        rule(enabled="false"), MARKET, life.waits_since, FOUND.at, FOUND.price, is_found=True
+    )
     assert bench.changes == [expected]

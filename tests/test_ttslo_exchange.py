@@ -111,6 +111,29 @@ def test_clocks_that_agree_are_no_news(kraken: KrakenExchange, said: list[str]) 
     assert abs(kraken.now() - time.time()) < 2
 
 
+@pytest.mark.parametrize(
+    ("offset", "known"),
+    [(0.0, 0.0), (0.9, 0.9), (2.5, 2.5), (-2.5, -2.5)],
+    ids=["right", "a little behind", "behind", "ahead"],
+)
+def test_clock_is_known_better_the_more_often_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, offset: float, known: float
+) -> None:
+    """Kraken tells whole seconds; asked at many parts of a second it tells more than that."""
+    wall = 1000.0
+    monkeypatch.setattr(KrakenAPI, "server_time", lambda self: int(wall + offset))
+    api = KrakenAPI(use_websocket=False)
+    kraken = KrakenExchange(api, api, lambda: wall, lambda *words: None)
+    for _ in range(50):
+        wall += 60.13
+        kraken.set_clock()
+    assert kraken.now() - wall == pytest.approx(known, abs=0.03)
+    offset -= 30  # it is set
+    kraken.set_clock()
+    assert kraken.now() - wall == pytest.approx(known - 30, abs=1)
+    api.close()
+
+
 def test_clock_that_cannot_be_asked_keeps_the_old_estimate(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:

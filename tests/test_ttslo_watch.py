@@ -102,13 +102,13 @@ class Bench:
         self.now += 100
         self.watch.see_again()
 
-    def fired_before(self, price: int, at: str) -> None:
+    def fired_before(self, price: int, at: str, *, is_found: bool = False) -> None:
         """Tell of a rule `up`, at or above 51000, that an earlier run fired."""
         one = Rule(
             "up", "BTC/USD", Decimal(51000), ThresholdType.ABOVE, Direction.SELL,
             Decimal(1), Decimal(1), enabled=False,
         )  # fmt: skip
-        self.watch.fired_before(BookFired(one, BTC, OLD, at, str(price)))
+        self.watch.fired_before(BookFired(one, BTC, OLD, at, str(price), is_found))
 
     @property
     def first_prices(self) -> list[str]:
@@ -217,6 +217,33 @@ def test_first_crossing_of_what_an_earlier_run_fired_is_told(
     bench.past(6, 51200, 51250, 51300)
     assert (bench.first_prices, bench.crossings) == (found, [])
     assert bench.watch.places().places == {}
+
+
+@pytest.mark.parametrize(
+    ("found_at", "price", "told"),
+    [
+        ("1970-01-01T00:20:07.000000+00:00", 51250, ["51200"]),  # an older one is told
+        ("1970-01-01T00:20:06.000000+00:00", 51200, []),  # it is that one
+        ("1970-01-01T00:20:05.999000+00:00", 51400, []),  # it was before this one
+    ],
+)
+def test_first_crossing_that_was_found_gives_way_to_none_but_an_older_one(
+    found_at: str, price: int, told: list[str]
+) -> None:
+    """Trades have their moments from one clock, so that nothing is left in doubt."""
+    bench = Bench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
+    bench.fired_before(price, found_at, is_found=True)
+    bench.past(6, 51200, 51250, 51300)
+    assert bench.first_prices == told
+
+
+def test_candle_in_which_a_rule_fired_tells_nothing_new() -> None:
+    """What an earlier run fired may be the very price that made the candle."""
+    bench = Bench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
+    bench.fired_before(51300, "1970-01-01T00:20:30+00:00")
+    candle = Past(0, Decimal(51400), 1200 * S, 60)
+    bench.watch.fetched(Fetched("BTC/USD", (candle,), None, True, bench.now))
+    assert bench.first_prices == []
 
 
 def test_first_crossing_is_told_where_no_place_was_kept(bench: Bench) -> None:
