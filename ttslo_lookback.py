@@ -93,13 +93,24 @@ class NotFetched:
 
 @dataclass(slots=True)
 class _Errand:
-    """One market's hole."""
+    """One market's hole.
+
+    Attributes:
+        due: When the next call may be made, on the monotonic clock.
+        settled: From when on the last page counts as the last.
+        look: What has come so far; only the thread touches what is in it.
+        goes_on: Whether `look` was taken for complete, or may have been, before this was asked.
+        is_held: Whether all has come but for what is traded until `settled`.
+    """
 
     market: Market
     after: Position
     due: float
+    settled: float
     urgency: float
     look: LookBack | None = None
+    goes_on: bool = False
+    is_held: bool = False
     failures: int = 0
 
     def rank(self, now: float) -> tuple[float, float]:
@@ -154,16 +165,23 @@ class PastReader:
 
         Of what is due the one of the smallest `urgency` comes first: five hundred markets that
         come back at once take two minutes, and a crossing is likeliest where it is nearest.
-        An errand of the same market that has not begun is replaced; one that has begun is begun
-        anew, as its pages may not reach far enough.
+        An errand of the same market goes on from where it is, and ends no sooner than this one
+        would: a link that breaks again and again must not have the first page fetched for ever.
         """
-        due = time.monotonic() + delay
+        settled = due = time.monotonic() + delay
+        look, is_held, failures = None, False, 0
         with self._changed:
             known = self._errands.get(market.name)
-            failures = known.failures if known else 0
-            if known is not None and (known.look is None or failures):
+            if known is not None:
+                failures = known.failures
                 due = max(due, known.due) if failures else min(due, known.due)
-            self._errands[market.name] = _Errand(market, after, due, urgency, failures=failures)
+                if known.look is not None and known.look.after.at_ns <= after.at_ns:
+                    look, is_held = known.look, known.is_held
+                if is_held:  # put off once, and not for ever
+                    settled = min(settled, known.settled)
+            self._errands[market.name] = _Errand(
+                market, after, due, settled, urgency, look, look is not None, is_held, failures
+            )
             self._changed.notify_all()
 
     def forget(self, market: str) -> None:
@@ -197,9 +215,12 @@ class PastReader:
 
     def _step(self, errand: _Errand) -> None:
         """Make one call for an errand, and hand over what came if that was the last."""
-        now = self._now()
+        asked_at, now = time.monotonic(), self._now()
         if errand.look is None:
             errand.look = LookBack(errand.after, now, self._pace.bounds)
+        elif errand.goes_on:
+            errand.look.go_on()
+            errand.goes_on = False
         look, pair = errand.look, errand.market.rest_key
         bars = look.bars_wanted(now)
         if bars is None:
@@ -209,12 +230,16 @@ class PastReader:
             look.add_bars(read_bars(self._source.get_ohlc(pair, minutes, since), minutes))
         is_done = look.is_complete and (bars is not None or look.bars_wanted(now) is None)
         with self._changed:
-            errand.failures = 0
-            errand.due = time.monotonic() + self._pace.pair_gap
-            is_current = self._errands.get(errand.market.name) is errand
-            if is_current and is_done:
-                del self._errands[errand.market.name]
-        if is_current and is_done:
+            current = self._errands.get(errand.market.name, errand)
+            current.failures = 0
+            current.due = max(current.due, time.monotonic() + self._pace.pair_gap)
+            errand.is_held = is_done and asked_at < errand.settled
+            if errand.is_held:
+                is_done, errand.goes_on = False, True
+                errand.due = max(errand.due, errand.settled)
+            if is_done and current is errand:
+                self._errands.pop(errand.market.name, None)
+        if is_done and current is errand:
             self._post(Fetched(errand.market.name, tuple(look.past), look.newest, look.is_cut, now))
 
     def _put_off(self, errand: _Errand, reason: str) -> None:

@@ -336,15 +336,19 @@ class LookBack:
         """Take a page; `is_complete` tells whether it was the last."""
         known = len(self._trades)
         self._trades.update((one.trade_id, one) for one in page)
-        if len(page) < _PAGE:
-            self.is_complete = True
-        elif len(self._trades) >= self._bounds.trades:
-            self.is_complete = self.is_cut = True
-        else:
+        is_full = len(page) >= _PAGE
+        self.is_cut = is_full and len(self._trades) >= self._bounds.trades
+        self.is_complete = self.is_cut or not is_full
+        if is_full:
             # One nanosecond earlier, so that a page never ends in the middle of a moment; where
             # a moment fills a whole page, the way on leads past it.
             step = 0 if len(self._trades) == known else 1
             self._since = max(self._since, max(one.at_ns for one in page) - step)
+
+    def go_on(self) -> None:
+        """Be incomplete again: there is more by now. What has come is kept, but for candles."""
+        self.is_complete = False
+        self._bars = []
 
     def bars_wanted(self, now: float) -> tuple[int, int] | None:
         """Return length in minutes, and begin in seconds since 1970, of the candles still needed.

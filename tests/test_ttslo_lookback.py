@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -163,3 +164,101 @@ def test_asking_anew_does_not_hurry_what_has_failed() -> None:
     desk.reader._put_off(errand, "no")
     desk.reader.want(MARKET, Position(1, S), -1.0)
     assert desk.reader._errands["BTC/USD"].due == errand.due
+
+
+class Steps(Desk):
+    """A reader whose calls the test makes one by one."""
+
+    def want(self, delay: float, place: int = 1) -> None:
+        self.reader.want(MARKET, Position(place, place * S), delay)
+
+    def step(self) -> None:
+        self.reader._step(self.reader._errands["BTC/USD"])
+
+    @property
+    def answer(self) -> list[int] | None:
+        """The numbers of the trades that were posted, None if nothing was."""
+        if self.posted.empty():
+            return None
+        found = fetched(self)
+        return [one.trade_id for one in found.past if not one.bar_seconds]
+
+
+def test_link_that_breaks_at_every_page_does_not_begin_anew() -> None:
+    """A hole of several pages is closed however often the stream comes back meanwhile."""
+    desk = Steps()
+    desk.source.count = 1400
+    for _ in range(2):
+        desk.want(0.0)
+        desk.step()
+    assert desk.answer == list(range(1, 1401))
+    assert len(desk.source.asked) == 2
+
+
+def test_what_is_traded_until_the_link_stands_belongs_to_the_answer() -> None:
+    """An answer that came too early for the last return of the stream is completed."""
+    desk = Steps()
+    desk.source.count = 3
+    desk.want(60.0)
+    desk.step()
+    assert desk.answer is None
+    errand = desk.reader._errands["BTC/USD"]
+    assert errand.due == errand.settled
+    desk.source.count = 5
+    errand.settled = 0.0
+    desk.step()
+    assert desk.answer == [1, 2, 3, 4, 5]
+
+
+def test_answer_is_put_off_once_and_not_for_ever() -> None:
+    """A stream that comes back again and again leaves the last page its turn."""
+    desk = Steps()
+    desk.want(60.0)
+    desk.step()
+    settled = desk.reader._errands["BTC/USD"].settled
+    desk.want(90.0)
+    assert desk.reader._errands["BTC/USD"].settled == settled
+
+
+def test_candles_are_asked_for_again_when_more_is_wanted() -> None:
+    """What stood for the trades beyond the bound ends where it was asked for."""
+    desk = Steps()
+    desk.source.count = 5000
+    desk.want(60.0, 0)
+    for _ in range(3):
+        desk.step()
+    desk.reader._errands["BTC/USD"].settled = 0.0
+    for _ in range(2):
+        desk.step()
+    assert desk.answer == list(range(1, 2999))
+    assert [what for what in desk.source.asked if "candles" in what] == [
+        "XXBTZUSD candles of 1",
+        "XXBTZUSD candles of 1",
+    ]
+
+
+def test_earlier_place_begins_anew() -> None:
+    """What was fetched from a later place on does not tell what was traded before it."""
+    desk = Steps()
+    desk.source.count = 1400
+    desk.want(0.0, 900)
+    desk.reader._errands["BTC/USD"].settled += 60
+    desk.step()
+    desk.want(0.0, 1)
+    for _ in range(2):
+        desk.step()
+    assert desk.answer == list(range(1, 1401))
+
+
+def test_call_under_way_keeps_the_pace_for_what_was_asked_meanwhile() -> None:
+    """Kraken limits calls for one pair; the next one waits, whoever asks."""
+    desk = Steps()
+    desk.reader = PastReader(
+        desk.source, desk.posted.put, lambda: 9000.0, replace(PACE, pair_gap=60)
+    )
+    desk.want(0.0)
+    errand = desk.reader._errands["BTC/USD"]
+    desk.want(0.0)
+    desk.reader._step(errand)
+    assert desk.answer is None
+    assert desk.reader._errands["BTC/USD"].due > errand.due + 50
