@@ -457,6 +457,9 @@ class Watch:
         start, end = (round(moment * _SECOND) for moment in span)
         has_fired = any(start <= one.at_ns <= end + _DOUBT for one in fired)
         touches = self._touches(name, past, answer.until)
+        # An earlier run may have left a hole open that is older than the moment of its end.
+        moments = [touch.past.at_ns / _SECOND for touch in touches if not touch.past.bar_seconds]
+        span = (min([span[0], *moments]), span[1])
         self._settle_ahead(name, {touch.rule.id for touch in touches}, answer.until)
         for touch in touches:
             self._meet(name, touch, span)

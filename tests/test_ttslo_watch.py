@@ -10,7 +10,7 @@ import pytest
 from ttslo_lookback import Fetched, NotFetched
 from ttslo_orders import Market
 from ttslo_rules import Direction, Rule, ThresholdType, WhenBlind
-from ttslo_tape import Past, Position, Saved
+from ttslo_tape import Past, Position, Saved, clock_time
 from ttslo_watch import Clocks, Watch
 from ttslo_worker import BookArm, BookFired, Crossing, FirstCrossing
 from ws_protocol import Symbol, TradePrint, Trades
@@ -235,6 +235,15 @@ def test_first_crossing_that_was_found_gives_way_to_none_but_an_older_one(
     bench.fired_before(price, found_at, is_found=True)
     bench.past(6, 51200, 51250, 51300)
     assert bench.first_prices == told
+
+
+def test_crossing_is_never_told_from_before_the_blind_time() -> None:
+    """The hole is as old as what was found in it, whenever the earlier run wrote its last word."""
+    bench = Bench(saved=Saved(1900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
+    bench.fired_before(51300, "1970-01-01T00:20:09+00:00")
+    bench.past(6, 51200, 51300)
+    ((_, told),) = bench.said
+    assert f"at {clock_time(1206)} while blind from {clock_time(1206)} to" in told
 
 
 def test_candle_in_which_a_rule_fired_tells_nothing_new() -> None:
