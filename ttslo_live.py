@@ -45,6 +45,7 @@ from ws_protocol import (
     Channel,
     FeedBack,
     FeedStale,
+    FirstData,
     Resubscribed,
     Symbol,
     SymbolDistrusted,
@@ -196,7 +197,7 @@ class LiveRun:
             pace=pace,
         )
         self._streamed: set[str] = set()
-        self._without_stream: set[str] = set()
+        self._without_stream: dict[str, set[str]] = {}  # by market: the channels it lacks
         # What may be written down: replaced whole by the order thread, read by the keeper.
         self._passed: Saved | None = None
         self._kept: Saved | None = None
@@ -381,8 +382,11 @@ class LiveRun:
             case FeedBack():
                 self._say("INFO", f"sees again after {event.blind_for:.0f} s")
                 self._rules.see_again()
+            case FirstData():
+                self._on_streamed(event.symbol, Channel.TICKER)
             case Resubscribed():
                 if event.channel == Channel.TRADE:
+                    self._on_streamed(event.symbol, Channel.TRADE)
                     self._rules.look_again(event.symbol)
             case SymbolRefused() | SymbolMute():
                 self._on_unstreamed(event)
@@ -444,7 +448,7 @@ class LiveRun:
 
     def _stream(self, market: Market) -> None:
         if market.symbol is None:
-            self._without_stream.add(market.name)
+            self._without_stream[market.name] = set(Channel)
         if self._provider is None or market.symbol is None or market.name in self._streamed:
             return
         self._streamed.add(market.name)
@@ -459,6 +463,7 @@ class LiveRun:
             return
         self._rules.leave(idle.name)
         self._past.forget(idle.name)
+        self._without_stream.pop(idle.name, None)
         if self._provider is None or idle.name not in self._streamed:
             return
         self._streamed.discard(idle.name)
@@ -481,9 +486,19 @@ class LiveRun:
     def _on_unstreamed(self, event: SymbolRefused | SymbolMute) -> None:
         what = "price" if event.channel == Channel.TICKER else "trades"
         why = event.error if isinstance(event, SymbolRefused) else f"it sends no {what}"
-        if event.symbol not in self._without_stream:
-            self._without_stream.add(event.symbol)
+        lacks = self._without_stream.setdefault(event.symbol, set())
+        if not lacks:
             self._say("WARNING", f"{event.symbol} does not stream ({why}); it is polled over REST")
+        lacks.add(event.channel)
+
+    def _on_streamed(self, symbol: str, channel: Channel) -> None:
+        lacks = self._without_stream.get(symbol)
+        if lacks is None:
+            return
+        lacks.discard(channel)
+        if not lacks:
+            del self._without_stream[symbol]
+            self._say("INFO", f"{symbol} streams again")
 
     def _on_system(self, system: str) -> None:
         if system == self._system:

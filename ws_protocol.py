@@ -46,6 +46,9 @@ class FeedSettings:
     lag_check_every: float = 10.0
     # Acks and snapshots take one round trip; three seconds are dozens of them.
     mute_after: float = 3.0
+    # What was mute may have been Kraken's bad minute: it is left and asked for anew so often, and
+    # nobody waits for it meanwhile; 0: not before the next connection.
+    mute_retry_every: float = 60.0
     # A TCP and TLS handshake across the world takes under a second.
     connect_timeout: float = 5.0
     # How long a first connect may take before callers stop waiting for it: they have REST.
@@ -325,7 +328,7 @@ class SubState(Enum):
     ACKED = auto()  # promised, and no data yet
     LIVE = auto()  # promised, and kept
     REFUSED = auto()  # asked for again at each reconnect, never waited for
-    MUTE = auto()  # the same: promised or not, no data came
+    MUTE = auto()  # the same, and now and then in between: promised or not, no data came
 
 
 class SubSignal(Enum):
@@ -370,7 +373,7 @@ SUB_TRANSITIONS: dict[tuple[SubState, SubSignal], SubState] = {
     (SubState.REFUSED, SubSignal.RETRY): SubState.REFUSED,
     (SubState.REFUSED, SubSignal.LOST): SubState.REFUSED,
     (SubState.MUTE, SubSignal.ASK): SubState.MUTE,
-    (SubState.MUTE, SubSignal.ACK): SubState.MUTE,
+    (SubState.MUTE, SubSignal.ACK): SubState.MUTE,  # a promise is not enough any more
     (SubState.MUTE, SubSignal.DATA): SubState.LIVE,
     (SubState.MUTE, SubSignal.REFUSE): SubState.REFUSED,
     (SubState.MUTE, SubSignal.RETRY): SubState.MUTE,
@@ -378,6 +381,7 @@ SUB_TRANSITIONS: dict[tuple[SubState, SubSignal], SubState] = {
 }
 
 _HOPEFUL = frozenset({SubState.WANTED, SubState.ASKED, SubState.ACKED})
+_GIVEN_UP = frozenset({SubState.REFUSED, SubState.MUTE})
 _OPEN = frozenset({FeedState.LIVE, FeedState.SUSPECT})
 
 S = TypeVar("S", bound=Enum)
@@ -793,6 +797,7 @@ class FeedProtocol:
         self._allowance = float(self.settings.send_burst)
         self._allowance_at = _NEVER
         self._hold_until = _NEVER
+        self._retry_mute_at: float | None = None  # nothing is mute
         self._rate_pause = self.settings.rate_pause
         self._pinged_at: float | None = None
         self._lag_asked_at = _NEVER
@@ -848,7 +853,9 @@ class FeedProtocol:
             return False
         sub.step(SubSignal.RETRY)
         self._forget_ask(key, sub)
-        if sub.acked_at is not None:
+        if sub.asks and sub.state is not SubState.REFUSED:
+            # Without an acknowledgement, too: it may be the answer that was lost, and to a second
+            # subscribe alone Kraken would say `Already subscribed` and send no snapshot.
             self._to_leave[key] = sub
         sub.acked_at = sub.early = None
         self._to_ask[key] = sub
@@ -1073,16 +1080,19 @@ class FeedProtocol:
         self._answered(sub)
         self._to_ask.pop((sub.channel, sub.symbol), None)
         self._rate_pause = self.settings.rate_pause
+        is_again = sub.acks > 0 or sub.state in _GIVEN_UP
         sub.step(SubSignal.ACK)
         sub.acked_at = now
         sub.acks += 1
         sub.error = ""
         events: list[Event] = []
-        if sub.acks > 1:
+        if is_again:
             events.append(Resubscribed(sub.symbol, sub.channel.value, now))
         if sub.channel is Channel.TRADE:
             # Trades come when somebody trades: there is no first data to wait for.
             self._unproven.pop((sub.channel, sub.symbol), None)
+            if sub.state is SubState.MUTE:
+                sub.step(SubSignal.DATA)
         elif sub.state is SubState.ACKED:
             self._unproven.setdefault((sub.channel, sub.symbol), sub)
         early, sub.early = sub.early, None
@@ -1154,7 +1164,12 @@ class FeedProtocol:
     def _give_up(self, sub: Subscription, now: float) -> list[Event]:
         self._unproven.pop((sub.channel, sub.symbol), None)
         sub.step(SubSignal.GIVE_UP)
+        self._plan_mute_retry(now)
         return [SymbolMute(sub.symbol, sub.channel.value, now)]
+
+    def _plan_mute_retry(self, now: float) -> None:
+        if self._retry_mute_at is None and self.settings.mute_retry_every > 0:
+            self._retry_mute_at = now + self.settings.mute_retry_every
 
     # -- what falls due
 
@@ -1167,6 +1182,7 @@ class FeedProtocol:
         self._check_life(now, due)
         if due.lost is None:
             self._check_mute(now, due)
+            self._retry_mute(now)
             self._ask(now, due)
         return due
 
@@ -1185,6 +1201,8 @@ class FeedProtocol:
         first = next(iter(self._unproven.values()), None)
         if first is not None:
             moments.append(first.asked_at + self.settings.mute_after)
+        if self._retry_mute_at is not None:
+            moments.append(self._retry_mute_at)
         return min(moments)
 
     def _sample(self, now: float) -> None:
@@ -1250,6 +1268,14 @@ class FeedProtocol:
                 self._answered(sub)
                 due.events += self._give_up(sub, now)
 
+    def _retry_mute(self, now: float) -> None:
+        if self._retry_mute_at is None or now < self._retry_mute_at:
+            return
+        self._retry_mute_at = None
+        for (channel, symbol), sub in self.subscriptions.items():
+            if sub.state is SubState.MUTE:
+                self.ask_again(symbol, channel)
+
     def _ask(self, now: float, due: Due) -> None:
         if now < self._hold_until or not (self._to_ask or self._to_leave):
             return
@@ -1278,6 +1304,8 @@ class FeedProtocol:
             sub.early = None  # what came so far belongs to an earlier ask
             if sub.state is SubState.ASKED:
                 self._unproven[sub.channel, sub.symbol] = sub
+            elif sub.state is SubState.MUTE:
+                self._plan_mute_retry(now)
         return text
 
     def _frame(self, method: str, batch: list[Subscription]) -> str:

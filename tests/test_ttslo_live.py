@@ -148,6 +148,21 @@ def test_pair_whose_trades_alone_are_refused_is_asked_about_again_and_again(
         assert market.wait_for(lambda e: e.count("Trades") >= asked + 2)
 
 
+def test_pair_that_streams_again_is_polled_no_more(market: FakeKraken, tmp_path: Path) -> None:
+    """What was refused and is accepted later is told, and REST is left in peace."""
+    market.fault("refuse", symbol="BTC/USD")
+    with Polling(market, tmp_path, [row("up", 51000)]) as program:
+        program.wait_for_line("BTC/USD does not stream (")
+        market.clear_faults()
+        market.drop_connections()
+        program.wait_for_line("BTC/USD streams again")
+        live = program.ttslo._live
+        assert live is not None
+        assert not live._unstreamed()
+        market.set_price(PAIR, "51001")
+        assert program.crossing_of("up") == 51001
+
+
 def test_no_price_from_anywhere_is_told_once(market: FakeKraken, tmp_path: Path) -> None:
     """Blind in both eyes is said, not at every poll; the order follows when one of them sees."""
     market.fault("refuse", symbol="BTC/USD")

@@ -69,6 +69,7 @@ QUICK = FeedSettings(
     ping_after=0.2,
     dead_after=0.4,
     mute_after=0.2,
+    mute_retry_every=0.3,
     retry_delays=(0.0, 0.02),
     refused_delay=0.02,
     connect_timeout=LONG,
@@ -1588,6 +1589,20 @@ def test_exchange_that_falls_silent_is_left(exchange: FakeKraken, follow: Follow
     assert provider.get_current_price("XXBTZUSD") is None
     fault.clear()
     wait_for(reader, FirstData)
+
+
+def test_exchange_answer_that_is_lost_is_got_back(exchange: FakeKraken, follow: Follow) -> None:
+    """Subscribed at Kraken and not told so: only who leaves first is sent a snapshot once more."""
+    provider, reader = follow(replace(PATIENT, mute_after=0.1, mute_retry_every=0.1))
+    wait_for(reader, FirstData)
+    fault = exchange.fault("silent")
+    provider.subscribe("ETHUSD")
+    assert exchange.wait_for(lambda e: len(e.ws_messages) > 1)
+    fault.clear()
+    assert wait_for(reader, FirstData).symbol == "ETH/USD"
+    first, *others = [m["method"] for m in exchange.ws_messages if "ETH" in json.dumps(m)]
+    assert first == "subscribe"
+    assert others == ["unsubscribe", "subscribe"] * (len(others) // 2)
 
 
 @pytest.mark.parametrize("name", ["ack_without_data", "mute", "no_ack"])

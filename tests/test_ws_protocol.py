@@ -714,11 +714,11 @@ def test_mute_symbol_lives_again_when_data_come() -> None:
 
 
 def test_symbol_without_an_ack_is_asked_again_and_then_given_up() -> None:
-    """Kraken forgetting to answer is treated like muteness, without leaving what was not joined."""
+    """An answer that does not come is like muteness: it may have been lost on its way."""
     feed = opened_feed(BTC)
     beat(feed, 100.5, 102.5)
     tell(feed, '{"channel":"heartbeat"}', at=103.0)
-    assert [message["method"] for message in sent(feed, 103.0)] == ["subscribe"]
+    assert [message["method"] for message in sent(feed, 103.0)] == ["unsubscribe", "subscribe"]
     assert SymbolMute(BTC, "ticker", 106.0) in beat(feed, 103.5, 106.0)
     tell(feed, ticker_frame(), at=107.0)
     assert price(feed) is None
@@ -736,6 +736,62 @@ def test_mute_symbol_stays_unwaited_for_on_the_next_connection() -> None:
     assert feed.patience(feed.tickers[BTC], 107.2) == 0
     tell(feed, ticker_frame(), at=107.3)
     assert price(feed) == 2
+
+
+def test_mute_symbol_is_asked_for_anew_now_and_then() -> None:
+    """Kraken's bad minute is not for ever: left and asked again, and nobody waits meanwhile."""
+    feed = opened_feed(BTC, ETH, mute_retry_every=60.0)
+    tell(feed, ack_frame(BTC, 1), ack_frame(ETH, 1), ticker_frame(ETH), at=100.1)
+    beat(feed, 100.5, 103.0)
+    tell(feed, ack_frame(BTC, 3), at=103.1)
+    assert beat(feed, 103.5, 165.5) == [SymbolMute(BTC, "ticker", 106.0)]
+    assert feed.next_due(165.5) == 166.0
+    for moment in (166.0, 226.0):
+        tell(feed, '{"channel":"heartbeat"}', at=moment)
+        leave, ask = sent(feed, moment)
+        assert (leave["method"], ask["method"]) == ("unsubscribe", "subscribe")
+        assert leave["params"]["symbol"] == ask["params"]["symbol"] == [BTC]
+        assert feed.patience(feed.tickers[BTC], moment) == 0
+        tell(feed, ack_frame(BTC, ask["req_id"]), at=moment)
+        assert beat(feed, moment, moment + 59.5) == []
+    events = tell(feed, ticker_frame(), at=285.9)
+    assert FirstData(BTC, 285.9) in events
+    beat(feed, 286.0, 400.0)
+    assert feed.tickers[BTC].asks == 4
+
+
+def test_mute_symbol_can_be_left_alone_until_the_next_connection() -> None:
+    """With 0 for the pace nothing is asked for anew."""
+    feed = opened_feed(BTC, mute_retry_every=0.0)
+    beat(feed, 100.5, 400.0)
+    assert feed.tickers[BTC].state is SubState.MUTE
+    assert feed.tickers[BTC].asks == 2
+
+
+def test_mute_symbol_is_asked_for_anew_on_the_next_connection_too() -> None:
+    """The pace begins again with each connection."""
+    feed = opened_feed(BTC, mute_retry_every=60.0)
+    beat(feed, 100.5, 120.0)
+    feed.lost(120.0, "reset")
+    feed.attempt(120.0)
+    feed.opened(120.0)
+    assert len(sent(feed, 120.0)) == 1
+    beat(feed, 120.5, 179.5)
+    assert feed.tickers[BTC].asks == 1
+    tell(feed, '{"channel":"heartbeat"}', at=180.0)
+    assert [m["method"] for m in sent(feed, 180.0)] == ["unsubscribe", "subscribe"]
+
+
+def test_trades_that_were_not_acknowledged_count_from_a_late_ack() -> None:
+    """A trade subscription has no first data: asked anew and acknowledged, it is mute no more."""
+    feed = opened_feed(BTC, channel=TRADE, mute_retry_every=60.0)
+    assert beat(feed, 100.5, 165.5) == [SymbolMute(BTC, "trade", 106.0)]
+    tell(feed, '{"channel":"heartbeat"}', at=166.0)
+    _, ask = sent(feed, 166.0)
+    events = tell(feed, ack_frame(BTC, ask["req_id"]), at=166.1)
+    assert events == [Resubscribed(BTC, "trade", 166.1)]
+    beat(feed, 166.5, 400.0)
+    assert feed.subscriptions[TRADE, BTC].asks == 3
 
 
 def test_market_without_a_last_price_is_mute_at_once() -> None:
