@@ -130,7 +130,9 @@ class _Adapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         if isinstance(pool, urllib3.HTTPSConnectionPool):
-            pool.ConnectionCls = _TLSConnection
+            kind = pool.ConnectionCls  # another one where a SOCKS proxy stands between
+            if not issubclass(kind, _TLSConnection):
+                pool.ConnectionCls = type("_TLSConnection", (_TLSConnection, kind), {})
         return pool
 
 

@@ -37,6 +37,8 @@ else:
     WEBSOCKET_AVAILABLE = True
 
 _USUAL = FeedSettings()
+# Who finds out the address behind a name: in `socks5h` and `socks4a` the proxy, else this machine.
+_SOCKS_SCHEMES = ("socks5", "socks5h", "socks4", "socks4a")
 
 
 class ConnectionRefused(KrakenConnectionError):
@@ -146,24 +148,65 @@ def _proxy_for(host: str) -> str | None:
 
 def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
     parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if parts.scheme != "http" or not parts.hostname:
-        cure = (
-            "which the stream cannot use: set HTTPS_PROXY to an http: proxy, or NO_PROXY to "
-            f"{host}; meanwhile prices come over REST"
-        )
-        raise KrakenConnectionError(unusable_proxy(proxy, os.environ, cure), request_sent=False)
+    instead = (
+        f"set HTTPS_PROXY to an http: proxy, or NO_PROXY to {host}; meanwhile prices come over REST"
+    )
+    if parts.hostname and parts.scheme == "http":
+        return _http_tunnel(parts, host, port, timeout)
+    if parts.hostname and parts.scheme in _SOCKS_SCHEMES:
+        try:
+            return _socks_tunnel(parts, host, port, timeout)
+        except ImportError:
+            cure = f"which needs the package PySocks: install it, or {instead}"
+    else:
+        cure = f"which the stream cannot use: {instead}"
+    raise KrakenConnectionError(unusable_proxy(proxy, os.environ, cure), request_sent=False)
+
+
+def _http_tunnel(
+    proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
+) -> socket.socket:
     headers = {}
-    if parts.username:
-        unquote = urllib.parse.unquote
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    name, password = _login(proxy)
+    if name is not None:
+        login = f"{name}:{password or ''}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    http_connection = http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout)
+    assert proxy.hostname is not None  # as with the SOCKS proxy, `_tunnel` has looked
+    http_connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=timeout)
     http_connection.set_tunnel(host, port, headers)
     http_connection.connect()
     sock = http_connection.sock
     http_connection.sock = None  # the socket outlives this helper object
     assert isinstance(sock, socket.socket)
     return sock
+
+
+def _socks_tunnel(
+    proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
+) -> socket.socket:
+    import socks  # here, because few need it: it comes with an extra
+
+    name, password = _login(proxy)
+    sock = socks.create_connection(
+        (host, port),
+        timeout=timeout,  # type: ignore[arg-type]  # fractions are fine, whatever the stubs say
+        proxy_type=socks.SOCKS4 if proxy.scheme.startswith("socks4") else socks.SOCKS5,
+        proxy_addr=proxy.hostname,
+        proxy_port=proxy.port or 1080,
+        proxy_rdns=proxy.scheme in ("socks5h", "socks4a"),
+        proxy_username=name,
+        proxy_password=password,
+    )
+    plain = socket.socket(fileno=sock.detach())  # what the proxy had to be told is told
+    plain.settimeout(timeout)
+    return plain
+
+
+def _login(proxy: urllib.parse.SplitResult) -> tuple[str | None, str | None]:
+    name, password = (
+        text and urllib.parse.unquote(text) for text in (proxy.username, proxy.password)
+    )
+    return name or None, password
 
 
 class _Wire:

@@ -293,6 +293,11 @@ def test_price_out_of_a_cache_is_no_price(age: str, is_taken: bool) -> None:
 
 def test_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """One sentence: who names it, its address without the password, what helps."""
+
+    def missing(*_: object, **__: object) -> None:  # what requests has when PySocks is not there
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", missing)
     monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
     error = failed_order("https://exchange.invalid")
     assert str(error) == (
@@ -300,6 +305,26 @@ def test_socks_proxy_without_its_package_is_named(monkeypatch: pytest.MonkeyPatc
         "PySocks: install it, or set HTTPS_PROXY to an http: proxy, or NO_PROXY to exchange.invalid"
     )
     assert not error.request_sent
+
+
+def test_socks_proxy_is_used_and_its_refusal_is_a_failure_to_connect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An order that the proxy did not let through has never left."""
+    asked: list[bytes] = []
+
+    def refuse(sock: socket.socket) -> None:
+        sock.recv(64)
+        sock.sendall(b"\5\0")
+        asked.append(sock.recv(64))
+        sock.sendall(b"\5\2\0\1" + bytes(6))  # not allowed
+
+    with Loopback(refuse) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
+        error = failed_order("https://exchange.invalid")
+    assert isinstance(error, KrakenConnectionError)
+    assert not error.request_sent
+    assert asked == [b"\5\1\0\3\x10exchange.invalid" + (443).to_bytes(2)]
 
 
 def test_rest_obeys_what_the_environment_says_of_proxies(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -972,17 +972,93 @@ def test_proxy_gets_its_password_and_nobody_else_does(
     assert base64.b64encode(b"me:hunter22").decode() in request
 
 
-def test_proxy_of_another_kind_is_refused_without_showing_it(
-    monkeypatch: pytest.MonkeyPatch,
+def answer_socks(peer: Peer, code: int = 0) -> tuple[str, str]:
+    """Be a SOCKS proxy until it is told where to; return the login, and the address as asked."""
+    version, count = peer.stream.read(2)
+    if version == 4:
+        port, address = struct.unpack("!H4s", peer.stream.read(6))
+        login = "".join(iter(lambda: peer.stream.read(1).decode(), "\0"))
+        host = socket.inet_ntoa(address)
+        if host.startswith("0.0.0."):
+            host = "".join(iter(lambda: peer.stream.read(1).decode(), "\0"))
+        peer.send(bytes([0, 90 + code]) + bytes(6))
+        return login, f"{host}:{port}"
+    has_login = 2 in peer.stream.read(count)
+    peer.send(bytes([5, 2 * has_login]))
+    login = ""
+    if has_login:
+        peer.stream.read(1)
+        words = [peer.stream.read(peer.stream.read(1)[0]).decode() for _ in "np"]
+        login = ":".join(words)
+        peer.send(bytes([1, 0]))
+    *_, kind = peer.stream.read(4)
+    if kind == 3:
+        host = peer.stream.read(peer.stream.read(1)[0]).decode()
+    else:
+        host = socket.inet_ntoa(peer.stream.read(4))
+    (port,) = struct.unpack("!H", peer.stream.read(2))
+    peer.send(bytes([5, code, 0, 1]) + bytes(6))
+    return login, f"{host}:{port}"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host", "login"),
+    [
+        ("socks5h://me:hunter%322@", "ws.kraken.invalid", "me:hunter22"),
+        ("socks5h://", "ws.kraken.invalid", ""),
+        ("socks5://", "192.0.2.1", ""),
+        ("socks4a://me@", "ws.kraken.invalid", "me"),
+        ("socks4://", "192.0.2.1", ""),
+    ],
+)
+def test_socks_proxy_from_the_environment_carries_the_stream(
+    server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str, login: str
 ) -> None:
-    """One sentence: who names the SOCKS proxy, its address without the password, what helps."""
-    monkeypatch.setenv("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
+    """Both versions, with the name found by the proxy or by this machine; TLS is inside."""
+    asked: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    first_bytes: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def script(peer: Peer) -> None:
+        asked.put(answer_socks(peer))
+        first_bytes.put(peer.stream.read(3))
+        peer.send(b"no TLS at all")
+
+    server.scripts = [script]
+    monkeypatch.setenv("ALL_PROXY", f"{proxy}127.0.0.1:{server.port}")
+    with pytest.raises(OSError, match=r"SSL|EOF|reset"):
+        open_websocket(f"wss://{host}/v2", LONG)
+    assert asked.get(timeout=LONG) == (login, f"{host}:443")
+    assert first_bytes.get(timeout=LONG) == b"\x16\x03\x01"  # a TLS greeting
+
+
+def test_socks_proxy_that_says_no_is_a_failed_attempt(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that may not go there says so, and that is the reason."""
+    server.scripts = [lambda peer: answer_socks(peer, code=2)]
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{server.port}")
+    with pytest.raises(OSError, match="not allowed by ruleset"):
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "cure"),
+    [
+        ("socks5://", "which needs the package PySocks: install it, or set"),
+        ("https://", "which the stream cannot use: set"),
+    ],
+)
+def test_proxy_that_cannot_be_used_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, cure: str
+) -> None:
+    """One sentence: who names the proxy, its address without the password, what helps."""
+    monkeypatch.setitem(sys.modules, "socks", None)  # as if it were not installed
+    monkeypatch.setenv("ALL_PROXY", f"{proxy}me:hunter2@127.0.0.1:1080")
     with pytest.raises(KrakenConnectionError) as caught:
         open_websocket("wss://ws.kraken.invalid/v2", LONG)
     assert str(caught.value) == (
-        "ALL_PROXY names the proxy socks5://127.0.0.1:1080, which the stream cannot use: set "
-        "HTTPS_PROXY to an http: proxy, or NO_PROXY to ws.kraken.invalid; meanwhile prices come "
-        "over REST"
+        f"ALL_PROXY names the proxy {proxy}127.0.0.1:1080, {cure} HTTPS_PROXY to an http: proxy, "
+        "or NO_PROXY to ws.kraken.invalid; meanwhile prices come over REST"
     )
 
 
