@@ -203,6 +203,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "platformdirs": frozenset({"kraken_local"}),
     "prometheus_client": frozenset({"ttslo_metrics"}),
     "requests": frozenset({"kraken_http"}),  # one wire to Kraken's REST
+    "socks": frozenset({"ws_connection"}),  # REST meets it through requests
     "urllib3": frozenset({"kraken_http"}),  # what requests does not tell apart is told there
     "websocket": frozenset({"ws_connection"}),
 }
