@@ -86,11 +86,17 @@ def test_half_open_connection_is_noticed(scene: MakeScene) -> None:
 
 @pytest.mark.parametrize("count", [1, 20, 150, 1000])
 def test_connection_that_dies_after_some_bytes_is_noticed(scene: MakeScene, count: int) -> None:
-    """The line goes dead in the handshake, in the status, in the ack, between the prices."""
+    """The line goes dead in the handshake, in the status, in the ack, between the prices.
+
+    Behind a thousand bytes there is a price, which counts until the silence after it is death.
+    """
     s = scene()
+    made = s.proxy.made
     s.proxy.weather = Weather(hole_after=count)
     s.proxy.reset()
-    s.is_blind()
+    wait_for(s.events, FeedStale)
+    assert s.proxy.wait_for_connections(made + 3, LONG)
+    s.readers.wait_for(5, "rest")
     s.comes_back()
 
 
