@@ -472,7 +472,7 @@ def test_silent_connection_is_suspected_pinged_and_left(server: Server, make: Ma
             pings.put(peer.message()["method"])
 
     server.scripts = [die, server.serve]
-    provider = make(QUICK)
+    provider = make(replace(PATIENT, ping_after=0.5, dead_after=1.0))
     reader = live(provider)
     wait_for(reader, FeedSuspect)
     assert "no frame" in wait_for(reader, FeedStale).reason
@@ -1687,7 +1687,7 @@ def test_exchange_symbol_without_data_is_mute_until_it_speaks(
 ) -> None:
     """A promise without data, or no promise at all, is REST's affair; others are not touched."""
     exchange.fault(name, symbol="BTC/USD")
-    provider, reader = follow(replace(PATIENT, mute_after=0.1))
+    provider, reader = follow(replace(PATIENT, mute_after=0.4))
     provider.subscribe("ETHUSD")
     assert wait_for(reader, SymbolMute).symbol == "BTC/USD"
     assert Waiter(provider).answer() is None
