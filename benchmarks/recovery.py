@@ -359,6 +359,8 @@ def table(results: Sequence[Result]) -> str:
 
 def figures(results: Sequence[Result]) -> list[Figure]:
     """Return the one line for the big table."""
+    # Flapping makes the pauses longer, and that is what they are for: it is told by itself.
+    flapping = [lasted for r in results for lasted in r.back if r.name.startswith("flapping")]
     back = [lasted for r in results for lasted in r.back if not r.name.startswith("flapping")]
     judged, lies = sum(r.judged for r in results), sum(len(r.lies) for r in results)
     failures = [failure for r in results for failure in r.failures]
@@ -366,13 +368,14 @@ def figures(results: Sequence[Result]) -> list[Figure]:
         Figure(
             f"{len(results)} faults of a network: from the end of the fault to the first proven "
             "price, worst try",
-            f"{seconds(back)} (of {len(back)}); {lies} of {judged:,} prices older than their proof",
+            f"{seconds(back)} (of {len(back)}); after flapping {seconds(flapping)} (of "
+            f"{len(flapping)}); {lies} of {judged:,} prices older than their proof",
             "see WEBSOCKET_INTEGRATION.md for each of them",
-            "no price older than its proof; back in 10 s",
+            "no price older than its proof; back in 10 s, but for flapping",
             not lies and not failures and bool(back) and max(back) <= 10.0,
             "",
-            "The pause before the next attempt (0, 1, 2, 5 s ...), or the 5 s that an attempt may "
-            "take which nobody answers.",
+            "The pause before the next attempt (0, 1, 2, 5 s ... 30 s, longer with each connection "
+            "that does not hold), or the 5 s that an attempt may take which nobody answers.",
         )
     ]
 
