@@ -417,7 +417,7 @@ def tick_figure(costs: dict[int, float]) -> Figure:
         "",
         "flat: the dearest under 1.5 x the cheapest",
         ratio < 1.5,
-        "two comparisons of exact decimals and a call, about 250 ns",
+        "two comparisons of exact decimals and a call",
         "Only the nearest threshold of each side is looked at, however many there are.",
     )
 
