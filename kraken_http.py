@@ -266,6 +266,9 @@ def _transport_error(error: Exception, method: str, host: str) -> KrakenTranspor
     """Return our error for one of the HTTP libraries'; `request_sent` is False only if certain."""
     inner = error.args[0] if error.args else None
     reason = getattr(inner, "reason", inner)
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        # The library puts it around whatever finds the tunnel closed: a lost answer, too.
+        reason = reason.original_error
     is_timeout = isinstance(error, requests.Timeout) or isinstance(
         reason, urllib3.exceptions.ReadTimeoutError
     )
@@ -281,7 +284,6 @@ def _transport_error(error: Exception, method: str, host: str) -> KrakenTranspor
 
 _NEVER_SENT = (
     requests.ConnectTimeout,
-    requests.exceptions.ProxyError,
     requests.exceptions.InvalidURL,
     requests.exceptions.InvalidSchema,
     requests.exceptions.InvalidProxyURL,
@@ -290,7 +292,6 @@ _NEVER_SENT = (
 _NEVER_CONNECTED = (
     ConnectTimeoutError,  # and NewConnectionError, which is one
     NewConnectionError,
-    urllib3.exceptions.ProxyError,
 )
 
 

@@ -1,14 +1,17 @@
 """The wire: what is sent again, in which order, and what is certain after a failure."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
 import rest_kit
 import urllib3
+from chaos_kit import CERTIFICATE
 from rest_kit import (
     SECRET,
     Loopback,
@@ -81,7 +84,7 @@ def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
 
 REASONS: list[tuple[Exception, bool, type[KrakenTransportError]]] = [
     (requests.ConnectTimeout("far"), False, KrakenTimeout),
-    (requests.exceptions.ProxyError("no tunnel"), False, KrakenConnectionError),
+    (requests.exceptions.ProxyError("no reason given"), True, KrakenConnectionError),
     (requests.exceptions.InvalidURL("odd"), False, KrakenConnectionError),
     (requests.ReadTimeout("slow"), True, KrakenTimeout),
     (requests.ConnectionError("reset"), True, KrakenConnectionError),
@@ -174,7 +177,7 @@ def redirect(sock: socket.socket) -> None:
     sock.sendall(http("", "302 Found", "Location: http://127.0.0.1:1/\r\n"))
 
 
-@pytest.mark.parametrize(
+lost_answers = pytest.mark.parametrize(
     ("treat", "kind"),
     [
         (answer_never, KrakenTimeout),
@@ -186,6 +189,9 @@ def redirect(sock: socket.socket) -> None:
         (redirect, KrakenConnectionError),
     ],
 )
+
+
+@lost_answers
 def test_lost_answer_leaves_the_order_open(
     treat: Callable[[socket.socket], None], kind: type[KrakenTransportError]
 ) -> None:
@@ -195,6 +201,35 @@ def test_lost_answer_leaves_the_order_open(
         assert type(error) is kind
         assert error.request_sent
         assert server.connections == 1
+
+
+@lost_answers
+def test_lost_answer_through_a_tunnel_leaves_the_order_open(
+    treat: Callable[[socket.socket], None],
+    kind: type[KrakenTransportError],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A proxy changes nothing: its tunnel may be gone, and the order stands all the same."""
+    file = tmp_path / "localhost.pem"
+    file.write_text(CERTIFICATE, encoding="ascii")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    asked: list[bytes] = []
+
+    def tunnel(sock: socket.socket) -> None:
+        asked.append(read_request(sock))
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with context.wrap_socket(sock, server_side=True) as inner:
+            treat(inner)
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
+    with Loopback(tunnel) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        error = failed_order("https://localhost")
+    assert type(error) is kind
+    assert error.request_sent
+    assert [request.split()[:2] for request in asked] == [[b"CONNECT", b"localhost:443"]]
 
 
 def cut_handshake(sock: socket.socket) -> None:
