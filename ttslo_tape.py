@@ -35,6 +35,8 @@ _INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
 # Trades of one sweep share a moment, and Kraken pages by moments: the first page begins a little
 # before the last trade that was seen, and what is met twice is known by its number.
 _OVERLAP = _SECOND
+# Kraken tells the moment of a trade as a JSON number, and a float of today holds it to 240 ns.
+_BLUR = 1_000
 # How far Kraken's clock, as it is estimated here, may be from the truth; in seconds.
 _DOUBT = 5.0
 
@@ -340,10 +342,10 @@ class LookBack:
         self.is_cut = is_full and len(self._trades) >= self._bounds.trades
         self.is_complete = self.is_cut or not is_full
         if is_full:
-            # One nanosecond earlier, so that a page never ends in the middle of a moment; where
-            # a moment fills a whole page, the way on leads past it.
-            step = 0 if len(self._trades) == known else 1
-            self._since = max(self._since, max(one.at_ns for one in page) - step)
+            # A little earlier, so that a page never ends in the middle of a moment, the moments
+            # being rounded; where one fills a whole page, the way on leads past it.
+            step = _BLUR if len(self._trades) == known else -_BLUR
+            self._since = max(self._since, max(one.at_ns for one in page) + step)
 
     def go_on(self) -> None:
         """Be incomplete again: there is more by now. What has come is kept, but for candles."""

@@ -175,19 +175,25 @@ class Watch:
     # --- what is armed -------------------------------------------------------------------------
 
     def arm(self, change: BookArm) -> None:
-        """Arm a rule, or arm it anew, and look at the present price at once."""
+        """Arm a rule, or arm it anew, and look at the present price at once.
+
+        A rule that waits for what it waited for before stays parked where it is; of another
+        threshold nothing is known from what was seen of the old one.
+        """
         rule, market = change.rule, change.market
         known = self.rules.get(rule.id)
-        if known is not None and known.market.name != market.name:
-            self.forget(rule.id)
         armed = Armed(rule, market, self._since_of(change))
+        if known is not None and not _is_same_condition(known, armed):
+            self.forget(rule.id)
+            self._told.discard(rule.id)
         self.rules[rule.id] = armed
         self._by_market.setdefault(market.name, {})[rule.id] = armed
         if market.name not in self.markets:
             self.markets = {**self.markets, market.name: market}
         self._for_past.discard(market.name)
         tape = self._tape_of(armed)
-        if self._is_parked_at_start(armed, tape):
+        is_told_only = self._policy_of(rule) is WhenBlind.NOTIFY
+        if is_told_only and (rule.id in self._parked or self._is_parked_at_start(armed, tape)):
             self._park(armed)
         else:
             self._unpark(armed)
@@ -230,9 +236,8 @@ class Watch:
         self._late.setdefault(market.name, {})[rule.id] = fired
 
     def _is_parked_at_start(self, armed: Armed, tape: MarketTape) -> bool:
-        if self._policy_of(armed.rule) is not WhenBlind.NOTIFY or armed.since_ns > self._started_ns:
-            return False
-        return tape.is_open or armed.rule.id in self._told
+        is_from_before = armed.since_ns <= self._started_ns
+        return is_from_before and (tape.is_open or armed.rule.id in self._told)
 
     def forget(self, rule_id: str) -> Market | None:
         """Take a rule off the books; return its market if nothing else is armed there."""
@@ -579,3 +584,10 @@ class Watch:
         """Return how far each tape has been looked at, to be kept for the next run."""
         floors = {name: tape.floor for name, tape in self._tapes.items()}
         return Saved(self._clocks.kraken(), floors, frozenset(self._told & set(self.rules)))
+
+
+def _is_same_condition(one: Armed, other: Armed) -> bool:
+    """Tell whether two rules fire at the same prices of the same market."""
+    level, type_ = other.rule.threshold, other.rule.threshold_type
+    is_same_level = one.rule.threshold == level and one.rule.threshold_type is type_
+    return is_same_level and one.market.name == other.market.name

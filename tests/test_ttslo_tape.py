@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 
@@ -249,7 +250,7 @@ def test_last_page_is_the_short_one() -> None:
     assert look.since == str(4 * S)
     look.add_trades(past(*range(4, 1004)))
     assert not look.is_complete
-    assert look.since == str(1003 * S - 1)
+    assert look.since == str(1003 * S - 1000)
     look.add_trades(past(*range(1003, 1100)))
     assert look.is_complete
     assert [p.trade_id for p in look.past] == list(range(4, 1100))
@@ -262,9 +263,27 @@ def test_page_of_one_moment_is_passed() -> None:
     look = LookBack(Position(0, 0), 10_000.0, Bounds())
     page = [replace(p, at_ns=7 * S) for p in past(*range(1, 1001))]
     look.add_trades(page)
-    assert look.since == str(7 * S - 1)
+    assert look.since == str(7 * S - 1000)
     look.add_trades(page)
-    assert look.since == str(7 * S)
+    assert look.since == str(7 * S + 1000)
+
+
+@given(st.integers(min_value=0, max_value=999_999_999))
+def test_sweep_over_the_end_of_a_page_comes_whole(nanosecond: int) -> None:
+    """Twenty trades of one moment, of which a page holds five, at any moment there is."""
+    sweep = 1_763_900_000 * S + nanosecond
+    trades = [(number, sweep - (1000 - number) * S) for number in range(5, 1000)]
+    trades += [(number, sweep) for number in range(1000, 1020)] + [(1020, sweep + S)]
+
+    def page(since: str) -> list[Past]:
+        rows = [one for one in trades if one[1] > int(since)][:1000]
+        cells = [f'["100.0","1",{at // S}.{at % S:09},"b","l","",{number}]' for number, at in rows]
+        return read_trades(json.loads(f'{{"X":[{",".join(cells)}],"last":"0"}}'))
+
+    look = LookBack(Position(4, sweep - 996 * S), sweep / S + 60, Bounds())
+    while not look.is_complete:
+        look.add_trades(page(look.since))
+    assert [one.trade_id for one in look.past] == [number for number, _ in trades]
 
 
 def test_long_absence_is_candles_first_and_trades_of_the_last_day() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -463,6 +463,37 @@ def test_trade_of_before_a_row_that_is_parked_does_not_count_for_it(bench: Bench
     bench.trade(5, 51300, 51400)
     bench.past(2, 50500, 50600, 50700)
     assert bench.fired_at == [51400]
+
+
+def test_price_that_was_seen_beyond_an_old_threshold_fires_no_new_one(bench: Bench) -> None:
+    """A row that is edited while a look back is under way waits for its own crossing."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(3, 51200)
+    bench.arm(WhenBlind.NOTIFY, threshold=60000)
+    bench.trade(4, 50500)
+    bench.past(1, 50000, 50000, 51200, 50500)
+    assert bench.crossings == []
+    bench.trade(5, 60000)
+    assert bench.fired_at == [60000]
+
+
+@pytest.mark.parametrize("since", ["", "1970-01-01T00:16:50+00:00"])
+def test_row_that_is_told_only_stays_parked_when_its_volume_is_edited(
+    bench: Bench, since: str
+) -> None:
+    """It was said that no order is placed until the price comes back: that goes on to hold."""
+    bench.arm(WhenBlind.NOTIFY, since=since)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(3, 51200)
+    bench.past(2, 51100)
+    one = bench.watch.rules["up"].rule
+    bench.watch.arm(BookArm(replace(one, volume=Decimal(2)), BTC, since))
+    assert bench.crossings == []
+    bench.trade(4, 50900, 51300)
+    assert bench.fired_at == [51300]
 
 
 def test_row_that_is_told_only_stays_parked_while_it_is_blind_again(bench: Bench) -> None:
