@@ -631,7 +631,8 @@ class TTSLO:
         except UnreadableLife as error:
             self.log("ERROR", f"{rule.id}: its row of the state file cannot be understood: {error}")
             return False
-        return not life.has_fired and not life.is_unsettled
+        is_over = life.has_fired or life.is_unsettled or self._worker.has_given_up(rule)
+        return not is_over
 
     def _price_of(self, pair: str) -> object:
         try:

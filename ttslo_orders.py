@@ -106,6 +106,7 @@ class Signal(Enum):
     """What can happen to a rule."""
 
     ARM = "arm"
+    CHANGE = "change"
     INTEND = "intend"
     PLACE = "place"
     REFUSE = "refuse"
@@ -118,8 +119,10 @@ class Signal(Enum):
 TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
     {
         (RuleState.ARMED, Signal.INTEND): RuleState.INTENDED,
+        (RuleState.ARMED, Signal.CHANGE): RuleState.ARMED,
         (RuleState.ARMED, Signal.DISARM): RuleState.DISARMED,
         (RuleState.REFUSED, Signal.INTEND): RuleState.INTENDED,
+        (RuleState.REFUSED, Signal.CHANGE): RuleState.ARMED,  # the old crossing is owed no more
         (RuleState.REFUSED, Signal.DISARM): RuleState.DISARMED,
         # The answer to the order, or none.
         (RuleState.INTENDED, Signal.PLACE): RuleState.PLACED,

@@ -341,6 +341,8 @@ class OrderWorker:
         self._troubles: dict[str, _Trouble] = {}
         self._duties = _Duties()
         self._line: OrderLine[Crossing] = OrderLine()
+        # The rows that were refused for good since the start, as they were then.
+        self._given_up: dict[str, str] = {}
         # Crossings that were begun with in this turn, wherever they came from.
         self._in_hand: list[Crossing] = []
         self._thread: threading.Thread | None = None
@@ -501,6 +503,11 @@ class OrderWorker:
         is_same = entry.rule is rule or entry.rule == rule
         return is_same and cells.get("rule_state") == RuleState.ARMED
 
+    def has_given_up(self, rule: Rule) -> bool:
+        """Tell whether this very rule was refused for good since the start. Any thread."""
+        row = self._given_up.get(rule.id)
+        return row is not None and row == fingerprint(rule)
+
     def _is_waiting(self, rule_id: str) -> bool:
         """Tell whether a crossing of the rule may lead to an order."""
         waiting = (RuleState.ARMED, RuleState.REFUSED)
@@ -576,6 +583,8 @@ class OrderWorker:
             entry = accepted.get(rule_id)
             if entry is not None and self._is_as_before(rule_id, entry):
                 continue
+            if self._stays_given_up(rule_id, entry):
+                continue
             if not self.is_past_unknown(rule_id) and rule_id not in message.undecided:
                 changed |= self._adopt_one(rule_id, entry, message.read_at)
         kept = {i: entry for i, entry in self._rules.items() if i in message.undecided}
@@ -585,6 +594,14 @@ class OrderWorker:
                 self._files.current_rule(entry.rule)
         if changed:
             self._write()
+
+    def _stays_given_up(self, rule_id: str, entry: AcceptedRule | None) -> bool:
+        """Tell whether a row is still the one that was refused for good."""
+        if rule_id not in self._given_up:
+            return False
+        if entry is not None and not (entry.rule.enabled and self.has_given_up(entry.rule)):
+            del self._given_up[rule_id]
+        return rule_id in self._given_up
 
     def _keep_doubts(self, rule_ids: Collection[str]) -> bool:
         """Write into the state that nobody knows the past of these rules: a restart must not."""
@@ -682,10 +699,19 @@ class OrderWorker:
         self._post(BookArm(rule, market, self.life_of(rule.id).waits_since))
 
     def _updated(self, life: Life, rule: Rule) -> Life:
-        """Return a waiting life with the row as it is now: older trades are not its business."""
+        """Return a waiting life with the row as it is now: no crossing of the old one counts."""
         row = fingerprint(rule)
         is_same = condition_of(life.row) == condition_of(row)
-        return replace(life, row=row, row_at=life.waits_since if is_same else self._timestamp())
+        return life.after(
+            Signal.CHANGE,
+            row=row,
+            row_at=life.waits_since if is_same else self._timestamp(),
+            trigger_price="",
+            trigger_time="",
+            crossed_price="",
+            crossed_at="",
+            detail="",
+        )
 
     def _explain_rearming(self, life: Life) -> None:
         text = (
@@ -1003,6 +1029,7 @@ class OrderWorker:
         rule_id = life.id
         if not heals:
             self._put(life.after(Signal.DISARM, detail=reason))
+            self._given_up[rule_id] = fingerprint(crossing.rule)
             self._duties.must_write = True
             self._say(
                 "ERROR",

@@ -446,6 +446,21 @@ def test_row_that_is_disabled_or_changed_owes_nothing(bench: Bench) -> None:
     assert len(bench.kraken.sent) == 1
 
 
+@pytest.mark.parametrize("change", [{"threshold_price": "60000"}, {"volume": "0.02"}])
+def test_row_that_is_changed_owes_nothing_after_a_restart_either(
+    bench: Bench, change: dict[str, str]
+) -> None:
+    """The crossing of the row as it was fires nothing of the row as it is."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.files.rules = {"btc": rule(**change)}
+    bench.adopt()
+    bench.restart()
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1
+    assert (bench.life().state, bench.life().trigger_price) == (RuleState.ARMED, "")
+
+
 # --- Kraken's pace ---------------------------------------------------------------------------
 
 
@@ -542,6 +557,27 @@ def test_refusal_for_good_disarms_loudly(bench: Bench) -> None:
     assert bench.life().state is RuleState.DISARMED
     assert bench.heard("NOT PROTECTED")
     assert bench.heard("EGeneral:Permission denied. Fix")
+
+
+def test_rule_that_was_refused_for_good_is_armed_by_no_other_row() -> None:
+    """It waits for its own row to change, or to be switched off and on, as was said."""
+    bench = Bench(rule(), rule("eth"))
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    bench.files.rules["eth"] = rule("eth", threshold_price="70000")
+    bench.adopt()
+    bench.adopt()
+    assert bench.life().state is RuleState.DISARMED
+    bench.files.rules["btc"] = rule(volume="0.02")
+    bench.adopt()
+    assert bench.life().state is RuleState.ARMED
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross(rule(volume="0.02"))
+    bench.files.rules["btc"] = rule(volume="0.02", enabled="false")
+    bench.adopt()
+    bench.files.rules["btc"] = rule(volume="0.02")
+    bench.adopt()
+    assert (bench.life().state, bench.life().generation) == (RuleState.ARMED, 3)
 
 
 def test_start_arms_a_rule_again_that_was_refused_for_good(bench: Bench) -> None:
