@@ -574,19 +574,24 @@ class ConfigManager:
 
     def update_config_on_triggers(
         self, triggers: Mapping[str, tuple[object, object, object]]
-    ) -> None:
+    ) -> frozenset[str]:
         """Do what `update_config_on_trigger` does for many rows, with one replacement.
 
         Args:
             triggers: Order id, time and price by the id of the row.
+
+        Returns:
+            The ids of rows that were not to be found, or not whole: they are as they were.
 
         Raises:
             ValueError: If the file cannot take the cells.
             OSError: As `update_row` does; a file that is gone may come back.
         """
         changes = {name: _trigger_cells(*facts) for name, facts in triggers.items()}
-        for name, why in self.update_rows(changes).items():
+        left_out = self.update_rows(changes)
+        for name, why in left_out.items():
             logger.warning("%s: nothing to disarm for %s: %s", self.config_file, name, why)
+        return frozenset(left_out)
 
     def create_sample_config(self, filename: str | os.PathLike[str] = "config_sample.csv") -> None:
         """Write a config file that explains itself and arms nothing.

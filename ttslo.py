@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -169,17 +169,19 @@ class _Files:
         self.is_loaded = True
         self._seen = stamp, rules
 
-    def note_orders(self, lives: Sequence[Life]) -> None:
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         if self._is_dry or (not self.is_loaded and _stamp_of(self._manager) is None):
-            return
+            return ()
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
-        self._manager.update_config_on_triggers(facts)
+        left_out = self._manager.update_config_on_triggers(facts)
         seen, rules = self._seen
         after = _stamp_of(self._manager)
         if seen is not None and self._manager.is_own_write(after, seen):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
             self._seen = after, {**rules, **dict.fromkeys(facts)}
+        # A row that was handed in by a caller need not stand in the file.
+        return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
 
 
 def _stamp_of(manager: ConfigManager) -> Stamp | None:

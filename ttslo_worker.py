@@ -111,8 +111,10 @@ class Files(Protocol):
         """
         ...
 
-    def note_orders(self, lives: Sequence[Life]) -> None:
-        """Write the orders into the rows of config.csv; rows that are gone are passed over.
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
+        """Write the orders into the rows of config.csv, but for the ids that are returned.
+
+        Those are not in the file just now, or not whole.
 
         Raises:
             OSError: If the file cannot be written; it is whole all the same.
@@ -629,31 +631,42 @@ class OrderWorker:
         adoption = adoption_of(life, rule, is_fired_in_file=is_fired)
         if adoption is Adoption.EXPLAIN:
             self._explain_rearming(life)
+        if adoption is Adoption.NOTE:
+            self._duties.notes.add(rule_id)
         if adoption is Adoption.DISARM:
-            self._put(life.after(Signal.DISARM, detail="by config.csv"))
-            self._post(BookDisarm(rule_id))
-            self._forget_crossing(rule_id)
-            self._say("WARNING", f"{rule_id}: no longer armed", id=rule_id)
+            self._disarm(life)
             return True
         if entry is None or rule is None:
             return False
+        return self._adopt_enabled(life, rule, entry.market, adoption)
+
+    def _adopt_enabled(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
         if adoption is Adoption.ARM:
-            self._post(BookArm(rule, entry.market, self._arm(life, rule).waits_since))
+            self._post(BookArm(rule, market, self._arm(life, rule).waits_since))
             return True
         if adoption is Adoption.UPDATE:
             self._put(self._updated(life, rule))
-            self._troubles.pop(rule_id, None)
-            self._forget_crossing(rule_id)
-            self._post_arm(rule, entry.market)
-            if rule_id in self._rules:
-                self._say("INFO", f"{rule_id}: now {rule.condition}", id=rule_id)
+            self._troubles.pop(rule.id, None)
+            self._forget_crossing(rule.id)
+            self._post_arm(rule, market)
+            if rule.id in self._rules:
+                self._say("INFO", f"{rule.id}: now {rule.condition}", id=rule.id)
             return True
         is_waiting = life.state in (RuleState.ARMED, RuleState.REFUSED)
-        if is_waiting and rule_id not in self._rules:
-            self._post_arm(rule, entry.market)
+        if is_waiting and rule.id not in self._rules:
+            self._post_arm(rule, market)
             if life.state is RuleState.REFUSED:
                 self._owe_again(life, rule)
         return False
+
+    def _disarm(self, life: Life) -> None:
+        self._put(life.after(Signal.DISARM, detail="by config.csv"))
+        self._post(BookDisarm(life.id))
+        retry = self._duties.retries.get(life.id)
+        is_owed = retry is not None and retry.crossing is not None
+        self._forget_crossing(life.id)
+        lost = ", and NO ORDER is placed for its crossing" if is_owed else ""
+        self._say("WARNING", f"{life.id}: no longer armed{lost}", id=life.id)
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""
@@ -843,12 +856,15 @@ class OrderWorker:
             self._say("WARNING", f"{rule.id}: config.csv cannot be read just now ({error})")
             known = self._rules.get(rule.id)
             current = known.rule if known is not None else rule
-        if current is not None and current.enabled and fingerprint(current) == fingerprint(rule):
+        if current is None:
+            self._wait_for_row(crossing)
+            return False
+        if current.enabled and fingerprint(current) == fingerprint(rule):
             return True
         entry = self._rules.get(rule.id)
         if entry is not None and entry.rule == rule:
             del self._rules[rule.id]  # the next reading of the file arms what it then says
-        what = "changed" if current is not None and current.enabled else "disabled or removed"
+        what = "changed" if current.enabled else "disabled"
         self._say(
             "WARNING",
             f"{rule.id}: {rule.condition} was crossed at {crossing.price_text}, but its row was "
@@ -856,6 +872,23 @@ class OrderWorker:
             id=rule.id,
         )
         return False
+
+    def _wait_for_row(self, crossing: Crossing) -> None:
+        """Keep a crossing whose row is gone: the next whole reading of the file decides.
+
+        Some programs save a file in pieces, and what is not there yet is not removed.
+        """
+        rule, now = crossing.rule, self._clock.monotonic()
+        trouble = self._troubles.setdefault(rule.id, _Trouble())
+        trouble.since = now if trouble.since is None else trouble.since
+        self._duties.retries[rule.id] = _Retry(now + self.settings.write_again, crossing)
+        self._say_once(
+            rule.id,
+            "WARNING",
+            f"{rule.id}: {rule.condition} was crossed at {crossing.price_text} while its row was "
+            "not in config.csv, or not whole; somebody may be saving it. The order is placed if "
+            "the row is there in a moment",
+        )
 
     def _if_allowed(self, crossing: Crossing, life: Life, exchange: Exchange) -> Life | None:
         try:
@@ -1267,7 +1300,7 @@ class OrderWorker:
             return
         self._step("noting")
         try:
-            self._files.note_orders(lives)
+            left_out = self._files.note_orders(lives)
         except (OSError, ValueError) as error:
             self._cannot_note(lives, error)
             return
@@ -1279,7 +1312,17 @@ class OrderWorker:
         now = self._clock.monotonic()
         for life in lives:
             self._duties.noted_at[life.id] = now
-            self._put(replace(life, noted=True))
+            if life.id not in left_out:
+                self._put(replace(life, noted=True))
+                continue
+            # It is owed until the row comes back: taken for noted, it would be armed again then.
+            self._say_once(
+                life.id,
+                "WARNING",
+                f"{life.id}: its row is not in config.csv just now, or not whole, so its order "
+                f"{life.order_id} is not noted there. It does not fire again; where the row comes "
+                "back, the order is noted then",
+            )
         self._duties.notes.clear()
         self._duties.must_write = True
 
