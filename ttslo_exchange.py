@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from kraken_api import KrakenAPI
-from kraken_errors import KrakenError
+from kraken_errors import KrakenAPIError, KrakenError
 from kraken_numbers import to_decimal
 from kraken_pairs import Pair
 from kraken_rest import Outcome, OutcomeKind, outcome_of
@@ -28,6 +29,8 @@ _log.addHandler(logging.NullHandler())
 DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
+# How its refusals of an id begin; which of them it uses is not documented.
+_NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
 # Seconds; Kraken's clock is known to about one, and people set theirs by hand.
 _CLOCK_TOLERANCE = 5.0
 
@@ -67,6 +70,7 @@ class KrakenExchange:
         self._range = (-math.inf, math.inf)
         self._is_clock_told = False
         self._markets: dict[str, Market] = {}
+        self._unknown: set[str] = set()  # order ids that Kraken does not know
 
     def now(self) -> float:
         """Return Kraken's clock, as far as this machine's is known to differ from it."""
@@ -137,7 +141,12 @@ class KrakenExchange:
         answer = _answer_of(
             self._trading, order, trigger=order.trigger, cl_ord_id=cl_ord_id, deadline=deadline
         )
-        return _in_words(outcome_of(answer, may_be_resend=may_be_resend))
+        outcome = outcome_of(answer, may_be_resend=may_be_resend)
+        if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
+            # This machine's clock may have been set since it was compared with Kraken's.
+            with suppress(KrakenError):
+                self.set_clock()
+        return _in_words(outcome)
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
@@ -168,11 +177,29 @@ class KrakenExchange:
         wanted = set(txids)
         found = self._reading.query_open_orders().get("open", {})
         seen = {s.txid: s for s in sightings_of(found) if s.txid in wanted}
-        gone = sorted(wanted - set(seen))
+        gone = sorted(wanted - set(seen) - self._unknown)
         for start in range(0, len(gone), _QUERY_ORDERS_MAX):
-            answer = self._reading.query_orders(gone[start : start + _QUERY_ORDERS_MAX])
-            seen.update({s.txid: s for s in sightings_of(answer)})
+            seen |= self._query(gone[start : start + _QUERY_ORDERS_MAX])
         return seen
+
+    def _query(self, txids: Sequence[str]) -> dict[str, Sighting]:
+        """Ask after orders by id: one that Kraken does not know hides none of the others."""
+        try:
+            answer = self._reading.query_orders(txids)
+        except KrakenAPIError as error:
+            if not any(said.startswith(_NO_SUCH_ORDER) for said in error.errors):
+                raise
+            if len(txids) > 1:
+                half = len(txids) // 2
+                return self._query(txids[:half]) | self._query(txids[half:])
+            self._unknown.update(txids)
+            self._say(
+                "WARNING",
+                f"Kraken does not know the order {txids[0]} of the state file, so it is not "
+                f"watched ({', '.join(error.errors)}). Was it placed with another account's key?",
+            )
+            return {}
+        return {s.txid: s for s in sightings_of(answer)}
 
 
 class StandInExchange:

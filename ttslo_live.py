@@ -433,7 +433,8 @@ class LiveRun:
             self._rules.look_again(polled.market, if_closed=True)
 
     def _on_arm(self, change: BookArm) -> None:
-        self._unchecked.append(change)
+        if self._exchange is not None:
+            self._unchecked.append(change)
         is_new = change.market.name not in self._rules.markets
         self._rules.arm(change)
         if is_new and not self._is_starting:

@@ -393,18 +393,30 @@ class OrderWorker:
     def _take_up(self, crossings: Iterable[Crossing]) -> None:
         """Bring back crossings whose work broke off: none of them may be forgotten."""
         for crossing in crossings:
-            if self.is_past_unknown(crossing.key):
-                continue
-            life = self.life_of(crossing.key)
-            if life.state is RuleState.INTENDED:
-                self._put(life.after(Signal.LOSE, detail="an internal error"))
-                self._search_for(self.life_of(life.id), is_from_before=False)
-            elif self._is_waiting(crossing.key) and crossing.key not in self._line:
-                now = self._clock.monotonic()
-                trouble = self._troubles.setdefault(life.id, _Trouble())
-                trouble.since = now if trouble.since is None else trouble.since
-                retry = _Retry(now + self.settings.refusal_wait, crossing)
-                self._duties.retries.setdefault(life.id, retry)
+            try:
+                self._take_up_one(crossing)
+            except Exception:  # noqa: BLE001 - one that cannot be taken up must not end the thread
+                _log.exception("%s: its crossing cannot be taken up again", crossing.key)
+                self._say(
+                    "ERROR",
+                    f"{crossing.key}: it was crossed at {crossing.price_text}, and an internal "
+                    "error keeps its order back. See at Kraken whether it has one",
+                    id=crossing.key,
+                )
+
+    def _take_up_one(self, crossing: Crossing) -> None:
+        if self.is_past_unknown(crossing.key):
+            return
+        life = self.life_of(crossing.key)
+        if life.state is RuleState.INTENDED:
+            self._put(life.after(Signal.LOSE, detail="an internal error"))
+            self._search_for(self.life_of(life.id), is_from_before=False)
+        elif self._is_waiting(crossing.key) and crossing.key not in self._line:
+            now = self._clock.monotonic()
+            trouble = self._troubles.setdefault(life.id, _Trouble())
+            trouble.since = now if trouble.since is None else trouble.since
+            retry = _Retry(now + self.settings.refusal_wait, crossing)
+            self._duties.retries.setdefault(life.id, retry)
 
     def _tell_the_end(self) -> None:
         """Say which crossings have no order: nobody places them any more."""

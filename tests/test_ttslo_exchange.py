@@ -13,7 +13,7 @@ import pytest
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from kraken_errors import KrakenConnectionError, KrakenError
+from kraken_errors import KrakenAPIError, KrakenConnectionError, KrakenError
 from kraken_rest import OutcomeKind
 from ttslo_exchange import (
     DRY_RUN_ORDER_ID,
@@ -102,6 +102,16 @@ def test_clock_that_is_off_unnoticed_refuses_for_now(
     is_unknown = outcome.kind is OutcomeKind.UNKNOWN  # the word `elapsed` is looked into
     assert is_unknown or (outcome.kind is OutcomeKind.REFUSED and outcome.heals)
     assert exchange.placed_count() == 0
+
+
+def test_deadline_that_is_refused_lets_the_clocks_be_compared(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """The next try goes by Kraken's clock, whenever this machine's was set."""
+    exchange.clock_offset = -60.0
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0), may_be_resend=False)
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert place(kraken) == exchange.orders[0]["txid"]
 
 
 def test_clocks_that_agree_are_no_news(kraken: KrakenExchange, said: list[str]) -> None:
@@ -382,6 +392,30 @@ def test_watch_of_many_gone_orders_keeps_to_fifty_a_call(
         exchange.fill_order(txid)
     assert set(kraken.watch(txids)) == set(txids)
     assert exchange.count("QueryOrders") == 2
+
+
+def test_watch_is_not_blinded_by_an_order_that_kraken_does_not_know(
+    exchange: FakeKraken, kraken: KrakenExchange, said: list[str]
+) -> None:
+    """An id of another account or of a dry run is told once; the others are watched on."""
+    txids = [place(kraken, f"id-{n}") for n in range(5)]
+    for txid in txids[1:]:
+        exchange.fill_order(txid)
+    for _ in range(2):
+        seen = kraken.watch([*txids, "DRY_RUN_ORDER_ID"])
+        assert [seen[txid].status for txid in txids] == ["open"] + ["closed"] * 4
+    assert len([text for text in said if "does not know the order DRY_RUN_ORDER_ID" in text]) == 1
+
+
+def test_watch_that_is_refused_altogether_is_an_error(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A key without the permission, or a limit, says nothing about an order."""
+    txid = place(kraken)
+    exchange.fill_order(txid)
+    exchange.fault("error", endpoint="QueryOrders", text="EGeneral:Permission denied")
+    with pytest.raises(KrakenAPIError, match="Permission denied"):
+        kraken.watch([txid])
 
 
 # --- markets ---------------------------------------------------------------------------------

@@ -621,6 +621,20 @@ def test_surprise_in_a_batch_forgets_no_crossing() -> None:
     assert bench.heard("Internal error in the order thread")
 
 
+def test_row_that_is_damaged_in_memory_ends_no_other_row_s_orders() -> None:
+    """A host program that breaks one row is told so, and the thread goes on with the others."""
+    broken, other = rule("broken"), rule("other")
+    bench = Bench(broken, other)
+    bench.worker.state["broken"]["rule_state"] = "nonsense"
+    bench.worker.start()
+    bench.worker.submit(Crossing(broken, Decimal(50001), "50001"))
+    bench.worker.submit(Crossing(other, Decimal(50001), "50001"))
+    assert bench.worker.stop(10)
+    bench.wait(10)
+    assert bench.placed == 1
+    assert bench.heard("broken: it was crossed at 50001, and an internal error keeps its order")
+
+
 def test_minimums_are_checked_again_before_sending(bench: Bench) -> None:
     """A pair that is not online right now holds the order back until it is."""
     bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
