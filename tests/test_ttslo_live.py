@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from live_program import PAIR, LiveProgram, row, wait_until
 
 import ttslo_live
 from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
 from ws_price_provider import feed_clock
 from ws_protocol import Symbol, SymbolRefused
 
@@ -80,10 +82,20 @@ def test_sweep_fires_each_row_at_its_own_price(market: FakeKraken, tmp_path: Pat
     assert [order["txid"] for order in market.orders] == ids
 
 
-def test_order_goes_over_a_connection_that_was_open(market: FakeKraken, tmp_path: Path) -> None:
+def test_order_goes_over_a_connection_that_was_open(
+    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No handshake stands between the tick and the order."""
+    is_warm, warm_up = threading.Event(), KrakenAPI.warm_up
+
+    def warm_up_and_tell(api: KrakenAPI) -> None:
+        warm_up(api)
+        is_warm.set()
+
+    monkeypatch.setattr(KrakenAPI, "warm_up", warm_up_and_tell)
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         wait_for_check(program)
+        assert is_warm.wait(20)  # the last of the keeper's calls: the connection is free
         open_before = {request.connection for request in market.requests}
         market.set_price(PAIR, "51001")
         program.crossing_of("up")
