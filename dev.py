@@ -63,7 +63,10 @@ def main(arguments: list[str]) -> int:
     if command == "demo":
         return become([python, str(ROOT / "ttslo.py"), "--demo", *rest])
     if command == "exchange":
-        return become([python, str(ROOT / "fake_kraken.py"), *rest])
+        # The checkout and not the caller's folder, where another package may have that name.
+        path = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
+        return become([python, "-P", "-m", "fake_kraken", *rest])
     return test(python, rest)
 
 

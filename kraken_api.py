@@ -26,23 +26,29 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 import creds
-from kraken_errors import (
+from krakenlink.errors import (
     AuthenticationError,
     KrakenAPIError,
     KrakenError,
     PriceUnavailable,
     ProtocolError,
 )
-from kraken_http import DEFAULT_TIMEOUTS, VERSION, Timeouts, Transport, gate_of
-from kraken_listing import ASK_GAP, Listing
-from kraken_local import cache_folder, feed_clock, is_loopback, validate_url
-from kraken_numbers import plain, quantize_down, to_positive_decimal, trailing_offset
-from kraken_pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
-from kraken_rest import ArgumentError, is_unknown_pair, private_request, read_answer, sign
+from krakenlink.machine import cache_folder, feed_clock, is_loopback, validate_url
+from krakenlink.numbers import plain, quantize_down, to_positive_decimal, trailing_offset
+from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
+from krakenlink.rest.answers import (
+    ArgumentError,
+    is_unknown_pair,
+    private_request,
+    read_answer,
+    sign,
+)
+from krakenlink.rest.listing import ASK_GAP, Listing
+from krakenlink.rest.transport import DEFAULT_TIMEOUTS, VERSION, Timeouts, Transport, gate_of
 
 if TYPE_CHECKING:
+    from krakenlink.stream.feed import FeedSettings
     from ws_price_provider import WebSocketPriceProvider
-    from ws_protocol import FeedSettings
 
 __all__ = [
     "DEFAULT_TIMEOUTS",
@@ -223,7 +229,8 @@ class KrakenAPI:
             validate_url(self.ws_url)
         if use_websocket and self.ws_url is not None:
             # Now, so that the first price need not wait for it: as long as half a round trip.
-            import kraken_audit  # noqa: F401 - loaded for later, with all of the stream
+            import krakenlink.stream.auditor  # noqa: F401 - loaded for later
+            import ws_price_provider  # noqa: F401 - and with it all of the stream
         self.ws_timeout = ws_timeout
         self._cache_dir = cache_dir
         self._timeouts = timeouts
@@ -734,7 +741,7 @@ class KrakenAPI:
         return self._joined_stream(self.ws_url)
 
     def _joined_stream(self, url: str) -> WebSocketPriceProvider:
-        from kraken_audit import Auditor
+        from krakenlink.stream.auditor import Auditor
         from ws_price_provider import DEFAULT_SETTINGS, WebSocketPriceProvider
 
         settings = self._feed_settings or DEFAULT_SETTINGS

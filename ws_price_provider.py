@@ -28,17 +28,17 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Protocol
 
-from kraken_errors import KrakenConnectionError, KrakenTransportError
-from kraken_local import cache_folder as cache_folder
-from kraken_local import feed_clock as feed_clock
-from kraken_local import is_loopback as is_loopback
-from kraken_local import validate_url as validate_url
-from ws_budget import ConnectBudget as ConnectBudget
-from ws_connection import WEBSOCKET_AVAILABLE as WEBSOCKET_AVAILABLE
-from ws_connection import Connection as Connection
-from ws_connection import ConnectionRefused as ConnectionRefused
-from ws_connection import open_websocket as open_websocket
-from ws_protocol import (
+from krakenlink.errors import KrakenConnectionError, KrakenTransportError
+from krakenlink.machine import cache_folder as cache_folder
+from krakenlink.machine import feed_clock as feed_clock
+from krakenlink.machine import is_loopback as is_loopback
+from krakenlink.machine import validate_url as validate_url
+from krakenlink.stream.budget import ConnectBudget as ConnectBudget
+from krakenlink.stream.connection import WEBSOCKET_AVAILABLE as WEBSOCKET_AVAILABLE
+from krakenlink.stream.connection import Connection as Connection
+from krakenlink.stream.connection import ConnectionRefused as ConnectionRefused
+from krakenlink.stream.connection import open_websocket as open_websocket
+from krakenlink.stream.feed import (
     Channel,
     Complaint,
     Event,
@@ -212,7 +212,7 @@ class Companion(Protocol):
 
 def _default_resolve(pair: str) -> str | None:
     """Return the v2 symbol of `pair` as far as it is known without asking Kraken."""
-    from kraken_pairs import legacy_pair  # here, because those who hand in `resolve` need none
+    from krakenlink.pairs import legacy_pair  # here, because those who hand in `resolve` need none
 
     known = legacy_pair(pair)
     if known is not None:

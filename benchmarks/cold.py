@@ -69,8 +69,8 @@ def handshake(port: int) -> float:
 
 def reconnect_ours(url: str) -> None:
     """Print the moment of each first price of a connection."""
+    from krakenlink.stream.feed import FirstData
     from ws_price_provider import WebSocketPriceProvider
-    from ws_protocol import FirstData
 
     provider = WebSocketPriceProvider(url)
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -16,10 +16,10 @@ from typing import Any
 from common import memory_mb
 
 import ttslo
-import ttslo_live
-from ttslo_worker import Crossing, OrderWorker
+from krakenlink.stream.feed import Tick
+from ttslo_app.orders.worker import Crossing, OrderWorker
+from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
-from ws_protocol import Tick
 
 moments: list[tuple[str, int]] = []
 

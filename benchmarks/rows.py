@@ -30,7 +30,7 @@ from wire import START_PRICE, Server, Wire, framed, symbols_of, ticker_frame
 from wire import main as serve
 
 if TYPE_CHECKING:
-    from ttslo_triggers import RuleBook
+    from ttslo_app.watch.rulebook import RuleBook
 
 SYMBOLS = 500
 RATE = 5_000  # trades a second
@@ -395,8 +395,8 @@ def tick_costs(sizes: Sequence[int]) -> dict[int, float]:
 
 
 def _book_of(size: int) -> RuleBook:
-    from ttslo_rules import ThresholdType
-    from ttslo_triggers import RuleBook
+    from ttslo_app.rules.rule import ThresholdType
+    from ttslo_app.watch.rulebook import RuleBook
 
     random, book = Random(2), RuleBook()  # noqa: S311 - thresholds of a measurement
     for number in range(size):

@@ -52,10 +52,10 @@ def run_ours(url: str, expected: int) -> None:
     """Our provider, a reader of its events and a rule book of 50 rules that none of them fires."""
     from decimal import Decimal
 
-    from ttslo_rules import ThresholdType
-    from ttslo_triggers import RuleBook
+    from krakenlink.stream.feed import Tick
+    from ttslo_app.rules.rule import ThresholdType
+    from ttslo_app.watch.rulebook import RuleBook
     from ws_price_provider import WebSocketPriceProvider
-    from ws_protocol import Tick
 
     symbols = symbols_of(SYMBOLS)
     book = RuleBook()

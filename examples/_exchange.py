@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the modules lie one folder up
 
 from kraken_api import KrakenAPI
-from kraken_errors import KrakenError
+from krakenlink.errors import KrakenError
 
 if TYPE_CHECKING:
     from fake_kraken import FakeKraken

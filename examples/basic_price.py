@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from _exchange import open_market
 
-from kraken_errors import KrakenAPIError, PriceUnavailable
+from krakenlink.errors import KrakenAPIError, PriceUnavailable
 
 
 def main() -> None:

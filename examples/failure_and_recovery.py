@@ -13,8 +13,8 @@ import time
 from _exchange import open_market
 
 from kraken_api import KrakenAPI
+from krakenlink.stream.feed import FeedStale, FirstData, SymbolRefused, Tick
 from ws_price_provider import FeedReader
-from ws_protocol import FeedStale, FirstData, SymbolRefused, Tick
 
 PAIR = "BTC/USD"
 

@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from _exchange import open_market
 
+from krakenlink.stream.feed import FeedBack, FeedStale, Symbol, SymbolMute, SymbolRefused, Tick
 from ws_price_provider import FeedHealth
-from ws_protocol import FeedBack, FeedStale, Symbol, SymbolMute, SymbolRefused, Tick
 
 PAIRS = ("XBTUSD", "ETH/USD", "SOL/USD", "XDGUSD")
 

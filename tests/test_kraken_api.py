@@ -44,20 +44,20 @@ from rest_kit import (
 )
 
 import kraken_api
-import kraken_http
 from kraken_api import KrakenAPI, Quote
-from kraken_errors import (
+from krakenlink.errors import (
     AuthenticationError,
     KrakenAPIError,
     KrakenError,
     PriceUnavailable,
     ProtocolError,
 )
-from kraken_rest import OutcomeKind, outcome_of, sign
+from krakenlink.rest import transport as kraken_http
+from krakenlink.rest.answers import OutcomeKind, outcome_of, sign
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 
 
 # --- construction ---

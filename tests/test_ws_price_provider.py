@@ -12,7 +12,6 @@ import queue
 import socket
 import ssl
 import struct
-import subprocess
 import sys
 import threading
 import time
@@ -25,24 +24,13 @@ from typing import Any, TypeVar
 
 import pytest
 from chaos_kit import CERTIFICATE, frame
+from fresh_python import run_python
 
-import ws_connection
 from fake_kraken import FakeKraken
-from kraken_errors import KrakenConnectionError
-from ws_connection import tls_context
-from ws_price_provider import (
-    ConnectBudget,
-    Connection,
-    ConnectionRefused,
-    FeedReader,
-    WebSocketPriceProvider,
-    cache_folder,
-    feed_clock,
-    is_loopback,
-    open_websocket,
-    validate_url,
-)
-from ws_protocol import (
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream import connection as ws_connection
+from krakenlink.stream.connection import tls_context
+from krakenlink.stream.feed import (
     Event,
     FeedBack,
     FeedClosed,
@@ -59,8 +47,20 @@ from ws_protocol import (
     Tick,
     Trades,
 )
+from ws_price_provider import (
+    ConnectBudget,
+    Connection,
+    ConnectionRefused,
+    FeedReader,
+    WebSocketPriceProvider,
+    cache_folder,
+    feed_clock,
+    is_loopback,
+    open_websocket,
+    validate_url,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[1]
 LONG = 20.0  # seconds that nothing here takes unless it is broken
 TEXT, CONTINUED, PING = 0x01, 0x00, 0x09
 
@@ -1356,21 +1356,6 @@ def test_thread_that_cannot_start_leaves_rest(
         assert provider.wait_for_tick("BTC/USD", LONG) is None
     assert "can't start new thread" in caplog.text
     assert provider.wait_for_tick("BTC/USD", LONG) is not None
-
-
-def run_python(code: str, **env: str) -> str:
-    """Run `code` in a fresh interpreter in the project's folder; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=ROOT,
-        env=os.environ | env,
-        capture_output=True,
-        text=True,
-        timeout=2 * LONG,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.strip()
 
 
 def test_without_websocket_client_nothing_starts_and_nobody_waits() -> None:

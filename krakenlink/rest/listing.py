@@ -1,0 +1,304 @@
+"""Kraken's listing of pairs: kept in memory, in a file for a day, and fetched when it is due.
+
+Names are `kraken_pairs`' business and the wire is `kraken_http`'s; here it is decided when to ask.
+What it must never do: hold a lock while it asks, show a reader half a file, press a Kraken that
+has just failed, call a name unknown when nobody could be asked, or fail because a cache cannot be
+read or written.
+
+Source: Kraken, REST AssetPairs (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
+from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
+from krakenlink.rest.answers import is_unknown_pair
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+_DAY = 24 * 3600.0
+# An unknown name may be a pair of today, but it is mostly a slip: ask again only now and then.
+_REFRESH_GAP = 600.0
+# After Kraken could not be asked for a name, prices go over REST without asking for this long.
+ASK_GAP = 30.0
+_XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
+
+Rows = dict[str, dict[str, Any]]
+
+_FILE_FORMAT = 1
+_KEPT_FIELDS = (
+    *("altname", "wsname", "aclass_base", "base", "quote", "status"),
+    *("pair_decimals", "lot_decimals", "ordermin", "costmin", "tick_size"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    """One state of the listing: its rows, when they were had, and whether xStocks are in."""
+
+    rows: Rows
+    fetched_at: float  # seconds since 1970, because it outlives the process
+    has_tokenized: bool
+    directory: PairDirectory
+
+    @property
+    def is_fresh(self) -> bool:
+        return 0 <= time.time() - self.fetched_at < _DAY
+
+
+class Listing:
+    """Kraken's pairs, from memory, else from a file, else from Kraken.
+
+    Two threads that miss at the same time may both ask Kraken: that costs a call, where a lock
+    held over it would cost the other thread its deadline. Safe from any thread.
+
+    Args:
+        ask: Makes an AssetPairs call of these parameters, within so many seconds or the usual
+            deadlines, and returns its `result`; raises KrakenError.
+        file: Says where the listing is kept between processes; None for nowhere.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[Mapping[str, object], float | None], object],
+        file: Callable[[], Path | None],
+    ) -> None:
+        self._ask = ask
+        # Asked for when it is needed: finding the user's folder imports a library.
+        self._find_file = cache(file)
+        self._lock = threading.Lock()  # guards the six below
+        self._snapshot: _Snapshot | None = None
+        self._is_file_read = False
+        self._singles: dict[str, Pair] = {}
+        self._refreshed_at = float("-inf")
+        self._failed_at = float("-inf")
+        self._warned_at = float("-inf")
+
+    def known(self, name: str) -> Pair | None:
+        """Return the pair if it is known without asking Kraken; reads the file the first time."""
+        snapshot = self._loaded()
+        pair = snapshot.directory.find(name) if snapshot else None
+        if pair is None:
+            with self._lock:
+                pair = self._singles.get(name)
+        return pair
+
+    def in_memory(self, name: str) -> Pair | None:
+        """Return the pair if it is known without any I/O."""
+        with self._lock:
+            snapshot, single = self._snapshot, self._singles.get(name)
+        return (snapshot.directory.find(name) if snapshot else None) or single
+
+    def single(self, name: str, within: float) -> Pair | None:
+        """Ask Kraken for one pair, which is small, and return it; None if Kraken has no such.
+
+        Raises:
+            KrakenError: If Kraken does not answer within `within` seconds, or not this.
+        """
+        params: dict[str, object] = {"pair": _kraken_spelling(name)}
+        if _XSTOCK.fullmatch(name):
+            params["aclass_base"] = TOKENIZED
+        try:
+            directory = PairDirectory.from_asset_pairs(self._ask(params, within))
+        except KrakenAPIError as error:
+            if not is_unknown_pair(error):
+                raise
+            return None
+        # Asked for one name, all that comes is the pair of that name.
+        pair = next(iter(directory), None) if len(directory) == 1 else directory.find(name)
+        if pair is not None:
+            with self._lock:
+                self._singles[name] = pair
+        return pair
+
+    def directory(self) -> PairDirectory:
+        """Return all pairs, not older than a day if Kraken can be asked.
+
+        Raises:
+            KrakenError: If there is neither a listing in memory nor in the file, and Kraken does
+                not answer.
+        """
+        snapshot = self._loaded()
+        if snapshot is None or not (snapshot.is_fresh or self._has_just_failed()):
+            snapshot = self._refreshed(snapshot)
+        return snapshot.directory
+
+    def resolve(self, name: str) -> Pair:
+        """Return the pair that `name` means; may ask Kraken.
+
+        Raises:
+            LookupError: If Kraken has no such pair, or more than one.
+            KrakenError: If Kraken could not be asked and `name` is none of the oldest pairs, so
+                that nobody knows.
+        """
+        try:
+            directory = self.directory()
+        except KrakenError as error:
+            pair = self.in_memory(name) or legacy_pair(name)
+            if pair is None:
+                raise
+            _log.warning(
+                "Kraken's list of pairs cannot be had, %s is known anyway: %s", name, error
+            )
+            return pair
+        found = _found(directory, name)
+        if found is None and self._may_refresh():
+            directory = self._refreshed(self._loaded(), with_tokenized=True).directory
+        return found or directory.resolve(name)
+
+    def _may_refresh(self) -> bool:
+        with self._lock:
+            lacks_tokenized = self._snapshot is None or not self._snapshot.has_tokenized
+            is_due = time.monotonic() - self._refreshed_at >= _REFRESH_GAP
+        return (is_due or lacks_tokenized) and not self._has_just_failed()
+
+    def _has_just_failed(self) -> bool:
+        with self._lock:
+            return time.monotonic() - self._failed_at < ASK_GAP
+
+    def _refreshed(self, old: _Snapshot | None, *, with_tokenized: bool = False) -> _Snapshot:
+        with_tokenized = with_tokenized or (old is not None and old.has_tokenized)
+        try:
+            snapshot = self._fetched(old, with_tokenized=with_tokenized)
+        except KrakenError as error:
+            with self._lock:
+                self._failed_at = time.monotonic()
+            if old is None:
+                raise
+            self._warn_of_age(old, error)
+            return old
+        with self._lock:
+            self._snapshot = snapshot
+            self._singles = {}
+            self._refreshed_at = time.monotonic()
+        self._write(snapshot)
+        return snapshot
+
+    def _fetched(self, old: _Snapshot | None, *, with_tokenized: bool) -> _Snapshot:
+        with self._lock:
+            is_recent = time.monotonic() - self._refreshed_at < _REFRESH_GAP
+        if old is not None and is_recent and not old.has_tokenized:
+            rows = dict(old.rows)  # only the xStocks are missing
+        else:
+            rows = _trimmed(self._ask({}, None))
+        if with_tokenized:
+            with suppress(KrakenAPIError):  # where xStocks are not offered
+                rows |= _trimmed(self._ask({"aclass_base": TOKENIZED}, None))
+        directory = PairDirectory.from_asset_pairs(rows)
+        if not len(directory):
+            raise ProtocolError("AssetPairs: no pair in the listing")
+        return _Snapshot(rows, time.time(), with_tokenized, directory)
+
+    def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
+        now = time.monotonic()
+        with self._lock:
+            is_news = now - self._warned_at >= 3600
+            if is_news:
+                self._warned_at = now
+        if is_news:
+            age = (time.time() - old.fetched_at) / 3600
+            _log.warning("Using a list of pairs that is %.0f hours old: %s", age, error)
+
+    # --- the file ---
+
+    def _loaded(self) -> _Snapshot | None:
+        with self._lock:
+            if self._snapshot is not None or self._is_file_read:
+                return self._snapshot
+        snapshot = self._read()
+        with self._lock:
+            self._is_file_read = True
+            if self._snapshot is None:
+                self._snapshot = snapshot
+            return self._snapshot
+
+    def _read(self) -> _Snapshot | None:
+        file = self._find_file()
+        if file is None:
+            return None
+        try:
+            content = json.loads(file.read_bytes())
+            if content["format"] != _FILE_FORMAT:
+                raise ValueError("of another version")
+            rows, fetched_at = _trimmed(content["rows"]), float(content["fetched_at"])
+            has_tokenized = content["has_tokenized"] is True
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            _log.debug("Not using %s: %s", file, error)
+            return None
+        directory = PairDirectory.from_asset_pairs(rows)
+        if not len(directory):
+            _log.debug("Not using %s: it has no pairs", file)
+            return None
+        return _Snapshot(rows, fetched_at, has_tokenized, directory)
+
+    def _write(self, snapshot: _Snapshot) -> None:
+        file = self._find_file()
+        if file is None:
+            return
+        content = {
+            "format": _FILE_FORMAT,
+            "fetched_at": snapshot.fetched_at,
+            "has_tokenized": snapshot.has_tokenized,
+            "rows": snapshot.rows,
+        }
+        try:
+            _replace(file, json.dumps(content).encode())
+        except OSError as error:
+            # Harmless: it is fetched again next time. On Windows also if another process reads.
+            _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
+
+
+def _found(directory: PairDirectory, name: str) -> Pair | None:
+    """Return the pair of `name`, None if there is none; raises AmbiguousPair."""
+    try:
+        return directory.resolve(name)
+    except UnknownPair:
+        return None
+
+
+def _trimmed(rows: object) -> Rows:
+    """Return the rows with the fields that are used, which are a third of 670 kB."""
+    if not isinstance(rows, Mapping):
+        return {}
+    return {
+        key: {name: row[name] for name in _KEPT_FIELDS if name in row}
+        for key, row in rows.items()
+        if isinstance(key, str) and isinstance(row, Mapping)
+    }
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write `file` so that no reader ever sees half of it, whoever writes at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    import tempfile  # here, because a listing is written once a day
+
+    descriptor, temporary = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+        Path(temporary).replace(file)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _kraken_spelling(name: str) -> str:
+    """Return `name` as Kraken is likeliest to know it; xStocks keep their small x."""
+    typed = name.strip().replace("-", "/")
+    return typed.upper() if typed.islower() else typed

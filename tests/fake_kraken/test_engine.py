@@ -1,0 +1,515 @@
+"""The exchange without its wires: what it refuses, how stops trail, what fills move."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_kraken.engine import (
+    Engine,
+    Refusal,
+    candles,
+    default_pairs,
+    modern,
+    price_from,
+    shown,
+    synthetic_pairs,
+    ticker_row,
+    txid_of,
+)
+
+NOW = 1_700_000_000.0
+STOP = {
+    "pair": "XBTUSD",
+    "type": "sell",
+    "ordertype": "trailing-stop",
+    "volume": "0.5",
+    "price": "+10%",
+}
+
+
+# Any, here and below: exact decimals are compared with plain numbers, which mypy takes for a slip.
+def engine_at(price: object = "50000.0", pair: str = "XXBTZUSD") -> Any:
+    """Return an exchange whose one interesting market stands at `price`."""
+    return Engine(prices={pair: price})
+
+
+def place(engine: Engine, **changes: str) -> Any:
+    """Enter the usual trailing stop, with changes."""
+    return engine.add_order({**STOP, **changes}, NOW)
+
+
+def move(engine: Engine, *prices: object, pair: str = "XXBTZUSD") -> None:
+    """Print a trade at each price."""
+    for price in prices:
+        engine.trade(engine.listing(pair), price_from(price), Decimal("0.01"), NOW)
+
+
+def refusal_of(engine: Engine, **changes: str) -> list[str]:
+    """Return the errors that the usual order with changes is refused with."""
+    with pytest.raises(Refusal) as caught:
+        place(engine, **changes)
+    return caught.value.errors
+
+
+# ------------------------------------------------------------------------------------ trailing
+
+
+@pytest.mark.parametrize(
+    ("pair", "side", "reference", "offset", "stop"),
+    [
+        ("XBTUSDT", "sell", "109645.7", "+11%", "97584.7"),
+        ("XBTUSDT", "buy", "109545.2", "+9.0%", "119404.2"),
+        ("XBTUSDT", "buy", "110961.7", "+15.0000%", "127605.9"),
+        ("XBTUSDT", "sell", "110971.2", "+10%", "99874.1"),
+        ("XRPEUR", "sell", "0.46847", "+50.0000%", "0.23424"),
+        ("XBTUSD", "sell", "50000.0", "+500", "49500.0"),
+        ("XBTUSD", "buy", "50000.0", "+0.05", "50000.0"),
+    ],
+)
+def test_stop_stands_where_kraken_has_put_it(
+    pair: str, side: str, reference: str, offset: str, stop: str
+) -> None:
+    """Observed stops come out to the digit: rounded to the tick towards the market."""
+    engine = Engine(prices={pair: reference}, balances={"XXBT": "9", "XXRP": "999", "USDT": "1e9",
+                                                        "ZUSD": "1e9"})  # fmt: skip
+    volume = "2" if pair == "XRPEUR" else "0.001"
+    changes = {"pair": pair, "type": side, "price": offset, "volume": volume}
+    assert place(engine, **changes).stop == Decimal(stop)
+
+
+def test_selling_stop_follows_rises_and_stays_in_falls() -> None:
+    """The best price since entry counts, and what was before entry does not."""
+    engine = engine_at()
+    move(engine, 90000, 50000)
+    order = place(engine)
+    move(engine, 60000, 54000.1, 58000)
+    assert (order.anchor, order.stop, order.status) == (60000, 54000, "open")
+
+
+def test_buying_stop_follows_falls_and_stays_in_rises() -> None:
+    """A buy trails the lowest price, from above."""
+    engine = engine_at()
+    order = place(engine, type="buy")
+    move(engine, 40000, 43999.9)
+    assert (order.anchor, order.stop, order.status) == (40000, 44000, "open")
+    move(engine, 44000)
+    assert (order.status, order.fill_price) == ("closed", 44000)
+
+
+def test_stop_that_is_met_is_filled_at_the_price_of_the_market() -> None:
+    """A gap beyond the stop is paid for: it becomes a market order."""
+    engine = engine_at()
+    order = place(engine)
+    move(engine, 45000.1)
+    assert order.status == "open"
+    move(engine, 41000)
+    assert (order.status, order.misc, order.fill_price) == ("closed", "stopped", 41000)
+    assert (engine.balances["XXBT"], engine.balances["ZUSD"]) == (Decimal("99.5"), 1020500)
+
+
+def test_filled_stop_stays_filled() -> None:
+    """What comes after the fill changes nothing."""
+    engine = engine_at()
+    order = place(engine)
+    move(engine, 41000, 99000, 1)
+    assert (order.anchor, order.executed, engine.balances["XXBT"]) == (50000, 0.5, Decimal("99.5"))
+
+
+@given(st.lists(st.integers(1, 200_000), max_size=30), st.integers(1, 99), st.booleans())
+def test_stop_never_moves_away_and_fills_once(path: list[int], offset: int, sells: bool) -> None:
+    """Whatever the path: a stop moves one way only, and at most one fill follows."""
+    engine = engine_at()
+    order = place(engine, price=f"+{offset}%", type="sell" if sells else "buy")
+    stops = [order.stop]
+    for price in path:
+        move(engine, price)
+        stops.append(order.stop)
+    assert stops == sorted(stops, reverse=not sells)
+    change = Decimal(0) if order.status == "open" else Decimal("-0.5" if sells else "0.5")
+    assert engine.balances["XXBT"] == 100 + change
+
+
+# -------------------------------------------------------------------------------------- orders
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"pair": "NOPE"}, "EQuery:Unknown asset pair"),
+        ({"pair": ""}, "EQuery:Unknown asset pair"),
+        ({"pair": "AAPLxUSD"}, "EQuery:Unknown asset pair"),
+        ({"asset_class": "tokenized_asset"}, "EQuery:Unknown asset pair"),
+        ({"type": "hold"}, "EGeneral:Invalid arguments:type"),
+        ({"ordertype": "stop"}, "EGeneral:Invalid arguments:ordertype"),
+        ({"price": "10%"}, "EOrder:Invalid price:Invalid price argument."),
+        ({"price": "-10%"}, "EOrder:Invalid price:Invalid price argument."),
+        ({"price": ""}, "EOrder:Invalid price:Invalid price argument."),
+        ({"price": "+"}, "EGeneral:Invalid arguments:price"),
+        ({"price": "+0%"}, "EGeneral:Invalid arguments:price"),
+        ({"price": "+100%"}, "EGeneral:Invalid arguments:price"),
+        ({"price": "+50000"}, "EGeneral:Invalid arguments:price"),
+        ({"price": "+" + "9" * 70}, "EGeneral:Invalid arguments:price"),
+        ({"volume": ""}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "0"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "-1"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "NaN"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "5e-05"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "1_0"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "٣"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "0.123456789"}, "EGeneral:Invalid arguments:volume"),
+        ({"volume": "0.00004999"}, "EOrder:Order minimum not met"),
+        ({"volume": "100.00000001"}, "EOrder:Insufficient funds"),
+        ({"type": "buy", "volume": "20.00000001"}, "EOrder:Insufficient funds"),
+        ({"trigger": "mark"}, "EGeneral:Invalid arguments:trigger"),
+        ({"userref": "x"}, "EGeneral:Invalid arguments:userref"),
+        ({"userref": "2147483648"}, "EGeneral:Invalid arguments:userref"),
+        ({"userref": "1" * 5000}, "EGeneral:Invalid arguments:userref"),
+        ({"cl_ord_id": "x" * 19}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"cl_ord_id": "a", "userref": "1"}, "EGeneral:Invalid arguments:cl_ord_id"),
+        ({"ordertype": "limit", "price": "50000.01"}, "EOrder:Tick size check failed"),
+        ({"ordertype": "limit", "price": "x"}, "EGeneral:Invalid arguments:price"),
+        (
+            {"pair": "XRPUSD", "trigger": "index", "volume": "5"},
+            "EGeneral:Invalid arguments:Index unavailable",
+        ),
+    ],
+)
+def test_order_is_refused_in_krakens_words(changes: dict[str, str], error: str) -> None:
+    """Each mistake has its text, and leaves nothing behind."""
+    engine = engine_at()
+    assert refusal_of(engine, **changes) == [error]
+    assert (engine.orders, engine.held("XXBT")) == ({}, 0)
+
+
+def test_order_below_the_least_cost_is_refused() -> None:
+    """The volume may be large enough and the money not."""
+    engine = engine_at("100.0")
+    assert refusal_of(engine, volume="0.00005") == ["EOrder:Cost minimum not met"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("maintenance", "EService:Unavailable"),
+        ("cancel_only", "EService:Market in cancel_only mode"),
+        ("post_only", "EService:Market in post_only mode"),
+    ],
+)
+def test_engine_that_is_not_online_takes_no_stop(status: str, error: str) -> None:
+    """Only `online` takes a trailing stop; maintenance does not even cancel."""
+    engine = engine_at()
+    order = place(engine)
+    engine.system_status = status
+    assert refusal_of(engine) == [error]
+    if status == "maintenance":
+        with pytest.raises(Refusal, match="EService:Unavailable"):
+            engine.cancel_by({"txid": order.txid}, NOW)
+
+
+def test_pair_that_is_not_online_takes_no_stop() -> None:
+    """A pair has a state of its own; `limit_only` still takes a limit order."""
+    engine = engine_at()
+    engine.listing("XBTUSD").row["status"] = "limit_only"
+    assert refusal_of(engine) == ["EService:Market in limit_only mode"]
+    assert place(engine, ordertype="limit", price="60000").status == "open"
+
+
+def test_xstock_wants_its_asset_class() -> None:
+    """An xStock is traded when it is called one."""
+    engine = engine_at()
+    assert place(engine, pair="AAPLxUSD", asset_class="tokenized_asset").pair == "AAPLxUSD"
+
+
+@pytest.mark.parametrize("text", ["a", "x" * 18, "0" * 32, "6d1b345e-2821-40e2-ad83-4ecb18a06876"])
+def test_client_order_id_is_unique_among_open_orders_alone(text: str) -> None:
+    """An open order blocks its id; one that is cancelled or filled does not."""
+    engine = engine_at()
+    first = place(engine, cl_ord_id=text)
+    assert refusal_of(engine, cl_ord_id=text) == ["EOrder:Duplicate client order id"]
+    engine.cancel(first, NOW)
+    second = place(engine, cl_ord_id=text)
+    engine.fill(second, Decimal(50000), NOW)
+    assert place(engine, cl_ord_id=text).txid not in (first.txid, second.txid)
+
+
+def test_validated_order_leaves_nothing() -> None:
+    """`validate` checks all, funds too, and enters nothing."""
+    engine = engine_at()
+    assert place(engine, validate="true", cl_ord_id="a").txid == ""
+    assert refusal_of(engine, validate="true", volume="101") == ["EOrder:Insufficient funds"]
+    assert (engine.orders, engine.held("XXBT")) == ({}, 0)
+    place(engine, cl_ord_id="a")
+
+
+def test_open_orders_hold_what_they_will_sell() -> None:
+    """Resting orders together cannot sell more than is there."""
+    engine = engine_at()
+    first = place(engine, volume="60")
+    assert engine.held("XXBT") == 60
+    assert refusal_of(engine, volume="41") == ["EOrder:Insufficient funds"]
+    engine.cancel(first, NOW)
+    assert engine.held("XXBT") == 0
+    place(engine, volume="41")
+
+
+def test_partial_fill_moves_its_part() -> None:
+    """A part is executed, the rest rests; the end can still be a cancellation."""
+    engine = engine_at()
+    order = place(engine, type="buy", volume="1")
+    engine.fill(order, Decimal(50000), NOW, volume=Decimal("0.25"))
+    engine.fill(order, Decimal(40000), NOW, volume=Decimal("0.25"))
+    assert (order.status, order.executed, order.fill_price) == ("open", Decimal("0.5"), 45000)
+    assert (engine.balances["XXBT"], engine.balances["ZUSD"]) == (Decimal("100.5"), 977500)
+    assert engine.held("ZUSD") == 25000
+    engine.cancel(order, NOW)
+    assert (order.status, engine.held("ZUSD")) == ("canceled", 0)
+
+
+def test_closed_order_is_closed_for_good() -> None:
+    """It can be neither filled nor cancelled again."""
+    engine = engine_at()
+    order = place(engine)
+    engine.cancel(order, NOW)
+    with pytest.raises(Refusal, match="EOrder:Unknown order"):
+        engine.cancel(order, NOW)
+    with pytest.raises(Refusal, match="EOrder:Unknown order"):
+        engine.fill(order, Decimal(1), NOW)
+
+
+def test_cancelling_finds_orders_by_each_name() -> None:
+    """By txid and cl_ord_id one order, by userref all that bear it."""
+    engine = engine_at()
+    orders = [place(engine, cl_ord_id="a"), *(place(engine, userref="7") for _ in "xy")]
+    orders.append(place(engine))
+    assert engine.cancel_by({"cl_ord_id": "a"}, NOW) == 1
+    assert engine.cancel_by({"txid": "7"}, NOW) == 2
+    assert engine.cancel_by({"txid": orders[3].txid}, NOW) == 1
+    for name in ({"cl_ord_id": "a"}, {"txid": "7"}, {"txid": orders[3].txid}, {"txid": "0"}, {}):
+        with pytest.raises(Refusal, match="EOrder:Unknown order"):
+            engine.cancel_by(name, NOW)
+
+
+def test_market_order_is_filled_at_once() -> None:
+    """It takes the last price."""
+    engine = engine_at()
+    order = place(engine, ordertype="market", price="")
+    assert (order.status, order.fill_price, engine.held("XXBT")) == ("closed", 50000, 0)
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "fills"), [("buy", "49000", 48999), ("sell", "51000", 51001)]
+)
+def test_limit_order_waits_for_its_price(side: str, limit: str, fills: int) -> None:
+    """It is filled at its limit when the market comes there, and not before."""
+    engine = engine_at()
+    order = place(engine, ordertype="limit", type=side, price=limit)
+    move(engine, 50000)
+    assert order.status == "open"
+    move(engine, fills)
+    assert (order.status, order.fill_price) == ("closed", Decimal(limit))
+
+
+def test_thousand_orders_are_entered_and_found_cheaply() -> None:
+    """Ids never repeat, and what is held adds up."""
+    engine = engine_at()
+    orders = [place(engine, volume="0.001", cl_ord_id=f"id{n}") for n in range(1000)]
+    assert len({order.txid for order in orders}) == 1000
+    assert engine.held("XXBT") == 1
+    assert len({txid_of(n) for n in range(40_000)}) == 40_000
+
+
+PLAUSIBLE: dict[str, Any] = {
+    "pair": st.sampled_from(["XBTUSD", "XXBTZUSD", "BTC/USD", "ETHXBT", "AAPLxUSD", "?"]),
+    "type": st.sampled_from(["buy", "sell", "BUY"]),
+    "ordertype": st.sampled_from(["trailing-stop", "market", "limit", "stop-loss"]),
+    "volume": st.one_of(st.decimals(allow_nan=True).map(str), st.sampled_from(["1", "0.01"])),
+    "price": st.one_of(
+        st.decimals(allow_nan=True).map(str),
+        st.decimals(0, 10**30).map(lambda d: f"+{d:f}%"),
+        st.decimals(0, 10**30).map(lambda d: f"+{d:f}"),
+    ),
+}
+ANY_TEXT = st.text(max_size=40)
+PARAMS = st.fixed_dictionaries(
+    {},
+    optional={
+        **{name: values | ANY_TEXT for name, values in PLAUSIBLE.items()},
+        **dict.fromkeys(("trigger", "userref", "cl_ord_id", "asset_class"), ANY_TEXT),
+        "validate": st.sampled_from(["true", "false", ""]),
+    },
+)
+
+
+def outcome_of(engine: Engine, params: dict[str, str]) -> tuple[list[str], str]:
+    """Return the errors of an order, or else its description."""
+    try:
+        order = engine.add_order(params, NOW)
+    except Refusal as refusal:
+        return refusal.errors, ""
+    return [], shown(order, engine.listings[order.pair].row)["descr"]["order"]
+
+
+@given(PARAMS)
+def test_no_parameters_do_harm(params: dict[str, str]) -> None:
+    """Any parameters are taken or refused with Kraken's errors, and the books stay in order."""
+    engine = engine_at()
+    errors, text = outcome_of(engine, params)
+    assert text or errors
+    assert all(error.startswith("E") for error in errors)
+    assert all(held >= 0 for held in engine.holds.values())
+
+
+# -------------------------------------------------------------------------------------- shapes
+
+
+def test_open_stop_is_shown_as_kraken_shows_it() -> None:
+    """The captured answer, to the key and to the digit."""
+    engine = Engine(prices={"XBTUSDT": "109645.7"})
+    order = place(engine, pair="XBTUSDT", volume="0.00006600", price="+11%", trigger="index")
+    assert shown(order, engine.listings["XBTUSDT"].row) == {
+        "refid": None,
+        "userref": 0,
+        "status": "open",
+        "opentm": NOW,
+        "starttm": 0,
+        "expiretm": 0,
+        "descr": {
+            "pair": "XBTUSDT",
+            "aclass": "forex",
+            "type": "sell",
+            "ordertype": "trailing-stop",
+            "price": "+11.0000%",
+            "price2": "0",
+            "leverage": "none",
+            "order": "sell 0.00006600 XBTUSDT @ trailing stop +11.0000%",
+            "close": "",
+        },
+        "vol": "0.00006600",
+        "vol_exec": "0.00000000",
+        "cost": "0.00000",
+        "fee": "0.00000",
+        "price": "0.00000",
+        "stopprice": "97584.70000",
+        "limitprice": "109645.70000",
+        "misc": "",
+        "oflags": "fcib",
+        "trigger": "index",
+    }
+
+
+def test_filled_stop_shows_what_became_of_it() -> None:
+    """Volume, cost, average price, the flag `stopped` and the moment."""
+    engine = engine_at()
+    order = place(engine, cl_ord_id="a")
+    move(engine, 40000)
+    row = shown(order, engine.listings["XXBTZUSD"].row)
+    assert (row["status"], row["misc"], row["cl_ord_id"]) == ("closed", "stopped", "a")
+    assert (row["vol_exec"], row["cost"]) == ("0.50000000", "20000.00000")
+    assert row["price"] == "40000.00000"
+    assert (row["closetm"], row["reason"]) == (NOW, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"price": "+500"}, "sell 0.50000000 XBTUSD @ trailing stop +500"),
+        ({"price": "+1.00001%"}, "sell 0.50000000 XBTUSD @ trailing stop +1.00001%"),
+        ({"ordertype": "limit", "price": "60000"}, "sell 0.50000000 XBTUSD @ limit 60000"),
+        ({"ordertype": "market"}, "sell 0.50000000 XBTUSD @ market"),
+    ],
+)
+def test_order_is_described_in_a_sentence(changes: dict[str, str], text: str) -> None:
+    """`descr.order` says side, volume, pair, kind and price."""
+    engine = engine_at()
+    order = place(engine, **changes)
+    assert shown(order, engine.listings["XXBTZUSD"].row)["descr"]["order"] == text
+
+
+def test_ticker_tells_of_the_last_trade() -> None:
+    """Last, high, low and opening have the pair's digits; bid and ask are a tick away."""
+    engine = engine_at()
+    move(engine, 51000, 49000, 50500)
+    row = ticker_row(engine.listing("XBTUSD"))
+    assert (row["c"], row["o"]) == (["50500.0", "0.01000000"], "50000.0")
+    assert (row["h"][0], row["l"][0], row["t"]) == ("51000.0", "49000.0", [3, 3])
+    assert (row["b"][0], row["a"][0], row["v"][1]) == ("50499.9", "50500.1", "0.03000000")
+
+
+def test_candles_hold_the_trades_of_their_minutes() -> None:
+    """Time, open, high, low, close, mean price, volume, count; empty minutes are left out."""
+    engine = engine_at()
+    listing = engine.listing("XBTUSD")
+    for price, seconds in ((50000, 0), (50010, 10), (49990, 59), (50002, 125)):
+        engine.trade(listing, Decimal(price), Decimal(1), 1_699_999_980 + seconds)
+    assert candles(listing, 1) == [
+        [1699999980, "50000.0", "50010.0", "49990.0", "49990.0", "50000.0", "3.00000000", 3],
+        [1700000100, "50002.0", "50002.0", "50002.0", "50002.0", "50002.0", "1.00000000", 1],
+    ]
+
+
+def test_trades_never_share_a_moment() -> None:
+    """Whoever pages by time misses none, even of a sweep or of a clock that was set back."""
+    engine = engine_at()
+    move(engine, 1, 2)
+    listing = engine.listing("XBTUSD")
+    engine.trade(listing, Decimal(3), Decimal(1), NOW - 60)
+    moments = [trade.at_ns for trade in listing.trades]
+    assert moments == [int(NOW) * 10**9 + n * 1000 for n in range(3)]
+
+
+def test_old_trades_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that runs for weeks does not grow for weeks."""
+    monkeypatch.setattr(Engine, "KEPT_TRADES", 3)
+    engine = engine_at()
+    move(engine, *range(1, 9))
+    assert [int(trade.price) for trade in engine.listing("XBTUSD").trades] == [4, 5, 6, 7, 8]
+
+
+def test_markets_have_all_of_their_names() -> None:
+    """REST key, altname, v1 and v2 spelling lead to the same market; some rows are incomplete."""
+    engine = Engine()
+    for names in ("XXBTZUSD XBTUSD XBT/USD BTC/USD", "XXDGXXBT XDGXBT XDG/XBT DOGE/BTC"):
+        assert len({engine.listing(name).key for name in names.split()}) == 1
+    assert engine.listing("XBTUSD.d").symbol is None
+    rows, _ = default_pairs()
+    assert "wsname" not in rows["XXBTZUSD.d"]
+    assert "status" not in rows["XCNUSD"]
+    assert modern("XDG/XBT") == "DOGE/BTC"
+
+
+def test_synthetic_markets_are_as_good_as_real_ones() -> None:
+    """Hundreds of made-up pairs trade like others."""
+    engine = Engine(*synthetic_pairs(500))
+    assert len(engine.listings) == 500
+    assert ticker_row(engine.listing("T0500/USD"))["c"][0] == "100.0000"
+    order = place(engine, type="buy", pair="T0001USD", volume="1")
+    assert order.stop == 110
+
+
+@pytest.mark.parametrize("price", ["NaN", "0", "-1", "Infinity", "x", None])
+def test_market_takes_no_price_that_is_none(price: object) -> None:
+    """A starting price is a positive number."""
+    with pytest.raises(ValueError, match="is no price"):
+        Engine(prices={"XBTUSD": price})
+
+
+def test_orders_beyond_the_pace_are_refused_until_the_counter_has_fallen() -> None:
+    """Each pair counts for itself, refused orders count too, and time makes room again."""
+    engine = Engine()
+    engine.order_pace = (3, 0.5)
+
+    def told(at: float, pair: str = "XBTUSD", volume: str = "1") -> str:
+        order = {"type": "sell", "ordertype": "trailing-stop", "price": "+5%"}
+        try:
+            engine.add_order({**order, "pair": pair, "volume": volume, "validate": "true"}, at)
+        except Refusal as refusal:
+            return refusal.errors[0]
+        return "taken"
+
+    assert [told(NOW), told(NOW, volume="0"), told(NOW)][::2] == ["taken", "taken"]
+    assert told(NOW + 1.9) == "EOrder:Rate limit exceeded"
+    assert told(NOW + 1.9, pair="ETHUSD") == "taken"
+    assert told(NOW + 2.0) == "taken"

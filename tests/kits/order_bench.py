@@ -1,0 +1,251 @@
+"""An order thread with everything around it: a model of Kraken, files in memory, a clock."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.rest.answers import Outcome, OutcomeKind, Pause
+from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
+from ttslo_app.orders.life import (
+    Life,
+    Market,
+    OrderRequest,
+    OrderSettings,
+    Sighting,
+)
+from ttslo_app.orders.worker import (
+    AcceptedRule,
+    Adopt,
+    BookChange,
+    Crossing,
+    OrderWorker,
+    State,
+)
+from ttslo_app.rules.rule import Rule, read_rule
+
+SETTINGS = OrderSettings()
+MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
+
+
+def rule(rule_id: str = "btc", **changes: str) -> Rule:
+    """Return a rule that sells 0.01 BTC at or above 50000, with changed cells."""
+    row = {
+        "id": rule_id,
+        "pair": "BTC/USD",
+        "threshold_price": "50000",
+        "threshold_type": "above",
+        "direction": "sell",
+        "volume": "0.01",
+        "trailing_offset_percent": "5.0",
+        "enabled": "true",
+    }
+    return read_rule({**row, **changes})
+
+
+class ManualClock:
+    """Both clocks, moved by the test alone."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_800_000_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def utc(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+
+class Reply(Enum):
+    """What the model does with the next AddOrder."""
+
+    PLACED = "places it and answers"
+    LOST = "places it, and the answer is lost"
+    NEVER = "never gets it, and no answer comes"
+    BUSY = "refuses it for now"
+    TOO_FAST = "refuses it for its pace"
+    BAD = "refuses it for good"
+
+
+@dataclass
+class ModelKraken:
+    """Orders by client id, as the matching engine knows them."""
+
+    clock: ManualClock
+    can_find: bool = True
+    replies: list[Reply] = field(default_factory=list)
+    is_silent: bool = False
+    market: Market = MARKET
+    orders: dict[str, list[str]] = field(default_factory=dict)
+    sent: list[tuple[OrderRequest, str, str]] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.clock.seconds
+
+    def market_of(self, pair: str) -> Market:
+        if pair != "BTC/USD":
+            raise LookupError(f"{pair} is no pair of Kraken's")
+        return self.market
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        self.sent.append((order, cl_ord_id, deadline))
+        reply = self.replies.pop(0) if self.replies else Reply.PLACED
+        if reply in (Reply.PLACED, Reply.LOST):
+            self.orders.setdefault(cl_ord_id, []).append(f"O{len(self.sent)}")
+        if reply is Reply.PLACED:
+            return Outcome(OutcomeKind.PLACED, self.orders[cl_ord_id][-1])
+        if reply is Reply.BUSY:
+            return Outcome(OutcomeKind.REFUSED, None, True, "EOrder:Insufficient funds", "Pay in")
+        if reply is Reply.TOO_FAST:
+            text = "EOrder:Rate limit exceeded"
+            return Outcome(OutcomeKind.REFUSED, None, True, text, "Wait", Pause.PAIR)
+        if reply is Reply.BAD:
+            return Outcome(OutcomeKind.REFUSED, None, False, "EGeneral:Permission denied", "Fix")
+        return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        if self.is_silent:
+            raise KrakenConnectionError("no route", request_sent=False)
+        txids = self.orders.get(cl_ord_id)
+        return Sighting(txids[0], "open") if txids else None
+
+
+@dataclass
+class MemoryFiles:
+    """What is on the disk: survives a crash of the worker, unlike its memory."""
+
+    disk: State = field(default_factory=dict)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    is_full: bool = False
+    is_unreadable: bool = False
+    note_error: Exception | None = None
+
+    def load(self) -> State:
+        return copy.deepcopy(self.disk)
+
+    def save_state(self, state: State) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.disk = copy.deepcopy(state)
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.disk.update({rule_id: dict(state[rule_id]) for rule_id in rule_ids})
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        if self.is_unreadable:
+            raise PermissionError(13, "Permission denied")
+        return self.rules.get(rule.id)
+
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        if self.note_error is not None:
+            raise self.note_error
+        left_out = {life.id for life in lives if life.id not in self.rules}
+        self.notes |= {life.id: life.order_id for life in lives if life.id not in left_out}
+        return left_out
+
+
+@dataclass
+class JournalFiles(MemoryFiles):
+    """A disk with state.csv and its journal, each of which can fail by itself."""
+
+    journal: bytes = b""
+    # What was emptied and not synced since: a power cut brings it back.
+    emptied: bytes = b""
+    is_read_only: bool = False
+    is_journal_broken: bool = False
+
+    def load(self) -> State:
+        return with_intents(self.disk, read_intents(self.journal))
+
+    def save_state(self, state: State) -> None:
+        if self.is_read_only:
+            raise OSError(30, "Read-only file system")
+        super().save_state(state)
+        self.emptied, self.journal = self.journal or self.emptied, b""
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        if self.is_journal_broken:
+            self.save_state(state)
+            return
+        if self.is_full:
+            raise OSError(28, "No space left on device")
+        self.journal += intent_lines(state[rule_id] for rule_id in rule_ids)
+        self.emptied = b""
+
+    def cut_power(self) -> None:
+        self.journal, self.emptied = self.journal or self.emptied, b""
+
+
+class Bench:
+    """A worker with everything around it; `restart` is what a crash and a new start do."""
+
+    def __init__(self, *rules: Rule, with_key: bool = True) -> None:
+        self.clock = ManualClock()
+        self.kraken = ModelKraken(self.clock)
+        self.files = MemoryFiles(rules={r.id: r for r in rules})
+        self.said: list[tuple[str, str]] = []
+        self.changes: list[BookChange] = []
+        self.step: Callable[[str], None] = lambda name: None
+        self._with_key = with_key
+        self.restart()
+
+    def restart(self, doubted: Sequence[str] = (), undecided: Sequence[str] = ()) -> None:
+        """Start anew from the files, perhaps with rows of state.csv that nobody can rely upon."""
+        self.worker = OrderWorker(
+            self.files.load(),
+            self.files,
+            self.kraken if self._with_key else None,
+            clock=self.clock,
+            say=lambda level, message, **fields: self.said.append((level, message)),
+            post=self.changes.append,
+            settings=SETTINGS,
+            step=lambda name: self.step(name),
+        )
+        self.worker.distrust(doubted)
+        self.worker.recover()
+        self.adopt(undecided=undecided)
+
+    def adopt(self, *, read_at: float | None = None, undecided: Sequence[str] = ()) -> None:
+        """Read config.csv as it is on the disk: rows that were noted are disabled there."""
+        accepted = {
+            i: AcceptedRule(r, MARKET, i in self.files.notes)
+            for i, r in self.files.rules.items()
+            if i not in self.files.notes
+        }
+        moment = self.clock.monotonic() if read_at is None else read_at
+        self.worker.submit(Adopt(accepted, moment, frozenset(undecided)))
+        self.worker.work_off()
+
+    def cross(self, *rules: Rule, price: str = "50001") -> None:
+        for crossed in rules or (rule(),):
+            self.worker.submit(Crossing(crossed, Decimal(price), price))
+        self.worker.work_off()
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass in small steps, with the worker at work and armed rules looked at."""
+        end = self.clock.seconds + seconds
+        while self.clock.seconds < end:
+            self.clock.seconds += 0.5
+            self.worker.work_off()
+
+    def life(self, rule_id: str = "btc") -> Life:
+        return self.worker.life_of(rule_id)
+
+    def heard(self, text: str) -> bool:
+        return any(text in message for _, message in self.said)
+
+    @property
+    def placed(self) -> int:
+        return sum(len(txids) for txids in self.kraken.orders.values())

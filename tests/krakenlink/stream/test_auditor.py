@@ -1,0 +1,244 @@
+"""The audit's thread on real sockets: a stream that falls mute while it seems alive."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import TypeVar
+
+import pytest
+
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI, Quote
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream.auditor import Auditor, views
+from krakenlink.stream.feed import FeedSettings, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
+from ws_price_provider import FeedReader, WebSocketPriceProvider
+
+LONG = 20.0  # seconds that nothing here takes unless it is broken
+PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
+# As the real one, with seconds for minutes; silence is not the matter here.
+BUSY = FeedSettings(
+    audit_every=0.02,
+    audit_again_after=0.02,
+    ping_after=50 * LONG,
+    dead_after=100 * LONG,
+    lag_check_every=100 * LONG,
+    retry_delays=(0.0,),
+)
+NEVER = FeedSettings(audit_every=0.0)
+
+
+class Rest:
+    """Asks the exchange's REST, counts, and wakes whoever waits for a look."""
+
+    def __init__(self, exchange: FakeKraken) -> None:
+        self.api = KrakenAPI(base_url=exchange.rest_url, use_websocket=False)
+        self.asked: list[list[str]] = []
+        self.errors: list[Exception] = []
+        self._changed = threading.Condition()
+
+    def prices(self, symbols: list[str]) -> Mapping[str, Decimal]:
+        """Return last prices, or raise the next error that was laid out."""
+        with self._changed:
+            self.asked.append(symbols)
+            self._changed.notify_all()
+        if self.errors:
+            raise self.errors.pop()
+        found = self.api.get_tickers(symbols)
+        return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
+
+    def wait_for_looks(self, count: int) -> None:
+        """Wait for so many more looks; the last but one is complete then."""
+        with self._changed:
+            due = len(self.asked) + count
+            assert self._changed.wait_for(lambda: len(self.asked) >= due, LONG)
+
+
+Audited = Callable[..., tuple[WebSocketPriceProvider, Rest]]
+
+
+@pytest.fixture
+def audited(exchange: FakeKraken) -> Iterator[Audited]:
+    """Hand out a maker of a provider with an auditor; BTC/USD is live."""
+    made: list[tuple[WebSocketPriceProvider, Rest]] = []
+
+    def make(settings: FeedSettings = BUSY) -> tuple[WebSocketPriceProvider, Rest]:
+        provider = WebSocketPriceProvider(exchange.ws_url, settings=settings)
+        rest = Rest(exchange)
+        made.append((provider, rest))
+        assert provider.accompany(Auditor(provider, rest.prices))
+        provider.subscribe(PAIR)
+        assert provider.wait_for_tick(SYMBOL, LONG) is not None
+        return provider, rest
+
+    yield make
+    for provider, rest in made:
+        provider.stop(LONG)
+        rest.api.close()
+
+
+def auditors() -> list[threading.Thread]:
+    """Return the audit threads that are alive."""
+    return [thread for thread in threading.enumerate() if thread.name == "kraken-audit"]
+
+
+E = TypeVar("E")
+
+
+def wait_for(reader: FeedReader, kind: type[E]) -> E:
+    """Return the next event of a kind; the ones before it are dropped."""
+    while not isinstance(event := reader.get(LONG), kind):
+        assert event is not None
+    return event
+
+
+def until(is_true: Callable[[], object]) -> None:
+    """Wait until something is so that nobody tells about."""
+    deadline = time.monotonic() + LONG
+    while not is_true():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.005)
+
+
+def test_stream_that_falls_mute_is_found_and_cured(
+    exchange: FakeKraken, audited: Audited, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No data while heartbeats go on: distrusted, asked for anew, trusted when it speaks."""
+    caplog.set_level(logging.INFO, "ws_price_provider")
+    provider, _ = audited()
+    events = provider.open_feed()
+    fault = exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 61000)
+    until(lambda: provider.fresh_tick(SYMBOL) is None)
+    assert provider.get_current_price(PAIR) is None
+    fault.clear()
+    until(lambda: provider.get_current_price(PAIR) == 61000)
+    wait_for(events, SymbolDistrusted)
+    assert wait_for(events, SymbolTrusted).symbol == SYMBOL
+    assert wait_for(events, Tick).price == 61000
+    said = [message for message in caplog.messages if message.startswith("BTC/USD: ")]
+    assert "the stream has fallen silent at" in said[0]
+    assert said[-1] == "BTC/USD: the stream speaks again and counts"
+
+
+def test_stream_that_stays_mute_gets_one_new_connection(
+    exchange: FakeKraken, audited: Audited
+) -> None:
+    """A new subscription that brings nothing is followed by one new connection, not by many."""
+    provider, rest = audited()
+    events = provider.open_feed(channels=())
+    exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 61000)
+    while not isinstance(event := events.get(LONG), FeedStale):
+        assert event is not None
+    assert event.reason == "the stream has fallen silent about BTC/USD"
+    rest.wait_for_looks(10)
+    assert provider.fresh_tick(SYMBOL) is None
+    assert exchange.ws_connections_made == 2
+
+
+def test_quiet_and_fast_pairs_are_left_alone(exchange: FakeKraken, audited: Audited) -> None:
+    """One pair moves all the time, one never: no alarm, one call for both, no reconnect."""
+    provider, rest = audited()
+    provider.subscribe_symbol("ETH/USD")
+    assert provider.wait_for_tick("ETH/USD", LONG)
+    until(lambda: rest.asked[-1:] == [[SYMBOL, "ETH/USD"]])
+    due = len(rest.asked) + 20
+    for price in range(50000, 60000):
+        exchange.set_price(PAIR, price)
+        if len(rest.asked) >= due:
+            break
+    assert exchange.count("Ticker") >= 20
+    assert provider.fresh_tick(SYMBOL)
+    assert provider.fresh_tick("ETH/USD")
+    assert exchange.ws_connections_made == 1
+
+
+def test_rest_that_fails_ends_no_audit(audited: Audited, caplog: pytest.LogCaptureFixture) -> None:
+    """An error of REST is passed over, one of ours is shown; the next look comes all the same."""
+    _, rest = audited()
+    rest.errors = [RuntimeError("ours"), KrakenConnectionError("theirs", request_sent=False)]
+    rest.wait_for_looks(4)
+    shown = [
+        record.message for record in caplog.records if record.name == "krakenlink.stream.auditor"
+    ]
+    assert shown == ["The audit met an error and goes on"]
+
+
+def test_auditor_lives_as_long_as_the_feed(exchange: FakeKraken, audited: Audited) -> None:
+    """One daemon for each provider, from its first subscription to `stop`, and anew after it."""
+    provider, rest = audited()
+    (thread,) = auditors()
+    assert thread.daemon
+    assert not provider.accompany(Auditor(provider, rest.prices))
+    provider.stop(LONG)
+    assert auditors() == []
+    provider.subscribe(PAIR)
+    rest.wait_for_looks(2)
+    assert len(auditors()) == 1
+
+
+def test_auditor_of_a_running_feed_begins_at_once(exchange: FakeKraken) -> None:
+    """Somebody else has started the feed: the audit begins when it is handed in."""
+    provider = WebSocketPriceProvider(exchange.ws_url, settings=BUSY)
+    provider.subscribe(PAIR)
+    rest = Rest(exchange)
+    provider.accompany(Auditor(provider, rest.prices))
+    rest.wait_for_looks(2)
+    provider.stop(LONG)
+    assert auditors() == []
+
+
+def test_audit_can_be_switched_off(audited: Audited) -> None:
+    """With 0 there is no thread and no call."""
+    _, rest = audited(NEVER)
+    assert auditors() == []
+    assert rest.asked == []
+
+
+def test_thread_that_cannot_start_is_said(
+    audited: Audited, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No more threads: prices go on unaudited."""
+    provider, rest = audited(NEVER)
+    auditor = Auditor(WebSocketPriceProvider(provider.url, settings=BUSY), rest.prices)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        auditor.start()
+    assert "The stream is not audited (can't start new thread)" in caplog.messages
+    assert auditor.stop() is None
+
+
+def test_nothing_is_audited_without_a_link(exchange: FakeKraken, audited: Audited) -> None:
+    """While the stream is down there is nothing that could lie, and REST is not asked."""
+    provider, _ = audited(NEVER)
+    assert set(views(provider.health())) == {SYMBOL}
+    exchange.stop_listening()
+    until(lambda: not provider.connected)
+    assert views(provider.health()) == {}
+
+
+def test_client_has_its_stream_audited(
+    exchange: FakeKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever asks a client for prices gets REST's while the stream lies, with no further ado."""
+    api = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url, feed_settings=BUSY)
+    provider = api.price_provider()
+    assert provider is not None
+    assert auditors() == []
+    api.get_current_price(PAIR)
+    exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 61000)
+    until(lambda: api.get_quote(PAIR).source == "rest")
+    assert api.get_current_price(PAIR) == 61000
+    assert "the stream has fallen silent at" in caplog.text
+    provider.stop(LONG)
+    api.close()

@@ -1,0 +1,81 @@
+"""The errors: facts in attributes, a sentence in the text, one tree."""
+
+import pickle
+
+import pytest
+
+from krakenlink.errors import (
+    AuthenticationError,
+    KrakenAPIError,
+    KrakenConnectionError,
+    KrakenError,
+    KrakenTimeout,
+    KrakenTransportError,
+    OrderRejected,
+    PriceUnavailable,
+    ProtocolError,
+    RateLimitError,
+)
+
+
+def test_api_error_speaks_krakens_words() -> None:
+    """The text holds `Kraken API error`, the call, and all of Kraken's strings."""
+    error = KrakenAPIError("AddOrder", ["EOrder:A", "EOrder:B"])
+    assert str(error) == "Kraken API error on AddOrder: EOrder:A, EOrder:B"
+    assert (error.endpoint, error.errors, error.cure) == ("AddOrder", ("EOrder:A", "EOrder:B"), "")
+
+
+def test_api_error_ends_with_its_cure() -> None:
+    """Where something can be done about it, the text says what."""
+    error = KrakenAPIError("Balance", iter(["EAPI:Invalid key"]), "Check the key.")
+    assert str(error) == "Kraken API error on Balance: EAPI:Invalid key. Check the key."
+
+
+def test_api_error_without_words_says_so() -> None:
+    """An empty list of reasons still gives a sentence."""
+    assert str(KrakenAPIError("Time", [])) == "Kraken API error on Time: no reason given"
+
+
+def test_transport_error_says_whether_the_request_was_sent() -> None:
+    """The fact that decides about an order is an attribute, and must be given."""
+    error = KrakenTimeout("AddOrder: no answer", request_sent=True)
+    assert error.request_sent
+    assert str(error) == "AddOrder: no answer"
+
+
+def test_missing_price_names_the_pair_and_its_age() -> None:
+    """Who asked for a price learns for what, why not, and how old the last proof is."""
+    error = PriceUnavailable("BTC/USD", "the link is silent", 3.5)
+    assert str(error) == "No price for BTC/USD: the link is silent"
+    assert (error.pair, error.reason, error.age) == ("BTC/USD", "the link is silent", 3.5)
+    assert PriceUnavailable("BTC/USD", "never seen").age is None
+
+
+@pytest.mark.parametrize(
+    ("child", "parent"),
+    [
+        (KrakenAPIError, KrakenError),
+        (AuthenticationError, KrakenAPIError),
+        (RateLimitError, KrakenAPIError),
+        (OrderRejected, KrakenAPIError),
+        (KrakenTransportError, KrakenError),
+        (KrakenTimeout, KrakenTransportError),
+        (KrakenConnectionError, KrakenTransportError),
+        (ProtocolError, KrakenError),
+        (PriceUnavailable, KrakenError),
+    ],
+)
+def test_errors_form_one_tree(child: type[Exception], parent: type[Exception]) -> None:
+    """Whoever catches the parent catches the child."""
+    assert issubclass(child, parent)
+
+
+@pytest.mark.parametrize("refused", [AuthenticationError, RateLimitError, OrderRejected])
+def test_refused_is_never_unknown(refused: type[Exception]) -> None:
+    """The two halves of the tree share nothing but the root."""
+    assert not issubclass(refused, KrakenTransportError | ProtocolError)
+
+
+def test_protocol_error_survives_a_process_border() -> None:
+    """A plain error can be pickled, as worker pools do."""
+    assert str(pickle.loads(pickle.dumps(ProtocolError("HTML")))) == "HTML"

@@ -1,0 +1,120 @@
+"""Exact decimals: what was typed is what Kraken gets, and nothing that is no number passes."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krakenlink.numbers import (
+    plain,
+    quantize_down,
+    to_decimal,
+    to_positive_decimal,
+    trailing_offset,
+)
+
+NUMBERS = st.decimals(
+    min_value=Decimal("1e-12"), max_value=Decimal("1e12"), allow_nan=False, allow_infinity=False
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("1.250", "1.250"),
+        (" 5 ", "5"),
+        ("+5", "5"),
+        ("-0.5", "-0.5"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("5E-8", "5E-8"),
+        (5, "5"),
+        (0.1, "0.1"),
+        (Decimal("46300.10"), "46300.10"),
+        ("0", "0"),
+    ],
+)
+def test_numbers_keep_their_digits(value: object, text: str) -> None:
+    """Text, ints, decimals and floats become the decimal that they show."""
+    assert str(to_decimal(value)) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", " ", "abc", "1,5", "1_000", "0x10", "--1", "1e", "e5", "1 2", "٣"),
+        *("nan", "NaN", "Infinity", "-inf", "sNaN", "1e400", "1e999999999", "1e-40"),
+        *(float("nan"), float("inf"), Decimal("NaN"), Decimal("Infinity")),
+        *(None, True, False, b"5", [], {}, object()),
+    ],
+)
+def test_what_is_no_number_is_refused(value: object) -> None:
+    """Words, other scripts, not-a-number, the infinite and the absurd are all the same error."""
+    with pytest.raises(ValueError):
+        to_decimal(value)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "0.0", "-0", 0, -5.0])
+def test_zero_and_less_are_refused_where_positive_is_meant(value: object) -> None:
+    """A price, a size or an offset is above zero."""
+    with pytest.raises(ValueError, match="not positive"):
+        to_positive_decimal(value)
+
+
+def test_positive_numbers_pass() -> None:
+    """The smallest positive number is one."""
+    assert to_positive_decimal("0.00000001") == Decimal("1e-8")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [("5E-8", "0.00000005"), ("1E+3", "1000"), ("1.50", "1.50")]
+)
+def test_plain_text_has_no_exponent(number: str, text: str) -> None:
+    """Kraken is sent digits, whatever notation the number came in."""
+    assert plain(Decimal(number)) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "decimals", "text"),
+    [
+        ("1.23456789", 4, "1.2345"),
+        ("1.99999", 2, "1.99"),
+        ("1.5", 8, "1.5"),
+        ("0.00000001", 4, "0.0000"),
+        ("1E+3", 0, "1E+3"),
+    ],
+)
+def test_volumes_are_cut_never_rounded_up(number: str, decimals: int, text: str) -> None:
+    """More than the user typed might be more than the user owns."""
+    assert str(quantize_down(Decimal(number), decimals)) == text
+
+
+@given(NUMBERS, st.integers(0, 12))
+def test_cutting_takes_less_than_one_last_place(number: Decimal, decimals: int) -> None:
+    """What is cut off is less than one unit of the last place, and never negative."""
+    cut = quantize_down(number, decimals)
+    assert 0 <= number - cut < Decimal(1).scaleb(-decimals)
+
+
+@pytest.mark.parametrize(
+    ("typed", "text"),
+    [
+        ("5", "+5.0%"),
+        ("5.0", "+5.0%"),
+        ("1.25", "+1.25%"),
+        ("0.333", "+0.333%"),
+        ("0.04", "+0.04%"),
+        ("5E-1", "+0.5%"),
+        ("1E+1", "+10.0%"),
+    ],
+)
+def test_offset_keeps_the_digits_as_typed(typed: str, text: str) -> None:
+    """Kraken gets the offset that the user typed, with the sign and the mark that it demands."""
+    assert trailing_offset(to_decimal(typed)) == text
+
+
+@given(NUMBERS)
+def test_offset_reads_back_as_the_number(number: Decimal) -> None:
+    """No digit of an offset is lost or invented."""
+    assert to_decimal(trailing_offset(number).strip("+%")) == number

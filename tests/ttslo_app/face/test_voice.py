@@ -1,0 +1,230 @@
+"""What is said reaches screen and log, and nobody waits for either."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import pytest
+from program_process import PAIR, ROW, Scene, wait_until
+
+from fake_kraken import FakeKraken
+from ttslo_app.face.voice import Lane, SpokenHandler, Voice, write_line
+
+LONG, SHORT = 10.0, 0.05
+
+
+def in_time(seconds: float = LONG) -> float:
+    """Return a deadline."""
+    return time.monotonic() + seconds
+
+
+class Stuck:
+    """Something that takes jobs up, and ends none before it is let go."""
+
+    def __init__(self) -> None:
+        self.is_met, self.go = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.is_met.set()
+        assert self.go.wait(LONG)
+
+
+@pytest.fixture
+def lost() -> list[int]:
+    """Hand out where a lane tells how much it has thrown away."""
+    return []
+
+
+@pytest.fixture
+def lane(lost: list[int]) -> Iterator[Lane]:
+    """Hand out a lane for three jobs, started."""
+    made = Lane("ttslo-test", lost.append, limit=3)
+    made.start()
+    yield made
+    assert made.stop(in_time())
+
+
+def test_jobs_are_done_in_order_and_all_before_the_end(lost: list[int]) -> None:
+    """Nothing is lost at a normal stop, and nothing overtakes."""
+    done: list[int] = []
+    lane = Lane("ttslo-test", lost.append)
+    lane.start()
+    for number in range(1000):
+        lane.put(partial(done.append, number))
+    assert lane.stop(in_time())
+    lane.put(lambda: done.append(1000))  # on this thread again
+    assert (done, lost) == (list(range(1001)), [])
+
+
+def test_stuck_job_keeps_nobody_waiting_and_the_oldest_are_dropped_beyond_the_bound(
+    lane: Lane, lost: list[int]
+) -> None:
+    """Memory is bounded, and how much was thrown away is told before what follows it."""
+    stuck, done = Stuck(), list[int]()
+    lane.put(stuck)
+    assert stuck.is_met.wait(LONG)
+    for number in range(5):
+        lane.put(partial(done.append, number))
+    stuck.go.set()
+    assert lane.stop(in_time())
+    assert (done, lost) == ([2, 3, 4], [2])
+
+
+def test_end_waits_no_longer_than_it_is_told_to(lane: Lane) -> None:
+    """A stop that gives up leaves a lane that still keeps nobody waiting."""
+    stuck, done = Stuck(), threading.Event()
+    lane.put(stuck)
+    assert not lane.stop(in_time(SHORT))
+    lane.put(done.set)
+    assert not done.is_set()
+    stuck.go.set()
+    assert done.wait(LONG)
+
+
+def test_job_that_fails_silences_no_other(lane: Lane) -> None:
+    """Whatever writing a line raises, the next one is written."""
+    done = threading.Event()
+    lane.put(lambda: 1 / 0)
+    lane.put(done.set)
+    assert done.wait(LONG)
+
+
+def test_started_twice_is_one_thread(lane: Lane) -> None:
+    """A second start changes nothing."""
+    lane.start()
+    assert sum(thread.name == "ttslo-test" for thread in threading.enumerate()) == 1
+
+
+def test_screen_that_is_stopped_holds_no_line_of_the_log_back() -> None:
+    """The two do not wait for one another."""
+    stuck, logged = Stuck(), threading.Event()
+    voice = Voice(lambda level, message, **fields: logged.set(), lambda text: stuck())
+    voice.start()
+    voice.show("seen by nobody yet")
+    assert stuck.is_met.wait(LONG)
+    voice.log("INFO", "written", id="up")
+    assert logged.wait(LONG)
+    stuck.go.set()
+    voice.stop(LONG)
+
+
+def test_lines_that_are_missing_are_told_where_they_are_missing() -> None:
+    """Somebody who looks at screen or log knows that there was more."""
+    lines: list[str] = []
+    voice = Voice(lambda level, text, **fields: lines.append(f"{level} {text}"), lines.append)
+    voice._lost_from_file(3)
+    voice._lost_from_screen(2)
+    assert lines[0].startswith("WARNING 3 lines are missing here")
+    assert lines[1].startswith("... 2 lines were not shown in time")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_line_is_written_past_the_buffer_and_after_what_is_in_it(
+    tmp_path: Path, encoding: str
+) -> None:
+    """Order is kept, and a letter that the screen does not know costs no line."""
+    with (tmp_path / "screen").open("w", encoding=encoding, newline="\n") as stream:
+        stream.write("first ")
+        write_line(stream, "s\u00e9cond")
+        written = (tmp_path / "screen").read_bytes().replace(b"\r", b"")
+    assert written == "first s\u00e9cond\n".encode(encoding, "backslashreplace")
+
+
+def test_stream_without_a_file_underneath_is_printed_to() -> None:
+    """A stream of a host program's own is as good, and no stream at all is no error."""
+    stream = io.StringIO()
+    write_line(stream, "seen")
+    write_line(None, "seen by nobody")
+    assert stream.getvalue() == "seen\n"
+
+
+class Hesitant(io.RawIOBase):
+    """A stream that was told not to wait: at first it is full, then it takes two bytes at once."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.tries = 0
+
+    def write(self, data: Any) -> int | None:
+        self.tries += 1
+        if self.tries == 1:
+            return None
+        self.taken += bytes(data[:2])
+        return min(2, len(data))
+
+
+class Screen:
+    """A text stream on a raw one."""
+
+    encoding = None
+
+    def __init__(self, raw: io.RawIOBase) -> None:
+        self.buffer = self
+        self.raw = raw
+
+    def flush(self) -> None:
+        """Hold nothing back."""
+
+
+def test_stream_that_takes_little_at_once_gets_all_of_it() -> None:
+    """A full stream is tried again, a line that was taken in part is finished."""
+    raw = Hesitant()
+    write_line(cast("TextIO", Screen(raw)), "all of it")
+    assert raw.taken == f"all of it{os.linesep}".encode()
+
+
+def test_gone_screen_is_no_error(tmp_path: Path) -> None:
+    """A terminal that was closed stops nothing."""
+    with (tmp_path / "screen").open("w", encoding="utf-8") as stream:
+        stream.close()
+        write_line(stream, "seen by nobody")
+
+
+def test_records_of_logging_go_the_same_way() -> None:
+    """Before there is a lane they are written at once, afterwards in their turn."""
+    stream, lane = io.StringIO(), Lane("ttslo-test", lambda count: None)
+    handler = SpokenHandler(stream)
+    record = logging.LogRecord("name", logging.INFO, "", 0, "a record", (), None)
+    handler.handle(record)
+    handler.lane = lane
+    lane.start()
+    handler.handle(record)
+    assert lane.stop(in_time())
+    assert stream.getvalue() == "a record\n" * 2
+
+
+def test_pipe_that_nobody_reads_delays_no_order(exchange: FakeKraken, tmp_path: Path) -> None:
+    """A program whose screen is stopped sees prices, places orders, writes its log, and ends."""
+    other = ROW.replace("btc,", "more,").replace("51000", "52000")
+    scene = Scene(exchange, tmp_path / "scene", [ROW, other])
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as unread, os.fdopen(writing, "wb", buffering=0) as pipe:
+        with scene.run("--debug", plan={"quiet": True}, screen=pipe) as program:
+            scene.wait_for_stream(program)
+            filler = threading.Thread(target=fill, args=(os.dup(pipe.fileno()),))
+            filler.start()
+            exchange.set_price(PAIR, 51001)
+            assert exchange.wait_for(lambda e: e.placed_count() == 1, LONG)
+            exchange.set_price(PAIR, 52001)
+            assert exchange.wait_for(lambda e: e.placed_count() == 2, LONG)
+            scene.wait_for_files(program, "more")
+            wait_until(lambda: "crossed at 52001" in scene.logged("INFO"), "the log says so")
+            assert program.end() == 0
+        unread.close()
+        filler.join(LONG)
+
+
+def fill(handle: int) -> None:
+    """Write to a pipe until nobody can read from it any more."""
+    with os.fdopen(handle, "wb", buffering=0) as pipe, suppress(OSError):
+        while True:
+            pipe.write(b"." * 65536)

@@ -1,0 +1,536 @@
+"""Kraken as the order thread sees it: against the embedded exchange, stand-ins, and nobody."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
+from krakenlink.rest.answers import OutcomeKind
+from ttslo_app.orders.exchange import (
+    DRY_RUN_ORDER_ID,
+    DryRunExchange,
+    KrakenExchange,
+    StandInExchange,
+    is_ours,
+    is_real,
+    offset_of,
+    rows_of,
+    sightings_of,
+)
+from ttslo_app.orders.life import Market, OrderRequest, Sighting
+
+PAIR = "XXBTZUSD"
+ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")
+OURS = "10dbbc38-8940-5a21-9d7b-b5c9342ca547"
+THEIRS = "20dbbc38-8940-5a21-9d7b-b5c9342ca547"
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """Hand out what a person was told, level and message in one text."""
+    return []
+
+
+@pytest.fixture
+def kraken(exchange: FakeKraken, said: list[str]) -> Iterator[KrakenExchange]:
+    """Hand out the exchange as the order thread sees it, with the trading key alone."""
+    key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
+    trading = KrakenAPI(key, secret, url, use_websocket=False)
+    reading = KrakenAPI(base_url=url, use_websocket=False)
+    yield KrakenExchange(trading, reading, time.time, lambda *words: said.append(" ".join(words)))
+    trading.close()
+    reading.close()
+
+
+def deadline_of(kraken: KrakenExchange, seconds: float = 5.0) -> str:
+    """Return the moment `seconds` ahead of Kraken's clock, as the order thread writes it."""
+    moment = datetime.fromtimestamp(kraken.now() + seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def place(kraken: KrakenExchange, cl_ord_id: str = OURS) -> str:
+    """Place `ORDER` and return its id."""
+    outcome = kraken.place(ORDER, cl_ord_id, deadline_of(kraken), may_be_resend=False)
+    assert outcome.kind is OutcomeKind.PLACED, outcome
+    assert outcome.txid
+    return outcome.txid
+
+
+# --- Kraken's clock --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("offset", "words"), [(30.0, "behind"), (-30.0, "ahead of")])
+def test_clock_that_is_off_is_allowed_for_and_told_once(
+    exchange: FakeKraken, kraken: KrakenExchange, said: list[str], offset: float, words: str
+) -> None:
+    """Half a minute between the clocks: the deadline is Kraken's, the order placed, all is said."""
+    exchange.clock_offset = offset
+    kraken.set_clock()
+    kraken.set_clock()
+    (told,) = said
+    assert re.fullmatch(rf"WARNING This machine's clock is (29|30|31) s {words} Kraken's.*", told)
+    assert abs(kraken.now() - exchange.now()) < 2
+    assert place(kraken) == exchange.orders[0]["txid"]
+
+
+def test_clock_that_goes_wrong_again_is_told_again(
+    exchange: FakeKraken, kraken: KrakenExchange, said: list[str]
+) -> None:
+    """One word each time that it goes wrong."""
+    for offset in (30.0, 0.0, 30.0):
+        exchange.clock_offset = offset
+        kraken.set_clock()
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("offset", [30.0, -60.0])
+def test_clock_that_is_off_unnoticed_refuses_for_now(
+    exchange: FakeKraken, kraken: KrakenExchange, offset: float
+) -> None:
+    """Before the clocks are compared a wrong deadline never places, and never ends the row."""
+    exchange.clock_offset = offset
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0), may_be_resend=False)
+    is_unknown = outcome.kind is OutcomeKind.UNKNOWN  # the word `elapsed` is looked into
+    assert is_unknown or (outcome.kind is OutcomeKind.REFUSED and outcome.heals)
+    assert exchange.placed_count() == 0
+
+
+def test_deadline_that_is_refused_lets_the_clocks_be_compared(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """The next try goes by Kraken's clock, whenever this machine's was set."""
+    exchange.clock_offset = -60.0
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0), may_be_resend=False)
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert place(kraken) == exchange.orders[0]["txid"]
+
+
+def test_clocks_that_agree_are_no_news(kraken: KrakenExchange, said: list[str]) -> None:
+    """A second of difference, which is as well as it is known, is not worth a word."""
+    kraken.set_clock()
+    assert not said
+    assert abs(kraken.now() - time.time()) < 2
+
+
+@pytest.mark.parametrize(
+    ("offset", "known"),
+    [(0.0, 0.0), (0.9, 0.9), (2.5, 2.5), (-2.5, -2.5)],
+    ids=["right", "a little behind", "behind", "ahead"],
+)
+def test_clock_is_known_better_the_more_often_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch, offset: float, known: float
+) -> None:
+    """Kraken tells whole seconds; asked at many parts of a second it tells more than that."""
+    wall = 1000.0
+    monkeypatch.setattr(KrakenAPI, "server_time", lambda self: int(wall + offset))
+    api = KrakenAPI(use_websocket=False)
+    kraken = KrakenExchange(api, api, lambda: wall, lambda *words: None)
+    for _ in range(50):
+        wall += 60.13
+        kraken.set_clock()
+    assert kraken.now() - wall == pytest.approx(known, abs=0.03)
+    offset -= 30  # it is set
+    kraken.set_clock()
+    assert kraken.now() - wall == pytest.approx(known - 30, abs=1)
+    api.close()
+
+
+def test_clock_that_cannot_be_asked_keeps_the_old_estimate(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A failed question raises and leaves what was known."""
+    exchange.clock_offset = 30.0
+    kraken.set_clock()
+    exchange.fault("http_502", endpoint="Time")
+    with pytest.raises(KrakenConnectionError):
+        kraken.set_clock()
+    assert kraken.now() - time.time() > 25
+
+
+# --- placing ---------------------------------------------------------------------------------
+
+
+def test_order_goes_out_to_the_letter(exchange: FakeKraken, kraken: KrakenExchange) -> None:
+    """What was written down is what is sent, with the id, the deadline and the last price."""
+    deadline = deadline_of(kraken)
+    kraken.place(ORDER, OURS, deadline, may_be_resend=False)
+    (sent,) = [r.params for r in exchange.requests if r.endpoint == "AddOrder"]
+    assert sent == {
+        "ordertype": "trailing-stop",
+        "type": "sell",
+        "pair": PAIR,
+        "volume": "0.01",
+        "price": "+1.25%",
+        "trigger": "last",
+        "cl_ord_id": OURS,
+        "deadline": deadline,
+    }
+
+
+def test_order_goes_over_the_connection_that_was_warmed_up(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """No handshake stands between the crossing and the order."""
+    kraken.warm_up()
+    place(kraken)
+    assert len({request.connection for request in exchange.requests}) == 1
+
+
+def test_order_that_comes_too_late_may_be_tried_again(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A deadline that was too near when it arrived says nothing against the row."""
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 1.0), may_be_resend=False)
+    assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)
+    assert outcome.cure == "It came too late for its deadline; the next one gets a new one."
+    assert exchange.placed_count() == 0
+
+
+def test_lost_answer_is_unknown_and_sent_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
+    """Nothing on the way to Kraken sends an order a second time."""
+    exchange.fault("lost_reply", endpoint="AddOrder")
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    assert outcome.kind is OutcomeKind.UNKNOWN
+    assert exchange.count("AddOrder") == exchange.placed_count() == 1
+
+
+def test_refused_nonce_of_a_resend_proves_nothing(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Of a first copy it is a refusal; where an earlier one may have used the nonce, unknown."""
+    exchange.fault("nonce_refused", endpoint="AddOrder")
+    first = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    again = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
+    assert (first.kind, again.kind) == (OutcomeKind.REFUSED, OutcomeKind.UNKNOWN)
+
+
+def test_refusal_says_its_cure_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
+    """The reason is Kraken's word, and the cure is beside it and not inside it."""
+    exchange.fault("error", endpoint="AddOrder", text="EOrder:Insufficient funds")
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    assert outcome.reason == "Kraken API error on AddOrder: EOrder:Insufficient funds"
+    assert outcome.cure.startswith("Deposit funds")
+
+
+# --- checking --------------------------------------------------------------------------------
+
+
+def test_check_of_a_good_order_places_nothing(exchange: FakeKraken, kraken: KrakenExchange) -> None:
+    """A validation that Kraken would take is valid, and no order stands."""
+    assert kraken.check(ORDER).kind is OutcomeKind.VALID
+    assert exchange.placed_count() == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        ("EOrder:Order minimum not met", "Raise the volume"),
+        ("EOrder:Insufficient funds", "Deposit funds"),
+        ("EGeneral:Permission denied", "The API key lacks a permission"),
+    ],
+)
+def test_check_says_what_kraken_would_refuse(
+    exchange: FakeKraken, kraken: KrakenExchange, error: str, cure: str
+) -> None:
+    """What would go wrong at the crossing comes back as a refusal with its cure."""
+    exchange.fault("error", endpoint="AddOrder", text=error)
+    outcome = kraken.check(ORDER)
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert error in outcome.reason
+    assert outcome.cure.startswith(cure)
+
+
+def test_check_without_an_answer_is_unknown(exchange: FakeKraken, kraken: KrakenExchange) -> None:
+    """Could not be checked is not the same as would be refused."""
+    exchange.fault("http_502", endpoint="AddOrder")
+    assert kraken.check(ORDER).kind is OutcomeKind.UNKNOWN
+
+
+# --- finding ---------------------------------------------------------------------------------
+
+
+def stay_open(exchange: FakeKraken, txid: str) -> None:
+    """Leave the order alone."""
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (stay_open, "open"),
+        (FakeKraken.fill_order, "closed"),
+        (FakeKraken.cancel_order, "canceled"),
+    ],
+)
+def test_order_is_found_open_and_closed(
+    exchange: FakeKraken,
+    kraken: KrakenExchange,
+    end: Callable[[FakeKraken, str], None],
+    status: str,
+) -> None:
+    """Whatever became of it, its own id finds it, among others of the same make."""
+    place(kraken, THEIRS)
+    txid = place(kraken)
+    end(exchange, txid)
+    place(kraken, THEIRS.replace("20", "30"))
+    found = kraken.find(OURS, ORDER)
+    assert found is not None
+    assert (found.txid, found.status) == (txid, status)
+
+
+def test_order_that_was_never_placed_is_not_found(kraken: KrakenExchange) -> None:
+    """Another's order is not ours, though it is the same order."""
+    place(kraken, THEIRS)
+    assert kraken.find(OURS, ORDER) is None
+
+
+@pytest.mark.parametrize("endpoint", ["Time", "OpenOrders", "ClosedOrders"])
+def test_look_without_an_answer_raises(
+    exchange: FakeKraken, kraken: KrakenExchange, endpoint: str
+) -> None:
+    """A question that was not answered is not taken for `there is none`."""
+    exchange.fault("http_502", endpoint=endpoint)
+    with pytest.raises(KrakenError):
+        kraken.find(OURS, ORDER)
+
+
+def test_orders_are_read_with_the_reading_key_where_it_has_one(exchange: FakeKraken) -> None:
+    """A trading key that may not query is enough beside a reading key that may."""
+    trade_secret, read_secret = "dHJhZGU=", "cmVhZA=="
+    exchange.add_key("TRADE", trade_secret, {"modify"})
+    exchange.add_key("READ", read_secret, {"query open", "query closed"})
+    trading = KrakenAPI("TRADE", trade_secret, exchange.rest_url, use_websocket=False)
+    reading = KrakenAPI("READ", read_secret, exchange.rest_url, use_websocket=False)
+    kraken = KrakenExchange(trading, reading, time.time, lambda level, text: None)
+    txid = place(kraken)
+    found = kraken.find(OURS, ORDER)
+    assert found is not None
+    assert found.txid == txid
+    trading.close()
+    reading.close()
+
+
+ROW: dict[str, Any] = {"vol": "0.01000000", "descr": {"type": "sell", "ordertype": "trailing-stop"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({**ROW, "cl_ord_id": OURS}, True),
+        ({**ROW, "cl_ord_id": THEIRS}, False),
+        (ROW, True),
+        ({**ROW, "cl_ord_id": None}, True),
+        ({**ROW, "vol": "0.02"}, False),
+        ({**ROW, "vol": "much"}, False),
+        ({**ROW, "vol": None}, False),
+        ({**ROW, "descr": None}, False),
+        ({**ROW, "descr": {"type": "buy", "ordertype": "trailing-stop"}}, False),
+        ({**ROW, "descr": {"type": "sell", "ordertype": "limit"}}, False),
+        ({}, False),
+    ],
+)
+def test_row_is_ours_by_its_id_or_by_being_the_same_order(
+    row: dict[str, Any], expected: bool
+) -> None:
+    """An id decides; a row without one must at least be the order that was sent."""
+    assert is_ours(row, OURS, ORDER) is expected
+
+
+@pytest.mark.parametrize("answer", [None, [], "", {"O1": None}, {"O1": "open"}])
+def test_answer_that_lists_no_orders_has_none(answer: object) -> None:
+    """What is no `{txid: order}` shows no order and raises nothing."""
+    assert rows_of(answer) == {}
+    assert sightings_of(answer) == []
+
+
+def test_sighting_has_kraken_s_texts() -> None:
+    """Numbers stay as Kraken wrote them, what is missing is empty."""
+    rows = {"O1": {"status": "canceled", "vol_exec": "0.5", "price": "9.10", "reason": "User"}}
+    assert sightings_of(rows) == [Sighting("O1", "canceled", "0.5", "9.10", "User")]
+    assert sightings_of({"O2": {"vol_exec": None}}) == [Sighting("O2", "", "", "", "")]
+
+
+# --- watching --------------------------------------------------------------------------------
+
+
+def test_watch_is_one_call_while_all_orders_stand(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """However many orders are watched, one OpenOrders tells of all."""
+    txids = [place(kraken), place(kraken, THEIRS)]
+    before = len(exchange.requests)
+    seen = kraken.watch(txids)
+    assert {s.status for s in seen.values()} == {"open"}
+    assert [r.endpoint for r in exchange.requests[before:]] == ["OpenOrders"]
+
+
+def test_watch_asks_after_orders_that_are_gone(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """An order that is not open any more is asked for by its id."""
+    filled, stands = place(kraken), place(kraken, THEIRS)
+    exchange.fill_order(filled)
+    seen = kraken.watch([filled, stands])
+    assert {t: s.status for t, s in seen.items()} == {filled: "closed", stands: "open"}
+    assert (seen[filled].vol_exec, seen[filled].price) == ("0.01000000", "50000.00000")
+
+
+def test_watch_of_many_gone_orders_keeps_to_fifty_a_call(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Kraken's limit of QueryOrders is kept to, and no order is left out."""
+    txids = [place(kraken, f"id-{n}") for n in range(51)]
+    for txid in txids:
+        exchange.fill_order(txid)
+    assert set(kraken.watch(txids)) == set(txids)
+    assert exchange.count("QueryOrders") == 2
+
+
+def test_watch_is_not_blinded_by_an_order_that_kraken_does_not_know(
+    exchange: FakeKraken, kraken: KrakenExchange, said: list[str]
+) -> None:
+    """An id of another account or of a dry run is told once; the others are watched on."""
+    txids = [place(kraken, f"id-{n}") for n in range(5)]
+    for txid in txids[1:]:
+        exchange.fill_order(txid)
+    for _ in range(2):
+        seen = kraken.watch([*txids, "DRY_RUN_ORDER_ID"])
+        assert [seen[txid].status for txid in txids] == ["open"] + ["closed"] * 4
+    assert len([text for text in said if "does not know the order DRY_RUN_ORDER_ID" in text]) == 1
+
+
+def test_watch_that_is_refused_altogether_is_an_error(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A key without the permission, or a limit, says nothing about an order."""
+    txid = place(kraken)
+    exchange.fill_order(txid)
+    exchange.fault("error", endpoint="QueryOrders", text="EGeneral:Permission denied")
+    with pytest.raises(KrakenAPIError, match="Permission denied"):
+        kraken.watch([txid])
+
+
+# --- markets ---------------------------------------------------------------------------------
+
+
+def test_market_is_kraken_s_and_asked_for_once(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Any spelling is one market, with Kraken's limits; the second question costs no call."""
+    market = kraken.market_of("btc-usd")
+    asked = len(exchange.requests)
+    assert kraken.market_of("btc-usd") is market
+    assert len(exchange.requests) == asked
+    assert (market.name, market.rest_key, market.lot_decimals) == ("BTC/USD", PAIR, 8)
+    assert (market.ordermin, market.costmin) == (Decimal("0.00005"), Decimal("0.5"))
+
+
+def test_market_that_kraken_does_not_have_is_a_lookup_error(kraken: KrakenExchange) -> None:
+    """An unknown pair is said to be one."""
+    with pytest.raises(LookupError):
+        kraken.market_of("NOPE/USD")
+
+
+@pytest.mark.parametrize("text", ["+5.0%", "+1.25%", "+0.333%"])
+def test_offset_keeps_its_digits(text: str) -> None:
+    """The percent of an order comes back as it was typed."""
+    assert f"+{offset_of(OrderRequest(PAIR, 'sell', '1', text))}%" == text
+
+
+# --- the other two ---------------------------------------------------------------------------
+
+
+class Bare:
+    """A caller's stand-in with one method, which takes the four keywords and no other."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+        self.calls: list[dict[str, object]] = []
+
+    def add_trailing_stop_loss(
+        self, pair: str, direction: str, volume: str, trailing_offset_percent: Decimal
+    ) -> object:
+        self.calls.append({"pair": pair, "direction": direction, "volume": volume})
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ({"txid": ["O1"]}, OutcomeKind.PLACED),
+        ({}, OutcomeKind.UNKNOWN),
+        (TimeoutError("slow"), OutcomeKind.UNKNOWN),
+        (RuntimeError("Kraken API error: ['EOrder:Insufficient funds']"), OutcomeKind.REFUSED),
+    ],
+)
+def test_stand_in_is_called_once_and_judged_like_kraken(answer: object, kind: OutcomeKind) -> None:
+    """One call with four keywords; what it answers or raises is classified."""
+    api = Bare(answer)
+    exchange = StandInExchange(api, lambda: 7.0)
+    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
+    assert outcome.kind is kind
+    assert api.calls == [{"pair": PAIR, "direction": "sell", "volume": "0.01"}]
+    assert exchange.market_of("btc") == Market("btc", "btc")
+    assert exchange.now() == 7.0
+
+
+def test_dry_run_takes_all_and_calls_nobody() -> None:
+    """It answers with its own id, and knows the markets that the real one would."""
+    market = Market("BTC/USD", PAIR)
+    exchange = DryRunExchange({"btc": market}.__getitem__, lambda: 7.0)
+    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
+    assert (outcome.kind, outcome.txid) == (OutcomeKind.PLACED, DRY_RUN_ORDER_ID)
+    assert exchange.market_of("btc") is market
+    assert exchange.now() == 7.0
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        StandInExchange(object(), time.time),
+        DryRunExchange(lambda pair: Market(pair, pair), time.time),
+    ],
+)
+def test_what_cannot_be_asked_for_orders_says_so(
+    exchange: StandInExchange | DryRunExchange,
+) -> None:
+    """Neither claims that there is no order."""
+    assert not exchange.can_find
+    with pytest.raises(KrakenError, match=OURS):
+        exchange.find(OURS, ORDER)
+
+
+def test_only_a_true_client_is_real() -> None:
+    """A mock that claims to be one is not."""
+    assert is_real(KrakenAPI())
+    assert not is_real(Bare(None))
+
+
+def test_pair_that_was_not_online_is_asked_about_again(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """A pause that is over holds no order back, whatever the kept listing says."""
+    exchange.set_pair_status(PAIR, "cancel_only")
+    assert kraken.market_of(PAIR).status == "cancel_only"
+    exchange.set_pair_status(PAIR, "online")
+    assert kraken.market_of(PAIR).status == "online"
+
+
+def test_pair_whose_status_nobody_tells_passes_for_online(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Where Kraken cannot be asked it decides by itself, when the order comes."""
+    exchange.set_pair_status(PAIR, "cancel_only")
+    kraken.market_of(PAIR)
+    exchange.fault("error", endpoint="AssetPairs")
+    assert kraken.market_of(PAIR).status == "online"

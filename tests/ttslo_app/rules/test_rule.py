@@ -1,0 +1,185 @@
+"""A row as typed values: read once, whole or not at all."""
+
+from contextlib import suppress
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttslo_app.rules.rule import (
+    ENABLED_WORDS,
+    REQUIRED_FIELDS,
+    Direction,
+    Rule,
+    RuleError,
+    ThresholdType,
+    WhenBlind,
+    is_arming,
+    read_rule,
+)
+
+GOOD = {
+    "id": "btc_1",
+    "pair": "BTC/USD",
+    "threshold_price": "50000",
+    "threshold_type": "above",
+    "direction": "sell",
+    "volume": "0.01",
+    "trailing_offset_percent": "5.0",
+    "enabled": "true",
+}
+
+
+def test_a_row_becomes_a_rule() -> None:
+    """Every field is typed, and numbers keep the digits they were typed with."""
+    rule = read_rule({**GOOD, "trailing_offset_percent": "1.250", "note": "mine"})
+    assert rule == Rule(
+        "btc_1",
+        "BTC/USD",
+        Decimal(50000),
+        ThresholdType.ABOVE,
+        Direction.SELL,
+        Decimal("0.01"),
+        Decimal("1.25"),
+        enabled=True,
+    )
+    assert str(rule.offset_percent) == "1.250"
+
+
+def test_spaces_and_case_do_not_matter() -> None:
+    """Words are known in any case, and spaces around anything go."""
+    loud = {name: f" {value.upper()} " for name, value in GOOD.items()}
+    rule = read_rule(loud)
+    assert (rule.id, rule.pair) == ("BTC_1", "BTC/USD")
+    assert (rule.threshold_type, rule.direction) == (ThresholdType.ABOVE, Direction.SELL)
+
+
+def test_numbers_may_be_numbers() -> None:
+    """Callers in Python hand in numbers where files have text."""
+    assert read_rule({**GOOD, "volume": 0.1, "threshold_price": 5}).volume == Decimal("0.1")
+
+
+@pytest.mark.parametrize(
+    ("word", "is_armed"),
+    [
+        *((word, True) for word in ("true", "True", "TRUE", "yes", "YES", "1", " yes ", "")),
+        *((word, False) for word in ("false", "No", "0", "paused", "canceled", "Pending")),
+    ],
+)
+def test_enabled_is_one_boolean(word: str, is_armed: bool) -> None:
+    """Each of true, yes, 1 and nothing really arms; the words of later versions do not."""
+    assert is_arming(word) is is_armed
+    assert read_rule({**GOOD, "enabled": word}).enabled is is_armed
+
+
+def test_enabled_may_be_absent() -> None:
+    """A file without the column arms its rows."""
+    assert read_rule({name: GOOD[name] for name in REQUIRED_FIELDS}).enabled
+    assert read_rule({**GOOD, "enabled": None}).enabled
+
+
+@pytest.mark.parametrize("word", ["maybe", "on", "2", "tru", "-", "#"])
+def test_another_word_under_enabled_is_refused(word: str) -> None:
+    """A word that nobody writes neither arms nor disarms."""
+    assert word not in ENABLED_WORDS
+    with pytest.raises(ValueError, match="neither true nor false"):
+        is_arming(word)
+    with pytest.raises(RuleError, match="Invalid enabled"):
+        read_rule({**GOOD, "enabled": word})
+
+
+def test_all_problems_of_a_row_are_told_at_once() -> None:
+    """A person sees everything in one go: each field, its value, and the cure."""
+    bad = {
+        **GOOD,
+        "id": "b c",
+        "volume": "1,5",
+        "direction": "hold",
+        "enabled": "maybe",
+        "pair": "",
+    }
+    with pytest.raises(RuleError) as caught:
+        read_rule(bad)
+    problems = {problem.field: problem for problem in caught.value.problems}
+    assert set(problems) == {"id", "volume", "direction", "enabled", "pair"}
+    assert problems["direction"].value == "hold"
+    assert "buy or sell" in problems["direction"].message
+    assert "with a point" in problems["volume"].message
+    assert "volume: Invalid volume" in str(caught.value)
+
+
+def test_an_empty_row_misses_every_field() -> None:
+    """Missing is said for each required field, and for no other."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({})
+    assert tuple(problem.field for problem in caught.value.problems) == REQUIRED_FIELDS
+
+
+@pytest.mark.parametrize("field", ["threshold_price", "volume", "trailing_offset_percent"])
+@pytest.mark.parametrize(
+    "value", ["nan", "inf", "-inf", "1e400", "0", "-1", "1_000", "0x10", "5%", "٣", "1 000", "--1"]
+)
+def test_no_number_is_no_rule(field: str, value: str) -> None:
+    """Finite, positive, in the digits that everybody means; anything else is refused."""
+    with pytest.raises(RuleError, match=f"Invalid {field}"):
+        read_rule({**GOOD, field: value})
+
+
+@pytest.mark.parametrize("identifier", ["b c", "ü", "a/b", "a.b", "a\nb", "#a", "a,b"])
+def test_an_id_is_letters_digits_underscore_and_hyphen(identifier: str) -> None:
+    """Other characters are refused, with the cure."""
+    with pytest.raises(RuleError, match="letters, digits"):
+        read_rule({**GOOD, "id": identifier})
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "is_met"),
+    [
+        ("above", "49999.99", False),
+        ("above", "50000", True),
+        ("above", "50000.01", True),
+        ("below", "50000.01", False),
+        ("below", "50000.00", True),
+        ("below", "1", True),
+    ],
+)
+def test_a_threshold_is_met_at_it_and_beyond(kind: str, price: str, is_met: bool) -> None:
+    """Equality fires on both sides."""
+    assert read_rule({**GOOD, "threshold_type": kind}).is_met_by(Decimal(price)) is is_met
+
+
+def test_the_condition_is_told_in_words() -> None:
+    """No exponent reaches a person."""
+    rule = read_rule({**GOOD, "threshold_price": "5E-8", "threshold_type": "below"})
+    assert rule.condition == "BTC/USD at or below 0.00000005"
+
+
+@given(st.dictionaries(st.sampled_from(sorted(GOOD)), st.none() | st.integers() | st.text()))
+def test_no_row_raises_anything_but_its_problems(changes: dict[str, object]) -> None:
+    """Whatever is in the cells, a row is a rule or it is a list of problems."""
+    with suppress(RuleError):
+        rule = read_rule({**GOOD, **changes})
+        assert min(rule.threshold, rule.volume, rule.offset_percent) > 0
+
+
+# --- when nobody looked ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", list(WhenBlind))
+def test_when_blind_is_read_in_any_case(policy: WhenBlind) -> None:
+    """Each of the three words is understood, with spaces and capitals."""
+    assert read_rule({**GOOD, "when_blind": f" {policy.upper()} "}).when_blind is policy
+
+
+@pytest.mark.parametrize("cell", [None, "", "  "])
+def test_when_blind_left_empty_is_the_programs_default(cell: str | None) -> None:
+    """An empty cell, or none, chooses nothing."""
+    assert read_rule({**GOOD, "when_blind": cell}).when_blind is None
+
+
+def test_when_blind_of_another_word_refuses_the_row() -> None:
+    """A policy that nobody knows is a problem of its field, not a default."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({**GOOD, "when_blind": "maybe"})
+    assert [p.field for p in caught.value.problems] == ["when_blind"]

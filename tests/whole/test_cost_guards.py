@@ -1,0 +1,425 @@
+"""What the hot paths may cost, counted and not timed: calls, blocks, writes, messages."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pytest
+
+import ttslo
+from config import ConfigManager, Disk
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream.feed import Channel, FeedProtocol, FeedSettings, Symbol, Tick, read_tick
+from ttslo import TTSLO
+from ttslo_app.orders.worker import Crossing
+from ttslo_app.rules.rule import ThresholdType, read_rule
+from ttslo_app.watch.rulebook import RuleBook
+from ws_price_provider import WebSocketPriceProvider, _Run, open_websocket
+
+if TYPE_CHECKING:
+    from fake_kraken import FakeKraken
+
+HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
+FRAME = (
+    '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","bid":50000.0,'
+    '"bid_qty":0.41270000,"ask":50000.1,"ask_qty":3.20150000,"last":50000.1,'
+    '"volume":2231.72034190,"vwap":50130.1,"low":49007.9,"high":51230.4,"change":-312.6,'
+    '"change_pct":-0.62,"timestamp":"2026-11-20T10:15:42.123456Z"}]}'
+)
+
+
+def calls_in(work: Callable[[], object]) -> Counter[str]:
+    """Return how often `work` calls what: Python functions and those in C, by name."""
+    seen: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, function: Any) -> None:
+        if event == "call":
+            seen["Python"] += 1
+            seen[frame.f_code.co_name] += 1
+        elif event == "c_call" and function is not sys.setprofile:
+            seen["C"] += 1
+            seen[function.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    seen["Python"] -= 1  # `work` itself
+    return seen
+
+
+@pytest.fixture
+def api(exchange: FakeKraken) -> Iterator[KrakenAPI]:
+    """A client whose price of XBTUSD has come over the stream."""
+    client = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url)
+    client.get_current_price("XBTUSD")
+    yield client
+    provider = client.price_provider()
+    client.close()
+    assert provider is not None
+    provider.stop()
+
+
+def test_cached_read_makes_two_python_calls(api: KrakenAPI) -> None:
+    """A cached price costs the call itself, one into the provider, and one look at the clock."""
+    api.get_current_price("XBTUSD")
+    seen = calls_in(lambda: [api.get_current_price("XBTUSD") for _ in range(100)])
+    assert seen["get_current_price"] == 100
+    assert seen["Python"] <= 201  # 3.11 counts the list as a function of its own
+    assert seen["C"] <= 200  # the lock; the clock's own type is not counted
+
+
+def test_cached_read_takes_the_clock_and_the_lock_once() -> None:
+    """One look at the clock proves that the price is alive, after one hold of the lock."""
+
+    def clock() -> float:
+        return 1.0
+
+    provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=clock)
+    provider._feed = live_feed(["BTC/USD"])
+    read = provider.price_reader("BTC/USD")
+    seen = calls_in(read)
+    assert read() == 1.0
+    assert (seen["clock"], seen["__exit__"], seen["Python"]) == (1, 1, 1)
+
+
+def test_cached_read_leaves_no_memory_behind(api: KrakenAPI) -> None:
+    """A thousand cached reads hold on to nothing: no block of memory more than before."""
+
+    def blocks_kept() -> int:
+        before = sys.getallocatedblocks()
+        for _ in range(1000):
+            api.get_current_price("XBTUSD")
+        return sys.getallocatedblocks() - before
+
+    api.get_current_price("XBTUSD")
+    gc.collect()
+    # The feed's own thread may take in a heartbeat meanwhile, but not each time.
+    assert min(blocks_kept() for _ in range(10)) <= 5
+
+
+def test_frame_is_read_and_judged_in_few_calls() -> None:
+    """From its text to the triggers a tick takes a handful of Python calls."""
+    feed, book = live_feed(["BTC/USD"]), RuleBook()
+    book.arm("a", "BTC/USD", Decimal(60000), ThresholdType.ABOVE)
+
+    def take_in() -> None:
+        tick = read_tick(FRAME, 1.0)
+        assert tick is not None
+        (event,) = feed.receive_tick(tick)
+        assert isinstance(event, Tick)
+        book.crossed(event.symbol, event.price)
+
+    take_in()
+    # read_tick, Tick, receive_tick, prove, crossed
+    assert calls_in(take_in)["Python"] <= 5
+
+
+@pytest.mark.parametrize("armed", [1, 1000])
+def test_tick_that_crosses_nothing_looks_at_no_rule(armed: int) -> None:
+    """A price between the thresholds costs the same with one armed rule and with a thousand."""
+    book = RuleBook()
+    for number in range(armed):
+        book.arm(f"a{number}", "BTC/USD", Decimal(60000 + number), ThresholdType.ABOVE)
+        book.arm(f"b{number}", "BTC/USD", Decimal(40000 - number), ThresholdType.BELOW)
+    seen = calls_in(lambda: book.crossed("BTC/USD", Decimal(50000)))
+    assert seen["Python"] == 1
+    assert seen["C"] <= 3
+
+
+def live_feed(symbols: list[str]) -> FeedProtocol:
+    """Return a feed for which all `symbols` are acknowledged and have had data."""
+    feed = FeedProtocol(FeedSettings())
+    for symbol in symbols:
+        feed.want(Symbol(symbol), Channel.TICKER)
+    feed.attempt(0.0)
+    feed.opened(0.5)
+    feed.due(0.5)
+    for symbol, sub in feed.tickers.items():
+        feed._acked(sub, 0.6)
+        feed.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
+    return feed
+
+
+def test_live_symbol_takes_little_memory() -> None:
+    """A symbol with its last price takes less than 1 kB."""
+    names = [f"C{number}/USD" for number in range(500)]
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    feed = live_feed(names)
+    gc.collect()
+    taken = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(feed.tickers) == 500
+    assert taken <= 500 * 1000
+
+
+def test_prices_leave_nothing_behind() -> None:
+    """After ten thousand more prices of a symbol as much is kept as after ten."""
+    feed = live_feed(["BTC/USD"])
+
+    def kept_after(prices: int) -> int:
+        before = sys.getallocatedblocks()
+        for number in range(prices):
+            tick = read_tick(FRAME, 1.0 + number / 1e6)
+            assert tick is not None
+            feed.heard(tick.at)
+            feed.receive_tick(tick)
+        gc.collect()
+        return sys.getallocatedblocks() - before
+
+    kept_after(10)
+    assert kept_after(10_000) <= 50
+
+
+class Busy:
+    """A connection that brings an ack, then one price at a time, then its end."""
+
+    def __init__(self, prices: int, burst: int = 1) -> None:
+        self._left = prices
+        self._burst = burst
+        self._has_acked = False
+
+    def send(self, text: str) -> None:
+        pass
+
+    def recv(self, timeout: float) -> list[str | bytes] | None:
+        if not self._has_acked:
+            self._has_acked = True
+            return [ACK, FRAME]
+        if not self._left:
+            raise KrakenConnectionError("the end", request_sent=True)
+        self._left -= 1
+        return [FRAME] * self._burst
+
+    def wake(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+ACK = '{"method":"subscribe","success":true,"req_id":1,"result":{"symbol":"BTC/USD"}}'
+
+
+def calls_to_take_in(connection: Busy) -> Counter[str]:
+    """Return what the feed's thread calls from a new connection to its end, at one moment."""
+    provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=lambda: 1.0)
+    provider._feed.want(Symbol("BTC/USD"), Channel.TICKER)
+    provider._feed.attempt(0.5)
+    provider._run = run = _Run()
+    provider._adopt(run, connection)
+
+    def serve() -> None:
+        with suppress(KrakenConnectionError):
+            provider._serve(run, connection)
+
+    return calls_in(serve)
+
+
+def test_price_on_a_busy_link_looks_up_nothing_else() -> None:
+    """What may fall due is looked up once a second, not with each of five hundred prices."""
+    seen = calls_to_take_in(Busy(500))
+    assert (seen["due"], seen["next_due"]) == (2, 2)  # at the start, and after the ack
+    assert seen["receive_tick"] == 501
+    assert seen["Python"] <= 500 * 13 + 200
+    assert seen["C"] <= 500 * 11 + 200
+
+
+def test_prices_that_come_together_share_their_cost() -> None:
+    """Sixteen prices in one burst take one hold of the lock and one look at the clock."""
+    seen = calls_to_take_in(Busy(10, burst=16))
+    assert seen["_take_in_ticks"] == 11
+    assert seen["Python"] <= 160 * 5 + 200
+
+
+def test_subscribing_to_300_symbols_takes_three_messages() -> None:
+    """Symbols are asked for by the hundred, so that a reconnect needs few messages."""
+    feed = FeedProtocol(FeedSettings())
+    for number in range(300):
+        feed.want(Symbol(f"C{number}/USD"), Channel.TICKER)
+    feed.attempt(0.0)
+    feed.opened(0.1)
+    assert len(feed.due(0.1).frames) == 3
+
+
+def test_many_frames_are_read_with_few_system_calls() -> None:
+    """Two hundred frames that lie in the socket come out with a handful of `recv`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        has_sent = threading.Event()
+        server = threading.Thread(target=send_frames, args=(listener, 200, has_sent))
+        server.start()
+        connection = open_websocket(f"ws://127.0.0.1:{listener.getsockname()[1]}", 5.0)
+        assert has_sent.wait(5)
+        messages: list[str | bytes] = []
+
+        def read_all() -> None:
+            while len(messages) < 200:
+                messages.extend(connection.recv(5.0) or [])
+
+        seen = calls_in(read_all)
+        connection.close()
+        server.join(5)
+    assert messages == [FRAME] * 200
+    assert seen["recv"] - seen["read_all"] <= 16  # those of our own class are counted as well
+
+
+def send_frames(listener: socket.socket, count: int, has_sent: threading.Event) -> None:
+    """Shake hands with one client and send it `count` frames in one piece."""
+    sock, _ = listener.accept()
+    with sock:
+        request = sock.recv(65536).decode()
+        (key,) = (
+            line.partition(":")[2].strip()
+            for line in request.split("\r\n")
+            if line.lower().startswith("sec-websocket-key:")
+        )
+        magic = key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(magic).digest()).decode()
+        answer = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        )
+        frame = bytes((0x81, 126)) + len(FRAME).to_bytes(2, "big") + FRAME.encode()
+        sock.sendall(answer.encode() + frame * count)
+        has_sent.set()
+        sock.recv(1)
+
+
+class CountingDisk(Disk):
+    """The real file system, with a note of each time that something is made durable."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self._journal = journal
+
+    def sync(self, file: BinaryIO) -> None:
+        self._journal.append("sync " + Path(file.name).name.partition(".")[0])
+        super().sync(file)
+
+    def sync_data(self, file: BinaryIO) -> None:
+        self._journal.append("sync " + Path(file.name).suffix.strip("."))
+        super().sync_data(file)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._journal.append("sync folder")
+        super().sync_folder(folder)
+
+
+class Trader:
+    """A stand-in for the trading client that notes its orders beside the writes."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self._journal = journal
+
+    def get_current_price(self, pair: str) -> float:
+        return 40000.0
+
+    def add_trailing_stop_loss(self, **order: object) -> dict[str, list[str]]:
+        self._journal.append("order")
+        return {"txid": [f"OAAAAA-BBBBB-{len(self._journal):06d}"]}
+
+
+def fire(place: Path, count: int) -> list[str]:
+    """Fire `count` rows at once and return writes and orders as they followed each other."""
+    journal: list[str] = []
+    rows = [f"r{n},BTC/USD,50000,above,sell,0.01,5.0,true" for n in range(count)]
+    (place / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="ascii")
+    manager = ConfigManager(
+        place / "config.csv", place / "state.csv", place / "logs.csv", disk=CountingDisk(journal)
+    )
+    trader = Trader(journal)
+    program = TTSLO(manager, trader, trader)
+    program.load_state()
+    assert program.validate_and_load_config()
+    rules = [read_rule(row) for row in manager.load_config()]
+    with program.keeping_journal():
+        program.save_state()
+        journal.clear()
+        program._worker.fire([Crossing(rule, Decimal(51000), "51000") for rule in rules])
+        return list(journal)
+
+
+def test_order_leaves_after_one_durable_write(place_of_its_own: Path) -> None:
+    """Between a crossing and its order stands one synced line, and no more."""
+    assert fire(place_of_its_own, 1) == ["sync intents", "order"]
+
+
+def test_orders_of_a_burst_share_their_durable_writes(place_of_its_own: Path) -> None:
+    """Twenty crossings in one tick cost two durable writes, and none between two other orders."""
+    half = ["sync intents", *["order"] * 10]
+    assert fire(place_of_its_own, 20) == half + half
+
+
+def test_start_asks_kraken_once_for_fifty_rows(
+    exchange: FakeKraken, place_of_its_own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pairs are asked for once and prices once to validate and once to look, not row by row."""
+    pairs = ("BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "ADA/USD")
+    rows = [f"r{n},{pairs[n % 5]},9000000,above,sell,100,5.0,true" for n in range(50)]
+    (place_of_its_own / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="ascii")
+    monkeypatch.setenv("KRAKEN_SPOT_URL", exchange.rest_url)
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", exchange.ws_url)
+    assert ttslo.main(["--once", "--dry-run"]) == 0
+    calls = Counter(request.endpoint for request in exchange.requests)
+    assert calls["AssetPairs"] == 1
+    assert calls["Ticker"] <= 2
+    assert set(calls) == {"AssetPairs", "Ticker"}
+
+
+STREAM = (
+    *("krakenlink.stream.audit", "krakenlink.stream.auditor", "krakenlink.stream.budget"),
+    *("krakenlink.stream.connection", "krakenlink.stream.feed", "websocket", "ws_price_provider"),
+)
+RARE = ("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs")
+
+
+def said_by(code: str) -> list[str]:
+    """Run `code` in a Python that measures no coverage, which would load modules of its own."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=Path(__file__).parents[2],
+        env=mine,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("use_websocket", "loaded"), [(False, ()), (True, STREAM)])
+def test_client_loads_the_stream_only_to_use_it(
+    use_websocket: bool, loaded: tuple[str, ...]
+) -> None:
+    """A client for REST alone loads no stream; for another it is there before the first price."""
+    code = (
+        f"import sys, kraken_api; kraken_api.KrakenAPI(use_websocket={use_websocket})\n"
+        f"print(*sorted({{*sys.modules}} & {{*{STREAM + RARE}}}))\n"
+        "print(kraken_api.WebSocketPriceProvider.__module__, kraken_api.WEBSOCKET_AVAILABLE)"
+    )
+    assert said_by(code) == [" ".join(loaded), "ws_price_provider True"]
+
+
+def test_import_loads_no_stream() -> None:
+    """Importing `kraken_api` loads neither the stream nor what is rarely needed."""
+    code = f"import sys, kraken_api; print(*({{*sys.modules}} & {{*{STREAM + RARE}}}))"
+    assert said_by(code) == [""]

@@ -1,0 +1,159 @@
+"""dev.py: from a fresh clone to a running program, and what it says where it cannot."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import dev
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = """\
+[project]
+name = "ttslo"
+dependencies = []
+optional-dependencies = { demo = [], dev = ["ttslo[demo]"] }
+"""
+# A stand-in program that says how it was started.
+PROGRAM = "import os, sys; print(sys.prefix, os.getcwd(), *sys.argv[1:], sep='|'); sys.exit(7)"
+# What Debian's Python looks like without its extra packages.
+BARE_PYTHON = """\
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name in LACKING else find(name)
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Make a small project around a copy of dev.py."""
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    shutil.copy(ROOT / "dev.py", folder)
+    (folder / "pyproject.toml").write_text(PROJECT, encoding="utf-8")
+    (folder / "fake_kraken").mkdir()
+    (folder / "fake_kraken" / "__main__.py").write_text(PROGRAM, encoding="utf-8")
+    return folder
+
+
+def run(clone: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the copy of dev.py, in the folder that the test is in."""
+    return subprocess.run(
+        [sys.executable, str(clone / "dev.py"), *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def give_venv(clone: Path) -> None:
+    """Make the environment of `clone` in a moment: no test here installs anything."""
+    command = [sys.executable, "-m", "venv", "--without-pip", str(clone / ".venv")]
+    subprocess.run(command, check=True)
+
+
+def test_dev_can_be_read_by_an_old_python() -> None:
+    """Python 3.7 and older could read the file, and so say that they are too old."""
+    ast.parse((ROOT / "dev.py").read_text(encoding="utf-8"), feature_version=(3, 7))
+
+
+def test_dev_checks_the_python_before_it_needs_a_new_one() -> None:
+    """Nothing that an old Python lacks is imported, defined or called before the check."""
+    body = ast.parse((ROOT / "dev.py").read_text(encoding="utf-8")).body
+    (check,) = (n for n, node in enumerate(body) if isinstance(node, ast.If) and n < len(body) - 1)
+    allowed = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)
+    assert all(isinstance(node, allowed) for node in body[:check])
+    assert "tomllib" not in "".join(ast.unparse(node) for node in body[:check])
+
+
+def test_program_gets_arguments_folder_and_exit_code(clone: Path, place_of_its_own: Path) -> None:
+    """The program runs in the environment, in the caller's folder, and its exit code counts."""
+    give_venv(clone)
+    answer = run(clone, "exchange", "--port", "0")
+    assert answer.stdout.strip() == f"{clone / '.venv'}|{Path.cwd()}|--port|0"
+    assert answer.returncode == 7
+
+
+def test_second_run_installs_nothing(clone: Path) -> None:
+    """Only the first run installs, until pyproject.toml asks for something else."""
+    give_venv(clone)
+    assert "installing" in run(clone, "exchange").stderr
+    assert run(clone, "exchange").stderr == ""
+    changed = PROJECT.replace("demo = []", 'demo = ["./not-there"]')
+    (clone / "pyproject.toml").write_text(changed, encoding="utf-8")
+    assert "pip could not install" in run(clone, "exchange").stderr
+
+
+def test_checks_serve_the_demo_too(clone: Path) -> None:
+    """Whoever has run the tests once can run the demo without a network."""
+    give_venv(clone)
+    run(clone, "test", "--version")
+    assert run(clone, "exchange").stderr == ""
+
+
+def test_failed_install_is_tried_again(clone: Path) -> None:
+    """A failing pip gives one sentence and exit code 1, and the next run tries again."""
+    give_venv(clone)
+    asking = PROJECT.replace("demo = []", 'demo = ["./not-there"]')
+    (clone / "pyproject.toml").write_text(asking, encoding="utf-8")
+    for _ in range(2):
+        answer = run(clone, "exchange")
+        assert answer.returncode == 1
+        assert "check the network and pip's configuration" in answer.stderr
+        assert "Traceback" not in answer.stderr
+
+
+def test_ruined_environment_is_made_anew(clone: Path) -> None:
+    """Where the Python of `.venv` is gone, a new environment takes its place."""
+    give_venv(clone)
+    for programs in ("bin", "Scripts"):
+        shutil.rmtree(clone / ".venv" / programs, ignore_errors=True)
+    answer = run(clone, "exchange")
+    assert "making" in answer.stderr
+    assert answer.returncode == 7
+
+
+def test_python_without_ensurepip_and_pip_is_told_what_to_install(clone: Path) -> None:
+    """A Python that can make no environment gives one sentence with the cure."""
+    answer = run(clone, "exchange", PYTHONPATH=lacking(clone, "ensurepip", "pip"))
+    assert answer.returncode == 1
+    assert "apt install python3-venv" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_python_without_ensurepip_uses_its_own_pip(clone: Path) -> None:
+    """Debian's Python lacks ensurepip; its pip fills an environment that has none."""
+    answer = run(clone, "exchange", PYTHONPATH=lacking(clone, "ensurepip"))
+    assert answer.returncode == 7
+    assert not list((clone / ".venv").rglob("pip"))
+
+
+def lacking(folder: Path, *modules: str) -> str:
+    """Return a PYTHONPATH with which dev.py does not find `modules`."""
+    text = BARE_PYTHON.replace("LACKING", repr(modules))
+    (folder / "sitecustomize.py").write_text(text, encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 2), (["deploy"], 2), (["--help"], 0)])
+def test_usage_names_every_command(
+    arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing or unknown command, and a call for help, show what there is."""
+    assert dev.main(arguments) == code
+    shown = capsys.readouterr()
+    assert all(command in shown.out + shown.err for command in ("demo", "exchange", "test"))
+
+
+def test_requirements_follow_an_extra_into_another() -> None:
+    """The developers' list holds the base libraries, the demo's and its own, and not itself."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = dev.requirements("dev")
+    assert set(found) > {*project["dependencies"], *project["optional-dependencies"]["demo"]}
+    assert not [requirement for requirement in found if requirement.startswith("ttslo")]

@@ -1,0 +1,294 @@
+"""The architecture as a table: who may import whom, and which modules stay pure."""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("fake_kraken", "krakenlink", "ttslo_app")
+
+# Each package or door, and what of ours it may import besides its own rooms.
+MAY_USE: dict[str, set[str]] = {
+    "krakenlink": set(),
+    "creds": set(),
+    "ws_price_provider": {"krakenlink"},
+    "kraken_api": {"creds", "krakenlink", "ws_price_provider"},
+    "ttslo_app": set(),
+    "ttslo_app.store": set(),
+    "ttslo_app.rules": {"krakenlink"},
+    "ttslo_app.watch": {"krakenlink", "ttslo_app.orders", "ttslo_app.rules"},
+    "ttslo_app.orders": {"kraken_api", "krakenlink", "ttslo_app.rules", "ttslo_app.store"},
+    "ttslo_app.face": {"krakenlink", "ws_price_provider"},
+    "ttslo_app.run": {"fake_kraken", "kraken_api", "krakenlink", "ttslo_app", "ws_price_provider"},
+    "config": {"ttslo_app.store"},
+    "validator": {"ttslo_app.rules"},
+    "ttslo": {"ttslo_app"},
+    "fake_kraken": set(),  # a stand-in that shared code with the client would share its mistakes
+    "dev": set(),
+}
+
+# Purity is the rule: these rooms alone meet threads, clocks, files or the network. A pure room may
+# import pure rooms only, so that whoever loads it loads nothing else.
+SHELLS = {
+    *("config", "creds", "dev", "kraken_api", "ttslo", "validator", "ws_price_provider"),
+    *("fake_kraken", "fake_kraken.__main__", "fake_kraken.exchange"),
+    "krakenlink.machine",
+    *("krakenlink.rest.listing", "krakenlink.rest.transport"),
+    *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
+    "ttslo_app.store.manager",
+    "ttslo_app.watch.lookback",
+    "ttslo_app.watch.watch",
+    *("ttslo_app.orders.exchange", "ttslo_app.orders.intents", "ttslo_app.orders.worker"),
+    *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
+    *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.live", "ttslo_app.run.program"),
+}
+
+# Time, chance, and the world outside come into a pure module as arguments.
+IMPURE_IMPORTS = frozenset(
+    {
+        *("asyncio", "concurrent", "http", "multiprocessing", "queue", "sched", "threading"),
+        *("select", "selectors", "signal", "socket", "socketserver", "ssl", "urllib.request"),
+        *("glob", "io", "os", "pathlib", "shutil", "subprocess", "tempfile"),
+        *("logging", "random", "secrets", "time"),
+    }
+)
+IMPURE_CALLS = frozenset(
+    {
+        *("datetime.now", "datetime.today", "datetime.utcnow", "date.today"),
+        *("input", "open", "print", "uuid.getnode", "uuid.uuid1", "uuid.uuid4"),
+    }
+)
+
+# Each library of others is met in one place; whoever replaces it looks nowhere else.
+LIBRARIES: dict[str, frozenset[str]] = {
+    "aiohttp": frozenset({"fake_kraken.exchange"}),
+    "certifi": frozenset({"krakenlink.stream.connection"}),  # which requests brings along
+    "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.manager"}),
+    "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
+    "platformdirs": frozenset({"krakenlink.machine"}),
+    "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
+    "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
+    "socks": frozenset({"krakenlink.stream.connection"}),  # REST meets it through requests
+    "urllib3": frozenset(
+        {"krakenlink.rest.transport"}
+    ),  # what requests does not tell apart is told there
+    "websocket": frozenset({"krakenlink.stream.connection"}),
+}
+
+TALKERS = frozenset({"dev", "fake_kraken.exchange", "ttslo_app.run.cli", "ttslo_app.run.demo"})
+TALK = frozenset(
+    {
+        *("print", "sys.stdout.write", "sys.stderr.write"),
+        *("logging.basicConfig", "logging.config.dictConfig", "logging.config.fileConfig"),
+        *("logging.disable", "logging.FileHandler", "logging.StreamHandler"),
+    }
+)
+
+
+def all_rooms() -> dict[str, Path]:
+    """Return the dotted name and the file of every module of the project."""
+    paths = [
+        *ROOT.glob("*.py"),
+        *(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")),
+    ]
+    return {dotted_name(path): path for path in paths}
+
+
+def dotted_name(path: Path) -> str:
+    """Return the name by which the module in `path` is imported."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+ROOMS = all_rooms()
+every_module = pytest.mark.parametrize("module", sorted(ROOMS))
+
+
+def tree_of(module: str) -> ast.Module:
+    """Return the syntax tree of `module`."""
+    return ast.parse(ROOMS[module].read_text(encoding="utf-8"))
+
+
+def imports_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of everything imported, inside functions too.
+
+    `from urllib import request` counts as `urllib.request`. What is imported for types alone makes
+    no arrow.
+    """
+    for node in running(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports here are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def running(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node but those under `if TYPE_CHECKING`."""
+    if isinstance(tree, ast.If) and ast.unparse(tree.test) == "TYPE_CHECKING":
+        return
+    yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from running(child)
+
+
+def top_names(tree: ast.AST) -> set[str]:
+    """Return the first part of every imported name."""
+    return {name.partition(".")[0] for name in imports_of(tree)}
+
+
+def rooms_used_by(module: str) -> set[str]:
+    """Return the modules of ours that `module` imports itself."""
+    found = {
+        name if name in ROOMS else name.rpartition(".")[0] for name in imports_of(tree_of(module))
+    }
+    return found & set(ROOMS)
+
+
+def package_of(module: str) -> str:
+    """Return the row of the table that speaks for `module`."""
+    while module not in MAY_USE:
+        module = module.rpartition(".")[0]
+    return module
+
+
+def is_within(module: str, packages: set[str]) -> bool:
+    """Tell whether `module` lies in one of `packages`."""
+    return any(f"{module}.".startswith(f"{package}.") for package in packages)
+
+
+def calls_of(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of everything called, as it is written."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+def impure_uses(tree: ast.AST) -> set[str]:
+    """Return the imports and calls that a pure module must not have."""
+    imports = {
+        name
+        for name in imports_of(tree)
+        if any(f"{name}.".startswith(f"{impure}.") for impure in IMPURE_IMPORTS | IMPURE_CALLS)
+    }
+    calls = {call for call in calls_of(tree) if f".{call}".endswith(dotted(IMPURE_CALLS))}
+    return imports | calls
+
+
+def dotted(names: frozenset[str]) -> tuple[str, ...]:
+    """Return `names` with a dot before each, to be compared with the ends of dotted names."""
+    return tuple(f".{name}" for name in names)
+
+
+def silent_handlers(tree: ast.AST) -> list[int]:
+    """Return the lines that swallow an error: `except ...: pass`, bare or too wide silences."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if (isinstance(node, ast.ExceptHandler) and (node.type is None or is_empty(node.body)))
+        or (isinstance(node, ast.Call) and is_wide_suppress(node))
+    ]
+
+
+def is_empty(body: list[ast.stmt]) -> bool:
+    """Tell whether `body` does nothing at all."""
+    return all(
+        isinstance(node, ast.Pass)
+        or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        for node in body
+    )
+
+
+def is_wide_suppress(call: ast.Call) -> bool:
+    """Tell whether `call` is a `suppress` of every error there is."""
+    name = ast.unparse(call.func)
+    wide = {"Exception", "BaseException"} & {ast.unparse(argument) for argument in call.args}
+    return name in {"suppress", "contextlib.suppress"} and bool(wide)
+
+
+@every_module
+def test_module_imports_only_what_its_package_may(module: str) -> None:
+    """No module of ours imports another one against the table."""
+    package = package_of(module)
+    assert {
+        m for m in rooms_used_by(module) if not is_within(m, MAY_USE[package] | {package})
+    } == set()
+
+
+def test_rooms_have_no_circle() -> None:
+    """There is an order in which every module stands after all that it imports."""
+    waiting = {module: rooms_used_by(module) - {module} for module in ROOMS}
+    while ready := [module for module, used in waiting.items() if not used & set(waiting)]:
+        for module in ready:
+            del waiting[module]
+    assert not waiting
+
+
+def test_every_shell_is_there() -> None:
+    """The list of shells names no module that has gone."""
+    assert set(ROOMS) >= SHELLS
+
+
+@pytest.mark.parametrize("module", sorted(set(ROOMS) - SHELLS))
+def test_pure_module_touches_nothing_outside(module: str) -> None:
+    """A pure module reads no clock, chance, file or network, logs nothing, and loads no shell."""
+    assert not impure_uses(tree_of(module))
+    assert not rooms_used_by(module) & SHELLS
+
+
+@every_module
+def test_library_is_met_in_one_place(module: str) -> None:
+    """A library of others is imported by the one module that stands for it, and by no other."""
+    ours = {name.partition(".")[0] for name in ROOMS}
+    foreign = top_names(tree_of(module)) - sys.stdlib_module_names - ours
+    assert {name for name in foreign if module not in LIBRARIES.get(name, ())} == set()
+
+
+@pytest.mark.parametrize("module", sorted(set(ROOMS) - TALKERS))
+def test_library_module_neither_prints_nor_configures_logging(module: str) -> None:
+    """Only programs speak to a person; a library leaves that to whoever uses it."""
+    assert not {call for call in calls_of(tree_of(module)) if call in TALK}
+
+
+@every_module
+def test_module_swallows_no_error(module: str) -> None:
+    """There is no bare `except`, none that only passes, and no silence over every error."""
+    assert silent_handlers(tree_of(module)) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "source"),
+    [
+        (impure_uses, "from urllib import request"),
+        (impure_uses, "def f():\n    import time"),
+        (impure_uses, "import datetime\ndatetime.datetime.now()"),
+        (impure_uses, "open('x')"),
+        (impure_uses, "import uuid\nuuid.uuid4()"),
+        (impure_uses, "from uuid import uuid4"),
+        (silent_handlers, "try:\n    f()\nexcept OSError:\n    pass"),
+        (silent_handlers, "try:\n    f()\nexcept OSError:\n    ..."),
+        (silent_handlers, "try:\n    f()\nexcept:\n    g()"),
+        (silent_handlers, "with contextlib.suppress(Exception):\n    f()"),
+    ],
+)
+def test_checks_find_what_they_look_for(check: Callable[[ast.AST], object], source: str) -> None:
+    """Each offence is seen, wherever in a module it stands."""
+    assert check(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    ("check", "source"),
+    [
+        (impure_uses, "from urllib.parse import urlencode\nurlencode({})"),
+        (impure_uses, "from datetime import datetime\ndatetime.fromisoformat(x)"),
+        (impure_uses, "import uuid\nuuid.uuid5(space, name)"),
+        (silent_handlers, "try:\n    f()\nexcept OSError:\n    return None"),
+        (silent_handlers, "with contextlib.suppress(FileNotFoundError):\n    f()"),
+    ],
+)
+def test_checks_leave_the_honest_alone(check: Callable[[ast.AST], object], source: str) -> None:
+    """What only resembles an offence is none."""
+    assert not check(ast.parse(source))

@@ -1,0 +1,279 @@
+"""What a hundred thousand rows may cost, counted and not timed: questions, readings, writes."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from config import ConfigManager, Disk
+from kraken_api import KrakenAPI
+from ttslo import TTSLO
+from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.store.csv_text import (
+    RULE_COLUMNS,
+    STATE_COLUMNS,
+    merge,
+    parse,
+    read_rules,
+    state_bytes,
+)
+from validator import ConfigValidator
+
+HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
+PAIRS = 50
+
+
+class Kraken(KrakenAPI):
+    """A true client whose calls are counted and answered here; all pairs stand at 50000."""
+
+    def __init__(self) -> None:
+        super().__init__("key", "secret", use_websocket=False)
+        self.calls: Counter[str] = Counter()
+
+    def _query_public(
+        self, method: str, params: Mapping[str, object] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        self.calls[method] += 1
+        names = [f"C{number}USD" for number in range(PAIRS)]
+        listing = {
+            name: {
+                "altname": name,
+                "wsname": f"{name[:-3]}/USD",
+                "base": name[:-3],
+                "quote": "ZUSD",
+            }
+            for name in names
+        }
+        price = {"a": ["50000"], "b": ["50000"], "c": ["50000"]}
+        result = listing if method == "AssetPairs" else dict.fromkeys(names, price)
+        return {"error": [], "result": result}
+
+    def get_balance(self) -> dict[str, Any]:
+        self.calls["Balance"] += 1
+        return {}
+
+
+def lines(count: int, threshold: int = 60_000) -> list[str]:
+    """Return the lines of a config file of so many rows."""
+    rows = [f"r{n},C{n % PAIRS}USD,{threshold + n},above,sell,0.01,1.5,true" for n in range(count)]
+    return [HEADER, *rows, ""]
+
+
+def manager(folder: Path, rows: list[str], disk: Disk | None = None) -> ConfigManager:
+    """Return a manager of files in `folder`, where config.csv has these lines."""
+    (folder / "config.csv").write_text("\n".join(rows), encoding="utf-8")
+    names = (folder / name for name in ("config.csv", "state.csv", "logs.csv"))
+    return ConfigManager(*names, disk=disk)
+
+
+def calls_in(work: Callable[[], object]) -> Counter[str]:
+    """Return how often `work` enters which Python function, by name, and all of them by ''."""
+    seen: Counter[str] = Counter()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            seen[frame.f_code.co_name] += 1
+            seen[""] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return seen
+
+
+def test_start_asks_kraken_once_for_all(tmp_path: Path) -> None:
+    """Many rows on many pairs take one AssetPairs, one Ticker and one Balance."""
+    api = Kraken()
+    program = TTSLO(manager(tmp_path, lines(300)), api)
+    assert program.validate_and_load_config()
+    assert len(program.configs) == 300
+    assert api.calls == {"AssetPairs": 1, "Ticker": 1, "Balance": 1}
+
+
+def test_pair_that_pauses_is_asked_about_once_and_not_for_each_row(tmp_path: Path) -> None:
+    """Rows that share a pair share the question what Kraken says of it."""
+    program = TTSLO(manager(tmp_path, lines(300)), Kraken())
+    seen = calls_in(program.validate_and_load_config)
+    assert seen["_market_of"] == PAIRS
+
+
+def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:
+    """A file that is read again costs its other rows no reading and no life."""
+    files = manager(tmp_path, lines(300))
+    program = TTSLO(files, Kraken())
+    program.validate_and_load_config()
+    rows = lines(300)
+    rows[7] = rows[7].replace("true", "false")
+    (tmp_path / "config.csv").write_text("\n".join(rows), encoding="utf-8")
+    seen = calls_in(program.validate_and_load_config)
+    assert seen["_read_record"] == 1
+    assert seen["read_rule"] == 1
+    assert seen["_adopt_one"] == 1
+    assert program.state["r6"]["rule_state"] == "disarmed"
+
+
+def test_unchanged_line_gives_the_same_row_and_rule() -> None:
+    """Rows and rules of lines that stay are the same objects; the others are read anew."""
+    before = read_rules(parse("\n".join(lines(9)).encode(), RULE_COLUMNS, has_comments=True))
+    changed = lines(9)
+    changed[4] = changed[4].replace("1.5", "2.5")
+    after = read_rules(parse("\n".join(changed).encode(), RULE_COLUMNS, has_comments=True), before)
+    same = [old is new for old, new in zip(before.rows, after.rows, strict=True)]
+    assert same == [number != 3 for number in range(9)]
+    old = RuleReader()
+    rules = old.by_id(before.rows)
+    again = RuleReader(old).by_id(after.rows)
+    assert [name for name in rules if rules[name] is not again[name]] == ["r3"]
+
+
+def test_moved_line_is_read_again_with_its_new_place() -> None:
+    """A row that stands elsewhere says so, though its text is the same."""
+    before = read_rules(parse("\n".join(lines(3)).encode(), RULE_COLUMNS, has_comments=True))
+    moved = [HEADER, "# a note", *lines(3)[1:]]
+    after = read_rules(parse("\n".join(moved).encode(), RULE_COLUMNS, has_comments=True), before)
+    assert [row.line for row in after.rows] == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "more", ["#x", "extra,1,2,3", '"quoted ""one""",1,2,3,4,5,6,7', "r1,short"]
+)
+def test_findings_are_said_again_at_each_reading(more: str) -> None:
+    """What was odd about a row is odd the next time, too."""
+    text = "\n".join([*lines(3)[:-1], more, ""]).encode()
+    before = read_rules(parse(text, RULE_COLUMNS, has_comments=True))
+    after = read_rules(parse(text, RULE_COLUMNS, has_comments=True), before)
+    assert (after.rows, after.findings) == (before.rows, before.findings)
+
+
+def test_reader_tells_a_changed_row_and_a_repeated_id() -> None:
+    """A row that differs in one cell is another rule, and an id that is there twice is none."""
+    row = dict(zip(HEADER.split(","), lines(1)[1].split(","), strict=True))
+    reader = RuleReader()
+    first = reader.read(row)
+    second = RuleReader(reader).read({**row, "volume": "0.02"})
+    assert isinstance(first, Rule)
+    assert isinstance(second, Rule)
+    assert str(second.volume) == "0.02"
+    assert reader.by_id([row, {**row, "volume": "3"}]) == {"r0": None}
+
+
+def test_row_is_a_dict_and_nothing_more() -> None:
+    """Rows carry no dict of attributes, and equal cells are one text."""
+    rows = read_rules(parse("\n".join(lines(200)).encode(), RULE_COLUMNS, has_comments=True)).rows
+    assert not hasattr(rows[0], "__dict__")
+    assert rows[0]["pair"] is rows[PAIRS]["pair"]
+    assert rows[0]["volume"] is rows[1]["volume"]
+
+
+@pytest.mark.parametrize("count", [100, 5_000])
+def test_writing_into_one_row_looks_at_that_row_alone(count: int) -> None:
+    """An order is written into a file of thousands of rows at the cost of a few."""
+    header = f"{HEADER},order_id"
+    data = "\n".join([header, *(line + "," for line in lines(count)[1:-1])]).encode()
+    changes = {"r50": {"enabled": "false", "order_id": "O1"}}
+    merged, left_out = merge(data, changes)
+    assert calls_in(lambda: merge(data, changes))[""] <= 600
+    assert not left_out
+    assert merged == data.replace(
+        b"r50,C0USD,60050,above,sell,0.01,1.5,true,",
+        b"r50,C0USD,60050,above,sell,0.01,1.5,false,O1",
+    )
+
+
+def test_rows_of_the_state_that_need_no_quotes_are_not_looked_at_cell_by_cell() -> None:
+    """A state of plain rows is written by patterns; a row with a quote mark is quoted as ever."""
+    cells = {"triggered": "false", "id": "", "rule_state": "armed", "row": "BTC/USD 50000 above"}
+    state = {f"r{number}": {**cells, "id": f"r{number}"} for number in range(500)}
+    state["r7"]["note"] = 'a "b", c'
+    seen = calls_in(lambda: state_bytes(state))
+    assert seen["quote"] <= 2 * (len(STATE_COLUMNS) + 3)
+    lines = state_bytes(state).decode().splitlines()
+    assert lines[0] == ",".join([*STATE_COLUMNS, "rule_state", "row", "note"])
+    assert lines[7] == "r6,false,,,,,,armed,BTC/USD 50000 above,"
+    assert lines[8] == 'r7,false,,,,,,armed,BTC/USD 50000 above,"a ""b"", c"'
+
+
+@pytest.mark.parametrize(
+    "text", ["a,b", " a", "a ", 'a"b', "a\nb", "ä", "\ufeffa", "a\tb", "a, ", ", a", "", "a b"]
+)
+def test_text_of_the_state_comes_back_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    """Cells that a pattern must not write as they are, are told by it."""
+    files = manager(tmp_path, [])
+    state = {"a": {"id": "a", "note": "x", "row": text, "z": "y"}, "b": {"id": "b", "row": text}}
+    files.save_state(state)
+    found = files.load_state()
+    assert [found[name]["row"] for name in state] == [text, text]
+
+
+def test_cost_of_refused_rows_grows_with_their_number_and_no_faster() -> None:
+    """Twice as many rows with an error take about twice the work, not four times."""
+    header = HEADER.split(",")
+
+    def work(count: int) -> int:
+        bad = [dict(zip(header, line.split(","), strict=True)) for line in lines(count)[1:-1]]
+        for row in bad:
+            row["volume"] = "none"
+        return calls_in(lambda: ConfigValidator().validate_config_file(bad))[""]
+
+    assert work(400) <= 2.2 * work(200)
+
+
+class CountingDisk(Disk):
+    """A disk that counts what is appended."""
+
+    appended = 0
+
+    def append(self, path: Path, data: bytes) -> None:
+        self.appended += 1
+        super().append(path, data)
+
+
+def test_report_writes_a_thousand_lines_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each row has its line in the log and on the screen, and a thousand of them share a write."""
+    disk = CountingDisk()
+    program = TTSLO(manager(tmp_path, lines(2_500), disk), Kraken())
+    program.validate_and_load_config()
+    disk.appended = 0
+    program.report()
+    assert disk.appended == 3
+    assert capsys.readouterr().out.count(": armed: ") == 2_500
+    assert (tmp_path / "logs.csv").read_text(encoding="utf-8").count(": armed: ") == 2_500
+
+
+def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:
+    """A header that has grown by them is no reason to read, or to keep, each row a second time."""
+    old = lines(9)
+    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
+    new = [f"{HEADER},order_id,trigger_time,trigger_price", *old[1:]]
+    new[3] += ",OABCDE,2026-01-01T00:00:00Z,60002"
+    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
+    after = read_rules(table, before)
+    anew = [n for n in range(9) if after.rows[n] is not before.rows[n]]
+    assert anew == [2]
+    assert after.rows == read_rules(table).rows
+    assert after.rows[2]["order_id"] == "OABCDE"
+
+
+@pytest.mark.parametrize(
+    "appended", ["note", "order_id,note", "note,order_id", "order_id,order_id"]
+)
+def test_other_new_columns_are_read_anew(appended: str) -> None:
+    """A column of the user's own, or one that is there twice, is looked at in each row."""
+    old = lines(3)
+    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
+    new = [f"{HEADER},{appended}", *old[1:]]
+    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
+    after = read_rules(table, before)
+    assert all(one is not other for one, other in zip(after.rows, before.rows, strict=True))
+    assert (after.rows, after.findings) == (read_rules(table).rows, read_rules(table).findings)

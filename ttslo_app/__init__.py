@@ -1,0 +1,1 @@
+"""The program: `rules` read rows, `watch` sees crossings, `orders` places, `run` runs."""

@@ -1,0 +1,238 @@
+"""Figures for Prometheus, and one address that says whether every armed row is watched.
+
+An HTTP server on this machine only, on threads of its own: it asks for snapshots when somebody
+asks it, and the feed and the orders never wait for it. What it must never do: show a price
+threshold, a size or a key, or answer beyond this machine.
+
+Source: Prometheus, text exposition format and naming of metrics (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from krakenlink.stream.feed import FeedState
+from ws_price_provider import FeedHealth, SymbolHealth
+
+try:
+    import prometheus_client
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
+except ImportError:
+    PROMETHEUS_AVAILABLE = False
+else:
+    PROMETHEUS_AVAILABLE = True
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+# Somebody who connects and says nothing is let go after this many seconds.
+_PATIENCE = 5.0
+_TEXT = "text/plain; charset=utf-8"
+
+
+class MetricsUnavailable(ValueError):
+    """The metrics cannot be served as asked; the sentence says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the figures come from; each is called on a server's thread and must not block.
+
+    Attributes:
+        health: The feed's snapshot; None where there is no stream.
+        armed: For each armed row, by id, whether its price is live.
+        orders: How many orders there were by what became of them: placed, refused, uncertain.
+    """
+
+    health: Callable[[], FeedHealth | None]
+    armed: Callable[[], Mapping[str, bool]]
+    orders: Callable[[], Mapping[str, int]]
+
+
+class MetricsServer:
+    """Serves `/metrics` and `/healthz` on 127.0.0.1 from `start` to `stop`.
+
+    Args:
+        port: Where; 0 picks a free one.
+        sources: Where the figures come from.
+
+    Raises:
+        MetricsUnavailable: If prometheus-client is not installed, or the port cannot be had.
+    """
+
+    def __init__(self, port: int, sources: Sources) -> None:
+        check_available()
+        try:
+            self._server = _Server(("127.0.0.1", port), _handler(sources))
+        except (OSError, OverflowError) as error:
+            raise MetricsUnavailable(
+                f"the metrics cannot be served on port {port} ({error}); choose another one with "
+                "--metrics-port"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        # Daemon, because it waits for others and owns nothing that would have to be saved.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="ttslo-metrics", daemon=True
+        )
+
+    @property
+    def url(self) -> str:
+        """The address of both."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> MetricsServer:
+        """Begin to answer. Call it once."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Answer no more, and give the port back. Blocks for a moment."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(_PATIENCE)
+        self._server.server_close()
+
+
+def check_available() -> None:
+    """Raise `MetricsUnavailable` where the library is missing."""
+    if not PROMETHEUS_AVAILABLE:
+        raise MetricsUnavailable(
+            "--metrics-port needs the library prometheus-client: pip install 'ttslo[metrics]'"
+        )
+
+
+# --- what is answered ----------------------------------------------------------------------------
+
+
+def healthz(armed: Mapping[str, bool]) -> tuple[int, str]:
+    """Return status and text of the health address: 200 only while every armed row has a price."""
+    blind = sorted(row for row, is_live in armed.items() if not is_live)
+    if not blind:
+        return 200, f"ok: {len(armed)} armed rows, each with a live price\n"
+    named = json.dumps(blind, ensure_ascii=False)
+    return 503, f"no live price for {len(blind)} of {len(armed)} armed rows: {named}\n"
+
+
+def families(sources: Sources) -> Iterator[Any]:
+    """Yield the metrics at this moment, as prometheus-client wants them."""
+    health = sources.health()
+    if health is not None:
+        yield from _feed(health)
+        yield from _symbols(health.symbols)
+    orders = CounterMetricFamily(
+        "ttslo_orders", "Answers to orders by what they were", labels=["outcome"]
+    )
+    for outcome, count in sources.orders().items():
+        orders.add_metric([outcome], count)
+    yield orders
+    armed = sources.armed()
+    yield _gauge("ttslo_armed_rows", "Rows that are armed", len(armed))
+    live = GaugeMetricFamily(
+        "ttslo_armed_row_live", "1 while an armed row has a live price", labels=["row"]
+    )
+    for row, is_live in armed.items():
+        live.add_metric([row], is_live)
+    yield live
+
+
+def _feed(health: FeedHealth) -> Iterator[Any]:
+    state = GaugeMetricFamily("ttslo_feed_state", "1 for the state of the link", labels=["state"])
+    for one in FeedState:
+        state.add_metric([one.name.lower()], one is health.state)
+    yield state
+    yield _gauge("ttslo_feed_uptime_seconds", "Age of the connection", health.uptime)
+    yield _gauge("ttslo_feed_last_frame_age_seconds", "Since the last frame", health.last_frame_age)
+    yield _gauge("ttslo_feed_blind_seconds", "Since the last proof of life; 0 while it sees",
+        health.blind_for or 0.0)  # fmt: skip
+    yield _gauge("ttslo_feed_messages_per_second", "Frames", health.messages_per_second)
+    yield _gauge("ttslo_feed_ticks_per_second", "Prices", health.ticks_per_second)
+    yield _counter("ttslo_feed_attempts", "Attempts to connect", health.attempts)
+    yield _counter("ttslo_feed_reconnects", "Connections after the first", health.reconnects)
+    yield _counter("ttslo_feed_messages", "Frames", health.messages)
+    yield _counter("ttslo_feed_damaged", "Frames that could not be read", health.damaged)
+    yield _counter("ttslo_feed_rest_fallbacks", "Prices that REST had to tell",
+        health.rest_fallbacks)  # fmt: skip
+
+
+def _symbols(rows: tuple[SymbolHealth, ...]) -> Iterator[Any]:
+    names = ["symbol", "channel"]
+    live = GaugeMetricFamily("ttslo_symbol_live", "1 while a price counts", labels=names)
+    age = GaugeMetricFamily(
+        "ttslo_symbol_proven_age_seconds", "Age of the proof of a price that counts", labels=names
+    )
+    ticks = CounterMetricFamily("ttslo_symbol_ticks", "Prices by symbol", labels=names)
+    for row in rows:
+        labels = [row.symbol, row.channel]
+        live.add_metric(labels, row.proven_age is not None)
+        ticks.add_metric(labels, row.ticks)
+        if row.proven_age is not None:
+            age.add_metric(labels, row.proven_age)
+    yield from (live, age, ticks)
+
+
+def _gauge(name: str, text: str, value: float | None) -> Any:
+    family = GaugeMetricFamily(name, text)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _counter(name: str, text: str, value: int) -> Any:
+    return CounterMetricFamily(name, text, value=value)
+
+
+# --- the server ----------------------------------------------------------------------------------
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # one who does not read must not hold up the end of the program
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Note that somebody left in the middle; the standard one would print it."""
+        _log.debug("A reader of the metrics was not answered", exc_info=True)
+
+
+def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
+    registry = prometheus_client.CollectorRegistry()
+
+    class Figures(Collector):
+        def collect(self) -> Iterator[Any]:
+            return families(sources)
+
+        def describe(self) -> list[Any]:
+            return []  # no figure is asked for before somebody wants it
+
+    registry.register(Figures())
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = _PATIENCE
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path == "/metrics":
+                body = prometheus_client.generate_latest(registry)
+                self._answer(200, prometheus_client.CONTENT_TYPE_LATEST, body)
+            elif path == "/healthz":
+                status, text = healthz(sources.armed())
+                self._answer(status, _TEXT, text.encode())
+            else:
+                self._answer(404, _TEXT, b"there are /metrics and /healthz\n")
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+            _log.debug(format, *args)
+
+    return Handler

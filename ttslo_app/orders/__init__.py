@@ -1,0 +1,1 @@
+"""One crossing, one order."""

@@ -1,0 +1,352 @@
+"""Kraken as the order thread sees it: place one order, find one order, say what a pair allows.
+
+Three of them, with one face: the real one, a stand-in for callers that hand in an object with
+only a few of `KrakenAPI`'s methods, and the one of a dry run, which never calls anybody. None
+of them sends an order twice; none of them decides anything about an order's outcome beyond what
+`kraken_rest` says of the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenAPIError, KrakenError
+from krakenlink.numbers import to_decimal
+from krakenlink.pairs import Pair
+from krakenlink.rest.answers import Outcome, OutcomeKind, outcome_of
+from ttslo_app.orders.life import Market, OrderRequest, Sighting
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
+# Kraken answers QueryOrders for at most 50 orders a call.
+_QUERY_ORDERS_MAX = 50
+# How its refusals of an id begin; which of them it uses is not documented.
+_NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
+# Seconds; Kraken's clock is known to about one, and people set theirs by hand.
+_CLOCK_TOLERANCE = 5.0
+
+
+def is_real(api: object) -> bool:
+    """Tell whether `api` is a true `KrakenAPI`, which a mock made after it only claims to be."""
+    return issubclass(type(api), KrakenAPI)
+
+
+class KrakenExchange:
+    """Kraken itself.
+
+    Args:
+        trading: The client whose key may place orders.
+        reading: The client that knows the pairs. Where it has a key, orders are read with it, so
+            that watching makes no order wait for the lock of the trading key.
+        wall_clock: Seconds since 1970 by this machine.
+        say: Called with level and message for what a person should read.
+    """
+
+    can_find = True
+
+    def __init__(
+        self,
+        trading: KrakenAPI,
+        reading: KrakenAPI,
+        wall_clock: Callable[[], float],
+        say: Callable[[str, str], None],
+    ) -> None:
+        self._trading = trading
+        self._public = reading
+        self._reading = reading if reading.has_keys else trading
+        self._wall_clock = wall_clock
+        self._say = say
+        self._ahead = 0.0
+        # How far Kraken's clock may be ahead, by all answers so far that agree: least and most.
+        self._range = (-math.inf, math.inf)
+        self._is_clock_told = False
+        self._markets: dict[str, Market] = {}
+        self._unknown: set[str] = set()  # order ids that Kraken does not know
+
+    def now(self) -> float:
+        """Return Kraken's clock, as far as this machine's is known to differ from it."""
+        return self._wall_clock() + self._ahead
+
+    def set_clock(self) -> None:
+        """Ask Kraken for the time. Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken does not answer; the old estimate stays.
+        """
+        before = self._wall_clock()
+        theirs = self._reading.server_time()
+        after = self._wall_clock()
+        # Kraken tells whole seconds. Answers at other parts of a second narrow it down; one that
+        # agrees with none before it says that a clock was set.
+        least, most = theirs - after, theirs + 1.0 - before
+        known_least, known_most = self._range
+        if least <= known_most and known_least <= most:
+            least, most = max(least, known_least), min(most, known_most)
+        self._range = (least, most)
+        # A clock that may be right is right: most are kept so within some milliseconds.
+        self._ahead = min(max(0.0, least), most)
+        is_wrong = abs(self._ahead) > _CLOCK_TOLERANCE
+        if is_wrong and not self._is_clock_told:
+            side = "behind" if self._ahead > 0 else "ahead of"
+            self._say(
+                "WARNING",
+                f"This machine's clock is {abs(self._ahead):.0f} s {side} Kraken's. Orders allow "
+                "for it, but set it right",
+            )
+        self._is_clock_told = is_wrong
+
+    def market_of(self, pair: str) -> Market:
+        """Return what Kraken says of `pair`; one call at most, and none the second time.
+
+        Raises:
+            LookupError: If Kraken has no such pair.
+        """
+        market = self._markets.get(pair)
+        if market is None:
+            market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
+        return market if market.status == "online" else self._asked_again(market)
+
+    def _asked_again(self, market: Market) -> Market:
+        """Return `market` with its status of this moment: a listing is kept for a day.
+
+        Where Kraken does not say, the pair passes for online: it refuses by itself what it must,
+        and a pause that is long over must not hold an order back.
+        """
+        try:
+            return replace(market, status=self._public.pair_status(market.rest_key))
+        except KrakenError:
+            return replace(market, status="online")
+
+    def warm_up(self) -> None:
+        """Keep the connection open over which the next order goes. Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken cannot be reached.
+        """
+        self._trading.warm_up()
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
+        answer = _answer_of(
+            self._trading, order, trigger=order.trigger, cl_ord_id=cl_ord_id, deadline=deadline
+        )
+        outcome = outcome_of(answer, may_be_resend=may_be_resend)
+        if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
+            # This machine's clock may have been set since it was compared with Kraken's.
+            with suppress(KrakenError):
+                self.set_clock()
+        return _in_words(outcome)
+
+    def check(self, order: OrderRequest) -> Outcome:
+        """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
+        answer = _answer_of(self._trading, order, trigger=order.trigger, validate=True)
+        return _in_words(outcome_of(answer, validate=True))
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Return the order of that id among the open and the closed ones. Blocks for three calls.
+
+        The clock is read first, so that the caller can tell whether a late copy may still come.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        self.set_clock()
+        found = self._reading.query_open_orders(cl_ord_id=cl_ord_id).get("open", {})
+        if not found:
+            found = self._reading.query_closed_orders(cl_ord_id=cl_ord_id).get("closed", {})
+        ours = {t: o for t, o in rows_of(found).items() if is_ours(o, cl_ord_id, order)}
+        return next(iter(sightings_of(ours)), None)
+
+    def watch(self, txids: Iterable[str]) -> dict[str, Sighting]:
+        """Return what Kraken says of these orders: one call while all of them stand.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        wanted = set(txids)
+        found = self._reading.query_open_orders().get("open", {})
+        seen = {s.txid: s for s in sightings_of(found) if s.txid in wanted}
+        gone = sorted(wanted - set(seen) - self._unknown)
+        for start in range(0, len(gone), _QUERY_ORDERS_MAX):
+            seen |= self._query(gone[start : start + _QUERY_ORDERS_MAX])
+        return seen
+
+    def _query(self, txids: Sequence[str]) -> dict[str, Sighting]:
+        """Ask after orders by id: one that Kraken does not know hides none of the others."""
+        try:
+            answer = self._reading.query_orders(txids)
+        except KrakenAPIError as error:
+            if not any(said.startswith(_NO_SUCH_ORDER) for said in error.errors):
+                raise
+            if len(txids) > 1:
+                half = len(txids) // 2
+                return self._query(txids[:half]) | self._query(txids[half:])
+            self._unknown.update(txids)
+            self._say(
+                "WARNING",
+                f"Kraken does not know the order {txids[0]} of the state file, so it is not "
+                f"watched ({', '.join(error.errors)}). Was it placed with another account's key?",
+            )
+            return {}
+        return {s.txid: s for s in sightings_of(answer)}
+
+
+class StandInExchange:
+    """An object that has `add_trailing_stop_loss` and perhaps nothing else."""
+
+    can_find = False
+
+    def __init__(self, api: Any, wall_clock: Callable[[], float]) -> None:  # duck-typed by contract
+        self._api = api
+        self._wall_clock = wall_clock
+
+    def now(self) -> float:
+        """Return this machine's clock; there is no other to ask."""
+        return self._wall_clock()
+
+    def market_of(self, pair: str) -> Market:
+        """Return the pair as it was typed: nothing more is known of it."""
+        return Market(pair, pair)
+
+    def place(
+        self,
+        order: OrderRequest,
+        cl_ord_id: str,
+        deadline: str,
+        *,
+        may_be_resend: bool,
+    ) -> Outcome:
+        """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
+        answer = _answer_of(self._api, order)
+        return outcome_of(answer, may_be_resend=may_be_resend)
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Refuse: a stand-in cannot be asked for orders."""
+        raise KrakenError(f"there is no way to look up {cl_ord_id}")
+
+
+class DryRunExchange:
+    """Takes every order and places none."""
+
+    can_find = False
+
+    def __init__(self, markets: Callable[[str], Market], wall_clock: Callable[[], float]) -> None:
+        self._markets = markets
+        self._wall_clock = wall_clock
+
+    def now(self) -> float:
+        """Return this machine's clock."""
+        return self._wall_clock()
+
+    def market_of(self, pair: str) -> Market:
+        """Return what the real exchange would say, so that a dry run refuses what it would."""
+        return self._markets(pair)
+
+    def place(
+        self,
+        order: OrderRequest,
+        cl_ord_id: str,
+        deadline: str,
+        *,
+        may_be_resend: bool,
+    ) -> Outcome:
+        """Say that the order would have been placed."""
+        _log.info("Dry run: %s would be placed", order)
+        return Outcome(OutcomeKind.PLACED, txid=DRY_RUN_ORDER_ID)
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Refuse: a dry run has placed nothing that could be found."""
+        raise KrakenError(f"a dry run places no orders, so {cl_ord_id} cannot be found")
+
+
+def _in_words(outcome: Outcome) -> Outcome:
+    """Return `outcome` with its cure said once."""
+    # The client's errors end with the cure, for whoever sees nothing else of them.
+    reason = outcome.reason.removesuffix(outcome.cure).removesuffix(". ")
+    return replace(outcome, reason=reason)
+
+
+def _answer_of(api: Any, order: OrderRequest, **more: object) -> object:
+    """Call `add_trailing_stop_loss` of any client once; return its answer, or what it raised."""
+    try:
+        return api.add_trailing_stop_loss(
+            pair=order.pair,
+            direction=order.type,
+            volume=order.volume,
+            trailing_offset_percent=offset_of(order),
+            **more,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
+        return error
+
+
+def market_from(pair: Pair) -> Market:
+    """Return what the order side needs of a pair."""
+    return Market(
+        name=pair.symbol or pair.rest_key,
+        rest_key=pair.rest_key,
+        symbol=pair.symbol,
+        lot_decimals=pair.lot_decimals,
+        ordermin=pair.ordermin,
+        costmin=pair.costmin,
+        status=pair.status or "online",
+    )
+
+
+def offset_of(order: OrderRequest) -> Decimal:
+    """Return the percent of an order's `+5.0%`, with its digits."""
+    return to_decimal(order.price.strip("+%"))
+
+
+def rows_of(orders: object) -> dict[str, Mapping[str, Any]]:
+    """Return the orders of a `{txid: order}` answer, rows that are no orders left out."""
+    if not isinstance(orders, Mapping):
+        return {}
+    return {str(txid): row for txid, row in orders.items() if isinstance(row, Mapping)}
+
+
+def sightings_of(orders: object) -> list[Sighting]:
+    """Return the orders of a `{txid: order}` answer as they are seen here."""
+    return [
+        Sighting(
+            txid=txid,
+            status=str(row.get("status", "")),
+            vol_exec=str(row.get("vol_exec") or ""),
+            price=str(row.get("price") or ""),
+            reason=str(row.get("reason") or row.get("misc") or ""),
+        )
+        for txid, row in rows_of(orders).items()
+    ]
+
+
+def is_ours(row: Mapping[str, Any], cl_ord_id: str, order: OrderRequest) -> bool:
+    """Tell whether an order that Kraken shows is the one that was sent under `cl_ord_id`.
+
+    It is not written anywhere whether Kraken's answers repeat the id, so a row without one must
+    at least be the same order: a filter that is not honoured would show every order there is.
+    """
+    theirs = row.get("cl_ord_id")
+    if theirs:
+        return bool(theirs == cl_ord_id)
+    descr = row.get("descr")
+    if not isinstance(descr, Mapping):
+        return False
+    try:
+        same_volume = to_decimal(row.get("vol")) == to_decimal(order.volume)
+    except ValueError:
+        return False
+    return same_volume and (descr.get("type"), descr.get("ordertype")) == (
+        order.type,
+        order.ordertype,
+    )

@@ -1,0 +1,1 @@
+"""What a row of config.csv means, and whether it may trade."""

@@ -1,0 +1,272 @@
+"""One row of config.csv as typed values: what a person wrote, read once, the same for everybody.
+
+The validator and the trader both read a row here and nowhere else, so they cannot disagree about
+it. Pure: no file, no clock, no network. A row is either a whole `Rule` or a list of problems.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
+from typing import TypeVar
+
+from krakenlink.numbers import to_positive_decimal
+
+REQUIRED_FIELDS = (
+    "id",
+    "pair",
+    "threshold_price",
+    "threshold_type",
+    "direction",
+    "volume",
+    "trailing_offset_percent",
+)
+OPTIONAL_FIELDS = ("enabled",)
+# Not one of `OPTIONAL_FIELDS`, which earlier callers know as they are.
+WHEN_BLIND_FIELD = "when_blind"
+
+W = TypeVar("W", bound=StrEnum)
+
+_ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_ARMING_WORDS = frozenset({"true", "yes", "1"})
+# The last three are written by later versions; they are known, and they do not arm.
+_OTHER_WORDS = frozenset({"false", "no", "0", "paused", "canceled", "pending"})
+ENABLED_WORDS = _ARMING_WORDS | _OTHER_WORDS
+
+
+class ThresholdType(StrEnum):
+    """On which side of its threshold a price fires the rule; equality fires on both."""
+
+    ABOVE = "above"
+    BELOW = "below"
+
+
+class Direction(StrEnum):
+    """What the trailing stop does when it triggers."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class WhenBlind(StrEnum):
+    """What becomes of a rule whose threshold was crossed while nobody could see it."""
+
+    ARM_IF_BEYOND = "arm-if-beyond"  # its order is placed if the price still stands beyond
+    ALWAYS = "always"  # its order is placed wherever the price is by now
+    NOTIFY = "notify"  # it is said; the rule waits for a crossing that is seen
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a field cannot be used: the field, the value as typed, and a sentence with the cure."""
+
+    field: str
+    value: str
+    message: str
+
+
+class RuleError(ValueError):
+    """A row that is no rule; `.problems` says why, field by field."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{p.field}: {p.message}" for p in problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A row that can be acted upon.
+
+    `pair` is as the user typed it, without spaces around. Prices are quote currency per unit of
+    base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed.
+    `when_blind` is None where the row leaves it to the program's default.
+    """
+
+    id: str
+    pair: str
+    threshold: Decimal
+    threshold_type: ThresholdType
+    direction: Direction
+    volume: Decimal
+    offset_percent: Decimal
+    enabled: bool
+    when_blind: WhenBlind | None = None
+
+    def is_met_by(self, price: Decimal) -> bool:
+        """Tell whether `price` is at the threshold or beyond it."""
+        if self.threshold_type is ThresholdType.ABOVE:
+            return price >= self.threshold
+        return price <= self.threshold
+
+    @property
+    def condition(self) -> str:
+        """The condition in words, such as `BTC/USD at or above 50000`."""
+        return f"{self.pair} at or {self.threshold_type} {self.threshold:f}"
+
+
+def is_arming(text: str) -> bool:
+    """Tell whether a cell of the `enabled` column arms its row; an empty cell does.
+
+    Raises:
+        ValueError: If the word is none that any version writes.
+    """
+    word = text.strip().lower()
+    if not word:
+        return True
+    if word not in ENABLED_WORDS:
+        raise ValueError(f"{text!r} is neither true nor false; write true to arm the row")
+    return word in _ARMING_WORDS
+
+
+def read_rule(row: Mapping[str, object]) -> Rule:
+    """Return `row`, a dict of text by column, as a `Rule`.
+
+    Raises:
+        RuleError: If a field is missing or cannot be read; every problem of the row is in it.
+    """
+    reader = _RowReader(row)
+    identifier = reader.matching("id", _ID, "use letters, digits, _ and - only")
+    pair = reader.text("pair")
+    threshold = reader.number("threshold_price")
+    threshold_type = reader.word("threshold_type", ThresholdType)
+    direction = reader.word("direction", Direction)
+    volume = reader.number("volume")
+    offset = reader.number("trailing_offset_percent")
+    enabled = reader.enabled()
+    when_blind = reader.when_blind()
+    if (
+        reader.problems
+        or threshold is None
+        or threshold_type is None
+        or direction is None
+        or volume is None
+        or offset is None
+    ):
+        raise RuleError(reader.problems)
+    return Rule(
+        identifier,
+        pair,
+        threshold,
+        threshold_type,
+        direction,
+        volume,
+        offset,
+        enabled,
+        when_blind,
+    )
+
+
+Reading = Rule | tuple[Problem, ...]
+
+
+def reading_of(row: Mapping[str, object]) -> Reading:
+    """Return the rule of a row, or why it is none."""
+    try:
+        return read_rule(row)
+    except RuleError as error:
+        return error.problems
+
+
+class RuleReader:
+    """Reads the rows of a file, those alone that are not as they were in its last version.
+
+    A rule whose row is the same is the same object. Rows are not to be changed after they were
+    handed in. For one thread.
+
+    Args:
+        before: The reader of the last version; it is not needed any more afterwards.
+    """
+
+    def __init__(self, before: RuleReader | None = None) -> None:
+        self._before = before._known if before else {}
+        self._known: dict[str, tuple[Mapping[str, object], Reading]] = {}
+
+    def read(self, row: Mapping[str, object]) -> Reading:
+        """Return the rule of a row, or why it is none."""
+        name = str(row.get("id", ""))
+        known = self._known.get(name)
+        if known is not None and known[0] == row:
+            return known[1]
+        before = self._before.get(name)
+        reading = before[1] if before is not None and before[0] == row else reading_of(row)
+        self._known[name] = row, reading
+        return reading
+
+    def by_id(self, rows: Iterable[Mapping[str, object]]) -> dict[str, Rule | None]:
+        """Return the rules of a file by id; None for rows that are none, and for repeated ids."""
+        rules: dict[str, Rule | None] = {}
+        for row in rows:
+            name, reading = str(row.get("id", "")), self.read(row)
+            rule = reading if isinstance(reading, Rule) else None
+            rules[name] = None if name in rules else rule
+        self._before = {}
+        return rules
+
+
+# Most rows share their volumes and offsets; equal numbers are one object then.
+_number = lru_cache(maxsize=4096)(to_positive_decimal)
+
+
+class _RowReader:
+    """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
+
+    def __init__(self, row: Mapping[str, object]) -> None:
+        self._row = row
+        self.problems: list[Problem] = []
+
+    def text(self, field: str) -> str:
+        raw = self._row.get(field)
+        value = raw.strip() if isinstance(raw, str) else "" if raw is None else str(raw)
+        if not value:
+            self._refuse(field, value, f"Required field {field} is missing or empty; fill it in")
+        return value
+
+    def matching(self, field: str, pattern: re.Pattern[str], cure: str) -> str:
+        value = self.text(field)
+        if value and not pattern.fullmatch(value):
+            self._refuse(field, value, f"Invalid {field} {value!r}; {cure}")
+        return value
+
+    def number(self, field: str) -> Decimal | None:
+        value = self.text(field)
+        if not value:
+            return None
+        try:
+            return _number(value)
+        except ValueError as error:
+            hint = "; write 1234.5, with a point and no thousands separator"
+            self._refuse(field, value, f"Invalid {field}: {error}{hint if ',' in value else ''}")
+            return None
+
+    def word(self, field: str, words: type[W]) -> W | None:
+        value = self.text(field)
+        if not value:
+            return None
+        try:
+            return words(value.lower())
+        except ValueError:
+            choice = " or ".join(words)
+            self._refuse(field, value, f"Invalid {field} {value!r}; write {choice}")
+            return None
+
+    def when_blind(self) -> WhenBlind | None:
+        """Return the policy of the row, None where its cell is empty or not there."""
+        raw = self._row.get(WHEN_BLIND_FIELD)
+        if raw is None or not str(raw).strip():
+            return None
+        return self.word(WHEN_BLIND_FIELD, WhenBlind)
+
+    def enabled(self) -> bool:
+        raw = self._row.get("enabled")
+        try:
+            return is_arming("" if raw is None else str(raw))
+        except ValueError as error:
+            self._refuse("enabled", str(raw), f"Invalid enabled: {error}")
+            return False
+
+    def _refuse(self, field: str, value: str, message: str) -> None:
+        self.problems.append(Problem(field, value, message))

@@ -1,0 +1,241 @@
+"""The command line: from arguments to exit codes and signals."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from kraken_api import KrakenAPI
+from krakenlink.numbers import to_positive_decimal
+from krakenlink.stream.feed import FeedSettings
+from ttslo_app.face.metrics import check_available
+from ttslo_app.face.voice import SpokenHandler
+from ttslo_app.orders.life import (
+    settings_from,
+)
+from ttslo_app.rules.checks import (
+    ConfigValidator,
+    format_validation_result,
+)
+from ttslo_app.rules.rule import (
+    WhenBlind,
+)
+from ttslo_app.run.program import ONCE_PATIENCE, TTSLO, __version__, many_objects
+from ttslo_app.store.manager import (
+    AlreadyRunning,
+    ConfigManager,
+    Disk,
+    StateLock,
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ttslo",
+        description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
+    )
+    add = parser.add_argument
+    add("--config", default="config.csv", help="the rules (default: %(default)s)")
+    add("--state", default="state.csv", help="what became of them (default: %(default)s)")
+    add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
+    add("--dry-run", action="store_true", help="place nothing, write nothing; needs no keys")
+    add("--verbose", action="store_true", help="print warnings of the validation and more")
+    add("--debug", action="store_true", help="print everything")
+    add("--once", action="store_true", help="look at every row once, then end")
+    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
+        help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
+    add("--no-websocket", action="store_true", help="ask for prices over REST only")
+    add("--when-blind", type=WhenBlind, choices=list(WhenBlind), default=WhenBlind.ARM_IF_BEYOND,
+        metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
+        "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
+        "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
+    add("--metrics-port", type=int, metavar="PORT",
+        help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
+    add("--strict", action="store_true", help="end with 1 if any row is refused")
+    add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
+    add("--validate-config", action="store_true", help="check the rules, then end")
+    add("--env-file", default=".env", help="where keys may stand (default: %(default)s)")
+    add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
+    add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
+        "timestamp,open,high,low,close,volume")  # fmt: skip
+    add("--version", action="version", version=f"%(prog)s {__version__}")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(to_positive_decimal(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    *,
+    step: Callable[[str], None] = lambda name: None,
+    disk: Disk | None = None,
+) -> int:
+    """Run the command line and return its exit code: 0 done, 1 cannot run, 2 bad flag.
+
+    `step` and `disk` are for tests that end or hinder the program at one of its steps.
+    """
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.replay and not options.demo:
+        parser.error("--replay needs --demo")
+    _configure_logging(options)
+    try:
+        if options.demo:
+            from ttslo_app.run.demo import (
+                run_demo,  # its exchange needs the `demo` extra, nobody else does
+            )
+
+            return run_demo(options.replay)
+        return _run(options, step, disk)
+    except KeyboardInterrupt:
+        print("Stopped", flush=True)
+        return 0
+    except (AlreadyRunning, ValueError, OSError) as error:
+        print(f"Cannot run: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _configure_logging(options: argparse.Namespace) -> None:
+    level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
+    handler = SpokenHandler(sys.stderr)
+    form = "%(asctime)s  %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=[handler])
+    # The HTTP library logs addresses at DEBUG; none of ours carries a secret, but nobody needs it.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
+    if options.metrics_port is not None:
+        check_available()
+    manager = ConfigManager(options.config, options.state, options.log, disk=disk)
+    if options.create_sample_config:
+        manager.create_sample_config()
+        print("Written: config_sample.csv. Copy it to config.csv and edit it", flush=True)
+        return 0
+    reading = KrakenAPI.from_env(
+        readwrite=False,
+        env_file=options.env_file,
+        use_websocket=not options.no_websocket,
+        feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
+    )
+    if not Path(options.config).exists():
+        print(
+            f"Cannot run: there is no {options.config}. "
+            "Write one, or start from `ttslo.py --create-sample-config`",
+            file=sys.stderr,
+        )
+        return 1
+    if options.validate_config:
+        result = ConfigValidator(reading).validate_config_file(manager.load_config())
+        print(format_validation_result(result, verbose=options.verbose), flush=True)
+        return 0 if result.is_valid() else 1
+    trading = KrakenAPI.from_env(readwrite=True, env_file=options.env_file, use_websocket=False)
+    settings = settings_from(os.environ.get("TTSLO_ORDER_SETTINGS", ""))
+    program = TTSLO(
+        manager,
+        reading,
+        trading if trading.has_keys else None,
+        dry_run=options.dry_run,
+        verbose=options.verbose,
+        debug=options.debug,
+        settings=settings,
+        when_blind=options.when_blind,
+        metrics_port=options.metrics_port,
+        step=step,
+    )
+    if options.dry_run:
+        return _operate(program, options)
+    with StateLock(options.state), program.keeping_journal():
+        manager.sweep()
+        return _operate(program, options)
+
+
+def _operate(program: TTSLO, options: argparse.Namespace) -> int:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, SpokenHandler):
+            handler.lane = program.voice.screen
+    _end_at_once_on_sigterm()
+    with many_objects():
+        is_accepted = _take_up(program)
+    # What the rows have become stays until the end: looking through it would hold up prices.
+    gc.freeze()
+    if not is_accepted:
+        program.log("ERROR", f"No row of {options.config} is accepted; nothing to watch")
+        return 1
+    if options.strict and program.validation is not None and not program.validation.is_valid():
+        program.log("ERROR", "A row is refused, and --strict wants all of them accepted")
+        return 1
+    if program.dry_run:
+        program.log("INFO", "Dry run: no order is placed, no file is changed")
+    elif program.kraken_api_readwrite is None:
+        program.log(
+            "WARNING",
+            "No trading key: the program watches, but CANNOT PLACE ORDERS. Set "
+            "KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW",
+        )
+    program.report()
+    if options.once:
+        program.run_once()
+        program.settle(ONCE_PATIENCE)
+        program.save_state()
+        if program.is_blind:
+            program.log("ERROR", "No price was to be had, so no row could be looked at; try again")
+        return 1 if program.is_blind else 0
+    _stop_on_signals(program)
+    program.run_continuous(options.interval)
+    if program.is_saved:
+        program.log("INFO", "Stopped" if program.dry_run else "Stopped; state saved")
+    else:
+        program.log(
+            "WARNING",
+            "Stopped, and state.csv is not up to date. What was sent to Kraken is written down "
+            "beside it; the next start goes on from there",
+        )
+    return 0
+
+
+def _take_up(program: TTSLO) -> bool:
+    """Go on where an earlier run ended; tell whether any row is accepted."""
+    program.load_state()
+    program.recover()
+    program.check_config_file_changed()
+    return program.validate_and_load_config()
+
+
+def _is_main_thread() -> bool:
+    """Tell whether signals may be handled here; a host program may run this on another thread."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _end_at_once_on_sigterm() -> None:
+    """End on SIGTERM as on Ctrl-C until the loop runs: what is under way is in the state file."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if _is_main_thread():
+        signal.signal(signal.SIGTERM, interrupt)
+
+
+def _stop_on_signals(program: TTSLO) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        # A second signal ends the program the hard way; what is under way is in the state file.
+        signal.signal(number, signal.SIG_DFL)
+        program.stop()
+
+    if _is_main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)

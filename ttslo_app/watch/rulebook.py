@@ -1,0 +1,130 @@
+"""The rule book: which armed rules does this price fire?
+
+Thresholds stand in order, one heap a side of each market, so a price looks only at the rules it
+crosses: a tick that crosses nothing costs two comparisons however many rules are armed. Pure: it
+neither knows the time nor where prices come from, and it is used by one thread.
+
+A rule that fires leaves the book in the same call; nothing can fire it twice from here.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from ttslo_app.rules.rule import ThresholdType
+
+# (sort key, arming number, rule id): the arming number tells a live entry from one whose rule
+# has been disarmed or armed anew since, and keeps equal thresholds in the order of arming.
+_Entry = tuple[Decimal, int, str]
+
+
+@dataclass(slots=True)
+class _Market:
+    """The armed thresholds of one market, the next one to be crossed on top of each side."""
+
+    above: list[_Entry] = field(default_factory=list)
+    below: list[_Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the live entry of a rule is."""
+
+    market: str
+    arming: int
+    threshold: Decimal
+    threshold_type: ThresholdType
+
+
+class RuleBook:
+    """Armed thresholds by market. `market` is any name that prices and rules agree on."""
+
+    def __init__(self) -> None:
+        self._markets: dict[str, _Market] = {}
+        self._places: dict[str, _Place] = {}
+        self._armings = 0
+        self._stale = 0
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, rule_id: object) -> bool:
+        return rule_id in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def arm(
+        self, rule_id: str, market: str, threshold: Decimal, threshold_type: ThresholdType
+    ) -> None:
+        """Put a rule in, in place of what stood there under the same id. O(log n)."""
+        self.disarm(rule_id)
+        self._armings += 1
+        self._places[rule_id] = _Place(market, self._armings, threshold, threshold_type)
+        self._push(rule_id, self._places[rule_id])
+
+    def disarm(self, rule_id: str) -> bool:
+        """Take a rule out; False where it was not in. O(1), the heaps are tidied now and then."""
+        if self._places.pop(rule_id, None) is None:
+            return False
+        self._stale += 1
+        if self._stale > 64 + len(self._places):
+            self._rebuild()
+        return True
+
+    def crossed(self, market: str, price: Decimal) -> list[str]:
+        """Return the ids that `price` fires, nearest threshold first, and take them out."""
+        sides = self._markets.get(market)
+        if sides is None:
+            return []
+        fired: list[str] = []
+        above, below = sides.above, sides.below
+        while above and above[0][0] <= price:
+            self._take(heapq.heappop(above), fired)
+        # The keys of this side are negated; `copy_negate` is exact where `-` would round.
+        while below and below[0][0].copy_negate() >= price:
+            self._take(heapq.heappop(below), fired)
+        return fired
+
+    def nearest(self, market: str) -> list[Decimal]:
+        """Return the threshold that is next on each side of a market; amortized O(log n)."""
+        sides = self._markets.get(market)
+        if sides is None:
+            return []
+        # Thresholds are positive; the keys of the side below are negated.
+        return [heap[0][0].copy_abs() for heap in (sides.above, sides.below) if self._tidy(heap)]
+
+    def _tidy(self, heap: list[_Entry]) -> bool:
+        """Drop dead entries from the top of a heap; False where nothing is left."""
+        while heap and not self._is_live(heap[0]):
+            heapq.heappop(heap)
+            self._stale -= 1
+        return bool(heap)
+
+    def _is_live(self, entry: _Entry) -> bool:
+        place = self._places.get(entry[2])
+        return place is not None and place.arming == entry[1]
+
+    def _take(self, entry: _Entry, fired: list[str]) -> None:
+        if not self._is_live(entry):
+            self._stale -= 1
+            return
+        del self._places[entry[2]]
+        fired.append(entry[2])
+
+    def _push(self, rule_id: str, place: _Place) -> None:
+        sides = self._markets.setdefault(place.market, _Market())
+        if place.threshold_type is ThresholdType.ABOVE:
+            heapq.heappush(sides.above, (place.threshold, place.arming, rule_id))
+        else:
+            heapq.heappush(sides.below, (place.threshold.copy_negate(), place.arming, rule_id))
+
+    def _rebuild(self) -> None:
+        """Drop dead entries once they outnumber the live: memory follows what is armed."""
+        self._markets.clear()
+        self._stale = 0
+        for rule_id, place in self._places.items():
+            self._push(rule_id, place)
