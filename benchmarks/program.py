@@ -17,7 +17,8 @@ from common import memory_mb
 
 import ttslo
 from krakenlink.stream.feed import Tick
-from ttslo_app.orders.worker import Crossing, OrderWorker
+from ttslo_app.messages import Crossing
+from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
 

@@ -11,22 +11,11 @@ from enum import Enum
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.answers import Outcome, OutcomeKind, Pause
+from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
 from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
-from ttslo_app.orders.life import (
-    Life,
-    Market,
-    OrderRequest,
-    OrderSettings,
-    Sighting,
-)
-from ttslo_app.orders.worker import (
-    AcceptedRule,
-    Adopt,
-    BookChange,
-    Crossing,
-    OrderWorker,
-    State,
-)
+from ttslo_app.orders.life import Life, OrderRequest, OrderSettings
+from ttslo_app.orders.ports import State
+from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, read_rule
 
 SETTINGS = OrderSettings()

@@ -16,6 +16,7 @@ from live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.stream.feed import FeedStale, Symbol, SystemState, Tick, TradePrint, Trades
+from ttslo_app.messages import PolledPrice
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
@@ -310,6 +311,6 @@ def test_poll_that_is_answered_after_the_stream_is_back_counts_no_more(
         live = program.ttslo._live
         assert live is not None
         wait_until(lambda: not live._unstreamed(), "the stream's price is proven")
-        live._inbox.put(ttslo_live.PolledPrice(SYMBOL, Decimal(51300), feed_clock()))
+        live._inbox.put(PolledPrice(SYMBOL, Decimal(51300), feed_clock()))
         market.set_price(PAIR, 51001)
         assert program.crossing_of("up") == 51001

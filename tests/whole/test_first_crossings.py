@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from order_bench import MARKET, Bench, Reply, rule
 
-from ttslo_app.orders.worker import AcceptedRule, Adopt, BookFired, FirstCrossing, Mark
+from ttslo_app.messages import AcceptedRule, Adopt, BookFired, FirstCrossing, Mark
 
 FOUND = FirstCrossing("btc", "50100", "2027-01-15T08:00:01.000000+00:00")
 

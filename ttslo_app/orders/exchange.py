@@ -21,7 +21,8 @@ from krakenlink.errors import KrakenAPIError, KrakenError
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, OutcomeKind, outcome_of
-from ttslo_app.orders.life import Market, OrderRequest, Sighting
+from ttslo_app.messages import Market, Sighting
+from ttslo_app.orders.life import OrderRequest
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

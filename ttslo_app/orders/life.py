@@ -23,6 +23,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 from krakenlink.numbers import plain, quantize_down, to_decimal, trailing_offset
+from ttslo_app.messages import Market, Sighting
 from ttslo_app.rules.rule import Rule
 
 # The namespace that makes our ids ours; chosen at random once, and never to be changed: the id
@@ -310,25 +311,6 @@ def build_order(rule: Rule, pair: str, lot_decimals: int | None) -> OrderRequest
 # --- what the market allows ------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Market:
-    """What Kraken says of a pair; None where it is not known.
-
-    Attributes:
-        name: The name under which prices and rules meet: the stream's symbol, else the REST key.
-        rest_key: Kraken's own name of the pair, which orders carry.
-        symbol: The pair on the stream; None where it is not streamed.
-    """
-
-    name: str
-    rest_key: str
-    symbol: str | None = None
-    lot_decimals: int | None = None
-    ordermin: Decimal | None = None
-    costmin: Decimal | None = None
-    status: str = "online"
-
-
 def market_objection(rule: Rule, market: Market, price: Decimal) -> tuple[str, bool] | None:
     """Return why Kraken would refuse `rule` now and whether that may heal; None if it would not."""
     if market.status != "online":
@@ -343,27 +325,6 @@ def market_objection(rule: Rule, market: Market, price: Decimal) -> tuple[str, b
 
 
 # --- settling an unknown outcome -------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """An order as Kraken shows it; `status` is open, closed, canceled, expired or pending."""
-
-    txid: str
-    status: str
-    vol_exec: str = ""
-    price: str = ""
-    reason: str = ""
-
-    @property
-    def is_final(self) -> bool:
-        """Whether nothing will happen to this order any more."""
-        return self.status in ("closed", "canceled", "expired")
-
-    @property
-    def has_executed(self) -> bool:
-        """Whether any part of it is filled; `vol_exec` is Kraken's text, such as `0.00000000`."""
-        return bool(self.vol_exec.strip("0."))
 
 
 @dataclass(frozen=True, slots=True)

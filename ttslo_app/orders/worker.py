@@ -19,22 +19,33 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.rest.answers import Outcome, OutcomeKind, Pause
+from ttslo_app.messages import (
+    AcceptedRule,
+    Adopt,
+    BookArm,
+    BookChange,
+    BookDisarm,
+    BookFired,
+    Crossing,
+    FirstCrossing,
+    Mark,
+    Market,
+    Message,
+    Say,
+    Sighting,
+    Watched,
+)
 from ttslo_app.orders.life import (
     STATE_CONTRACT,
     Adoption,
     Life,
-    Market,
-    OrderRequest,
     OrderSettings,
     RuleState,
     Search,
-    Sighting,
     Signal,
     UnreadableLife,
     Verdict,
@@ -52,6 +63,7 @@ from ttslo_app.orders.life import (
     refusal_wait,
 )
 from ttslo_app.orders.line import OrderLine
+from ttslo_app.orders.ports import Clock, Exchange, Files, State
 from ttslo_app.rules.rule import Rule
 
 _log = logging.getLogger(__name__)
@@ -70,200 +82,6 @@ _LONGEST_DEADLINE = 60.0
 _DOUBTFUL = "doubtful"
 # Subjects of sentences that are said once; no rule's id holds a blank.
 _STATE, _NOTES = "the state file", "config.csv notes"
-
-Cells = dict[str, str]
-State = dict[str, Cells]
-Say = Callable[..., None]
-
-
-class Clock(Protocol):
-    """The two clocks that are needed."""
-
-    def monotonic(self) -> float:
-        """Return seconds that only ever grow."""
-        ...
-
-    def utc(self) -> datetime:
-        """Return the present moment in UTC, by this machine's clock."""
-        ...
-
-
-class Files(Protocol):
-    """What the order thread needs of the files."""
-
-    def save_state(self, state: State) -> None:
-        """Write state.csv durably; raises OSError and leaves the old file whole."""
-        ...
-
-    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
-        """Make the rows of some rules durable, by less than a whole state.csv where that can be.
-
-        Raises:
-            OSError: If they may not be on the disk.
-        """
-        ...
-
-    def current_rule(self, rule: Rule) -> Rule | None:
-        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
-
-        Raises:
-            OSError: If the file cannot be read, which says nothing about the row.
-        """
-        ...
-
-    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
-        """Write the orders into the rows of config.csv, but for the ids that are returned.
-
-        Those are not in the file just now, or not whole.
-
-        Raises:
-            OSError: If the file cannot be written; it is whole all the same.
-        """
-        ...
-
-
-class Exchange(Protocol):
-    """What the order thread needs of Kraken."""
-
-    can_find: bool
-
-    def now(self) -> float:
-        """Return Kraken's clock as estimated, in seconds since 1970. Never blocks."""
-        ...
-
-    def market_of(self, pair: str) -> Market:
-        """Return what Kraken says of `pair`. May block the first time.
-
-        Raises:
-            LookupError: If Kraken has no such pair.
-        """
-        ...
-
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
-        """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
-        ...
-
-    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
-        """Return the order of that id among the open and the closed ones, None if in neither.
-
-        Raises:
-            KrakenError: If Kraken could not be asked.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """A price that fires a rule. `price_text` is the price as it was given, for the files."""
-
-    rule: Rule
-    price: Decimal
-    price_text: str
-    reason: str = "crossed"
-
-    @property
-    def key(self) -> str:
-        """The rule's id: a rule crosses once."""
-        return self.rule.id
-
-    @property
-    def pair(self) -> str:
-        """The pair as the rule names it."""
-        return self.rule.pair
-
-
-@dataclass(frozen=True, slots=True)
-class AcceptedRule:
-    """A validated row, its market, and whether its order columns are filled."""
-
-    rule: Rule
-    market: Market
-    is_fired_in_file: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Adopt:
-    """The whole of config.csv, validated: these rules, and no others, may trade.
-
-    `read_at` is the monotonic moment at which reading the file began: an order that was noted in
-    the file after it is not in what was read, and must not look like a user's wish to arm again.
-    `undecided` are ids of which nothing could be found out just now: they stay as they are.
-    """
-
-    accepted: Mapping[str, AcceptedRule]
-    read_at: float
-    undecided: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """What Kraken says of orders that stand there, by rule id."""
-
-    sightings: Mapping[str, Sighting]
-
-
-@dataclass(frozen=True, slots=True)
-class BookArm:
-    """Tells the reader of prices to arm a rule, and to look at the present price at once.
-
-    `since` is the moment from which on trades count for it, as ISO UTC; empty: from now on.
-    """
-
-    rule: Rule
-    market: Market
-    # When is no part of what: two of these that arm the same thing are the same.
-    since: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class BookDisarm:
-    """Tells the reader of prices to forget a rule."""
-
-    rule_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class BookFired:
-    """Tells the reader of prices what fired before the program was started.
-
-    Trades that nobody had looked at by then may show that it was crossed earlier.
-
-    `since` is the moment from which on trades counted for it, `fired_at` when it fired, both ISO
-    UTC by this machine's clock, and `price` is what fired it. Where an earlier crossing is known
-    already, `is_found` says so: then the two tell of that trade, by Kraken's clock.
-    """
-
-    rule: Rule
-    market: Market
-    since: str
-    fired_at: str
-    price: str
-    is_found: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class FirstCrossing:
-    """The first price that crossed a rule, found after its order was on its way. `at`: ISO UTC."""
-
-    rule_id: str
-    price: str
-    at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Calls `passed` once every message before it is settled: on disk, or said.
-
-    It is not called while anything waits to be written down. `passed` must not block.
-    """
-
-    passed: Callable[[], None]
-
-
-Message = Crossing | FirstCrossing | Adopt | Watched | Mark
-BookChange = BookArm | BookDisarm | BookFired
 
 
 @dataclass(slots=True)

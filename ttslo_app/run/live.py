@@ -39,21 +39,25 @@ from krakenlink.stream.feed import (
     Tick,
     Trades,
 )
-from ttslo_app.orders.exchange import KrakenExchange
-from ttslo_app.orders.life import Market, OrderSettings, build_order
-from ttslo_app.orders.worker import (
+from ttslo_app.messages import (
     BookArm,
     BookChange,
     BookDisarm,
     BookFired,
+    Fetched,
     Mark,
-    OrderWorker,
+    Market,
+    NotFetched,
+    PolledPrice,
     Say,
     Watched,
 )
+from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.life import OrderSettings, build_order
+from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, WhenBlind
-from ttslo_app.watch.lookback import Fetched, NotFetched, Pace, PastReader, PastSource
-from ttslo_app.watch.tape import Saved
+from ttslo_app.watch.lookback import PastReader, PastSource
+from ttslo_app.watch.tape import Pace, Saved
 from ttslo_app.watch.watch import Clocks, Watch
 from ws_price_provider import WebSocketPriceProvider, feed_clock
 
@@ -89,15 +93,6 @@ _BEHIND = 2.0
 # like those of a blind time, and the row's policy decides.
 _TOO_LATE = 30.0
 _CLOCK_DOUBT = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class PolledPrice:
-    """A price that REST gave for a market; `at` is when it was asked, on the feed's clock."""
-
-    market: str
-    price: Decimal
-    at: float
 
 
 @dataclass(slots=True)

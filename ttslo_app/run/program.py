@@ -25,6 +25,7 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import plain, to_positive_decimal
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.voice import Voice, write_line
+from ttslo_app.messages import AcceptedRule, Adopt, Crossing, Market
 from ttslo_app.orders.exchange import (
     DRY_RUN_ORDER_ID,
     DryRunExchange,
@@ -42,14 +43,14 @@ from ttslo_app.orders.intents import (
 )
 from ttslo_app.orders.life import (
     Life,
-    Market,
     OrderSettings,
     RuleState,
     UnreadableLife,
     condition_of,
     fingerprint,
 )
-from ttslo_app.orders.worker import AcceptedRule, Adopt, Crossing, Exchange, OrderWorker, State
+from ttslo_app.orders.ports import Exchange, State
+from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import (
     ConfigValidator,
     ValidationResult,
@@ -70,7 +71,7 @@ from ttslo_app.store.manager import (
     ConfigManager,
     Stamp,
 )
-from ttslo_app.watch.lookback import Pace
+from ttslo_app.watch.tape import Pace
 
 __version__ = "1.0.0"
 

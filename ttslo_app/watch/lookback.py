@@ -15,12 +15,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from krakenlink.errors import KrakenError
-from ttslo_app.orders.life import Market
-from ttslo_app.watch.tape import Bounds, LookBack, Past, Position, read_bars, read_trades
+from ttslo_app.messages import Fetched, Market, NotFetched
+from ttslo_app.watch.tape import LookBack, Pace, Position, read_bars, read_trades
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -42,53 +42,6 @@ class PastSource(Protocol):
     ) -> dict[str, Any]:
         """Return Kraken's OHLC `result`."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the past is fetched, in seconds, and how far.
-
-    Attributes:
-        pair_gap: Between two calls for one pair; Kraken limits Trades and OHLC by pair.
-        gap: Between any two calls; a few a second are far from what bans an address.
-        settle: Before the first call after a reconnect: subscriptions are acknowledged within a
-            round trip or two, and asking after that lets nothing fall between REST and stream.
-        hole: The same after a hole in the numbers, while the stream goes on.
-        retry: After a failure; doubles up to `retry_max`.
-        retry_max: The longest of those waits.
-        bounds: How far back, and how many trades, before candles have to do.
-    """
-
-    pair_gap: float = 1.0
-    gap: float = 0.25
-    settle: float = 1.0
-    hole: float = 0.3
-    retry: float = 1.0
-    retry_max: float = 60.0
-    bounds: Bounds = field(default_factory=Bounds)
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What REST has on a hole: prices in order, trades and candles.
-
-    `newest` is the newest trade among them; `is_cut` says that candles stand for the rest;
-    `until` is when the last page was asked for, in seconds since 1970.
-    """
-
-    market: str
-    past: tuple[Past, ...]
-    newest: Past | None
-    is_cut: bool
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class NotFetched:
-    """REST could not be asked about a hole; it goes on trying."""
-
-    market: str
-    reason: str
 
 
 @dataclass(slots=True)

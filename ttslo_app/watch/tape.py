@@ -24,6 +24,7 @@ from typing import Any
 from krakenlink.errors import ProtocolError
 from krakenlink.numbers import plain, to_positive_decimal
 from krakenlink.stream.feed import TradePrint
+from ttslo_app.messages import Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -79,16 +80,6 @@ class Position:
 
     trade_id: int | None
     at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A price of the past: a trade, or one end of a candle of `bar_seconds` (then without id)."""
-
-    trade_id: int
-    price: Decimal
-    at_ns: int
-    bar_seconds: int = 0
 
 
 class MarketTape:
@@ -545,3 +536,27 @@ class Saved:
             return cls(float(found["saved_at"]), places, frozenset(map(str, found["parked"])))
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"an unknown shape: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the past is fetched, in seconds, and how far.
+
+    Attributes:
+        pair_gap: Between two calls for one pair; Kraken limits Trades and OHLC by pair.
+        gap: Between any two calls; a few a second are far from what bans an address.
+        settle: Before the first call after a reconnect: subscriptions are acknowledged within a
+            round trip or two, and asking after that lets nothing fall between REST and stream.
+        hole: The same after a hole in the numbers, while the stream goes on.
+        retry: After a failure; doubles up to `retry_max`.
+        retry_max: The longest of those waits.
+        bounds: How far back, and how many trades, before candles have to do.
+    """
+
+    pair_gap: float = 1.0
+    gap: float = 0.25
+    settle: float = 1.0
+    hole: float = 0.3
+    retry: float = 1.0
+    retry_max: float = 60.0
+    bounds: Bounds = field(default_factory=Bounds)

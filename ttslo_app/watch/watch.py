@@ -19,15 +19,23 @@ from enum import Enum, auto
 
 from krakenlink.numbers import plain
 from krakenlink.stream.feed import TradePrint, Trades
-from ttslo_app.orders.life import Market
-from ttslo_app.orders.worker import BookArm, BookFired, Crossing, FirstCrossing, Say
+from ttslo_app.messages import (
+    BookArm,
+    BookFired,
+    Crossing,
+    Fetched,
+    FirstCrossing,
+    Market,
+    NotFetched,
+    Past,
+    Say,
+)
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
-from ttslo_app.watch.lookback import Fetched, NotFetched, Pace
 from ttslo_app.watch.rulebook import RuleBook
 from ttslo_app.watch.tape import (
     Deed,
     MarketTape,
-    Past,
+    Pace,
     Position,
     Saved,
     Touch,

@@ -15,6 +15,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
 from krakenlink.rest.answers import OutcomeKind
+from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.exchange import (
     DRY_RUN_ORDER_ID,
     DryRunExchange,
@@ -26,7 +27,7 @@ from ttslo_app.orders.exchange import (
     rows_of,
     sightings_of,
 )
-from ttslo_app.orders.life import Market, OrderRequest, Sighting
+from ttslo_app.orders.life import OrderRequest
 
 PAIR = "XXBTZUSD"
 ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")

@@ -12,17 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.life import (
     TRANSITIONS,
     Adoption,
     IllegalTransition,
     Life,
-    Market,
     OrderRequest,
     OrderSettings,
     RuleState,
     Search,
-    Sighting,
     Signal,
     UnreadableLife,
     Verdict,

@@ -13,23 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_bench import MARKET, SETTINGS, Bench, JournalFiles, ManualClock, MemoryFiles, Reply, rule
 
-from ttslo_app.orders.life import (
-    Market,
-    OrderRequest,
-    RuleState,
-    Sighting,
-    fingerprint,
-)
-from ttslo_app.orders.worker import (
+from ttslo_app.messages import (
     AcceptedRule,
     Adopt,
     BookArm,
     BookDisarm,
     Crossing,
     Mark,
-    State,
+    Market,
+    Sighting,
     Watched,
 )
+from ttslo_app.orders.life import OrderRequest, RuleState, fingerprint
+from ttslo_app.orders.ports import State
 from ttslo_app.rules.rule import Rule
 
 

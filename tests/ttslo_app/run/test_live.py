@@ -13,6 +13,7 @@ from live_program import PAIR, LiveProgram, row, wait_until
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.feed import Symbol, SymbolRefused
+from ttslo_app.messages import PolledPrice
 from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
 
@@ -141,7 +142,7 @@ def test_poll_from_before_a_sleep_fires_nothing(market: FakeKraken, tmp_path: Pa
     with Polling(market, tmp_path, [row("up", 51000)]) as program:
         live = program.ttslo._live
         assert live is not None
-        beyond = ttslo_live.PolledPrice("BTC/USD", Decimal(51300), feed_clock() - 3600)
+        beyond = PolledPrice("BTC/USD", Decimal(51300), feed_clock() - 3600)
         live._inbox.put(beyond)
         market.set_price(PAIR, "51001")
         assert program.crossing_of("up") == 51001

@@ -16,8 +16,8 @@ import ttslo_app.run.program as ttslo_program
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
+from ttslo_app.messages import Crossing
 from ttslo_app.orders.intents import intent_lines, read_intents
-from ttslo_app.orders.worker import Crossing
 from ttslo_app.rules.rule import read_rule
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"

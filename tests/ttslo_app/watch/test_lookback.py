@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from krakenlink.errors import KrakenConnectionError
-from ttslo_app.orders.life import Market
+from ttslo_app.messages import Fetched, Market, NotFetched
 from ttslo_app.watch import lookback as ttslo_lookback
-from ttslo_app.watch.lookback import Fetched, NotFetched, Pace, PastReader
-from ttslo_app.watch.tape import Bounds, Position
+from ttslo_app.watch.lookback import PastReader
+from ttslo_app.watch.tape import Bounds, Pace, Position
 
 S = 1_000_000_000
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD")

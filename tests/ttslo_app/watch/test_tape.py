@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from krakenlink.errors import ProtocolError
 from krakenlink.stream.feed import Symbol, TradePrint
+from ttslo_app.messages import Past
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType, WhenBlind
 from ttslo_app.watch.tape import (
     Bounds,
     Deed,
     LookBack,
     MarketTape,
-    Past,
     Position,
     Saved,
     Touch,

@@ -8,11 +8,18 @@ from decimal import Decimal
 import pytest
 
 from krakenlink.stream.feed import Symbol, TradePrint, Trades
-from ttslo_app.orders.life import Market
-from ttslo_app.orders.worker import BookArm, BookFired, Crossing, FirstCrossing
+from ttslo_app.messages import (
+    BookArm,
+    BookFired,
+    Crossing,
+    Fetched,
+    FirstCrossing,
+    Market,
+    NotFetched,
+    Past,
+)
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType, WhenBlind
-from ttslo_app.watch.lookback import Fetched, NotFetched
-from ttslo_app.watch.tape import Past, Position, Saved, clock_time
+from ttslo_app.watch.tape import Position, Saved, clock_time
 from ttslo_app.watch.watch import Clocks, Watch
 
 S = 1_000_000_000

@@ -1,0 +1,93 @@
+"""What the order thread needs of the world: clocks, files, and Kraken; handed in by `run`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from krakenlink.rest.answers import Outcome
+from ttslo_app.messages import Market, Sighting
+from ttslo_app.orders.life import Life, OrderRequest
+from ttslo_app.rules.rule import Rule
+
+Cells = dict[str, str]
+State = dict[str, Cells]
+
+
+class Clock(Protocol):
+    """The two clocks that are needed."""
+
+    def monotonic(self) -> float:
+        """Return seconds that only ever grow."""
+        ...
+
+    def utc(self) -> datetime:
+        """Return the present moment in UTC, by this machine's clock."""
+        ...
+
+
+class Files(Protocol):
+    """What the order thread needs of the files."""
+
+    def save_state(self, state: State) -> None:
+        """Write state.csv durably; raises OSError and leaves the old file whole."""
+        ...
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        """Make the rows of some rules durable, by less than a whole state.csv where that can be.
+
+        Raises:
+            OSError: If they may not be on the disk.
+        """
+        ...
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
+
+        Raises:
+            OSError: If the file cannot be read, which says nothing about the row.
+        """
+        ...
+
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
+        """Write the orders into the rows of config.csv, but for the ids that are returned.
+
+        Those are not in the file just now, or not whole.
+
+        Raises:
+            OSError: If the file cannot be written; it is whole all the same.
+        """
+        ...
+
+
+class Exchange(Protocol):
+    """What the order thread needs of Kraken."""
+
+    can_find: bool
+
+    def now(self) -> float:
+        """Return Kraken's clock as estimated, in seconds since 1970. Never blocks."""
+        ...
+
+    def market_of(self, pair: str) -> Market:
+        """Return what Kraken says of `pair`. May block the first time.
+
+        Raises:
+            LookupError: If Kraken has no such pair.
+        """
+        ...
+
+    def place(
+        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
+    ) -> Outcome:
+        """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
+        ...
+
+    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        """Return the order of that id among the open and the closed ones, None if in neither.
+
+        Raises:
+            KrakenError: If Kraken could not be asked.
+        """
+        ...
