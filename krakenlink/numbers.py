@@ -2,6 +2,7 @@
 
 Money, sizes and offsets never pass through `float` on their way to Kraken: what the user typed
 is what Kraken gets. A value that is not finite is no number, whatever Python's parsers think.
+Beside them the one pace at which a failed thing is tried again.
 
 Source: Kraken, REST AddOrder (read 2026-11): a trailing offset needs its `+` for buys and sells
 alike, volumes are plain decimals with at most `lot_decimals` places.
@@ -18,11 +19,14 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 
 # Far beyond every price and size at Kraken, and well inside what a float can hold: outside of
 # it a number is damage on the wire or a slip of the hand.
-_LARGEST = Decimal("1e30")
-_SMALLEST = Decimal("1e-30")
+LARGEST = Decimal("1e30")
+SMALLEST = Decimal("1e-30")
 # Room for every number between the two to be cut exactly: 30 digits before the point, and as
 # many behind it as anybody types.
 _MOST_DIGITS = 200
+
+# Far beyond every longest wait; counting on would overflow a float one day.
+_MOST_DOUBLINGS = 64
 
 
 def to_decimal(value: object) -> Decimal:
@@ -40,7 +44,7 @@ def to_decimal(value: object) -> Decimal:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a number")
     number = Decimal(text)
-    if number and not _SMALLEST <= abs(number) <= _LARGEST:
+    if number and not SMALLEST <= abs(number) <= LARGEST:
         raise ValueError(f"{text!r} is too large or too small to be meant")
     return number
 
@@ -82,3 +86,14 @@ def trailing_offset(percent: Decimal) -> str:
     """
     digits = plain(percent)
     return f"+{digits if '.' in digits else digits + '.0'}%"
+
+
+def doubled(first: float, n: int, most: float) -> float:
+    """Return `first` doubled `n` times, and at most `most`: the wait after `n` failures more.
+
+    Args:
+        first: The first wait, in seconds.
+        n: How often in a row it has failed since; 0 for the first wait.
+        most: The longest wait, in seconds.
+    """
+    return min(first * 2.0 ** min(n, _MOST_DOUBLINGS), most)

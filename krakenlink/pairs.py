@@ -16,6 +16,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, NewType
 
+from krakenlink.numbers import LARGEST, SMALLEST
+
 Symbol = NewType("Symbol", str)
 """The name of a pair on WebSocket v2, such as `BTC/USD`; never a REST spelling."""
 
@@ -23,8 +25,6 @@ _RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 
 # Names are at most a dozen characters; comparing novels with them would only take time.
 _LONGEST_NAME = 40
-
-_LEAST, _MOST = Decimal("1e-30"), Decimal("1e30")
 
 TOKENIZED = "tokenized_asset"
 """Kraken's word for the class of xStocks, which most calls want to be told."""
@@ -268,7 +268,7 @@ def _amount(row: Mapping[Any, Any], name: str) -> Decimal | None:
     except (InvalidOperation, ValueError):
         return None
     # Outside of these bounds it is damage; a NaN compares with nothing.
-    return amount if amount.is_finite() and _LEAST <= amount <= _MOST else None
+    return amount if amount.is_finite() and SMALLEST <= amount <= LARGEST else None
 
 
 # --- the oldest pairs --------------------------------------------------------------------------

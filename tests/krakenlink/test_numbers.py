@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krakenlink.numbers import (
+    doubled,
     plain,
     quantize_down,
     to_decimal,
@@ -118,3 +119,14 @@ def test_offset_keeps_the_digits_as_typed(typed: str, text: str) -> None:
 def test_offset_reads_back_as_the_number(number: Decimal) -> None:
     """No digit of an offset is lost or invented."""
     assert to_decimal(trailing_offset(number).strip("+%")) == number
+
+
+def test_wait_doubles_up_to_the_longest() -> None:
+    """The first wait, twice, four times, and never more than the longest."""
+    assert [doubled(0.5, n, 3.0) for n in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
+
+
+@given(st.integers(min_value=0))
+def test_wait_stays_a_number_after_any_count_of_failures(n: int) -> None:
+    """Counting on for years overflows nothing."""
+    assert 1.0 <= doubled(1.0, n, 60.0) <= 60.0
