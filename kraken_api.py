@@ -27,22 +27,17 @@ from urllib.parse import urlsplit
 
 import creds
 from krakenlink.errors import (
+    ArgumentError,
     AuthenticationError,
     KrakenAPIError,
     KrakenError,
     PriceUnavailable,
     ProtocolError,
 )
-from krakenlink.machine import cache_folder, feed_clock, is_loopback, validate_url
+from krakenlink.machine import cache_folder, feed_clock, is_loopback, on_fork, validate_url
 from krakenlink.numbers import plain, quantize_down, to_positive_decimal, trailing_offset
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, Symbol, legacy_pair
-from krakenlink.rest.answers import (
-    ArgumentError,
-    is_unknown_pair,
-    private_request,
-    read_answer,
-    sign,
-)
+from krakenlink.rest.answers import is_unknown_pair, private_request, read_answer, sign
 from krakenlink.rest.listing import ASK_GAP, Listing
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, VERSION, Timeouts, Transport, gate_of
 
@@ -902,8 +897,7 @@ def _after_fork() -> None:
         api._start_anew()
 
 
-if hasattr(os, "register_at_fork"):  # Windows cannot fork
-    os.register_at_fork(after_in_child=_after_fork)
+on_fork(_after_fork)
 
 
 # --- arguments ---------------------------------------------------------------------------------

@@ -1,5 +1,10 @@
 """All that speaks with Kraken: `rest` asks and orders, `stream` listens.
 
-Imported through the doors `kraken_api` and `ws_price_provider`. This file imports nothing: REST
-alone must stay quick to load.
+Imported through the doors `kraken_api` and `ws_price_provider`. This file imports nothing of ours:
+REST alone must stay quick to load.
 """
+
+import logging
+
+# The one handler of every logger in here: a library says nothing unless its caller wants it said.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -104,3 +104,7 @@ def unusable_proxy(proxy: str, environment: Mapping[str, str], cure: str) -> str
     named = [name for name in names if environment.get(name) == proxy]
     shown = urlsplit(proxy)._replace(netloc=urlsplit(proxy).netloc.rpartition("@")[2]).geturl()
     return f"{named[0] if named else 'the system'} names the proxy {shown}, {cure}"
+
+
+class ArgumentError(ValueError):
+    """An argument that was refused before anything was sent: certainly no order."""

@@ -25,6 +25,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from krakenlink.errors import (
+    ArgumentError,
     AuthenticationError,
     KrakenAPIError,
     KrakenConnectionError,
@@ -38,10 +39,6 @@ from krakenlink.numbers import plain, to_decimal
 # Every other switch of Kraken is off when it is not sent, and whether the text "false" turns one
 # off is not documented for forms. Off is therefore said by silence, but where silence means on.
 _ON_BY_DEFAULT = frozenset({"consolidate_taker"})
-
-
-class ArgumentError(ValueError):
-    """An argument that was refused before anything was sent: certainly no order."""
 
 
 # --- requests ----------------------------------------------------------------------------------

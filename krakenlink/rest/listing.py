@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import threading
 import time
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
+from krakenlink.machine import replace_file
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
 from krakenlink.rest.answers import is_unknown_pair
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _DAY = 24 * 3600.0
 # An unknown name may be a pair of today, but it is mostly a slip: ask again only now and then.
@@ -258,7 +257,9 @@ class Listing:
             "rows": snapshot.rows,
         }
         try:
-            _replace(file, json.dumps(content).encode())
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # Waiting for the platter would keep a first price from its caller.
+            replace_file(file, json.dumps(content).encode(), is_durable=False)
         except OSError as error:
             # Harmless: it is fetched again next time. On Windows also if another process reads.
             _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
@@ -281,21 +282,6 @@ def _trimmed(rows: object) -> Rows:
         for key, row in rows.items()
         if isinstance(key, str) and isinstance(row, Mapping)
     }
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Write `file` so that no reader ever sees half of it, whoever writes at the same time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    import tempfile  # here, because a listing is written once a day
-
-    descriptor, temporary = tempfile.mkstemp(prefix=file.stem, dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-        Path(temporary).replace(file)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _kraken_spelling(name: str) -> str:

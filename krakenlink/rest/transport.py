@@ -34,6 +34,7 @@ from krakenlink.errors import (
     KrakenTransportError,
     unusable_proxy,
 )
+from krakenlink.machine import on_fork
 from krakenlink.rest.answers import encode
 
 VERSION = "1.0.0"
@@ -100,8 +101,7 @@ def _after_fork() -> None:
     _gates.clear()
 
 
-if hasattr(os, "register_at_fork"):  # Windows cannot fork
-    os.register_at_fork(after_in_child=_after_fork)
+on_fork(_after_fork)
 
 
 # --- HTTP --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ MAY_USE: dict[str, set[str]] = {
     "ws_price_provider": {"krakenlink"},
     "kraken_api": {"creds", "krakenlink", "ws_price_provider"},
     "ttslo_app": set(),
-    "ttslo_app.store": set(),
+    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once"},  # bytes and cells, no orders
     "ttslo_app.rules": {"krakenlink"},
     "ttslo_app.messages": {"ttslo_app.rules"},
     "ttslo_app.watch": {"krakenlink", "ttslo_app.messages", "ttslo_app.rules"},
@@ -38,7 +38,7 @@ MAY_USE: dict[str, set[str]] = {
 SHELLS = {
     *("config", "creds", "dev", "kraken_api", "ttslo", "validator", "ws_price_provider"),
     *("fake_kraken", "fake_kraken.__main__", "fake_kraken.exchange"),
-    "krakenlink.machine",
+    *("krakenlink", "krakenlink.machine"),
     *("krakenlink.rest.listing", "krakenlink.rest.transport"),
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
     "ttslo_app.store.manager",

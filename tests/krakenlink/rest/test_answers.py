@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from krakenlink.errors import (
+    ArgumentError,
     AuthenticationError,
     KrakenAPIError,
     KrakenConnectionError,
@@ -24,7 +25,6 @@ from krakenlink.errors import (
 )
 from krakenlink.rest import answers as kraken_rest
 from krakenlink.rest.answers import (
-    ArgumentError,
     OutcomeKind,
     encode,
     is_unknown_pair,

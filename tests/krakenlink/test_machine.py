@@ -1,0 +1,212 @@
+"""This machine: its addresses, its clock, its cache, its files replaced whole, its forks."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from krakenlink.machine import (
+    FileSteps,
+    cache_folder,
+    feed_clock,
+    is_loopback,
+    on_fork,
+    replace_file,
+    validate_url,
+)
+
+LONG = 20.0  # seconds that nothing here takes unless it is broken
+
+# --- addresses, clock, cache -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://ws.kraken.com/v2", "ws://127.0.0.1:80/v2", "ws://localhost/", "ws://[::1]:1/v2"]
+)
+def test_address_with_tls_or_on_this_machine_is_taken(url: str) -> None:
+    """`wss:` anywhere and `ws:` on loopback are addresses that prices may come from."""
+    assert validate_url(url) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ws://ws.kraken.com/v2",
+        "http://127.0.0.1/",
+        "ws://10.0.0.1/",
+        "",
+        "wss://",
+        "ws://127.1.nip",
+    ],
+)
+def test_address_that_anybody_could_answer_is_refused(url: str) -> None:
+    """Without TLS, or with another scheme, there is no feed; the text says what to write."""
+    with pytest.raises(ValueError, match="wss:"):
+        validate_url(url)
+
+
+def test_address_with_a_password_is_refused_without_showing_it() -> None:
+    """A secret in an address would end up in logs."""
+    with pytest.raises(ValueError, match="password") as caught:
+        validate_url("wss://me:hunter2@ws.kraken.com/v2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_loopback_is_told_without_a_name_server() -> None:
+    """Only names that can mean nothing else are this machine."""
+    assert [is_loopback(host) for host in ("LOCALHOST", "127.9.9.9", "::1")] == [True] * 3
+    assert not is_loopback("localhost.example.com")
+
+
+def test_clock_of_the_feed_goes_on_while_the_machine_sleeps() -> None:
+    """It never steps back, and on Linux it is the one that counts suspended time."""
+    assert feed_clock() <= feed_clock()
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    assert boot is None or abs(time.clock_gettime(boot) - feed_clock()) < LONG
+
+
+def test_cache_folder_is_named_by_the_environment_or_the_platform(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """TTSLO_CACHE_DIR wins; otherwise it is where the platform keeps caches."""
+    monkeypatch.setenv("TTSLO_CACHE_DIR", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("TTSLO_CACHE_DIR")
+    assert "ttslo" in cache_folder().parts
+
+
+# --- files -------------------------------------------------------------------------------------
+
+
+class Failing(FileSteps):
+    """Steps of which one fails."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.done: list[str] = []
+
+    def _do(self, step: str) -> None:
+        self.done.append(step)
+        if step == self.step:
+            raise OSError(f"{step} fails")
+
+    def create(self, path: Path) -> BinaryIO:
+        self._do("create")
+        return super().create(path)
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        super().write(file, data)
+        self._do("write")
+
+    def sync(self, file: BinaryIO) -> None:
+        self._do("sync")
+        super().sync(file)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._do("rename")
+        super().rename(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self._do("sync_folder")
+        super().sync_folder(folder)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return what stands in `folder`."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_replaced_whole_and_brought_to_the_platter_in_order(tmp_path: Path) -> None:
+    """Contents first, then the name, then the folder; nothing else stays behind."""
+    file, steps = tmp_path / "a.csv", Failing("")
+    file.write_bytes(b"old")
+    replace_file(file, b"new", steps)
+    assert file.read_bytes() == b"new"
+    assert names_in(tmp_path) == ["a.csv"]
+    assert steps.done == ["create", "write", "sync", "rename", "sync_folder"]
+
+
+def test_file_that_may_be_lost_waits_for_no_platter(tmp_path: Path) -> None:
+    """A cache costs no sync."""
+    steps = Failing("")
+    replace_file(tmp_path / "cache", b"new", steps, is_durable=False)
+    assert steps.done == ["create", "write", "rename"]
+
+
+@pytest.mark.parametrize("step", ["create", "write", "sync", "rename"])
+def test_failed_step_leaves_the_old_file_and_nothing_beside_it(step: str, tmp_path: Path) -> None:
+    """Whatever fails before the end, readers go on with what there was."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"old")
+    with pytest.raises(OSError, match=f"{step} fails"):
+        replace_file(file, b"new", Failing(step))
+    assert file.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["a.csv"]
+
+
+def test_last_look_sees_the_new_file_and_may_refuse_it(tmp_path: Path) -> None:
+    """Who finds the old file changed meanwhile leaves it as it is."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"old")
+    seen = []
+
+    def refuse(new: Path) -> None:
+        seen.append(new.read_bytes())
+        raise LookupError("changed meanwhile")
+
+    with pytest.raises(LookupError):
+        replace_file(file, b"new", before_rename=refuse)
+    assert (seen, file.read_bytes()) == ([b"new"], b"old")
+    assert names_in(tmp_path) == ["a.csv"]
+
+
+def test_file_that_somebody_holds_open_is_tried_again(tmp_path: Path) -> None:
+    """Where a spreadsheet holds a file, some tries are made, and the last says what to do."""
+
+    class Held(FileSteps):
+        rename_tries = 3
+        tries = 0
+
+        def rename(self, source: Path, target: Path) -> None:
+            self.tries += 1
+            if self.tries < 5:
+                raise PermissionError(13, "held")
+            super().rename(source, target)
+
+        def pause(self, seconds: float) -> None:
+            pass
+
+    steps, file = Held(), tmp_path / "a.csv"
+    with pytest.raises(PermissionError, match="close it there"):
+        replace_file(file, b"new", steps)
+    assert (steps.tries, names_in(tmp_path)) == (3, [])
+    replace_file(file, b"new", steps)
+    assert file.read_bytes() == b"new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links want rights there")
+def test_link_in_the_place_of_the_new_file_is_never_written_through(tmp_path: Path) -> None:
+    """The new file is made, never opened: what others put into the folder stays untouched."""
+    (tmp_path / "theirs").write_bytes(b"theirs")
+    (tmp_path / "a.csv").symlink_to(tmp_path / "theirs")
+    replace_file(tmp_path / "a.csv", b"new")
+    assert (tmp_path / "theirs").read_bytes() == b"theirs"
+    assert not (tmp_path / "a.csv").is_symlink()
+
+
+# --- forks -------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows cannot fork")
+def test_hook_runs_in_the_child_alone() -> None:
+    """What must not be shared is made anew in every child."""
+    seen: list[int] = []
+    on_fork(lambda: seen.append(os.getpid()))
+    child = os.fork()
+    if not child:
+        os._exit(0 if seen == [os.getpid()] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert seen == []
