@@ -41,7 +41,7 @@ SHELLS = {
     *("krakenlink", "krakenlink.machine"),
     *("krakenlink.rest.listing", "krakenlink.rest.transport"),
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
-    "ttslo_app.store.manager",
+    *("ttslo_app.store.disk", "ttslo_app.store.lock", "ttslo_app.store.manager"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.intents", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
@@ -68,7 +68,7 @@ IMPURE_CALLS = frozenset(
 LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset({"fake_kraken.exchange"}),
     "certifi": frozenset({"krakenlink.stream.connection"}),  # which requests brings along
-    "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.manager"}),
+    "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),

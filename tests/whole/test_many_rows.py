@@ -15,14 +15,9 @@ from config import ConfigManager, Disk
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
 from ttslo_app.rules.rule import Rule, RuleReader
-from ttslo_app.store.csv_text import (
-    RULE_COLUMNS,
-    STATE_COLUMNS,
-    merge,
-    parse,
-    read_rules,
-    state_bytes,
-)
+from ttslo_app.store.csv_text import parse
+from ttslo_app.store.rule_text import RULE_COLUMNS, merge, read_rules
+from ttslo_app.store.state_text import STATE_COLUMNS, state_bytes
 from validator import ConfigValidator
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
@@ -115,7 +110,7 @@ def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:
     rows[7] = rows[7].replace("true", "false")
     (tmp_path / "config.csv").write_text("\n".join(rows), encoding="utf-8")
     seen = calls_in(program.validate_and_load_config)
-    assert seen["_read_record"] == 1
+    assert seen["read_record"] == 1
     assert seen["read_rule"] == 1
     assert seen["_adopt_one"] == 1
     assert program.state["r6"]["rule_state"] == "disarmed"

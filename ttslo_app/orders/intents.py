@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ttslo_app.orders.life import RuleState
-from ttslo_app.store.manager import Disk
+from ttslo_app.store.disk import Disk
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

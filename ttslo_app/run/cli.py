@@ -29,12 +29,9 @@ from ttslo_app.rules.rule import (
     WhenBlind,
 )
 from ttslo_app.run.program import ONCE_PATIENCE, TTSLO, __version__, many_objects
-from ttslo_app.store.manager import (
-    AlreadyRunning,
-    ConfigManager,
-    Disk,
-    StateLock,
-)
+from ttslo_app.store.disk import Disk
+from ttslo_app.store.lock import AlreadyRunning, StateLock
+from ttslo_app.store.manager import ConfigManager
 
 
 def _parser() -> argparse.ArgumentParser:

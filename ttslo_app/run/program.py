@@ -66,11 +66,8 @@ from ttslo_app.rules.rule import (
     reading_of,
 )
 from ttslo_app.run.live import Item, LiveRun, describe, post_to
-from ttslo_app.store.manager import (
-    ConfigFile,
-    ConfigManager,
-    Stamp,
-)
+from ttslo_app.store.disk import Stamp
+from ttslo_app.store.manager import ConfigFile, ConfigManager
 from ttslo_app.watch.tape import Pace
 
 __version__ = "1.0.0"

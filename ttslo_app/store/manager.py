@@ -1,51 +1,41 @@
 """The three CSV files: rules (config.csv), what became of them (state.csv), and the log.
 
-The shell around `config_csv`, which knows their text: here are the disk, the locks and the order
-of steps. This module must never lose a byte of what somebody else wrote, never take "cannot be
-read" for "empty", and never leave a half-written file: the rules are merged one row at a time,
-files are replaced by rename after an fsync. Files only: no network, and nothing is printed.
+The shell around the rooms that know their text: here are the locks and the order of steps. It
+must never lose a byte of what somebody else wrote, and never take "cannot be read" for "empty":
+the rules are merged one row at a time, files are replaced whole. Files only: no network, and
+nothing is printed.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import re
-import socket
-import stat
 import threading
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import BinaryIO, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from ttslo_app.store.csv_text import (
+from ttslo_app.store.csv_text import LOG_COLUMNS, log_detail, one_line, parse, quote
+from ttslo_app.store.disk import TRIES, Changed, Disk, Stamp, read_settled, replace
+from ttslo_app.store.lock import AlreadyRunning, LockHolder, StateLock
+from ttslo_app.store.rule_text import (
     CONFIG_COLUMNS,
-    LOG_COLUMNS,
     RULE_COLUMNS,
     SAMPLE_CONFIG,
-    STATE_COLUMNS,
     TRIGGER_COLUMNS,
     Changes,
     ConfigRow,
     Rules,
+    merge,
+    read_rules,
+)
+from ttslo_app.store.state_text import (
+    STATE_COLUMNS,
     StateProblem,
     StateReader,
-    log_detail,
-    merge,
-    one_line,
-    parse,
-    quote,
-    read_rules,
     state_bytes,
     state_text,
 )
@@ -69,204 +59,14 @@ __all__ = [
     "StateProblem",
 ]
 
-try:
-    import fcntl
-except ImportError:  # Windows: its fsync is a full one
-    fcntl = None  # type: ignore[assignment]
-
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
 # About 40,000 lines: weeks of a busy program, and still quick to open in an editor.
 LOG_BYTES = 5_000_000
 LOG_FILES = 5
-# A user who saves faster than this many times in a row is a program, and it should hear about it.
-_MERGE_TRIES = 20
 _COMPLAIN_EVERY = 60.0
 _LITTER_AGE = 600.0
-
-
-# --------------------------------------------------------------------------- the disk
-
-
-class Stamp(NamedTuple):
-    """What tells one version of a file from the next without reading it."""
-
-    mtime_ns: int
-    size: int
-    inode: int
-
-
-class Disk:
-    """The real file system, one method a step, so that a test can hand in one that fails there."""
-
-    # On Windows a file that another program has open, such as Excel, cannot be replaced. Virus
-    # scanners hold new files for a moment too, so a few tries are worth it there.
-    rename_tries = 8 if os.name == "nt" else 1
-
-    def read(self, path: Path) -> bytes:
-        """Return the whole file."""
-        return path.read_bytes()
-
-    def stamp(self, path: Path) -> Stamp | None:
-        """Return the stamp of the file, None where there is none."""
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            return None
-        return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
-
-    def create(self, path: Path) -> BinaryIO:
-        """Open a file that must not exist yet for writing."""
-        return path.open("xb")
-
-    def write(self, file: BinaryIO, data: bytes) -> None:
-        """Write everything; a full disk shows here or at the next step."""
-        file.write(data)
-
-    def sync(self, file: BinaryIO) -> None:
-        """Bring the contents to the platter."""
-        file.flush()
-        _sync_fully(file.fileno())
-
-    def sync_data(self, file: BinaryIO) -> None:
-        """Do the same for bytes at the end of a file, without its times where that can be had."""
-        file.flush()
-        if hasattr(os, "fdatasync"):
-            os.fdatasync(file.fileno())
-        else:
-            _sync_fully(file.fileno())
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Put `source` in the place of `target`, in one step for every reader."""
-        source.replace(target)
-
-    def sync_folder(self, folder: Path) -> None:
-        """Bring the rename to the platter, where the platform knows how."""
-        if os.name == "nt":
-            return
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            # Some network file systems cannot sync a folder; the rename is as safe as it gets.
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(handle)
-
-    def is_replaceable(self, path: Path) -> bool:
-        """Tell whether `path` is a plain file that its owner lets us write."""
-        return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.W_OK)
-
-    def open_end(self, path: Path) -> BinaryIO:
-        """Open a file for writing at its end, whether it exists or not."""
-        return path.open("ab")
-
-    def append(self, path: Path, data: bytes) -> None:
-        """Write at the end of the file."""
-        with path.open("ab") as file:
-            file.write(data)
-
-    def now(self) -> datetime:
-        """Return the time, in UTC."""
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        """Return seconds that never run backwards."""
-        return time.monotonic()
-
-    def pause(self, seconds: float) -> None:
-        """Wait for another program to let go of a file."""
-        time.sleep(seconds)
-
-
-def _sync_fully(handle: int) -> None:
-    """Wait until a file is on the platter and not only in the drive, as macOS lets pass."""
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is not None:
-        with suppress(OSError):  # file systems of the network do not know it
-            fcntl.fcntl(handle, full_sync)
-            return
-    os.fsync(handle)
-
-
-class _Changed(Exception):
-    """Somebody else wrote the file since it was read."""
-
-
-def _replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp:
-    """Replace `path` durably by `data`; return the stamp of what stands there now.
-
-    Raises:
-        _Changed: If the file is no longer what `expected` says; nothing was done.
-        OSError: If a step failed. Unless it was the very last, the old file stands untouched;
-            no temporary file stays behind.
-    """
-    target = path.resolve()  # a link stays a link: its target is replaced
-    if expected is not None and not disk.is_replaceable(target):
-        raise PermissionError(
-            errno.EACCES, "is read-only or no plain file, so it is left", str(path)
-        )
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with disk.create(temporary) as file:
-            disk.write(file, data)
-            disk.sync(file)
-        if expected is not None:
-            _take_after(temporary, target)
-        written = disk.stamp(temporary)  # a rename keeps it, and nobody else has seen the file yet
-        assert written is not None  # it was written right above
-        if disk.stamp(target) != expected:
-            raise _Changed
-        _rename(disk, temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    disk.sync_folder(target.parent)
-    return written
-
-
-def _take_after(new: Path, old: Path) -> None:
-    """Give `new` the mode and, where we may, the owner of `old`."""
-    status, mine = old.stat(), new.stat()
-    # Not every file system knows modes, and only root may give files away: contents come first.
-    with suppress(OSError):
-        new.chmod(stat.S_IMODE(status.st_mode))
-        if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
-            os.chown(new, status.st_uid, status.st_gid)
-
-
-def _rename(disk: Disk, source: Path, target: Path) -> None:
-    for tries_left in reversed(range(disk.rename_tries)):
-        try:
-            return disk.rename(source, target)
-        except PermissionError as error:
-            if not tries_left:
-                cure = "cannot be replaced; if a spreadsheet has it open, close it there"
-                raise PermissionError(error.errno, cure, str(target)) from error
-            disk.pause(0.05)
-    raise AssertionError("unreachable: the last try returns or raises")  # pragma: no cover
-
-
-def _read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
-    """Return the bytes of `path` and the stamp they belong to; (b"", None) where there is no file.
-
-    A program that writes in place is caught in the act where the stamp moves during the read.
-
-    Raises:
-        OSError: If the file cannot be read, or never stays the same for as long as that takes.
-    """
-    for _ in range(_MERGE_TRIES):
-        stamp = disk.stamp(path)
-        if stamp is None:
-            return b"", None
-        with suppress(FileNotFoundError):  # an editor that removes and renames: look again
-            data = disk.read(path)
-            if disk.stamp(path) == stamp:
-                return data, stamp
-    raise OSError(errno.EBUSY, "keeps changing while it is read", str(path))
 
 
 # --------------------------------------------------------------------------- what was read
@@ -299,92 +99,6 @@ class StateFile:
     rows: dict[str, dict[str, str]]
     problems: tuple[StateProblem, ...]
     copy: Path | None
-
-
-# --------------------------------------------------------------------------- one program a state
-
-
-@dataclass(frozen=True, slots=True)
-class LockHolder:
-    """Who holds a state file; `since` is ISO UTC."""
-
-    pid: int
-    host: str
-    since: str
-
-    def __str__(self) -> str:
-        return f"process {self.pid} on {self.host} since {self.since}"
-
-
-class AlreadyRunning(Exception):
-    """Another copy of the program works on the same state file.
-
-    Attributes:
-        path: The state file.
-        holder: Who it is; None where that cannot be told.
-    """
-
-    def __init__(self, path: Path, holder: LockHolder | None) -> None:
-        self.path = path
-        self.holder = holder
-        super().__init__(path, holder)
-
-    def __str__(self) -> str:
-        who = self.holder or "another process"
-        return (
-            f"{self.path} is in use by {who}; stop that copy first, or give this one its own files"
-        )
-
-
-class StateLock:
-    """At most one program a state file: a lock beside it, for as long as the `with` lasts.
-
-    The operating system drops the lock when the process dies, however it dies. A second file
-    beside the lock says who holds it, because on Windows a locked file cannot be read.
-    """
-
-    def __init__(self, path: str | os.PathLike[str], disk: Disk | None = None) -> None:
-        self.path = Path(path)
-        self._disk = disk or Disk()
-        target = self.path.resolve()  # two names of one file are one lock
-        self._holder_path = target.with_name(target.name + ".lock.json")
-        # Not per thread: whichever thread ends the program lets go of it.
-        self._lock = FileLock(target.with_name(target.name + ".lock"), thread_local=False)
-
-    def __enter__(self) -> StateLock:
-        """Take the lock, without waiting.
-
-        Raises:
-            AlreadyRunning: If another program has it.
-            OSError: If there can be no lock file, such as in a folder that cannot be written.
-        """
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise AlreadyRunning(self.path, self.holder()) from None
-        since = self._disk.now().isoformat(timespec="seconds")
-        about = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
-        with suppress(OSError):  # the lock is what counts; this only makes its message better
-            self._holder_path.write_text(json.dumps(about), encoding="utf-8")
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with suppress(OSError):
-            self._holder_path.unlink()
-        self._lock.release()
-
-    def holder(self) -> LockHolder | None:
-        """Return who holds the lock, as far as that can be read."""
-        try:
-            about = json.loads(self._holder_path.read_text(encoding="utf-8"))
-            return LockHolder(int(about["pid"]), str(about["host"]), str(about["since"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
 
 
 # --------------------------------------------------------------------------- the door
@@ -471,7 +185,7 @@ class ConfigManager:
             OSError: As `load_config` does.
         """
         path = Path(self.config_file)
-        data, stamp = _read_settled(self._disk, path)
+        data, stamp = read_settled(self._disk, path)
         if stamp is None:
             return ConfigFile((), (), None)
         table = parse(data, RULE_COLUMNS, has_comments=True)
@@ -543,15 +257,15 @@ class ConfigManager:
         path = Path(self.config_file)
         texts = {i: {n: str(v) for n, v in cells.items()} for i, cells in changes.items()}
         with self._config_lock:
-            for _ in range(_MERGE_TRIES):
-                data, stamp = _read_settled(self._disk, path)
+            for _ in range(TRIES):
+                data, stamp = read_settled(self._disk, path)
                 if stamp is None:
                     raise FileNotFoundError(errno.ENOENT, "there is no config file", str(path))
                 merged, left_out = merge(data, texts)
                 if merged == data:
                     return left_out
-                with suppress(_Changed):
-                    self._own_writes[_replace(self._disk, path, merged, stamp)] = stamp
+                with suppress(Changed):
+                    self._own_writes[replace(self._disk, path, merged, stamp)] = stamp
                     return left_out
         raise OSError(errno.EBUSY, "keeps changing while a row is written", str(path))
 
@@ -602,9 +316,9 @@ class ConfigManager:
         """
         path = Path(filename)
         stamp = self._disk.stamp(path)
-        with suppress(_Changed):
+        with suppress(Changed):
             if stamp is None or not stamp.size:
-                _replace(self._disk, path, SAMPLE_CONFIG.encode(), stamp)
+                replace(self._disk, path, SAMPLE_CONFIG.encode(), stamp)
                 return
         said = "is there already and was left alone; choose another name"
         raise FileExistsError(errno.EEXIST, said, str(path))
@@ -640,7 +354,7 @@ class ConfigManager:
 
     def _load_state(self) -> StateFile:
         path = Path(self.state_file)
-        data, stamp = _read_settled(self._disk, path)
+        data, stamp = read_settled(self._disk, path)
         if stamp is None:
             return StateFile({}, (), None)
         reader = StateReader(data, path.name)
@@ -667,8 +381,8 @@ class ConfigManager:
         while True:
             copy = target.with_name(f"{target.name}.{when}{f'-{tries}' if tries else ''}.bad")
             try:
-                _replace(self._disk, copy, data, None)
-            except _Changed:
+                replace(self._disk, copy, data, None)
+            except Changed:
                 tries += 1
                 continue
             self._is_copy_due = False
@@ -695,9 +409,9 @@ class ConfigManager:
 
     def _write_locked(self, path: Path, data: bytes) -> None:
         # One program writes this file, so what stands there may be replaced whatever it is.
-        for _ in range(_MERGE_TRIES):
-            with suppress(_Changed):
-                _replace(self._disk, path, data, self._disk.stamp(path))
+        for _ in range(TRIES):
+            with suppress(Changed):
+                replace(self._disk, path, data, self._disk.stamp(path))
                 return
         raise OSError(errno.EBUSY, "another program writes it; one state, one program", str(path))
 
@@ -714,8 +428,8 @@ class ConfigManager:
             self._sweep(path, _LITTER_AGE)
             if self._disk.stamp(path) is None:
                 header = ",".join(STATE_COLUMNS) + "\n"
-                with suppress(_Changed):  # somebody was faster: then there is one
-                    _replace(self._disk, path, header.encode(), None)
+                with suppress(Changed):  # somebody was faster: then there is one
+                    replace(self._disk, path, header.encode(), None)
 
     # ---- how far prices were seen
 
@@ -732,7 +446,7 @@ class ConfigManager:
             OSError: If it is there and cannot be read.
             ValueError: If it is no text.
         """
-        data, stamp = _read_settled(self._disk, self.tape_file)
+        data, stamp = read_settled(self._disk, self.tape_file)
         return None if stamp is None else data.decode("utf-8")
 
     def save_tape(self, text: str) -> None:
@@ -759,7 +473,7 @@ class ConfigManager:
             self._sweep(Path(self.config_file), _LITTER_AGE)
 
     def _sweep(self, path: Path, age: float) -> None:
-        """Take away what `_replace` left beside `path`, `age` seconds ago or earlier."""
+        """Take away what `replace` left beside `path`, `age` seconds ago or earlier."""
         target = path.resolve()
         oldest = self._disk.now().timestamp() - age
         # Between the two may stand what the file is a companion of: `.tape`, or a copy's moment.

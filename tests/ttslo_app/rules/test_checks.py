@@ -19,7 +19,7 @@ from ttslo_app.rules.checks import (
     format_validation_result,
     well_known_pair,
 )
-from ttslo_app.store.csv_text import ConfigRow
+from ttslo_app.store.rule_text import ConfigRow
 
 GOOD = {
     "id": "btc_1",

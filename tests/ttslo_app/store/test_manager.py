@@ -20,16 +20,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ttslo_app.rules.rule import read_rule
+from ttslo_app.store.disk import Disk, Stamp
+from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import (
     CONFIG_COLUMNS,
     LOG_BYTES,
     STATE_COLUMNS,
-    AlreadyRunning,
     ConfigFile,
     ConfigManager,
-    Disk,
-    Stamp,
-    StateLock,
 )
 
 HEADER = ",".join(CONFIG_COLUMNS)
