@@ -19,10 +19,14 @@ MAY_USE: dict[str, set[str]] = {
     "ttslo_app": set(),
     "ttslo_app.store": {"krakenlink.machine", "krakenlink.once"},  # bytes and cells, no orders
     "ttslo_app.rules": {"krakenlink"},
+    "ttslo_app.clocks": set(),
     "ttslo_app.messages": {"ttslo_app.rules"},
-    "ttslo_app.watch": {"krakenlink", "ttslo_app.messages", "ttslo_app.rules"},
+    "ttslo_app.watch": {
+        *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.rules"),
+    },
     "ttslo_app.orders": {
-        *("kraken_api", "krakenlink", "ttslo_app.messages", "ttslo_app.rules", "ttslo_app.store"),
+        *("kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.messages"),
+        *("ttslo_app.rules", "ttslo_app.store"),
     },
     "ttslo_app.face": {"krakenlink", "ws_price_provider"},
     "ttslo_app.run": {"fake_kraken", "kraken_api", "krakenlink", "ttslo_app", "ws_price_provider"},

@@ -39,6 +39,7 @@ from krakenlink.stream.feed import (
     Tick,
     Trades,
 )
+from ttslo_app.clocks import Clocks
 from ttslo_app.messages import (
     BookArm,
     BookChange,
@@ -58,7 +59,7 @@ from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, WhenBlind
 from ttslo_app.watch.lookback import PastReader, PastSource
 from ttslo_app.watch.tape import Pace, Saved
-from ttslo_app.watch.watch import Clocks, Watch
+from ttslo_app.watch.watch import Watch
 from ws_price_provider import WebSocketPriceProvider, feed_clock
 
 _log = logging.getLogger(__name__)
@@ -180,13 +181,14 @@ class LiveRun:
         self._inbox = inbox
         self._tape = tape
         self._stopping = threading.Event()
-        self._past = PastReader(prices, inbox.put, self._now, pace)
+        clocks = Clocks(self._now, time.time, time.monotonic)
+        self._past = PastReader(prices, inbox.put, clocks, pace)
         self._rules = Watch(
             submit=worker.submit,
             say=say,
             want=self._past.want,
             present=self._present_price,
-            clocks=Clocks(self._now, time.time, time.monotonic),
+            clocks=clocks,
             default=when_blind,
             saved=self._load_tape(),
             pace=pace,

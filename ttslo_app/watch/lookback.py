@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from krakenlink.errors import KrakenError
+from krakenlink.numbers import doubled
+from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Fetched, Market, NotFetched
 from ttslo_app.watch.tape import LookBack, Pace, Position, read_bars, read_trades
 
@@ -78,19 +79,20 @@ class PastReader:
     Args:
         source: Kraken over REST.
         post: Called on this object's thread with what was fetched; must not block.
-        now: Kraken's clock, in seconds since 1970.
+        clocks: The clocks.
+        pace: How fast the past may be asked for.
     """
 
     def __init__(
         self,
         source: PastSource,
         post: Callable[[Fetched | NotFetched], None],
-        now: Callable[[], float],
+        clocks: Clocks,
         pace: Pace | None = None,
     ) -> None:
         self._source = source
         self._post = post
-        self._now = now
+        self._clocks = clocks
         self._pace = pace or Pace()
         # Guards the errands and whether the thread is to end; wakes it for both.
         self._changed = threading.Condition()
@@ -121,7 +123,7 @@ class PastReader:
         An errand of the same market goes on from where it is, and ends no sooner than this one
         would: a link that breaks again and again must not have the first page fetched for ever.
         """
-        settled = due = time.monotonic() + delay
+        settled = due = self._clocks.monotonic() + delay
         look, is_held, failures = None, False, 0
         with self._changed:
             known = self._errands.get(market.name)
@@ -158,7 +160,7 @@ class PastReader:
         """Wait for the next errand that is due; None at the end."""
         with self._changed:
             while not self._is_stopping:
-                now = time.monotonic()
+                now = self._clocks.monotonic()
                 due = [errand for errand in self._errands.values() if errand.due <= now]
                 if due:
                     return min(due, key=lambda errand: errand.rank(now))
@@ -168,7 +170,7 @@ class PastReader:
 
     def _step(self, errand: _Errand) -> None:
         """Make one call for an errand, and hand over what came if that was the last."""
-        asked_at, now = time.monotonic(), self._now()
+        asked_at, now = self._clocks.monotonic(), self._clocks.kraken()
         if errand.look is None:
             errand.look = LookBack(errand.after, now, self._pace.bounds)
         elif errand.goes_on:
@@ -185,7 +187,7 @@ class PastReader:
         with self._changed:
             current = self._errands.get(errand.market.name, errand)
             current.failures = 0
-            current.due = max(current.due, time.monotonic() + self._pace.pair_gap)
+            current.due = max(current.due, self._clocks.monotonic() + self._pace.pair_gap)
             errand.is_held = is_done and asked_at < errand.settled
             if errand.is_held:
                 is_done, errand.goes_on = False, True
@@ -196,10 +198,10 @@ class PastReader:
             self._post(Fetched(errand.market.name, tuple(look.past), look.newest, look.is_cut, now))
 
     def _put_off(self, errand: _Errand, reason: str) -> None:
-        wait = min(self._pace.retry * 2.0 ** min(errand.failures, 16), self._pace.retry_max)
+        wait = doubled(self._pace.retry, errand.failures, self._pace.retry_max)
         with self._changed:
             # An errand that took its place meanwhile waits as long: it would fail as well.
             current = self._errands.get(errand.market.name, errand)
             current.failures = errand.failures + 1
-            current.due = time.monotonic() + wait
+            current.due = self._clocks.monotonic() + wait
         self._post(NotFetched(errand.market.name, reason))

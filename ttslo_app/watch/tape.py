@@ -16,7 +16,6 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Any
@@ -24,48 +23,21 @@ from typing import Any
 from krakenlink.errors import ProtocolError
 from krakenlink.numbers import plain, to_positive_decimal
 from krakenlink.stream.feed import TradePrint
+from ttslo_app.clocks import SECOND, clock_time, nanoseconds
 from ttslo_app.messages import Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = 1_000_000_000
 _PAGE = 1000
 _BARS = 720
 # Kraken's candle lengths in minutes that reach back far enough for a program to have been off.
 _INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
 # Trades of one sweep share a moment, and Kraken pages by moments: the first page begins a little
 # before the last trade that was seen, and what is met twice is known by its number.
-_OVERLAP = _SECOND
+_OVERLAP = SECOND
 # Kraken tells the moment of a trade as a JSON number, and a float of today holds it to 240 ns.
 _BLUR = 1_000
 # How far Kraken's clock, as it is estimated here, may be from the truth; in seconds.
 _DOUBT = 5.0
-
-
-# --- moments -------------------------------------------------------------------------------------
-
-
-def nanoseconds(timestamp: str | None) -> int | None:
-    """Return an ISO moment in nanoseconds since 1970; None for what is no moment."""
-    try:
-        moment = datetime.fromisoformat(timestamp or "")
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        return None
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
-
-
-def iso_moment(at_ns: int) -> str:
-    """Return nanoseconds since 1970 as an ISO moment in UTC, to the microsecond."""
-    return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
-
-
-def clock_time(seconds: float, beside: float | None = None) -> str:
-    """Return a moment as a person's clock shows it, with the day where `beside` is on another."""
-    moment = datetime.fromtimestamp(seconds)
-    same_day = beside is None or moment.date() == datetime.fromtimestamp(beside).date()
-    return f"{moment:%H:%M:%S}" if same_day else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 # --- what has been looked at ---------------------------------------------------------------------
@@ -124,7 +96,7 @@ class MarketTape:
         """Let looking begin earlier, as long as it has not begun."""
         if self._base.trade_id is None and at_ns < self._base.at_ns:
             self._base = Position(None, at_ns)
-            self.blind_from = at_ns / _SECOND
+            self.blind_from = at_ns / SECOND
 
     @property
     def is_opening(self) -> bool:
@@ -186,9 +158,9 @@ class MarketTape:
         if not self._runs:
             self._base = self.floor
         at_ns = nanoseconds(one.timestamp)
-        seen_at = (self._base.at_ns if at_ns is None else at_ns) / _SECOND
+        seen_at = (self._base.at_ns if at_ns is None else at_ns) / SECOND
         if self.blind_from is None:
-            self.blind_from = self._base.at_ns / _SECOND
+            self.blind_from = self._base.at_ns / SECOND
         self.blind_to = max(seen_at, self.blind_to or 0.0)
         self._runs.append([one.trade_id, one.trade_id])
 
@@ -223,7 +195,7 @@ class MarketTape:
         elif self._newest < 0:
             # The market has not traded. The clocks may differ a little, and looking twice at the
             # trades of some seconds is harmless.
-            self._base = Position(None, max(self._base.at_ns, round((until - _DOUBT) * _SECOND)))
+            self._base = Position(None, max(self._base.at_ns, round((until - _DOUBT) * SECOND)))
         # An answer that comes while nobody looks covers only what was before it was asked for.
         self.blind_from = until if self._is_dark else None
         self.blind_to = None
@@ -273,7 +245,7 @@ def read_bars(result: Mapping[str, Any], interval: int) -> list[Past]:
     """
     try:
         return [
-            Past(0, to_positive_decimal(row[end]), int(row[0]) * _SECOND, interval * 60)
+            Past(0, to_positive_decimal(row[end]), int(row[0]) * SECOND, interval * 60)
             for row in _rows_of(result)
             for end in (2, 3)
         ]
@@ -300,7 +272,7 @@ class LookBack:
     def __init__(self, after: Position, now: float, bounds: Bounds) -> None:
         self.after = after
         self._bounds = bounds
-        self._oldest = round((now - bounds.seconds) * _SECOND)
+        self._oldest = round((now - bounds.seconds) * SECOND)
         self._since = max(after.at_ns - _OVERLAP, self._oldest)
         self._trades: dict[int, Past] = {}
         self._bars: list[Past] = []
@@ -351,9 +323,9 @@ class LookBack:
         if self._bars or not self.is_complete:
             return None
         if self.after.at_ns < self._oldest - _OVERLAP:
-            begin = self.after.at_ns / _SECOND
+            begin = self.after.at_ns / SECOND
         elif self.is_cut and self.newest is not None:
-            begin = self.newest.at_ns / _SECOND
+            begin = self.newest.at_ns / SECOND
         else:
             return None
         minutes = next((i for i in _INTERVALS if i * 60 * _BARS > now - begin), _INTERVALS[-1])
@@ -474,7 +446,7 @@ def span_words(blind_from: float, blind_to: float) -> str:
 
 def found_words(market: str, touch: Touch, span: tuple[float, float]) -> str:
     """Return what was found: market, threshold, moment, and the time nobody looked."""
-    at = touch.past.at_ns / _SECOND
+    at = touch.past.at_ns / SECOND
     moment = f"at {clock_time(at, span[1])}"
     if touch.past.bar_seconds:
         end = at + touch.past.bar_seconds

@@ -19,6 +19,7 @@ from enum import Enum, auto
 
 from krakenlink.numbers import plain
 from krakenlink.stream.feed import TradePrint, Trades
+from ttslo_app.clocks import SECOND, Clocks, clock_time, iso_moment, nanoseconds
 from ttslo_app.messages import (
     BookArm,
     BookFired,
@@ -40,35 +41,22 @@ from ttslo_app.watch.tape import (
     Saved,
     Touch,
     Waiting,
-    clock_time,
     deed_for,
     deed_words,
     first_crossings,
     found_words,
-    iso_moment,
-    nanoseconds,
     span_words,
 )
 
-_SECOND = 1_000_000_000
 # What an earlier run fired at the very price of the first crossing was seen when it happened,
 # unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
-_SEEN = 5 * _SECOND
+_SEEN = 5 * SECOND
 # Our idea of Kraken's clock may be off by this much, in nanoseconds.
-_DOUBT = 1 * _SECOND
+_DOUBT = 1 * SECOND
 _OTHER_SIDE = {
     ThresholdType.ABOVE: ThresholdType.BELOW,
     ThresholdType.BELOW: ThresholdType.ABOVE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Kraken's clock in seconds since 1970, this machine's, and seconds that only grow."""
-
-    kraken: Callable[[], float]
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +99,7 @@ class _Fired:
         """
         if self.from_before is None:
             return first.at_ns <= self.at_ns
-        if first.at_ns + first.bar_seconds * _SECOND >= self.at_ns:
+        if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
             return False
         if self.from_before is _FromBefore.FOUND or first.bar_seconds:
             return True
@@ -160,7 +148,7 @@ class Watch:
         self._default = default
         self._saved = saved or Saved()
         self._pace = pace or Pace()
-        self._started_ns = round(clocks.kraken() * _SECOND)
+        self._started_ns = clocks.kraken_ns()
         self._book = RuleBook()
         self._parked = RuleBook()
         self._told = set(self._saved.parked)  # parked for good reason, not just in case
@@ -211,15 +199,8 @@ class Watch:
 
     def _since_of(self, change: BookArm) -> int:
         """Return since when the rule waits, by Kraken's clock: trades bear its moments."""
-        since_ns = self._kraken_ns(change.since)
-        return round(self._clocks.kraken() * _SECOND) if since_ns is None else since_ns
-
-    def _kraken_ns(self, moment: str) -> int | None:
-        """Return a moment of this machine's clock by Kraken's, in nanoseconds; None for none."""
-        at_ns = nanoseconds(moment)
-        if at_ns is None:
-            return None
-        return at_ns + round((self._clocks.kraken() - self._clocks.wall()) * _SECOND)
+        since_ns = self._clocks.at_kraken(change.since)
+        return self._clocks.kraken_ns() if since_ns is None else since_ns
 
     def fired_before(self, change: BookFired) -> None:
         """Look for an earlier crossing of what an earlier run has fired, where it left a hole.
@@ -228,8 +209,8 @@ class Watch:
         told the true first crossing would never tell it.
         """
         rule, market = change.rule, change.market
-        since_ns = self._kraken_ns(change.since)
-        at_ns = (nanoseconds if change.is_found else self._kraken_ns)(change.fired_at)
+        since_ns = self._clocks.at_kraken(change.since)
+        at_ns = (nanoseconds if change.is_found else self._clocks.at_kraken)(change.fired_at)
         if since_ns is None or at_ns is None:
             return
         armed, place = Armed(rule, market, since_ns), self._saved.places.get(market.name)
@@ -346,7 +327,7 @@ class Watch:
         self._submit(Crossing(rule, price, plain(price), reason))
         if self._print is not None:
             at_ns = nanoseconds(self._print.timestamp)
-        fired = _Fired(armed, at_ns or round(self._clocks.kraken() * _SECOND) + _DOUBT, seen=price)
+        fired = _Fired(armed, at_ns or self._clocks.kraken_ns() + _DOUBT, seen=price)
         self._late.setdefault(name, {})[rule.id] = fired
         self._told.discard(rule.id)
         self.forget(rule.id)
@@ -396,8 +377,8 @@ class Watch:
         if saved is not None and armed.since_ns < self._started_ns:
             tape = MarketTape(saved, min(self._saved.at, now))
         else:
-            since_ns = min(armed.since_ns, round(now * _SECOND))
-            tape = MarketTape(Position(None, since_ns), since_ns / _SECOND)
+            since_ns = min(armed.since_ns, round(now * SECOND))
+            tape = MarketTape(Position(None, since_ns), since_ns / SECOND)
         tape.see_again(now)
         self._tapes[name] = tape
         self._tape_markets[name] = armed.market
@@ -446,7 +427,7 @@ class Watch:
         if tape is None or (if_closed and tape.is_open):
             return
         if not tape.is_open:
-            tape.go_blind(max(tape.looked_at, tape.floor.at_ns / _SECOND), is_reported=False)
+            tape.go_blind(max(tape.looked_at, tape.floor.at_ns / SECOND), is_reported=False)
             self._park_doubtful(market)
         tape.see_again(self._clocks.kraken())
         self._ask(market, self._pace.hole)
@@ -467,11 +448,11 @@ class Watch:
             self._unknown.discard(name)
             self._say("INFO", f"{name}: what was traded while blind can be fetched again")
         fired = self._late.get(name, {}).values()
-        start, end = (round(moment * _SECOND) for moment in span)
+        start, end = (round(moment * SECOND) for moment in span)
         has_fired = any(start <= one.at_ns <= end + _DOUBT for one in fired)
         touches = self._touches(name, past, answer.until)
         # An earlier run may have left a hole open that is older than the moment of its end.
-        moments = [touch.past.at_ns / _SECOND for touch in touches if not touch.past.bar_seconds]
+        moments = [touch.past.at_ns / SECOND for touch in touches if not touch.past.bar_seconds]
         span = (min([span[0], *moments]), span[1])
         self._settle_ahead(name, {touch.rule.id for touch in touches}, answer.until)
         for touch in touches:
@@ -497,7 +478,7 @@ class Watch:
         left = [
             fired
             for fired in self._ahead.pop(market, ())
-            if fired.armed.rule.id not in found and fired.at_ns > until * _SECOND
+            if fired.armed.rule.id not in found and fired.at_ns > until * SECOND
         ]
         if left:
             self._ahead[market] = left
@@ -511,7 +492,7 @@ class Watch:
     def _touches(self, market: str, past: list[Past], until: float) -> list[Touch]:
         """Return what `past` crosses of the rules that wait, or waited until they fired."""
         late = self._late.pop(market, {})
-        younger = {i: fired for i, fired in late.items() if fired.at_ns > until * _SECOND}
+        younger = {i: fired for i, fired in late.items() if fired.at_ns > until * SECOND}
         if younger and self._tapes[market].is_open:
             self._late[market] = younger  # the next answer may hold what crossed them first
         waiting = {rule_id: fired.armed for rule_id, fired in late.items()}
@@ -570,7 +551,7 @@ class Watch:
             price = touch.past.price
             if present is not None and policy is not WhenBlind.ALWAYS:
                 price = present
-            moment = clock_time(touch.past.at_ns / _SECOND, span[1])
+            moment = clock_time(touch.past.at_ns / SECOND, span[1])
             self._fire(armed, price, f"crossed while blind ({moment})", touch.past.at_ns)
         elif deed is Deed.PARK:
             self._told.add(rule.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from krakenlink.errors import KrakenConnectionError
+from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Fetched, Market, NotFetched
 from ttslo_app.watch import lookback as ttslo_lookback
 from ttslo_app.watch.lookback import PastReader
@@ -18,6 +20,7 @@ from ttslo_app.watch.tape import Bounds, Pace, Position
 S = 1_000_000_000
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD")
 OTHER = Market("ETH/USD", "XETHZUSD", "ETH/USD")
+CLOCKS = Clocks(lambda: 9000.0, lambda: 9000.0, time.monotonic)
 PACE = Pace(0.0, 0.0, 0.0, 0.0, 0.01, 0.02, Bounds(seconds=10_000.0, trades=1500))
 
 
@@ -50,7 +53,7 @@ class Desk:
     def __init__(self) -> None:
         self.source = Source(0)
         self.posted: queue.SimpleQueue[Fetched | NotFetched] = queue.SimpleQueue()
-        self.reader = PastReader(self.source, self.posted.put, lambda: 9000.0, PACE)
+        self.reader = PastReader(self.source, self.posted.put, CLOCKS, PACE)
 
     def next(self) -> Fetched | NotFetched:
         return self.posted.get(timeout=10)
@@ -253,9 +256,7 @@ def test_earlier_place_begins_anew() -> None:
 def test_call_under_way_keeps_the_pace_for_what_was_asked_meanwhile() -> None:
     """Kraken limits calls for one pair; the next one waits, whoever asks."""
     desk = Steps()
-    desk.reader = PastReader(
-        desk.source, desk.posted.put, lambda: 9000.0, replace(PACE, pair_gap=60)
-    )
+    desk.reader = PastReader(desk.source, desk.posted.put, CLOCKS, replace(PACE, pair_gap=60))
     desk.want(0.0)
     errand = desk.reader._errands["BTC/USD"]
     desk.want(0.0)

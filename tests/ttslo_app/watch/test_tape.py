@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from krakenlink.errors import ProtocolError
 from krakenlink.stream.feed import Symbol, TradePrint
+from ttslo_app.clocks import clock_time
 from ttslo_app.messages import Past
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType, WhenBlind
 from ttslo_app.watch.tape import (
@@ -23,12 +24,10 @@ from ttslo_app.watch.tape import (
     Saved,
     Touch,
     Waiting,
-    clock_time,
     deed_for,
     deed_words,
     first_crossings,
     found_words,
-    nanoseconds,
     read_bars,
     read_trades,
     span_words,
@@ -410,14 +409,6 @@ def test_span_of_days_shows_them() -> None:
     """Where begin and end are on different days the day is told."""
     assert span_words(0.0, 3 * 86_400.0).count("1970-01-0") == 2
     assert "1970" not in span_words(43_200.0, 43_260.0)
-
-
-def test_moments_are_read_exactly_or_not_at_all() -> None:
-    """Microseconds are kept; what is no moment, or of no zone, is None."""
-    assert nanoseconds("2023-11-14T22:13:20.123456Z") == 1_700_000_000_123_456_000
-    assert nanoseconds("soon") is None
-    assert nanoseconds(None) is None
-    assert nanoseconds("2023-11-14T22:13:20") is None
 
 
 # --- what is kept --------------------------------------------------------------------------------

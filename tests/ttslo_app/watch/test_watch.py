@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from krakenlink.stream.feed import Symbol, TradePrint, Trades
+from ttslo_app.clocks import Clocks, clock_time
 from ttslo_app.messages import (
     BookArm,
     BookFired,
@@ -19,8 +20,8 @@ from ttslo_app.messages import (
     Past,
 )
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType, WhenBlind
-from ttslo_app.watch.tape import Position, Saved, clock_time
-from ttslo_app.watch.watch import Clocks, Watch
+from ttslo_app.watch.tape import Position, Saved
+from ttslo_app.watch.watch import Watch
 
 S = 1_000_000_000
 START = 1_000.0
