@@ -6,8 +6,9 @@ it. Pure: no file, no clock, no network. A row is either a whole `Rule` or a lis
 
 from __future__ import annotations
 
+import operator
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -43,6 +44,15 @@ class ThresholdType(StrEnum):
 
     ABOVE = "above"
     BELOW = "below"
+
+    @property
+    def is_met(self) -> Callable[[Decimal, Decimal], bool]:
+        """What tells, of a threshold and a price, whether the price is at it or beyond it.
+
+        Nothing else compares the two. It is a comparison of C's, to be kept by who looks at
+        every price: a call into Python would cost as much as the look itself.
+        """
+        return operator.le if self is ThresholdType.ABOVE else operator.ge
 
 
 class Direction(StrEnum):
@@ -98,9 +108,7 @@ class Rule:
 
     def is_met_by(self, price: Decimal) -> bool:
         """Tell whether `price` is at the threshold or beyond it."""
-        if self.threshold_type is ThresholdType.ABOVE:
-            return price >= self.threshold
-        return price <= self.threshold
+        return self.threshold_type.is_met(self.threshold, price)
 
     @property
     def condition(self) -> str:

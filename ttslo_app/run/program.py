@@ -571,7 +571,7 @@ class TTSLO:
         except ValueError as error:
             self.log("ERROR", f"{config.get('id')}: the threshold cannot be checked: {error}")
             return False
-        return price >= threshold if kind is ThresholdType.ABOVE else price <= threshold
+        return kind.is_met(threshold, price)
 
     def create_tsl_order(self, config: Mapping[str, Any], trigger_price: object) -> str | None:
         """Place the trailing stop of a row now, whatever the price; once per arming. Blocks.

@@ -16,9 +16,12 @@ from decimal import Decimal
 
 from ttslo_app.rules.rule import ThresholdType
 
-# (sort key, arming number, rule id): the arming number tells a live entry from one whose rule
-# has been disarmed or armed anew since, and keeps equal thresholds in the order of arming.
-_Entry = tuple[Decimal, int, str]
+# (sort key, arming number, rule id, threshold): the arming number tells a live entry from one
+# whose rule has been disarmed or armed anew since, and keeps equal thresholds in the order of
+# arming. The key is the threshold, negated on the side below: the highest is the next there.
+_Entry = tuple[Decimal, int, str, Decimal]
+_is_met_above = ThresholdType.ABOVE.is_met
+_is_met_below = ThresholdType.BELOW.is_met
 
 
 @dataclass(slots=True)
@@ -82,10 +85,9 @@ class RuleBook:
             return []
         fired: list[str] = []
         above, below = sides.above, sides.below
-        while above and above[0][0] <= price:
+        while above and _is_met_above(above[0][3], price):
             self._take(heapq.heappop(above), fired)
-        # The keys of this side are negated; `copy_negate` is exact where `-` would round.
-        while below and below[0][0].copy_negate() >= price:
+        while below and _is_met_below(below[0][3], price):
             self._take(heapq.heappop(below), fired)
         return fired
 
@@ -94,8 +96,7 @@ class RuleBook:
         sides = self._markets.get(market)
         if sides is None:
             return []
-        # Thresholds are positive; the keys of the side below are negated.
-        return [heap[0][0].copy_abs() for heap in (sides.above, sides.below) if self._tidy(heap)]
+        return [heap[0][3] for heap in (sides.above, sides.below) if self._tidy(heap)]
 
     def _tidy(self, heap: list[_Entry]) -> bool:
         """Drop dead entries from the top of a heap; False where nothing is left."""
@@ -116,11 +117,12 @@ class RuleBook:
         fired.append(entry[2])
 
     def _push(self, rule_id: str, place: _Place) -> None:
-        sides = self._markets.setdefault(place.market, _Market())
+        sides, level = self._markets.setdefault(place.market, _Market()), place.threshold
         if place.threshold_type is ThresholdType.ABOVE:
-            heapq.heappush(sides.above, (place.threshold, place.arming, rule_id))
+            heapq.heappush(sides.above, (level, place.arming, rule_id, level))
         else:
-            heapq.heappush(sides.below, (place.threshold.copy_negate(), place.arming, rule_id))
+            # `copy_negate` is exact where `-` would round.
+            heapq.heappush(sides.below, (level.copy_negate(), place.arming, rule_id, level))
 
     def _rebuild(self) -> None:
         """Drop dead entries once they outnumber the live: memory follows what is armed."""
