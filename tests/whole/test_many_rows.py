@@ -94,11 +94,12 @@ def test_start_asks_kraken_once_for_all(tmp_path: Path) -> None:
     assert api.calls == {"AssetPairs": 1, "Ticker": 1, "Balance": 1}
 
 
-def test_pair_that_pauses_is_asked_about_once_and_not_for_each_row(tmp_path: Path) -> None:
-    """Rows that share a pair share the question what Kraken says of it."""
+def test_pair_is_looked_up_once_and_not_for_each_row(tmp_path: Path) -> None:
+    """Rows that share a pair share the answer what it is, from the validation to the order side."""
     program = TTSLO(manager(tmp_path, lines(300)), Kraken())
     seen = calls_in(program.validate_and_load_config)
-    assert seen["_market_of"] == PAIRS
+    assert seen["market_from"] == PAIRS
+    assert seen["resolve_pair"] == 2 * PAIRS  # what it is, and what it costs
 
 
 def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:

@@ -116,6 +116,11 @@ class KrakenExchange:
             market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
         return market if market.status == "online" else self._asked_again(market)
 
+    def learn(self, pair: str, listed: Pair) -> Market:
+        """Take over what the listing said of `pair` just now: a crossing need not ask for it."""
+        market = self._markets[pair] = market_from(listed)
+        return market
+
     def _asked_again(self, market: Market) -> Market:
         """Return `market` with its status of this moment: a listing is kept for a day.
 

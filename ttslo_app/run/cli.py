@@ -21,13 +21,11 @@ from ttslo_app.face.voice import SpokenHandler
 from ttslo_app.orders.life import (
     settings_from,
 )
-from ttslo_app.rules.checks import (
-    ConfigValidator,
-    format_validation_result,
-)
+from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.rule import (
     WhenBlind,
 )
+from ttslo_app.rules.verdict_text import format_validation_result
 from ttslo_app.run.program import ONCE_PATIENCE, TTSLO, __version__, many_objects
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock

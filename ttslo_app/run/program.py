@@ -53,9 +53,8 @@ from ttslo_app.orders.ports import Exchange, State
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import (
     ConfigValidator,
-    ValidationResult,
-    has_order,
 )
+from ttslo_app.rules.findings import Accepted, ValidationResult, has_order
 from ttslo_app.rules.rule import (
     Rule,
     RuleError,
@@ -433,10 +432,10 @@ class TTSLO:
             configs, armed_before=armed, fired=self._fired(), read=self._reader.read
         )
         self.validation = result
-        self.configs = list(result.accepted)
+        self.configs = [one.row for one in result.accepted]
         self._files.take(self._file.stamp, rules)
         self._say_refusals(result)
-        adopt = self._adoption_of(rules, armed, result, read_at)
+        adopt = self._adoption_of(armed, result, read_at)
         self._worker.submit(adopt)
         if self._live is None:
             self._worker.work_off()
@@ -489,7 +488,6 @@ class TTSLO:
 
     def _adoption_of(
         self,
-        rules: Mapping[str, Rule | None],
         armed: set[str],
         result: ValidationResult,
         read_at: float,
@@ -499,20 +497,17 @@ class TTSLO:
         undecided: set[str] = set()
         unpriced: set[str] = set()
         markets: dict[str, Market | LookupError | KrakenError] = {}
-        for row in self.configs:
-            rule = rules.get(row.get("id", ""))
-            if rule is None:
-                continue  # the validator has said why, and accepts none of these
-            is_fired = has_order(row)
-            is_known = is_fired or rule.id in armed or rule.id in result.fired
+        for one in result.accepted:
+            rule = one.rule
+            is_known = rule.id in armed or rule.id in result.fired
             if rule.enabled and not is_known and rule.pair not in result.prices:
                 unpriced.add(rule.id)
                 continue
             if rule.pair not in markets:
-                markets[rule.pair] = self._market_or_error(rule.pair)
+                markets[rule.pair] = self._market_or_error(one)
             market = markets[rule.pair]
             if isinstance(market, Market):
-                accepted[rule.id] = AcceptedRule(rule, market, is_fired)
+                accepted[rule.id] = AcceptedRule(rule, market, one.is_fired)
             elif isinstance(market, LookupError):
                 self.log("ERROR", f"{rule.id}: not armed: {market}")
             else:
@@ -528,9 +523,14 @@ class TTSLO:
         self._unpriced = frozenset(unpriced)
         return Adopt(accepted, read_at, frozenset(undecided))
 
-    def _market_or_error(self, pair: str) -> Market | LookupError | KrakenError:
+    def _market_or_error(self, one: Accepted) -> Market | LookupError | KrakenError:
+        exchange = self._worker.exchange
         try:
-            return self._market_of(pair)
+            if one.pair is None or not is_real(self.kraken_api_readonly):
+                return self._market_of(one.rule.pair)  # no listing was there to be asked
+            if isinstance(exchange, KrakenExchange):
+                return exchange.learn(one.rule.pair, one.pair)  # so that a crossing finds it known
+            return market_from(one.pair)
         except (LookupError, KrakenError) as error:
             return error
 

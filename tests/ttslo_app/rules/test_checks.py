@@ -1,7 +1,7 @@
-"""The validator: each finding of the contract, and checked told apart from could not check."""
+"""The checks: each finding of the contract, and checked told apart from could not check."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
@@ -9,117 +9,14 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout
-from krakenlink.pairs import Pair, PairDirectory, Symbol
-from ttslo_app.rules.checks import (
-    ConfigValidator,
-    ValidationResult,
-    asset_name,
-    format_validation_result,
-    well_known_pair,
-)
+from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.findings import Accepted
+from ttslo_app.rules.rule import read_rule
+from ttslo_app.rules.verdict_text import format_validation_result
 from ttslo_app.store.rule_text import ConfigRow
-
-GOOD = {
-    "id": "btc_1",
-    "pair": "XXBTZUSD",
-    "threshold_price": "60000",
-    "threshold_type": "above",
-    "direction": "sell",
-    "volume": "0.01",
-    "trailing_offset_percent": "5.0",
-    "enabled": "true",
-}
-BTC = Pair(
-    "XXBTZUSD", "XBTUSD", "XBT/USD", Symbol("BTC/USD"), "XXBT", "ZUSD", 1, 8,
-    Decimal("0.0001"), Decimal("0.5"), Decimal("0.1"), "online",
-)  # fmt: skip
-
-
-def row(**changes: str) -> dict[str, str]:
-    """Return a good row with changes."""
-    return {**GOOD, **changes}
-
-
-class Prices:
-    """The least that callers hand in: prices by pair, funds, and a count of questions."""
-
-    def __init__(self, funds: object = None, **prices: object) -> None:
-        self.prices = {"XXBTZUSD": 50000.0, **prices}
-        self.funds = {"XXBT": "1.0"} if funds is None else funds
-        self.asked: list[str] = []
-
-    def get_current_price(self, pair: str) -> object:
-        self.asked.append(pair)
-        return answer(
-            self.prices.get(pair, Exception("Kraken API error: EQuery:Unknown asset pair"))
-        )
-
-    def get_balance(self) -> object:
-        self.asked.append("balance")
-        return answer(self.funds)
-
-    def add_trailing_stop_loss(self, **_order: object) -> object:
-        raise AssertionError("a check places no order")
-
-
-class Listed(Prices):
-    """A client with Kraken's listing, as the real one has it."""
-
-    def __init__(self, *pairs: Pair, fault: Exception | None = None, **prices: object) -> None:
-        super().__init__(None, **prices)
-        self.directory = PairDirectory(pairs)
-        self.fault = fault
-
-    def resolve_pair(self, name: str) -> Pair:
-        self.asked.append(f"listing of {name}")
-        if self.fault:
-            raise self.fault
-        return self.directory.resolve(name)
-
-
-@dataclass
-class Ticker:
-    """What a batch answers for one pair."""
-
-    price: object
-
-
-class Batch(Prices):
-    """A client that answers all prices at once."""
-
-    def get_tickers(self, pairs: list[str]) -> object:
-        self.asked.append("+".join(pairs))
-        if isinstance(self.prices.get("batch"), Exception):
-            raise KrakenTimeout("timed out", request_sent=True)
-        found = {pair: self.prices[pair] for pair in pairs if pair in self.prices}
-        return {k: v if isinstance(v, Exception) else Ticker(v) for k, v in found.items()}
-
-
-def answer(value: object) -> object:
-    """Return `value`, or raise it."""
-    if isinstance(value, Exception):
-        raise value
-    return value
-
-
-def check(*rows: Mapping[str, object], api: object = None, **more: Any) -> ValidationResult:
-    """Validate the rows."""
-    return ConfigValidator(api).validate_config_file(rows, **more)
-
-
-def said(findings: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """Return id and field of each finding."""
-    return [(finding["config_id"], finding["field"]) for finding in findings]
-
-
-def about(findings: list[dict[str, str]], field: str) -> str:
-    """Return the messages about one field."""
-    return "\n".join(finding["message"] for finding in findings if finding["field"] == field)
-
-
-# ------------------------------------------------------------------ the row by itself
 
 
 def test_a_good_row_passes_without_any_api() -> None:
@@ -127,7 +24,7 @@ def test_a_good_row_passes_without_any_api() -> None:
     result = check(GOOD)
     assert result.is_valid()
     assert not result.has_warnings()
-    assert result.accepted == [GOOD]
+    assert [one.row for one in result.accepted] == [GOOD]
     assert result.configs == [GOOD]
 
 
@@ -195,7 +92,7 @@ def test_each_arming_word_is_checked_against_the_market(word: str) -> None:
 def test_one_bad_row_stops_no_other() -> None:
     """Each row is accepted or refused by itself."""
     result = check(row(id="x", volume="nan"), GOOD, ConfigRow({}, line=4), {})
-    assert result.accepted == [GOOD]
+    assert [one.row for one in result.accepted] == [GOOD]
     assert {name for name, _ in said(result.errors)} == {"x", "row at line 4", "row 4"}
 
 
@@ -212,7 +109,7 @@ def test_a_duplicate_id_refuses_both_rows(enabled: str) -> None:
     result = check(GOOD, row(id="other"), row(enabled=enabled))
     assert said(result.errors) == [("btc_1", "id"), ("btc_1", "id")]
     assert "Duplicate id 'btc_1'" in about(result.errors, "id")
-    assert [r["id"] for r in result.accepted] == ["other"]
+    assert [one.rule.id for one in result.accepted] == ["other"]
 
 
 def test_rows_without_id_are_no_duplicates_of_each_other() -> None:
@@ -251,9 +148,6 @@ def test_an_ordinary_offset_is_no_warning(offset: str) -> None:
     assert check(row(trailing_offset_percent=offset)).warnings == []
 
 
-# ------------------------------------------------------------------ the pair
-
-
 @pytest.mark.parametrize("name", ["XBTUSD", "btc/usd", "XXBTZEUR", "SOL-EUR", "ADAUSDT", "xtzusd"])
 def test_well_known_names_pass_without_a_listing(name: str) -> None:
     """Old and new names in every spelling pass an offline check."""
@@ -265,13 +159,6 @@ def test_an_unknown_pair_offline_names_the_nearest() -> None:
     message = about(check(row(pair="SOL/USDD")).errors, "pair")
     assert message.startswith("Unknown pair 'SOL/USDD'")
     assert "SOL/USD" in message.split("nearest")[1]
-
-
-def test_a_name_is_never_cut_at_its_front() -> None:
-    """XTZUSD is Tezos: its funds are not those of an asset TZ or T."""
-    pair = well_known_pair("XTZUSD")
-    assert pair is not None
-    assert asset_name(pair.base) == "XTZ"
 
 
 def test_kraken_saying_unknown_is_an_error() -> None:
@@ -296,13 +183,6 @@ def test_the_listing_decides_where_there_is_one() -> None:
     result = check(GOOD, row(id="b", pair="BTC/USDD", enabled="no"), api=Listed(BTC))
     assert said(result.errors) == [("b", "pair")]
     assert "BTC/USD" in about(result.errors, "pair")
-
-
-def test_the_listing_is_asked_once_a_pair() -> None:
-    """Ten rows on one market, and their funds, are one question."""
-    api = Listed(BTC)
-    check(*(row(id=f"r{n}") for n in range(10)), api=api)
-    assert api.asked == ["listing of XXBTZUSD", "XXBTZUSD", "balance"]
 
 
 def test_a_listing_that_cannot_be_had_is_a_warning() -> None:
@@ -358,9 +238,6 @@ def test_a_market_that_is_not_as_others_is_a_warning(listing: dict[str, Any], wo
     assert words in about(check(GOOD, api=api).warnings, "pair")
 
 
-# ------------------------------------------------------------------ today's price
-
-
 @pytest.mark.parametrize(
     ("kind", "threshold"),
     [("above", "50000"), ("above", "1"), ("below", "50000"), ("below", "6e4")],
@@ -399,39 +276,11 @@ def test_a_gap_below_the_price_counts_too() -> None:
     assert "2.00 % from the threshold 49000" in about(result.errors, "threshold_price")
 
 
-@pytest.mark.parametrize("price", [50000, 50000.0, Decimal(50000), "50000.0"])
-def test_every_kind_of_number_is_a_price(price: object) -> None:
-    """Stand-ins answer with whatever they have."""
-    api = Prices(XXBTZUSD=price)
-    assert not check(row(threshold_price="50000"), api=api).is_valid()
-
-
-@pytest.mark.parametrize(
-    "price",
-    [None, Mock(), True, float("nan"), float("inf"), 0, -5.0, "", "n/a", [], Exception(""),
-     KrakenTimeout("timed out", request_sent=True)],
-)  # fmt: skip
-def test_no_price_is_could_not_check(price: object) -> None:
-    """What is no price refuses no row, and is never taken for a price that was checked."""
-    result = check(GOOD, api=Prices(XXBTZUSD=price))
-    assert result.is_valid()
-    assert "Could not check the threshold: no price" in about(result.warnings, "threshold_price")
-
-
 def test_a_failing_pair_leaves_the_others_alone() -> None:
     """One delisted pair fails alone."""
     rows = row(id="gone", pair="LUNA/USD"), row(threshold_price="40000")
     result = check(*rows, api=Prices())
     assert said(result.errors) == [("gone", "pair"), ("btc_1", "threshold_price")]
-
-
-def test_a_price_is_asked_once_a_pair_and_for_armed_rows_alone() -> None:
-    """Ten rows on one market are one question; disabled, fired and refused rows are none."""
-    api = Prices(funds={})
-    idle = [row(id="off", enabled="no", pair="XETHZUSD"), row(id="bad", volume="", pair="XETHZEUR")]
-    idle += [row(id="twice", pair="XLTCZUSD"), row(id="twice", pair="XLTCZEUR")]
-    check(*(row(id=f"r{n}", direction="buy") for n in range(10)), *idle, api=api)
-    assert api.asked == ["XXBTZUSD"]
 
 
 @pytest.mark.parametrize("has_columns", [True, False])
@@ -444,53 +293,10 @@ def test_a_row_that_has_fired_is_not_checked_against_the_market(has_columns: boo
     assert "fired" in format_validation_result(result).splitlines()[-1]
 
 
-def test_all_prices_are_asked_in_one_call_where_there_is_one() -> None:
-    """A batch is one call, and a pair that fails in it fails alone."""
-    gone = Exception("EQuery:Unknown asset pair")
-    api = Batch(funds={}, SOLUSD=gone, ADAUSD="5")
-    pairs = "XXBTZUSD", "SOLUSD", "ADAUSD", "DOTUSD"
-    result = check(*(row(id=pair, pair=pair, direction="buy") for pair in pairs), api=api)
-    assert api.asked == ["XXBTZUSD+SOLUSD+ADAUSD+DOTUSD"]
-    assert said(result.errors) == [("SOLUSD", "pair")]
-    assert ("DOTUSD", "threshold_price") in said(result.warnings)
-
-
-def test_a_batch_that_fails_is_could_not_check_for_all() -> None:
-    """One deadline has passed; it is not waited for once more for each pair."""
-    api = Batch(funds={}, batch=Exception())
-    result = check(row(direction="buy"), row(id="b", pair="SOLUSD", direction="buy"), api=api)
-    assert result.is_valid()
-    assert about(result.warnings, "threshold_price").count("timed out") == 2
-    assert api.asked == ["XXBTZUSD+SOLUSD"]
-
-
-def test_no_batch_is_sent_where_nothing_is_armed() -> None:
-    """Nothing armed, nothing asked."""
-    api = Batch()
-    check(row(enabled="no"), api=api)
-    assert api.asked == []
-
-
 def test_without_prices_it_is_noted_that_none_were_checked() -> None:
     """An offline check says what it is not."""
     assert "prices" in check(GOOD).notes[0]
     assert check(row(enabled="no")).notes == []
-
-
-def test_a_mock_of_the_real_client_is_no_source_of_facts() -> None:
-    """A mock that has every name and answers with mocks yields warnings, no error and no crash."""
-    names = ["get_current_price", "get_balance", "resolve_pair", "get_tickers", "has_keys"]
-    api = Mock(spec=names)
-    result = check(GOOD, api=api)
-    assert result.is_valid()
-    assert said(result.warnings) == [("btc_1", "threshold_price"), ("btc_1", "balance")]
-    assert "the answer is Mock, not a number" in about(result.warnings, "threshold_price")
-    api.resolve_pair.assert_not_called()
-    api.get_current_price.return_value = 59999.0
-    assert not check(GOOD, api=api).is_valid()
-
-
-# ------------------------------------------------------------------ funds
 
 
 @pytest.mark.parametrize(
@@ -521,121 +327,9 @@ def test_funds_that_do_not_suffice_are_two_warnings(funds: dict[str, str]) -> No
     assert about(result.warnings, "volume").startswith("Insufficient")
 
 
-def test_dollars_are_one_asset_under_both_names() -> None:
-    """USD is ZUSD, so selling dollars finds them."""
-    api = Prices({"ZUSD": "3", "USD.F": "2"}, ZUSDZCAD=1.3)
-    sold = row(pair="ZUSDZCAD", threshold_price="1.6", volume="5")
-    assert "5.00000000 USD" in about(check(sold, api=api).warnings, "balance")
-
-
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ("XXBT", "BTC"),
-        ("XBT", "BTC"),
-        ("XXDG", "DOGE"),
-        ("ZUSD", "USD"),
-        ("XTZ", "XTZ"),
-        ("sol", "SOL"),
-    ],
-)
-def test_an_asset_has_one_name(code: str, name: str) -> None:
-    """Kraken's old ids are names of the same thing; nothing else is cut."""
-    assert asset_name(code) == name
-
-
-@pytest.mark.parametrize(
-    "funds", [KrakenTimeout("timed out", request_sent=True), [], Mock(), {"XXBT": "much"}]
-)
-def test_funds_that_cannot_be_read_are_could_not_check(funds: object) -> None:
-    """A failure says neither that funds suffice nor that they do not."""
-    api = Prices(funds)
-    result = check(GOOD, row(id="b"), api=api)
-    assert result.is_valid()
-    message = about(result.warnings, "balance")
-    assert message.count("Could not check the balance of BTC") == 2
-    assert "sufficient" not in message
-    assert api.asked.count("balance") == 1
-
-
-def test_funds_of_an_asset_that_nobody_knows_are_could_not_check() -> None:
-    """Without a listing the asset of a new pair is not guessed from its name."""
-    result = check(row(pair="NEWCOIN"), api=Prices(NEWCOIN=50000))
-    assert "the asset of NEWCOIN is not known" in about(result.warnings, "balance")
-
-
-def test_funds_follow_the_listing_where_there_is_one() -> None:
-    """The listing's own base asset is looked up."""
-    new = Pair("NEWUSD", "NEWUSD", "NEW/USD", Symbol("NEW/USD"), "NEW", "ZUSD")
-    api = Listed(new, NEWUSD=50000)
-    api.funds = {"NEW": "7"}
-    assert "7.00000000 NEW" in about(check(row(pair="NEWUSD"), api=api).warnings, "balance")
-
-
-def test_funds_are_not_asked_for_without_keys_buys_or_armed_sells() -> None:
-    """A client without keys would only be refused; buys and idle rows need nothing here."""
-    keyless = Prices()
-    keyless.api_key = None  # type: ignore[attr-defined]  # as the real client without keys has it
-    assert about(check(GOOD, api=keyless).warnings, "balance") == ""
-    idle = row(id="b", direction="buy"), row(id="c", enabled="no"), row(id="d", threshold_price="1")
-    api = Prices()
-    assert about(check(*idle, api=api).warnings, "balance") == ""
-    assert "balance" not in [*keyless.asked, *api.asked]
-
-
-# ------------------------------------------------------------------ the result and its words
-
-
-def test_a_result_can_be_filled_by_hand() -> None:
-    """Findings are dicts with id, field, message and type."""
-    result = ValidationResult()
-    assert result.is_valid()
-    assert not result.has_warnings()
-    result.add_error("a", "pair", "no")
-    result.add_warning("b", "volume", "hm")
-    assert result.errors == [{"config_id": "a", "field": "pair", "message": "no", "type": "error"}]
-    assert result.warnings[0]["type"] == "warning"
-    assert (result.is_valid(), result.has_warnings()) == (False, True)
-
-
-def test_the_text_says_passed_and_each_row() -> None:
-    """A good file passes, and every row is summed up in one line."""
-    text = format_validation_result(check(GOOD, row(id="off", enabled="no")))
-    assert "VALIDATION PASSED: 2 rows, 0 errors, 0 warnings" in text
-    lines = text.splitlines()
-    assert lines[-2].split() == ["btc_1", "armed", "XXBTZUSD", "at", "or", "above", "60000"]
-    assert lines[-1].split()[:2] == ["off", "disabled"]
-    assert "NOT CHECKED" in text
-
-
-def test_the_text_says_failed_and_why() -> None:
-    """A refused row fails the file; errors, warnings and the refused rows are there."""
-    bad = row(id="bad", volume="nan"), row(id="met", threshold_price="1", pair="XXBTZUSD")
-    text = format_validation_result(check(*bad, row(direction="buy"), api=Prices()))
-    assert "VALIDATION FAILED: 3 rows, 2 errors, 1 warning\n" in text
-    assert text.index("ERRORS") < text.index("WARNINGS") < text.index("ROWS")
-    assert "[bad] volume:" in text
-    assert sum("refused" in line for line in text.splitlines()) == 2
-
-
-def test_the_verbose_text_tells_the_order() -> None:
-    """Verbose adds what will be placed."""
-    assert "sell 0.01, trailing 5.0 %" in format_validation_result(check(GOOD), verbose=True)
-    assert "trailing" not in format_validation_result(check(GOOD))
-
-
-def test_the_text_of_nothing_is_readable() -> None:
-    """An empty file passes: nothing in it is wrong."""
-    assert "VALIDATION PASSED: 0 rows" in format_validation_result(ValidationResult())
-
-
-def test_the_text_fits_a_terminal() -> None:
-    """Long findings are wrapped."""
-    result = check(row(pair="NOPE" * 12), row(pair="NOPE" * 12))
-    assert all(len(line) <= 100 for line in format_validation_result(result).splitlines())
-
-
 WORDS = st.sampled_from(["", "true", "above", "sell", "50000", "nan", "XXBTZUSD", "x", "#", "1e9"])
+
+
 APIS: list[Callable[[], object]] = [lambda: None, Prices, lambda: Listed(BTC), Batch, Mock]
 
 
@@ -660,5 +354,30 @@ def test_row_that_is_no_dict_is_an_error_of_its_own(thing: Any) -> None:
     result = ConfigValidator().validate_config_file([thing, row()])
     assert [(e["config_id"], e["field"]) for e in result.errors] == [("row 1", "row")]
     assert type(thing).__name__ in result.errors[0]["message"]
-    assert result.accepted == [row()]
+    assert [one.row for one in result.accepted] == [row()]
     assert "VALIDATION FAILED" in format_validation_result(result)
+
+
+def test_what_is_accepted_tells_all_that_was_found_out() -> None:
+    """Rule, listed pair and whether it has fired: nobody has to look anything up again."""
+    api = Listed(BTC)
+    fired = row(id="fired", order_id="O1-2-3", pair="BTC/USD")
+    first, second = check(GOOD, row(id="bad", volume="0"), fired, api=api).accepted
+    assert first == Accepted(GOOD, read_rule(GOOD), BTC, is_fired=False)
+    assert second == Accepted(fired, read_rule(fired), BTC, is_fired=True)
+    assert [name for name in api.asked if "listing" in name] == [
+        *("listing of XXBTZUSD", "listing of BTC/USD")
+    ]
+
+
+def test_an_accepted_row_has_no_pair_where_no_listing_told_of_it() -> None:
+    """A name that is merely well known is no market to send orders to."""
+    assert [one.pair for one in check(GOOD, api=Prices()).accepted] == [None]
+    away = Listed(fault=KrakenTimeout("timed out", request_sent=True))
+    assert [one.pair for one in check(GOOD, api=away).accepted] == [None]
+
+
+def test_a_row_that_fired_by_what_the_caller_knows_is_not_fired_in_the_file() -> None:
+    """The two are told apart: an empty order column of a fired row is a wish to arm it again."""
+    (one,) = check(GOOD, fired=["btc_1"]).accepted
+    assert not one.is_fired

@@ -1,0 +1,160 @@
+"""What a validation has found: its result, and one row on its way through the checks.
+
+Pure, and asks nobody. A row stands for itself: what is said of one never touches another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from krakenlink.pairs import Pair
+from ttslo_app.rules.rule import Rule
+
+Row = Mapping[str, object]
+
+ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A row without an error, with all that was found out about it.
+
+    Attributes:
+        row: The row as it was handed in.
+        rule: What it says.
+        pair: What Kraken's listing says of its pair; None where there was no listing to be had.
+        is_fired: Whether its order columns are filled.
+    """
+
+    row: Row
+    rule: Rule
+    pair: Pair | None
+    is_fired: bool
+
+
+@dataclass
+class ValidationResult:
+    """What was found.
+
+    Attributes:
+        errors: Dicts with `config_id`, `field`, `message`, `type`; the row must not trade.
+        warnings: The same, for rows that may.
+        configs: Every row that was looked at.
+        accepted: What may trade: the rows without an error, armed or not, in the order of the file.
+        fired: Ids of the rows that have fired, so that neither price nor funds matter to them.
+        notes: What could not be checked for any row, and why.
+        prices: Today's price by pair as typed, for the armed rows whose pair has one.
+    """
+
+    errors: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[dict[str, str]] = field(default_factory=list)
+    configs: list[Row] = field(default_factory=list)
+    accepted: list[Accepted] = field(default_factory=list)
+    fired: set[str] = field(default_factory=set)
+    notes: list[str] = field(default_factory=list)
+    prices: dict[str, Decimal] = field(default_factory=dict)
+    # The ids in the first so many errors.
+    _refused: set[str] = field(default_factory=set, repr=False, compare=False)
+    _counted: int = field(default=0, repr=False, compare=False)
+
+    def add_error(self, config_id: str, field: str, message: str) -> None:
+        """Note that the row must not trade."""
+        self.errors.append(_finding(config_id, field, message, "error"))
+
+    def add_warning(self, config_id: str, field: str, message: str) -> None:
+        """Note something that the user should look at."""
+        self.warnings.append(_finding(config_id, field, message, "warning"))
+
+    def is_valid(self) -> bool:
+        """Tell whether no row was refused."""
+        return not self.errors
+
+    def has_warnings(self) -> bool:
+        """Tell whether there is something to look at."""
+        return bool(self.warnings)
+
+    def has_error(self, config_id: str) -> bool:
+        """Tell whether the row of that id, or that label, was refused."""
+        if self._counted != len(self.errors):
+            self._refused.update(error["config_id"] for error in self.errors[self._counted :])
+            self._counted = len(self.errors)
+        return config_id in self._refused
+
+
+def _finding(config_id: str, field: str, message: str, kind: str) -> dict[str, str]:
+    return {"config_id": config_id, "field": field, "message": message, "type": kind}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedRow:
+    """A row on its way through the checks.
+
+    Attributes:
+        result: Where what is found is gathered.
+        row: The row as it was handed in.
+        label: Its id, or where it is.
+        pair: The name of its pair as typed; empty where it has none.
+        rule: What it says; None where it is no rule.
+        has_order: Whether its order columns are filled.
+    """
+
+    result: ValidationResult
+    row: Row
+    label: str
+    pair: str
+    rule: Rule | None
+    has_order: bool
+
+    @property
+    def place(self) -> str:
+        """Where the row is, to be put behind what is said of it."""
+        line = getattr(self.row, "line", 0)
+        return f" (line {line})" if line else ""
+
+    def refuse(self, field: str, message: str) -> None:
+        """Note that this row must not trade, and where it is."""
+        self.result.add_error(self.label, field, message + self.place)
+
+    def warn(self, field: str, message: str) -> None:
+        """Note something to be looked at in this row, and where it is."""
+        self.result.add_warning(self.label, field, message + self.place)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether anything has refused it so far."""
+        return self.result.has_error(self.label)
+
+    @property
+    def has_fired(self) -> bool:
+        """Whether it has fired, by its own columns or by what the caller knows."""
+        return self.label in self.result.fired
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is meant to wait for its price, so that today's price matters to it."""
+        return self.rule is not None and self.rule.enabled and not self.has_fired
+
+
+def text_of(row: Row, name: str) -> str:
+    """Return a cell as text without spaces around; empty where there is none."""
+    value = row.get(name)
+    return "" if value is None else str(value).strip()
+
+
+def has_order(row: Row) -> bool:
+    """Tell whether the order columns of a row are filled: then it has fired."""
+    get = row.get
+    if not (get("order_id") or get("trigger_time") or get("trigger_price")):
+        return False  # at once, as nearly always
+    return any(text_of(row, name) for name in ORDER_COLUMNS)
+
+
+def label_of(row: Row, number: int) -> str:
+    """Return the id of a row, or where it is."""
+    name = text_of(row, "id")
+    if name:
+        return name
+    line = getattr(row, "line", 0)
+    return f"row at line {line}" if line else f"row {number}"
