@@ -6,5 +6,8 @@ REST alone must stay quick to load.
 
 import logging
 
+VERSION = "1.0.0"
+"""Of everything here; packaging reads it, and whoever speaks to a server tells it."""
+
 # The one handler of every logger in here: a library says nothing unless its caller wants it said.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

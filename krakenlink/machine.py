@@ -25,6 +25,11 @@ except ImportError:  # Windows: its fsync is a full one
 
 CACHE_VARIABLE = "TTSLO_CACHE_DIR"
 
+# Where Kraken is, and what replaces it in the environment; Kraken's own command line uses the
+# same names.
+REST_URL, REST_VARIABLE = "https://api.kraken.com", "KRAKEN_SPOT_URL"
+STREAM_URL, STREAM_VARIABLE = "wss://ws.kraken.com/v2", "KRAKEN_WS_PUBLIC_URL"
+
 
 def _suspend_aware_clock() -> Callable[[], float]:
     """Return a clock that never steps back and goes on while the machine sleeps.
@@ -58,6 +63,23 @@ def validate_url(url: str) -> str:
             "Write wss:, or use ws: for this machine (127.0.0.1) only"
         )
     return url
+
+
+def checked_root(base_url: str) -> str:
+    """Return `base_url` without a slash at its end, if REST requests may be sent there.
+
+    Raises:
+        ValueError: If it is neither `https:` nor `http:` on this machine.
+    """
+    parts = urllib.parse.urlsplit(base_url)
+    if parts.scheme == "https" and parts.hostname:
+        return base_url.rstrip("/")
+    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
+        return base_url.rstrip("/")
+    raise ValueError(
+        f"base_url {base_url!r} is refused: use https://, or http:// with a loopback address "
+        "such as http://127.0.0.1:8080 (also in KRAKEN_SPOT_URL)"
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from unittest.mock import Mock
 
 import pytest
 import requests
@@ -44,7 +45,8 @@ from rest_kit import (
 )
 
 import kraken_api
-from kraken_api import KrakenAPI, Quote
+import krakenlink
+from kraken_api import KrakenAPI
 from krakenlink.errors import (
     AuthenticationError,
     KrakenAPIError,
@@ -53,7 +55,10 @@ from krakenlink.errors import (
     ProtocolError,
 )
 from krakenlink.rest import transport as kraken_http
-from krakenlink.rest.answers import OutcomeKind, outcome_of, sign
+from krakenlink.rest.answers import outcome_of
+from krakenlink.rest.quotes import Quote
+from krakenlink.rest.request import sign
+from krakenlink.rest.verdicts import OutcomeKind
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
@@ -140,9 +145,36 @@ def test_repr_shows_no_key() -> None:
 
 
 def test_version_is_that_of_the_package() -> None:
-    """The `User-Agent` tells the truth about the version."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["version"] == kraken_api.VERSION
+    """There is one constant, and packaging reads it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "krakenlink.VERSION"}
+    assert krakenlink.VERSION == kraken_api.VERSION
+
+
+def test_class_of_the_stream_may_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands in this module under the name of the provider is what prices come from."""
+
+    class Mine(kraken_api.WebSocketPriceProvider):
+        _shared: ClassVar[dict[str, Any]] = {}
+
+    monkeypatch.setattr(kraken_api, "WebSocketPriceProvider", Mine)
+    assert type(KrakenAPI().price_provider()) is Mine
+
+
+def test_library_that_is_said_to_be_missing_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`WEBSOCKET_AVAILABLE` is looked at with each call."""
+    api = KrakenAPI()
+    monkeypatch.setattr(kraken_api, "WEBSOCKET_AVAILABLE", False)
+    assert api.price_provider() is None
+
+
+def test_stand_in_by_the_class_has_every_call() -> None:
+    """A mock limited to the client's names has the inherited ones, too."""
+    mock = Mock(spec=KrakenAPI)
+    for name in ("get_current_price", "add_trailing_stop_loss", "get_balance", "_query_public"):
+        assert callable(getattr(mock, name))
+    with pytest.raises(AttributeError):
+        mock.no_such_call()
 
 
 # --- public calls ---
@@ -584,7 +616,7 @@ def test_answer_that_came_far_too_late_is_no_price(
 ) -> None:
     """The machine slept between question and answer: what it says is from before."""
     now = [1000.0]
-    monkeypatch.setattr(kraken_api, "feed_clock", lambda: now[0])
+    monkeypatch.setattr("krakenlink.prices.feed_clock", lambda: now[0])
 
     def late(_: dict[str, str]) -> str:
         now[0] += 3600
@@ -843,20 +875,19 @@ def test_quote_of_the_stream_brings_its_proof(web: Web, streaming: Streaming) ->
 def test_quote_never_has_the_proof_of_a_later_price(
     web: Web, streaming: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A caller that is held up between price and proof does not get an old one as a new one."""
+    """A caller that is held up after its wait does not get an old price as a new one."""
     api, stream = streaming(BTC_USD="1")
     provider = api.price_provider()
     assert provider is not None
-    fresh_tick = provider.fresh_tick
+    wait_for_tick = provider.wait_for_tick
 
-    def held_up(symbol: str) -> Any:
-        tick = fresh_tick(symbol)
+    def held_up(symbol: str, timeout: float) -> Any:
+        tick = wait_for_tick(symbol, timeout)
         stream.say("BTC/USD", "2")
         wait_for_price(api, "XBTUSD", 2)
         return tick
 
-    assert api.get_current_price("XBTUSD") == 1
-    monkeypatch.setattr(provider, "fresh_tick", held_up)
+    monkeypatch.setattr(provider, "wait_for_tick", held_up)
     assert api.get_quote("XBTUSD").price == 2
 
 

@@ -1,6 +1,7 @@
 """Kraken's listing of pairs: kept in memory, in a file for a day, and fetched when it is due.
 
-Names are `kraken_pairs`' business and the wire is `kraken_http`'s; here it is decided when to ask.
+Names are the business of `pairs` and the wire is that of `transport`; here it is decided when to
+ask.
 What it must never do: hold a lock while it asks, show a reader half a file, press a Kraken that
 has just failed, call a name unknown when nobody could be asked, or fail because a cache cannot be
 read or written.
@@ -21,11 +22,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
-from krakenlink.machine import replace_file
+from krakenlink.machine import cache_folder, is_loopback, replace_file
+from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
-from krakenlink.rest.answers import is_unknown_pair
+from krakenlink.rest.verdicts import is_unknown_pair
 
 _log = logging.getLogger(__name__)
 
@@ -79,13 +82,13 @@ class Listing:
         self._ask = ask
         # Asked for when it is needed: finding the user's folder imports a library.
         self._find_file = cache(file)
-        self._lock = threading.Lock()  # guards the six below
+        self._lock = threading.Lock()  # guards the five below
         self._snapshot: _Snapshot | None = None
         self._is_file_read = False
         self._singles: dict[str, Pair] = {}
         self._refreshed_at = float("-inf")
         self._failed_at = float("-inf")
-        self._warned_at = float("-inf")
+        self._told = Once(again_after=3600.0)
 
     def known(self, name: str) -> Pair | None:
         """Return the pair if it is known without asking Kraken; reads the file the first time."""
@@ -203,12 +206,7 @@ class Listing:
         return _Snapshot(rows, time.time(), with_tokenized, directory)
 
     def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
-        now = time.monotonic()
-        with self._lock:
-            is_news = now - self._warned_at >= 3600
-            if is_news:
-                self._warned_at = now
-        if is_news:
+        if self._told.is_news("age", at=time.monotonic()):
             age = (time.time() - old.fetched_at) / 3600
             _log.warning("Using a list of pairs that is %.0f hours old: %s", age, error)
 
@@ -263,6 +261,18 @@ class Listing:
         except OSError as error:
             # Harmless: it is fetched again next time. On Windows also if another process reads.
             _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
+
+
+def listing_file(root: str, cache_dir: str | Path | None) -> Path | None:
+    """Return where the listing of the server at `root` is kept; None for servers on this machine.
+
+    A stand-in's pairs are made up, and its port may be another's tomorrow.
+    """
+    parts = urlsplit(root)
+    if cache_dir is None and is_loopback(parts.hostname or ""):
+        return None
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", parts.netloc.rpartition("@")[2])
+    return Path(cache_dir or cache_folder()) / f"pairs-{host}.json"
 
 
 def _found(directory: PairDirectory, name: str) -> Pair | None:

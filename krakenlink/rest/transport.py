@@ -28,6 +28,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from krakenlink import VERSION
 from krakenlink.errors import (
     KrakenConnectionError,
     KrakenTimeout,
@@ -35,9 +36,7 @@ from krakenlink.errors import (
     unusable_proxy,
 )
 from krakenlink.machine import on_fork
-from krakenlink.rest.answers import encode
-
-VERSION = "1.0.0"
+from krakenlink.rest.request import encode
 
 
 @dataclass(frozen=True, slots=True)

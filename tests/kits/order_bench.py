@@ -10,7 +10,8 @@ from decimal import Decimal
 from enum import Enum
 
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.rest.answers import Outcome, OutcomeKind, Pause
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
 from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
 from ttslo_app.orders.life import Life, OrderRequest, OrderSettings

@@ -20,7 +20,8 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenError
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Pair
-from krakenlink.rest.answers import Outcome, OutcomeKind, outcome_of
+from krakenlink.rest.answers import Outcome, outcome_of
+from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.life import OrderRequest
 

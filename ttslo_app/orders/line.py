@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from krakenlink.rest.answers import Pause
+from krakenlink.rest.verdicts import Pause
 
 # One order a second is what the slowest account regains, and a little for its rounding.
 ORDER_GAP = 1.05

@@ -22,7 +22,8 @@ from datetime import UTC, datetime
 
 from krakenlink.errors import KrakenError
 from krakenlink.numbers import to_positive_decimal
-from krakenlink.rest.answers import Outcome, OutcomeKind, Pause
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

@@ -23,7 +23,8 @@ from typing import Any, Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.numbers import plain
-from krakenlink.rest.answers import Outcome, OutcomeKind
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
 from krakenlink.stream.feed import (
     Channel,
     FeedBack,

@@ -1,11 +1,8 @@
-"""Kraken's REST messages: what is sent is what was signed, and no doubt passes for certainty."""
+"""Kraken's answers: no doubt passes for certainty."""
 
-import base64
 import json
-from decimal import Decimal
 from typing import Any
 from unittest.mock import MagicMock, Mock
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import example, given
@@ -23,115 +20,13 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
-from krakenlink.rest import answers as kraken_rest
-from krakenlink.rest.answers import (
-    OutcomeKind,
-    encode,
-    is_unknown_pair,
-    outcome_of,
-    private_request,
-    read_answer,
-    sign,
-    verdict_of,
-)
-
-# Published by Kraken as an example; nobody's key.
-SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
-NONCE = "1616492376594"
-BODY = f"nonce={NONCE}&ordertype=limit&pair=XBTUSD&price=37500&type=buy&volume=1.25"
-SIGNATURE = (
-    "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ=="
-)
+from krakenlink.rest.answers import outcome_of, read_answer
+from krakenlink.rest.verdicts import OutcomeKind
 
 
 def answer(**content: Any) -> bytes:
     """Return the body of an answer."""
     return json.dumps(content).encode()
-
-
-# --- requests ---
-
-
-def test_signature_is_krakens() -> None:
-    """Kraken's published example comes out to the letter."""
-    assert sign("/0/private/AddOrder", NONCE, BODY, SECRET) == SIGNATURE
-
-
-def test_request_is_signed_over_the_very_body_it_carries() -> None:
-    """The signature in the headers is that of the bytes in the body."""
-    params = {"ordertype": "limit", "pair": "XBTUSD", "price": 37500, "type": "buy"}
-    request = private_request("AddOrder", {**params, "volume": "1.25"}, int(NONCE), "key", SECRET)
-    assert request.path == "/0/private/AddOrder"
-    assert request.body.decode() == BODY
-    assert request.headers["API-Sign"] == SIGNATURE
-    assert request.headers["API-Key"] == "key"
-
-
-def test_offset_survives_the_encoding() -> None:
-    """`+` and `%` of a trailing offset arrive as they were typed."""
-    assert encode({"price": "+5.0%"}) == "price=%2B5.0%25"
-    assert parse_qsl(encode({"price": "+5.0%"})) == [("price", "+5.0%")]
-
-
-@pytest.mark.parametrize(
-    ("params", "text"),
-    [
-        (None, ""),
-        ({"a": None, "validate": False}, ""),
-        ({"validate": True}, "validate=true"),
-        ({"consolidate_taker": False}, "consolidate_taker=false"),
-        ({"volume": Decimal("5E-8")}, "volume=0.00000005"),
-        ({"volume": 5e-8}, "volume=0.00000005"),
-        ({"txid": ["A", "B"]}, "txid=A%2CB"),
-        (
-            {"close": {"ordertype": "limit", "price": 0}},
-            "close%5Bordertype%5D=limit&close%5Bprice%5D=0",
-        ),
-    ],
-)
-def test_parameters_become_form_text(params: dict[str, object] | None, text: str) -> None:
-    """Absent is left out, numbers are plain, lists and dicts are as Kraken reads them."""
-    assert encode(params) == text
-
-
-@pytest.mark.parametrize("value", [float("nan"), Decimal("Infinity"), object(), "\ud800"])
-def test_values_without_a_text_are_refused(value: object) -> None:
-    """What cannot be written down is refused before anything is sent."""
-    with pytest.raises(ArgumentError):
-        encode({"volume": value})
-
-
-@pytest.mark.parametrize("secret", ["not base64!", "abc", "é"])
-def test_damaged_secret_is_refused_without_showing_it(secret: str) -> None:
-    """A secret that is no base64 is named by its argument, not by its text."""
-    with pytest.raises(ArgumentError, match="api_secret") as caught:
-        sign("/", "1", "", secret)
-    assert secret not in str(caught.value)
-    assert caught.value.__cause__ is None
-
-
-@pytest.mark.parametrize("key", ["key\n", "ключ"])
-def test_damaged_key_is_refused_without_showing_it(key: str) -> None:
-    """A key that no HTTP header takes is refused here, because HTTP libraries would print it."""
-    with pytest.raises(ArgumentError, match="api_key") as caught:
-        private_request("Balance", None, 1, key, SECRET)
-    assert key not in str(caught.value)
-
-
-def test_request_hides_its_secrets() -> None:
-    """The repr of a signed request shows neither key, nor signature, nor body."""
-    text = repr(private_request("Balance", {"otp": "123456"}, 1, "my-key", SECRET))
-    assert text == "Request(path='/0/private/Balance')"
-
-
-@given(st.dictionaries(st.text(max_size=5), st.text(max_size=9) | st.integers(), max_size=4))
-def test_encoded_text_reads_back_as_it_was(params: dict[str, object]) -> None:
-    """Whatever text goes in comes out of the form again, and nothing else can fail."""
-    try:
-        text = encode(params)
-    except ArgumentError:
-        return
-    assert parse_qsl(text, keep_blank_values=True) == [(k, str(v)) for k, v in params.items()]
 
 
 # --- answers ---
@@ -247,100 +142,6 @@ def test_any_answer_is_a_result_or_a_kraken_error(status: int, body: bytes) -> N
     assert "result" in found
 
 
-# --- verdicts ---
-
-TABLE = sorted(kraken_rest._TABLE)
-
-
-@pytest.mark.parametrize("text", TABLE)
-def test_every_line_of_the_table_is_consistent(text: str) -> None:
-    """Classes that promise that no order stands are given to certain refusals only."""
-    verdict = verdict_of([text])
-    assert verdict is kraken_rest._TABLE[text]
-    assert verdict.cure
-    if verdict.kind is not OutcomeKind.REFUSED:
-        assert verdict.error is KrakenAPIError
-        assert not verdict.heals
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "EService:Unavailable",
-        "EService:Busy",
-        "EService:Deadline elapsed",
-        "EGeneral:Internal error",
-        "EGeneral:Internal error:17",
-        "EGeneral:Invalid arguments:cl_ord_id",
-        "EOrder:Something new",
-        "ENew:Something else",
-        "",
-    ],
-)
-def test_doubtful_errors_leave_the_order_unknown(text: str) -> None:
-    """What Kraken itself does not know, and what nobody has seen before, is never *refused*."""
-    assert verdict_of([text]).kind is OutcomeKind.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("text", "heals"),
-    [
-        ("EOrder:Insufficient funds", True),
-        ("EOrder:Order minimum not met", False),
-        ("EOrder:Cost minimum not met", True),
-        ("EOrder:Invalid price:Invalid price argument.", False),
-        ("EOrder:Rate limit exceeded", True),
-        ("EService:Throttled:1762820224", True),
-        ("EService:Market in cancel_only mode", True),
-        ("EGeneral:Invalid arguments:Index unavailable", False),
-        ("EGeneral:Permission denied", False),
-        ("EAPI:Invalid nonce", True),
-        ("EQuery:Unknown asset pair", False),
-        ("EGeneral:Temporary lockout", True),
-    ],
-)
-def test_refusals_say_whether_waiting_helps(text: str, heals: bool) -> None:
-    """A refusal that a person must cure is told from one that passes."""
-    verdict = verdict_of([text])
-    assert (verdict.kind, verdict.heals) == (OutcomeKind.REFUSED, heals)
-
-
-def test_longest_match_decides() -> None:
-    """The more exact line of the table is the one that is used."""
-    assert "trigger=last" in verdict_of(["EGeneral:Invalid arguments:Index unavailable"]).cure
-
-
-@pytest.mark.parametrize(
-    ("errors", "kind", "heals"),
-    [
-        (["EOrder:Insufficient funds", "EService:Busy"], OutcomeKind.UNKNOWN, False),
-        (["EOrder:Insufficient funds", "EGeneral:Permission denied"], OutcomeKind.REFUSED, False),
-        (["WGeneral:Danger", "EOrder:Insufficient funds"], OutcomeKind.REFUSED, True),
-        (["WGeneral:Danger"], OutcomeKind.UNKNOWN, False),
-        ([], OutcomeKind.UNKNOWN, False),
-    ],
-)
-def test_several_errors_count_as_the_worst(
-    errors: list[str], kind: OutcomeKind, heals: bool
-) -> None:
-    """Doubt outweighs certainty, and what needs a person outweighs what passes."""
-    verdict = verdict_of(errors)
-    assert (verdict.kind, verdict.heals) == (kind, heals)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("EQuery:Unknown asset pair", True),
-        ("EGeneral:Invalid arguments", True),
-        ("EService:Busy", False),
-    ],
-)
-def test_unknown_pair_is_recognised(text: str, expected: bool) -> None:
-    """The errors that may only mean another spelling are told from all others."""
-    assert is_unknown_pair(KrakenAPIError("Ticker", [text])) is expected
-
-
 # --- orders ---
 
 
@@ -437,10 +238,3 @@ def test_any_answer_has_an_outcome(thing: object) -> None:
 def test_reason_of_a_huge_error_is_cut() -> None:
     """An exception that carries a page of text does not flood the log."""
     assert len(outcome_of(Exception("x" * 10_000)).reason) <= 300
-
-
-def test_secret_is_stripped_of_the_newline_of_a_file() -> None:
-    """A secret pasted with a line end around it works."""
-    padded = f" {SECRET}\n"
-    assert base64.b64decode(SECRET)
-    assert sign("/0/private/AddOrder", NONCE, BODY, padded) == SIGNATURE

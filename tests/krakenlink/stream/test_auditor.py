@@ -12,8 +12,9 @@ from typing import TypeVar
 import pytest
 
 from fake_kraken import FakeKraken
-from kraken_api import KrakenAPI, Quote
+from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
+from krakenlink.rest.quotes import Quote
 from krakenlink.stream.auditor import Auditor, views
 from krakenlink.stream.feed import FeedSettings, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
 from ws_price_provider import FeedReader, WebSocketPriceProvider

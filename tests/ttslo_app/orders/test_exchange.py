@@ -14,7 +14,7 @@ import pytest
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
-from krakenlink.rest.answers import OutcomeKind
+from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.exchange import (
     DRY_RUN_ORDER_ID,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from krakenlink.rest.answers import Pause
+from krakenlink.rest.verdicts import Pause
 from ttslo_app.orders.line import ORDER_GAP, OrderLine
 
 

@@ -1,0 +1,335 @@
+"""The price of a pair now: from the stream where it is proven there, else over REST.
+
+What was waited for in vain, what has no stream, and which names Kraken could not be asked for are
+remembered here. What it must never do: return a price that is not proven to be alive, guess a
+symbol, or wait longer than the caller's patience for the stream.
+
+Source: Kraken, spot WebSocket v2, ticker channel; REST Ticker (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from krakenlink.errors import KrakenAPIError, KrakenError, PriceUnavailable
+from krakenlink.machine import feed_clock
+from krakenlink.once import Once
+from krakenlink.pairs import TOKENIZED, Pair, Symbol, legacy_pair
+from krakenlink.rest.answers import result_of
+from krakenlink.rest.arguments import checked_number, checked_pair, rest_name
+from krakenlink.rest.listing import ASK_GAP, Listing
+from krakenlink.rest.quotes import Quote, read_quote, row_for, row_of
+from krakenlink.rest.verdicts import is_unknown_pair
+
+if TYPE_CHECKING:  # REST alone loads nothing of the stream
+    from krakenlink.stream.feed import Tick
+
+_log = logging.getLogger(__name__)
+
+# Tickers for every pair in one URL fail with HTTP 520; this many names stay under 2 kB. For more
+# than that Kraken is asked for all of its pairs, in one call without a name.
+_NAMES_PER_CALL = 100
+
+
+class Stream(Protocol):
+    """What is needed of the price feed. None of it raises for want of a network."""
+
+    @property
+    def stops(self) -> int:
+        """How often it was stopped; subscriptions from before the last time are gone."""
+        ...
+
+    def connect(self) -> None:
+        """Start connecting before it is known to what to subscribe. Returns at once."""
+        ...
+
+    def subscribe_symbol(self, symbol: str) -> None:
+        """Add a reference to a symbol's prices. Returns at once."""
+        ...
+
+    def unsubscribe_symbol(self, symbol: str) -> None:
+        """Take a reference away; the last one unsubscribes."""
+        ...
+
+    def proven(self, symbol: str) -> tuple[Tick, float] | None:
+        """Return the tick that is proven now and the seconds since its proof. Never blocks."""
+        ...
+
+    def wait_for_tick(self, symbol: str, timeout: float) -> Tick | None:
+        """Wait for a proven tick while one may come, at most `timeout` seconds."""
+        ...
+
+    def price_reader(self, symbol: str) -> Callable[[], float | None]:
+        """Return what reads a symbol's proven price; KeyError if it is not subscribed."""
+        ...
+
+    def note_rest_fallback(self, symbol: str) -> None:
+        """Count a price that had to come over REST."""
+        ...
+
+
+class _Proven(NamedTuple):
+    """A tick of the stream, and the seconds since it was proven at the same moment."""
+
+    stream: Stream
+    symbol: Symbol
+    tick: Tick
+    age: float
+
+
+class Prices:
+    """Prices for one client. Safe from any thread; not to be used across a fork.
+
+    Args:
+        listing: Kraken's pairs.
+        ask: Makes one Ticker call of these parameters and returns Kraken's whole answer; blocks,
+            raises KrakenError.
+        stream: Returns the feed, None where there is none to be had.
+
+    Attributes:
+        readers: By the name as typed, what reads the proven price of its present subscription.
+            Looked up without a lock, which is as safe in CPython as with one.
+    """
+
+    def __init__(
+        self,
+        listing: Listing,
+        ask: Callable[[Mapping[str, object]], Mapping[str, object]],
+        stream: Callable[[], Stream | None],
+    ) -> None:
+        self._listing = listing
+        self._ask = ask
+        self._stream = stream
+        self.readers: dict[str, Callable[[], float | None]] = {}
+        self._lock = threading.Lock()  # guards the five below
+        self._followed: set[Symbol] = set()  # subscriptions this client holds
+        self._stops = 0  # of the stream, when it was last subscribed to
+        self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
+        self._unstreamed = Once()  # names that have no stream, as told to the user
+        self._ask_again_at = 0.0
+
+    def last(self, pair: str, patience: float) -> float:
+        """Return the last trade price of `pair`; the next one may be read from `readers`.
+
+        Args:
+            pair: Any spelling.
+            patience: Longest wait for a first price from the stream, in seconds.
+
+        Raises:
+            ValueError: If `pair` is empty or no text.
+            PriceUnavailable: If Kraken answered without a price.
+            KrakenError: If Kraken refused, or could not be heard.
+        """
+        name = checked_pair(pair)
+        found = self._streamed(name, patience)
+        if found is None:
+            return float(self._rest_quote(name).price)
+        with suppress(KeyError):  # somebody else has just stopped the stream
+            self.readers[pair] = found.stream.price_reader(found.symbol)
+        # A double holds 15 digits and prices have at most a dozen; the contract wants a float.
+        return float(found.tick.price)
+
+    def quote(self, pair: str, max_age: float | None, patience: float) -> Quote:
+        """Return the price of `pair` with its source and its proof of life.
+
+        Args:
+            pair: Any spelling.
+            max_age: Longest time since the price was proven, in seconds; None for what counts as
+                alive anyway.
+            patience: As for `last`.
+
+        Raises:
+            ValueError: If `pair` is empty or no text, or `max_age` not positive.
+            PriceUnavailable: If there is no price, or none that young; its `age` says how old.
+            KrakenError: As for `last`.
+        """
+        name = checked_pair(pair)
+        if max_age is not None:
+            checked_number("max_age", max_age)
+        found = self._streamed(name, patience)
+        if found is not None and (max_age is None or found.age <= max_age):
+            return _stream_quote(pair, found)
+        quote = self._rest_quote(name)
+        if max_age is not None and quote.proven_age > max_age:
+            age = quote.proven_age
+            raise PriceUnavailable(pair, f"proven {age:.3f} s ago, {max_age} s wanted", age)
+        return quote
+
+    def tickers(
+        self, pairs: Iterable[str], resolve: Callable[[str], Pair]
+    ) -> dict[str, Quote | Exception]:
+        """Return a REST price, or the reason why there is none, for each of `pairs`.
+
+        Args:
+            pairs: Any spellings.
+            resolve: Returns the pair that a name means; raises LookupError.
+
+        Raises:
+            KrakenError: If Kraken could not be heard at all.
+        """
+        names = list(dict.fromkeys(pairs))
+        found: dict[str, Quote | Exception] = {}
+        by_class: dict[str, dict[str, Pair]] = {}
+        for name in names:
+            try:
+                pair = resolve(checked_pair(name))
+            except (ValueError, LookupError) as error:
+                found[name] = error
+            else:
+                by_class.setdefault(pair.asset_class, {})[name] = pair
+        for asset_class, wanted in by_class.items():
+            found |= self._rest_quotes(asset_class, wanted)
+        return {name: found[name] for name in names}
+
+    def let_go(self, stream: Stream | None) -> None:
+        """Give back what this client holds of `stream`."""
+        with self._lock:
+            symbols, self._followed = self._followed, set()
+            if stream is not None and stream.stops != self._stops:
+                symbols = set()  # gone already; what is there now belongs to others
+            self._waited = set()
+            self.readers.clear()
+        if stream is not None:
+            for symbol in symbols:
+                stream.unsubscribe_symbol(symbol)
+
+    # --- from the stream ---
+
+    def _streamed(self, name: str, patience: float) -> _Proven | None:
+        """Return the proven tick of a pair, waiting for the first one; None: use REST."""
+        stream = self._stream()
+        if stream is None:
+            return None
+        deadline = time.monotonic() + patience
+        symbol = self._symbol_of(name, stream, deadline)
+        if symbol is None:
+            return None
+        self._follow(stream, symbol)
+        # Tick and proof of one moment: the proof of a later tick is none for an earlier one.
+        found = stream.proven(symbol)
+        if found is None and symbol not in self._waited:
+            stream.wait_for_tick(symbol, max(0.0, deadline - time.monotonic()))
+            found = stream.proven(symbol)
+        if found is None:
+            stream.note_rest_fallback(symbol)
+        with self._lock:
+            # One wait for each pair: what did not come in time may come later, and is then
+            # taken, but nobody waits for it a second time.
+            (self._waited.add if found is None else self._waited.discard)(symbol)
+        return None if found is None else _Proven(stream, symbol, *found)
+
+    def _follow(self, stream: Stream, symbol: Symbol) -> None:
+        with self._lock:
+            if stream.stops != self._stops:
+                # Somebody has stopped the stream that all share, and with it our subscriptions.
+                self._stops = stream.stops
+                self._followed.clear()
+                self._waited.clear()
+            is_new = symbol not in self._followed
+            self._followed.add(symbol)
+        if is_new:
+            stream.subscribe_symbol(symbol)
+
+    def _symbol_of(self, name: str, stream: Stream, deadline: float) -> Symbol | None:
+        """Return the symbol of a pair from Kraken's own listing; None where it has none."""
+        pair = self._listing.known(name) or legacy_pair(name)
+        if pair is None:
+            pair = self._asked_pair(name, stream, deadline)
+        if pair is not None and pair.symbol is None:
+            self._tell_unstreamed(name)
+        return pair.symbol if pair is not None else None
+
+    def _asked_pair(self, name: str, stream: Stream, deadline: float) -> Pair | None:
+        """Ask Kraken for one pair, so that a first price need not wait for the whole listing."""
+        with self._lock:
+            if name in self._unstreamed or time.monotonic() < self._ask_again_at:
+                return None
+        stream.connect()  # its handshake goes on while Kraken is asked for the name
+        try:
+            pair = self._listing.single(name, max(0.1, deadline - time.monotonic()))
+        except KrakenError as error:
+            _log.debug("Kraken could not be asked for %s: %s", name, error)
+            with self._lock:
+                self._ask_again_at = time.monotonic() + ASK_GAP
+            return None
+        if pair is None:
+            self._tell_unstreamed(name)
+        return pair
+
+    def _tell_unstreamed(self, name: str) -> None:
+        with self._lock:
+            is_news = self._unstreamed.is_news(name)
+        if is_news:
+            _log.warning("Kraken knows no stream by the name %r: its price comes over REST", name)
+
+    # --- over REST ---
+
+    def _rest_quote(self, name: str) -> Quote:
+        started = feed_clock()
+        known = self._listing.known(name) or legacy_pair(name)
+        try:
+            answer = self._ask(rest_name(known) if known else {"pair": name})
+        except KrakenAPIError as error:
+            other = self._other_name(name, known) if is_unknown_pair(error) else None
+            if other is None:
+                raise
+            known, started = other, feed_clock()
+            answer = self._ask(rest_name(other))
+        row = row_for(known, answer.get("result"))
+        return read_quote(name, known, row, started, feed_clock())
+
+    def _other_name(self, name: str, known: Pair | None) -> Pair | None:
+        """Return the pair under the name that Kraken's listing has for it, if that is another."""
+        try:
+            pair = self._listing.resolve(name)
+        except (LookupError, KrakenError) as error:
+            _log.debug("No other name for %s: %s", name, error)
+            return None
+        with self._lock:
+            self._unstreamed.has_healed(name)
+        return pair if pair != known and rest_name(pair) != {"pair": name} else None
+
+    def _rest_quotes(
+        self, asset_class: str, wanted: Mapping[str, Pair]
+    ) -> dict[str, Quote | Exception]:
+        """Return quotes by name of pairs of one asset class."""
+        extra = {"asset_class": TOKENIZED} if asset_class == TOKENIZED else {}
+        keys = sorted({pair.rest_key for pair in wanted.values()})
+        named = {"pair": keys} if len(keys) <= _NAMES_PER_CALL else {}
+        started = feed_clock()
+        try:
+            rows = result_of("Ticker", self._ask({**named, **extra}))
+        except KrakenAPIError as error:
+            if not named or not is_unknown_pair(error):
+                raise
+            # One of them is gone, and Kraken does not say which: take all that it has.
+            started = feed_clock()
+            rows = result_of("Ticker", self._ask(extra))
+        now = feed_clock()
+        found: dict[str, Quote | Exception] = {}
+        for name, pair in wanted.items():
+            try:
+                found[name] = read_quote(name, pair, row_of(rows, pair), started, now)
+            except PriceUnavailable as error:
+                found[name] = error
+        return found
+
+
+def _stream_quote(pair: str, found: _Proven) -> Quote:
+    tick = found.tick
+    return Quote(
+        pair=pair,
+        symbol=found.symbol,
+        price=tick.price,
+        bid=tick.bid,
+        ask=tick.ask,
+        source="websocket",
+        at=tick.at,
+        proven_age=found.age,
+        timestamp=tick.timestamp,
+    )

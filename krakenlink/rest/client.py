@@ -1,0 +1,317 @@
+"""Kraken's REST calls by name.
+
+Arguments are checked in `arguments`, pairs are found by `listing`, and `session` asks. What it must
+never do: send an order a second time, or make another call between a decision and its order.
+
+Source: Kraken, REST pages (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from krakenlink.errors import ArgumentError, ProtocolError
+from krakenlink.machine import REST_URL
+from krakenlink.numbers import trailing_offset
+from krakenlink.pairs import Pair, PairDirectory, legacy_pair
+from krakenlink.rest.arguments import (
+    checked_direction,
+    checked_number,
+    checked_order_type,
+    checked_pair,
+    checked_txid,
+    rest_name,
+    volume_text,
+)
+from krakenlink.rest.listing import Listing, listing_file
+from krakenlink.rest.quotes import only_row
+from krakenlink.rest.session import RestSession
+from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
+
+
+class RestClient(RestSession):
+    """Kraken's REST calls, for one pair of keys or none. Safe from any thread.
+
+    The constructor does no I/O, starts no thread and looks up no keys: the first call does.
+
+    Args:
+        api_key: Kraken's public key; None for public calls only.
+        api_secret: Kraken's private key, in base64.
+        base_url: Where REST is.
+        cache_dir: Where the list of pairs is kept for a day; None: `TTSLO_CACHE_DIR`, else the
+            user's cache folder.
+        timeouts: How long calls may take.
+
+    Attributes:
+        listing: Kraken's pairs, as far as they are known here.
+
+    Raises:
+        ValueError: If the address is not `https:` and not on this machine.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        base_url: str = REST_URL,
+        *,
+        cache_dir: str | Path | None = None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    ) -> None:
+        self._cache_dir = cache_dir
+        super().__init__(api_key, api_secret, base_url, timeouts)
+
+    def _start_anew(self) -> None:
+        super()._start_anew()
+        self.listing = Listing(self._ask_pairs, lambda: listing_file(self._root, self._cache_dir))
+
+    # --- public calls ---
+
+    def get_ticker(self, pair: str) -> dict[str, Any]:
+        """Return Kraken's Ticker `result` for `pair`, one or several joined by commas.
+
+        The key of the answer follows the spelling that was asked by.
+        """
+        return self._public("Ticker", pair=pair)
+
+    def get_trades(self, pair: str, since: str | int | None = None) -> dict[str, Any]:
+        """Return Kraken's Trades `result`: rows under the pair's key, and `last` to go on from.
+
+        Args:
+            pair: Any spelling.
+            since: `last` of an earlier answer, or seconds since 1970; None for the newest.
+        """
+        return self._public("Trades", **self._named(checked_pair(pair)), since=since)
+
+    def get_ohlc(
+        self, pair: str, interval: int = 1, since: str | int | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's OHLC `result`: candles under the pair's key, and `last`.
+
+        Args:
+            pair: Any spelling.
+            interval: Minutes of a candle: 1, 5, 15, 30, 60, 240, 1440, 10080 or 21600.
+            since: Seconds since 1970; None for the newest 720.
+        """
+        named = self._named(checked_pair(pair))
+        return self._public("OHLC", **named, interval=interval, since=since)
+
+    def system_status(self) -> dict[str, Any]:
+        """Return Kraken's SystemStatus `result`, whose `status` is `online` on good days."""
+        return self._public("SystemStatus")
+
+    def server_time(self) -> float:
+        """Return Kraken's clock, in whole seconds since 1970. Blocks for one call."""
+        unixtime = self._public("Time").get("unixtime")
+        if isinstance(unixtime, bool) or not isinstance(unixtime, int | float):
+            raise ProtocolError("Time: the answer holds no unixtime")
+        return float(unixtime)
+
+    def warm_up(self) -> None:
+        """Open the connection that the next call will use, so that an order need not.
+
+        Raises:
+            KrakenError: If Kraken cannot be reached.
+        """
+        self.server_time()
+
+    def pair_directory(self) -> PairDirectory:
+        """Return all pairs of Kraken; fetches the listing if the kept one is older than a day.
+
+        Raises:
+            KrakenError: If there is no kept listing and Kraken does not answer.
+        """
+        return self.listing.directory()
+
+    def resolve_pair(self, pair: str) -> Pair:
+        """Return the pair that any spelling of it means.
+
+        Blocks for one call where the listing is not at hand, and now and then for two more where
+        the name is not in it.
+
+        Raises:
+            LookupError: If Kraken has no such pair, or several; names the nearest.
+            KrakenError: If Kraken could not be asked, so that nobody knows.
+        """
+        if not isinstance(pair, str) or not pair.strip():
+            return PairDirectory(()).resolve(pair)  # raises, and says why
+        return self.listing.resolve(pair)
+
+    def pair_status(self, pair: str) -> str:
+        """Return AssetPairs' `status` of a pair at this moment, such as `cancel_only`.
+
+        Blocks for one call; `resolve_pair` may know the status of up to a day ago.
+
+        Raises:
+            KrakenError: If Kraken refused or did not answer.
+        """
+        answer = self._query_public("AssetPairs", self._named(checked_pair(pair)))
+        row = only_row(answer.get("result"))
+        status = row.get("status") if isinstance(row, Mapping) else None
+        return str(status or "online")
+
+    def _ask_pairs(self, params: Mapping[str, object], within: float | None) -> object:
+        if within is None:
+            return self._query_public("AssetPairs", params).get("result")
+        return self._query_within("AssetPairs", params, within).get("result")
+
+    def _named(self, pair: str) -> dict[str, object]:
+        """Return the parameters that name `pair` in a REST call, as Kraken knows it best."""
+        known = self.listing.in_memory(pair) or legacy_pair(pair)
+        return {"pair": pair} if known is None else rest_name(known)
+
+    # --- orders ---
+
+    def add_order(
+        self,
+        pair: str,
+        order_type: str,
+        direction: str,
+        volume: object,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Place one order and return Kraken's `result`. Sent once, never again.
+
+        Args:
+            pair: Any spelling that Kraken knows.
+            order_type: Kraken's `ordertype`, such as `market`.
+            direction: `buy` or `sell`.
+            volume: In base currency; cut to the pair's `lot_decimals` where those are known.
+            **kwargs: Kraken's other parameters by their own names (`price`, `cl_ord_id`,
+                `deadline`, `validate`, `userref`, `trigger`, ...). None and False are not sent.
+
+        Raises:
+            ValueError: If an argument is missing or no number; nothing was sent.
+            KrakenAPIError: If Kraken refused; see `outcome_of` for what is certain.
+            KrakenTransportError: With `request_sent` True the order may stand.
+            ProtocolError: The order may stand.
+        """
+        name = checked_pair(pair)
+        params = {
+            "ordertype": checked_order_type(order_type),
+            "type": checked_direction(direction),
+            "volume": self._volume(name, volume),
+            **self._named(name),
+            **kwargs,
+        }
+        return self._private("AddOrder", params)
+
+    def add_trailing_stop_loss(
+        self,
+        pair: str,
+        direction: str,
+        volume: object,
+        trailing_offset_percent: object,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Place a trailing stop and return Kraken's `result`. Sent once, never again.
+
+        Args:
+            pair: Any spelling that Kraken knows.
+            direction: `buy` or `sell`.
+            volume: In base currency; cut to the pair's `lot_decimals` where those are known.
+            trailing_offset_percent: How far the price must turn back, in percent; its digits
+                reach Kraken as they are.
+            **kwargs: As for `add_order`; `trigger` is `last` unless given, because some pairs
+                have no index.
+
+        Raises:
+            ValueError: Names `pair`, `direction`, `volume` or `trailing_offset`; nothing was sent.
+            KrakenError: As for `add_order`.
+        """
+        name = checked_pair(pair)
+        side = checked_direction(direction)
+        checked_number("volume", volume)
+        offset = trailing_offset(checked_number("trailing_offset", trailing_offset_percent))
+        params = {"price": offset, "trigger": "last", **kwargs}
+        return self.add_order(name, "trailing-stop", side, volume, **params)
+
+    def _volume(self, name: str, volume: object) -> str:
+        return volume_text(volume, name, self.listing.in_memory(name))
+
+    def cancel_order(self, txid: str) -> dict[str, Any]:
+        """Cancel an open order and return Kraken's `result` with its `count`. Sent once.
+
+        Raises:
+            ValueError: If `txid` is empty: "txid parameter is required".
+            KrakenError: An order that is not open any more is an error of Kraken's.
+        """
+        return self._private("CancelOrder", {"txid": checked_txid(txid)})
+
+    def edit_order(
+        self,
+        txid: str,
+        pair: str | None = None,
+        volume: object = None,
+        price: object = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Replace an open order by a changed one and return Kraken's `result`. Sent once.
+
+        Args:
+            txid: The order; the new one gets another id.
+            pair: Its pair.
+            volume: The new volume; None leaves it.
+            price: The new price, or a trailing offset such as `+5.0%`; None leaves it.
+            **kwargs: Kraken's other parameters by their own names.
+
+        Raises:
+            ValueError: If `txid` is empty: "txid parameter is required".
+            KrakenError: As for `add_order`.
+        """
+        params: dict[str, object] = {"txid": checked_txid(txid), "price": price, **kwargs}
+        name = checked_pair(pair) if pair is not None else ""
+        if name:
+            params |= self._named(name)
+        if volume is not None:
+            params["volume"] = self._volume(name, volume)
+        return self._private("EditOrder", params)
+
+    # --- the account ---
+
+    def get_balance(self) -> dict[str, Any]:
+        """Return Kraken's Balance `result`: text amounts by asset id, such as `XXBT` and `ZUSD`."""
+        return self._private("Balance")
+
+    def get_trade_balance(self, asset: str = "ZUSD") -> dict[str, Any]:
+        """Return Kraken's TradeBalance `result`, counted in `asset`."""
+        return self._private("TradeBalance", {"asset": asset})
+
+    def query_open_orders(
+        self, trades: bool = False, userref: int | None = None, cl_ord_id: str | None = None
+    ) -> dict[str, Any]:
+        """Return Kraken's OpenOrders `result`: orders by txid under `open`.
+
+        Args:
+            trades: Whether to name each order's trades.
+            userref: Only orders of this reference.
+            cl_ord_id: Only the order of this client order id.
+        """
+        params = {"trades": trades, "userref": userref, "cl_ord_id": cl_ord_id}
+        return self._private("OpenOrders", params)
+
+    def query_closed_orders(self, **kwargs: Any) -> dict[str, Any]:
+        """Return Kraken's ClosedOrders `result`: the newest 50 by txid under `closed`.
+
+        Args:
+            **kwargs: Kraken's parameters: `cl_ord_id`, `userref`, `trades`, `start`, `end`, `ofs`.
+        """
+        return self._private("ClosedOrders", kwargs)
+
+    def query_orders(self, txids: str | Iterable[str], trades: bool = False) -> dict[str, Any]:
+        """Return Kraken's QueryOrders `result`: orders by txid, open and closed.
+
+        Args:
+            txids: One id, or up to 50.
+            trades: Whether to name each order's trades.
+
+        Raises:
+            ValueError: If there is none, or an empty one.
+        """
+        wanted = [txids] if isinstance(txids, str) else list(txids)
+        if not wanted:
+            raise ArgumentError("txid parameter is required")
+        ids = [checked_txid(txid) for txid in wanted]
+        return self._private("QueryOrders", {"txid": ids, "trades": trades})

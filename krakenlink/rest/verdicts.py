@@ -1,0 +1,239 @@
+"""What Kraken's error strings mean: everything that is known about them, in one table.
+
+Pure. Each line of `TABLE` says whether the order was certainly not placed, whether waiting heals
+it, and what a person can do about it. It must never call an order refused that may stand.
+
+Source: Kraken, REST error pages (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from krakenlink.errors import (
+    AuthenticationError,
+    KrakenAPIError,
+    OrderRejected,
+    RateLimitError,
+)
+
+
+class OutcomeKind(Enum):
+    """What is certain about an order after an answer, or after none."""
+
+    PLACED = "placed"
+    REFUSED = "refused"  # certainly not placed
+    UNKNOWN = "unknown"  # may stand at Kraken: look it up before anything else
+    VALID = "valid"  # a mere validation, which Kraken would have taken
+
+
+class Pause(Enum):
+    """What Kraken's limits on the pace hold back."""
+
+    PAIR = "orders on this pair"
+    ACCOUNT = "orders of this account"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What Kraken's error strings mean.
+
+    Attributes:
+        kind: Of an order that was answered so.
+        heals: Whether the same order may be taken later without anybody's doing.
+        error: The class that is raised.
+        cure: A sentence a person can act on; empty where nothing is known.
+        pause: What must wait, where the pace was too fast.
+    """
+
+    kind: OutcomeKind
+    heals: bool
+    error: type[KrakenAPIError]
+    cure: str
+    pause: Pause | None = None
+
+
+_KEY_CURE = "Check that key and secret belong together and were copied whole."
+_PAIR_CURE = "Check the pair's name against Kraken's list of pairs."
+_WAIT_CURE = "Kraken asks for a pause; it is kept to."
+_MODE_CURE = "Kraken's market is restricted at the moment; see status.kraken.com."
+LOOK_UP = "Whether the order was placed is not known; look at Kraken's open orders."
+_BUSY_CURE = "Kraken is unavailable or busy; see status.kraken.com. " + LOOK_UP
+
+
+def _refused(error: type[KrakenAPIError], cure: str, *, heals: bool = False) -> Verdict:
+    return Verdict(OutcomeKind.REFUSED, heals, error, cure)
+
+
+def _unknown(cure: str = LOOK_UP) -> Verdict:
+    return Verdict(OutcomeKind.UNKNOWN, False, KrakenAPIError, cure)
+
+
+_WAIT = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
+_WAIT_ON_PAIR = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.PAIR)
+_MARGIN = _refused(OrderRejected, "Margin rules refuse it; check margin and open positions.")
+_NONCE = _refused(
+    AuthenticationError,
+    "Another program may use the same key: give each its own key, or widen its nonce window.",
+    heals=True,
+)
+
+
+# The beginnings of Kraken's error strings; the longest that fits counts. A string that no line
+# fits is *unknown*: an order is only called refused where Kraken's documents say that it was.
+TABLE: dict[str, Verdict] = {
+    # The key.
+    "EAPI:Invalid key": _refused(AuthenticationError, _KEY_CURE),
+    "EAPI:Invalid signature": _refused(AuthenticationError, _KEY_CURE),
+    "EAPI:Invalid nonce": _NONCE,
+    "EAPI:Feature disabled": _refused(AuthenticationError, "Kraken has switched this call off."),
+    "EAPI:Bad request": _refused(KrakenAPIError, "The request is malformed; report this."),
+    "EGeneral:Permission denied": _refused(
+        AuthenticationError,
+        "The API key lacks a permission: create an API key with 'Create & modify orders' (and "
+        "'Query open orders & trades', 'Query closed orders & trades', 'Query funds').",
+    ),
+    "EAccount:Invalid permissions": _refused(
+        AuthenticationError, "Kraken does not let this account trade the pair where you live."
+    ),
+    "EAuth:Account temporary disabled": _refused(
+        AuthenticationError, "Kraken has locked the account for now; sign in and look.", heals=True
+    ),
+    "EAuth:Account unconfirmed": _refused(AuthenticationError, "Confirm the account at Kraken."),
+    "EGeneral:Temporary lockout": _refused(
+        RateLimitError, "Too many wrong keys: Kraken is closed to you for 15 minutes.", heals=True
+    ),
+    # The pace.
+    "EAPI:Rate limit exceeded": _WAIT,
+    "EAuth:Rate limit exceeded": _WAIT,
+    "EAuth:Too many requests": _WAIT,
+    "EGeneral:Too many requests": _WAIT,
+    "EOrder:Rate limit exceeded": _WAIT_ON_PAIR,
+    "EOrder:Domain rate limit exceeded": _WAIT,
+    "EService:Throttled": _WAIT,
+    # The order.
+    "EOrder:Insufficient funds": _refused(
+        OrderRejected,
+        "Deposit funds, free those that open orders hold, or lower the volume.",
+        heals=True,
+    ),
+    "EOrder:Order minimum not met": _refused(
+        OrderRejected, "Raise the volume to the pair's minimum (`ordermin`)."
+    ),
+    # Of the same volume, the cost may suffice at another price.
+    "EOrder:Cost minimum not met": _refused(
+        OrderRejected, "Raise the volume: price x volume is under the pair's `costmin`.", heals=True
+    ),
+    "EOrder:Tick size check failed": _refused(
+        OrderRejected, "Use fewer decimals in the price: it must fit the pair's tick size."
+    ),
+    "EOrder:Invalid price": _refused(OrderRejected, "Check the trailing offset or the price."),
+    "EOrder:Invalid volume": _refused(OrderRejected, "Check the volume."),
+    "EOrder:Orders limit exceeded": _refused(
+        OrderRejected, "Too many open orders: cancel some.", heals=True
+    ),
+    "EOrder:Scheduled orders limit exceeded": _refused(
+        OrderRejected, "Too many waiting stop orders: cancel some.", heals=True
+    ),
+    "EOrder:Positions limit exceeded": _MARGIN,
+    "EOrder:Trading agreement required": _refused(
+        OrderRejected, "Accept Kraken's trading agreement on its website."
+    ),
+    "EOrder:Post only order": _refused(OrderRejected, "A post-only order would trade at once."),
+    "EOrder:Unknown position": _MARGIN,
+    "EOrder:Cannot open position": _MARGIN,
+    "EOrder:Cannot open opposing position": _MARGIN,
+    "EOrder:Insufficient margin": _MARGIN,
+    "EOrder:Margin allowance exceeded": _MARGIN,
+    "EOrder:Margin level too low": _MARGIN,
+    "EOrder:Margin position size exceeded": _MARGIN,
+    "EOrder:Reduce only": _MARGIN,
+    # Answers to a cancel, an edit or a look-up; to AddOrder they would be a riddle.
+    "EOrder:Unknown order": _unknown("Kraken has no such open order: it may be closed by now."),
+    "EOrder:Invalid order": _unknown("Kraken has no such open order: it may be closed by now."),
+    # The arguments.
+    "EGeneral:Invalid arguments": _refused(KrakenAPIError, "Check pair, volume and offset."),
+    "EGeneral:Invalid arguments:Index unavailable": _refused(
+        KrakenAPIError, "This pair has no index price: use trigger=last."
+    ),
+    # The deadline is the caller's and not the order's: slow networks and clocks make it too near.
+    "EGeneral:Invalid arguments:deadline": _refused(
+        KrakenAPIError,
+        "It came too late for its deadline; the next one gets a new one.",
+        heals=True,
+    ),
+    # The text for a `cl_ord_id` that is already in use is not documented. Were it this one, then
+    # the order stands.
+    "EGeneral:Invalid arguments:cl_ord_id": _unknown(),
+    "EGeneral:Unknown method": _refused(KrakenAPIError, "Kraken knows no such call."),
+    "EGeneral:Unknown asset pair": _refused(KrakenAPIError, _PAIR_CURE),
+    "EQuery:Unknown asset pair": _refused(KrakenAPIError, _PAIR_CURE),
+    "EQuery:Invalid asset pair": _refused(KrakenAPIError, _PAIR_CURE),
+    "EQuery:Unknown asset": _refused(KrakenAPIError, "Check the asset's name."),
+    # The market.
+    "EService:Market in cancel_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
+    "EService:Market in post_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
+    "EService:Market in limit_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
+    # Doubtful by Kraken's own words.
+    "EService:Unavailable": _unknown(_BUSY_CURE),
+    "EService:Busy": _unknown(_BUSY_CURE),
+    "EService:Timeout": _unknown(_BUSY_CURE),
+    "EService:Deadline elapsed": _unknown(),
+    "EGeneral:Internal error": _unknown(_BUSY_CURE),
+}
+
+
+def _normal(text: str) -> str:
+    """Return an error string as it is compared: Kraken writes `EService: Throttled` both ways."""
+    return re.sub(r"\s*:\s*", ":", text.strip()).casefold()
+
+
+_UNKNOWN_PAIR = (
+    "equery:unknown asset pair",
+    "equery:invalid asset pair",
+    "egeneral:unknown asset pair",
+    "egeneral:invalid arguments",
+)
+
+
+_BY_START = sorted(((_normal(s), v) for s, v in TABLE.items()), key=lambda e: -len(e[0]))
+
+
+def _verdict_of_one(text: str) -> Verdict:
+    said = _normal(text)
+    return next((v for start, v in _BY_START if said.startswith(start)), _unknown())
+
+
+def verdict_of(errors: Iterable[str]) -> Verdict:
+    """Return what Kraken's error strings mean together.
+
+    The doubtful outweighs the certain, and what does not heal outweighs what does. Warnings
+    (`W...`) count for nothing. No string at all, or one that the table does not know: unknown.
+    """
+    verdicts = [_verdict_of_one(text) for text in errors if not is_warning(text)]
+    if not verdicts:
+        return _unknown()
+    # Stable: among equals the string that Kraken names first decides.
+    return min(verdicts, key=lambda v: (v.kind is not OutcomeKind.UNKNOWN, v.heals))
+
+
+def is_nonce_refused(errors: Iterable[str]) -> bool:
+    """Tell whether one of Kraken's strings says that the nonce of the request was used before."""
+    return any(_verdict_of_one(text) is _NONCE for text in errors)
+
+
+def is_warning(text: str) -> bool:
+    """Tell whether one of Kraken's strings is a warning, which may stand beside a result."""
+    return text.lstrip().startswith("W")
+
+
+def is_unknown_pair(error: KrakenAPIError) -> bool:
+    """Tell whether `error` says that Kraken does not know the pair under the name it was given.
+
+    Delisted pairs have been seen to be answered with the vaguer of the two.
+    """
+    said = (_normal(text) for text in error.errors)
+    return any(s.startswith(_UNKNOWN_PAIR) for s in said)
