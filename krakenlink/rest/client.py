@@ -189,14 +189,8 @@ class RestClient(RestSession):
             ProtocolError: The order may stand.
         """
         name = checked_pair(pair)
-        params = {
-            "ordertype": checked_order_type(order_type),
-            "type": checked_direction(direction),
-            "volume": self._volume(name, volume),
-            **self._named(name),
-            **kwargs,
-        }
-        return self._private("AddOrder", params)
+        kind, side = checked_order_type(order_type), checked_direction(direction)
+        return self._place(name, kind, side, self._volume(name, volume), kwargs)
 
     def add_trailing_stop_loss(
         self,
@@ -221,12 +215,18 @@ class RestClient(RestSession):
             ValueError: Names `pair`, `direction`, `volume` or `trailing_offset`; nothing was sent.
             KrakenError: As for `add_order`.
         """
-        name = checked_pair(pair)
-        side = checked_direction(direction)
-        checked_number("volume", volume)
+        name, side = checked_pair(pair), checked_direction(direction)
+        text = self._volume(name, volume)
         offset = trailing_offset(checked_number("trailing_offset", trailing_offset_percent))
-        params = {"price": offset, "trigger": "last", **kwargs}
-        return self.add_order(name, "trailing-stop", side, volume, **params)
+        more = {"price": offset, "trigger": "last", **kwargs}
+        return self._place(name, "trailing-stop", side, text, more)
+
+    def _place(
+        self, name: str, kind: str, side: str, volume: str, more: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """Send one order of checked arguments, once."""
+        order = {"ordertype": kind, "type": side, "volume": volume, **self._named(name), **more}
+        return self._private("AddOrder", order)
 
     def _volume(self, name: str, volume: object) -> str:
         return volume_text(volume, name, self.listing.in_memory(name))
