@@ -190,8 +190,7 @@ def replace_file(
         steps: The machine's own, or a test's.
         is_durable: Whether to return only when all is on the platter. Not for what may be lost:
             it takes milliseconds, and after a power cut there may be an empty file.
-        before_rename: Called with the new file when it is complete. What it raises goes to the
-            caller, and then nothing was replaced.
+        before_rename: Called with the complete new file; if it raises, nothing was replaced.
 
     Raises:
         OSError: If a step failed. Unless it was the sync of the folder, the very last, the old
