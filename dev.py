@@ -37,7 +37,7 @@ usage: python3 dev.py COMMAND [ARGUMENT ...]
 
   demo [ARGUMENT ...]      run TTSLO against the embedded exchange: no keys, no network
   exchange [ARGUMENT ...]  serve the embedded exchange, such as: exchange --port 8080
-  test                     format, lint, types, and all tests with their coverage
+  test                     format, lint, types, stubs, and all tests with their coverage
   test ARGUMENT ...        hand the arguments to pytest and run nothing else
 """
 
@@ -82,6 +82,7 @@ def test(python: str, arguments: list[str]) -> int:
         ("formatting", ["ruff", "format", "--check", "."]),
         ("lint", ["ruff", "check", "."]),
         ("types", ["mypy", "."]),
+        ("stubs", ["mypy.stubtest", "--mypy-config-file", "stubs/mypy.ini", *stubs()]),
         ("tests", ["pytest", "-n", TEST_WORKERS, "--cov", "--cov-report=term-missing"]),
     )
     failed = []
@@ -92,6 +93,11 @@ def test(python: str, arguments: list[str]) -> int:
     if failed:
         print(f"dev.py: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def stubs() -> list[str]:
+    """Return the modules that have a stub, which is to be held against them."""
+    return sorted(path.parent.name for path in ROOT.glob("stubs/*/__init__.pyi"))
 
 
 def set_up(group: str) -> str:

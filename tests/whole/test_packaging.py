@@ -5,6 +5,7 @@ import email.parser
 import shutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -21,8 +22,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for path in [*ROOT.glob("*.py"), *ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "pyproject.toml"]:
         shutil.copy(path, source)
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, source / package)
+    for folder in (*PACKAGES, "stubs"):
+        shutil.copytree(ROOT / folder, source / folder)
     target = tmp_path_factory.mktemp("wheel")
     build = subprocess.run(
         [sys.executable, "-c", BUILD, str(target)],
@@ -48,17 +49,84 @@ def metadata(wheel: Path) -> email.message.Message:
     return email.parser.Parser().parsestr(read(wheel, ".dist-info/METADATA"))
 
 
+DOORS = {path.stem for path in ROOT.glob("*.py")} - {"dev"}
+# What a caller may write, and what a type checker must not let pass.
+CALLER = """\
+import config, creds, kraken_api, validator
+
+creds.load_env(".env")
+creds.load_env(5)  # wrong
+key: str | None = creds.find_kraken_credentials(readwrite=True)[0]
+number: int = creds.find_kraken_credentials()[0]  # wrong
+
+manager = config.ConfigManager("config.csv", "state.csv", "logs.csv")
+manager.log("INFO", "hello", pair="BTC/USD")
+manager.log("INFO")  # wrong
+manager.no_such_method()  # wrong
+
+result = validator.ConfigValidator(None).validate_config_file(manager.load_config())
+text: str = validator.format_validation_result(result, verbose=True)
+validator.format_validation_result("text")  # wrong
+errors: list[int] = result.errors  # wrong
+
+api = kraken_api.KrakenAPI.from_env(env_file=".env", use_websocket=False)
+price: float = api.get_current_price("BTC/USD")
+api.add_trailing_stop_loss(pair="BTC/USD", direction="sell", volume="1", trailing_offset_percent=5)
+api.add_trailing_stop_loss("BTC/USD", "sell")  # wrong
+api.get_quote("BTC/USD").price.no_such_method()  # wrong
+answer: int = api.get_balance()  # wrong
+kraken_api.KrakenAPI(ws_timeout="2")  # wrong
+"""
+
+
 def test_wheel_holds_exactly_the_modules(wheel: Path) -> None:
-    """Every door and every room is in the wheel, and neither tests nor developer's tools are."""
+    """Every door and room is in the wheel with its types; tests and developer's tools are not."""
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    doors = {path.name for path in ROOT.glob("*.py")} - {"dev.py"}
+    doors = {f"{door}.py" for door in DOORS}
+    types = {f"{name}/py.typed" for name in PACKAGES} | {
+        f"{path.parent.name}-stubs/__init__.pyi" for path in ROOT.glob("stubs/*/__init__.pyi")
+    }
     rooms = {
         path.relative_to(ROOT).as_posix()
         for name in PACKAGES
         for path in (ROOT / name).rglob("*.py")
     }
-    assert inside == doors | rooms
+    assert inside == doors | rooms | types
+
+
+def test_caller_of_an_installed_wheel_is_checked_against_real_types(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """A strict mypy finds each wrong call of a caller, no other, and misses no types."""
+    venv.create(tmp_path / "env", with_pip=False)
+    (python,) = [*tmp_path.glob("env/bin/python"), *tmp_path.glob("env/Scripts/python.exe")]
+    question = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    home = subprocess.run([python, "-c", question], capture_output=True, text=True, check=True)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(home.stdout.strip())
+    (tmp_path / "caller.py").write_text(CALLER, encoding="utf-8")
+    checked = subprocess.run(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "mypy",
+                "--strict",
+                "--no-error-summary",
+                "--hide-error-context",
+            ),
+            *("--python-executable", str(python), "--cache-dir", str(tmp_path / "cache")),
+            "caller.py",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {int(line.split(":")[1]) for line in checked.stdout.splitlines() if ": error:" in line}
+    wrong = {n for n, line in enumerate(CALLER.splitlines(), 1) if line.endswith("# wrong")}
+    assert found == wrong, checked.stdout + checked.stderr
 
 
 def test_wheel_installs_the_ttslo_command(wheel: Path) -> None:

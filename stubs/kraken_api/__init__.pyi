@@ -1,0 +1,55 @@
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from krakenlink import VERSION as VERSION
+from krakenlink.rest.client import RestClient
+from krakenlink.rest.quotes import Quote as Quote
+from krakenlink.rest.transport import DEFAULT_TIMEOUTS as DEFAULT_TIMEOUTS
+from krakenlink.rest.transport import Timeouts as Timeouts
+from krakenlink.stream.feed import FeedSettings
+from ws_price_provider import WebSocketPriceProvider as WebSocketPriceProvider
+
+__all__ = [
+    "DEFAULT_TIMEOUTS",
+    "VERSION",
+    "WEBSOCKET_AVAILABLE",
+    "KrakenAPI",
+    "Quote",
+    "Timeouts",
+    "WebSocketPriceProvider",
+]
+
+WEBSOCKET_AVAILABLE: bool
+
+class KrakenAPI(RestClient):
+    use_websocket: bool
+    ws_url: str | None
+    ws_timeout: float
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        base_url: str = "https://api.kraken.com",
+        use_websocket: bool = True,
+        *,
+        ws_url: str | None = None,
+        ws_timeout: float = 2.0,
+        cache_dir: str | Path | None = None,
+        timeouts: Timeouts = ...,
+        feed_settings: FeedSettings | None = None,
+    ) -> None: ...
+    @classmethod
+    def from_env(
+        cls,
+        readwrite: bool = False,
+        env_file: str | Path = ".env",
+        base_url: str = "https://api.kraken.com",
+        use_websocket: bool = True,
+        **kwargs: Any,
+    ) -> KrakenAPI: ...
+    def close(self) -> None: ...
+    def get_current_price(self, pair: str) -> float: ...
+    def get_quote(self, pair: str, max_age: float | None = None) -> Quote: ...
+    def get_tickers(self, pairs: Iterable[str]) -> dict[str, Quote | Exception]: ...
+    def price_provider(self) -> WebSocketPriceProvider | None: ...
