@@ -16,12 +16,11 @@ from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, NewType
 
+from krakenlink.known_names import RENAMED, old_rows, well_known_rows
 from krakenlink.numbers import LARGEST, SMALLEST
 
 Symbol = NewType("Symbol", str)
 """The name of a pair on WebSocket v2, such as `BTC/USD`; never a REST spelling."""
-
-_RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 
 # Names are at most a dozen characters; comparing novels with them would only take time.
 _LONGEST_NAME = 40
@@ -165,8 +164,14 @@ class PairDirectory:
 
 
 @cache
-def _legacy_directory() -> PairDirectory:
-    return PairDirectory.from_asset_pairs(dict(_legacy_rows()))
+def _old_directory() -> PairDirectory:
+    return PairDirectory.from_asset_pairs(dict(old_rows()))
+
+
+@cache
+def well_known_directory() -> PairDirectory:
+    """Return what may well be pairs, for a check that must not call them unknown offline."""
+    return PairDirectory.from_asset_pairs(dict(well_known_rows()))
 
 
 def legacy_pair(name: object) -> Pair | None:
@@ -175,7 +180,12 @@ def legacy_pair(name: object) -> Pair | None:
     For when Kraken's listing cannot be had: these names have not changed in ten years. Decimals
     and minimums are None, because those do change.
     """
-    return _legacy_directory().find(name)
+    return _old_directory().find(name)
+
+
+def well_known_pair(name: object) -> Pair | None:
+    """Return what `name` means as far as that can be told without Kraken's listing, or None."""
+    return legacy_pair(name) or well_known_directory().find(name)
 
 
 # --- spellings ---------------------------------------------------------------------------------
@@ -235,7 +245,7 @@ def _read_row(key: object, row: object) -> Pair | None:
         rest_key=key if "/" not in key else altname,
         altname=altname,
         wsname=wsname,
-        symbol=Symbol("/".join(_RENAMED.get(leg, leg) for leg in legs)) if wsname else None,
+        symbol=Symbol("/".join(RENAMED.get(leg, leg) for leg in legs)) if wsname else None,
         base=base,
         quote=quote,
         price_decimals=_places(row, "pair_decimals"),
@@ -269,46 +279,3 @@ def _amount(row: Mapping[Any, Any], name: str) -> Decimal | None:
         return None
     # Outside of these bounds it is damage; a NaN compares with nothing.
     return amount if amount.is_finite() and SMALLEST <= amount <= LARGEST else None
-
-
-# --- the oldest pairs --------------------------------------------------------------------------
-
-# Kraken's four-letter ids: X before what was a coin, Z before what was a currency, in the days
-# when there were few of them. No later asset has such an id, and XTZ or ZRX are none.
-_LEGACY_ASSETS = {
-    f"{kind}{name}": name
-    for kind, names in {
-        "X": ("ETC", "ETH", "LTC", "XBT", "XDG", "XLM", "XMR", "XRP", "ZEC"),
-        "Z": ("CAD", "EUR", "GBP", "JPY", "USD"),
-    }.items()
-    for name in names
-}
-
-# Pairs of that time are keyed by both ids, later ones of the same assets are not (`ETHUSDT`), so
-# the pairs are listed too: base id, then its quote ids.
-_LEGACY_PAIRS = {
-    "XXBT": ("ZUSD", "ZEUR", "ZGBP", "ZCAD", "ZJPY"),
-    "XETH": ("ZUSD", "ZEUR", "ZGBP", "ZCAD", "ZJPY", "XXBT"),
-    "XLTC": ("ZUSD", "ZEUR", "XXBT"),
-    "XXRP": ("ZUSD", "ZEUR", "ZCAD", "ZJPY", "XXBT"),
-    "XETC": ("ZUSD", "ZEUR", "XXBT", "XETH"),
-    "XXLM": ("ZUSD", "ZEUR", "XXBT"),
-    "XXMR": ("ZUSD", "ZEUR", "XXBT"),
-    "XZEC": ("ZUSD", "ZEUR", "XXBT"),
-    "XXDG": ("XXBT",),
-    "ZEUR": ("ZUSD",),
-    "ZGBP": ("ZUSD",),
-    "ZUSD": ("ZCAD", "ZJPY"),
-}
-
-# Dogecoin came to the currencies late, under its short name.
-_LEGACY_SHORT = {"XDGUSD": ("XXDG", "ZUSD"), "XDGEUR": ("XXDG", "ZEUR")}
-
-
-def _legacy_rows() -> Iterator[tuple[str, dict[str, str]]]:
-    listed = ((f"{b}{q}", b, q) for b, quotes in _LEGACY_PAIRS.items() for q in quotes)
-    short = ((key, b, q) for key, (b, q) in _LEGACY_SHORT.items())
-    for key, base, quote in (*listed, *short):
-        legs = _LEGACY_ASSETS[base], _LEGACY_ASSETS[quote]
-        wsname, altname = "/".join(legs), "".join(legs)
-        yield key, {"altname": altname, "wsname": wsname, "base": base, "quote": quote}

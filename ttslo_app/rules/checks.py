@@ -12,15 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from decimal import Context, Decimal
 from typing import ClassVar
 
+from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, quantize_down
-from krakenlink.pairs import Pair
+from krakenlink.pairs import Pair, well_known_pair
 from ttslo_app.rules.facts import (
     Funds,
     MarketFacts,
     Unchecked,
     Unknown,
-    asset_name,
-    well_known_pair,
 )
 from ttslo_app.rules.findings import (
     ORDER_COLUMNS,

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 
+from krakenlink.known_names import asset_name
 from krakenlink.numbers import to_decimal, to_positive_decimal
-from krakenlink.pairs import Pair, PairDirectory, legacy_pair
+from krakenlink.pairs import Pair, well_known_directory, well_known_pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +31,6 @@ class Unchecked:
     """It could not be found out, and why."""
 
     why: str
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-# With no listing at hand a name of two of these is taken for a pair. It decides nothing but that
-# an offline check does not call it unknown: what trades is resolved by Kraken's own listing.
-_WELL_KNOWN_BASES = _words(
-    "AAVE ADA ALGO APT ARB ATOM AVAX BCH BNB BONK BTC COMP CRV DAI DOGE DOT EIGEN ENA ETC ETH EUR "
-    "FET FIL FLOKI FLOW GBP GRT HBAR HYPE ICP IMX INJ JUP KAS KSM LDO LINK LTC MANA MATIC MINA "
-    "MKR MNT NEAR OP ONDO PAXG PEPE POL PYTH QNT RENDER RUNE SAND SEI SHIB SNX SOL STX SUI SUSHI "
-    "TAO TIA TON TRUMP TRX UNI USDC USDG USDT WIF WLD XLM XMR XRP XTZ YFI ZEC"
-)
-_WELL_KNOWN_QUOTES = _words("USD EUR GBP CAD AUD CHF JPY USDT USDC BTC ETH DAI")
-_OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
-
-
-def _well_known_pairs() -> PairDirectory:
-    rows: dict[str, dict[str, str]] = {}
-    for base in _WELL_KNOWN_BASES:
-        for quote in _WELL_KNOWN_QUOTES:
-            legs = _OLD_NAMES.get(base, base), _OLD_NAMES.get(quote, quote)
-            if base != quote:
-                about = {"base": legs[0], "quote": legs[1], "wsname": "/".join(legs)}
-                rows["".join(legs)] = {"altname": "".join(legs), **about}
-    return PairDirectory.from_asset_pairs(rows)
-
-
-_WELL_KNOWN = _well_known_pairs()
 
 
 def _ask(question: Callable[[], object]) -> object:
@@ -145,7 +116,7 @@ class MarketFacts:
             return Unchecked("")
         if self.has_prices:
             return Unchecked("there is no listing to look it up in")
-        return Unknown(str(_ask(partial(_WELL_KNOWN.resolve, name))))
+        return Unknown(str(_ask(partial(well_known_directory().resolve, name))))
 
     def ask_prices(self, names: Iterable[str]) -> None:
         """Find out the prices of all `names`, with one call where the client knows how."""
@@ -169,11 +140,6 @@ class MarketFacts:
     def price(self, name: str) -> Decimal | Unknown | Unchecked:
         """Return the price of `name`, once it has been asked for."""
         return self._prices[name]
-
-
-def well_known_pair(name: str) -> Pair | None:
-    """Return what `name` means as far as that can be told without Kraken's listing, or None."""
-    return legacy_pair(name) or _WELL_KNOWN.find(name)
 
 
 class Funds:
@@ -219,20 +185,3 @@ class Funds:
             added = (spot, flexible + number) if is_flexible else (spot + number, flexible)
             funds[asset_name(name)] = added
         return funds
-
-
-# Kraken's oldest assets have four-letter ids beside their names; no later asset has.
-_ASSET_NAMES = {
-    f"{kind}{name}": name
-    for kind, names in (
-        ("X", "ETC ETH LTC MLN REP XBT XDG XLM XMR XRP ZEC"),
-        ("Z", "AUD CAD EUR GBP JPY USD"),
-    )
-    for name in _words(names)
-}
-
-
-def asset_name(code: str) -> str:
-    """Return one name for an asset, whichever of its codes is given: `XXBT` and `XBT` are `BTC`."""
-    name = _ASSET_NAMES.get(code.upper(), code.upper())
-    return {"XBT": "BTC", "XDG": "DOGE"}.get(name, name)

@@ -13,32 +13,7 @@ from ttslo_app.rules.facts import (
     MarketFacts,
     Unchecked,
     Unknown,
-    asset_name,
-    well_known_pair,
 )
-
-
-def test_a_name_is_never_cut_at_its_front() -> None:
-    """XTZUSD is Tezos: its funds are not those of an asset TZ or T."""
-    pair = well_known_pair("XTZUSD")
-    assert pair is not None
-    assert asset_name(pair.base) == "XTZ"
-
-
-@pytest.mark.parametrize(
-    ("code", "name"),
-    [
-        ("XXBT", "BTC"),
-        ("XBT", "BTC"),
-        ("XXDG", "DOGE"),
-        ("ZUSD", "USD"),
-        ("XTZ", "XTZ"),
-        ("sol", "SOL"),
-    ],
-)
-def test_an_asset_has_one_name(code: str, name: str) -> None:
-    """Kraken's old ids are names of the same thing; nothing else is cut."""
-    assert asset_name(code) == name
 
 
 def test_the_listing_is_asked_once_a_pair() -> None:
