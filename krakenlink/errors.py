@@ -9,7 +9,11 @@ knows. Only the unknown can leave an order behind. Facts go in attributes, the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from krakenlink.rest.verdicts import Verdict
 
 
 class KrakenError(Exception):
@@ -22,19 +26,30 @@ class KrakenAPIError(KrakenError):
     Attributes:
         endpoint: Kraken's name of the call, such as `AddOrder`.
         errors: Kraken's own strings, such as `EOrder:Insufficient funds`.
-        cure: What the person can do about it; empty where nothing is known.
+        verdict: What they mean, as the table of them says; None where nobody has looked it up.
     """
 
-    def __init__(self, endpoint: str, errors: Iterable[str], cure: str = "") -> None:
+    def __init__(
+        self, endpoint: str, errors: Iterable[str], verdict: Verdict | None = None
+    ) -> None:
         self.endpoint = endpoint
         self.errors = tuple(errors)
-        self.cure = cure
+        self.verdict = verdict
         super().__init__(endpoint, self.errors)
 
-    def __str__(self) -> str:
+    @property
+    def cure(self) -> str:
+        """What the person can do about it; empty where nothing is known."""
+        return self.verdict.cure if self.verdict else ""
+
+    @property
+    def said(self) -> str:
+        """The sentence without its cure, for those who tell that apart."""
         said = ", ".join(self.errors) or "no reason given"
-        text = f"Kraken API error on {self.endpoint}: {said}"
-        return f"{text}. {self.cure}" if self.cure else text
+        return f"Kraken API error on {self.endpoint}: {said}"
+
+    def __str__(self) -> str:
+        return f"{self.said}. {self.cure}" if self.cure else self.said
 
 
 class AuthenticationError(KrakenAPIError):

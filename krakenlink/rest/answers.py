@@ -25,6 +25,7 @@ from krakenlink.rest.verdicts import (
     LOOK_UP,
     OutcomeKind,
     Pause,
+    Verdict,
     is_nonce_refused,
     is_warning,
     verdict_of,
@@ -60,7 +61,7 @@ def read_answer(endpoint: str, status: int, body: bytes) -> dict[str, Any]:
         # Never seen; but then an order stands, whatever the error says.
         raise ProtocolError(f"{endpoint}: an order id and an error in one answer: {refusals}")
     verdict = verdict_of(refusals)
-    raise verdict.error(endpoint, refusals, verdict.cure)
+    raise verdict.error(endpoint, refusals, verdict)
 
 
 def result_of(endpoint: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +108,8 @@ class Outcome:
         kind: Placed, refused, unknown, or (for a validation) valid.
         txid: Kraken's id of the order; None unless it is placed.
         heals: Whether a refused order may be taken later; never True for the other kinds.
-        reason: What was said, or what happened, for people; empty when all went well.
+        reason: What was said, or what happened, for people and without the cure; empty when all
+            went well.
         cure: What a person can do about it; empty where nothing is known.
         pause: What must wait, where the order was refused for the pace alone.
     """
@@ -157,22 +159,25 @@ def _txid_of(answer: dict[Any, Any]) -> str | None:
 
 
 def _outcome_of_error(error: BaseException, *, may_be_resend: bool) -> Outcome:
-    reason = (str(error) or type(error).__name__)[:_LONGEST_REASON]
     if isinstance(error, KrakenAPIError):
-        return _outcome_of_strings(error.errors, reason, may_be_resend=may_be_resend)
+        verdict = error.verdict or verdict_of(error.errors)
+        return _outcome_of_strings(error.errors, verdict, error.said, may_be_resend=may_be_resend)
+    reason = (str(error) or type(error).__name__)[:_LONGEST_REASON]
     if isinstance(error, KrakenTransportError) and not error.request_sent:
         cure = "Kraken could not be reached; nothing was sent."
         return Outcome(OutcomeKind.REFUSED, heals=True, reason=reason, cure=cure)
     if isinstance(error, ArgumentError):
         return Outcome(OutcomeKind.REFUSED, reason=reason)
     if "Kraken API error" in reason:
-        return _outcome_of_strings(_STRINGS.findall(reason), reason, may_be_resend=may_be_resend)
+        found = _STRINGS.findall(reason)
+        return _outcome_of_strings(found, verdict_of(found), reason, may_be_resend=may_be_resend)
     return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP)
 
 
-def _outcome_of_strings(errors: Iterable[str], reason: str, *, may_be_resend: bool) -> Outcome:
-    said = tuple(errors)
-    verdict = verdict_of(said)
-    if may_be_resend and is_nonce_refused(said):
+def _outcome_of_strings(
+    errors: Iterable[str], verdict: Verdict, said: str, *, may_be_resend: bool
+) -> Outcome:
+    reason = said[:_LONGEST_REASON]
+    if may_be_resend and is_nonce_refused(errors):
         return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP)
     return Outcome(verdict.kind, None, verdict.heals, reason, verdict.cure, verdict.pause)

@@ -16,6 +16,7 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
+from krakenlink.rest.verdicts import OutcomeKind, Verdict, verdict_of
 
 
 def test_api_error_speaks_krakens_words() -> None:
@@ -27,8 +28,10 @@ def test_api_error_speaks_krakens_words() -> None:
 
 def test_api_error_ends_with_its_cure() -> None:
     """Where something can be done about it, the text says what."""
-    error = KrakenAPIError("Balance", iter(["EAPI:Invalid key"]), "Check the key.")
-    assert str(error) == "Kraken API error on Balance: EAPI:Invalid key. Check the key."
+    verdict = Verdict(OutcomeKind.REFUSED, False, AuthenticationError, "Check the key.")
+    error = KrakenAPIError("Balance", iter(["EAPI:Invalid key"]), verdict)
+    assert error.said == "Kraken API error on Balance: EAPI:Invalid key"
+    assert str(error) == f"{error.said}. Check the key."
 
 
 def test_api_error_without_words_says_so() -> None:
@@ -74,6 +77,14 @@ def test_errors_form_one_tree(child: type[Exception], parent: type[Exception]) -
 def test_refused_is_never_unknown(refused: type[Exception]) -> None:
     """The two halves of the tree share nothing but the root."""
     assert not issubclass(refused, KrakenTransportError | ProtocolError)
+
+
+def test_refusal_survives_a_process_border() -> None:
+    """What Kraken said and what it means travel together."""
+    said = ["EOrder:Insufficient funds"]
+    error = OrderRejected("AddOrder", said, verdict_of(said))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.verdict) == (OrderRejected, str(error), error.verdict)
 
 
 def test_protocol_error_survives_a_process_border() -> None:

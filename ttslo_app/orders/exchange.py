@@ -153,12 +153,12 @@ class KrakenExchange:
             # This machine's clock may have been set since it was compared with Kraken's.
             with suppress(KrakenError):
                 self.set_clock()
-        return _in_words(outcome)
+        return outcome
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
         answer = _answer_of(self._trading, order, trigger=order.trigger, validate=True)
-        return _in_words(outcome_of(answer, validate=True))
+        return outcome_of(answer, validate=True)
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Return the order of that id among the open and the closed ones. Blocks for three calls.
@@ -275,13 +275,6 @@ class DryRunExchange:
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Refuse: a dry run has placed nothing that could be found."""
         raise KrakenError(f"a dry run places no orders, so {cl_ord_id} cannot be found")
-
-
-def _in_words(outcome: Outcome) -> Outcome:
-    """Return `outcome` with its cure said once."""
-    # The client's errors end with the cure, for whoever sees nothing else of them.
-    reason = outcome.reason.removesuffix(outcome.cure).removesuffix(". ")
-    return replace(outcome, reason=reason)
 
 
 def _answer_of(api: Any, order: OrderRequest, **more: object) -> object:

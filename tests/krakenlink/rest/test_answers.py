@@ -21,7 +21,7 @@ from krakenlink.errors import (
     RateLimitError,
 )
 from krakenlink.rest.answers import outcome_of, read_answer
-from krakenlink.rest.verdicts import OutcomeKind
+from krakenlink.rest.verdicts import OutcomeKind, verdict_of
 
 
 def answer(**content: Any) -> bytes:
@@ -206,6 +206,17 @@ def test_errors_tell_what_is_certain(error: Exception, kind: OutcomeKind, heals:
     outcome = outcome_of(error)
     assert (outcome.kind, outcome.heals, outcome.txid) == (kind, heals, None)
     assert outcome.reason
+
+
+def test_error_carries_what_its_words_mean() -> None:
+    """The verdict is looked up once, and the reason of an outcome leaves the cure beside it."""
+    with pytest.raises(OrderRejected) as caught:
+        read_answer("AddOrder", 200, answer(error=["EOrder:Insufficient funds"]))
+    error = caught.value
+    assert error.verdict == verdict_of(error.errors)
+    outcome = outcome_of(error)
+    assert (outcome.reason, outcome.cure) == (error.said, error.cure)
+    assert str(error) == f"{outcome.reason}. {outcome.cure}"
 
 
 @pytest.mark.parametrize(
