@@ -1,0 +1,253 @@
+"""Kraken's calls by name: what reaches Kraken, and what is refused before."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import requests
+import rest_kit
+from rest_kit import (
+    LISTING,
+    XSTOCKS,
+    Reply,
+    Web,
+    ok,
+    refusal,
+)
+
+from kraken_api import KrakenAPI
+from krakenlink.errors import (
+    KrakenAPIError,
+    KrakenError,
+    ProtocolError,
+)
+from krakenlink.rest.answers import outcome_of
+from krakenlink.rest.verdicts import OutcomeKind
+
+web, rest = rest_kit.web, rest_kit.rest  # fixtures
+
+# --- market data and the account ---
+
+
+def test_market_data_calls_name_the_pair_as_kraken_does(web: Web, rest: KrakenAPI) -> None:
+    """Any spelling of a known pair reaches Kraken as its own key."""
+    web.on("Trades", ok({"XXBTZUSD": [], "last": "1"}))
+    web.on("OHLC", ok({"XXBTZUSD": [], "last": 1}))
+    web.on("SystemStatus", ok({"status": "online"}))
+    assert rest.get_trades("btc-usd", since=7)["last"] == "1"
+    assert rest.get_ohlc("XBT/USD", interval=5)["last"] == 1
+    assert rest.system_status() == {"status": "online"}
+    assert web.asked("Trades") == [{"pair": "XXBTZUSD", "since": "7"}]
+    assert web.asked("OHLC") == [{"pair": "XXBTZUSD", "interval": "5"}]
+
+
+@pytest.mark.parametrize("unixtime", [None, "5", True])
+def test_damaged_time_is_a_protocol_error(web: Web, rest: KrakenAPI, unixtime: object) -> None:
+    """The clock that deadlines rest on is a number or nothing."""
+    web.on("Time", ok({"unixtime": unixtime}))
+    with pytest.raises(ProtocolError):
+        rest.warm_up()
+
+
+def test_account_calls_send_what_they_are_given(web: Web, rest: KrakenAPI) -> None:
+    """Filters reach Kraken under its own names; what is off is left out."""
+    web.on("ClosedOrders", ok({"closed": {}}))
+    web.on("QueryOrders", ok({"A": {}}))
+    web.on("OpenOrders", ok({"open": {}}))
+    rest.query_open_orders(trades=True, userref=7, cl_ord_id="c")
+    rest.query_closed_orders(cl_ord_id="c", ofs=50)
+    rest.query_orders(["A", "B"])
+    rest.query_orders("A")
+    bare = [{k: v for k, v in params.items() if k != "nonce"} for _, params in web.calls]
+    assert bare == [
+        {"trades": "true", "userref": "7", "cl_ord_id": "c"},
+        {"cl_ord_id": "c", "ofs": "50"},
+        {"txid": "A,B"},
+        {"txid": "A"},
+    ]
+
+
+# --- orders ---
+
+
+def sent_order(web: Web) -> dict[str, str]:
+    """Return the parameters of the one order, without its nonce."""
+    [params] = web.asked("AddOrder")
+    del params["nonce"]
+    return params
+
+
+def test_trailing_stop_is_sent_as_kraken_wants_it(web: Web, rest: KrakenAPI) -> None:
+    """Pair, side, volume and offset arrive exactly, with the trigger that every pair has."""
+    web.on("AddOrder", ok({"descr": {}, "txid": ["OABC"]}))
+    result = rest.add_trailing_stop_loss(
+        pair="XBTUSD", direction="SELL", volume=Decimal("5E-8"), trailing_offset_percent="1.25"
+    )
+    assert result["txid"] == ["OABC"]
+    assert sent_order(web) == {
+        "ordertype": "trailing-stop",
+        "type": "sell",
+        "volume": "0.00000005",
+        "pair": "XXBTZUSD",
+        "price": "+1.25%",
+        "trigger": "last",
+    }
+    assert "price=%2B1.25%25" in web.requests[0].body.decode()
+
+
+@pytest.mark.parametrize(("typed", "sent"), [("5", "+5.0%"), (5.0, "+5.0%"), ("0.04", "+0.04%")])
+def test_offset_keeps_its_digits(web: Web, rest: KrakenAPI, typed: object, sent: str) -> None:
+    """The offset is never rounded on its way."""
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.add_trailing_stop_loss("XBTUSD", "buy", "1", typed)
+    assert sent_order(web)["price"] == sent
+
+
+def test_further_parameters_are_passed_on(web: Web, rest: KrakenAPI) -> None:
+    """Kraken's other parameters go by their own names; False and None are not sent."""
+    web.on("AddOrder", ok({"descr": {}}))
+    more: dict[str, Any] = {"cl_ord_id": "c", "deadline": "2026-11-23T00:00:00Z", "userref": 7}
+    rest.add_trailing_stop_loss(
+        "XBTUSD", "sell", "1", "5", validate=True, trigger="index", oflags=None, **more
+    )
+    order = sent_order(web)
+    assert {"cl_ord_id", "deadline", "userref"} <= set(order)
+    assert (order["validate"], order["trigger"]) == ("true", "index")
+    assert "oflags" not in order
+
+
+def test_validate_false_is_not_sent(web: Web, rest: KrakenAPI) -> None:
+    """Nobody knows what Kraken makes of the text `false`, so it never sees it."""
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.add_order("XBTUSD", "market", "buy", "1", validate=False)
+    assert sent_order(web) == {
+        "ordertype": "market",
+        "type": "buy",
+        "volume": "1",
+        "pair": "XXBTZUSD",
+    }
+
+
+BAD_NUMBERS: list[object] = [
+    None,
+    "",
+    "abc",
+    "0",
+    "-1",
+    0,
+    float("nan"),
+    "Infinity",
+    True,
+    [],
+    "1e400",
+]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("pair", v) for v in (None, "", "  ", 5)),
+        *(("direction", v) for v in (None, "", "hold", 5)),
+        *(("volume", v) for v in BAD_NUMBERS),
+        *(("trailing_offset", v) for v in BAD_NUMBERS),
+    ],
+)
+def test_bad_argument_of_a_trailing_stop_is_named(
+    web: Web, rest: KrakenAPI, field: str, value: object
+) -> None:
+    """What cannot be meant is refused by the argument's name, before anything is sent."""
+    good: dict[str, Any] = {"pair": "XBTUSD", "direction": "sell", "volume": "1"}
+    good |= {"trailing_offset_percent": "5"}
+    name = "trailing_offset_percent" if field == "trailing_offset" else field
+    with pytest.raises(ValueError, match=field) as caught:
+        rest.add_trailing_stop_loss(**{**good, name: value})
+    assert not web.calls
+    assert outcome_of(caught.value).kind is OutcomeKind.REFUSED
+
+
+@pytest.mark.parametrize("order_type", ["", None, 5])
+def test_bad_order_type_is_named(web: Web, rest: KrakenAPI, order_type: Any) -> None:
+    """An order without a type is refused here."""
+    with pytest.raises(ValueError, match="order_type"):
+        rest.add_order("XBTUSD", order_type, "sell", "1")
+
+
+def test_volume_is_cut_to_what_the_pair_takes(web: Web, rest: KrakenAPI) -> None:
+    """Once the pair's decimals are known, volumes are cut to them, and to nothing is refused."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.pair_directory()
+    rest.add_order("sol/usd", "market", "sell", "1.99999")
+    assert sent_order(web)["volume"] == "1.9999"
+    with pytest.raises(ValueError, match=r"volume 0\.00001 is zero in the 4 decimals"):
+        rest.add_order("SOL/USD", "market", "sell", "0.00001")
+
+
+def test_placing_an_order_asks_for_nothing_else(web: Web, rest: KrakenAPI) -> None:
+    """Between the decision and the order there is no other call, known pair or not."""
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.add_order("NEWUSD", "market", "sell", "1")
+    assert [name for name, _ in web.calls] == ["AddOrder"]
+    assert web.calls[0][1]["pair"] == "NEWUSD"
+
+
+def test_xstock_order_says_its_class(web: Web, rest: KrakenAPI) -> None:
+    """Kraken wants to be told that a pair is an xStock."""
+    web.on("AssetPairs", ok(LISTING), ok(XSTOCKS))
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.resolve_pair("AAPLx/USD")
+    rest.add_order("AAPLx/USD", "market", "sell", "1")
+    assert sent_order(web)["asset_class"] == "tokenized_asset"
+
+
+def test_cancel_and_edit_name_their_order(web: Web, rest: KrakenAPI) -> None:
+    """An order is changed or cancelled by its id, with the numbers in Kraken's notation."""
+    web.on("CancelOrder", ok({"count": 1}))
+    web.on("EditOrder", ok({"txid": "ONEW"}))
+    assert rest.cancel_order(" OABC ") == {"count": 1}
+    rest.edit_order("OABC", pair="XBTUSD", volume=5e-8, price="+3.0%", validate=None)
+    rest.edit_order("OABC", price="2")
+    edits = web.asked("EditOrder")
+    assert web.asked("CancelOrder")[0]["txid"] == "OABC"
+    assert (edits[0]["pair"], edits[0]["volume"]) == ("XXBTZUSD", "0.00000005")
+    assert edits[0]["price"] == "+3.0%"
+    assert set(edits[1]) == {"nonce", "txid", "price"}
+
+
+@pytest.mark.parametrize("txid", [None, "", "  ", 5])
+def test_empty_order_id_is_refused(web: Web, rest: KrakenAPI, txid: Any) -> None:
+    """Without an id there is no order to change."""
+    for call in (rest.cancel_order, rest.edit_order, lambda t: rest.query_orders([t])):
+        with pytest.raises(ValueError, match="txid parameter is required"):
+            call(txid)
+    with pytest.raises(ValueError, match="txid parameter is required"):
+        rest.query_orders([])
+    assert not web.calls
+
+
+def test_cancel_of_a_gone_order_is_an_error(web: Web, rest: KrakenAPI) -> None:
+    """*Already gone* is not *cancelled*."""
+    web.on("CancelOrder", refusal("EOrder:Unknown order"))
+    with pytest.raises(KrakenAPIError, match="EOrder:Unknown order"):
+        rest.cancel_order("OABC")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        refusal("EAPI:Invalid nonce"),
+        refusal("EService:Busy"),
+        refusal("EAPI:Rate limit exceeded"),
+        (502, "<html>"),
+        (503, ""),
+        requests.ConnectionError("reset"),
+        requests.ReadTimeout("slow"),
+        requests.ConnectTimeout("far"),
+    ],
+)
+def test_order_is_sent_once_whatever_happens(web: Web, rest: KrakenAPI, failure: Reply) -> None:
+    """No answer, and no lack of one, makes the client send an order again."""
+    web.on("AddOrder", failure)
+    with pytest.raises(KrakenError):
+        rest.add_trailing_stop_loss("XBTUSD", "sell", "0.1", "5")
+    assert len(web.calls) == 1

@@ -1,0 +1,444 @@
+"""Where a price comes from: the stream where it is proven, REST else, and never a guess."""
+
+from decimal import Decimal
+from typing import Any
+
+import price_kit
+import pytest
+import requests
+import rest_kit
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from price_kit import Streaming, wait_for_price
+from rest_kit import (
+    LISTING,
+    QUICK,
+    XSTOCKS,
+    Reply,
+    Web,
+    ok,
+    refusal,
+    ticker,
+)
+
+from kraken_api import KrakenAPI
+from krakenlink.errors import (
+    KrakenAPIError,
+    KrakenError,
+    PriceUnavailable,
+)
+from krakenlink.rest.quotes import Quote
+
+web, rest, streaming = rest_kit.web, rest_kit.rest, price_kit.streaming  # fixtures
+
+# --- prices over REST ---
+
+
+def test_price_comes_over_rest_without_a_stream(web: Web, rest: KrakenAPI) -> None:
+    """The last trade is a float in quote currency, asked for by Kraken's own key."""
+    web.on("Ticker", ok(ticker()))
+    assert rest.get_current_price("btc-usd") == 50000.10
+    assert web.asked("Ticker") == [{"pair": "XXBTZUSD"}]
+
+
+def test_price_of_another_pair_is_none(web: Web, rest: KrakenAPI) -> None:
+    """An answer to somebody else's question, whoever mixed them up, is no price of this pair."""
+    web.on("Ticker", ok(ticker("4000", key="XETHZUSD")))
+    with pytest.raises(PriceUnavailable, match="holds no price"):
+        rest.get_current_price("XBTUSD")
+
+
+@pytest.mark.parametrize("pair", [None, "", "  ", 5, b"XBTUSD", ["XBTUSD"], {}])
+def test_price_needs_a_pair(web: Web, rest: KrakenAPI, pair: Any) -> None:
+    """What is no name is refused by the argument's name."""
+    for call in (rest.get_current_price, rest.get_quote):
+        with pytest.raises(ValueError, match="pair"):
+            call(pair)
+    assert not web.calls
+
+
+@pytest.mark.parametrize("price", [None, "0", "-1", "NaN", "Infinity", "1e400", "", "x", 0, True])
+def test_price_that_is_none_is_not_returned(web: Web, rest: KrakenAPI, price: object) -> None:
+    """Only a finite number above zero is a price."""
+    web.on("Ticker", ok(ticker(price)))
+    with pytest.raises(PriceUnavailable) as caught:
+        rest.get_current_price("XBTUSD")
+    assert caught.value.pair == "XBTUSD"
+
+
+@pytest.mark.parametrize(
+    "result",
+    [{}, {"A": {}}, {"A": None}, {"A": {"c": []}}, {"A": {"c": "5"}}, {**ticker(), "B": {}}, None],
+)
+def test_answer_without_one_price_is_none(web: Web, rest: KrakenAPI, result: object) -> None:
+    """An empty or odd answer ends in an error, never in a guess."""
+    web.on("Ticker", ok(result))
+    with pytest.raises(PriceUnavailable):
+        rest.get_current_price("XBTUSD")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abcr"), inner),
+    max_leaves=8,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(JSON)
+def test_any_ticker_is_a_price_or_an_error(web: Web, rest: KrakenAPI, result: object) -> None:
+    """Whatever the answer holds: a finite positive price, or one of our errors."""
+    web.on("Ticker", ok(result))
+    try:
+        price = rest.get_current_price("XBTUSD")
+    except KrakenError:
+        return
+    assert 0 < price < float("inf")
+
+
+def test_unknown_pair_is_krakens_error(web: Web, rest: KrakenAPI) -> None:
+    """A pair that nobody knows ends in Kraken's own words."""
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"))
+    web.on("AssetPairs", ok(LISTING))
+    with pytest.raises(KrakenAPIError, match="EQuery:Unknown asset pair"):
+        rest.get_current_price("NOPE/USD")
+
+
+def test_unknown_pair_without_a_listing_is_krakens_error(web: Web, rest: KrakenAPI) -> None:
+    """Where no other name can be looked up either, the first answer stands."""
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"))
+    web.on("AssetPairs", (503, ""))
+    with pytest.raises(KrakenAPIError, match="EQuery:Unknown asset pair"):
+        rest.get_current_price("NOPE/USD")
+
+
+def test_spelling_that_rest_does_not_know_is_asked_by_its_key(web: Web, rest: KrakenAPI) -> None:
+    """`sol-usd` is looked up in the listing once, and asked for by its key from then on."""
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"), ok(ticker("150.5", "SOLUSD")))
+    web.on("AssetPairs", ok(LISTING))
+    assert rest.get_current_price("sol-usd") == 150.5
+    assert rest.get_current_price("sol-usd") == 150.5
+    assert [p["pair"] for p in web.asked("Ticker")] == ["sol-usd", "SOLUSD", "SOLUSD"]
+    assert len(web.asked("AssetPairs")) == 1
+
+
+def test_other_errors_do_not_lead_to_a_second_name(web: Web, rest: KrakenAPI) -> None:
+    """Only an unknown name is worth another one."""
+    web.on("Ticker", refusal("EService:Unavailable"))
+    with pytest.raises(KrakenAPIError):
+        rest.get_current_price("sol-usd")
+    assert len(web.calls) == 1
+
+
+def test_xstock_price_says_its_class(web: Web, rest: KrakenAPI) -> None:
+    """An xStock is found in the second listing, and its price is asked for with its class."""
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"), ok(ticker("200", "AAPLxUSD")))
+    web.on("AssetPairs", ok(LISTING), ok(XSTOCKS))
+    assert rest.get_current_price("AAPLx/USD") == 200.0
+    assert web.asked("AssetPairs") == [{}, {"aclass_base": "tokenized_asset"}]
+    assert web.asked("Ticker")[1] == {"pair": "AAPLxUSD", "asset_class": "tokenized_asset"}
+
+
+def test_rest_quote_counts_its_age_from_the_question(web: Web, rest: KrakenAPI) -> None:
+    """A quote over REST keeps the digits on the wire and is as old as its request."""
+    web.on("Ticker", ok(ticker("50000.10")))
+    quote = rest.get_quote("XBTUSD", max_age=60)
+    assert (quote.pair, quote.symbol, quote.source) == ("XBTUSD", "BTC/USD", "rest")
+    assert str(quote.price) == "50000.10"
+    assert (quote.bid, quote.ask) == (Decimal("49999.0"), Decimal("50001.0"))
+    assert 0 < quote.proven_age < 60
+
+
+def test_quote_older_than_allowed_is_refused(web: Web, rest: KrakenAPI) -> None:
+    """Better no price than one that is older than was asked for."""
+    web.on("Ticker", ok(ticker()))
+    with pytest.raises(PriceUnavailable, match="wanted") as caught:
+        rest.get_quote("XBTUSD", max_age=1e-9)
+    assert caught.value.age is not None
+    assert caught.value.age > 1e-9
+
+
+def test_answer_that_came_far_too_late_is_no_price(
+    web: Web, rest: KrakenAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine slept between question and answer: what it says is from before."""
+    now = [1000.0]
+    monkeypatch.setattr("krakenlink.prices.feed_clock", lambda: now[0])
+
+    def late(_: dict[str, str]) -> str:
+        now[0] += 3600
+        return ok(ticker())
+
+    web.replies["Ticker"] = late
+    web.on("AssetPairs", ok(LISTING))
+    for call in (rest.get_current_price, rest.get_quote):
+        with pytest.raises(PriceUnavailable, match="took 3600 s") as caught:
+            call("XBTUSD")
+        assert caught.value.age == 3600
+    assert isinstance(rest.get_tickers(["XBTUSD"])["XBTUSD"], PriceUnavailable)
+
+
+@pytest.mark.parametrize("max_age", [0, -1, float("nan"), "x"])
+def test_senseless_age_is_refused(web: Web, rest: KrakenAPI, max_age: Any) -> None:
+    """An age that no price can have is a mistake of the caller."""
+    with pytest.raises(ValueError, match="max_age"):
+        rest.get_quote("XBTUSD", max_age=max_age)
+
+
+# --- many prices in one call ---
+
+
+def test_one_call_prices_many_pairs(web: Web, rest: KrakenAPI) -> None:
+    """All pairs of a class come in one call, under the names they were asked by."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("Ticker", ok(ticker() | ticker("150.5", "SOLUSD")))
+    found = rest.get_tickers(["XBTUSD", "sol-usd", "BTC/USD"])
+    prices = {name: quote.price for name, quote in found.items() if isinstance(quote, Quote)}
+    assert prices == {
+        "XBTUSD": Decimal("50000.10"),
+        "BTC/USD": Decimal("50000.10"),
+        "sol-usd": Decimal("150.5"),
+    }
+    assert web.asked("Ticker") == [{"pair": "SOLUSD,XXBTZUSD"}]
+
+
+def test_more_pairs_than_an_address_can_hold_are_still_one_call(web: Web, rest: KrakenAPI) -> None:
+    """Beyond a hundred names Kraken is asked for all of its pairs; the others are passed over."""
+    names = [f"C{number}USD" for number in range(101)]
+    listed = {
+        name: {"altname": name, "wsname": f"{name[:-3]}/USD", "base": name[:-3], "quote": "ZUSD"}
+        for name in names
+    }
+    web.on("AssetPairs", ok(listed))
+    web.on("Ticker", ok({name: ticker("7", name)[name] for name in (*names[1:], "XXBTZUSD")}))
+    found = rest.get_tickers(names)
+    assert isinstance(found.pop("C0USD"), PriceUnavailable)
+    assert all(isinstance(quote, Quote) for quote in found.values())
+    assert web.asked("Ticker") == [{}]
+
+
+def test_failing_pairs_leave_the_others_alone(web: Web, rest: KrakenAPI) -> None:
+    """A name that is none, an unknown pair and a missing price are errors of those pairs only."""
+    web.on("AssetPairs", ok(LISTING), ok({}))
+    web.on("Ticker", ok(ticker()))
+    found = rest.get_tickers(["XBTUSD", "NOPE/USD", "SOL/USD", ""])
+    kinds = {name: type(value) for name, value in found.items()}
+    assert list(found) == ["XBTUSD", "NOPE/USD", "SOL/USD", ""]
+    assert kinds["XBTUSD"] is Quote
+    assert issubclass(kinds["NOPE/USD"], LookupError)
+    assert kinds["SOL/USD"] is PriceUnavailable
+    assert issubclass(kinds[""], ValueError)
+
+
+def test_delisted_pair_does_not_cost_the_others_their_prices(web: Web, rest: KrakenAPI) -> None:
+    """When Kraken refuses the list for one bad name, all prices are fetched in one call."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"), ok(ticker()))
+    found = rest.get_tickers(["XBTUSD", "SOL/USD"])
+    assert isinstance(found["XBTUSD"], Quote)
+    assert isinstance(found["SOL/USD"], PriceUnavailable)
+    assert web.asked("Ticker") == [{"pair": "SOLUSD,XXBTZUSD"}, {}]
+
+
+def test_many_prices_need_an_answer(web: Web, rest: KrakenAPI) -> None:
+    """When Kraken cannot be heard or will not answer, the whole call says so."""
+    web.on("AssetPairs", ok(LISTING))
+    for failure in (refusal("EService:Unavailable"), (503, "")):
+        web.on("Ticker", failure)
+        with pytest.raises(KrakenError):
+            rest.get_tickers(["XBTUSD"])
+
+
+def test_xstocks_are_priced_in_a_call_of_their_own(web: Web, rest: KrakenAPI) -> None:
+    """Kraken prices one class of assets a call."""
+    web.on("AssetPairs", ok(LISTING), ok(XSTOCKS))
+    web.replies["Ticker"] = lambda p: ok(ticker("5", p["pair"]))
+    found = rest.get_tickers(["XBTUSD", "AAPLx/USD"])
+    assert all(isinstance(quote, Quote) for quote in found.values())
+    assert [p.get("asset_class") for p in web.asked("Ticker")] == [None, "tokenized_asset"]
+
+
+# --- prices from the stream ---
+
+
+def test_first_price_of_an_old_pair_comes_from_the_stream_alone(
+    web: Web, streaming: Streaming
+) -> None:
+    """No REST call stands before the first price of a well-known pair, nor before the next ones."""
+    api, stream = streaming(BTC_USD="50000.5")
+    assert api.get_current_price("XBTUSD") == 50000.5
+    assert api.get_current_price("XBTUSD") == 50000.5
+    assert api.get_current_price("btc-usd") == 50000.5
+    stream.say("BTC/USD", "50001.5")
+    wait_for_price(api, "XBTUSD", 50001.5)
+    assert not web.calls
+    assert stream.symbols == ["BTC/USD"]
+
+
+def test_price_streams_again_after_the_shared_stream_was_stopped(
+    web: Web, streaming: Streaming
+) -> None:
+    """Who stops the stream that all share stops it for now: the next call starts it again."""
+    api, stream = streaming(BTC_USD="1")
+    assert api.get_current_price("XBTUSD") == 1
+    provider = api.price_provider()
+    assert provider is not None
+    provider.stop()
+    stream.fates["BTC/USD"] = "2"
+    assert api.get_current_price("XBTUSD") == 2
+    assert not web.calls
+
+
+def test_close_after_a_stop_takes_nothing_from_others(web: Web, streaming: Streaming) -> None:
+    """Subscriptions that a stop has ended are not given back once more, from those of others."""
+    api, stream = streaming(BTC_USD="1")
+    other = KrakenAPI(ws_url=stream.ws_url, timeouts=QUICK)
+    provider = api.price_provider()
+    assert provider is not None
+    assert api.get_current_price("XBTUSD") == 1
+    provider.stop()
+    assert other.get_current_price("XBTUSD") == 1
+    api.close()
+    assert provider.fresh_tick("BTC/USD") is not None
+    other.close()
+    assert provider.fresh_tick("BTC/USD") is None
+
+
+def test_quote_of_the_stream_brings_its_proof(web: Web, streaming: Streaming) -> None:
+    """Digits, sides, source and age come with the price."""
+    api, _ = streaming(BTC_USD="50000.50")
+    quote = api.get_quote("XBTUSD", max_age=5)
+    assert (quote.source, quote.symbol, str(quote.price)) == ("websocket", "BTC/USD", "50000.50")
+    assert (quote.bid, quote.ask) == (Decimal("1.0"), Decimal("9.0"))
+    assert 0 <= quote.proven_age <= 5
+    assert not web.calls
+
+
+def test_quote_never_has_the_proof_of_a_later_price(
+    web: Web, streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A caller that is held up after its wait does not get an old price as a new one."""
+    api, stream = streaming(BTC_USD="1")
+    provider = api.price_provider()
+    assert provider is not None
+    wait_for_tick = provider.wait_for_tick
+
+    def held_up(symbol: str, timeout: float) -> Any:
+        tick = wait_for_tick(symbol, timeout)
+        stream.say("BTC/USD", "2")
+        wait_for_price(api, "XBTUSD", 2)
+        return tick
+
+    monkeypatch.setattr(provider, "wait_for_tick", held_up)
+    assert api.get_quote("XBTUSD").price == 2
+
+
+def test_quote_that_is_too_old_on_the_stream_comes_over_rest(
+    web: Web, streaming: Streaming
+) -> None:
+    """A proof that is older than asked for is not used; what REST says is not younger either."""
+    api, _ = streaming(BTC_USD="50000.5")
+    web.on("Ticker", ok(ticker("7")))
+    with pytest.raises(PriceUnavailable):
+        api.get_quote("XBTUSD", max_age=1e-9)
+    assert len(web.asked("Ticker")) == 1
+
+
+def test_other_pair_is_asked_for_alone(web: Web, streaming: Streaming) -> None:
+    """A cold price of an unlisted name costs one small AssetPairs call, once."""
+    api, _ = streaming(SOL_USD="150.5")
+    web.on("AssetPairs", ok({"SOLUSD": LISTING["SOLUSD"]}))
+    assert api.get_current_price("sol-usd") == 150.5
+    assert api.get_current_price("sol-usd") == 150.5
+    assert web.calls == [("AssetPairs", {"pair": "SOL/USD"})]
+
+
+def test_kept_listing_spares_the_question(web: Web, streaming: Streaming) -> None:
+    """With a listing on disk a cold price needs no REST call at all."""
+    web.on("AssetPairs", ok(LISTING))
+    KrakenAPI().pair_directory()
+    api, _ = streaming(SOL_USD="150.5")
+    assert api.get_current_price("SOLUSD") == 150.5
+    assert len(web.calls) == 1
+
+
+def test_xstock_is_asked_for_by_its_class(web: Web, streaming: Streaming) -> None:
+    """A name with the small x of xStocks is asked for where those are listed."""
+    api, _ = streaming(AAPLx_USD="200.5")
+    web.on("AssetPairs", ok(XSTOCKS))
+    assert api.get_current_price("AAPLx/USD") == 200.5
+    assert web.calls == [("AssetPairs", {"pair": "AAPLx/USD", "aclass_base": "tokenized_asset"})]
+
+
+def test_pair_without_a_stream_goes_over_rest_with_one_warning(
+    web: Web, streaming: Streaming, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has no symbol is never guessed at: REST, and a word about it."""
+    api, stream = streaming()
+    web.on("AssetPairs", ok({"DARKUSD": LISTING["DARKUSD"]}))
+    web.on("Ticker", ok(ticker("5", "DARKUSD")))
+    assert [api.get_current_price("DARKUSD") for _ in range(2)] == [5.0, 5.0]
+    assert len([r for r in caplog.records if "DARKUSD" in r.getMessage()]) == 1
+    assert not stream.symbols
+
+
+def test_unknown_name_goes_over_rest_with_one_warning(
+    web: Web, streaming: Streaming, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that AssetPairs does not know is asked for once, and then left to REST."""
+    api, stream = streaming()
+    web.on("AssetPairs", refusal("EQuery:Unknown asset pair"))
+    web.on("Ticker", ok(ticker("5", "ODDUSD")))
+    assert [api.get_current_price("ODDUSD") for _ in range(2)] == [5.0, 5.0]
+    assert len([r for r in caplog.records if "ODDUSD" in r.getMessage()]) == 1
+    assert len(web.asked("AssetPairs")) == 1
+    assert not stream.symbols
+
+
+@pytest.mark.parametrize("failure", [requests.ReadTimeout("slow"), refusal("EService:Busy")])
+def test_name_that_cannot_be_asked_for_is_not_waited_for(
+    web: Web, streaming: Streaming, failure: Reply
+) -> None:
+    """When AssetPairs fails, REST prices go on, without asking at each call."""
+    api, _ = streaming()
+    web.on("AssetPairs", failure)
+    web.on("Ticker", ok(ticker("5", "SOLUSD")))
+    assert [api.get_current_price("SOLUSD") for _ in range(3)] == [5.0] * 3
+    assert len(web.asked("AssetPairs")) == 1
+
+
+def test_refused_symbol_goes_over_rest_at_once(web: Web, streaming: Streaming) -> None:
+    """A symbol that the stream refuses is not waited for; a wait would outlast this test."""
+    api, stream = streaming(ws_timeout=300.0, BTC_USD="refuse")
+    web.on("Ticker", ok(ticker("7")))
+    assert [api.get_current_price("XBTUSD") for _ in range(2)] == [7.0, 7.0]
+    assert api.get_quote("XBTUSD").source == "rest"
+    assert stream.symbols == ["BTC/USD"]
+
+
+def test_silent_symbol_is_waited_for_once(web: Web, streaming: Streaming) -> None:
+    """What was waited for in vain goes over REST, and is taken from the stream when it comes."""
+    api, stream = streaming(ws_timeout=0.3, BTC_USD="mute")
+    web.on("Ticker", ok(ticker("7")))
+    assert api.get_current_price("XBTUSD") == 7.0
+    api.ws_timeout = 300.0
+    assert api.get_current_price("XBTUSD") == 7.0
+    stream.say("BTC/USD", "50000.5")
+    wait_for_price(api, "XBTUSD", 50000.5)
+
+
+def test_lost_stream_is_not_waited_for(web: Web, streaming: Streaming) -> None:
+    """When the connection is gone its price is gone, and REST answers at once."""
+    api, stream = streaming(ws_timeout=300.0, BTC_USD="50000.5")
+    web.on("Ticker", ok(ticker("7")))
+    assert api.get_current_price("XBTUSD") == 50000.5
+    stream.hang_up()
+    wait_for_price(api, "XBTUSD", 7.0)
+
+
+def test_stream_that_is_not_there_is_not_waited_for(web: Web, streaming: Streaming) -> None:
+    """Where nobody listens, the first price comes over REST without the full wait."""
+    api, stream = streaming(ws_timeout=300.0)
+    stream.__exit__()
+    web.on("Ticker", ok(ticker("7")))
+    assert api.get_current_price("XBTUSD") == 7.0
