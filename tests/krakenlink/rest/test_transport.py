@@ -32,7 +32,7 @@ from krakenlink.errors import (
     KrakenTimeout,
     KrakenTransportError,
 )
-from krakenlink.rest import transport as kraken_http
+from krakenlink.rest import transport
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
@@ -63,7 +63,7 @@ def test_get_is_not_repeated_where_it_would_not_help(
 
 def test_nonces_only_grow_across_clients_and_threads(web: Web) -> None:
     """Calls of one key go one after another, and each nonce is above the one before."""
-    gate = kraken_http.gate_of("shared")
+    gate = transport.gate_of("shared")
     is_shut: list[bool] = []
 
     def reply(_: dict[str, str]) -> str:
