@@ -29,6 +29,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, ClassVar, Protocol
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
+from krakenlink.known_names import RENAMED
+from krakenlink.machine import STREAM_URL, STREAM_VARIABLE
 from krakenlink.machine import cache_folder as cache_folder
 from krakenlink.machine import feed_clock as feed_clock
 from krakenlink.machine import is_loopback as is_loopback
@@ -69,8 +71,6 @@ from krakenlink.stream.feed import (
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
-DEFAULT_URL = "wss://ws.kraken.com/v2"
-URL_VARIABLE = "KRAKEN_WS_PUBLIC_URL"
 DEFAULT_SETTINGS = FeedSettings()
 
 
@@ -222,8 +222,7 @@ def _default_resolve(pair: str) -> str | None:
         return None
     # Kraken's only two renames between its older names with a slash and the v2 ones. The case
     # stays as it is: AAPLx/USD is not AAPLX/USD.
-    renames = {"XBT": "BTC", "XDG": "DOGE"}
-    return f"{renames.get(base, base)}/{renames.get(quote, quote)}"
+    return f"{RENAMED.get(base, base)}/{RENAMED.get(quote, quote)}"
 
 
 class WebSocketPriceProvider:
@@ -260,7 +259,7 @@ class WebSocketPriceProvider:
         Raises:
             ValueError: If the address is refused; see `validate_url`.
         """
-        self.url = validate_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        self.url = validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
         self.settings = settings
         self._resolve = resolve or _default_resolve
         self._is_available = connect is not None or WEBSOCKET_AVAILABLE
@@ -309,7 +308,7 @@ class WebSocketPriceProvider:
         Raises:
             ValueError: If the address is refused.
         """
-        key = validate_url(url or os.environ.get(URL_VARIABLE) or DEFAULT_URL)
+        key = validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
         with cls._shared_lock:
             provider = cls._shared.get(key)
             if provider is None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
+from krakenlink import VERSION
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import plain, to_positive_decimal
@@ -69,7 +70,7 @@ from ttslo_app.store.disk import Stamp
 from ttslo_app.store.manager import ConfigFile, ConfigManager
 from ttslo_app.watch.tape import Pace
 
-__version__ = "1.0.0"
+__version__ = VERSION
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 ONCE_PATIENCE = 45.0
