@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import signal
 import socket
 import threading
 import time
@@ -25,6 +26,20 @@ LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is
 # Keys, addresses, and proxies: a proxy would carry loopback traffic away from the machine.
 PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")
 PROXY_SUFFIX = "_PROXY"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def programs_hear_interrupts() -> Iterator[None]:
+    """Let the programs that tests start hear SIGINT, however the tests themselves were started.
+
+    A shell starts its background jobs deaf to it, and whoever is deaf hands that on.
+    """
+    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if is_deaf:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if is_deaf:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)

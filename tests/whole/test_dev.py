@@ -151,6 +151,27 @@ def test_usage_names_every_command(
     assert all(command in shown.out + shown.err for command in ("demo", "exchange", "test"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the checks of a server are started by a shell")
+def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
+    """`.ci/run` is `dev.py test`, as a deaf background job without an input too."""
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
+    says = "import sys; print(sys.argv[1:], repr(sys.stdin.read()), flush=True); sys.exit(7)"
+    (clone / "dev.py").write_text(says, encoding="utf-8")
+    started = "trap '' INT; ./.ci/run <&- & wait $!"
+    answer = subprocess.run(
+        ["bash", "-c", started], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert (answer.stdout, answer.stderr) == ("['test'] ''\n", "")
+    assert answer.returncode == 7
+    assert "python3 dev.py test\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_stub_is_held_against_its_module() -> None:
+    """The stubs are found by looking, so that none is left out."""
+    assert dev.stubs() == sorted(path.parent.name for path in ROOT.rglob("stubs/*/__init__.pyi"))
+    assert "creds" in dev.stubs()
+
+
 def test_requirements_follow_an_extra_into_another() -> None:
     """The developers' list holds the base libraries, the demo's and its own, and not itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
