@@ -22,7 +22,7 @@ from enum import Enum, StrEnum
 from functools import lru_cache
 from types import MappingProxyType
 
-from krakenlink.numbers import plain, quantize_down, to_decimal, trailing_offset
+from krakenlink.numbers import doubled, plain, quantize_down, to_decimal, trailing_offset
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.rules.rule import Rule
 
@@ -373,16 +373,13 @@ def after_look(
 
 def after_silence(search: Search, now: float, settings: OrderSettings) -> Search:
     """Return the search to go on with when Kraken could not be asked."""
-    wait = min(settings.ask_again * 2.0**search.unanswered, settings.ask_again_max)
-    # 16 doublings are far beyond the longest wait; counting on would only overflow one day.
-    return replace(search, not_before=now + wait, unanswered=min(search.unanswered + 1, 16))
+    wait = doubled(settings.ask_again, search.unanswered, settings.ask_again_max)
+    return replace(search, not_before=now + wait, unanswered=search.unanswered + 1)
 
 
 def refusal_wait(refusals: int, settings: OrderSettings) -> float:
     """Return the pause before a refused rule may try again, after so many refusals in a row."""
-    return float(
-        min(settings.refusal_wait * 2.0 ** min(refusals - 1, 16), settings.refusal_wait_max)
-    )
+    return doubled(settings.refusal_wait, refusals - 1, settings.refusal_wait_max)
 
 
 # --- what an edit of config.csv means --------------------------------------------------------

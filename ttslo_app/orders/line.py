@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from krakenlink.numbers import doubled
 from krakenlink.rest.verdicts import Pause
 
 # One order a second is what the slowest account regains, and a little for its rounding.
@@ -72,8 +73,7 @@ class OrderLine(Generic[W]):
         name = (pause, pair if pause is Pause.PAIR else "")
         gate = self._gates.setdefault(name, _Gate(now, 0))
         gate.refusals += 1
-        wait = min(_FIRST_WAIT * 2.0 ** min(gate.refusals - 1, 16), _LONGEST_WAIT)
-        gate.opens_at = now + wait
+        gate.opens_at = now + doubled(_FIRST_WAIT, gate.refusals - 1, _LONGEST_WAIT)
 
     def passed(self, pair: str) -> None:
         """Note that Kraken took an order of `pair`."""
