@@ -88,7 +88,7 @@ class Listing:
         self._singles: dict[str, Pair] = {}
         self._refreshed_at = float("-inf")
         self._failed_at = float("-inf")
-        self._told = Once(again_after=3600.0)
+        self._told = Once(again_after=3600.0)  # has no need of the lock
 
     def known(self, name: str) -> Pair | None:
         """Return the pair if it is known without asking Kraken; reads the file the first time."""
