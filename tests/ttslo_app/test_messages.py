@@ -1,0 +1,78 @@
+"""The messages between threads: what each says of itself, and that none can be changed."""
+
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from ttslo_app import messages
+from ttslo_app.messages import BookArm, BookChange, Crossing, Market, Message, Sighting
+from ttslo_app.rules.rule import read_rule
+
+RULE = read_rule(
+    {
+        "id": "btc",
+        "pair": "BTC/USD",
+        "threshold_price": "50000",
+        "threshold_type": "above",
+        "direction": "sell",
+        "volume": "1",
+        "trailing_offset_percent": "5",
+    }
+)
+MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD")
+
+
+def test_a_crossing_is_known_by_its_rule() -> None:
+    """A rule crosses once, so its id is the key; the pair is the one that the row names."""
+    crossing = Crossing(RULE, Decimal(51000), "51000.0")
+    assert (crossing.key, crossing.pair) == ("btc", "BTC/USD")
+
+
+@pytest.mark.parametrize(
+    ("status", "is_final"),
+    [
+        ("open", False),
+        ("pending", False),
+        ("closed", True),
+        ("canceled", True),
+        ("expired", True),
+        ("", False),
+    ],
+)
+def test_a_sighting_is_final_where_nothing_more_can_come(status: str, is_final: bool) -> None:
+    """Words that are not known are not final: such an order is looked at again."""
+    assert Sighting("O1", status).is_final is is_final
+
+
+@pytest.mark.parametrize(
+    ("vol_exec", "has_executed"),
+    [("", False), ("0", False), ("0.00000000", False), ("0.00000001", True), ("10", True)],
+)
+def test_a_sighting_tells_whether_any_part_is_filled(vol_exec: str, has_executed: bool) -> None:
+    """The last digit of Kraken's text counts, and a text of zeros is nothing."""
+    assert Sighting("O1", "canceled", vol_exec).has_executed is has_executed
+
+
+def test_arming_twice_the_same_is_the_same_message() -> None:
+    """Since when trades count is no part of what is armed."""
+    assert BookArm(RULE, MARKET, "2026-11-01T00:00:00+00:00") == BookArm(RULE, MARKET)
+    assert BookArm(RULE, MARKET) != BookArm(RULE, Market("ETH/USD", "XETHZUSD"))
+
+
+def test_a_market_is_online_until_kraken_says_otherwise() -> None:
+    """What Kraken did not tell is None, and a status that is missing stops no order."""
+    assert (MARKET.status, MARKET.ordermin, MARKET.lot_decimals) == ("online", None, None)
+
+
+def test_no_message_can_be_changed_on_its_way() -> None:
+    """Both threads hold the same object, so nobody may write to it."""
+    crossing = Crossing(RULE, Decimal(51000), "51000")
+    with pytest.raises(FrozenInstanceError):
+        crossing.price = Decimal(1)  # type: ignore[misc]  # which is what is tried
+    kinds = [thing for thing in vars(messages).values() if is_dataclass(thing)]
+    assert set(kinds) >= {*get_args(Message), *get_args(BookChange)}
+    frozen = [kind for kind in kinds if kind.__dataclass_params__.frozen]  # type: ignore[union-attr]  # is_dataclass said so
+    assert frozen == kinds
+    assert [kind for kind in kinds if fields(kind) and not hasattr(kind, "__slots__")] == []
