@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -432,6 +433,20 @@ def test_market_is_kraken_s_and_asked_for_once(
     assert len(exchange.requests) == asked
     assert (market.name, market.rest_key, market.lot_decimals) == ("BTC/USD", PAIR, 8)
     assert (market.ordermin, market.costmin) == (Decimal("0.00005"), Decimal("0.5"))
+
+
+def test_market_that_was_learned_costs_a_crossing_no_call(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """What the validation was told of a pair is not asked for again; a later telling counts."""
+    pair = KrakenAPI(base_url=exchange.rest_url).resolve_pair(PAIR)
+    asked = len(exchange.requests)
+    market = kraken.learn("my btc", pair)
+    assert (market.rest_key, market.costmin) == (PAIR, Decimal("0.5"))
+    assert kraken.market_of("my btc") is market
+    kraken.learn("my btc", replace(pair, costmin=Decimal(1)))
+    assert kraken.market_of("my btc").costmin == 1
+    assert len(exchange.requests) == asked
 
 
 def test_market_that_kraken_does_not_have_is_a_lookup_error(kraken: KrakenExchange) -> None:
