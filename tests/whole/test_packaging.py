@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import krakenlink
+import ttslo
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("fake_kraken", "krakenlink", "ttslo_app")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
@@ -139,6 +142,13 @@ def test_wheel_carries_its_licence(wheel: Path) -> None:
     """The text of the licence is inside, and its name is in the metadata."""
     assert read(wheel, ".dist-info/licenses/LICENSE") == (ROOT / "LICENSE").read_text("utf-8")
     assert metadata(wheel)["License-Expression"] == "MIT"
+
+
+def test_wheel_has_the_version_that_the_program_tells(wheel: Path) -> None:
+    """The number is written down once, and the changelog begins with it."""
+    assert metadata(wheel)["Version"] == krakenlink.VERSION == ttslo.__version__
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert changes.partition("\n## [")[2].startswith(f"{krakenlink.VERSION}]")
 
 
 def test_wheel_runs_on_any_platform(wheel: Path) -> None:
