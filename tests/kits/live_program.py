@@ -15,7 +15,7 @@ from kraken_api import KrakenAPI
 from ttslo import TTSLO
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.watch.tape import Pace
+from ttslo_app.watch.past import Pace
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 HEADER = (

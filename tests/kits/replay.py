@@ -26,7 +26,7 @@ from krakenlink.stream.feed import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, WhenBlind, read_rule
-from ttslo_app.watch.tape import Bounds, Pace
+from ttslo_app.watch.past import Bounds, Pace
 from ws_price_provider import WebSocketPriceProvider
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"

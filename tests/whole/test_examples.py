@@ -21,7 +21,7 @@ from krakenlink.stream.feed import (
     SubState,
 )
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.watch.tape import Bounds
+from ttslo_app.watch.past import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
 
 ROOT = Path(__file__).resolve().parents[2]

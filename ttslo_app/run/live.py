@@ -59,7 +59,8 @@ from ttslo_app.orders.life import OrderSettings, build_order
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, WhenBlind
 from ttslo_app.watch.lookback import PastReader, PastSource
-from ttslo_app.watch.tape import Pace, Saved
+from ttslo_app.watch.past import Pace
+from ttslo_app.watch.tape import Saved
 from ttslo_app.watch.watch import Watch
 from ws_price_provider import WebSocketPriceProvider, feed_clock
 

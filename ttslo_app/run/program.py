@@ -68,7 +68,7 @@ from ttslo_app.rules.rule import (
 from ttslo_app.run.live import Item, LiveRun, describe, post_to
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.manager import ConfigFile, ConfigManager
-from ttslo_app.watch.tape import Pace
+from ttslo_app.watch.past import Pace
 
 __version__ = VERSION
 

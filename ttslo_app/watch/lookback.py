@@ -21,7 +21,8 @@ from krakenlink.errors import KrakenError
 from krakenlink.numbers import doubled
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Fetched, Market, NotFetched
-from ttslo_app.watch.tape import LookBack, Pace, Position, read_bars, read_trades
+from ttslo_app.watch.past import LookBack, Pace, read_bars, read_trades
+from ttslo_app.watch.tape import Position
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

@@ -1,46 +1,25 @@
-"""The tape: which trades of a market have been looked at, and what the others mean for the rules.
+"""The tape: which trades of a market have been looked at, and which have not.
 
 Kraken numbers the trades of each market one after the other, so a trade that was missed leaves a
-hole in the numbers. This module knows the holes, reads the trades and candles that REST gives for
-them, and finds what they would have fired. It decides what becomes of a rule that was crossed
-while nobody could see it, and it has the words for it. Pure: it fetches nothing, knows no clock,
-and fires nothing itself.
+hole in the numbers. This module knows the holes, and how far looking had come when the program
+was ended. Pure: it fetches nothing and knows no clock. What it must never do: take a trade for
+looked at that nobody has seen.
 
-Source: Kraken, WebSocket v2 trade channel, REST Trades and OHLC (read 2026-11): `trade_id` counts
-up by one per market, Trades pages of at most 1000 rows after `since`, OHLC of the newest 720 bars.
+Source: Kraken, WebSocket v2 trade channel (read 2026-11): `trade_id` counts up by one per market.
 """
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
-from enum import Enum
-from typing import Any
 
-from krakenlink.errors import ProtocolError
-from krakenlink.numbers import plain, to_positive_decimal
 from krakenlink.stream.feed import TradePrint
-from ttslo_app.clocks import SECOND, clock_time, nanoseconds
+from ttslo_app.clocks import SECOND, nanoseconds
 from ttslo_app.messages import Past
-from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
-_PAGE = 1000
-_BARS = 720
-# Kraken's candle lengths in minutes that reach back far enough for a program to have been off.
-_INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
-# Trades of one sweep share a moment, and Kraken pages by moments: the first page begins a little
-# before the last trade that was seen, and what is met twice is known by its number.
-_OVERLAP = SECOND
-# Kraken tells the moment of a trade as a JSON number, and a float of today holds it to 240 ns.
-_BLUR = 1_000
 # How far Kraken's clock, as it is estimated here, may be from the truth; in seconds.
 _DOUBT = 5.0
-
-
-# --- what has been looked at ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,276 +184,6 @@ class MarketTape:
         return True
 
 
-# --- what REST gives -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far back, and how many trades of a market, a look back goes.
-
-    Attributes:
-        seconds: Trades older than this are looked at as candles.
-        trades: So many trades of one hole at most, the rest as candles: twenty pages, which take
-            twenty seconds at the pace that Kraken bears.
-    """
-
-    seconds: float = 86_400.0
-    trades: int = 20_000
-
-
-def read_trades(result: Mapping[str, Any]) -> list[Past]:
-    """Return the trades of a Trades `result`, oldest first.
-
-    Raises:
-        ProtocolError: If it has another shape than Kraken's.
-    """
-    try:
-        return [
-            Past(int(row[6]), to_positive_decimal(row[0]), round(float(row[2]) * 1e9))
-            for row in _rows_of(result)
-        ]
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise ProtocolError(f"Trades: an answer that cannot be read: {error!r}") from error
-
-
-def read_bars(result: Mapping[str, Any], interval: int) -> list[Past]:
-    """Return the two ends of each candle of an OHLC `result`, dated by its begin, oldest first.
-
-    Raises:
-        ProtocolError: If it has another shape than Kraken's.
-    """
-    try:
-        return [
-            Past(0, to_positive_decimal(row[end]), int(row[0]) * SECOND, interval * 60)
-            for row in _rows_of(result)
-            for end in (2, 3)
-        ]
-    except (ValueError, TypeError, IndexError, KeyError) as error:
-        raise ProtocolError(f"OHLC: an answer that cannot be read: {error!r}") from error
-
-
-def _rows_of(result: Mapping[str, Any]) -> list[Any]:
-    found = [rows for name, rows in result.items() if name != "last"]
-    if len(found) != 1 or not isinstance(found[0], list):
-        raise ValueError("rows of one pair are expected")
-    return found[0]
-
-
-class LookBack:
-    """The pages of one hole, as they come. `since` is what to ask next, in nanoseconds as text.
-
-    Args:
-        after: The place after which the hole begins.
-        now: Kraken's clock, in seconds since 1970.
-        bounds: How far to go.
-    """
-
-    def __init__(self, after: Position, now: float, bounds: Bounds) -> None:
-        self.after = after
-        self._bounds = bounds
-        self._oldest = round((now - bounds.seconds) * SECOND)
-        self._since = max(after.at_ns - _OVERLAP, self._oldest)
-        self._trades: dict[int, Past] = {}
-        self._bars: list[Past] = []
-        self.is_complete = False
-        self.is_cut = False
-
-    @property
-    def since(self) -> str:
-        """What the next page is asked for after."""
-        return str(self._since)
-
-    @property
-    def newest(self) -> Past | None:
-        """The newest trade that came so far."""
-        return self._trades[max(self._trades)] if self._trades else None
-
-    @property
-    def past(self) -> list[Past]:
-        """Everything that came, in order: a candle where no trades were asked for."""
-        trades = [self._trades[number] for number in sorted(self._trades)]
-        early = [b for b in self._bars if not trades or b.at_ns < self._oldest]
-        late = [b for b in self._bars if self.is_cut and trades and b.at_ns >= self._oldest]
-        return early + trades + late
-
-    def add_trades(self, page: Sequence[Past]) -> None:
-        """Take a page; `is_complete` tells whether it was the last."""
-        known = len(self._trades)
-        self._trades.update((one.trade_id, one) for one in page)
-        is_full = len(page) >= _PAGE
-        self.is_cut = is_full and len(self._trades) >= self._bounds.trades
-        self.is_complete = self.is_cut or not is_full
-        if is_full:
-            # A little earlier, so that a page never ends in the middle of a moment, the moments
-            # being rounded; where one fills a whole page, the way on leads past it.
-            step = _BLUR if len(self._trades) == known else -_BLUR
-            self._since = max(self._since, max(one.at_ns for one in page) + step)
-
-    def go_on(self) -> None:
-        """Be incomplete again: there is more by now. What has come is kept, but for candles."""
-        self.is_complete = False
-        self._bars = []
-
-    def bars_wanted(self, now: float) -> tuple[int, int] | None:
-        """Return length in minutes, and begin in seconds since 1970, of the candles still needed.
-
-        None where the trades tell it all.
-        """
-        if self._bars or not self.is_complete:
-            return None
-        if self.after.at_ns < self._oldest - _OVERLAP:
-            begin = self.after.at_ns / SECOND
-        elif self.is_cut and self.newest is not None:
-            begin = self.newest.at_ns / SECOND
-        else:
-            return None
-        minutes = next((i for i in _INTERVALS if i * 60 * _BARS > now - begin), _INTERVALS[-1])
-        # `since` leaves the candle of that moment out, and the first one is needed whole.
-        return minutes, int(begin) // (minutes * 60) * minutes * 60 - 1
-
-    def add_bars(self, bars: Sequence[Past]) -> None:
-        """Take the candles."""
-        self._bars = list(bars)
-
-
-# --- what would have fired -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A rule that waited; `since_ns` is the moment from which on trades count for it."""
-
-    rule: Rule
-    since_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """The first price of the past that crosses a rule."""
-
-    rule: Rule
-    past: Past
-
-
-@dataclass(slots=True)
-class _Records:
-    """The record prices of a sequence on one side, and where they were reached.
-
-    Signs are turned for the lower side, so that one comparison serves both.
-    """
-
-    sign: int
-    prices: list[Decimal] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
-
-    def add(self, price: Decimal, place: int) -> None:
-        key = self.key(price)
-        if not self.prices or key > self.prices[-1]:
-            self.prices.append(key)
-            self.places.append(place)
-
-    def key(self, price: Decimal) -> Decimal:
-        # `copy_negate` is exact where a minus sign would round.
-        return price if self.sign > 0 else price.copy_negate()
-
-    def first_at(self, threshold: Decimal) -> int | None:
-        found = bisect_left(self.prices, self.key(threshold))
-        return self.places[found] if found < len(self.places) else None
-
-
-def first_crossings(past: Sequence[Past], waiting: Iterable[Waiting]) -> list[Touch]:
-    """Return what `past`, in its order, would have fired, in the order of the crossings.
-
-    Costs the length of `past` once, then O(log n) a rule; only rules that were armed in the
-    middle of it look at the rest of it one by one.
-    """
-    high, low = _Records(1), _Records(-1)
-    for place, one in enumerate(past):
-        high.add(one.price, place)
-        low.add(one.price, place)
-    found: list[tuple[int, Touch]] = []
-    for wait in waiting:
-        records = high if wait.rule.threshold_type is ThresholdType.ABOVE else low
-        at = records.first_at(wait.rule.threshold)
-        if at is not None and past[at].at_ns < wait.since_ns:
-            at = _first_after(past, wait, at)
-        if at is not None:
-            found.append((at, Touch(wait.rule, past[at])))
-    found.sort(key=lambda pair: pair[0])
-    return [touch for _, touch in found]
-
-
-def _first_after(past: Sequence[Past], wait: Waiting, start: int) -> int | None:
-    # A candle that began before the rule did may have been there before the rule was: it does
-    # not count, as its begin is its date.
-    for place in range(start, len(past)):
-        one = past[place]
-        if one.at_ns >= wait.since_ns and wait.rule.is_met_by(one.price):
-            return place
-    return None
-
-
-# --- what becomes of it --------------------------------------------------------------------------
-
-
-class Deed(Enum):
-    """What is done with a rule that was crossed while nobody looked."""
-
-    FIRE = "fire"
-    STAY = "stay"  # armed as before
-    PARK = "park"  # armed again once the price has been on the near side
-    DONE = "done"  # it has fired meanwhile, at a price that was seen
-
-
-def deed_for(policy: WhenBlind, rule: Rule, present: Decimal | None) -> Deed:
-    """Return what becomes of `rule`, crossed while blind, at the proven price `present`.
-
-    None is no proof of any price: what needs one waits for the next.
-    """
-    if policy is WhenBlind.ALWAYS:
-        return Deed.FIRE
-    is_beyond = present is not None and rule.is_met_by(present)
-    if policy is WhenBlind.NOTIFY:
-        return Deed.PARK if is_beyond or present is None else Deed.STAY
-    return Deed.FIRE if is_beyond else Deed.STAY
-
-
-def span_words(blind_from: float, blind_to: float) -> str:
-    """Return `from 12:03:11 to 12:03:52`, with days where it covers more than one."""
-    return f"from {clock_time(blind_from, blind_to)} to {clock_time(blind_to, blind_from)}"
-
-
-def found_words(market: str, touch: Touch, span: tuple[float, float]) -> str:
-    """Return what was found: market, threshold, moment, and the time nobody looked."""
-    at = touch.past.at_ns / SECOND
-    moment = f"at {clock_time(at, span[1])}"
-    if touch.past.bar_seconds:
-        end = at + touch.past.bar_seconds
-        moment = f"between {clock_time(at, span[1])} and {clock_time(end, span[1])}"
-    threshold = f"{touch.rule.threshold:,f}"
-    return f"{market} crossed {threshold} {moment} while blind {span_words(*span)}"
-
-
-def deed_words(deed: Deed, policy: WhenBlind, present: Decimal | None) -> str:
-    """Return what is done about it."""
-    if deed is Deed.DONE:
-        return "its order was on its way as soon as prices came again"
-    if policy is WhenBlind.ALWAYS:
-        return "its order is placed now"
-    if policy is WhenBlind.NOTIFY:
-        back = "is armed again once the price has come back"
-        waits = "stays armed" if deed is Deed.STAY else back
-        return f"no order is placed, as the row wants to be told only; it {waits}"
-    if present is None:
-        return "no price is proven just now, so the next one decides"
-    if deed is Deed.FIRE:
-        return f"the price is still beyond it at {plain(present)}, so its order is placed now"
-    return f"the price is back at {plain(present)}, so no order is placed and the row stays armed"
-
-
-# --- what is kept --------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Saved:
     """What survives the program: places by market, parked rules, and when that was written.
@@ -508,27 +217,3 @@ class Saved:
             return cls(float(found["saved_at"]), places, frozenset(map(str, found["parked"])))
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"an unknown shape: {error!r}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the past is fetched, in seconds, and how far.
-
-    Attributes:
-        pair_gap: Between two calls for one pair; Kraken limits Trades and OHLC by pair.
-        gap: Between any two calls; a few a second are far from what bans an address.
-        settle: Before the first call after a reconnect: subscriptions are acknowledged within a
-            round trip or two, and asking after that lets nothing fall between REST and stream.
-        hole: The same after a hole in the numbers, while the stream goes on.
-        retry: After a failure; doubles up to `retry_max`.
-        retry_max: The longest of those waits.
-        bounds: How far back, and how many trades, before candles have to do.
-    """
-
-    pair_gap: float = 1.0
-    gap: float = 0.25
-    settle: float = 1.0
-    hole: float = 0.3
-    retry: float = 1.0
-    retry_max: float = 60.0
-    bounds: Bounds = field(default_factory=Bounds)

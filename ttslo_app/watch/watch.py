@@ -32,21 +32,11 @@ from ttslo_app.messages import (
     Say,
 )
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
+from ttslo_app.watch.crossings import Armed, Deed, Touch, deed_for, first_crossings
+from ttslo_app.watch.past import Pace
 from ttslo_app.watch.rulebook import RuleBook
-from ttslo_app.watch.tape import (
-    Deed,
-    MarketTape,
-    Pace,
-    Position,
-    Saved,
-    Touch,
-    Waiting,
-    deed_for,
-    deed_words,
-    first_crossings,
-    found_words,
-    span_words,
-)
+from ttslo_app.watch.tape import MarketTape, Position, Saved
+from ttslo_app.watch.words import deed_words, found_words, span_words
 
 # What an earlier run fired at the very price of the first crossing was seen when it happened,
 # unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
@@ -57,15 +47,6 @@ _OTHER_SIDE = {
     ThresholdType.ABOVE: ThresholdType.BELOW,
     ThresholdType.BELOW: ThresholdType.ABOVE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Armed:
-    """An armed rule; `since_ns` is the moment from which on trades count for it."""
-
-    rule: Rule
-    market: Market
-    since_ns: int
 
 
 class _FromBefore(Enum):
@@ -179,7 +160,7 @@ class Watch:
         rule, market = change.rule, change.market
         known = self.rules.get(rule.id)
         armed = Armed(rule, market, self._since_of(change))
-        if known is not None and not _is_same_condition(known, armed):
+        if known is not None and not known.is_same_condition(armed):
             self.forget(rule.id)
             self._told.discard(rule.id)
         self.rules[rule.id] = armed
@@ -466,7 +447,7 @@ class Watch:
             which = "no other" if has_fired else "no"
             self._say(
                 level,
-                f"{name}: {which} threshold was crossed while blind {span_words(*span)}; "
+                f"{name}: {which} threshold was crossed while blind {span_words(span)}; "
                 f"{len(past)} prices of that time were looked at",
             )
 
@@ -497,7 +478,7 @@ class Watch:
             self._late[market] = younger  # the next answer may hold what crossed them first
         waiting = {rule_id: fired.armed for rule_id, fired in late.items()}
         waiting |= self._by_market.get(market, {})
-        found = first_crossings(past, (Waiting(a.rule, a.since_ns) for a in waiting.values()))
+        found = first_crossings(past, waiting.values())
         seen_at: dict[Decimal, int] = {}
         for one in past if late else ():
             seen_at.setdefault(one.price, one.at_ns)
@@ -573,10 +554,3 @@ class Watch:
         """Return how far each tape has been looked at, to be kept for the next run."""
         floors = {name: tape.floor for name, tape in self._tapes.items()}
         return Saved(self._clocks.kraken(), floors, frozenset(self._told & set(self.rules)))
-
-
-def _is_same_condition(one: Armed, other: Armed) -> bool:
-    """Tell whether two rules fire at the same prices of the same market."""
-    level, type_ = other.rule.threshold, other.rule.threshold_type
-    is_same_level = one.rule.threshold == level and one.rule.threshold_type is type_
-    return is_same_level and one.market.name == other.market.name

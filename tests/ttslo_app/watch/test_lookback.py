@@ -15,7 +15,8 @@ from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Fetched, Market, NotFetched
 from ttslo_app.watch import lookback as ttslo_lookback
 from ttslo_app.watch.lookback import PastReader
-from ttslo_app.watch.tape import Bounds, Pace, Position
+from ttslo_app.watch.past import Bounds, Pace
+from ttslo_app.watch.tape import Position
 
 S = 1_000_000_000
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD")
