@@ -277,14 +277,15 @@ def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_pa
     with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
         live = program.ttslo._live
         assert live is not None
+        tapes = live._rules._blind.tapes
         market.set_prices(PAIR, ["50010"])
-        wait_until(lambda: not live._rules._tapes[SYMBOL].is_open, "the start was looked back over")
+        wait_until(lambda: not tapes[SYMBOL].is_open, "the start was looked back over")
         since = time.time() - 3600
         live._inbox.put(FeedStale(feed_clock(), "the machine slept", feed_clock() - 3600))
         told = program.wait_for_line("the machine slept. Reconnecting")
         moments = [f"{datetime.fromtimestamp(since + late):%H:%M:%S}" for late in (-1, 0, 1)]
         assert any(told.startswith(f"blind since {moment} for BTC/USD") for moment in moments)
-        assert abs((live._rules._tapes[SYMBOL].blind_from or 0) - since) < 5
+        assert abs((tapes[SYMBOL].blind_from or 0) - since) < 5
 
 
 def test_what_waited_while_the_machine_slept_is_no_price_of_now(

@@ -1,19 +1,102 @@
-"""What the watch says of a crossing that nobody saw. Pure: it says nothing itself.
+"""Every sentence of the watch, each with its kind and its level.
 
-What it must never do: tell of an order more than is known.
+Pure: it says nothing itself. What it must never do: tell of an order more than is known.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from krakenlink.numbers import plain
-from ttslo_app.clocks import SECOND, clock_time
+from ttslo_app.clocks import SECOND, clock_time, iso_moment
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
 
 # The time in which nobody looked: its begin and its end, in seconds since 1970.
 Span = tuple[float, float]
+
+
+class Kind(StrEnum):
+    """What a sentence is about, for whoever chooses what to be told of."""
+
+    CROSSED_BLIND = "crossed while blind"
+    NOT_CROSSED = "not crossed while blind"
+    PAST_UNKNOWN = "past unknown"
+    PAST_KNOWN = "past known again"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Something to say, and the details that go into the log beside it."""
+
+    kind: Kind
+    level: str
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def crossed_while_blind(
+    market: str,
+    touch: Touch,
+    span: Span,
+    deed: Deed,
+    policy: WhenBlind,
+    present: Decimal | None,
+) -> Sentence:
+    """Say that a rule was crossed while nobody looked, and what becomes of it."""
+    rule, first = touch.rule, touch.past
+    found, done = found_words(market, touch, span), deed_words(deed, policy, present)
+    return Sentence(
+        Kind.CROSSED_BLIND,
+        "WARNING",
+        f"{rule.id}: {found}; {done}",
+        {"id": rule.id, "crossed_price": plain(first.price), "crossed_at": iso_moment(first.at_ns)},
+    )
+
+
+def not_crossed(
+    market: str, span: Span, looked_at: int, *, has_fired: bool, is_reported: bool
+) -> Sentence:
+    """Say that a blind time held no crossing, or none but those that were seen.
+
+    Args:
+        market: Whose time it was.
+        span: When it was.
+        looked_at: How many prices of it were looked at.
+        has_fired: Whether something fired in it.
+        is_reported: Whether its end is news to a person.
+    """
+    which = "no other" if has_fired else "no"
+    return Sentence(
+        Kind.NOT_CROSSED,
+        "INFO" if is_reported else "DEBUG",
+        f"{market}: {which} threshold was crossed while blind {span_words(span)}; "
+        f"{looked_at} prices of that time were looked at",
+    )
+
+
+def past_unknown(market: str, since: float, now: float, reason: str) -> Sentence:
+    """Say that it cannot be found out what was traded since a moment in seconds since 1970."""
+    return Sentence(
+        Kind.PAST_UNKNOWN,
+        "WARNING",
+        f"{market}: it is not known yet what was traded while blind since "
+        f"{clock_time(since, now)} ({reason}). It is asked for until it is known",
+    )
+
+
+def past_known(market: str) -> Sentence:
+    """Say that the past can be asked for again."""
+    text = f"{market}: what was traded while blind can be fetched again"
+    return Sentence(Kind.PAST_KNOWN, "INFO", text)
+
+
+def crossed_at(at_ns: int, span: Span) -> str:
+    """Return why an order is placed for a crossing of the past."""
+    return f"crossed while blind ({clock_time(at_ns / SECOND, span[1])})"
 
 
 def span_words(span: Span) -> str:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch_kit import BELOW, armed, priced, rule
 
+from ttslo_app.messages import Market
 from ttslo_app.rules.rule import ThresholdType, WhenBlind
-from ttslo_app.watch.crossings import Deed, deed_for, first_crossings
+from ttslo_app.watch.crossings import Armed, Deed, deed_for, first_crossings
 from ttslo_app.watch.words import deed_words
 
 
@@ -67,3 +68,17 @@ def test_policy_decides(policy: WhenBlind, present: int | None, deed: Deed) -> N
     price = None if present is None else Decimal(present)
     assert deed_for(policy, rule(), price) is deed
     assert deed_words(deed, policy, price)
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        (armed(rule("51000.0", policy=WhenBlind.ALWAYS), 9), True),
+        (armed(rule(51001)), False),
+        (armed(rule(51000, BELOW)), False),
+        (armed(market=Market("ETH/USD", "XETHZUSD")), False),
+    ],
+)
+def test_condition_is_threshold_side_and_market(other: Armed, is_same: bool) -> None:
+    """What else a row says is no part of what fires it."""
+    assert armed().is_same_condition(other) is is_same

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from watch_kit import S, rule
 
 from ttslo_app.clocks import clock_time
 from ttslo_app.messages import Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
-from ttslo_app.watch.words import deed_words, found_words, span_words
+from ttslo_app.watch.words import (
+    Kind,
+    crossed_while_blind,
+    deed_words,
+    found_words,
+    not_crossed,
+    past_known,
+    past_unknown,
+    span_words,
+)
 
 
 def test_no_two_deeds_read_alike() -> None:
@@ -43,3 +53,37 @@ def test_span_of_days_shows_them() -> None:
     """Where begin and end are on different days the day is told."""
     assert span_words((0.0, 3 * 86_400.0)).count("1970-01-0") == 2
     assert "1970" not in span_words((43_200.0, 43_260.0))
+
+
+def test_crossing_has_its_details_for_the_log() -> None:
+    """Row, price and moment stand beside the sentence, as exact as they are known."""
+    touch = Touch(rule(rule_id="up"), Past(1, Decimal("51200.10"), 44 * S))
+    said = crossed_while_blind("BTC/USD", touch, (11.0, 52.0), Deed.FIRE, WhenBlind.ALWAYS, None)
+    assert (said.kind, said.level) == (Kind.CROSSED_BLIND, "WARNING")
+    assert said.text.startswith("up: BTC/USD crossed 51,000 at")
+    assert said.text.endswith("; its order is placed now")
+    assert said.fields == {
+        "id": "up",
+        "crossed_price": "51200.10",
+        "crossed_at": "1970-01-01T00:00:44.000000+00:00",
+    }
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+@pytest.mark.parametrize("has_fired", [True, False])
+def test_time_without_a_crossing_is_told_as_loud_as_its_begin(
+    has_fired: bool, is_reported: bool
+) -> None:
+    """Nobody is told of the end of a blind time who was not told of its begin."""
+    said = not_crossed("X", (0.0, 9.0), 7, has_fired=has_fired, is_reported=is_reported)
+    assert said.level == ("INFO" if is_reported else "DEBUG")
+    assert said.text.startswith(f"X: {'no other' if has_fired else 'no'} threshold was crossed")
+    assert "7 prices" in said.text
+
+
+def test_unknown_past_is_a_warning_and_its_end_is_told() -> None:
+    """It says since when, why, and that it is not given up."""
+    said = past_unknown("X", 11.0, 12.0, "EService:Busy")
+    assert (said.kind, said.level) == (Kind.PAST_UNKNOWN, "WARNING")
+    assert f"since {clock_time(11.0)} (EService:Busy). It is asked for until" in said.text
+    assert (past_known("X").kind, past_known("X").level) == (Kind.PAST_KNOWN, "INFO")

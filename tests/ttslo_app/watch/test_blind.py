@@ -1,0 +1,171 @@
+"""Blind times: what is asked about them, and what the answers settle."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from watch_kit import MARKET, OLD, START, S, WatchBench, armed
+
+from ttslo_app.clocks import Clocks
+from ttslo_app.messages import Fetched, NotFetched, Past
+from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
+from ttslo_app.watch.past import Pace
+from ttslo_app.watch.tape import Position, Saved
+
+
+@pytest.fixture
+def bench() -> WatchBench:
+    """Hand out a bench with nothing armed."""
+    return WatchBench()
+
+
+def test_hole_in_the_numbers_is_asked_for(bench: WatchBench) -> None:
+    """A number left out is fetched from the last one before it, and then nothing is owed."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.trade(4, 50010)
+    assert bench.asked[-1] == ("BTC/USD", Position(1, 1201 * S))
+    bench.past(2, 51200, 50000, 50010)
+    assert bench.fired_at == [51200]
+
+
+def test_stream_ahead_of_rest_is_asked_again(bench: WatchBench) -> None:
+    """An answer that does not reach the stream's trades settles nothing."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.trade(5, 50010)
+    count = len(bench.asked)
+    bench.past(2, 51200)
+    assert bench.fired_at == []
+    assert len(bench.asked) == count + 1
+
+
+def test_restart_goes_on_from_the_place_that_was_kept() -> None:
+    """What was traded since the last run is asked for from its last trade on."""
+    bench = WatchBench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}))
+    bench.arm(WhenBlind.ALWAYS, OLD)
+    assert bench.asked == [("BTC/USD", Position(5, 890 * S))]
+    bench.past(6, 51200, 50000)
+    assert bench.fired_at == [51200]
+    assert bench.watch.places().places == {"BTC/USD": Position(7, 1207 * S)}
+
+
+def test_restart_without_a_place_begins_with_the_oldest_row(bench: WatchBench) -> None:
+    """Where nothing was kept, looking begins when the first of the market's rows was armed."""
+    bench.arm(since="1970-01-01T00:05:00+00:00")
+    bench.arm(since=OLD)
+    bench.watch.see_again()
+    assert bench.asked[-1] == ("BTC/USD", Position(None, 60 * S))
+
+
+def test_trouble_is_said_once_and_its_end_too(bench: WatchBench) -> None:
+    """A hole that REST cannot close is news the first time, and when it is closed."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    for _ in range(3):
+        bench.watch.not_fetched(NotFetched("BTC/USD", "EService:Busy"))
+    assert [level for level, text in bench.said] == ["WARNING"]
+    bench.past(2, 50000)
+    assert [level for level, text in bench.said[1:]] == ["INFO", "INFO"]
+
+
+def test_poll_lets_a_look_back_come_to_its_end(bench: WatchBench) -> None:
+    """A market without a stream is asked about anew only once the last answer is there."""
+    bench.arm()
+    bench.settle()
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    asked = len(bench.asked)
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    assert len(bench.asked) == asked
+    bench.past(2, 50000)
+    bench.watch.look_again("BTC/USD", if_closed=True)
+    assert len(bench.asked) == asked + 1
+
+
+def test_answer_that_comes_while_blind_again_ends_no_blind_time(bench: WatchBench) -> None:
+    """What was asked before the link went down says nothing of the time after it."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.go_blind()
+    bench.watch.go_blind(["BTC/USD"], bench.now)
+    bench.past(2, 50100)
+    bench.now += 100
+    bench.watch.see_again()
+    assert bench.asked[-1] == ("BTC/USD", Position(2, 1202 * S))
+    bench.past(3, 51200, 50000)
+    assert bench.fired_at == [51200]
+
+
+@pytest.mark.parametrize(
+    ("policy", "distance"),
+    [(WhenBlind.ALWAYS, 0.02), (WhenBlind.ARM_IF_BEYOND, 0.02), (WhenBlind.NOTIFY, 0.0)],
+)
+def test_nearest_threshold_says_how_soon_a_market_is_looked_back_over(
+    bench: WatchBench, policy: WhenBlind, distance: float
+) -> None:
+    """Markets come first where a crossing is likeliest, or a row waits for what the past held."""
+    bench.arm(policy)
+    bench.arm(policy, threshold=60000, name="far")
+    assert bench.distances == [0.0]  # no price is known yet
+    bench.settle()
+    bench.go_blind()
+    assert bench.distances[-1] == distance
+
+
+def test_look_again_asks_for_all_since_the_last_look(bench: WatchBench) -> None:
+    """A market without a stream is followed by its trades, look by look."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.watch.look_again("BTC/USD")
+    assert bench.asked[-1] == ("BTC/USD", Position(1, 1201 * S))
+    bench.past(2, 51200, 50000)
+    assert bench.fired_at == [51200]
+
+
+@pytest.fixture
+def blind() -> Blind:
+    """Hand out the blind times of a program that was started at second 1000."""
+    clocks = Clocks(lambda: START, lambda: START, lambda: START)
+    return Blind(clocks, Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), Pace())
+
+
+def test_wishes_hide_before_they_ask(blind: Blind) -> None:
+    """How urgent a question is depends on what is parked: nothing fires before it is answered."""
+    (first,) = blind.follow(armed())
+    assert first == Ask(MARKET, Position(5, 890 * S), Pace().settle)
+    assert [type(one) for one in blind.hole("BTC/USD", is_opening=False)] == [Hide, Ask]
+    assert [type(one) for one in blind.hole("BTC/USD", is_opening=True)] == [Ask]
+    assert blind.lose(["BTC/USD", "nobody's"], START) == [Hide("BTC/USD")]
+
+
+def test_place_of_an_earlier_run_serves_old_rules_alone(blind: Blind) -> None:
+    """A rule of this run waits from now on; its market's older trades are nobody's."""
+    (ask,) = blind.follow(armed(since=2000))
+    assert ask.after == Position(None, 1000 * S)
+
+
+@pytest.mark.parametrize(("second", "asks"), [(880, None), (895, 1)])
+def test_past_is_followed_only_where_it_was_not_looked_at(
+    blind: Blind, second: int, asks: int | None
+) -> None:
+    """What fired before the place that was kept has been judged already."""
+    found = blind.follow_past(armed(), second * S)
+    assert (found and len(found)) == asks
+    assert blind.is_for_past("BTC/USD") is (asks is not None)
+
+
+def test_answer_that_nobody_waits_for_settles_nothing(blind: Blind) -> None:
+    """A market that was left is not followed again by a late answer."""
+    assert blind.close(Fetched("BTC/USD", (), None, is_cut=False, until=START)) is None
+    assert blind.places() == {}
+
+
+def test_closed_time_tells_what_was_not_seen(blind: Blind) -> None:
+    """Of the answer what nobody had looked at, its time, and whether another has begun."""
+    blind.follow(armed())
+    past = tuple(Past(n, Decimal(50000), n * S) for n in (5, 6))
+    closed = blind.close(Fetched("BTC/USD", past, past[-1], is_cut=False, until=START))
+    assert closed == Closed([past[1]], START, (900.0, START), True, False, False)

@@ -1,0 +1,222 @@
+"""Blind times: when nobody looked at a market, what to ask about it, and what the answer settles.
+
+Pure: it returns what is to be done, and the watch does it. What it must never do: take a time for
+looked at before an answer reaches over all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from krakenlink.numbers import doubled
+from krakenlink.once import Once
+from ttslo_app.clocks import SECOND, Clocks
+from ttslo_app.messages import Fetched, Market, NotFetched, Past
+from ttslo_app.watch.crossings import Armed
+from ttslo_app.watch.fired import DOUBT
+from ttslo_app.watch.past import Pace
+from ttslo_app.watch.tape import MarketTape, Position, Saved
+from ttslo_app.watch.words import Sentence, Span, past_unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A wish to know what a market traded after a place, `delay` seconds from now."""
+
+    market: Market
+    after: Position
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hide:
+    """A wish that nothing of a market fires before it is known what was missed."""
+
+    market: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What is known now of a blind time.
+
+    Attributes:
+        past: What was traded in it and was not on the stream, in order.
+        until: How far that reaches, in seconds since 1970.
+        span: When it was.
+        is_reported: Whether its end is news to a person.
+        has_healed: Whether it had been said that it could not be asked about.
+        is_open: Whether another blind time has begun since.
+    """
+
+    past: list[Past]
+    until: float
+    span: Span
+    is_reported: bool
+    has_healed: bool
+    is_open: bool
+
+
+class Blind:
+    """The tapes of all markets that are followed. Used by one thread.
+
+    Args:
+        clocks: The clocks.
+        saved: How far the tapes were seen by an earlier run.
+        pace: How fast the past may be asked for.
+
+    Attributes:
+        tapes: Which trades of each market have been looked at, by its name.
+    """
+
+    def __init__(self, clocks: Clocks, saved: Saved, pace: Pace) -> None:
+        self.tapes: dict[str, MarketTape] = {}
+        self._clocks = clocks
+        self._saved = saved
+        self._pace = pace
+        self._started_ns = clocks.kraken_ns()
+        self._markets: dict[str, Market] = {}
+        self._for_past: set[str] = set()  # followed for what has fired alone
+        self._told = Once()  # of the markets whose past cannot be asked for
+
+    # --- which markets are followed ------------------------------------------------------------
+
+    def follow(self, armed: Armed) -> list[Ask]:
+        """Follow the market of a rule that waits, from where trades count for it."""
+        self._for_past.discard(armed.market.name)
+        return self._follow(armed)
+
+    def follow_past(self, armed: Armed, at_ns: int) -> list[Ask] | None:
+        """Follow the market of a rule that an earlier run has fired, where that left a hole.
+
+        Args:
+            armed: The rule.
+            at_ns: When it fired, in nanoseconds since 1970.
+
+        Returns:
+            None where all that was traded until then had been looked at. Where no place was kept,
+            the rules that wait bring the past.
+        """
+        name = armed.market.name
+        place = self._saved.places.get(name)
+        if place is None:
+            return []
+        if at_ns + DOUBT < place.at_ns:
+            return None
+        if name not in self.tapes:
+            self._for_past.add(name)
+        return self._follow(armed)
+
+    def _follow(self, armed: Armed) -> list[Ask]:
+        name, now = armed.market.name, self._clocks.kraken()
+        is_old = armed.since_ns < self._started_ns
+        if name in self.tapes:
+            if is_old:
+                self.tapes[name].reach_back(armed.since_ns)
+            return []
+        saved = self._saved.places.get(name)
+        if saved is not None and is_old:
+            tape = MarketTape(saved, min(self._saved.at, now))
+        else:
+            since_ns = min(armed.since_ns, round(now * SECOND))
+            tape = MarketTape(Position(None, since_ns), since_ns / SECOND)
+        tape.see_again(now)
+        self.tapes[name] = tape
+        self._markets[name] = armed.market
+        return [self._ask(name, self._pace.settle)]
+
+    def is_for_past(self, market: str) -> bool:
+        """Tell whether a market is followed for what has fired alone."""
+        return market in self._for_past
+
+    def leave(self, market: str) -> None:
+        """Stop following a market."""
+        self.tapes.pop(market, None)
+        self._markets.pop(market, None)
+        self._for_past.discard(market)
+
+    def is_from_before(self, armed: Armed) -> bool:
+        """Tell whether a rule waits since before this run."""
+        return armed.since_ns <= self._started_ns
+
+    def places(self) -> dict[str, Position]:
+        """Return how far each tape has been looked at."""
+        return {name: tape.floor for name, tape in self.tapes.items()}
+
+    def market(self, name: str) -> Market:
+        """Return a market that is followed."""
+        return self._markets[name]
+
+    # --- asking --------------------------------------------------------------------------------
+
+    def _ask(self, market: str, delay: float) -> Ask:
+        return Ask(self._markets[market], self.tapes[market].floor, delay)
+
+    def hole(self, market: str, *, is_opening: bool) -> list[Hide | Ask]:
+        """Return what to do about a hole in the numbers of a market.
+
+        Args:
+            market: Whose numbers.
+            is_opening: Whether it is that before the first trade, in which no rule is hidden that
+                was not so already.
+        """
+        ask = self._ask(market, self._pace.hole)
+        return [ask] if is_opening else [Hide(market), ask]
+
+    def lose(self, markets: Iterable[str], since: float) -> list[Hide]:
+        """Note that these markets are not seen any more since `since`, in seconds since 1970."""
+        lost = [name for name in markets if name in self.tapes]
+        for name in lost:
+            self.tapes[name].go_blind(since)
+        return [Hide(name) for name in lost]
+
+    def see_again(self) -> list[Ask]:
+        """Note that the stream is back, and ask for what was missed."""
+        now = self._clocks.kraken()
+        dark = [name for name, tape in self.tapes.items() if tape.is_open]
+        for name in dark:
+            self.tapes[name].see_again(now)
+        return [self._ask(name, self._pace.settle) for name in dark]
+
+    def look_again(self, market: str, *, if_closed: bool) -> list[Hide | Ask]:
+        """Ask for all that a market traded since it was looked at.
+
+        Args:
+            market: Whose trades.
+            if_closed: Whether to let an earlier question be answered first, however long.
+        """
+        tape = self.tapes.get(market)
+        if tape is None or (if_closed and tape.is_open):
+            return []
+        hides = [] if tape.is_open else [Hide(market)]
+        if not tape.is_open:
+            tape.go_blind(max(tape.looked_at, tape.floor.at_ns / SECOND), is_reported=False)
+        tape.see_again(self._clocks.kraken())
+        return [*hides, self._ask(market, self._pace.hole)]
+
+    # --- the answer ----------------------------------------------------------------------------
+
+    def close(self, answer: Fetched) -> Closed | Ask | None:
+        """Take REST's answer; None where nobody follows that market any more.
+
+        A question comes back where the stream was faster than REST.
+        """
+        name, tape = answer.market, self.tapes.get(answer.market)
+        if tape is None:
+            return None
+        past, span, is_reported = (
+            tape.unseen(answer.past),
+            tape.span(answer.until),
+            tape.is_reported,
+        )
+        if not tape.close(answer.newest, answer.until, is_cut=answer.is_cut):
+            return self._ask(name, doubled(self._pace.settle, tape.tries, self._pace.retry_max))
+        has_healed = self._told.has_healed(name)
+        return Closed(past, answer.until, span, is_reported, has_healed, tape.is_open)
+
+    def cannot(self, trouble: NotFetched) -> Sentence | None:
+        """Return what to say, once until it heals, of a hole that cannot be closed for now."""
+        tape, now = self.tapes.get(trouble.market), self._clocks.kraken()
+        if tape is None or not self._told.is_news(trouble.market):
+            return None
+        return past_unknown(trouble.market, tape.span(now)[0], now, trouble.reason)

@@ -1,0 +1,183 @@
+"""What has fired, until the first trade that crossed it is known.
+
+A price that fires a rule need not be the first beyond its threshold: a ticker overtakes trades
+under way, a poll or a stream that is back tells nothing of the time before. The first crossing is
+found later, in the trades or in the past. Pure, and used by one thread. What it must never do:
+take a trade for the first crossing that is younger than the one which fired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import Enum, auto
+
+from krakenlink.numbers import plain
+from krakenlink.stream.feed import TradePrint
+from ttslo_app.clocks import SECOND, iso_moment, nanoseconds
+from ttslo_app.messages import FirstCrossing, Past
+from ttslo_app.watch.crossings import Armed, Touch, first_crossings
+
+# Our idea of Kraken's clock may be off by this much, in nanoseconds.
+DOUBT = 1 * SECOND
+# What an earlier run fired at the very price of the first crossing was seen when it happened,
+# unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
+_SEEN = 5 * SECOND
+
+
+class FromBefore(Enum):
+    """What is known of a rule that an earlier run fired."""
+
+    NOTED = auto()  # when it was written down, by this machine's clock, a moment after the trade
+    FOUND = auto()  # the trade that crossed it first, of all that were looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule that has fired.
+
+    Attributes:
+        at_ns: A moment at or after that of the trade that fired it, by Kraken's clock, in
+            nanoseconds since 1970.
+        seen: The price that fired it.
+        from_before: What an earlier run left, None if this run fired it.
+    """
+
+    armed: Armed
+    at_ns: int
+    seen: Decimal
+    from_before: FromBefore | None = None
+
+    def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
+        """Tell whether `first` is news: a crossing before the one that has fired.
+
+        Args:
+            first: The first trade after the place where looking began that crosses.
+            seen_at: When each price was traded first after that place.
+        """
+        if self.from_before is None:
+            return first.at_ns <= self.at_ns
+        if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
+            return False
+        if self.from_before is FromBefore.FOUND or first.bar_seconds:
+            return True
+        # The trade that fired it is among those after that place, or nothing here is older.
+        if seen_at.get(self.seen, self.at_ns + 2 * DOUBT) > self.at_ns + DOUBT:
+            return False
+        return self.seen != first.price or self.at_ns - first.at_ns > _SEEN
+
+
+class Fired:
+    """What has fired, by market.
+
+    Attributes:
+        ahead: What a ticker or a poll has fired, as long as the trade that it tells of may still
+            come.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: dict[str, list[Firing]] = {}
+        # What has fired since the past was last looked at: a look back may find that it was
+        # crossed earlier than a price that was seen told.
+        self._late: dict[str, dict[str, Firing]] = {}
+
+    def add(self, firing: Firing) -> None:
+        """Keep what has fired until the past has been looked at."""
+        armed = firing.armed
+        self._late.setdefault(armed.market.name, {})[armed.rule.id] = firing
+
+    def expect(self, market: str, firings: Iterable[Firing]) -> None:
+        """Expect the trade that the price which fired them tells of."""
+        self.ahead.setdefault(market, []).extend(firings)
+
+    def leave(self, market: str) -> None:
+        """Forget what has fired in a market."""
+        self._late.pop(market, None)
+        self.ahead.pop(market, None)
+
+    def has_fired(self, market: str, start: float, end: float) -> bool:
+        """Tell whether anything fired between two moments in seconds since 1970, or soon after."""
+        first, last = round(start * SECOND), round(end * SECOND) + DOUBT
+        return any(first <= one.at_ns <= last for one in self._late.get(market, {}).values())
+
+    def catch_up(self, market: str, prints: Iterable[TradePrint]) -> list[FirstCrossing]:
+        """Find the first crossing of what fired before the trades that led there were looked at.
+
+        Kraken promises no order between its channels, and a poll overtakes trades under way.
+
+        Returns:
+            Those that differ from the price that fired.
+        """
+        found: list[FirstCrossing] = []
+        for one in prints:
+            at_ns = nanoseconds(one.timestamp) or 0
+            left = [firing for firing in self.ahead[market] if at_ns <= firing.at_ns]
+            self.ahead[market] = [f for f in left if not f.armed.rule.is_met_by(one.price)]
+            for firing in left:
+                rule = firing.armed.rule
+                if not rule.is_met_by(one.price):
+                    continue
+                self.add(replace(firing, at_ns=at_ns))
+                if one.price != firing.seen:
+                    found.append(FirstCrossing(rule.id, plain(one.price), iso_moment(at_ns)))
+        if not self.ahead[market]:
+            del self.ahead[market]
+        return found
+
+    def settle(self, market: str, found: Collection[str], until: float) -> None:
+        """Expect no trade of the stream to tell the first crossing where REST has, or would have.
+
+        What is traded a moment later, within the doubt about the clocks, would be taken for it.
+
+        Args:
+            market: Whose past was looked at.
+            found: The rules of which a first crossing was found.
+            until: When REST was asked, in seconds since 1970.
+        """
+        left = [
+            firing
+            for firing in self.ahead.pop(market, ())
+            if firing.armed.rule.id not in found and firing.at_ns > until * SECOND
+        ]
+        if left:
+            self.ahead[market] = left
+
+    def take(self, market: str, until: float, *, is_open: bool) -> dict[str, Firing]:
+        """Return, by rule id, what has fired in a market and is to be looked up in its past.
+
+        Args:
+            market: Whose past it is.
+            until: When REST was asked for it, in seconds since 1970.
+            is_open: Whether another answer will follow: it may hold what crossed a rule first
+                that fired after this one was asked for.
+        """
+        late = self._late.pop(market, {})
+        younger = {i: firing for i, firing in late.items() if firing.at_ns > until * SECOND}
+        if younger and is_open:
+            self._late[market] = younger
+        return late
+
+
+def news_of(
+    past: Sequence[Past], waiting: Mapping[str, Armed], fired: Mapping[str, Firing]
+) -> list[Touch]:
+    """Return what the past crosses of the rules that wait, or waited until they fired.
+
+    Args:
+        past: What nobody had looked at, in order.
+        waiting: The rules of that market that wait now, by id.
+        fired: What has fired in that market and does not wait anew, by rule id.
+
+    Returns:
+        In the order of the crossings; of what has fired only what crossed it before.
+    """
+    known = [*(firing.armed for firing in fired.values()), *waiting.values()]
+    seen_at: dict[Decimal, int] = {}
+    for one in past if fired else ():
+        seen_at.setdefault(one.price, one.at_ns)
+    return [
+        touch
+        for touch in first_crossings(past, known)
+        if touch.rule.id in waiting or fired[touch.rule.id].is_outdone_by(touch.past, seen_at)
+    ]
