@@ -134,6 +134,7 @@ class Blind:
         self.tapes.pop(market, None)
         self._markets.pop(market, None)
         self._for_past.discard(market)
+        self._told.has_healed(market)
 
     def is_from_before(self, armed: Armed) -> bool:
         """Tell whether a rule waits since before this run."""

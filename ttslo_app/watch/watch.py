@@ -294,8 +294,9 @@ class Watch:
     def _touches(self, name: str, closed: Closed) -> list[Touch]:
         """Return what a blind time crosses of the rules that wait, or waited until they fired."""
         late = self._fired.take(name, closed.until, is_open=closed.is_open)
+        # A rule that waits anew, in whatever market, is not judged by what it fired before.
+        over = {rule_id: fired for rule_id, fired in late.items() if rule_id not in self._parking}
         waiting = {seat.armed.rule.id: seat.armed for seat in self._parking.seats_of(name)}
-        over = {rule_id: fired for rule_id, fired in late.items() if rule_id not in waiting}
         return news_of(closed.past, waiting, over)
 
     def _meet(self, name: str, touch: Touch, span: Span) -> None:

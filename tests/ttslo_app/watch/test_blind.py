@@ -125,6 +125,16 @@ def test_look_again_asks_for_all_since_the_last_look(bench: WatchBench) -> None:
     assert bench.fired_at == [51200]
 
 
+def test_trouble_of_a_market_that_is_followed_anew_is_said_anew(bench: WatchBench) -> None:
+    """What was said of a market ends with following it."""
+    for _ in range(2):
+        bench.arm()
+        bench.watch.not_fetched(NotFetched("BTC/USD", "EService:Busy"))
+        bench.watch.forget("up")
+        bench.watch.leave("BTC/USD")
+    assert [level for level, _ in bench.said] == ["WARNING", "WARNING"]
+
+
 @pytest.fixture
 def blind() -> Blind:
     """Hand out the blind times of a program that was started at second 1000."""

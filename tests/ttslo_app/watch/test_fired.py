@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from watch_kit import OLD, S, WatchBench, armed, priced, printed, rule
 
 from ttslo_app.clocks import clock_time
-from ttslo_app.messages import Fetched, FirstCrossing, Past
+from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.fired import Fired, Firing, news_of
 from ttslo_app.watch.tape import Position, Saved
@@ -207,6 +208,23 @@ def test_row_that_fired_after_the_question_is_looked_up_by_the_next(bench: Watch
     bench.watch.see_again()
     bench.past(2, 51200)
     assert (bench.fired_at, bench.first_prices) == ([51300], ["51200"])
+
+
+ETH = Market("ETH/USD", "XETHZUSD", "ETH/USD")
+
+
+def test_row_that_was_moved_to_another_market_is_not_fired_by_the_past_of_the_old_one(
+    bench: WatchBench,
+) -> None:
+    """An earlier crossing of what has fired says nothing of what the row waits for now."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(5, 51300)
+    moved = replace(rule(rule_id="up", policy=WhenBlind.ALWAYS), pair="ETH/USD")
+    bench.watch.arm(BookArm(replace(moved, threshold=Decimal(99000)), ETH))
+    bench.past(2, 50900, 51200, 51250, 51300)
+    assert (bench.fired_at, bench.found) == ([51300], [])
 
 
 def fired_at(second: int, price: object = 51300, rule_id: str = "r") -> Firing:
