@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import ttslo  # noqa: E402 - only now can it be found
-from config import Disk  # noqa: E402
+from ttslo_app.store.disk import Disk  # noqa: E402
 
 FULL, READ_ONLY = Path("disk.full"), Path("disk.readonly")
 _COUNTED = re.compile(r"(state|config)\.csv\.[0-9a-f]{32}\.tmp|state\.csv\.(intents)")

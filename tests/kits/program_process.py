@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from config import Disk
 from fake_kraken import FakeKraken
 from ttslo_app.orders.intents import IntentJournal, with_intents
+from ttslo_app.store.disk import Disk
 
 HERE = Path(__file__).resolve().parent
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"

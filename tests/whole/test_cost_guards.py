@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 import ttslo
-from config import ConfigManager, Disk
+from config import ConfigManager
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.stream.feed import Channel, FeedProtocol, FeedSettings, Symbol, Tick, read_tick
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
 from ttslo_app.rules.rule import ThresholdType, read_rule
+from ttslo_app.store.disk import Disk
 from ttslo_app.watch.rulebook import RuleBook
 from ws_price_provider import WebSocketPriceProvider, _Run, open_websocket
 

@@ -17,7 +17,8 @@ MAY_USE: dict[str, set[str]] = {
     "ws_price_provider": {"krakenlink"},
     "kraken_api": {"creds", "krakenlink", "ws_price_provider"},
     "ttslo_app": set(),
-    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once"},  # bytes and cells, no orders
+    # Bytes and cells, no orders: files are replaced, and things said once, as everywhere.
+    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once"},
     "ttslo_app.rules": {"krakenlink"},
     "ttslo_app.clocks": set(),
     "ttslo_app.messages": {"ttslo_app.rules"},
@@ -47,7 +48,8 @@ SHELLS = {
     *("krakenlink.rest.client", "krakenlink.rest.listing"),
     *("krakenlink.rest.session", "krakenlink.rest.transport"),
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
-    *("ttslo_app.store.disk", "ttslo_app.store.lock", "ttslo_app.store.manager"),
+    *("ttslo_app.store.disk", "ttslo_app.store.lock", "ttslo_app.store.log_file"),
+    *("ttslo_app.store.manager", "ttslo_app.store.rule_file", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.intents", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from config import ConfigManager, Disk
+from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
 from ttslo_app.rules.rule import Rule, RuleReader
-from ttslo_app.store.csv_text import parse
-from ttslo_app.store.rule_text import RULE_COLUMNS, merge, read_rules
+from ttslo_app.store.disk import Disk
+from ttslo_app.store.rule_text import merge, read_rules
 from ttslo_app.store.state_text import STATE_COLUMNS, state_bytes
 from validator import ConfigValidator
 
@@ -111,32 +111,40 @@ def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:
     rows[7] = rows[7].replace("true", "false")
     (tmp_path / "config.csv").write_text("\n".join(rows), encoding="utf-8")
     seen = calls_in(program.validate_and_load_config)
-    assert seen["read_record"] == 1
+    assert seen["_values"] == 0  # cells are looked for one by one in odd files alone
     assert seen["read_rule"] == 1
     assert seen["_adopt_one"] == 1
     assert program.state["r6"]["rule_state"] == "disarmed"
 
 
-def test_unchanged_line_gives_the_same_row_and_rule() -> None:
-    """Rows and rules of lines that stay are the same objects; the others are read anew."""
-    before = read_rules(parse("\n".join(lines(9)).encode(), RULE_COLUMNS, has_comments=True))
+def text_of(rows: list[str]) -> bytes:
+    """Return a file of these lines."""
+    return "\n".join(rows).encode()
+
+
+def test_row_that_is_the_same_gives_the_same_rule() -> None:
+    """Rules of rows that stay are the same objects; the others are read anew."""
+    before = read_rules(text_of(lines(9))).rows
     changed = lines(9)
     changed[4] = changed[4].replace("1.5", "2.5")
-    after = read_rules(parse("\n".join(changed).encode(), RULE_COLUMNS, has_comments=True), before)
-    same = [old is new for old, new in zip(before.rows, after.rows, strict=True)]
+    after = read_rules(text_of(changed)).rows
+    same = [old == new for old, new in zip(before, after, strict=True)]
     assert same == [number != 3 for number in range(9)]
     old = RuleReader()
-    rules = old.by_id(before.rows)
-    again = RuleReader(old).by_id(after.rows)
+    rules = old.by_id(before)
+    again = RuleReader(old).by_id(after)
     assert [name for name in rules if rules[name] is not again[name]] == ["r3"]
 
 
-def test_moved_line_is_read_again_with_its_new_place() -> None:
-    """A row that stands elsewhere says so, though its text is the same."""
-    before = read_rules(parse("\n".join(lines(3)).encode(), RULE_COLUMNS, has_comments=True))
-    moved = [HEADER, "# a note", *lines(3)[1:]]
-    after = read_rules(parse("\n".join(moved).encode(), RULE_COLUMNS, has_comments=True), before)
-    assert [row.line for row in after.rows] == [3, 4, 5]
+def test_moved_line_has_its_new_place_and_its_old_rule() -> None:
+    """A row that stands elsewhere says so, and its text means what it meant."""
+    before = read_rules(text_of(lines(3))).rows
+    after = read_rules(text_of([HEADER, "# a note", *lines(3)[1:]])).rows
+    assert [row.line for row in after] == [3, 4, 5]
+    old = RuleReader()
+    rules = old.by_id(before)
+    again = RuleReader(old).by_id(after)
+    assert all(rules[name] is again[name] for name in rules)
 
 
 @pytest.mark.parametrize(
@@ -144,10 +152,10 @@ def test_moved_line_is_read_again_with_its_new_place() -> None:
 )
 def test_findings_are_said_again_at_each_reading(more: str) -> None:
     """What was odd about a row is odd the next time, too."""
-    text = "\n".join([*lines(3)[:-1], more, ""]).encode()
-    before = read_rules(parse(text, RULE_COLUMNS, has_comments=True))
-    after = read_rules(parse(text, RULE_COLUMNS, has_comments=True), before)
+    text = text_of([*lines(3)[:-1], more, ""])
+    before, after = read_rules(text), read_rules(text)
     assert (after.rows, after.findings) == (before.rows, before.findings)
+    assert [row.findings for row in after.rows] == [row.findings for row in before.rows]
 
 
 def test_reader_tells_a_changed_row_and_a_repeated_id() -> None:
@@ -164,7 +172,7 @@ def test_reader_tells_a_changed_row_and_a_repeated_id() -> None:
 
 def test_row_is_a_dict_and_nothing_more() -> None:
     """Rows carry no dict of attributes, and equal cells are one text."""
-    rows = read_rules(parse("\n".join(lines(200)).encode(), RULE_COLUMNS, has_comments=True)).rows
+    rows = read_rules(text_of(lines(200))).rows
     assert not hasattr(rows[0], "__dict__")
     assert rows[0]["pair"] is rows[PAIRS]["pair"]
     assert rows[0]["volume"] is rows[1]["volume"]
@@ -185,17 +193,19 @@ def test_writing_into_one_row_looks_at_that_row_alone(count: int) -> None:
     )
 
 
-def test_rows_of_the_state_that_need_no_quotes_are_not_looked_at_cell_by_cell() -> None:
-    """A state of plain rows is written by patterns; a row with a quote mark is quoted as ever."""
+def test_rows_of_the_state_are_not_looked_at_cell_by_cell() -> None:
+    """A state is written by `csv`; only a row with outer spaces is quoted by hand."""
     cells = {"triggered": "false", "id": "", "rule_state": "armed", "row": "BTC/USD 50000 above"}
     state = {f"r{number}": {**cells, "id": f"r{number}"} for number in range(500)}
     state["r7"]["note"] = 'a "b", c'
+    state["r8"]["note"] = " a"
     seen = calls_in(lambda: state_bytes(state))
-    assert seen["quote"] <= 2 * (len(STATE_COLUMNS) + 3)
+    assert seen["quote"] == len(STATE_COLUMNS) + 3
     lines = state_bytes(state).decode().splitlines()
     assert lines[0] == ",".join([*STATE_COLUMNS, "rule_state", "row", "note"])
     assert lines[7] == "r6,false,,,,,,armed,BTC/USD 50000 above,"
     assert lines[8] == 'r7,false,,,,,,armed,BTC/USD 50000 above,"a ""b"", c"'
+    assert lines[9] == 'r8,false,,,,,,armed,BTC/USD 50000 above," a"'
 
 
 @pytest.mark.parametrize(
@@ -248,28 +258,31 @@ def test_report_writes_a_thousand_lines_at_a_time(
 
 
 def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:
-    """A header that has grown by them is no reason to read, or to keep, each row a second time."""
+    """A header that has grown by them is no reason to read each rule a second time."""
     old = lines(9)
-    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
+    before = read_rules(text_of(old)).rows
     new = [f"{HEADER},order_id,trigger_time,trigger_price", *old[1:]]
     new[3] += ",OABCDE,2026-01-01T00:00:00Z,60002"
-    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
-    after = read_rules(table, before)
-    anew = [n for n in range(9) if after.rows[n] is not before.rows[n]]
-    assert anew == [2]
-    assert after.rows == read_rules(table).rows
-    assert after.rows[2]["order_id"] == "OABCDE"
+    after = read_rules(text_of(new)).rows
+    assert [n for n in range(9) if after[n] != before[n]] == [2]
+    assert after[2]["order_id"] == "OABCDE"
+    reader = RuleReader()
+    reader.by_id(before)
+    assert calls_in(lambda: RuleReader(reader).by_id(after))["read_rule"] == 1
 
 
-@pytest.mark.parametrize(
-    "appended", ["note", "order_id,note", "note,order_id", "order_id,order_id"]
-)
-def test_other_new_columns_are_read_anew(appended: str) -> None:
-    """A column of the user's own, or one that is there twice, is looked at in each row."""
-    old = lines(3)
-    before = read_rules(parse("\n".join(old).encode(), RULE_COLUMNS, has_comments=True))
-    new = [f"{HEADER},{appended}", *old[1:]]
-    table = parse("\n".join(new).encode(), RULE_COLUMNS, has_comments=True)
-    after = read_rules(table, before)
-    assert all(one is not other for one, other in zip(after.rows, before.rows, strict=True))
-    assert (after.rows, after.findings) == (read_rules(table).rows, read_rules(table).findings)
+@pytest.mark.parametrize("appended", ["note", "order_id,note", "note,order_id", '"order_id"'])
+def test_other_new_columns_are_in_each_row(appended: str) -> None:
+    """A column of the user's own is in each row, with an empty cell where a row ends before it."""
+    rows = read_rules(text_of([f"{HEADER},{appended}", *lines(3)[1:]])).rows
+    own = {name for name in appended.split(",") if name == "note"}
+    assert all(own <= set(row) for row in rows)
+    assert all(row.get("note", "") == "" for row in rows)
+
+
+def test_column_that_is_there_twice_is_said_at_each_reading() -> None:
+    """Its rows are whole, and the file says which of the two counts."""
+    text = text_of([f"{HEADER},order_id,order_id", *lines(3)[1:]])
+    rules = read_rules(text)
+    assert rules.findings == ("line 1: names the column 'order_id' 2 times; the first one counts",)
+    assert len(rules.rows) == 3

@@ -67,7 +67,7 @@ from ttslo_app.rules.rule import (
 )
 from ttslo_app.run.live import Item, LiveRun, describe, post_to
 from ttslo_app.store.disk import Stamp
-from ttslo_app.store.manager import ConfigFile, ConfigManager
+from ttslo_app.store.manager import ConfigManager
 from ttslo_app.watch.past import Pace
 
 __version__ = VERSION
@@ -258,7 +258,6 @@ class TTSLO:
         self._read_again_at: float | None = None
         self._unpriced: frozenset[str] = frozenset()
         self._last_look: Stamp | None = None
-        self._file: ConfigFile | None = None
         self._reader = RuleReader()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -418,14 +417,14 @@ class TTSLO:
         # Until this reading has come to its end: whatever breaks it off, there will be another.
         self._read_again_at = read_at + pause
         try:
-            self._file = self.config_manager.load_file(self._file)
+            reading = self.config_manager.read_config()
         except OSError as error:
             # Not the same as an empty file: what was armed stays armed.
             self.log("ERROR", f"{self.config_manager.config_file} cannot be read: {error}")
             return bool(self.configs)
-        for finding in self._file.findings:
+        for finding in reading.findings:
             self.log("WARNING", finding)
-        configs = self._file.rows
+        configs = reading.rows
         self._reader = RuleReader(self._reader)
         rules = self._reader.by_id(configs)
         armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
@@ -434,7 +433,7 @@ class TTSLO:
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]
-        self._files.take(self._file.stamp, rules)
+        self._files.take(reading.stamp, rules)
         self._say_refusals(result)
         adopt = self._adoption_of(armed, result, read_at)
         self._worker.submit(adopt)

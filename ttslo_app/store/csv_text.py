@@ -8,19 +8,17 @@ separators and encodings are those that spreadsheets write.
 from __future__ import annotations
 
 import codecs
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
-LOG_COLUMNS = ("timestamp", "level", "message", "details")
+# --- a table and what stands in it ------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class Cell:
     """One cell: where it stands in the text, quotes included, and what it says without them."""
 
     start: int
@@ -37,9 +35,28 @@ class Record(NamedTuple):
     end: int
 
 
+class Reading(NamedTuple):
+    """A record as cells by column, and why they may not be what the author meant.
+
+    `record` is None where no cell of the whole table has a quote mark.
+    """
+
+    line: int
+    cells: dict[str, str]
+    complaints: Sequence[str]
+    cell_count: int
+    record: Record | None
+
+
+_NONE: frozenset[str] = frozenset()
+_NUL = "holds NUL bytes, as after a crash; write the row anew"
+# Most cells of many rows say one of a few words: equal ones are one object, up to so many.
+_SHARED_TEXTS = 4096
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A CSV file taken apart in such a way that it can be put together again byte for byte.
+    """A CSV file taken apart.
 
     Its records are found anew each time they are asked for: they are many, and the text knows them.
     """
@@ -53,36 +70,126 @@ class Table:
     has_comments: bool
     is_guessed: bool  # the bytes are no UTF-8 and say nothing about what they are
     is_regular: bool  # each column has a name of its own
+    is_plain: bool  # and nothing in the text calls for a closer look than at its separators
 
     def records(self) -> Iterator[Record]:
         """Yield what stands below the header, blank lines and comments left out."""
-        found = records_between(self.text, self.delimiter, 0, has_comments=self.has_comments)
+        return self._records_in(0, len(self.text))
+
+    def _records_in(self, start: int, stop: int) -> Iterator[Record]:
+        found = _records(self.text, self.delimiter, start, stop, has_comments=self.has_comments)
         return (record for record in found if self.header and record.start > self.header.start)
+
+    def records_with(self, column: str, texts: Collection[str]) -> Iterator[Record]:
+        """Yield, in order, the records that may say one of `texts` there, and few others.
+
+        `column` must be one of the table's.
+        """
+        index = self.columns.index(column)
+        lines = _lines_with(texts, self.text) if self.is_plain else None
+        for start, stop in lines or ():
+            yield from self._records_in(start, stop)
+        for record in self.records() if lines is None else ():
+            raw = self.raw(record)
+            if self.is_regular and _is_plain(raw):
+                values = raw.split(self.delimiter, index + 1)
+                if index >= len(values) or values[index].strip() not in texts:
+                    continue
+            yield record
 
     def raw(self, record: Record) -> str:
         """Return the text of a record as it stands there."""
         return self.text[record.start : record.end]
 
-    def cells(self, record: Record) -> list[_Cell]:
+    def cells(self, record: Record) -> list[Cell]:
         """Return the cells of a record."""
         return _cells_at(self.text, record.start, self.delimiter)
+
+    def raw_cells(self, record: Record) -> list[str]:
+        """Return the text of each cell of a record as it stands there, quotes included."""
+        return [self.text[cell.start : cell.end] for cell in self.cells(record)]
+
+    def readings(
+        self, *, may_lack: frozenset[str] = _NONE, keeps_spaces: bool = False
+    ) -> Iterator[Reading]:
+        """Yield the cells of each record; equal texts are mostly one object.
+
+        Args:
+            may_lack: Columns that are left out where a record ends before them; others are empty.
+            keeps_spaces: Leave the spaces around the text of a quoted cell; spaces around other
+                cells always go.
+        """
+        shared: dict[str, str] = {}
+        for line, values, record in self._lines(keeps_spaces=keeps_spaces):
+            share = shared.setdefault if len(shared) < _SHARED_TEXTS else shared.get
+            yield self._reading(line, [*map(share, values, values)], record, may_lack)
+
+    def _lines(self, *, keeps_spaces: bool) -> Iterator[tuple[int, Iterable[str], Record | None]]:
+        """Yield line, values and place of each record; no place where all are plain.
+
+        Nearly all files are, and then there is nothing to look for but separators.
+        """
+        if not self.is_plain or self.header is None:
+            for record in self.records():
+                yield record.line, self._values(record, keeps_spaces), record
+            return
+        below = self.text[self.header.end :].replace("\r\n", "\n").replace("\r", "\n")
+        # `csv.reader` is no faster here, and raises where a cell is longer than it likes.
+        for line, text in enumerate(below.split("\n"), self.header.line):
+            values = [*map(str.strip, text.split(self.delimiter))]
+            if text[:1].isalnum() or (any(values) and not self._is_comment(text)):
+                yield line, values, None
+
+    def _is_comment(self, line: str) -> bool:
+        return self.has_comments and _COMMENT.match(line) is not None
+
+    def _values(self, record: Record, keeps_spaces: bool) -> list[str]:
+        raw = self.raw(record)
+        if _is_plain(raw):
+            return [value.strip() for value in raw.split(self.delimiter)]
+        return [_text_of(cell, keeps_spaces) for cell in self.cells(record)]
+
+    def read(self, record: Record) -> Reading:
+        """Return the cells of `record`, one of this table's."""
+        return self._reading(record.line, self._values(record, False), record, _NONE)
+
+    def _reading(
+        self, line: int, values: list[str], record: Record | None, may_lack: frozenset[str]
+    ) -> Reading:
+        count, columns = len(values), self.columns
+        has_nul = record is not None and "\0" in self.raw(record)
+        said = (_NUL,) if has_nul else ()
+        if count < len(columns) and not may_lack.issuperset(columns[count:]):
+            values += [""] * (len(columns) - count)
+        if self.is_regular and count <= len(columns):  # nearly all records are like this
+            return Reading(line, dict(zip(columns, values, strict=False)), said, count, record)
+        complaints = [*said, *_surplus(values, columns)]
+        cells: dict[str, str] = {}
+        for number, (name, value) in enumerate(zip(columns, values, strict=False), 1):
+            if not name:
+                if value:
+                    complaints.append(f"has {value!r} in column {number}, which has no name")
+            elif cells.setdefault(name, value) != value:
+                complaints.append(f"has two cells for {name}: {cells[name]!r} and {value!r}")
+        return Reading(line, cells, complaints, count, record)
 
     def bytes_of(self, text: str) -> bytes:
         """Return `text` as a file of this one's encoding; raises ValueError where it cannot."""
         return self.bom + text.encode(self.codec)
 
 
-class _Reading(NamedTuple):
-    """A record as cells by column, and why they may not be what the author meant."""
+def _surplus(values: Sequence[str], columns: Sequence[str]) -> Iterator[str]:
+    if any(clean(value) for value in values[len(columns) :]):
+        yield (
+            f"has {len(values)} cells where the header names {len(columns)} columns; "
+            "put quotes around a cell with a separator in it, or take the last cell away"
+        )
 
-    cells: dict[str, str]
-    complaints: Sequence[str]
-    cell_count: int
 
+# --- the text, cell by cell --------------------------------------------------------------------
 
 # A line and its end; the last line may lack one.
-LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n)|[^\r\n]+")
-_PLAIN = re.compile(r'[^\s",;\0\ufeff]*')
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n)|[^\r\n]+")
 _COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
 LINE_END = re.compile(r"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?=\r|\n|\Z)", re.IGNORECASE)  # written by Excel
@@ -101,17 +208,17 @@ def clean(value: str) -> str:
     return value.replace("\0", "").strip().strip("\ufeff").strip()
 
 
-def is_plain(raw: str) -> bool:
+def _is_plain(raw: str) -> bool:
     """Tell whether the cells of a record are what stands between the separators, less spaces."""
     return '"' not in raw and "\0" not in raw and "\ufeff" not in raw
 
 
-def records_between(
-    text: str, delimiter: str, start: int, stop: int | None = None, *, has_comments: bool
+def _records(
+    text: str, delimiter: str, start: int, stop: int, *, has_comments: bool
 ) -> Iterator[Record]:
     """Yield the records of a text between two line ends, blank lines left out."""
     line, ends_at = len(LINE_END.findall(text[:start])), start
-    for match in LINE.finditer(text, start, len(text) if stop is None else stop):
+    for match in _LINE.finditer(text, start, stop):
         line += 1
         first, end = match.span(match.lastindex or 0)
         if first < ends_at:
@@ -121,16 +228,12 @@ def records_between(
             continue
         if text.find('"', first, end) >= 0:
             end = ends_at = _cells_at(text, first, delimiter)[-1].end
-        if is_odd and _is_blank(text, first, delimiter):
+        if is_odd and not any(clean(cell.value) for cell in _cells_at(text, first, delimiter)):
             continue
         yield Record(line, first, end)
 
 
-def _is_blank(text: str, start: int, delimiter: str) -> bool:
-    return not any(clean(cell.value) for cell in _cells_at(text, start, delimiter))
-
-
-def _cells_at(text: str, start: int, delimiter: str) -> list[_Cell]:
+def _cells_at(text: str, start: int, delimiter: str) -> list[Cell]:
     """Return the cells of the record that begins at `start`."""
     pattern = _CELLS[delimiter]
     cells = [_cell_at(pattern, text, start)]
@@ -139,13 +242,75 @@ def _cells_at(text: str, start: int, delimiter: str) -> list[_Cell]:
     return cells
 
 
-def _cell_at(pattern: re.Pattern[str], text: str, at: int) -> _Cell:
+def _cell_at(pattern: re.Pattern[str], text: str, at: int) -> Cell:
     match = pattern.match(text, at)
     assert match is not None  # the bare cell matches nothing at all, too
     quoted = match["quoted"]
     if quoted is None:
-        return _Cell(at, match.end(), match["bare"], is_quoted=False)
-    return _Cell(at, match.end(), quoted.replace('""', '"'), is_quoted=True)
+        return Cell(at, match.end(), match["bare"], is_quoted=False)
+    return Cell(at, match.end(), quoted.replace('""', '"'), is_quoted=True)
+
+
+def _text_of(cell: Cell, keeps_spaces: bool) -> str:
+    if keeps_spaces and cell.is_quoted:
+        return cell.value.replace("\0", "")
+    return clean(cell.value)
+
+
+# So many lines are looked up one by one; to look at all is quicker for more.
+_FEW_LINES = 64
+
+
+def _lines_with(cells: Collection[str], text: str) -> list[tuple[int, int]] | None:
+    """Return begin and end of the lines with a cell that says one of `cells`; None for many."""
+    if len(cells) > _FEW_LINES or not all(cells):
+        return None
+    ends = "\r\n" if "\r" in text else "\n"
+    lines: set[tuple[int, int]] = set()
+    choice = "|".join(map(re.escape, cells))
+    for match in re.finditer(rf"(?<![^,;\s])(?:{choice})(?![^,;\s])", text):
+        start = max(text.rfind(end, 0, match.start()) for end in ends) + 1
+        whole = _LINE.match(text, start)
+        lines.add((start, whole.end() if whole else start))
+        if len(lines) > _FEW_LINES:
+            return None
+    return sorted(lines)
+
+
+# --- bytes to a table, values to cells ---------------------------------------------------------
+
+
+def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
+    """Take a CSV file apart; whatever the bytes are, this raises nothing.
+
+    Args:
+        data: The whole file.
+        known: Columns that are found however their names are spelled; the separator with most of
+            them in the header is the file's.
+        has_comments: Whether lines that begin with `#` are left out.
+    """
+    bom, codec, text, is_guessed = _decode(data)
+    told = _SEPARATOR_LINE.match(text)
+    start = told.end() if told else 0
+    headers: list[tuple[str, Record | None, tuple[str, ...]]] = []
+    for mark in told[1] if told and told[1] in _CELLS else ",;\t":
+        header = next(_records(text, mark, start, len(text), has_comments=has_comments), None)
+        cells = _cells_at(text, header.start, mark) if header else ()
+        headers.append((mark, header, tuple(_column(cell, known) for cell in cells)))
+    delimiter, header, columns = max(headers, key=lambda one: len(set(known).intersection(one[2])))
+    is_regular = all(columns) and len(set(columns)) == len(columns)
+    return Table(
+        bom,
+        codec,
+        text,
+        delimiter,
+        header,
+        columns,
+        has_comments,
+        is_guessed,
+        is_regular,
+        is_regular and _is_plain(text),
+    )
 
 
 def _decode(data: bytes) -> tuple[bytes, str, str, bool]:
@@ -168,120 +333,24 @@ def _decode(data: bytes) -> tuple[bytes, str, str, bool]:
     return bom, "latin-1", body.decode("latin-1"), True
 
 
-def _column(cell: _Cell, known: Sequence[str]) -> str:
+def _column(cell: Cell, known: Sequence[str]) -> str:
     """Return the canonical name of a known column, any other just as it is, without spaces."""
     name = clean(cell.value)
     canonical = re.sub(r"[\s-]+", "_", name.lower())
     return canonical if canonical in known else name
 
 
-def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
-    """Take a CSV file apart; whatever the bytes are, this raises nothing.
-
-    Args:
-        data: The whole file.
-        known: Columns that are found however their names are spelled; the separator with most of
-            them in the header is the file's.
-        has_comments: Whether lines that begin with `#` are left out.
-    """
-    bom, codec, text, is_guessed = _decode(data)
-    told = _SEPARATOR_LINE.match(text)
-    start = told.end() if told else 0
-    candidates = told[1] if told and told[1] in _CELLS else ",;\t"
-
-    def header_by(delimiter: str) -> Record | None:
-        return next(records_between(text, delimiter, start, has_comments=has_comments), None)
-
-    def columns_by(delimiter: str) -> tuple[str, ...]:
-        header = header_by(delimiter)
-        cells = _cells_at(text, header.start, delimiter) if header else ()
-        return tuple(_column(cell, known) for cell in cells)
-
-    delimiter = max(candidates, key=lambda mark: len(set(known).intersection(columns_by(mark))))
-    columns = columns_by(delimiter)
-    return Table(
-        bom,
-        codec,
-        text,
-        delimiter,
-        header_by(delimiter),
-        columns,
-        has_comments,
-        is_guessed,
-        all(columns) and len(set(columns)) == len(columns),
-    )
+def cell_text(value: object) -> str:
+    """Return the text of a cell: '' for None, 'true' or 'false', else its `str` without NULs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).replace("\0", "")
 
 
-def read_record(
-    table: Table,
-    record: Record,
-    *,
-    may_lack: frozenset[str] = frozenset(),
-    keeps_spaces: bool = False,
-) -> _Reading:
-    """Return the cells of `record` by column name.
-
-    Args:
-        table: The table it stands in.
-        record: One of the table's records.
-        may_lack: Columns that are left out where the record ends before them; others are empty.
-        keeps_spaces: Leave the spaces around the text of a quoted cell; spaces around other cells
-            always go.
-    """
-    raw = table.raw(record)
-    if table.is_regular and is_plain(raw):
-        values = [value.strip() for value in raw.split(table.delimiter)]
-        count = len(values)
-        if count <= len(table.columns):  # nearly all records are like this
-            if not may_lack.issuperset(table.columns[count:]):
-                values += [""] * (len(table.columns) - count)
-            return _Reading(dict(zip(table.columns, values, strict=False)), (), count)
-    found = table.cells(record)
-    cells: dict[str, str] = {}
-    complaints: list[str] = []
-    if "\0" in raw:
-        complaints.append("holds NUL bytes, as after a crash; write the row anew")
-    if any(clean(cell.value) for cell in found[len(table.columns) :]):
-        complaints.append(
-            f"has {len(found)} cells where the header names {len(table.columns)} columns; "
-            "put quotes around a cell with a separator in it, or take the last cell away"
-        )
-    for index, name in enumerate(table.columns):
-        cell = found[index] if index < len(found) else None
-        value = _text_of(cell, keeps_spaces) if cell else ""
-        if not name:
-            if value:
-                complaints.append(f"has {value!r} in column {index + 1}, which has no name")
-        elif cells.setdefault(name, value) != value:
-            complaints.append(f"has two cells for {name}: {cells[name]!r} and {value!r}")
-    return _Reading(cells, complaints, len(found))
-
-
-def _text_of(cell: _Cell, keeps_spaces: bool) -> str:
-    if keeps_spaces and cell.is_quoted:
-        return cell.value.replace("\0", "")
-    return clean(cell.value)
-
-
-# Of a state that is written anew, nearly all cells are those of the last time.
-@lru_cache(maxsize=8192)
 def quote(value: str, delimiter: str, *, always: bool = False) -> str:
     """Return the text of a cell that says `value`, in quotes where it needs them or `always`."""
-    if not always and _PLAIN.fullmatch(value):
-        return value  # nearly all cells are
     if always or value != clean(value) or any(mark in value for mark in (delimiter, *'"\r\n')):
         return '"' + value.replace('"', '""') + '"'
     return value
-
-
-def log_detail(name: str, value: object) -> str:
-    """Return `name=value` for the log, the value as JSON text where it would else be unclear."""
-    text = str(value)
-    if not text or re.search(r'[\s"=\\]', text):
-        text = json.dumps(text, ensure_ascii=False)
-    return f"{name}={text}"
-
-
-def one_line(text: str) -> str:
-    """Return `text` with its line ends written out, so that a row of the log is one line."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import time
-import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-try:
-    import fcntl
-except ImportError:  # Windows: its fsync is a full one
-    fcntl = None  # type: ignore[assignment]
+from krakenlink.machine import FileSteps, replace_file, sync_fully
 
 # A user who saves faster than this many times in a row is a program, and it should hear about it.
 TRIES = 20
+# Seconds: another program may just be writing; what a killed one left is older.
+LITTER_AGE = 600.0
 
 
 class Stamp(NamedTuple):
@@ -34,12 +33,8 @@ class Stamp(NamedTuple):
     inode: int
 
 
-class Disk:
+class Disk(FileSteps):
     """The real file system, one method a step, so that a test can hand in one that fails there."""
-
-    # On Windows a file that another program has open, such as Excel, cannot be replaced. Virus
-    # scanners hold new files for a moment too, so a few tries are worth it there.
-    rename_tries = 8 if os.name == "nt" else 1
 
     def read(self, path: Path) -> bytes:
         """Return the whole file."""
@@ -53,44 +48,13 @@ class Disk:
             return None
         return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
-    def create(self, path: Path) -> BinaryIO:
-        """Open a file that must not exist yet for writing."""
-        return path.open("xb")
-
-    def write(self, file: BinaryIO, data: bytes) -> None:
-        """Write everything; a full disk shows here or at the next step."""
-        file.write(data)
-
-    def sync(self, file: BinaryIO) -> None:
-        """Bring the contents to the platter."""
-        file.flush()
-        _sync_fully(file.fileno())
-
     def sync_data(self, file: BinaryIO) -> None:
-        """Do the same for bytes at the end of a file, without its times where that can be had."""
+        """Bring bytes at the end of a file to the platter, without its times where that goes."""
         file.flush()
         if hasattr(os, "fdatasync"):
             os.fdatasync(file.fileno())
         else:
-            _sync_fully(file.fileno())
-
-    def rename(self, source: Path, target: Path) -> None:
-        """Put `source` in the place of `target`, in one step for every reader."""
-        source.replace(target)
-
-    def sync_folder(self, folder: Path) -> None:
-        """Bring the rename to the platter, where the platform knows how."""
-        if os.name == "nt":
-            return
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        except OSError as error:
-            # Some network file systems cannot sync a folder; the rename is as safe as it gets.
-            if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-                raise
-        finally:
-            os.close(handle)
+            sync_fully(file.fileno())
 
     def is_replaceable(self, path: Path) -> bool:
         """Tell whether `path` is a plain file that its owner lets us write."""
@@ -113,78 +77,9 @@ class Disk:
         """Return seconds that never run backwards."""
         return time.monotonic()
 
-    def pause(self, seconds: float) -> None:
-        """Wait for another program to let go of a file."""
-        time.sleep(seconds)
-
-
-def _sync_fully(handle: int) -> None:
-    """Wait until a file is on the platter and not only in the drive, as macOS lets pass."""
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is not None:
-        with suppress(OSError):  # file systems of the network do not know it
-            fcntl.fcntl(handle, full_sync)
-            return
-    os.fsync(handle)
-
 
 class Changed(Exception):
     """Somebody else wrote the file since it was read."""
-
-
-def replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp:
-    """Replace `path` durably by `data`; return the stamp of what stands there now.
-
-    Raises:
-        Changed: If the file is no longer what `expected` says; nothing was done.
-        OSError: If a step failed. Unless it was the very last, the old file stands untouched;
-            no temporary file stays behind.
-    """
-    target = path.resolve()  # a link stays a link: its target is replaced
-    if expected is not None and not disk.is_replaceable(target):
-        raise PermissionError(
-            errno.EACCES, "is read-only or no plain file, so it is left", str(path)
-        )
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with disk.create(temporary) as file:
-            disk.write(file, data)
-            disk.sync(file)
-        if expected is not None:
-            _take_after(temporary, target)
-        written = disk.stamp(temporary)  # a rename keeps it, and nobody else has seen the file yet
-        assert written is not None  # it was written right above
-        if disk.stamp(target) != expected:
-            raise Changed
-        _rename(disk, temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    disk.sync_folder(target.parent)
-    return written
-
-
-def _take_after(new: Path, old: Path) -> None:
-    """Give `new` the mode and, where we may, the owner of `old`."""
-    status, mine = old.stat(), new.stat()
-    # Not every file system knows modes, and only root may give files away: contents come first.
-    with suppress(OSError):
-        new.chmod(stat.S_IMODE(status.st_mode))
-        if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
-            os.chown(new, status.st_uid, status.st_gid)
-
-
-def _rename(disk: Disk, source: Path, target: Path) -> None:
-    for tries_left in reversed(range(disk.rename_tries)):
-        try:
-            return disk.rename(source, target)
-        except PermissionError as error:
-            if not tries_left:
-                cure = "cannot be replaced; if a spreadsheet has it open, close it there"
-                raise PermissionError(error.errno, cure, str(target)) from error
-            disk.pause(0.05)
-    raise AssertionError("unreachable: the last try returns or raises")  # pragma: no cover
 
 
 def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
@@ -204,3 +99,66 @@ def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
             if disk.stamp(path) == stamp:
                 return data, stamp
     raise OSError(errno.EBUSY, "keeps changing while it is read", str(path))
+
+
+def replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp:
+    """Replace `path` durably by `data`; return the stamp of what stands there now.
+
+    Raises:
+        Changed: If the file is no longer what `expected` says; nothing was done.
+        OSError: If a step failed. Unless it was the very last, the old file stands untouched;
+            no temporary file stays behind.
+    """
+    target = path.resolve()  # a link stays a link: its target is replaced
+    if expected is not None and not disk.is_replaceable(target):
+        raise PermissionError(
+            errno.EACCES, "is read-only or no plain file, so it is left", str(path)
+        )
+    written: list[Stamp | None] = []
+
+    def look_once_more(new: Path) -> None:
+        if expected is not None:
+            _take_after(new, target)
+        written.append(disk.stamp(new))  # a rename keeps it, and nobody else has seen the file yet
+        if disk.stamp(target) != expected:
+            raise Changed
+
+    replace_file(target, data, disk, before_rename=look_once_more)
+    (stamp,) = written
+    assert stamp is not None  # it was written right before
+    return stamp
+
+
+def _take_after(new: Path, old: Path) -> None:
+    """Give `new` the mode and, where we may, the owner of `old`."""
+    status, mine = old.stat(), new.stat()
+    # Not every file system knows modes, and only root may give files away: contents come first.
+    with suppress(OSError):
+        new.chmod(stat.S_IMODE(status.st_mode))
+        if (mine.st_uid, mine.st_gid) != (status.st_uid, status.st_gid):
+            os.chown(new, status.st_uid, status.st_gid)
+
+
+def overwrite(disk: Disk, path: Path, data: bytes) -> None:
+    """Replace a file that one program alone writes, whatever stands there.
+
+    Raises:
+        OSError: As `replace` does, or if another program keeps writing it.
+    """
+    for _ in range(TRIES):
+        with suppress(Changed):
+            replace(disk, path, data, disk.stamp(path))
+            return
+    raise OSError(errno.EBUSY, "another program writes it; one state, one program", str(path))
+
+
+def sweep(disk: Disk, path: Path, age: float) -> None:
+    """Take away what replacing `path` left beside it `age` seconds ago or earlier. Never raises."""
+    target = path.resolve()
+    oldest = disk.now().timestamp() - age
+    # Between the two may stand what the file is a companion of: `.tape`, or a copy's moment.
+    ours = re.compile(re.escape(target.name) + r"(\..+)?\.[0-9a-f]{32}\.tmp")
+    with suppress(OSError):
+        for litter in list(target.parent.glob("*.tmp")):
+            if ours.fullmatch(litter.name) and litter.stat().st_mtime <= oldest:
+                litter.unlink()

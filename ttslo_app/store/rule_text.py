@@ -7,23 +7,20 @@ in silence, and never pass doubtful text off as sound. The columns are those of 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
 from ttslo_app.store.csv_text import (
-    LINE,
     LINE_END,
+    Reading,
     Record,
     Table,
+    cell_text,
     clean,
-    is_plain,
     parse,
     quote,
-    read_record,
-    records_between,
 )
 
 CONFIG_COLUMNS = (
@@ -36,9 +33,15 @@ CONFIG_COLUMNS = (
     "trailing_offset_percent",
     "enabled",
 )
-
-
 TRIGGER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
+# The last one is read under this name however it is spelled; a file without it is as good.
+_KNOWN_COLUMNS = (*CONFIG_COLUMNS, *TRIGGER_COLUMNS, "when_blind")
+# The first trigger appends these to the header. Rows that end before them are the same rows as
+# before, without new cells: of 100,000 that would be 60 MB more.
+_APPENDED = frozenset(TRIGGER_COLUMNS)
+
+
+# --- rows --------------------------------------------------------------------------------------
 
 
 class ConfigRow(dict[str, str]):
@@ -59,122 +62,35 @@ class ConfigRow(dict[str, str]):
         self.findings = tuple(findings)
 
 
-# The first trigger appends these to the header. Rows that end before them are the same rows as
-# before, without new cells: of 100,000 that would be 60 MB more.
-_APPENDED = frozenset(TRIGGER_COLUMNS)
-
-
-# Read under this name however it is spelled; a file without it is as good.
-_OTHER_COLUMNS = ("when_blind",)
-
-
-RULE_COLUMNS = CONFIG_COLUMNS + TRIGGER_COLUMNS + _OTHER_COLUMNS
-
-
-def _is_comment(row: Mapping[str, str]) -> bool:
-    return row.get("id", "").startswith("#") or row.get("pair", "").startswith("#")
-
-
-class _Shared(dict[str, str]):
-    """Gives one object for equal texts: most cells of many rows say one of a few words."""
-
-    def __missing__(self, text: str) -> str:
-        if len(self) < _SHARED_TEXTS:
-            self[text] = text
-        return text
-
-
-_SHARED_TEXTS = 4096
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rows of a file that are meant as rules, and what is odd apart from their values."""
 
     rows: tuple[ConfigRow, ...] = ()
     findings: tuple[str, ...] = ()
-    table: Table | None = None
 
 
-def read_rules(table: Table, before: Rules | None = None) -> Rules:
-    """Return the rules of a file.
-
-    Args:
-        table: The file.
-        before: An earlier version of it, if its rows have not been changed since they were read.
-            Lines that are the same there give the same rows.
-    """
+def read_rules(data: bytes) -> Rules:
+    """Return the rules of a file; whatever the bytes are, this raises nothing."""
+    table = _table_of(data)
     rows: list[ConfigRow] = []
     findings = list(_file_findings(table))
-    shared = _Shared()
-    earlier = _Earlier(table, before)
-    for record in table.records():
-        row = earlier.row_of(record)
-        if row is None:
-            cells, complaints, count = read_record(table, record, may_lack=_APPENDED)
-            if _is_comment(cells):
-                continue
-            for name, text in cells.items():
-                cells[name] = shared[text]
-            row = ConfigRow(cells, record.line, complaints)
-            findings += _row_findings(table, record, row, count)
+    for reading in table.readings(may_lack=_APPENDED):
+        if _is_comment(reading.cells):
+            continue
+        row = ConfigRow(reading.cells, reading.line, reading.complaints)
         rows.append(row)
-    return Rules(tuple(rows), tuple(findings), table)
+        if reading.complaints or reading.record or reading.cell_count < len(table.columns):
+            findings += _row_findings(table, reading, row)
+    return Rules(tuple(rows), tuple(findings))
 
 
-class _Earlier:
-    """Goes through an earlier version of a table for the rows of lines that are still the same."""
-
-    def __init__(self, table: Table, before: Rules | None) -> None:
-        self._table = table
-        old = before.table if before else None
-        is_like = old is not None and old.header is not None and _has_only_grown(old, table)
-        self._old = old if old and is_like and old.delimiter == table.delimiter else None
-        self._rows = iter(before.rows if before and self._old else ())
-        self._records = self._old.records() if self._old else iter(())
-        self._row: ConfigRow | None = next(self._rows, None)
-        self._record: Record | None = next(self._records, None)
-
-    def row_of(self, record: Record) -> ConfigRow | None:
-        """Return the earlier row of a record that says the same in the same line; None if new.
-
-        A row that there was anything to find about is read again, so that it is said again.
-        """
-        while self._row is not None and self._row.line < record.line:
-            self._row = next(self._rows, None)
-        while self._record is not None and self._record.line < record.line:
-            self._record = next(self._records, None)
-        row, earlier = self._row, self._record
-        if self._old is None or row is None or earlier is None:
-            return None
-        raw = self._table.raw(record)
-        is_same = row.line == earlier.line == record.line and self._old.raw(earlier) == raw
-        return row if is_same and _is_whole(self._old, raw) and self._reads_alike(raw) else None
-
-    def _reads_alike(self, raw: str) -> bool:
-        """Tell whether the columns that were appended since change nothing about a record."""
-        count = raw.count(self._table.delimiter) + 1
-        appended = self._table.columns[len(self._old.columns) if self._old else 0 :]
-        return not appended or _APPENDED.issuperset(self._table.columns[count:])
+def _table_of(data: bytes) -> Table:
+    return parse(data, _KNOWN_COLUMNS, has_comments=True)
 
 
-def _has_only_grown(old: Table, new: Table) -> bool:
-    """Tell whether `new` has the columns of `old`, and at most those of the first trigger more."""
-    count = len(old.columns)
-    has_grown = old.columns == new.columns[:count] and new.is_regular
-    return has_grown and _APPENDED.issuperset(new.columns[count:])
-
-
-def _is_whole(table: Table, raw: str) -> bool:
-    """Tell whether there is nothing to find about a record: it is plain and has its cells.
-
-    Most rows lack those of the columns that the first trigger appends.
-    """
-    count = raw.count(table.delimiter) + 1
-    has_all = count == len(table.columns) or (
-        count < len(table.columns) and not set(CONFIG_COLUMNS).intersection(table.columns[count:])
-    )
-    return table.is_regular and has_all and is_plain(raw)
+def _is_comment(row: Mapping[str, str]) -> bool:
+    return row.get("id", "").startswith("#") or row.get("pair", "").startswith("#")
 
 
 def _file_findings(table: Table) -> Iterator[str]:
@@ -192,13 +108,13 @@ def _file_findings(table: Table) -> Iterator[str]:
             yield f"line {line}: names the column {name!r} {times} times; the first one counts"
 
 
-def _row_findings(table: Table, record: Record, row: ConfigRow, count: int) -> Iterator[str]:
+def _row_findings(table: Table, reading: Reading, row: ConfigRow) -> Iterator[str]:
     name = row.get("id") or "without id"
     yield from (f"line {row.line}: row {name} {said}" for said in row.findings)
-    if count < len(table.columns) and set(CONFIG_COLUMNS).intersection(table.columns[count:]):
+    if set(CONFIG_COLUMNS).intersection(table.columns[reading.cell_count :]):
         yield f"line {row.line}: row {name} is short; its missing cells count as empty"
-    if '"' in table.raw(record):
-        yield from _stray_quotes(table, record)
+    if reading.record and '"' in table.raw(reading.record):
+        yield from _stray_quotes(table, reading.record)
 
 
 def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
@@ -211,7 +127,15 @@ def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
             yield f"line {record.line}: the quotes of {raw[:60]!r} take in what looks like a row"
 
 
+# --- cells written into a file -----------------------------------------------------------------
+
 Changes = Mapping[str, Mapping[str, str]]
+
+
+def trigger_cells(order_id: object, trigger_time: object, trigger_price: object) -> dict[str, str]:
+    """Return the cells that a trigger writes into its row."""
+    facts = (order_id, trigger_time, trigger_price)
+    return {"enabled": "false", **dict(zip(TRIGGER_COLUMNS, map(cell_text, facts), strict=True))}
 
 
 def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError | ValueError]]:
@@ -222,7 +146,7 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     Raises:
         ValueError: If the cells cannot be written into this file.
     """
-    table = parse(data, RULE_COLUMNS, has_comments=True)
+    table = _table_of(data)
     found = _records_of(table, changes)
     left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
     rows = {found[name][0]: changes[name] for name in changes if name not in left_out}
@@ -231,7 +155,8 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     columns = _with_columns(table, dict.fromkeys(n for cells in rows.values() for n in cells))
     lines = {record: _changed_line(table, record, columns, rows[record]) for record in sorted(rows)}
     new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
-    lines = {table.header: table.delimiter.join([*_raw_cells(table, table.header), *new]), **lines}
+    header = table.delimiter.join([*table.raw_cells(table.header), *new])
+    lines = {table.header: header, **lines}
     text = _with_lines(table.text, lines)
     _verify_merge(table, text, lines, rows)
     return table.bytes_of(text), left_out
@@ -242,49 +167,11 @@ def _records_of(table: Table, names: Iterable[str]) -> dict[str, list[Record]]:
     found: dict[str, list[Record]] = {name: [] for name in names}
     if "id" not in table.columns:
         return found
-    for record in _records_with(table, found):
-        cells = read_record(table, record).cells
+    for record in table.records_with("id", found):
+        cells = table.read(record).cells
         if cells["id"] in found and not _is_comment(cells):
             found[cells["id"]].append(record)
     return found
-
-
-# So many lines are looked up one by one; to look at all is quicker for more.
-_FEW_LINES = 64
-
-
-def _lines_with(names: Collection[str], text: str) -> list[tuple[int, int]] | None:
-    """Return begin and end of the lines with a cell that says one of `names`; None for many."""
-    if len(names) > _FEW_LINES or not all(names):
-        return None
-    ends = "\r\n" if "\r" in text else "\n"
-    lines: set[tuple[int, int]] = set()
-    choice = "|".join(map(re.escape, names))
-    for match in re.finditer(rf"(?<![^,;\s])(?:{choice})(?![^,;\s])", text):
-        start = max(text.rfind(end, 0, match.start()) for end in ends) + 1
-        whole = LINE.match(text, start)
-        lines.add((start, whole.end() if whole else start))
-        if len(lines) > _FEW_LINES:
-            return None
-    return sorted(lines)
-
-
-def _records_with(table: Table, names: Collection[str]) -> Iterator[Record]:
-    """Yield, in order, the records that may have one of these ids, and few others."""
-    text, index = table.text, table.columns.index("id")
-    lines = _lines_with(names, text) if table.is_regular and is_plain(text) else None
-    for start, stop in lines or ():
-        if table.header is not None and start > table.header.start:
-            yield from records_between(
-                text, table.delimiter, start, stop, has_comments=table.has_comments
-            )
-    for record in table.records() if lines is None else ():
-        raw = table.raw(record)
-        if table.is_regular and is_plain(raw):
-            values = raw.split(table.delimiter, index + 1)
-            if index >= len(values) or values[index].strip() not in names:
-                continue
-        yield record
 
 
 def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueError:
@@ -301,10 +188,6 @@ def _with_lines(text: str, lines: Mapping[Record, str]) -> str:
         pieces += [text[at : record.start], line]
         at = record.end
     return "".join([*pieces, text[at:]])
-
-
-def _raw_cells(table: Table, record: Record) -> list[str]:
-    return [table.text[cell.start : cell.end] for cell in table.cells(record)]
 
 
 def _with_columns(table: Table, cells: Iterable[str]) -> list[str]:
@@ -333,7 +216,7 @@ def _changed_line(
     table: Table, record: Record, columns: list[str], cells: Mapping[str, str]
 ) -> str:
     before = table.cells(record)
-    texts = _raw_cells(table, record)
+    texts = table.raw_cells(record)
     for name, value in cells.items():
         index = columns.index(name)
         texts += [""] * (index + 1 - len(texts))
@@ -356,12 +239,12 @@ def _verify_merge(
     if '"' not in text and before.header is not None:
         records = sorted(rows)
         text = before.text[: before.header.start] + "\n".join(lines.values())
-    after = parse(before.bytes_of(text), RULE_COLUMNS, has_comments=True)
+    after = _table_of(before.bytes_of(text))
     for old, new in zip_longest(records, after.records()):
         if old is None or new is None:
             break
         if old in rows:
-            kept = read_record(after, new).cells
+            kept = after.read(new).cells
             is_same = all(kept.get(name) == clean(value) for name, value in rows[old].items())
         else:
             is_same = before.raw(old) == after.raw(new)
@@ -371,6 +254,8 @@ def _verify_merge(
         return
     raise ValueError("the file's quote marks leave it unclear where its cells end; mend them first")
 
+
+# --- an example --------------------------------------------------------------------------------
 
 # Plain ASCII and no separator inside the comments, so that every spreadsheet shows it as it is.
 SAMPLE_CONFIG = """\

@@ -6,13 +6,13 @@ believed it might place a second order. The columns are those of existing files;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import NamedTuple
+from itertools import chain, islice, repeat
+from typing import Any
 
-from ttslo_app.store.csv_text import Record, parse, quote, read_record
+from ttslo_app.store.csv_text import Reading, cell_text, parse, quote
 
 STATE_COLUMNS = (
     "id",
@@ -25,6 +25,9 @@ STATE_COLUMNS = (
 )
 
 
+# --- reading -----------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, slots=True)
 class StateProblem:
     """A part of state.csv that cannot be relied upon.
@@ -32,7 +35,7 @@ class StateProblem:
     Attributes:
         line: Where it is in the file, from 1 on; 0 where it concerns the file as a whole.
         ids: The rows whose past is in doubt. Empty where nobody can tell: then every id that has
-            no row in `StateFile.rows` is in doubt.
+            no row in the reading is in doubt.
         message: A sentence with file, line and cure.
     """
 
@@ -66,11 +69,10 @@ class StateReader:
         elif "id" not in table.columns:
             self._doubt(table.header.line, (), "has no column 'id', so no row can be known")
         else:
-            for record in table.records():
-                self._read(record)
+            for reading in table.readings(keeps_spaces=True):
+                self._take(reading)
 
-    def _read(self, record: Record) -> None:
-        reading = read_record(self._table, record, keeps_spaces=True)
+    def _take(self, reading: Reading) -> None:
         row, reasons = reading.cells, list(reading.complaints)
         if reading.cell_count < len(self._table.columns):
             reasons.append("is cut short")
@@ -80,13 +82,13 @@ class StateReader:
             reasons.append("has letters in an unknown encoding; save the file as UTF-8")
         identifier = row["id"]
         if not identifier:
-            self._doubt(record.line, (), "; ".join(["has no id", *reasons]))
+            self._doubt(reading.line, (), "; ".join(["has no id", *reasons]))
             return
         earlier = self.rows.get(identifier)
         if earlier is not None and earlier != row:
             reasons.append(f"tells another story of {identifier} than the row before")
         if reasons:
-            self._doubt(record.line, (identifier,), "; ".join(reasons))
+            self._doubt(reading.line, (identifier,), "; ".join(reasons))
         if earlier is None or earlier.get("triggered", "").strip().lower() != "true":
             self.rows[identifier] = row  # of two stories the one that has fired is the safe one
 
@@ -96,13 +98,9 @@ class StateReader:
         self.problems.append(StateProblem(line, ids, f"{place}:{about} {said}. To go on, {_CURE}"))
 
 
-def state_text(value: object) -> str:
-    """Return the text of a cell: '' for None, 'true' or 'false', else its `str` without NULs."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).replace("\0", "")
+# --- writing -----------------------------------------------------------------------------------
+
+_BLOCK = 1000  # rows; the text of all beside their bytes would fill much memory
 
 
 def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
@@ -117,51 +115,39 @@ def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
     kinds = dict.fromkeys(tuple(row) for row in state.values())
     met = dict.fromkeys(str(name) for kind in kinds for name in kind)
     columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
-    shapes = {kind: _shape_of(kind, columns) for kind in kinds}
-    lines = [",".join(quote(name, ",") for name in columns) + "\n"]
-    parts: list[bytes] = []
-    for name, row in state.items():
-        lines.append(_state_line(name, row, columns, shapes[tuple(row)]))
-        if len(lines) == 1000:  # the text of all rows beside their bytes would fill much memory
-            parts.append("".join(lines).encode("utf-8", "backslashreplace"))
-            lines.clear()
-    parts.append("".join(lines).encode("utf-8", "backslashreplace"))
-    return b"".join(parts)
+    rows = (_texts_of(name, row, columns) for name, row in state.items())
+    blocks = [_block([list(columns)])]
+    while block := list(islice(rows, _BLOCK)):
+        blocks.append(_block(block))
+    return b"".join(blocks)
 
 
-class _Shape(NamedTuple):
-    """How rows with the same cells become lines: their cells in order, and the line around them."""
-
-    cells_of: Callable[[Mapping[str, object]], tuple[object, ...]]
-    line: str  # with a `%s` for each cell
+_TEXT = frozenset({str})
 
 
-def _shape_of(names: tuple[str, ...], columns: tuple[str, ...]) -> _Shape | None:
-    """Return the shape of rows with these cells; None for rows that say no id of their own."""
-    known = [name for name in columns if name in names]
-    if known[:1] != ["id"] or len(known) != len(names) or len(known) == 1:
-        return None
-    return _Shape(
-        itemgetter(*known), ",".join("%s" if name in names else "" for name in columns) + "\n"
-    )
+def _texts_of(identifier: str, cells: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    if not _TEXT.issuperset(map(type, chain(cells, cells.values()))):
+        cells = {str(name): cell_text(value) for name, value in cells.items()}
+    return [cell_text(identifier), *map(cells.get, columns[1:], repeat(""))]
 
 
-def _needs_no_quotes(text: str, cells: int) -> bool:
-    """Tell whether so many cells, joined by commas, may be written and read as they are."""
-    is_printable = text.isascii() and text.isprintable() and '"' not in text
-    is_tight = " ," not in text and ", " not in text and text == text.strip()
-    return is_printable and is_tight and text.count(",") == cells - 1
+class _Lines(list[str]):
+    """What `csv` writes to: one line a row."""
+
+    write = list.append
 
 
-def _state_line(
-    identifier: str, row: Mapping[str, object], columns: tuple[str, ...], shape: _Shape | None
-) -> str:
-    if shape is not None:
-        values = shape.cells_of(row)
-        with suppress(TypeError):  # not all of them are text
-            text = ",".join(values)  # type: ignore[arg-type]  # which is what it finds out
-            if values[0] == identifier and _needs_no_quotes(text, len(values)):
-                return shape.line % values
-    cells = {str(name): state_text(value) for name, value in row.items()}
-    cells["id"] = state_text(identifier)
-    return ",".join([quote(cells.get(name, ""), ",") for name in columns]) + "\n"
+def _block(rows: Sequence[list[str]]) -> bytes:
+    """Return the lines of some rows.
+
+    `csv` leaves cells with spaces or marks at their ends without quotes, where the reader would
+    take these off, and does not know of NULs.
+    """
+    lines = _Lines()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    text = "".join(lines)
+    has_marks = any(mark in text for mark in "\0\r\ufeff")
+    for number, cells in enumerate(rows):
+        if has_marks or [*map(str.strip, cells)] != cells:
+            lines[number] = ",".join([quote(cell_text(cell), ",") for cell in cells]) + "\n"
+    return "".join(lines).encode("utf-8", "backslashreplace")

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config import Disk
 from ttslo_app.orders.intents import (
     IntentJournal,
     Intents,
@@ -22,6 +21,7 @@ from ttslo_app.orders.intents import (
     read_intents,
     with_intents,
 )
+from ttslo_app.store.disk import Disk
 
 ROW = {"id": "btc", "rule_state": "intended", "generation": "2", "sends": "1", "order": "{}"}
 

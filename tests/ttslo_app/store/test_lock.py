@@ -1,0 +1,83 @@
+"""The lock of a state: one holder, who can be named, and none after its process."""
+
+import multiprocessing
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from store_kit import FailingDisk
+
+from ttslo_app.store.lock import AlreadyRunning, StateLock
+
+
+def test_a_second_lock_names_the_holder() -> None:
+    """The second copy learns who holds the state, and since when."""
+    with StateLock("state.csv", FailingDisk()):
+        with pytest.raises(AlreadyRunning) as caught, StateLock("state.csv"):
+            pass
+        holder = caught.value.holder
+    assert holder is not None
+    assert (holder.pid, holder.since) == (os.getpid(), "2026-11-23T12:00:00+00:00")
+    assert f"process {os.getpid()} on {holder.host} since" in str(caught.value)
+
+
+def test_a_lock_is_free_again_afterwards() -> None:
+    """Whoever comes after the holder gets the lock, also after an error inside."""
+    with pytest.raises(KeyError), StateLock("state.csv"):
+        raise KeyError
+    with StateLock("state.csv") as lock:
+        assert lock.holder() is not None
+    assert lock.holder() is None
+
+
+def test_another_thread_may_let_go() -> None:
+    """Whichever thread ends the program gives the state free."""
+    lock = StateLock("state.csv").__enter__()
+    thread = threading.Thread(target=lock.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+    with StateLock("state.csv"):
+        pass
+
+
+def test_a_holder_that_cannot_be_told_is_another_process() -> None:
+    """Damage in the small file beside the lock costs the name and nothing else."""
+    with StateLock("state.csv"):
+        Path("state.csv.lock.json").write_text("[]")
+        with pytest.raises(AlreadyRunning, match="another process"), StateLock("state.csv"):
+            pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_two_names_of_one_state_are_one_lock() -> None:
+    """A link to the state file does not open a back door."""
+    Path("link.csv").symlink_to("state.csv")
+    with StateLock("state.csv"), pytest.raises(AlreadyRunning), StateLock("link.csv"):
+        pass
+
+
+def test_the_lock_ends_with_its_process() -> None:
+    """A killed program leaves no lock behind."""
+    context = multiprocessing.get_context("spawn")
+    ready, end = context.Event(), context.Event()
+    process = context.Process(target=hold_lock, args=(str(Path("state.csv").resolve()), ready, end))
+    process.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(AlreadyRunning, match=f"process {process.pid}"), StateLock("state.csv"):
+            pass
+    finally:
+        process.kill()
+        process.join()
+    with StateLock("state.csv") as lock:
+        holder = lock.holder()
+        assert holder is not None
+        assert holder.pid == os.getpid()
+
+
+def hold_lock(path: str, ready: threading.Event, end: threading.Event) -> None:
+    """Hold the lock until killed; runs in a process of its own."""
+    with StateLock(path):
+        ready.set()
+        end.wait(60)

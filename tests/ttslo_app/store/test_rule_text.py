@@ -1,0 +1,198 @@
+"""The text of config.csv: nothing dirty is passed off as sound, and nothing raises."""
+
+import codecs
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store_kit import CELL, HEADER, ROW_A, ROW_B, table
+
+from ttslo_app.store.rule_text import (
+    CONFIG_COLUMNS,
+    Rules,
+    merge,
+    read_rules,
+    trigger_cells,
+)
+
+
+def read(data: bytes | str) -> Rules:
+    """Return the rules of a file of these bytes."""
+    return read_rules(data.encode() if isinstance(data, str) else data)
+
+
+def test_reading_gives_text_by_column_and_the_line() -> None:
+    """A plain file is a list of dicts of text, each knowing its line."""
+    rows = read(table(HEADER, ROW_A, ROW_B)).rows
+    assert rows[0] == dict(zip(CONFIG_COLUMNS, ROW_A.split(","), strict=True))
+    assert [row.line for row in rows] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(codecs.BOM_UTF8 + table(HEADER, ROW_A).encode(), id="utf-8 with a mark"),
+        pytest.param(table(HEADER, ROW_A).encode("utf-16"), id="utf-16"),
+        pytest.param(codecs.BOM_UTF16_BE + table(HEADER, ROW_A).encode("utf-16-be"), id="utf-16be"),
+        pytest.param(table(HEADER, ROW_A, end="\r\n").encode(), id="CRLF"),
+        pytest.param(table(HEADER, ROW_A, end="\r").encode(), id="CR"),
+        pytest.param(table(HEADER, ROW_A).replace(",", ";").encode(), id="semicolons"),
+        pytest.param(table(HEADER, ROW_A).replace(",", "\t").encode(), id="tabs"),
+        pytest.param(table("sep=;", HEADER, ROW_A).replace(",", ";").encode(), id="sep line"),
+        pytest.param(table(HEADER.replace(",", " , "), ROW_A).encode(), id="header spaces"),
+        pytest.param(table(HEADER.upper(), ROW_A).encode(), id="header case"),
+        pytest.param(table(HEADER.replace("_", " "), ROW_A).encode(), id="header words"),
+        pytest.param(table(HEADER, ROW_A.replace(",", " , ")).encode(), id="cell spaces"),
+        pytest.param(table(HEADER, f'"{ROW_A.replace(",", chr(34) + "," + chr(34))}"').encode()),
+        pytest.param(table(HEADER, ROW_A + ",,,").encode(), id="empty cells at the end"),
+        pytest.param(f"{HEADER}\n{ROW_A}".encode(), id="no line end at the end"),
+        pytest.param(table("", ",,,", "# hello, world", HEADER, "", ROW_A).encode(), id="blanks"),
+    ],
+)
+def test_reading_tolerates_what_spreadsheets_do(data: bytes) -> None:
+    """Marks, encodings, line ends, separators, spaces, case and quotes change no value."""
+    rules = read(data)
+    assert rules.rows == (dict(zip(CONFIG_COLUMNS, ROW_A.split(","), strict=True)),)
+    assert rules.findings == ()
+
+
+def test_reading_leaves_comments_and_blank_rows_out() -> None:
+    """Rows whose id or pair begins with #, lines that begin with #, and blank rows are no rules."""
+    lines = ["# one, two", '#"', "#x,XBTUSD", "y,#XBTUSD", '"# z",XBTUSD', ",,,", "  # t", ROW_A]
+    assert [row["id"] for row in read(table(HEADER, *lines)).rows] == ["a"]
+
+
+def test_reading_keeps_the_users_own_columns() -> None:
+    """A column that is not ours is read under its own name, without the spaces around it."""
+    rows = read(table(HEADER + ", My Note ", ROW_A + ', "x, ""y""\nz"')).rows
+    assert rows[0]["My Note"] == 'x, "y"\nz'
+
+
+def test_a_short_row_is_read_with_empty_cells_and_said() -> None:
+    """Missing cells are empty text, the file says so, and the other rows are read."""
+    rules = read(table(HEADER, "s,XBTUSD,5", ROW_A))
+    short, whole = rules.rows
+    assert (short["volume"], whole["volume"]) == ("", "0.01")
+    assert rules.findings == ("line 2: row s is short; its missing cells count as empty",)
+
+
+def test_a_long_row_is_marked_and_others_are_not() -> None:
+    """A row with one cell too many carries the reason, so that it can be refused."""
+    rules = read(table(HEADER, "l,XBTUSD,50,000,above,sell,0.01,5.0,true", ROW_A))
+    long, whole = rules.rows
+    assert "has 9 cells where the header names 8 columns" in long.findings[0]
+    assert whole.findings == ()
+    assert "line 2: row l has 9 cells" in rules.findings[0]
+
+
+def test_a_cell_under_no_column_name_marks_its_row() -> None:
+    """A value whose column has no name might belong one column to the left."""
+    (row,) = read(table(HEADER + ",,note", ROW_A + ",oops,fine")).rows
+    assert row.findings == ("has 'oops' in column 9, which has no name",)
+
+
+def test_duplicate_columns_are_said_and_contradictions_mark_the_row() -> None:
+    """Of two columns with one name the first counts; rows where they differ are marked."""
+    rules = read(table(HEADER + ",VOLUME", ROW_A + ",0.01", ROW_B + ",7"))
+    same, differing = rules.rows
+    assert same.findings == ()
+    assert differing.findings == ("has two cells for volume: '0.5' and '7'",)
+    assert "names the column 'volume' 2 times" in rules.findings[0]
+
+
+def test_nul_bytes_mark_their_row() -> None:
+    """A row with NUL bytes, as a crash leaves them, is marked; the others are read."""
+    damaged, whole = read(table(HEADER, "x,XBT\0USD,5", ROW_A) + "\0" * 50).rows
+    assert "NUL" in damaged.findings[0]
+    assert whole.findings == ()
+
+
+@pytest.mark.parametrize(("byte", "codec"), [(b"\xe9", "cp1252"), (b"\x81", "latin-1")])
+def test_another_encoding_is_read_and_said(byte: bytes, codec: str) -> None:
+    """A file in an old encoding is read, and named."""
+    rules = read(table(HEADER + ",note", ROW_A).encode() + b"# caf" + byte)
+    assert [row["id"] for row in rules.rows] == ["a"]
+    assert rules.findings == (f"is not UTF-8; it was read as {codec}. Save it as UTF-8",)
+
+
+def test_a_stray_quote_does_not_swallow_the_rows_below() -> None:
+    """A quote that is never closed costs at most its own row, and is pointed at."""
+    rules = read(table(HEADER, '"q,XBTUSD,5', ROW_A, ROW_B))
+    assert [row["id"] for row in rules.rows] == ['"q', "a", "b"]
+    assert "opens a quote" in rules.findings[1]
+
+
+def test_quotes_that_take_in_a_row_are_pointed_at() -> None:
+    """Two stray quotes that pair up over a line end would hide a row silently."""
+    rules = read(table(HEADER + ",note", ROW_A + ',"oops', ROW_B + ',"', ROW_A + ',"a\nb"'))
+    assert len(rules.rows) == 2
+    assert len(rules.findings) == 1
+    assert "take in what looks like a row" in rules.findings[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("# only this\n", "comments only"), ("a,b\n1,2\n", "no column 'id'")]
+)
+def test_a_file_without_a_header_is_said(text: str, said: str) -> None:
+    """A file whose columns have no names says what the first line must be."""
+    assert said in read(text).findings[0]
+
+
+@given(st.binary(max_size=300) | st.text(alphabet='ai,;\t\r\n"# \0\ufeffd=', max_size=80))
+def test_reading_raises_nothing_whatever_the_bytes(data: bytes | str) -> None:
+    """No input makes the reader raise, and every value it gives is stripped text."""
+    rows = read(data if isinstance(data, bytes) else f"id,pair\n{data}").rows
+    assert all(value == value.strip() for row in rows for value in row.values())
+
+
+@given(st.lists(st.lists(CELL, min_size=3, max_size=3), max_size=6), st.sampled_from(",;\t"))
+def test_reading_reads_what_the_csv_module_writes(grid: list[list[str]], mark: str) -> None:
+    """Quoting as everybody's CSV writers do it is understood."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, delimiter=mark, quoting=csv.QUOTE_ALL)
+    writer.writerows([["id", "pair", "volume"], *grid])
+    rows = read(file.getvalue()).rows
+    stripped = [[cell.strip() for cell in line] for line in grid]
+    rules = [c for c in stripped if any(c) and not (c[0] + " " + c[1]).startswith("#")]
+    rules = [c for c in rules if not c[1].startswith("#")]
+    assert [list(row.values()) for row in rows] == rules
+
+
+# --- merging ------------------------------------------------------------------------------------
+
+
+def test_merge_without_a_change_gives_the_same_bytes() -> None:
+    """An id that is not there is told, and so is one that is there twice; no byte moves."""
+    data = table(HEADER, ROW_A, ROW_B, ROW_B).encode()
+    merged, left_out = merge(data, {"zz": {"enabled": "false"}, "b": {"enabled": "false"}})
+    assert merged == data
+    assert isinstance(left_out["zz"], LookupError)
+    assert "lines 3, 4 share the id 'b'" in str(left_out["b"])
+
+
+def test_merge_leaves_an_id_out_and_writes_the_others() -> None:
+    """One row that is not there keeps nobody else's order from being written down."""
+    merged, left_out = merge(table(HEADER, ROW_A).encode(), {"a": {"pair": "X"}, "zz": {}})
+    assert merged.decode() == table(HEADER, ROW_A.replace("XBTUSD", "X"))
+    assert set(left_out) == {"zz"}
+
+
+def test_merge_finds_more_ids_than_are_looked_up_one_by_one() -> None:
+    """Many changes at once are the same as each of them."""
+    rows = [ROW_A.replace("a,", f"a{number},", 1) for number in range(100)]
+    changes = {f"a{number}": {"enabled": "no"} for number in range(0, 100, 1)}
+    merged, left_out = merge(table(HEADER, *rows).encode(), changes)
+    assert not left_out
+    assert merged.decode() == table(HEADER, *(row.replace("true", "no") for row in rows))
+
+
+def test_trigger_cells_disarm_and_tell_the_order() -> None:
+    """What is not known of a trigger is an empty cell."""
+    assert trigger_cells("O1", None, 5) == {
+        "enabled": "false",
+        "order_id": "O1",
+        "trigger_time": "",
+        "trigger_price": "5",
+    }

@@ -1,0 +1,100 @@
+"""The text of state.csv: written so that each cell comes back, and read so that damage is told."""
+
+import random
+import tracemalloc
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttslo_app.store.csv_text import cell_text, quote
+from ttslo_app.store.state_text import STATE_COLUMNS, StateReader, state_bytes
+
+ODD = [
+    "",
+    " ",
+    "a b",
+    " a",
+    "a ",
+    "a,b",
+    ", ",
+    'say "no"',
+    "a\nb",
+    "\r",
+    "\ufeff",
+    "\x85a",
+    "ä",
+    "=1",
+]
+
+
+def cell_by_cell(state: Mapping[str, Mapping[str, object]]) -> bytes:
+    """Return a state as text, each cell judged alone."""
+    names = dict.fromkeys([*STATE_COLUMNS, *(str(n) for row in state.values() for n in row)])
+    columns = [name for name in names if name]
+    lines = [",".join(quote(cell_text(name), ",") for name in columns)]
+    for identifier, row in state.items():
+        cells = {str(name): cell_text(value) for name, value in row.items()}
+        cells["id"] = cell_text(identifier)
+        lines.append(",".join(quote(cells.get(name, ""), ",") for name in columns))
+    return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
+
+
+def test_twenty_thousand_rows_are_written_as_cell_by_cell() -> None:
+    """The quick way over many rows gives the very bytes of the slow one."""
+    chance = random.Random(7)
+    state = {}
+    for number in range(20_000):
+        name = f"r{number}"
+        row = {"id": name, "triggered": "false", "rule_state": "armed", "row": "BTC/USD 50000"}
+        if number % 3 == 0:
+            row |= {"order": '{"pair": "XBTUSD", "volume": "0.01"}', "triggered": "true"}
+        if number % 50 == 0:
+            row |= {"note": chance.choice(ODD), "last_checked": chance.choice(ODD)}
+        state[name] = row
+    assert state_bytes(state) == cell_by_cell(state)
+
+
+TEXT = st.text(max_size=8) | st.sampled_from(ODD) | st.sampled_from(["a\0b", "\ud800"])
+VALUE = TEXT | st.none() | st.booleans() | st.integers()
+
+
+@given(st.dictionaries(TEXT, st.dictionaries(TEXT | st.just("id"), VALUE, max_size=4), max_size=4))
+def test_any_row_is_written_as_cell_by_cell(state: dict[str, dict[str, object]]) -> None:
+    """Whatever the names and values are, they get quotes where the reader needs them."""
+    assert state_bytes(state) == cell_by_cell(state)
+
+
+def test_row_goes_by_its_key_and_not_by_its_cell() -> None:
+    """The id of a row is the one it is kept under."""
+    assert state_bytes({"a": {"id": "b"}}) == (",".join(STATE_COLUMNS) + "\na,,,,,,\n").encode()
+
+
+def test_row_that_is_no_dict_is_told_by_its_name() -> None:
+    """What cannot be written says which row it is."""
+    with pytest.raises(TypeError, match="the state of 'b' must be a dict, not NoneType"):
+        state_bytes({"a": {}, "b": None})  # type: ignore[dict-item]  # the point
+
+
+def test_many_rows_are_not_all_text_at_once() -> None:
+    """Beside the bytes there is never more than the text of some rows."""
+    state = {f"r{number}": {"note": "x" * 200} for number in range(20_000)}
+    size = len(state_bytes(state))
+    tracemalloc.start()
+    try:
+        state_bytes(state)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.6 * size
+
+
+def test_problem_names_file_line_and_row() -> None:
+    """A row that is cut short is told with its line, and what can be read of it is there."""
+    reader = StateReader(b"id,triggered,order_id\na,true,O1\nb,tr\n", "state.csv")
+    (problem,) = reader.problems
+    assert (problem.line, problem.ids) == (3, ("b",))
+    assert problem.message.startswith("state.csv line 3: row b is cut short; says 'tr'")
+    assert reader.rows["a"] == {"id": "a", "triggered": "true", "order_id": "O1"}
+    assert reader.rows["b"]["order_id"] == ""

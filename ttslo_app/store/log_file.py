@@ -1,0 +1,112 @@
+"""logs.csv: what the program did, one line an event, the oldest files dropped.
+
+It must never raise: a log that cannot be written must not stop an order. Its columns are those of
+existing files, and rows of another shape never stand under its header.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from krakenlink.once import Once
+from ttslo_app.store.csv_text import quote
+from ttslo_app.store.disk import Disk
+
+LOG_COLUMNS = ("timestamp", "level", "message", "details")
+# About 40,000 lines: weeks of a busy program, and still quick to open in an editor.
+LOG_BYTES = 5_000_000
+LOG_FILES = 5
+_COMPLAIN_EVERY = 60.0
+_BLOCK = 1000  # lines a write
+
+_log = logging.getLogger(__name__)
+
+
+class LogFile:
+    """Appends to the log. Safe from any thread; blocks for the disk, and never raises.
+
+    A log that cannot be written is said on `logging`, at most once a minute.
+    """
+
+    def __init__(self, path: Path, disk: Disk) -> None:
+        self.path = path
+        self._disk = disk
+        self._lock = threading.Lock()  # makes writes follow one another; guards nothing else
+        self._complaints = Once(again_after=_COMPLAIN_EVERY)
+
+    def write(self, level: str, message: str, **fields: object) -> None:
+        r"""Append one row: timestamp, level, message, details as `key=value`.
+
+        Line ends are written as `\n`, so a row is always one line.
+        """
+        details = " ".join(_detail(name, value) for name, value in fields.items())
+        self._append([self._line(level, message, details)])
+
+    def write_all(self, level: str, messages: Sequence[str]) -> None:
+        """Append one row for each message, as `write` does, with one write for a thousand."""
+        lines = [self._line(level, message, "") for message in messages]
+        for start in range(0, len(lines), _BLOCK):
+            self._append(lines[start : start + _BLOCK])
+
+    def _line(self, level: str, message: str, details: str) -> str:
+        now = self._disk.now().isoformat(timespec="milliseconds")
+        cells = (now, str(level), _one_line(str(message)), details)
+        return ",".join([quote(cell, ",") for cell in cells]) + "\n"
+
+    def _append(self, lines: Sequence[str]) -> None:
+        data = "".join(lines).encode("utf-8", "backslashreplace")
+        try:
+            with self._lock:
+                self._append_locked(data)
+        except OSError as error:
+            if self._complaints.is_news("log", at=self._disk.monotonic()):
+                _log.warning("%s cannot be written: %s", self.path, error)
+
+    def _append_locked(self, data: bytes) -> None:
+        header = (",".join(LOG_COLUMNS) + "\n").encode()
+        start, size, ends_line = self._look(len(header))
+        is_foreign = start.replace(b"\r\n", b"\n")[: len(header) - 1] != header[:-1]
+        if size and (is_foreign or size + len(data) > LOG_BYTES):
+            self._rotate()
+            size, ends_line = 0, True
+        before = (b"" if size else header) + (b"" if ends_line else b"\n")
+        self._disk.append(self.path, before + data)
+
+    def _look(self, length: int) -> tuple[bytes, int, bool]:
+        """Return how the log begins, its size, and whether its last line is complete."""
+        if not self.path.is_file():
+            return b"", 0, True
+        with self.path.open("rb") as file:
+            start = file.read(length)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return start, size, file.read(1) in (b"", b"\n")
+
+    def _rotate(self) -> None:
+        for number in reversed(range(1, LOG_FILES)):
+            with suppress(FileNotFoundError):
+                self._disk.rename(self._numbered(number), self._numbered(number + 1))
+        self._disk.rename(self.path, self._numbered(1))
+
+    def _numbered(self, number: int) -> Path:
+        return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _detail(name: str, value: object) -> str:
+    """Return `name=value`, the value as JSON text where it would else be unclear."""
+    text = str(value)
+    if not text or re.search(r'[\s"=\\]', text):
+        text = json.dumps(text, ensure_ascii=False)
+    return f"{name}={text}"
+
+
+def _one_line(text: str) -> str:
+    """Return `text` with its line ends written out, so that a row of the log is one line."""
+    return text.replace("\r", "\\r").replace("\n", "\\n")
