@@ -1,7 +1,10 @@
-"""The files' manager, as earlier callers know it."""
+"""The program's files, as callers know them: config.csv, state.csv, logs.csv.
 
-from ttslo_app.store.disk import Disk
+`ConfigManager` reads and writes them. Whoever runs the program as a part of another one holds a
+`StateLock` meanwhile, which raises `AlreadyRunning` where somebody else does.
+"""
+
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
 
-__all__ = ["AlreadyRunning", "ConfigManager", "Disk", "StateLock"]
+__all__ = ["AlreadyRunning", "ConfigManager", "StateLock"]
