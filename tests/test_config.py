@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from fresh_python import run_python
 
 import config
 from config import AlreadyRunning, ConfigManager, StateLock
@@ -142,3 +143,10 @@ def test_second_program_on_a_state_learns_of_the_first(files: ConfigManager) -> 
 def test_door_hands_on_what_its_callers_need_and_no_more() -> None:
     """What lies behind it is imported from where it lives."""
     assert set(config.__all__) == {"AlreadyRunning", "ConfigManager", "StateLock"}
+
+
+def test_warning_is_not_printed_to_who_asked_for_none(tmp_path: Path) -> None:
+    """A caller that has not set up logging finds nothing of it on its screen."""
+    file = str(tmp_path / "config.csv")
+    call = f"ConfigManager({file!r}).update_config_on_trigger('a', '', '', '')"
+    assert run_python(f"from config import ConfigManager; {call}") == ""

@@ -48,6 +48,7 @@ SHELLS = {
     *("krakenlink.rest.client", "krakenlink.rest.listing"),
     *("krakenlink.rest.session", "krakenlink.rest.transport"),
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
+    "ttslo_app",
     *("ttslo_app.store.disk", "ttslo_app.store.lock", "ttslo_app.store.log_file"),
     *("ttslo_app.store.manager", "ttslo_app.store.rule_file", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
