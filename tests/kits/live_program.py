@@ -12,9 +12,10 @@ from pathlib import Path
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from ttslo import TTSLO
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run.parts import Options
+from ttslo_app.run.program import Program
 from ttslo_app.watch.past import Pace
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -48,6 +49,8 @@ class LiveProgram:
         exchange: The embedded exchange.
         folder: Where the three files are.
         rows: Written to config.csv first; None leaves the file as it is.
+        when_blind: The policy of rows that name none.
+        metrics_port: Where figures are served; None for nowhere.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LiveProgram:
         folder: Path,
         rows: Sequence[str] | None = None,
         when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
+        metrics_port: int | None = None,
     ) -> None:
         self.exchange = exchange
         self.folder = folder
@@ -63,21 +67,24 @@ class LiveProgram:
             self.write(rows)
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
         key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
-        self.ttslo = TTSLO(
+        self.ttslo = Program(
             ConfigManager(*files),
             KrakenAPI(base_url=url, ws_url=exchange.ws_url),
             KrakenAPI(key, secret, url, use_websocket=False),
-            settings=OrderSettings(watch=0.5),
-            when_blind=when_blind,
-            pace=QUICK,
-            debug=True,
+            Options(
+                settings=OrderSettings(watch=0.5),
+                when_blind=when_blind,
+                pace=QUICK,
+                debug=True,
+                metrics_port=metrics_port,
+            ),
         )
         self._thread = threading.Thread(target=self._run, name="ttslo-main", daemon=True)
 
     def _is_armed(self) -> bool:
-        live, state = self.ttslo._live, self.ttslo.state
+        live, state = self.ttslo.live, self.ttslo.state
         return live is not None and all(
-            row["id"] in live._rules.rules or state.get(row["id"], {}).get("order_id")
+            row["id"] in live.watch.rules or state.get(row["id"], {}).get("order_id")
             for row in self.ttslo.configs
         )
 
@@ -151,7 +158,7 @@ class LiveProgram:
         """Wait until the reader of prices has a rule on its books, or off them."""
 
         def is_so() -> bool:
-            live = self.ttslo._live
-            return live is not None and (rule_id in live._rules.rules) is is_armed
+            live = self.ttslo.live
+            return live is not None and (rule_id in live.watch.rules) is is_armed
 
         wait_until(is_so, f"{rule_id} is {'on' if is_armed else 'off'} the books")

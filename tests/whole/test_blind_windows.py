@@ -194,7 +194,7 @@ def test_raised_threshold_is_not_fired_by_older_trades(market: FakeKraken, tmp_p
 def test_crowd_costs_old_tickers_and_no_trade(market: FakeKraken, tmp_path: Path) -> None:
     """Of many waiting events the newest ticker of a market and every trade are kept, in order."""
     with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         ticks = [Tick(BTC, Decimal(n), None, None, 0.0) for n in range(1, 4)]
         trades = [Trades(BTC, (), float(n)) for n in range(3)]
@@ -205,7 +205,7 @@ def test_crowd_costs_old_tickers_and_no_trade(market: FakeKraken, tmp_path: Path
 def test_flood_of_trades_is_said_and_left_to_rest(market: FakeKraken, tmp_path: Path) -> None:
     """When even trades are too many the newest stays, whose number tells what to fetch."""
     with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         flood: list[object] = [Trades(BTC, (), 0.0)] * 200_000
         last = Trades(BTC, (), 1.0)
@@ -234,7 +234,7 @@ class Stall(SystemState):
 @contextmanager
 def stalled(program: LiveProgram) -> Iterator[ttslo_live.LiveRun]:
     """Let nothing be looked at inside."""
-    live, stall = program.ttslo._live, Stall()
+    live, stall = program.ttslo.live, Stall()
     assert live is not None
     live._inbox.put(stall)
     assert stall.is_met.wait(15)
@@ -263,7 +263,7 @@ def test_trades_that_were_too_many_are_a_blind_time(
 def test_falling_behind_is_told_and_so_is_its_end(market: FakeKraken, tmp_path: Path) -> None:
     """Prices that are looked at late are a warning, once, until they are not."""
     with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         now = feed_clock()
         for at in [now - 10, now - 10, now + 60, now + 60]:
@@ -275,9 +275,9 @@ def test_falling_behind_is_told_and_so_is_its_end(market: FakeKraken, tmp_path: 
 def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_path: Path) -> None:
     """A link that is found dead after an hour's sleep was blind for that hour."""
     with LiveProgram(market, tmp_path, [row("far", 90000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
-        tapes = live._rules._blind.tapes
+        tapes = live.watch._blind.tapes
         market.set_prices(PAIR, ["50010"])
         wait_until(lambda: not tapes[SYMBOL].is_open, "the start was looked back over")
         since = time.time() - 3600
@@ -293,7 +293,7 @@ def test_what_waited_while_the_machine_slept_is_no_price_of_now(
 ) -> None:
     """A crossing that was received before the lid closed is left to the look back."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
-        live, slept = program.ttslo._live, feed_clock() - 3600
+        live, slept = program.ttslo.live, feed_clock() - 3600
         assert live is not None
         beyond = Decimal(51300)
         moment = datetime.now(UTC).isoformat()
@@ -309,9 +309,10 @@ def test_poll_that_is_answered_after_the_stream_is_back_counts_no_more(
 ) -> None:
     """The proven price of the stream is newer than what was asked for while it was away."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
-        wait_until(lambda: not live._unstreamed(), "the stream's price is proven")
+        markets = live.watch.markets.values()
+        wait_until(lambda: not live._streams.unstreamed(markets), "the stream's price is proven")
         live._inbox.put(PolledPrice(SYMBOL, Decimal(51300), feed_clock()))
         market.set_price(PAIR, 51001)
         assert program.crossing_of("up") == 51001

@@ -355,7 +355,7 @@ def fire(place: Path, count: int) -> list[str]:
     with program.keeping_journal():
         program.save_state()
         journal.clear()
-        program._worker.fire([Crossing(rule, Decimal(51000), "51000") for rule in rules])
+        program.worker.fire([Crossing(rule, Decimal(51000), "51000") for rule in rules])
         return list(journal)
 
 

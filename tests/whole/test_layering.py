@@ -29,11 +29,13 @@ MAY_USE: dict[str, set[str]] = {
         *("kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.messages"),
         *("ttslo_app.rules", "ttslo_app.store"),
     },
-    "ttslo_app.face": {"krakenlink", "ws_price_provider"},
+    "ttslo_app.face": {
+        *("krakenlink", "ttslo_app.orders.life", "ttslo_app.rules", "ws_price_provider"),
+    },
     "ttslo_app.run": {"fake_kraken", "kraken_api", "krakenlink", "ttslo_app", "ws_price_provider"},
     "config": {"ttslo_app.store"},
     "validator": {"ttslo_app.rules"},
-    "ttslo": {"ttslo_app"},
+    "ttslo": {"krakenlink", "ttslo_app"},
     "fake_kraken": set(),  # a stand-in that shared code with the client would share its mistakes
     "dev": set(),
 }
@@ -54,7 +56,9 @@ SHELLS = {
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.intents", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
-    *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.live", "ttslo_app.run.program"),
+    *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
+    *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
+    *("ttslo_app.run.program", "ttslo_app.run.streams"),
 }
 
 # Time, chance, and the world outside come into a pure module as arguments.

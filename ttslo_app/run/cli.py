@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from kraken_api import KrakenAPI
+from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.feed import FeedSettings
 from ttslo_app.face.metrics import check_available
@@ -26,10 +27,15 @@ from ttslo_app.rules.rule import (
     WhenBlind,
 )
 from ttslo_app.rules.verdict_text import format_validation_result
-from ttslo_app.run.program import ONCE_PATIENCE, TTSLO, __version__, many_objects
+from ttslo_app.run.loader import many_objects
+from ttslo_app.run.parts import Options
+from ttslo_app.run.program import Program
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
+
+# `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
+_ONCE_PATIENCE = 45.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
     add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
         "timestamp,open,high,low,close,volume")  # fmt: skip
-    add("--version", action="version", version=f"%(prog)s {__version__}")
+    add("--version", action="version", version=f"%(prog)s {VERSION}")
     return parser
 
 
@@ -137,20 +143,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         result = ConfigValidator(reading).validate_config_file(manager.load_config())
         print(format_validation_result(result, verbose=options.verbose), flush=True)
         return 0 if result.is_valid() else 1
-    trading = KrakenAPI.from_env(readwrite=True, env_file=options.env_file, use_websocket=False)
-    settings = settings_from(os.environ.get("TTSLO_ORDER_SETTINGS", ""))
-    program = TTSLO(
-        manager,
-        reading,
-        trading if trading.has_keys else None,
-        dry_run=options.dry_run,
-        verbose=options.verbose,
-        debug=options.debug,
-        settings=settings,
-        when_blind=options.when_blind,
-        metrics_port=options.metrics_port,
-        step=step,
-    )
+    program = _program(manager, reading, options, step)
     if options.dry_run:
         return _operate(program, options)
     with StateLock(options.state), program.keeping_journal():
@@ -158,7 +151,26 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         return _operate(program, options)
 
 
-def _operate(program: TTSLO, options: argparse.Namespace) -> int:
+def _program(
+    manager: ConfigManager,
+    reading: KrakenAPI,
+    options: argparse.Namespace,
+    step: Callable[[str], None],
+) -> Program:
+    trading = KrakenAPI.from_env(readwrite=True, env_file=options.env_file, use_websocket=False)
+    wanted = Options(
+        dry_run=options.dry_run,
+        verbose=options.verbose,
+        debug=options.debug,
+        settings=settings_from(os.environ.get("TTSLO_ORDER_SETTINGS", "")),
+        when_blind=options.when_blind,
+        metrics_port=options.metrics_port,
+        step=step,
+    )
+    return Program(manager, reading, trading if trading.has_keys else None, wanted)
+
+
+def _operate(program: Program, options: argparse.Namespace) -> int:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, SpokenHandler):
             handler.lane = program.voice.screen
@@ -182,15 +194,21 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
             "KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW",
         )
     program.report()
-    if options.once:
-        program.run_once()
-        program.settle(ONCE_PATIENCE)
-        program.save_state()
-        if program.is_blind:
-            program.log("ERROR", "No price was to be had, so no row could be looked at; try again")
-        return 1 if program.is_blind else 0
+    return _look_once(program) if options.once else _run_on(program, options.interval)
+
+
+def _look_once(program: Program) -> int:
+    program.run_once()
+    program.settle(_ONCE_PATIENCE)
+    program.save_state()
+    if program.is_blind:
+        program.log("ERROR", "No price was to be had, so no row could be looked at; try again")
+    return 1 if program.is_blind else 0
+
+
+def _run_on(program: Program, interval: float) -> int:
     _stop_on_signals(program)
-    program.run_continuous(options.interval)
+    program.run_continuous(interval)
     if program.is_saved:
         program.log("INFO", "Stopped" if program.dry_run else "Stopped; state saved")
     else:
@@ -202,17 +220,12 @@ def _operate(program: TTSLO, options: argparse.Namespace) -> int:
     return 0
 
 
-def _take_up(program: TTSLO) -> bool:
+def _take_up(program: Program) -> bool:
     """Go on where an earlier run ended; tell whether any row is accepted."""
     program.load_state()
     program.recover()
     program.check_config_file_changed()
     return program.validate_and_load_config()
-
-
-def _is_main_thread() -> bool:
-    """Tell whether signals may be handled here; a host program may run this on another thread."""
-    return threading.current_thread() is threading.main_thread()
 
 
 def _end_at_once_on_sigterm() -> None:
@@ -221,16 +234,20 @@ def _end_at_once_on_sigterm() -> None:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    if _is_main_thread():
-        signal.signal(signal.SIGTERM, interrupt)
+    _handle(signal.SIGTERM, interrupt)
 
 
-def _stop_on_signals(program: TTSLO) -> None:
+def _stop_on_signals(program: Program) -> None:
     def stop(number: int, frame: FrameType | None) -> None:
         # A second signal ends the program the hard way; what is under way is in the state file.
         signal.signal(number, signal.SIG_DFL)
         program.stop()
 
-    if _is_main_thread():
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
+    _handle(signal.SIGINT, stop)
+    _handle(signal.SIGTERM, stop)
+
+
+def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
+    """Call `handler` on a signal, but on the thread that may: a host program may use another."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(number, handler)

@@ -19,7 +19,8 @@ from fake_kraken.exchange import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
-from ttslo_app.run.program import TTSLO
+from ttslo_app.run.parts import Options
+from ttslo_app.run.program import Program
 from ttslo_app.store.manager import ConfigManager
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -153,13 +154,13 @@ class Show:
         self._fired: dict[str, str] = {}
         (folder / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
-        self._program = TTSLO(
+        self._program = Program(
             ConfigManager(*files),
             KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url),
             KrakenAPI(
                 exchange.api_key, exchange.api_secret, exchange.rest_url, use_websocket=False
             ),
-            settings=OrderSettings(watch=0.3),
+            Options(settings=OrderSettings(watch=0.3)),
         )
 
     def run(self, bars: Iterable[Bar]) -> int:
@@ -262,7 +263,7 @@ class Show:
         return text + f"{order['status']}, stop at {Decimal(order['stopprice']):.1f}"
 
 
-def _has_order_of(program: TTSLO, rule: Rule) -> Callable[[FakeKraken], bool]:
+def _has_order_of(program: Program, rule: Rule) -> Callable[[FakeKraken], bool]:
     def has_order(exchange: FakeKraken) -> bool:
         return bool(program.state.get(rule.id, {}).get("order_id"))
 

@@ -233,9 +233,8 @@ Watched = Callable[[], requests.Response]
 @pytest.fixture
 def watched(exchange: FakeKraken, tmp_path: Path) -> Iterator[tuple[LiveProgram, Watched]]:
     """Hand out the running program with two armed rows, and its health address."""
-    program = LiveProgram(exchange, tmp_path, [row("btc", 90_000), row("late", 95_000)])
-    program.ttslo._metrics_port = 0
-    with program:
+    rows = [row("btc", 90_000), row("late", 95_000)]
+    with LiveProgram(exchange, tmp_path, rows, metrics_port=0) as program:
         line = program.wait_for_line("health at ")
         address = line.rpartition(" ")[2]
 
@@ -280,8 +279,8 @@ def test_program_counts_its_orders(
     program.crossing_of("btc")
     exchange.fault("error", endpoint="AddOrder", text="EOrder:Insufficient funds")
     exchange.set_price(PAIR, 96_000)
-    wait_until(lambda: program.ttslo._worker.answers["refused"], "the refusal is counted")
-    assert program.ttslo._worker.answers["placed"] == 1
+    wait_until(lambda: program.ttslo.worker.answers["refused"], "the refusal is counted")
+    assert program.ttslo.worker.answers["placed"] == 1
 
 
 def test_flag_serves_the_figures(

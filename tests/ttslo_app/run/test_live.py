@@ -14,7 +14,6 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.feed import Symbol, SymbolRefused
 from ttslo_app.messages import PolledPrice
-from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
 
 ETH = row("eth", 3500).replace("BTC/USD", "ETH/USD")
@@ -140,7 +139,7 @@ def test_poll_from_before_a_sleep_fires_nothing(market: FakeKraken, tmp_path: Pa
     """Without a stream, too, a price that has waited for an hour is no price of now."""
     market.fault("refuse", symbol="BTC/USD")
     with Polling(market, tmp_path, [row("up", 51000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         beyond = PolledPrice("BTC/USD", Decimal(51300), feed_clock() - 3600)
         live._inbox.put(beyond)
@@ -153,7 +152,7 @@ def test_pair_whose_trades_alone_are_refused_is_asked_about_again_and_again(
 ) -> None:
     """A wick between two tickers is found though Kraken streams the price and not the trades."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         live._inbox.put(SymbolRefused(Symbol("BTC/USD"), "trade", "Not today", feed_clock()))
         program.wait_for_line("BTC/USD does not stream (Not today); it is polled over REST")
@@ -169,9 +168,9 @@ def test_pair_that_streams_again_is_polled_no_more(market: FakeKraken, tmp_path:
         market.clear_faults()
         market.drop_connections()
         program.wait_for_line("BTC/USD streams again")
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
-        assert not live._unstreamed()
+        assert not live._streams.unstreamed(live.watch.markets.values())
         market.set_price(PAIR, "51001")
         assert program.crossing_of("up") == 51001
 
@@ -305,20 +304,6 @@ def test_order_that_cannot_be_checked_is_not_called_refused(
         assert not program.log_lines("would REFUSE")
 
 
-def test_of_many_orders_one_of_a_kind_is_checked(
-    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Thousands of rows do not use up what Kraken allows for the orders themselves."""
-    monkeypatch.setattr(ttslo_live, "_CHECKS_OF_ALL", 2)
-    rows = [row(f"r{n}", 90000).replace(",0.01,", f",0.0{n},") for n in range(1, 6)]
-    with LiveProgram(market, tmp_path, rows) as program:
-        live = program.ttslo._live
-        assert live is not None
-        wait_until(lambda: live._checked and not live._unchecked, "all that is needed is checked")
-        program.wait_for_line("r2: Kraken would take its order")
-        assert len(program.log_lines("Kraken would take its order")) == 2
-
-
 # --- the order afterwards --------------------------------------------------------------------
 
 
@@ -368,7 +353,7 @@ def test_end_writes_down_when_prices_were_last_seen(market: FakeKraken, tmp_path
     """An armed row's last price is a moment in UTC in the state."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         market.set_price(PAIR, "50001")
-        live = program.ttslo._live
+        live = program.ttslo.live
         assert live is not None
         wait_until(live.last_checked, "a price was looked at")
     assert program.ttslo.state["up"]["last_checked"].endswith("+00:00")

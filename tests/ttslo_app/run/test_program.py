@@ -12,9 +12,9 @@ from unittest.mock import Mock
 
 import pytest
 
-import ttslo_app.run.program as ttslo_program
 from config import ConfigManager
 from kraken_api import KrakenAPI
+from krakenlink.machine import feed_clock
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.intents import intent_lines, read_intents
@@ -712,7 +712,7 @@ def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager
     """While the order thread waits for an answer nobody else clears what it has written down."""
     kraken = SlowStandIn()
     program = TTSLO(manager, kraken, kraken)
-    worker = program._worker
+    worker = program.worker
     with program.keeping_journal():
         assert program.validate_and_load_config()
         worker.start()
@@ -792,8 +792,7 @@ def test_run_once_tells_whether_there_was_a_price(
 
 
 def test_seconds_of_the_order_thread_go_on_while_the_machine_sleeps(
-    monkeypatch: pytest.MonkeyPatch,
+    manager: ConfigManager,
 ) -> None:
     """A crossing that is owed for a minute is not owed after a night with the lid closed."""
-    monkeypatch.setattr(ttslo_program, "feed_clock", lambda: 28_800.0)
-    assert ttslo_program._Clock().monotonic() == 28_800.0
+    assert TTSLO(manager, StandIn()).clocks.monotonic is feed_clock

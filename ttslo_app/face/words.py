@@ -1,0 +1,77 @@
+"""What a person reads of the rows: one line a row.
+
+Pure: it says where a row stands, and decides nothing. A line must never say that a row is armed
+which is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from krakenlink.numbers import plain
+from ttslo_app.orders.life import Life
+from ttslo_app.rules.rule import Rule
+
+Finding = Mapping[str, str]  # as a `ValidationResult` has them
+NOT_PRICED = (
+    "NOT ARMED YET: there is no price to check its threshold against. It is armed as soon as "
+    "there is one"
+)
+
+
+def describe(rule: Rule, price: Decimal | None) -> str:
+    """Return one line about an armed rule and how far the price is from its threshold."""
+    action = f"{rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
+    if price is None:
+        return f"{rule.condition}, no price yet; then {action}"
+    away = abs(rule.threshold - price) / price * 100
+    return f"{rule.condition}, now {plain(price)} ({away:.2f} % away); then {action}"
+
+
+def armed(rule: Rule, price: Decimal | None) -> str:
+    """Return the standing of a rule that waits for its crossing."""
+    return f"armed: {describe(rule, price)}"
+
+
+def standing(rule: Rule, life: Life | None, price: Decimal | None, *, is_unpriced: bool) -> str:
+    """Return where a rule stands that is not known to wait for its crossing.
+
+    Args:
+        rule: What its row says.
+        life: What became of it; None where that cannot be known.
+        price: Today's price, if there is one.
+        is_unpriced: Whether it is not armed for want of a price.
+    """
+    if life is None:
+        return "does not trade: its past is unknown"
+    if life.has_fired:
+        status = f", {life.order_status}" if life.order_status else ""
+        return f"has fired: order {life.order_id}{status}"
+    if life.is_unsettled:
+        return "uncertain: its order is being looked up at Kraken"
+    if not rule.enabled:
+        return "disabled"
+    if is_unpriced:
+        return "not armed yet: there is no price to check its threshold against"
+    return armed(rule, price)
+
+
+def refusal(error: Finding, *, was_armed: bool) -> str:
+    """Return why a row does not trade, and loudly so where it did until now."""
+    loud = " It was armed until now and NO LONGER IS." if was_armed else ""
+    return f"{error['config_id']}: refused: {error['message']}.{loud}"
+
+
+def is_about_to_fire(warning: Finding) -> bool:
+    """Tell whether a warning is of a row that fires at once.
+
+    Only a row that was armed before gets this as a mere warning.
+    """
+    return warning["message"].startswith("Threshold already met")
+
+
+def caution(warning: Finding) -> str:
+    """Return what is to be looked at in a row that trades."""
+    why = "armed before, and crossed meanwhile: " if is_about_to_fire(warning) else ""
+    return f"{warning['config_id']}: {why}{warning['message']}"

@@ -1,0 +1,112 @@
+"""The files as the order thread needs them: config.csv, state.csv and the journal of intents.
+
+What it must never do: write in a dry run, or let a row trade that config.csv does not have as it
+is. Called on the order thread, but for `take` and `load_intents`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from ttslo_app.orders.intents import IntentJournal, Intents, intent_lines
+from ttslo_app.orders.life import Life
+from ttslo_app.orders.ports import State
+from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.store.disk import Stamp
+from ttslo_app.store.manager import ConfigManager
+
+
+class OrderFiles:
+    """The files as the order thread needs them.
+
+    Rows that a caller hands in one by one need not stand in any file; once a file has been
+    loaded, only what stands in it may trade.
+    """
+
+    def __init__(self, manager: ConfigManager, *, is_dry: bool) -> None:
+        self._manager = manager
+        self._is_dry = is_dry
+        # Other managers than ours, such as in tests of callers, only have the contract's methods.
+        is_ours = isinstance(manager, ConfigManager)
+        self.journal = IntentJournal(Path(manager.state_file), manager.disk) if is_ours else None
+        self.is_loaded = False
+        # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
+        self._seen: tuple[Stamp | None, dict[str, Rule | None]] = (None, {})
+
+    def save_state(self, state: State) -> None:
+        """Write state.csv durably; nothing in a dry run."""
+        if not self._is_dry:
+            self._manager.save_state(state)
+            if state and self.journal is not None:
+                self.journal.clear()
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        """Make the rows of some rules durable: in the journal, else with all of state.csv."""
+        if self._is_dry:
+            return
+        lines = intent_lines(state[rule_id] for rule_id in rule_ids)
+        if self.journal is None or not self.journal.append(lines):
+            self.save_state(state)
+
+    def load_intents(self) -> tuple[Intents, str]:
+        """Return what was on its way when the program ended, and what is wrong with it, or ""."""
+        if self.journal is None:
+            return Intents(), ""
+        cure = (
+            "so nobody can tell of a waiting row whether an order for it was on its way when the "
+            "program ended"
+        )
+        try:
+            intents = self.journal.load()
+        except OSError as error:
+            return Intents(), (
+                f"{self.journal.path} cannot be read ({error}), {cure}. Make it readable while "
+                "the program is stopped"
+            )
+        numbers = ", ".join(str(number) for number in intents.damaged)
+        return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
+
+    def current_rule(self, rule: Rule) -> Rule | None:
+        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule."""
+        stamp = stamp_of(self._manager)
+        if stamp is None and self.is_loaded:
+            # Editors that delete and rename leave a moment without a file; gone is not empty.
+            raise FileNotFoundError(f"{self._manager.config_file} is not there")
+        if stamp is None:
+            return rule
+        seen, rules = self._seen
+        if stamp != seen:
+            # The rows may be newer than the stamp, never older: a save in between is read again.
+            # Not `load_config`, which is how the program as a whole takes note of an edit.
+            rules = RuleReader().by_id(self._manager.read_config().rows)
+            self._seen = stamp, rules
+        return rules.get(rule.id, None if self.is_loaded else rule)
+
+    def take(self, stamp: Stamp | None, rules: dict[str, Rule | None]) -> None:
+        """Take over what was just read: the next crossing need not wait for reading it again."""
+        self.is_loaded = True
+        self._seen = stamp, rules
+
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
+        """Write the orders into the rows of config.csv, but for the ids that are returned."""
+        if self._is_dry or (not self.is_loaded and stamp_of(self._manager) is None):
+            return ()
+        facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
+        left_out = self._manager.update_config_on_triggers(facts)
+        seen, rules = self._seen
+        after = stamp_of(self._manager)
+        if seen is not None and self._manager.is_own_write(after, seen):
+            # Nobody else wrote: reading thousands of rows again would make the next crossing
+            # wait. What has just fired is noted, and so is not to fire again from the file.
+            self._seen = after, {**rules, **dict.fromkeys(facts)}
+        # A row that was handed in by a caller need not stand in the file.
+        return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
+
+
+def stamp_of(manager: ConfigManager) -> Stamp | None:
+    """Return what tells one version of config.csv from the next, None where there is no file."""
+    try:
+        return manager.config_stamp()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,274 @@
+"""The keeper: a thread for all that recurs and may block, so that no price waits for it.
+
+It reads an edited config.csv, asks REST for pairs that do not stream, looks at the orders that
+stand, has the orders of new rows checked, and writes down how far the tapes were seen. What it
+must never do: place an order, or let one failed duty end the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from krakenlink.errors import KrakenError
+from krakenlink.machine import feed_clock
+from krakenlink.once import Once
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Say, Watched
+from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.life import build_order
+from ttslo_app.orders.worker import OrderWorker
+from ttslo_app.rules.rule import Rule
+from ttslo_app.run.parts import PriceSource, TapeFile
+from ttslo_app.run.streams import Streams
+from ttslo_app.watch.tape import Saved
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+# The keeper looks at config.csv this often: an edit acts within a second, and one `stat` costs a
+# few microseconds, on network drives too, where change notifications are not to be relied upon.
+BEAT = 0.5
+# Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
+# so many at once, then one a second, leave room for the orders themselves.
+_CHECKS_AT_ONCE = 20
+# After so many different orders one of each pair and direction is enough.
+_CHECKS_OF_ALL = 100
+
+
+@dataclass(slots=True)
+class Duty:
+    """Something the keeper does again and again, at most every so many seconds.
+
+    `complaint` is said where Kraken cannot be asked, once until it can be again.
+    """
+
+    every: Callable[[], float]
+    work: Callable[[], object]
+    complaint: str = ""
+    done_at: float = float("-inf")
+
+
+class Keeper:
+    """The thread that does its duties until `stopping` is set.
+
+    Args:
+        duties: What it does, in this order.
+        stopping: Ends it, after the duty that it is at.
+        say: Takes a level and a sentence for a person.
+    """
+
+    def __init__(self, duties: Sequence[Duty], stopping: threading.Event, say: Say) -> None:
+        self._duties = duties
+        self._stopping = stopping
+        self._say = say
+        self._failing = Once()
+        # A daemon: a REST call in flight must not delay the end of the program.
+        self._thread = threading.Thread(target=self._run, name="ttslo-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, for at most so many seconds. Blocks."""
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(BEAT):
+            for duty in self._duties:
+                self._do(duty)
+
+    def _do(self, duty: Duty) -> None:
+        now = time.monotonic()
+        if self._stopping.is_set() or now - duty.done_at < duty.every():
+            return
+        duty.done_at = now
+        try:
+            duty.work()
+        except KrakenError as error:
+            _log.warning("Put off, Kraken cannot be asked just now: %s", error)
+            if duty.complaint and self._failing.is_news(duty.complaint):
+                self._say("WARNING", f"{duty.complaint}: {error}. It is tried again")
+        except Exception:  # noqa: BLE001 - one failed duty must not end the others
+            _log.exception("The keeper met an error and goes on")
+        else:
+            if self._failing.has_healed(duty.complaint):
+                self._say("INFO", f"Over: {duty.complaint.lower()}")
+
+
+# --- what it does --------------------------------------------------------------------------------
+
+
+class Poller:
+    """Asks REST for the prices of the markets that do not stream.
+
+    Args:
+        prices: Where REST prices come from.
+        streams: Who streams.
+        markets: Returns the markets with an armed rule.
+        post: Takes each price; must not block.
+        say: Takes a level and a sentence for a person.
+    """
+
+    def __init__(
+        self,
+        prices: PriceSource,
+        streams: Streams,
+        markets: Callable[[], Mapping[str, Market]],
+        post: Callable[[PolledPrice], None],
+        say: Say,
+    ) -> None:
+        self._prices = prices
+        self._streams = streams
+        self._markets = markets
+        self._post = post
+        self._say = say
+        self._failing = Once()
+
+    def poll(self) -> None:
+        """Ask once, all of them in one call. Blocks."""
+        unstreamed = self._streams.unstreamed(self._markets().values())
+        markets = {market.rest_key: market.name for market in unstreamed}
+        if not markets:
+            return
+        asked_at = feed_clock()
+        try:
+            quotes = self._prices.get_tickers(list(markets))
+        except KrakenError as error:
+            if self._failing.is_news("REST"):
+                names = ", ".join(sorted(markets.values()))
+                self._say("WARNING", f"no price over REST either, blind for {names}: {error}")
+            return
+        self._failing.clear()
+        for pair, quote in quotes.items():
+            if isinstance(quote, Exception):
+                self._say("WARNING", f"{pair}: no price: {quote}")
+            else:
+                self._streams.note_poll(markets[pair], asked_at)
+                self._post(PolledPrice(markets[pair], quote.price, asked_at))
+
+
+class OrderChecks:
+    """Lets Kraken look at the orders of newly armed rows, without placing them."""
+
+    def __init__(self, exchange: KrakenExchange, say: Say) -> None:
+        self._exchange = exchange
+        self._say = say
+        self._waiting: deque[BookArm] = deque()  # filled by the reading thread
+        self._checked: set[str] = set()
+        self._kinds: set[str] = set()
+
+    def add(self, change: BookArm) -> None:
+        """Have the order of a row checked. Never blocks; any thread."""
+        self._waiting.append(change)
+
+    def work(self) -> None:
+        """Have some of those that wait checked. Blocks for Kraken's answers.
+
+        Raises:
+            KrakenError: If Kraken cannot be asked.
+        """
+        at_once = 1 if self._checked else _CHECKS_AT_ONCE
+        while self._waiting and at_once:
+            entry = self._waiting.popleft()
+            order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
+            kind = f"{entry.market.rest_key} {entry.rule.direction}"
+            is_enough = len(self._checked) >= _CHECKS_OF_ALL and kind in self._kinds
+            if is_enough or str(order) in self._checked:
+                continue
+            at_once -= 1
+            self._checked.add(str(order))
+            self._kinds.add(kind)
+            self._tell(entry.rule, self._exchange.check(order))
+
+    def _tell(self, rule: Rule, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.VALID:
+            self._say("DEBUG", f"{rule.id}: Kraken would take its order")
+        elif outcome.kind is OutcomeKind.REFUSED:
+            self._say(
+                "ERROR",
+                f"{rule.id}: Kraken would REFUSE its order as things are: {outcome.reason}. "
+                f"{outcome.cure} The row stays armed",
+                id=rule.id,
+            )
+        else:
+            self._say("WARNING", f"{rule.id}: its order could not be checked: {outcome.reason}")
+
+
+def watch_orders(exchange: KrakenExchange, worker: OrderWorker) -> None:
+    """Let the order thread know what has become of the orders that stand. Blocks for Kraken.
+
+    Raises:
+        KrakenError: If Kraken cannot be asked.
+    """
+    standing = dict(worker.standing)
+    if not standing:
+        return
+    seen = exchange.watch(standing.values())
+    found = {rule_id: seen[txid] for rule_id, txid in standing.items() if txid in seen}
+    worker.submit(Watched(found))
+
+
+class TapeKeeper:
+    """Keeps from run to run how far the tapes were seen.
+
+    Args:
+        file: Where; None keeps nothing.
+        submit: Hands a message to the order thread.
+        say: Takes a level and a sentence for a person.
+    """
+
+    def __init__(self, file: TapeFile | None, submit: Callable[[Message], None], say: Say) -> None:
+        self._file = file
+        self._submit = submit
+        self._say = say
+        # What may be written down: replaced whole by the order thread, read by the keeper.
+        self._passed: Saved | None = None
+        self._kept: Saved | None = None
+
+    def load(self) -> Saved:
+        """Return what an earlier run has kept. Blocks for the disk."""
+        try:
+            text = self._file.load_tape() if self._file else None
+            return Saved.from_text(text) if text else Saved()
+        except (OSError, ValueError) as error:
+            self._say(
+                "WARNING",
+                f"It cannot be read how far prices were seen before ({error}); trades since each "
+                "row was armed are looked at instead, as far as that may go",
+            )
+            return Saved()
+
+    def mark(self, places: Callable[[], Saved]) -> None:
+        """Let the tapes' places be kept once the order thread has settled all crossings so far.
+
+        A place that was kept before the crossings up to it are on the disk would hide them from
+        the next start. Never blocks.
+        """
+        if self._file is None:
+            return
+        seen = places()
+
+        def passed() -> None:
+            self._passed = seen
+
+        self._submit(Mark(passed))
+
+    def keep(self) -> None:
+        """Write down how far the tapes were seen, where that is new. Blocks for the disk."""
+        places = self._passed
+        if self._file is None or places is None or places is self._kept:
+            return
+        try:
+            self._file.save_tape(places.to_text())
+        except OSError as error:
+            # No harm to any order: the next start only looks at more of the past.
+            _log.warning("How far prices were seen cannot be written down: %s", error)
+            return
+        self._kept = places

@@ -1,0 +1,301 @@
+"""config.csv: read, validated, and handed to the order thread.
+
+What it must never do: take a file that cannot be read for an empty one, or arm a row that was not
+checked against a price.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from krakenlink.errors import KrakenError
+from krakenlink.machine import feed_clock
+from ttslo_app.face import words
+from ttslo_app.messages import AcceptedRule, Adopt, Market, Say
+from ttslo_app.orders.exchange import is_real
+from ttslo_app.orders.life import Life, RuleState, UnreadableLife, condition_of, fingerprint
+from ttslo_app.orders.worker import OrderWorker
+from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.findings import Accepted, ValidationResult
+from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.run.files import OrderFiles, stamp_of
+from ttslo_app.store.disk import Stamp
+from ttslo_app.store.manager import ConfigManager
+from ttslo_app.store.rule_file import RuleReading
+
+# A reading of config.csv that left questions open is repeated after so many seconds.
+_READ_AGAIN = 5.0
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Do not look for garbage while rows are read.
+
+    100,000 of them are more than a million objects, and none is garbage: looking through all of
+    them again and again would take seconds.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@dataclass(slots=True)
+class _Sorting:
+    """Rows on their way to the order thread.
+
+    Attributes:
+        armed: Ids of rows that may fire at once, as they were armed before.
+        ready: Those that may trade, with their markets.
+        undecided: Ids of those whose market cannot be asked for just now.
+        unpriced: Ids of those that wait for a price to be checked against.
+        markets: What became of asking for a pair, by its name.
+    """
+
+    armed: set[str]
+    ready: dict[str, AcceptedRule] = field(default_factory=dict)
+    undecided: set[str] = field(default_factory=set)
+    unpriced: set[str] = field(default_factory=set)
+    markets: dict[str, Market | LookupError | KrakenError] = field(default_factory=dict)
+
+
+class Loader:
+    """Reads config.csv as often as it changes.
+
+    Args:
+        manager: The three files.
+        files: Where the order thread finds what was read last.
+        worker: The order thread.
+        validator: Checks the rows.
+        market_of: Returns the market of an accepted row; raises LookupError or KrakenError.
+        is_verbose: Tells whether warnings are wanted, too.
+        say: Takes a level and a sentence for a person.
+
+    Attributes:
+        configs: The rows that may trade.
+        validation: What the last validation found; None before the first.
+        unpriced: Ids of rows that are not armed for want of a price.
+        mtime: When config.csv was last changed, as far as it was looked at.
+    """
+
+    def __init__(
+        self,
+        manager: ConfigManager,
+        files: OrderFiles,
+        worker: OrderWorker,
+        validator: ConfigValidator,
+        *,
+        market_of: Callable[[Accepted], Market],
+        is_verbose: Callable[[], bool],
+        say: Say,
+    ) -> None:
+        self.configs: list[Mapping[str, Any]] = []
+        self.validation: ValidationResult | None = None
+        self.unpriced: frozenset[str] = frozenset()
+        self.mtime: float | None = None
+        self._manager = manager
+        self._files = files
+        self._worker = worker
+        self._validator = validator
+        self._market_of = market_of
+        self._is_verbose = is_verbose
+        self._say = say
+        self._reader = RuleReader()
+        self._seen_stamp: Stamp | None = None
+        self._last_look: Stamp | None = None
+        # When to read config.csv again although nobody has changed it; None: when somebody has.
+        self._read_again_at: float | None = None
+
+    # --- whether it has changed ----------------------------------------------------------------
+
+    def has_changed(self) -> bool:
+        """Tell whether config.csv is new to this program; its own writes are not.
+
+        Also True some seconds after a reading that left questions open. A change is told once.
+        """
+        stamp = stamp_of(self._manager)
+        if stamp is None:
+            return False
+        if stamp == self._seen_stamp:
+            return self._read_again_at is not None and feed_clock() >= self._read_again_at
+        seen, self._seen_stamp = self._seen_stamp, stamp
+        is_own = seen is not None and self._manager.is_own_write(stamp, seen)
+        self.mtime = Path(self._manager.config_file).stat().st_mtime
+        return not is_own
+
+    def is_settled(self) -> bool:
+        """Tell whether nobody has written to config.csv since the last look.
+
+        Some programs write a file in pieces: half of it would disarm the rows of the other half.
+        """
+        stamp = stamp_of(self._manager)
+        is_settled = stamp == self._last_look
+        self._last_look = stamp
+        return is_settled
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def load(self) -> bool:
+        """Read and validate config.csv, and let its good rows, and no others, trade.
+
+        Blocks for the prices and pairs that the validation asks for.
+
+        Returns:
+            Whether at least one row is accepted.
+        """
+        with many_objects():
+            return self._load()
+
+    def _load(self) -> bool:
+        read_at = feed_clock()
+        pause = _READ_AGAIN if is_real(self._validator.kraken_api) else 0.0
+        # Until this reading has come to its end: whatever breaks it off, there will be another.
+        self._read_again_at = read_at + pause
+        try:
+            reading = self._manager.read_config()
+        except OSError as error:
+            # Not the same as an empty file: what was armed stays armed.
+            self._say("ERROR", f"{self._manager.config_file} cannot be read: {error}")
+            return bool(self.configs)
+        for finding in reading.findings:
+            self._say("WARNING", finding)
+        sorting, result = self._validate(reading)
+        self._tell_findings(result)
+        self._sort(result, sorting)
+        self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
+        if not self._worker.is_running:
+            self._worker.work_off()
+        if not sorting.undecided and not self.unpriced:
+            self._read_again_at = None
+        return bool(self.configs)
+
+    def _validate(self, file: RuleReading) -> tuple[_Sorting, ValidationResult]:
+        self._reader = RuleReader(self._reader)
+        rules = self._reader.by_id(file.rows)
+        armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
+        result = self._validator.validate_config_file(
+            file.rows, armed_before=armed, fired=self._fired(), read=self._reader.read
+        )
+        self.validation = result
+        self.configs = [one.row for one in result.accepted]
+        self._files.take(file.stamp, rules)
+        return _Sorting(armed), result
+
+    def _sort(self, result: ValidationResult, sorting: _Sorting) -> None:
+        """Tell those of the accepted rows that may trade now from those that may not yet."""
+        for one in result.accepted:
+            rule = one.rule
+            is_known = rule.id in sorting.armed or rule.id in result.fired
+            if rule.enabled and not is_known and rule.pair not in result.prices:
+                sorting.unpriced.add(rule.id)
+            else:
+                self._sort_by_market(one, sorting)
+        for rule_id in sorted(sorting.unpriced - self.unpriced):
+            self._say("ERROR", f"{rule_id}: {words.NOT_PRICED}", id=rule_id)
+        self.unpriced = frozenset(sorting.unpriced)
+
+    def _sort_by_market(self, one: Accepted, sorting: _Sorting) -> None:
+        rule = one.rule
+        if rule.pair not in sorting.markets:
+            sorting.markets[rule.pair] = self._market_or_error(one)
+        market = sorting.markets[rule.pair]
+        if isinstance(market, Market):
+            sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired)
+        elif isinstance(market, LookupError):
+            self._say("ERROR", f"{rule.id}: not armed: {market}")
+        else:
+            sorting.undecided.add(rule.id)
+            self._say("WARNING", f"{rule.id}: looked at again in a moment: {market}")
+
+    def _market_or_error(self, one: Accepted) -> Market | LookupError | KrakenError:
+        try:
+            return self._market_of(one)
+        except (LookupError, KrakenError) as error:
+            return error
+
+    # --- what is said of the rows --------------------------------------------------------------
+
+    def _tell_findings(self, result: ValidationResult) -> None:
+        for error in result.errors:
+            rule_id = error["config_id"]
+            life = self._life_of(rule_id)
+            was_armed = life is not None and life.state in (RuleState.ARMED, RuleState.REFUSED)
+            self._say("ERROR", words.refusal(error, was_armed=was_armed), id=rule_id)
+        for warning in result.warnings:
+            if self._is_verbose() or words.is_about_to_fire(warning):
+                self._say("WARNING", words.caution(warning))
+        for note in result.notes:
+            self._say("WARNING", f"Could not be checked: {note}")
+
+    def standings(self) -> list[str]:
+        """Return one line for each row that may trade: armed and how far, fired, or disabled."""
+        result = self.validation
+        if result is None:
+            return []
+        readings = (self._reader.read(row) for row in self.configs)
+        rules = (rule for rule in readings if isinstance(rule, Rule))
+        return [
+            f"{rule.id}: {self._standing_of(rule, result.prices.get(rule.pair))}"
+            for rule in rules
+            if not result.has_error(rule.id)
+        ]
+
+    def _standing_of(self, rule: Rule, price: Decimal | None) -> str:
+        if self._worker.is_waiting_for(rule):
+            return words.armed(rule, price)  # as nearly all are, and cheap to see
+        is_unpriced = rule.id in self.unpriced
+        return words.standing(rule, self._life_of(rule.id), price, is_unpriced=is_unpriced)
+
+    # --- what became of the rows ---------------------------------------------------------------
+
+    def _fired(self) -> set[str]:
+        """Return the ids of rules that have no use for a price: their order is known or sought.
+
+        Not among them are rows that have fired and are enabled all the same: whoever arms a row
+        again, or saves an old copy of the file over the new one, must not fire it at once.
+        """
+        lives = {
+            rule_id: self._life_of(rule_id)
+            for rule_id, cells in list(self._worker.state.items())
+            if not cells
+            or cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
+        }
+        return {
+            rule_id
+            for rule_id, life in lives.items()
+            if life and (life.is_unsettled or (life.has_fired and not life.noted))
+        }
+
+    def _life_of(self, rule_id: str) -> Life | None:
+        try:
+            return self._worker.life_of(rule_id)
+        except UnreadableLife:
+            return None
+
+    def _was_armed(self, rule: Rule) -> bool:
+        """Tell whether a crossing is acted upon although the threshold is met by now.
+
+        The rule was armed with this very condition while the threshold was not met: what happened
+        since is a crossing, and not a slip of the hand.
+        """
+        if self._worker.is_waiting_for(rule):
+            return True
+        life = self._life_of(rule.id)
+        if life is None:
+            return False
+        if life.generation == 0:
+            # Earlier versions wrote down only that they had looked at a row.
+            seen = self._worker.state.get(rule.id, {}).get("last_checked")
+            return not life.has_fired and bool(seen)
+        is_same = condition_of(life.row) == condition_of(fingerprint(rule))
+        is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
+        return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)
