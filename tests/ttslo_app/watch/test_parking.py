@@ -136,6 +136,32 @@ def test_row_that_is_told_only_stays_parked_while_it_is_blind_again(bench: Watch
     assert bench.fired_at == []
 
 
+def test_crossing_that_was_seen_counts_though_the_next_hole_held_a_later_one(
+    bench: WatchBench,
+) -> None:
+    """The first crossing is the one that was seen; the look back has only younger ones."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.trade(3, 51200)
+    bench.trade(6, 50900)
+    bench.past(2, 50500, 51200, 51400, 51300, 50900)
+    assert bench.fired_at == [51200]
+    assert bench.found == []
+
+
+def test_row_that_was_told_of_is_not_told_of_again(bench: WatchBench) -> None:
+    """A price that stands beyond, and is known to, is no news after the next blind time."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.past(2, 51200)
+    bench.said.clear()
+    bench.go_blind()
+    bench.past(3, 51300)
+    assert (bench.said, bench.crossings) == ([], [])
+
+
 # --- the table -----------------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import WatchBench
+from watch_kit import MARKET, WatchBench
 
 from ttslo_app.messages import NotFetched
 from ttslo_app.rules.rule import WhenBlind
@@ -70,3 +70,14 @@ def test_market_that_nobody_watches_is_left_alone(bench: WatchBench) -> None:
     bench.watch.not_fetched(NotFetched("BTC/USD", "late"))
     bench.watch.look_again("BTC/USD")
     assert (bench.crossings, bench.said) == ([], [])
+
+
+def test_market_is_left_with_its_last_rule(bench: WatchBench) -> None:
+    """Whoever takes a rule away learns whether anything else of its market is watched."""
+    for name in ("one", "two"):
+        bench.arm(name=name)
+    assert (set(bench.watch.rules), set(bench.watch.markets)) == ({"one", "two"}, {"BTC/USD"})
+    assert bench.watch.forget("one") is None
+    assert bench.watch.forget("one") is None
+    assert bench.watch.forget("two") == MARKET
+    assert (bench.watch.rules, bench.watch.markets) == ({}, {})
