@@ -16,8 +16,8 @@ from ttslo_app.orders.exchange import (
     StandInExchange,
     is_real,
 )
-from ttslo_app.orders.life import OrderSettings
 from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import ThresholdType, WhenBlind, read_rule
 from ttslo_app.run.cli import main

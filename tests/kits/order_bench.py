@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
@@ -14,12 +14,16 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
 from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
-from ttslo_app.orders.life import Life, OrderRequest, OrderSettings
-from ttslo_app.orders.ports import State
+from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.orders.request import OrderRequest, fingerprint
+from ttslo_app.orders.row import State
+from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, read_rule
 
 SETTINGS = OrderSettings()
+ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+5.0%")
+NOW = "2026-11-23T12:00:00.000+00:00"
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
 
 
@@ -36,6 +40,12 @@ def rule(rule_id: str = "btc", **changes: str) -> Rule:
         "enabled": "true",
     }
     return read_rule({**row, **changes})
+
+
+def life(state: RuleState, **changes: object) -> Life:
+    """Return a life of the rule "btc" in `state`."""
+    born = Life("btc", state, 1, NOW, "an-id", ORDER, row=fingerprint(rule()))
+    return replace(born, **changes)  # type: ignore[arg-type]  # fields by name
 
 
 class ManualClock:

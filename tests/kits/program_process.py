@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fake_kraken import FakeKraken
-from ttslo_app.orders.intents import IntentJournal, with_intents
+from ttslo_app.orders.intents import read_intents, with_intents
 from ttslo_app.store.disk import Disk
+from ttslo_app.store.journal import IntentJournal
 
 HERE = Path(__file__).resolve().parent
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -227,7 +228,7 @@ class Scene:
         """Return the row of state.csv, with what its journal of intents says beyond it."""
         row = row_of(self.folder / "state.csv", rule_id)
         journal = IntentJournal(self.folder / "state.csv", Disk())
-        return with_intents({rule_id: row}, journal.load())[rule_id]
+        return with_intents({rule_id: row}, read_intents(journal.load()))[rule_id]
 
     def config(self, rule_id: str = "btc") -> dict[str, str]:
         """Return the row of config.csv."""

@@ -23,7 +23,7 @@ from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
-from ttslo_app.orders.life import OrderRequest
+from ttslo_app.orders.request import OrderRequest
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())

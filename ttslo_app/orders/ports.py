@@ -8,11 +8,10 @@ from typing import Protocol
 
 from krakenlink.rest.answers import Outcome
 from ttslo_app.messages import Market, Sighting
-from ttslo_app.orders.life import Life, OrderRequest
+from ttslo_app.orders.life import Life
+from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.row import State
 from ttslo_app.rules.rule import Rule
-
-Cells = dict[str, str]
-State = dict[str, Cells]
 
 
 class Clock(Protocol):

@@ -40,31 +40,15 @@ from ttslo_app.messages import (
     Sighting,
     Watched,
 )
-from ttslo_app.orders.life import (
-    STATE_CONTRACT,
-    Adoption,
-    Life,
-    OrderSettings,
-    RuleState,
-    Search,
-    Signal,
-    UnreadableLife,
-    Verdict,
-    adoption_of,
-    after_look,
-    after_silence,
-    arm,
-    begin_search,
-    build_order,
-    cells_of,
-    condition_of,
-    fingerprint,
-    market_objection,
-    read_life,
-    refusal_wait,
-)
+from ttslo_app.orders.finder import Search, Verdict, after_look, after_silence, begin_search
+from ttslo_app.orders.life import Life, RuleState, Signal, arm
 from ttslo_app.orders.line import OrderLine
-from ttslo_app.orders.ports import Clock, Exchange, Files, State
+from ttslo_app.orders.owed import refusal_wait
+from ttslo_app.orders.ports import Clock, Exchange, Files
+from ttslo_app.orders.request import build_order, condition_of, fingerprint, market_objection
+from ttslo_app.orders.roll import Adoption, adoption_of
+from ttslo_app.orders.row import STATE_CONTRACT, State, UnreadableLife, cells_of, read_life
+from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import Rule
 
 _log = logging.getLogger(__name__)

@@ -19,9 +19,7 @@ from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.feed import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler
-from ttslo_app.orders.life import (
-    settings_from,
-)
+from ttslo_app.orders.settings import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.rule import (
     WhenBlind,

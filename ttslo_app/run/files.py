@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from ttslo_app.orders.intents import IntentJournal, Intents, intent_lines
+from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.life import Life
-from ttslo_app.orders.ports import State
+from ttslo_app.orders.row import State
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.store.disk import Stamp
+from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.manager import ConfigManager
 
 
@@ -58,7 +59,7 @@ class OrderFiles:
             "program ended"
         )
         try:
-            intents = self.journal.load()
+            intents = read_intents(self.journal.load())
         except OSError as error:
             return Intents(), (
                 f"{self.journal.path} cannot be read ({error}), {cure}. Make it readable while "

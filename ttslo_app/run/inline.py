@@ -13,7 +13,7 @@ from typing import Any
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Crossing, Say
-from ttslo_app.orders.life import UnreadableLife
+from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.findings import has_order
 from ttslo_app.rules.rule import Rule, RuleError, read_rule

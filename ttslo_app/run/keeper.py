@@ -21,7 +21,7 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Say, Watched
 from ttslo_app.orders.exchange import KrakenExchange
-from ttslo_app.orders.life import build_order
+from ttslo_app.orders.request import build_order
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule
 from ttslo_app.run.parts import PriceSource, TapeFile

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ttslo_app.orders.life import OrderSettings
+from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.lookback import PastSource
 from ttslo_app.watch.past import Pace

@@ -25,7 +25,8 @@ from ttslo_app.face.voice import Voice, write_line
 from ttslo_app.messages import Market
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
-from ttslo_app.orders.ports import Exchange, State
+from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.row import State
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult

@@ -28,7 +28,7 @@ from ttslo_app.orders.exchange import (
     rows_of,
     sightings_of,
 )
-from ttslo_app.orders.life import OrderRequest
+from ttslo_app.orders.request import OrderRequest
 
 PAIR = "XXBTZUSD"
 ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")

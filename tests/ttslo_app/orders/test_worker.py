@@ -24,8 +24,9 @@ from ttslo_app.messages import (
     Sighting,
     Watched,
 )
-from ttslo_app.orders.life import OrderRequest, RuleState, fingerprint
-from ttslo_app.orders.ports import State
+from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import OrderRequest, fingerprint
+from ttslo_app.orders.row import State
 from ttslo_app.rules.rule import Rule
 
 

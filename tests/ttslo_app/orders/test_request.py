@@ -1,0 +1,99 @@
+"""The exact order of a row, and its fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from order_bench import ORDER, rule
+
+from ttslo_app.messages import Market
+from ttslo_app.orders.request import (
+    OrderRequest,
+    build_order,
+    condition_of,
+    fingerprint,
+    market_objection,
+)
+
+CHANGED = rule(volume="0.02")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        ("5", "+5.0%"),
+        ("5.0", "+5.0%"),
+        ("1.25", "+1.25%"),
+        ("0.333", "+0.333%"),
+        ("0.04", "+0.04%"),
+    ],
+)
+def test_order_offset_keeps_the_digits_typed(typed: str, sent: str) -> None:
+    """The offset is what was typed, with its plus and percent."""
+    assert build_order(rule(trailing_offset_percent=typed), "XXBTZUSD", 8).price == sent
+
+
+@pytest.mark.parametrize(
+    ("typed", "decimals", "sent"),
+    [
+        ("5E-8", 8, "0.00000005"),
+        ("0.123456789", 8, "0.12345678"),
+        ("1.9999", 2, "1.99"),
+        ("10", 8, "10"),
+        ("0.1234567890123456789012345678", None, "0.1234567890123456789012345678"),
+    ],
+)
+def test_order_volume_is_plain_and_cut_down(typed: str, decimals: int | None, sent: str) -> None:
+    """Volumes have no exponent and never more than was typed."""
+    assert build_order(rule(volume=typed), "XXBTZUSD", decimals).volume == sent
+
+
+def test_order_of_nothing_is_refused() -> None:
+    """A volume that is zero once cut to Kraken's decimals is no order."""
+    with pytest.raises(ValueError, match=r"0\.000000001 is zero with the 8 decimals"):
+        build_order(rule(volume="1e-9"), "XXBTZUSD", 8)
+
+
+def test_order_survives_the_state_file() -> None:
+    """What was written down is what is read back; anything else is nothing."""
+    assert OrderRequest.from_json(ORDER.to_json()) == ORDER
+    assert OrderRequest.from_json('{"pair": "XXBTZUSD"}') is None
+    assert OrderRequest.from_json("[]") is None
+    assert OrderRequest.from_json("") is None
+
+
+MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
+
+
+def test_market_objects_to_what_kraken_would_refuse() -> None:
+    """Status, ordermin and costmin are checked; only a volume below ordermin cannot heal."""
+    price = Decimal(50000)
+    assert market_objection(rule(), MARKET, price) is None
+    closed = market_objection(rule(), replace(MARKET, status="cancel_only"), price)
+    assert closed == ("BTC/USD is cancel_only at Kraken", True)
+    small = market_objection(rule(volume="0.00009"), MARKET, price)
+    assert small == ("volume 0.00009 is below Kraken's minimum of 0.0001", False)
+    cheap = market_objection(rule(volume="0.0001"), MARKET, Decimal(4999))
+    assert cheap == ("volume x price is 0.4999, below Kraken's minimum cost of 0.5", True)
+
+
+def test_market_at_its_minimums_has_no_objection() -> None:
+    """Exactly the minimum is enough."""
+    assert market_objection(rule(volume="0.0001"), MARKET, Decimal(5000)) is None
+
+
+def test_market_of_which_nothing_is_known_has_no_objection() -> None:
+    """What is not known does not stand in an order's way; Kraken will say."""
+    assert market_objection(rule(), Market("X", "X"), Decimal(1)) is None
+
+
+def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:
+    """Spelling a number otherwise is no change; another value is, and the condition is apart."""
+    same = rule(threshold_price="50000.00", volume="0.010")
+    assert fingerprint(same) == fingerprint(rule())
+    assert fingerprint(CHANGED) != fingerprint(rule())
+    assert condition_of(fingerprint(CHANGED)) == condition_of(fingerprint(rule()))
+    moved = rule(threshold_price="51000")
+    assert condition_of(fingerprint(moved)) != condition_of(fingerprint(rule()))
