@@ -25,7 +25,6 @@ from ttslo_app.watch.past import LookBack, Pace, read_bars, read_trades
 from ttslo_app.watch.tape import Position
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
 # Markets that are polled are asked about again and again: the others must have their turn.

@@ -183,11 +183,14 @@ class Parking:
 
         Should it come again as it was, it is known whether it was parked.
         """
-        for book in (self.book, self.near, self.doubtful):
-            book.disarm(rule_id)
         seat = self.seats.pop(rule_id, None)
         if seat is None:
             return None
+        if seat.standing in _MAY_FIRE:
+            self.book.disarm(rule_id)
+        else:
+            self.near.disarm(rule_id)
+            self.doubtful.disarm(rule_id)
         market = seat.armed.market.name
         del self._by_market[market][rule_id]
         if not self._by_market[market]:
