@@ -1,7 +1,6 @@
 """The validation of rules, as earlier callers know it."""
 
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.findings import ValidationResult
-from ttslo_app.rules.verdict_text import format_validation_result
+from ttslo_app.rules.findings import ValidationResult, format_validation_result
 
 __all__ = ["ConfigValidator", "ValidationResult", "format_validation_result"]

@@ -1,5 +1,5 @@
 from ttslo_app.rules.checks import ConfigValidator as ConfigValidator
 from ttslo_app.rules.findings import ValidationResult as ValidationResult
-from ttslo_app.rules.verdict_text import format_validation_result as format_validation_result
+from ttslo_app.rules.findings import format_validation_result as format_validation_result
 
 __all__ = ["ConfigValidator", "ValidationResult", "format_validation_result"]

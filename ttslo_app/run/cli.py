@@ -21,10 +21,10 @@ from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler
 from ttslo_app.orders.settings import settings_from
 from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import (
     WhenBlind,
 )
-from ttslo_app.rules.verdict_text import format_validation_result
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program

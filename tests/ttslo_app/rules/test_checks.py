@@ -13,9 +13,8 @@ from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.findings import Accepted
+from ttslo_app.rules.findings import Accepted, format_validation_result
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.rules.verdict_text import format_validation_result
 from ttslo_app.store.rule_text import ConfigRow
 
 
