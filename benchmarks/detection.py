@@ -307,7 +307,7 @@ class Bench:
 
     def __init__(self) -> None:
         from fake_kraken import FakeKraken
-        from fake_kraken.engine import default_pairs, synthetic_pairs
+        from fake_kraken.market import default_pairs, synthetic_pairs
 
         pairs, prices = default_pairs()
         made_up, their_prices = synthetic_pairs(OUR_MUTE_LANES + 2 * LANES["mute"])

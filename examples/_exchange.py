@@ -1,6 +1,6 @@
 """What the examples share: their command line, and the market that they look at.
 
-With `--embedded` an exchange on this machine (fake_kraken.py) stands in for Kraken, and its prices
+With `--embedded` an exchange on this machine (fake_kraken) stands in for Kraken, and its prices
 move; without the flag the same lines talk to Kraken. No example needs keys, and none places an
 order at Kraken.
 """

@@ -1,7 +1,127 @@
-"""`python -m fake_kraken`: serve the embedded exchange until Ctrl-C."""
+"""`python -m fake_kraken`: serve the embedded exchange until Ctrl-C, and let prices move on it."""
 
+from __future__ import annotations
+
+import argparse
+import signal
 import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal, InvalidOperation
 
-from fake_kraken.exchange import main
+from fake_kraken.exchange import FakeKraken
+from fake_kraken.faults import FAULTS
+from fake_kraken.params import Refusal
+from fake_kraken.replay import price_in, random_path, read_replay, rows_of
 
-sys.exit(main())
+# Pause before it in seconds, pair, prices, and their date in seconds since 1970.
+_Step = tuple[float, str, Sequence[Decimal], float | None]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fake_kraken", description="Serve a stand-in for Kraken's spot exchange on loopback."
+    )
+    add = parser.add_argument
+    add("--port", type=_port, default=8080, help="0 picks a free one (default: %(default)s)")
+    add("--key", help="the API key to accept (default: a made-up one)")
+    add("--secret", help="its secret, base64")
+    add("--pair", default="XXBTZUSD", help="the pair whose price moves (default: %(default)s)")
+    add("--seed", type=int, default=1, help="of the random path of prices")
+    add("--replay", metavar="FILE", help="play rows of timestamp,open,high,low,close,volume")
+    add("--script", metavar="FILE", help="play rows of seconds,pair,price")
+    add("--speed", type=_speed, default=1.0, help="steps a second: ticks, or minutes of a replay")
+    add("--fault", action="append", default=[], choices=sorted(FAULTS), help="switch a fault on")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; give 0 to 65535")
+    return port
+
+
+def _speed(text: str) -> float:
+    speed = float(text)
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no speed; give a positive number")
+    return speed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until Ctrl-C or SIGTERM; 1 if that cannot begin."""
+    options = _parser().parse_args(argv)
+    try:
+        exchange = FakeKraken(key=options.key, secret=options.secret, port=options.port)
+        steps = _path(exchange, options)
+        exchange.start()
+    except Refusal as refusal:
+        print(f"Cannot run: {refusal}; name one of Kraken's pairs", file=sys.stderr)
+        return 1
+    except (OSError, ValueError) as error:
+        print(f"Cannot run: {error}", file=sys.stderr)
+        return 1
+    for name in options.fault:
+        exchange.fault(name)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    print(f"REST      {exchange.rest_url}\nstream    {exchange.ws_url}")
+    print(f"key       {exchange.api_key}\nsecret    {exchange.api_secret}")
+    print(
+        f"set KRAKEN_SPOT_URL={exchange.rest_url} KRAKEN_WS_PUBLIC_URL={exchange.ws_url}",
+        flush=True,
+    )
+    _play(exchange, steps, ended)
+    exchange.stop()
+    return 0
+
+
+def _path(exchange: FakeKraken, options: argparse.Namespace) -> Iterable[_Step]:
+    """Return what is played.
+
+    Files are read whole: what is wrong in them is said now and not in the middle.
+    """
+    exchange.price_of(options.pair)
+    pause = 1 / options.speed
+    if options.replay:
+        return [
+            (pause, options.pair, minute.prices, minute.at.timestamp())
+            for minute in read_replay(options.replay)
+        ]
+    if options.script:
+        return list(_script_steps(exchange, options.script, pause))
+    prices = random_path(*exchange.price_and_tick(options.pair), options.seed)
+    return ((pause, options.pair, [price], None) for price in prices)
+
+
+def _script_steps(exchange: FakeKraken, path: str, pause: float) -> Iterator[_Step]:
+    before = Decimal(0)
+    for place, row in rows_of(path, ("seconds", "pair", "price")):
+        pair = row["pair"].strip()
+        try:
+            seconds = Decimal(row["seconds"].strip())
+            exchange.price_of(pair)
+        except InvalidOperation:
+            seconds = Decimal("NaN")
+        except Refusal:
+            raise ValueError(f"{place}, pair: {pair!r} is unknown; write XXBTZUSD") from None
+        if not seconds.is_finite() or seconds < before:
+            cure = "write how many seconds after the start, in order"
+            raise ValueError(f"{place}, seconds: {row['seconds']!r} is no moment; {cure}")
+        yield float(seconds - before) * pause, pair, [price_in(row, "price", place)], None
+        before = seconds
+
+
+def _play(exchange: FakeKraken, steps: Iterable[_Step], ended: threading.Event) -> None:
+    for pause, pair, prices, at in steps:
+        if ended.wait(pause):
+            return
+        exchange.set_prices(pair, prices, at=at)
+    while not ended.wait(0.5):  # in slices: Windows delivers Ctrl-C between them
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,47 +4,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from engine_kit import NOW, engine_at, move, place
+from fresh_python import run_python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_kraken.engine import (
-    Engine,
-    Refusal,
-    candles,
-    default_pairs,
-    modern,
-    price_from,
-    shown,
-    synthetic_pairs,
-    ticker_row,
-    txid_of,
-)
-
-NOW = 1_700_000_000.0
-STOP = {
-    "pair": "XBTUSD",
-    "type": "sell",
-    "ordertype": "trailing-stop",
-    "volume": "0.5",
-    "price": "+10%",
-}
-
-
-# Any, here and below: exact decimals are compared with plain numbers, which mypy takes for a slip.
-def engine_at(price: object = "50000.0", pair: str = "XXBTZUSD") -> Any:
-    """Return an exchange whose one interesting market stands at `price`."""
-    return Engine(prices={pair: price})
-
-
-def place(engine: Engine, **changes: str) -> Any:
-    """Enter the usual trailing stop, with changes."""
-    return engine.add_order({**STOP, **changes}, NOW)
-
-
-def move(engine: Engine, *prices: object, pair: str = "XXBTZUSD") -> None:
-    """Print a trade at each price."""
-    for price in prices:
-        engine.trade(engine.listing(pair), price_from(price), Decimal("0.01"), NOW)
+from fake_kraken.engine import Engine
+from fake_kraken.orders import txid_of
+from fake_kraken.params import Refusal
+from fake_kraken.shapes import shown
 
 
 def refusal_of(engine: Engine, **changes: str) -> list[str]:
@@ -55,29 +23,6 @@ def refusal_of(engine: Engine, **changes: str) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------ trailing
-
-
-@pytest.mark.parametrize(
-    ("pair", "side", "reference", "offset", "stop"),
-    [
-        ("XBTUSDT", "sell", "109645.7", "+11%", "97584.7"),
-        ("XBTUSDT", "buy", "109545.2", "+9.0%", "119404.2"),
-        ("XBTUSDT", "buy", "110961.7", "+15.0000%", "127605.9"),
-        ("XBTUSDT", "sell", "110971.2", "+10%", "99874.1"),
-        ("XRPEUR", "sell", "0.46847", "+50.0000%", "0.23424"),
-        ("XBTUSD", "sell", "50000.0", "+500", "49500.0"),
-        ("XBTUSD", "buy", "50000.0", "+0.05", "50000.0"),
-    ],
-)
-def test_stop_stands_where_kraken_has_put_it(
-    pair: str, side: str, reference: str, offset: str, stop: str
-) -> None:
-    """Observed stops come out to the digit: rounded to the tick towards the market."""
-    engine = Engine(prices={pair: reference}, balances={"XXBT": "9", "XXRP": "999", "USDT": "1e9",
-                                                        "ZUSD": "1e9"})  # fmt: skip
-    volume = "2" if pair == "XRPEUR" else "0.001"
-    changes = {"pair": pair, "type": side, "price": offset, "volume": volume}
-    assert place(engine, **changes).stop == Decimal(stop)
 
 
 def test_selling_stop_follows_rises_and_stays_in_falls() -> None:
@@ -107,7 +52,10 @@ def test_stop_that_is_met_is_filled_at_the_price_of_the_market() -> None:
     assert order.status == "open"
     move(engine, 41000)
     assert (order.status, order.misc, order.fill_price) == ("closed", "stopped", 41000)
-    assert (engine.balances["XXBT"], engine.balances["ZUSD"]) == (Decimal("99.5"), 1020500)
+    assert (engine.account.balances["XXBT"], engine.account.balances["ZUSD"]) == (
+        Decimal("99.5"),
+        1020500,
+    )
 
 
 def test_filled_stop_stays_filled() -> None:
@@ -115,7 +63,11 @@ def test_filled_stop_stays_filled() -> None:
     engine = engine_at()
     order = place(engine)
     move(engine, 41000, 99000, 1)
-    assert (order.anchor, order.executed, engine.balances["XXBT"]) == (50000, 0.5, Decimal("99.5"))
+    assert (order.anchor, order.executed, engine.account.balances["XXBT"]) == (
+        50000,
+        0.5,
+        Decimal("99.5"),
+    )
 
 
 @given(st.lists(st.integers(1, 200_000), max_size=30), st.integers(1, 99), st.booleans())
@@ -129,7 +81,7 @@ def test_stop_never_moves_away_and_fills_once(path: list[int], offset: int, sell
         stops.append(order.stop)
     assert stops == sorted(stops, reverse=not sells)
     change = Decimal(0) if order.status == "open" else Decimal("-0.5" if sells else "0.5")
-    assert engine.balances["XXBT"] == 100 + change
+    assert engine.account.balances["XXBT"] == 100 + change
 
 
 # -------------------------------------------------------------------------------------- orders
@@ -181,7 +133,7 @@ def test_order_is_refused_in_krakens_words(changes: dict[str, str], error: str) 
     """Each mistake has its text, and leaves nothing behind."""
     engine = engine_at()
     assert refusal_of(engine, **changes) == [error]
-    assert (engine.orders, engine.held("XXBT")) == ({}, 0)
+    assert (engine.account.orders, engine.account.held("XXBT")) == ({}, 0)
 
 
 def test_order_below_the_least_cost_is_refused() -> None:
@@ -240,7 +192,7 @@ def test_validated_order_leaves_nothing() -> None:
     engine = engine_at()
     assert place(engine, validate="true", cl_ord_id="a").txid == ""
     assert refusal_of(engine, validate="true", volume="101") == ["EOrder:Insufficient funds"]
-    assert (engine.orders, engine.held("XXBT")) == ({}, 0)
+    assert (engine.account.orders, engine.account.held("XXBT")) == ({}, 0)
     place(engine, cl_ord_id="a")
 
 
@@ -248,10 +200,10 @@ def test_open_orders_hold_what_they_will_sell() -> None:
     """Resting orders together cannot sell more than is there."""
     engine = engine_at()
     first = place(engine, volume="60")
-    assert engine.held("XXBT") == 60
+    assert engine.account.held("XXBT") == 60
     assert refusal_of(engine, volume="41") == ["EOrder:Insufficient funds"]
     engine.cancel(first, NOW)
-    assert engine.held("XXBT") == 0
+    assert engine.account.held("XXBT") == 0
     place(engine, volume="41")
 
 
@@ -262,10 +214,13 @@ def test_partial_fill_moves_its_part() -> None:
     engine.fill(order, Decimal(50000), NOW, volume=Decimal("0.25"))
     engine.fill(order, Decimal(40000), NOW, volume=Decimal("0.25"))
     assert (order.status, order.executed, order.fill_price) == ("open", Decimal("0.5"), 45000)
-    assert (engine.balances["XXBT"], engine.balances["ZUSD"]) == (Decimal("100.5"), 977500)
-    assert engine.held("ZUSD") == 25000
+    assert (engine.account.balances["XXBT"], engine.account.balances["ZUSD"]) == (
+        Decimal("100.5"),
+        977500,
+    )
+    assert engine.account.held("ZUSD") == 25000
     engine.cancel(order, NOW)
-    assert (order.status, engine.held("ZUSD")) == ("canceled", 0)
+    assert (order.status, engine.account.held("ZUSD")) == ("canceled", 0)
 
 
 def test_closed_order_is_closed_for_good() -> None:
@@ -296,7 +251,7 @@ def test_market_order_is_filled_at_once() -> None:
     """It takes the last price."""
     engine = engine_at()
     order = place(engine, ordertype="market", price="")
-    assert (order.status, order.fill_price, engine.held("XXBT")) == ("closed", 50000, 0)
+    assert (order.status, order.fill_price, engine.account.held("XXBT")) == ("closed", 50000, 0)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +272,7 @@ def test_thousand_orders_are_entered_and_found_cheaply() -> None:
     engine = engine_at()
     orders = [place(engine, volume="0.001", cl_ord_id=f"id{n}") for n in range(1000)]
     assert len({order.txid for order in orders}) == 1000
-    assert engine.held("XXBT") == 1
+    assert engine.account.held("XXBT") == 1
     assert len({txid_of(n) for n in range(40_000)}) == 40_000
 
 
@@ -359,157 +314,32 @@ def test_no_parameters_do_harm(params: dict[str, str]) -> None:
     errors, text = outcome_of(engine, params)
     assert text or errors
     assert all(error.startswith("E") for error in errors)
-    assert all(held >= 0 for held in engine.holds.values())
+    assert all(engine.account.held(asset) >= 0 for asset in engine.account.balances)
 
 
-# -------------------------------------------------------------------------------------- shapes
+# --------------------------------------------------------------------------------- by itself
 
 
-def test_open_stop_is_shown_as_kraken_shows_it() -> None:
-    """The captured answer, to the key and to the digit."""
-    engine = Engine(prices={"XBTUSDT": "109645.7"})
-    order = place(engine, pair="XBTUSDT", volume="0.00006600", price="+11%", trigger="index")
-    assert shown(order, engine.listings["XBTUSDT"].row) == {
-        "refid": None,
-        "userref": 0,
-        "status": "open",
-        "opentm": NOW,
-        "starttm": 0,
-        "expiretm": 0,
-        "descr": {
-            "pair": "XBTUSDT",
-            "aclass": "forex",
-            "type": "sell",
-            "ordertype": "trailing-stop",
-            "price": "+11.0000%",
-            "price2": "0",
-            "leverage": "none",
-            "order": "sell 0.00006600 XBTUSDT @ trailing stop +11.0000%",
-            "close": "",
-        },
-        "vol": "0.00006600",
-        "vol_exec": "0.00000000",
-        "cost": "0.00000",
-        "fee": "0.00000",
-        "price": "0.00000",
-        "stopprice": "97584.70000",
-        "limitprice": "109645.70000",
-        "misc": "",
-        "oflags": "fcib",
-        "trigger": "index",
-    }
+WITHOUT_SERVER = """
+import sys
+sys.modules["aiohttp"] = None
+from decimal import Decimal
+from fake_kraken import FAULTS, random_path, read_replay
+from fake_kraken.engine import Engine
+import fake_kraken.calls, fake_kraken.channels, fake_kraken.core, fake_kraken.keys
+engine = Engine(prices={"XBTUSD": "50000"})
+stop = {"pair": "XBTUSD", "type": "sell", "ordertype": "trailing-stop", "volume": "1"}
+order = engine.add_order({**stop, "price": "+10%"}, 0.0)
+for price in (60000, 54000):
+    engine.trade(engine.listing("XBTUSD"), Decimal(price), Decimal(1), 1.0)
+print(order.status, order.fill_price)
+try:
+    from fake_kraken import FakeKraken
+except SystemExit as error:
+    print("aiohttp" in str(error))
+"""
 
 
-def test_filled_stop_shows_what_became_of_it() -> None:
-    """Volume, cost, average price, the flag `stopped` and the moment."""
-    engine = engine_at()
-    order = place(engine, cl_ord_id="a")
-    move(engine, 40000)
-    row = shown(order, engine.listings["XXBTZUSD"].row)
-    assert (row["status"], row["misc"], row["cl_ord_id"]) == ("closed", "stopped", "a")
-    assert (row["vol_exec"], row["cost"]) == ("0.50000000", "20000.00000")
-    assert row["price"] == "40000.00000"
-    assert (row["closetm"], row["reason"]) == (NOW, None)
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"price": "+500"}, "sell 0.50000000 XBTUSD @ trailing stop +500"),
-        ({"price": "+1.00001%"}, "sell 0.50000000 XBTUSD @ trailing stop +1.00001%"),
-        ({"ordertype": "limit", "price": "60000"}, "sell 0.50000000 XBTUSD @ limit 60000"),
-        ({"ordertype": "market"}, "sell 0.50000000 XBTUSD @ market"),
-    ],
-)
-def test_order_is_described_in_a_sentence(changes: dict[str, str], text: str) -> None:
-    """`descr.order` says side, volume, pair, kind and price."""
-    engine = engine_at()
-    order = place(engine, **changes)
-    assert shown(order, engine.listings["XXBTZUSD"].row)["descr"]["order"] == text
-
-
-def test_ticker_tells_of_the_last_trade() -> None:
-    """Last, high, low and opening have the pair's digits; bid and ask are a tick away."""
-    engine = engine_at()
-    move(engine, 51000, 49000, 50500)
-    row = ticker_row(engine.listing("XBTUSD"))
-    assert (row["c"], row["o"]) == (["50500.0", "0.01000000"], "50000.0")
-    assert (row["h"][0], row["l"][0], row["t"]) == ("51000.0", "49000.0", [3, 3])
-    assert (row["b"][0], row["a"][0], row["v"][1]) == ("50499.9", "50500.1", "0.03000000")
-
-
-def test_candles_hold_the_trades_of_their_minutes() -> None:
-    """Time, open, high, low, close, mean price, volume, count; empty minutes are left out."""
-    engine = engine_at()
-    listing = engine.listing("XBTUSD")
-    for price, seconds in ((50000, 0), (50010, 10), (49990, 59), (50002, 125)):
-        engine.trade(listing, Decimal(price), Decimal(1), 1_699_999_980 + seconds)
-    assert candles(listing, 1) == [
-        [1699999980, "50000.0", "50010.0", "49990.0", "49990.0", "50000.0", "3.00000000", 3],
-        [1700000100, "50002.0", "50002.0", "50002.0", "50002.0", "50002.0", "1.00000000", 1],
-    ]
-
-
-def test_trades_never_share_a_moment() -> None:
-    """Whoever pages by time misses none, even of a sweep or of a clock that was set back."""
-    engine = engine_at()
-    move(engine, 1, 2)
-    listing = engine.listing("XBTUSD")
-    engine.trade(listing, Decimal(3), Decimal(1), NOW - 60)
-    moments = [trade.at_ns for trade in listing.trades]
-    assert moments == [int(NOW) * 10**9 + n * 1000 for n in range(3)]
-
-
-def test_old_trades_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exchange that runs for weeks does not grow for weeks."""
-    monkeypatch.setattr(Engine, "KEPT_TRADES", 3)
-    engine = engine_at()
-    move(engine, *range(1, 9))
-    assert [int(trade.price) for trade in engine.listing("XBTUSD").trades] == [4, 5, 6, 7, 8]
-
-
-def test_markets_have_all_of_their_names() -> None:
-    """REST key, altname, v1 and v2 spelling lead to the same market; some rows are incomplete."""
-    engine = Engine()
-    for names in ("XXBTZUSD XBTUSD XBT/USD BTC/USD", "XXDGXXBT XDGXBT XDG/XBT DOGE/BTC"):
-        assert len({engine.listing(name).key for name in names.split()}) == 1
-    assert engine.listing("XBTUSD.d").symbol is None
-    rows, _ = default_pairs()
-    assert "wsname" not in rows["XXBTZUSD.d"]
-    assert "status" not in rows["XCNUSD"]
-    assert modern("XDG/XBT") == "DOGE/BTC"
-
-
-def test_synthetic_markets_are_as_good_as_real_ones() -> None:
-    """Hundreds of made-up pairs trade like others."""
-    engine = Engine(*synthetic_pairs(500))
-    assert len(engine.listings) == 500
-    assert ticker_row(engine.listing("T0500/USD"))["c"][0] == "100.0000"
-    order = place(engine, type="buy", pair="T0001USD", volume="1")
-    assert order.stop == 110
-
-
-@pytest.mark.parametrize("price", ["NaN", "0", "-1", "Infinity", "x", None])
-def test_market_takes_no_price_that_is_none(price: object) -> None:
-    """A starting price is a positive number."""
-    with pytest.raises(ValueError, match="is no price"):
-        Engine(prices={"XBTUSD": price})
-
-
-def test_orders_beyond_the_pace_are_refused_until_the_counter_has_fallen() -> None:
-    """Each pair counts for itself, refused orders count too, and time makes room again."""
-    engine = Engine()
-    engine.order_pace = (3, 0.5)
-
-    def told(at: float, pair: str = "XBTUSD", volume: str = "1") -> str:
-        order = {"type": "sell", "ordertype": "trailing-stop", "price": "+5%"}
-        try:
-            engine.add_order({**order, "pair": pair, "volume": volume, "validate": "true"}, at)
-        except Refusal as refusal:
-            return refusal.errors[0]
-        return "taken"
-
-    assert [told(NOW), told(NOW, volume="0"), told(NOW)][::2] == ["taken", "taken"]
-    assert told(NOW + 1.9) == "EOrder:Rate limit exceeded"
-    assert told(NOW + 1.9, pair="ETHUSD") == "taken"
-    assert told(NOW + 2.0) == "taken"
+def test_engine_needs_no_server() -> None:
+    """Without aiohttp a stop is placed, trails and fills; only the server says what it misses."""
+    assert run_python(WITHOUT_SERVER).splitlines() == ["closed 54000", "True"]

@@ -44,7 +44,8 @@ MAY_USE: dict[str, set[str]] = {
 # import pure rooms only, so that whoever loads it loads nothing else.
 SHELLS = {
     *("config", "creds", "dev", "kraken_api", "ttslo", "validator", "ws_price_provider"),
-    *("fake_kraken", "fake_kraken.__main__", "fake_kraken.exchange"),
+    *("fake_kraken.__main__", "fake_kraken.control", "fake_kraken.core", "fake_kraken.exchange"),
+    *("fake_kraken.replay", "fake_kraken.replies", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.machine"),
     "krakenlink.prices",
     *("krakenlink.rest.client", "krakenlink.rest.listing"),
@@ -80,7 +81,12 @@ IMPURE_CALLS = frozenset(
 
 # Each library of others is met in one place; whoever replaces it looks nowhere else.
 LIBRARIES: dict[str, frozenset[str]] = {
-    "aiohttp": frozenset({"fake_kraken.exchange"}),
+    "aiohttp": frozenset(  # the rooms that serve; the exchange behind them needs none of it
+        {
+            *("fake_kraken.control", "fake_kraken.exchange", "fake_kraken.replies"),
+            *("fake_kraken.rest", "fake_kraken.stream"),
+        }
+    ),
     "certifi": frozenset({"krakenlink.stream.connection"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
@@ -94,7 +100,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "websocket": frozenset({"krakenlink.stream.connection"}),
 }
 
-TALKERS = frozenset({"dev", "fake_kraken.exchange", "ttslo_app.run.cli", "ttslo_app.run.demo"})
+TALKERS = frozenset({"dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.demo"})
 TALK = frozenset(
     {
         *("print", "sys.stdout.write", "sys.stderr.write"),

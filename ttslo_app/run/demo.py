@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from fake_kraken.exchange import FakeKraken, read_replay
+from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule

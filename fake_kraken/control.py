@@ -1,0 +1,119 @@
+"""The switches: what a test or a demo does to the exchange, at `/fake/...` for other processes.
+
+All of it is on the exchange's own thread; `FakeKraken` has a method of any thread for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from aiohttp import web
+
+from fake_kraken.core import Core
+from fake_kraken.faults import Fault
+from fake_kraken.market import price_from
+from fake_kraken.params import Refusal
+from fake_kraken.shapes import shown
+from fake_kraken.stream import Stream
+
+
+class Control:
+    """What can be done to a running exchange."""
+
+    def __init__(self, core: Core, stream: Stream) -> None:
+        self._core, self._stream = core, stream
+        self._actions: dict[str, Callable[[dict[str, Any]], None]] = {
+            "price": self._price,
+            "fault": lambda order: self.switch_on(Fault(**order)),
+            "clear": lambda _: core.faults.clear(),
+            "drop": lambda _: stream.abort_all(),
+        }
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve below `/fake`."""
+        app.router.add_route("*", "/fake/{what}", self._serve)
+
+    def print_trades(
+        self, pair: str, prices: Sequence[Decimal], qty: Decimal, at: float | None = None
+    ) -> None:
+        """Print one trade a price, of `qty` each, and tell the streams.
+
+        Args:
+            pair: Any name that REST takes.
+            prices: In order; the last one stays.
+            qty: Of each trade, in base currency.
+            at: Their date, in seconds since 1970; Kraken's clock where it is left out.
+
+        Raises:
+            Refusal: If there is no such pair.
+        """
+        engine = self._core.engine
+        listing = engine.listing(pair)
+        moment = self._core.now() if at is None else at
+        trades = [engine.trade(listing, price, qty, moment) for price in prices]
+        self._stream.tell_trades(listing, trades)
+        self._core.tell()
+
+    def cancel(self, txid: str, reason: str) -> None:
+        """Cancel an open order, as its owner or the exchange would."""
+        engine = self._core.engine
+        engine.cancel(engine.account.orders[txid], self._core.now(), reason)
+        self._core.tell()
+
+    def fill(self, txid: str, share: Decimal) -> None:
+        """Fill an open order at the last price; a share of it where that is under 1."""
+        engine = self._core.engine
+        order = engine.account.orders[txid]
+        volume = order.volume * share if share < 1 else None
+        engine.fill(order, engine.listing_of(order).price, self._core.now(), volume=volume)
+        self._core.tell()
+
+    def switch_on(self, fault: Fault) -> None:
+        """Switch a fault on."""
+        self._core.faults.switch_on(fault)
+        if fault.name == "drop":
+            self._stream.abort_all()
+
+    def set_system_status(self, status: str) -> None:
+        """Set the engine's state and push it."""
+        self._core.engine.system_status = status
+        self._stream.tell_status()
+
+    def shown_orders(self) -> list[dict[str, Any]]:
+        """Return every order ever placed, as OpenOrders shows it, with its `txid`."""
+        engine = self._core.engine
+        orders = engine.account.orders.items()
+        return [{"txid": txid, **shown(o, engine.listing_of(o).row)} for txid, o in orders]
+
+    # --- over HTTP ---------------------------------------------------------------------------
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        what = request.match_info["what"]
+        try:
+            order = await request.json() if request.can_read_body else {}
+            if not isinstance(order, dict):
+                raise ValueError("the body is no JSON object")
+            return web.json_response(self._done(what, order))
+        except KeyError as error:
+            return web.json_response({"error": f"{what}: there is no {error}"}, status=400)
+        except (ValueError, TypeError, InvalidOperation, RecursionError, Refusal) as error:
+            return web.json_response({"error": f"{what}: {error}"}, status=400)
+
+    def _done(self, what: str, order: dict[str, Any]) -> Any:
+        if what == "orders":
+            return self.shown_orders()
+        if what == "requests":
+            return [[r.at, r.endpoint, r.params] for r in self._core.requests]
+        if what not in self._actions:
+            raise ValueError(f"there are orders, requests, {', '.join(self._actions)}")
+        self._actions[what](order)
+        return {}
+
+    def _price(self, order: dict[str, Any]) -> None:
+        prices = order["prices"] if "prices" in order else [order["price"]]
+        at = order.get("at")
+        exact = [price_from(price) for price in prices]
+        moment = None if at is None else float(at)
+        self.print_trades(order["pair"], exact, Decimal("0.01"), moment)

@@ -1,0 +1,103 @@
+"""Who may call: keys with their permissions, signatures, and nonces that must grow.
+
+Pure, and its own reading of Kraken's guide: it shares no line with the client that signs.
+
+Source: Kraken, REST authentication, API key permissions (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fake_kraken.params import Refusal, is_digits
+
+# Made up here and good for nothing but this exchange.
+DEMO_KEY = "EMBEDDED-EXCHANGE-KEY"
+DEMO_SECRET = base64.b64encode(b"embedded exchange, not a secret".ljust(64, b".")).decode()
+
+PERMISSIONS = frozenset({"query funds", "query open", "query closed", "modify", "cancel"})
+# Any one of these permissions is enough for the call.
+_NEEDED: dict[str, frozenset[str]] = {
+    "Balance": frozenset({"query funds"}),
+    "BalanceEx": frozenset({"query funds"}),
+    "TradeBalance": frozenset({"query funds"}),
+    "OpenOrders": frozenset({"query open"}),
+    "QueryOrders": frozenset({"query open", "query closed"}),
+    "ClosedOrders": frozenset({"query closed"}),
+    "AddOrder": frozenset({"modify"}),
+    "CancelOrder": frozenset({"modify", "cancel"}),
+}
+_LARGEST_NONCE = 2**64 - 1
+
+
+@dataclass(slots=True)
+class Key:
+    """A key: what it may do, and the last nonce that was used with it."""
+
+    secret: bytes = field(repr=False)
+    permissions: frozenset[str]
+    nonce: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What of a private call is signed, and with what: path and query are as they were sent."""
+
+    key: str
+    signature: str
+    path: str
+    query: str
+    body: bytes
+
+
+class KeyRing:
+    """The keys that the exchange accepts."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, Key] = {}
+
+    def add(self, key: str, secret: str, permissions: Iterable[str] = PERMISSIONS) -> None:
+        """Accept a key, with some of `PERMISSIONS`.
+
+        Raises:
+            ValueError: If the secret is not base64, or there is no such permission.
+        """
+        granted = frozenset(permissions)
+        if not granted <= PERMISSIONS:
+            raise ValueError(f"the permissions are {', '.join(sorted(PERMISSIONS))}")
+        try:
+            decoded = base64.b64decode(secret, validate=True)
+        except ValueError:
+            raise ValueError("the secret is not base64; Kraken's always are") from None
+        self._keys[key] = Key(decoded, granted)
+
+    def admit(self, call: Signed, endpoint: str, nonce: str) -> Key:
+        """Check a private call in the order in which Kraken does, and use its nonce up.
+
+        Raises:
+            Refusal: If key, signature, nonce or permission will not do. A call that only lacks
+                the permission has used its nonce up all the same.
+        """
+        key = self._keys.get(call.key)
+        if key is None:
+            raise Refusal("EAPI:Invalid key")
+        given = call.signature.encode("utf-8", "replace")
+        if not hmac.compare_digest(_signature(call, key.secret, nonce), given):
+            raise Refusal("EAPI:Invalid signature")
+        if not is_digits(nonce) or not key.nonce < int(nonce) <= _LARGEST_NONCE:
+            raise Refusal("EAPI:Invalid nonce")
+        key.nonce = int(nonce)
+        if not key.permissions & _NEEDED.get(endpoint, PERMISSIONS):
+            raise Refusal("EGeneral:Permission denied")
+        return key
+
+
+def _signature(call: Signed, secret: bytes, nonce: str) -> bytes:
+    # A query string, which nobody needs here, is signed in front of the body.
+    signed = nonce.encode("utf-8", "replace") + call.query.encode() + call.body
+    message = call.path.encode() + hashlib.sha256(signed).digest()
+    return base64.b64encode(hmac.new(secret, message, hashlib.sha512).digest())

@@ -1,0 +1,206 @@
+"""Orders: what AddOrder asks for, and when the price of its market fills it.
+
+Pure. An order knows neither its owner's funds nor its market's other orders. Another order type
+is another row of `KINDS`.
+
+Source: Kraken, REST AddOrder, trailing stop orders (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+
+from fake_kraken.market import Listing
+from fake_kraken.params import (
+    Params,
+    Refusal,
+    client_id,
+    number_of,
+    one_of,
+    places_of,
+    userref,
+)
+
+# The assets whose index price is known.
+_INDEXED = ("XXBT", "XETH")
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """An order, from before it is entered until long after it is closed.
+
+    Attributes:
+        kind: One of `KINDS`.
+        limit: What a limit order asks for; 0 for others.
+        anchor: The best price since it was entered, for those that trail.
+        offset: What a trailing stop stays away from it, in percent or in quote currency.
+        hold: What it keeps back while it is open: an asset, and how much for each unit.
+        opened_at: Seconds since 1970, as is `closed_at`.
+    """
+
+    txid: str
+    pair: str
+    side: str
+    kind: str
+    volume: Decimal
+    price_text: str
+    opened_at: float
+    cl_ord_id: str | None = None
+    userref: int = 0
+    status: str = "open"
+    trigger: str = "last"
+    limit: Decimal = Decimal(0)
+    offset: Decimal = Decimal(0)
+    is_percent: bool = False
+    anchor: Decimal = Decimal(0)
+    stop: Decimal = Decimal(0)
+    hold: tuple[str, Decimal] = ("", Decimal(0))
+    executed: Decimal = Decimal(0)
+    cost: Decimal = Decimal(0)
+    closed_at: float | None = None
+    reason: str = ""
+    misc: str = ""
+
+    @property
+    def fill_price(self) -> Decimal:
+        """The average price of what was executed; 0 before."""
+        return self.cost / self.executed if self.executed else Decimal(0)
+
+    @property
+    def left(self) -> Decimal:
+        """The volume that is not executed yet."""
+        return self.volume - self.executed
+
+    @property
+    def is_trailing(self) -> bool:
+        """Whether it is a stop that follows the price."""
+        return self.kind == "trailing-stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an order type means.
+
+    Attributes:
+        words: How `descr.order` ends, around the price that is shown.
+        read: Reads what the order says of prices; raises a `Refusal` for what makes no sense.
+        met: Follows the last price; returns the price to fill at once it is met, else None.
+        misc: The flag of an order that was filled so.
+    """
+
+    words: str
+    read: Callable[[Order, Listing], None]
+    met: Callable[[Order, Listing], Decimal | None]
+    misc: str = ""
+
+
+def _read_nothing(order: Order, listing: Listing) -> None:
+    """Take an order whose price says nothing."""
+
+
+def _read_limit(order: Order, listing: Listing) -> None:
+    order.limit = number_of(order.price_text, "price")
+    if places_of(order.limit) > listing.places:
+        raise Refusal("EOrder:Tick size check failed")
+
+
+def _read_offset(order: Order, listing: Listing) -> None:
+    order.offset, order.is_percent = offset_of(order.price_text)
+    reach = Decimal(100) if order.is_percent else listing.price
+    if order.side == "sell" and order.offset >= reach:
+        raise Refusal("EGeneral:Invalid arguments:price")  # it leaves no positive stop
+    order.stop = stop_price(order, listing.tick)
+
+
+def _at_once(order: Order, listing: Listing) -> Decimal | None:
+    return listing.price
+
+
+def _at_its_limit(order: Order, listing: Listing) -> Decimal | None:
+    is_met = listing.price <= order.limit if order.side == "buy" else listing.price >= order.limit
+    return order.limit if is_met else None
+
+
+def _at_its_stop(order: Order, listing: Listing) -> Decimal | None:
+    price = listing.price
+    best = max if order.side == "sell" else min
+    if best(price, order.anchor) != order.anchor:
+        order.anchor = price
+        order.stop = stop_price(order, listing.tick)
+    return price if is_beyond(order, order.stop, price) else None
+
+
+KINDS: dict[str, Kind] = {
+    "market": Kind("market", _read_nothing, _at_once),
+    "limit": Kind("limit {}", _read_limit, _at_its_limit),
+    "trailing-stop": Kind("trailing stop {}", _read_offset, _at_its_stop, misc="stopped"),
+}
+
+
+def read_order(params: Params, listing: Listing, at: float) -> Order:
+    """Return the order that AddOrder's parameters ask for, not entered yet.
+
+    Args:
+        params: As they were sent.
+        listing: The market that they name.
+        at: Kraken's clock, in seconds since 1970.
+
+    Raises:
+        Refusal: With Kraken's error strings.
+    """
+    order = Order(
+        txid="",
+        pair=listing.key,
+        side=one_of(params, "type", ("buy", "sell")),
+        kind=one_of(params, "ordertype", KINDS),
+        volume=number_of(params.get("volume"), "volume"),
+        price_text=params.get("price", ""),
+        opened_at=at,
+        cl_ord_id=client_id(params),
+        userref=userref(params),
+        trigger=params.get("trigger") or "last",
+        anchor=listing.price,
+    )
+    if order.trigger == "index" and listing.row["base"] not in _INDEXED:
+        raise Refusal("EGeneral:Invalid arguments:Index unavailable")
+    if order.trigger not in ("last", "index"):
+        raise Refusal("EGeneral:Invalid arguments:trigger")
+    KINDS[order.kind].read(order, listing)
+    return order
+
+
+def stop_price(order: Order, tick: Decimal) -> Decimal:
+    """Return where a trailing stop stands now, rounded to the tick towards the market."""
+    with localcontext(prec=60):
+        distance = order.anchor * order.offset / 100 if order.is_percent else order.offset
+        exact = order.anchor - distance if order.side == "sell" else order.anchor + distance
+        rounding = ROUND_CEILING if order.side == "sell" else ROUND_FLOOR
+        return max(exact.quantize(tick, rounding=rounding), tick)
+
+
+def is_beyond(order: Order, stop: Decimal, price: Decimal) -> bool:
+    """Tell whether `price` has come back to `stop`."""
+    return price <= stop if order.side == "sell" else price >= stop
+
+
+def offset_of(text: str) -> tuple[Decimal, bool]:
+    """Return a trailing offset and whether it is in percent: `+5%`, `+500`.
+
+    Raises:
+        Refusal: Without its `+`, or if it is no positive number.
+    """
+    if not text.startswith("+"):
+        raise Refusal("EOrder:Invalid price:Invalid price argument.")
+    return number_of(text[1:].removesuffix("%"), "price"), text.endswith("%")
+
+
+def txid_of(number: int) -> str:
+    """Return an order id of Kraken's shape, the same for the same number."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    mixed = number * 6364136223846793005 + 1442695040888963407
+    letters = "".join(alphabet[(mixed >> (5 * i)) % 32] for i in range(12))
+    # The number itself stands in it, so that no two orders can share an id.
+    own = "".join(alphabet[(number >> (5 * i)) % 32] for i in range(4))
+    return f"O{letters[:5]}-{letters[5:10]}-{letters[10:12]}{own}"

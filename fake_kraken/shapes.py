@@ -1,0 +1,157 @@
+"""What REST shows of pairs, assets, orders, trades and candles, in Kraken's keys and digits.
+
+Pure: text and JSON's values from what the engine knows.
+
+Source: Kraken, REST AssetPairs, Assets, Ticker, OHLC, Trades, OpenOrders (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from fake_kraken.market import Listing, Trade, modern
+from fake_kraken.orders import KINDS, Order
+
+# Four letters that begin with X or Z, and yet no prefix.
+_MODERN_IN_LEGACY_DRESS = frozenset({"XAUT", "ZETA"})
+
+
+def shown(order: Order, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an order as OpenOrders and ClosedOrders show it; `row` is its pair's."""
+    places = max(int(row["pair_decimals"]), 5)
+    price = _shown_price(order)
+    words = KINDS[order.kind].words.format(price)
+    answer: dict[str, Any] = {
+        "refid": None,
+        "userref": order.userref,
+        "status": order.status,
+        "opentm": order.opened_at,
+        "starttm": 0,
+        "expiretm": 0,
+        "descr": {
+            "pair": row["altname"],
+            "aclass": "forex",
+            "type": order.side,
+            "ordertype": order.kind,
+            "price": price,
+            "price2": "0",
+            "leverage": "none",
+            "order": f"{order.side} {order.volume:.8f} {row['altname']} @ " + words,
+            "close": "",
+        },
+        "vol": f"{order.volume:.8f}",
+        "vol_exec": f"{order.executed:.8f}",
+        "cost": f"{order.cost:.5f}",
+        "fee": "0.00000",
+        "price": f"{order.fill_price:.{places}f}",
+        "stopprice": f"{order.stop:.{places}f}",
+        # Not a limit: Kraken shows here the best price since the order was entered.
+        "limitprice": f"{order.anchor if order.is_trailing else 0:.{places}f}",
+        "misc": order.misc,
+        "oflags": "fcib" if order.side == "sell" else "fciq",
+        "trigger": order.trigger,
+    }
+    if order.cl_ord_id:
+        answer["cl_ord_id"] = order.cl_ord_id
+    if order.closed_at is not None:
+        answer |= {"closetm": order.closed_at, "reason": order.reason or None}
+    return answer
+
+
+def _shown_price(order: Order) -> str:
+    if not order.is_trailing:
+        return order.price_text if order.kind == "limit" else "0"
+    # Kraken shows percents with four decimals, and more where more were accepted.
+    exponent = order.offset.as_tuple().exponent
+    places = max(4, -exponent) if isinstance(exponent, int) else 4
+    return f"+{order.offset:.{places}f}%" if order.is_percent else f"+{order.offset:f}"
+
+
+def ticker_row(listing: Listing) -> dict[str, Any]:
+    """Return a market as REST Ticker shows it."""
+    bid, ask = (price_text(quote, listing) for quote in listing.quotes)
+    last = price_text(listing.price, listing)
+    qty = f"{listing.trades[-1].qty if listing.trades else 0:.8f}"
+    return {
+        "a": [ask, "1", "1.000"],
+        "b": [bid, "1", "1.000"],
+        "c": [last, qty],
+        # Today's and the last 24 hours': the exchange is younger than either.
+        "v": [f"{listing.volume:.8f}"] * 2,
+        "p": [last] * 2,
+        "t": [listing.trade_id] * 2,
+        "l": [price_text(listing.low, listing)] * 2,
+        "h": [price_text(listing.high, listing)] * 2,
+        "o": price_text(listing.opening, listing),
+    }
+
+
+def candles(listing: Listing, minutes: int) -> list[list[Any]]:
+    """Return the trades as OHLC rows: time, open, high, low, close, vwap, volume, count."""
+    width = minutes * 60
+    bins: dict[int, list[Trade]] = {}
+    for trade in listing.trades:
+        bins.setdefault(trade.at_ns // 10**9 // width * width, []).append(trade)
+    return [_candle(start, trades, listing) for start, trades in bins.items()]
+
+
+def _candle(start: int, trades: Sequence[Trade], listing: Listing) -> list[Any]:
+    prices = [trade.price for trade in trades]
+    volume = sum((trade.qty for trade in trades), Decimal(0))
+    cost = sum((trade.price * trade.qty for trade in trades), Decimal(0))
+    mean = cost / volume if volume else prices[-1]
+    ohlc = (prices[0], max(prices), min(prices), prices[-1], mean)
+    return [start, *(price_text(price, listing) for price in ohlc), f"{volume:.8f}", len(trades)]
+
+
+def trade_row(trade: Trade, listing: Listing) -> list[Any]:
+    """Return a trade as REST Trades shows it: price, volume, time, side, kind, misc, number."""
+    price, qty = price_text(trade.price, listing), f"{trade.qty:.8f}"
+    return [price, qty, trade.at_ns / 1e9, trade.side[0], "m", "", trade.trade_id]
+
+
+def price_text(price: Decimal, listing: Listing) -> str:
+    """Return a price with the digits of its pair."""
+    return f"{price:.{listing.places}f}"
+
+
+def modern_row(listing: Listing) -> dict[str, Any]:
+    """Return a market's row of AssetPairs with the modern names of its assets."""
+    names = {side: modern_asset(str(listing.row[side])) for side in ("base", "quote")}
+    return {**listing.row, **names}
+
+
+def modern_asset(name: str) -> str:
+    """Return the modern name of an asset: `XXBT` is `BTC`, `ZUSD` is `USD`."""
+    return modern(altname(name))
+
+
+def altname(name: str) -> str:
+    """Return an asset's name without its prefix: `XXBT` is `XBT`, and `XAUT` is itself."""
+    is_legacy = len(name) == 4 and name[0] in "XZ" and name not in _MODERN_IN_LEGACY_DRESS
+    return name[1:] if is_legacy else name
+
+
+def asset_row(name: str, aclass: str) -> dict[str, Any]:
+    """Return an asset as REST Assets shows it."""
+    is_cash = name.startswith("Z") and name != altname(name)
+    return {
+        "aclass": aclass,
+        "altname": altname(name),
+        "decimals": 4 if is_cash else 10,
+        "display_decimals": 2 if is_cash else 5,
+        "status": "enabled",
+    }
+
+
+def amount_text(amount: Decimal) -> str:
+    """Return an amount as the balance calls show it."""
+    return f"{amount:.10f}"
+
+
+def moment_text(at: float) -> str:
+    """Return seconds since 1970 as the stream writes a moment."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

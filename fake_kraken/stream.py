@@ -1,0 +1,256 @@
+"""The stream over WebSocket: who is connected, what they subscribed to, and what they are told.
+
+It knows no channel's frames, which stand in `channels`; all of it is on the exchange's own thread.
+
+Source: Kraken, WebSocket v2 (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from fake_kraken.channels import CHANNELS, Channel
+from fake_kraken.core import Core
+from fake_kraken.market import Listing, Trade
+from fake_kraken.replies import reset_transport
+from fake_kraken.shapes import moment_text
+
+
+@dataclass(eq=False, slots=True)
+class Client:
+    """One WebSocket connection. A subscription is a channel and a symbol."""
+
+    socket: web.WebSocketResponse
+    transport: asyncio.Transport | None
+    outbox: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    subscriptions: set[tuple[str, str]] = field(default_factory=set)
+    # Acknowledged while `ack_without_data` was on: without data until they are made anew.
+    dumb: set[tuple[str, str]] = field(default_factory=set)
+    sent_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A message that wants an answer: whose, what of it comes back, and when it came."""
+
+    client: Client
+    head: Mapping[str, Any]
+    came: str
+
+
+class Stream:
+    """The WebSocket server.
+
+    Args:
+        core: The exchange behind it.
+        heartbeat_seconds: Between heartbeats on a quiet stream.
+
+    Attributes:
+        clients: The streams that are open.
+        connections_made: How many were ever opened.
+        messages: Every message that came in, oldest first.
+    """
+
+    def __init__(self, core: Core, heartbeat_seconds: float) -> None:
+        self._core = core
+        self._heartbeat = heartbeat_seconds
+        self.clients: set[Client] = set()
+        self.connections_made = 0
+        self.messages: list[dict[str, Any]] = []
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve at `/v2`."""
+        app.router.add_get("/v2", self._serve)
+
+    # --- connections -------------------------------------------------------------------------
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if fault := self._core.faults.struck("refuse_connect"):
+            return web.Response(status=fault.status, text="refused")
+        peer = web.WebSocketResponse(autoping=True, compress=False)
+        await peer.prepare(request)
+        client = self._joined(peer, request.transport)
+        writer = asyncio.ensure_future(self._write(client))
+        beater = asyncio.ensure_future(self._beat(client))
+        try:
+            self._send(client, self._status_frame())
+            async for message in peer:
+                if message.type is WSMsgType.TEXT:
+                    self._receive(client, message.data)
+        finally:
+            self.clients.discard(client)
+            writer.cancel()
+            beater.cancel()
+            self._core.tell()
+        return peer
+
+    def _joined(
+        self, peer: web.WebSocketResponse, transport: asyncio.BaseTransport | None
+    ) -> Client:
+        client = Client(peer, transport if isinstance(transport, asyncio.Transport) else None)
+        self.clients.add(client)
+        self.connections_made += 1
+        self._core.tell()
+        if fault := self._core.faults.struck("drop"):
+            asyncio.get_running_loop().call_later(fault.seconds, self._abort, client)
+        return client
+
+    async def _write(self, client: Client) -> None:
+        try:
+            while True:
+                await client.socket.send_str(await client.outbox.get())
+        except ConnectionError:
+            return  # the reading side ends, and cleans up
+
+    async def _beat(self, client: Client) -> None:
+        while True:
+            quiet = time.monotonic() - client.sent_at
+            if quiet < self._heartbeat:
+                await asyncio.sleep(self._heartbeat - quiet)
+            elif client.subscriptions:
+                self._send(client, {"channel": "heartbeat"})
+            else:
+                await asyncio.sleep(self._heartbeat)
+
+    def _send(self, client: Client, frame: Mapping[str, Any] | str) -> None:
+        client.sent_at = time.monotonic()
+        if not self._core.faults.is_on("silent"):
+            client.outbox.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
+
+    def abort_all(self) -> None:
+        """Reset every stream."""
+        for client in list(self.clients):
+            self._abort(client)
+
+    def _abort(self, client: Client) -> None:
+        self.clients.discard(client)
+        reset_transport(client.transport)
+        self._core.tell()
+
+    # --- what is told ------------------------------------------------------------------------
+
+    def tell_status(self) -> None:
+        """Tell every stream of the engine's state."""
+        for client in self.clients:
+            self._send(client, self._status_frame())
+
+    def _status_frame(self) -> dict[str, Any]:
+        state = {
+            "system": self._core.engine.system_status,
+            "api_version": "v2",
+            "connection_id": 13834774380200032777,
+            "version": "2.0.10",
+        }
+        return {"channel": "status", "type": "update", "data": [state]}
+
+    def tell_trades(self, listing: Listing, trades: Sequence[Trade]) -> None:
+        """Tell of trades that have just been printed, whoever has subscribed to their market."""
+        symbol = listing.symbol
+        if symbol is None or self._core.faults.is_on("mute", symbol):
+            return
+        frames: dict[str, str] = {}
+        has_bad_ones = self._core.faults.is_on("bad_frames", symbol)
+        for client in self.clients:
+            for channel in CHANNELS.values():
+                wanted = (channel.name, symbol)
+                if wanted not in client.subscriptions or wanted in client.dumb:
+                    continue
+                if channel.name not in frames:
+                    frames[channel.name] = channel.update(listing, trades, time.time())
+                self._send(client, frames[channel.name])
+                for frame in channel.bad_frames(symbol) if has_bad_ones else ():
+                    self._send(client, frame)
+
+    # --- what is asked -----------------------------------------------------------------------
+
+    def _receive(self, client: Client, text: str) -> None:
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self._send(client, {"error": "Malformed request", "success": False})
+            return
+        self.messages.append(message)
+        came = moment_text(self._core.now())
+        method, params = message.get("method"), message.get("params")
+        head = {"req_id": message["req_id"]} if "req_id" in message else {}
+        if method == "ping":
+            self._send(client, {"method": "pong", **head, **self._times(came)})
+        elif method in ("subscribe", "unsubscribe"):
+            question = _Question(client, {"method": method, **head}, came)
+            self._subscribe(question, params if isinstance(params, dict) else {})
+        else:
+            self._send(client, {"error": "Method not found", "success": False, **head})
+        self._core.tell()
+
+    def _times(self, came: str) -> dict[str, str]:
+        return {"time_in": came, "time_out": moment_text(self._core.now())}
+
+    def _subscribe(self, question: _Question, params: Mapping[str, Any]) -> None:
+        if self._core.faults.struck("msg_rate"):
+            self._send(question.client, {"Error": "Exceeded msg rate"})
+            return
+        name, symbols = params.get("channel"), params.get("symbol")
+        channel = CHANNELS.get(name) if isinstance(name, str) else None
+        if channel is None or not isinstance(symbols, list) or not symbols:
+            is_known = channel is not None or name == "status"
+            self._refuse(
+                question, "Symbol(s) not found" if is_known else "Subscription name invalid"
+            )
+            return
+        wants_snapshot = params.get("snapshot", channel.has_snapshot) is True
+        for symbol in map(str, symbols):
+            if question.head["method"] == "unsubscribe":
+                self._unsubscribe_one(question, (channel.name, symbol))
+            elif not self._core.faults.struck("no_ack", symbol=symbol):
+                self._subscribe_one(question, channel, symbol, wants_snapshot)
+
+    def _subscribe_one(
+        self, question: _Question, channel: Channel, symbol: str, wants_snapshot: bool
+    ) -> None:
+        client, wanted = question.client, (channel.name, symbol)
+        if error := self._refusal_of(client, wanted):
+            self._refuse(question, error, symbol=symbol)
+            return
+        client.subscriptions.add(wanted)
+        if self._core.faults.struck("ack_without_data", symbol=symbol):
+            client.dumb.add(wanted)
+        self._accept(question, channel=channel.name, symbol=symbol, snapshot=wants_snapshot)
+        is_mute = wanted in client.dumb or self._core.faults.is_on("mute", symbol)
+        if wants_snapshot and not is_mute:
+            listing = self._core.engine.by_symbol[symbol]
+            self._send(client, channel.snapshot(listing, time.time()))
+
+    def _unsubscribe_one(self, question: _Question, wanted: tuple[str, str]) -> None:
+        client, (channel, symbol) = question.client, wanted
+        if wanted not in client.subscriptions:
+            self._refuse(question, "Subscription Not Found", symbol=symbol)
+            return
+        client.subscriptions.discard(wanted)
+        client.dumb.discard(wanted)
+        self._accept(question, channel=channel, symbol=symbol)
+
+    def _accept(self, question: _Question, **result: Any) -> None:
+        answer = {**question.head, "success": True, "result": result}
+        self._send(question.client, answer | self._times(question.came))
+
+    def _refuse(self, question: _Question, error: str, **more: Any) -> None:
+        answer = {"error": error, **question.head, **more, "success": False}
+        self._send(question.client, answer | self._times(question.came))
+
+    def _refusal_of(self, client: Client, wanted: tuple[str, str]) -> str | None:
+        _, symbol = wanted
+        if "/" not in symbol:
+            return f"Currency pair not in ISO 4217-A3 format {symbol}"
+        is_known = symbol in self._core.engine.by_symbol
+        if not is_known or self._core.faults.struck("refuse", symbol=symbol):
+            return f"Currency pair not supported {symbol}"
+        return "Already subscribed" if wanted in client.subscriptions else None

@@ -1,0 +1,73 @@
+"""Orders by themselves: what is asked for, and where a stop stands."""
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from engine_kit import NOW, STOP, place
+
+from fake_kraken.engine import Engine
+from fake_kraken.orders import KINDS, offset_of, read_order, txid_of
+
+LISTING = Engine().listing("XBTUSD")
+
+
+@pytest.mark.parametrize(
+    ("pair", "side", "reference", "offset", "stop"),
+    [
+        ("XBTUSDT", "sell", "109645.7", "+11%", "97584.7"),
+        ("XBTUSDT", "buy", "109545.2", "+9.0%", "119404.2"),
+        ("XBTUSDT", "buy", "110961.7", "+15.0000%", "127605.9"),
+        ("XBTUSDT", "sell", "110971.2", "+10%", "99874.1"),
+        ("XRPEUR", "sell", "0.46847", "+50.0000%", "0.23424"),
+        ("XBTUSD", "sell", "50000.0", "+500", "49500.0"),
+        ("XBTUSD", "buy", "50000.0", "+0.05", "50000.0"),
+    ],
+)
+def test_stop_stands_where_kraken_has_put_it(
+    pair: str, side: str, reference: str, offset: str, stop: str
+) -> None:
+    """Observed stops come out to the digit: rounded to the tick towards the market."""
+    engine = Engine(prices={pair: reference}, balances={"XXBT": "9", "XXRP": "999", "USDT": "1e9",
+                                                        "ZUSD": "1e9"})  # fmt: skip
+    volume = "2" if pair == "XRPEUR" else "0.001"
+    changes = {"pair": pair, "type": side, "price": offset, "volume": volume}
+    assert place(engine, **changes).stop == Decimal(stop)
+
+
+def test_limit_order_is_met_at_its_limit_alone() -> None:
+    """A buy at or below it, a sell at or above it, and always for the limit."""
+    for side, price, expected in (
+        ("buy", "49999.9", Decimal(50000)),
+        ("buy", "50000.1", None),
+        ("sell", "50000.1", Decimal(50000)),
+        ("sell", "49999.9", None),
+    ):
+        changes = {"type": side, "ordertype": "limit", "price": "50000"}
+        order = read_order({**STOP, **changes}, LISTING, NOW)
+        LISTING.start_at(Decimal(price))
+        assert KINDS["limit"].met(order, LISTING) == expected
+
+
+def test_order_that_is_read_is_not_entered() -> None:
+    """It has no id, and stands where the market stands."""
+    LISTING.start_at(Decimal(50000))
+    # Any: exact decimals are compared with plain numbers, which mypy takes for a slip.
+    order: Any = read_order({**STOP, "price": "+500", "userref": "7"}, LISTING, NOW)
+    assert (order.txid, order.status, order.userref, order.opened_at) == ("", "open", 7, NOW)
+    assert (order.anchor, order.stop, order.left) == (50000, 49500, Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("+5%", (Decimal(5), True)), ("+0.5", (Decimal("0.5"), False))]
+)
+def test_offset_is_in_percent_or_in_money(text: str, expected: tuple[Decimal, bool]) -> None:
+    """The sign before it is Kraken's own."""
+    assert offset_of(text) == expected
+
+
+def test_order_ids_have_krakens_shape_and_never_repeat() -> None:
+    """The same number leads to the same id."""
+    assert txid_of(1) == txid_of(1) != txid_of(2)
+    assert re.fullmatch(r"O[A-Z2-7]{5}-[A-Z2-7]{5}-[A-Z2-7]{6}", txid_of(1))
