@@ -41,7 +41,7 @@ def test_row_that_cannot_be_read_ends_the_minutes_before_it(tmp_path: Path) -> N
     file = tmp_path / "replay.csv"
     file.write_text(HEADER + "2022-01-31,1,1,1,1,1\n2022-01-31,1,NaN,1,1,1\n", encoding="utf-8")
     minutes = read_replay(file)
-    assert next(minutes).prices == (1, 1, 1, 1)
+    assert next(minutes).prices == (Decimal(1),) * 4
     with pytest.raises(ValueError, match="line 3, high: 'NaN' is no price"):
         next(minutes)
 
