@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import StrEnum
 
 from ttslo_app.rules.rule import Rule
 
@@ -51,12 +52,24 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A price that fires a rule. `price_text` is the price as it was given, for the files."""
+    """A price that fires a rule.
+
+    Attributes:
+        price_text: The price as it was given, for the files.
+        at: When it was traded or, where that is not told, seen: ISO UTC by Kraken's clock; empty
+            where nobody says.
+        seen_at: When it was seen, in seconds of the program's monotonic clock; None where that
+            is not known: then it counts as seen when the order thread takes it up. It stays the
+            same however long the crossing waits and however often its order is tried.
+    """
 
     rule: Rule
     price: Decimal
     price_text: str
     reason: str = "crossed"
+    # When is no part of what: two that tell of the same price of the same rule are the same.
+    at: str = field(default="", compare=False)
+    seen_at: float | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -205,4 +218,45 @@ class PolledPrice:
     at: float
 
 
+# Called with a level, a sentence, and what the log is to hold beside it: see `tell`.
 Say = Callable[..., None]
+
+
+class Kind(StrEnum):
+    """What a sentence is about, for whoever chooses what to be told of."""
+
+    PLACED = "order placed"
+    FILLED = "order filled"
+    ENDED = "order ended unfilled"
+    REFUSED = "order refused"
+    UNCERTAIN = "order uncertain"
+    NOT_PLACED = "order not placed after all"
+    WAITING = "order waits"
+    LATE = "order waited too long"
+    ARMED = "armed"
+    DISARMED = "disarmed"
+    DOUBTFUL = "past unknown"
+    KEY = "key"
+    DISK = "disk"
+    CONFIG = "config"
+    CLOCK = "clock"
+    INTERNAL = "internal error"
+    CROSSED_BLIND = "crossed while blind"
+    NOT_CROSSED = "not crossed while blind"
+    PAST_UNKNOWN = "trades unknown"
+    PAST_KNOWN = "trades known again"
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """Something to say, and the details that go into the log beside it."""
+
+    kind: Kind
+    level: str
+    text: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+def tell(say: Say, sentence: Sentence) -> None:
+    """Say a sentence; its kind goes with it as the field `kind`, which no log holds."""
+    say(sentence.level, sentence.text, kind=sentence.kind, **sentence.fields)

@@ -7,7 +7,17 @@ from typing import get_args
 import pytest
 
 from ttslo_app import messages
-from ttslo_app.messages import BookArm, BookChange, Crossing, Market, Message, Sighting
+from ttslo_app.messages import (
+    BookArm,
+    BookChange,
+    Crossing,
+    Kind,
+    Market,
+    Message,
+    Sentence,
+    Sighting,
+    tell,
+)
 from ttslo_app.rules.rule import read_rule
 
 RULE = read_rule(
@@ -59,6 +69,21 @@ def test_arming_twice_the_same_is_the_same_message() -> None:
     """Since when trades count is no part of what is armed."""
     assert BookArm(RULE, MARKET, "2026-11-01T00:00:00+00:00") == BookArm(RULE, MARKET)
     assert BookArm(RULE, MARKET) != BookArm(RULE, Market("ETH/USD", "XETHZUSD"))
+
+
+def test_when_a_crossing_was_seen_is_no_part_of_what_crossed() -> None:
+    """The same price of the same rule is the same crossing, whoever tells of it when."""
+    seen = Crossing(RULE, Decimal(51000), "51000", at="2026-11-01T00:00:00+00:00", seen_at=7.0)
+    assert seen == Crossing(RULE, Decimal(51000), "51000")
+    assert seen != Crossing(RULE, Decimal(51001), "51001")
+
+
+def test_a_sentence_is_said_with_its_kind_and_its_details() -> None:
+    """Whoever hears it may choose by its kind, and finds the row's id beside it."""
+    said: list[tuple[tuple[str, ...], dict[str, object]]] = []
+    sentence = Sentence(Kind.PLACED, "INFO", "btc: placed", {"id": "btc"})
+    tell(lambda *words, **fields: said.append((words, fields)), sentence)
+    assert said == [(("INFO", "btc: placed"), {"kind": Kind.PLACED, "id": "btc"})]
 
 
 def test_a_market_is_online_until_kraken_says_otherwise() -> None:

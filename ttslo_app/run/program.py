@@ -185,6 +185,7 @@ class Program:
 
         While the program runs live nobody waits for that: see `face.voice`.
         """
+        fields.pop("kind", None)  # for those who choose what they are told of; the log has a level
         self.voice.log(level, message, **fields)
         is_detail = level.upper() == "DEBUG"
         if not is_detail or self.debug:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
 from ttslo_app.clocks import SECOND, Clocks
-from ttslo_app.messages import Fetched, Market, NotFetched, Past
+from ttslo_app.messages import Fetched, Market, NotFetched, Past, Sentence
 from ttslo_app.watch.crossings import Armed
 from ttslo_app.watch.fired import DOUBT
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
-from ttslo_app.watch.words import Sentence, Span, past_unknown
+from ttslo_app.watch.words import Span, past_unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from ttslo_app.messages import (
     Market,
     NotFetched,
     Say,
+    Sentence,
+    tell,
 )
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
@@ -34,14 +36,7 @@ from ttslo_app.watch.fired import DOUBT, Fired, Firing, FromBefore, news_of
 from ttslo_app.watch.parking import Parking, Signal, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
-from ttslo_app.watch.words import (
-    Sentence,
-    Span,
-    crossed_at,
-    crossed_while_blind,
-    not_crossed,
-    past_known,
-)
+from ttslo_app.watch.words import Span, crossed_at, crossed_while_blind, not_crossed, past_known
 
 
 class Watch:
@@ -94,7 +89,7 @@ class Watch:
         return self._parking.rules
 
     def _say(self, sentence: Sentence) -> None:
-        self._tell(sentence.level, sentence.text, **sentence.fields)
+        tell(self._tell, sentence)
 
     # --- what is armed -------------------------------------------------------------------------
 
@@ -211,8 +206,10 @@ class Watch:
     def _fire(self, rule_id: str, price: Decimal, reason: str, at_ns: int | None) -> Firing:
         """Send a crossing to the order thread; `at_ns` is None for a price without a moment."""
         armed = self._parking.seats[rule_id].armed
-        self._submit(Crossing(armed.rule, price, plain(price), reason))
-        fired = Firing(armed, at_ns or self._clocks.kraken_ns() + DOUBT, seen=price)
+        seen_ns, seen_at = self._clocks.kraken_ns(), self._clocks.monotonic()
+        moment = iso_moment(seen_ns if at_ns is None else at_ns)
+        self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
+        fired = Firing(armed, at_ns or seen_ns + DOUBT, seen=price)
         self._fired.add(fired)
         self.forget(rule_id)
         return fired

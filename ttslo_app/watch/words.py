@@ -5,37 +5,16 @@ Pure: it says nothing itself. What it must never do: tell of an order more than 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import StrEnum
 
 from krakenlink.numbers import plain
 from ttslo_app.clocks import SECOND, clock_time, iso_moment
+from ttslo_app.messages import Kind, Sentence
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
 
 # The time in which nobody looked: its begin and its end, in seconds since 1970.
 Span = tuple[float, float]
-
-
-class Kind(StrEnum):
-    """What a sentence is about, for whoever chooses what to be told of."""
-
-    CROSSED_BLIND = "crossed while blind"
-    NOT_CROSSED = "not crossed while blind"
-    PAST_UNKNOWN = "past unknown"
-    PAST_KNOWN = "past known again"
-
-
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """Something to say, and the details that go into the log beside it."""
-
-    kind: Kind
-    level: str
-    text: str
-    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def crossed_while_blind(

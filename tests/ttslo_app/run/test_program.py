@@ -500,6 +500,15 @@ def test_log_prints_what_a_person_should_read(
     assert logged(manager, "DEBUG") == "a detail\nwanted"
 
 
+def test_kind_of_a_sentence_is_not_written_to_the_log(manager: ConfigManager) -> None:
+    """It is for those who choose what they are told of; the columns of the log stay as they are."""
+    TTSLO(manager, StandIn()).log("INFO", "look here", kind="order placed", id="btc")
+    text = Path(manager.log_file).read_text(encoding="utf-8")
+    assert "look here" in text
+    assert "btc" in text
+    assert "order placed" not in text
+
+
 def test_state_that_cannot_be_saved_is_said_not_raised(manager: ConfigManager) -> None:
     """A failing disk is an ERROR in the log, not the end of the program."""
     program = TTSLO(manager, StandIn())

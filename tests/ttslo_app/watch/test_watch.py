@@ -81,3 +81,24 @@ def test_market_is_left_with_its_last_rule(bench: WatchBench) -> None:
     assert bench.watch.forget("one") is None
     assert bench.watch.forget("two") == MARKET
     assert (bench.watch.rules, bench.watch.markets) == ({}, {})
+
+
+def test_crossing_carries_the_moment_of_its_trade_and_when_it_was_seen(bench: WatchBench) -> None:
+    """How old it is can be told later, on a clock that nobody sets."""
+    bench.arm()
+    bench.settle()
+    bench.now += 7
+    bench.trade(2, 51200)
+    (crossing,) = bench.crossings
+    assert crossing.at == "1970-01-01T00:20:02.000000+00:00"
+    assert crossing.seen_at == bench.now
+
+
+def test_price_without_a_moment_crosses_when_it_is_seen(bench: WatchBench) -> None:
+    """A ticker does not say when its price was traded."""
+    bench.arm()
+    bench.settle()
+    bench.now = 1300.0
+    bench.watch.price("BTC/USD", Decimal(51200))
+    (crossing,) = bench.crossings
+    assert (crossing.at, crossing.seen_at) == ("1970-01-01T00:21:40.000000+00:00", 1300.0)

@@ -8,11 +8,10 @@ import pytest
 from watch_kit import S, rule
 
 from ttslo_app.clocks import clock_time
-from ttslo_app.messages import Past
+from ttslo_app.messages import Kind, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
 from ttslo_app.watch.words import (
-    Kind,
     crossed_while_blind,
     deed_words,
     found_words,
