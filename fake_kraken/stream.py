@@ -163,7 +163,7 @@ class Stream:
                 if wanted not in client.subscriptions or wanted in client.dumb:
                     continue
                 if channel.name not in frames:
-                    frames[channel.name] = channel.update(listing, trades, time.time())
+                    frames[channel.name] = channel.update(listing, trades, self._core.now())
                 self._send(client, frames[channel.name])
                 for frame in channel.bad_frames(symbol) if has_bad_ones else ():
                     self._send(client, frame)
@@ -227,7 +227,7 @@ class Stream:
         is_mute = wanted in client.dumb or self._core.faults.is_on("mute", symbol)
         if wants_snapshot and not is_mute:
             listing = self._core.engine.by_symbol[symbol]
-            self._send(client, channel.snapshot(listing, time.time()))
+            self._send(client, channel.snapshot(listing, self._core.now()))
 
     def _unsubscribe_one(self, question: _Question, wanted: tuple[str, str]) -> None:
         client, (channel, symbol) = question.client, wanted

@@ -185,3 +185,10 @@ def test_stream_that_is_gone_is_forgotten(exchange: FakeKraken, stream: Stream) 
     assert exchange.wait_for(lambda e: e.ws_connections == 0)
     exchange.set_price("XBTUSD", 60000)
     assert [message["method"] for message in exchange.ws_messages] == ["subscribe"]
+
+
+def test_ticker_is_dated_by_the_clock_of_the_exchange(exchange: FakeKraken, stream: Stream) -> None:
+    """Before the first trade, too: nothing of it knows this machine's clock."""
+    exchange.clock_offset = -1_000_000_000.0
+    ack = stream.ask("BTC/USD")
+    assert stream.next()["data"][0]["timestamp"][:13] == ack["time_out"][:13]
