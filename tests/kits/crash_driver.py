@@ -6,7 +6,8 @@ PLAN is a JSON object: `die_at_step` and `die_at_write` count the steps of the o
 those of the writes to state.csv, its journal and config.csv, from 1; `full_at_write` is the write
 that fails once for want of space. While a file `disk.full` lies in the working folder every write
 fails, and while one `disk.readonly` lies there the files may not be written.
-Each step and each write is told on a line `@ name`, unless the plan says `quiet`.
+Each step and each write is told on a line `@ name`, unless the plan says `quiet`. With `deaf` it is
+started as a shell starts a background job: with SIGINT ignored.
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class DoomedDisk(Disk):
 
 def main(plan: dict[str, Any], argv: list[str]) -> int:
     """Run the program by `plan`."""
+    if plan.get("deaf"):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     is_quiet = bool(plan.get("quiet"))
     step = Counter(plan.get("die_at_step"), quiet=is_quiet)
     writes = Counter(plan.get("die_at_write"), quiet=is_quiet)

@@ -142,12 +142,16 @@ class ProgramProcess:
         self._process.kill()
         self._process.wait()
 
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
     def end(self, number: int = signal.SIGTERM) -> int:
         """Ask it to end, wait, and return the exit code; 0 where a signal would kill it."""
         if not HAS_SIGTERM:
             self.kill()
             return 0
-        self._process.send_signal(number)
+        self.send(number)
         return self.wait()
 
     def wait_for(self, text: str) -> None:

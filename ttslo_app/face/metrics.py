@@ -30,7 +30,6 @@ else:
     PROMETHEUS_AVAILABLE = True
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 # Somebody who connects and says nothing is let go after this many seconds.
 _PATIENCE = 5.0

@@ -20,7 +20,6 @@ from functools import partial
 from typing import TextIO
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 Job = Callable[[], object]
 

@@ -246,6 +246,11 @@ def _stop_on_signals(program: Program) -> None:
 
 
 def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
-    """Call `handler` on a signal, but on the thread that may: a host program may use another."""
-    if threading.current_thread() is threading.main_thread():
+    """Call `handler` on a signal, unless whoever started the program has it ignored.
+
+    A shell does so with SIGINT for what it runs in the background, so that Ctrl-C ends only what
+    runs in the foreground. A host program may run this on another thread, and then handles them.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(number) is not signal.SIG_IGN:
         signal.signal(number, handler)

@@ -29,7 +29,6 @@ from ttslo_app.run.streams import Streams
 from ttslo_app.watch.tape import Saved
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 # The keeper looks at config.csv this often: an edit acts within a second, and one `stat` costs a
 # few microseconds, on network drives too, where change notifications are not to be relied upon.

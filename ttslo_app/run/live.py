@@ -56,7 +56,6 @@ from ttslo_app.watch.lookback import PastReader
 from ttslo_app.watch.watch import Watch
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 _CLOCK_CHECK = 600.0
 # An order travels over a connection that is open already: idle ones are closed by the edge.

@@ -453,6 +453,22 @@ def test_signal_while_starting_ends_with_0(scene: Scene, number: signal.Signals)
         assert "Stopped" in program.output
 
 
+@pytest.mark.skipif(not SIGNALS, reason="no signal asks another process to end there")
+def test_ctrl_c_that_is_ignored_at_the_start_stays_ignored(scene: Scene) -> None:
+    """A background job of a shell goes on when Ctrl-C ends what runs in the foreground."""
+    slow = scene.exchange.fault("delayed_reply", endpoint="Ticker", seconds=1.0)
+    with scene.run(plan={"quiet": True, "deaf": True}) as program:
+        assert scene.exchange.wait_for(lambda e: len(e.requests) > 0)
+        program.send(signal.SIGINT)  # while it starts
+        slow.clear()
+        scene.wait_for_stream(program)
+        program.send(signal.SIGINT)  # and while it runs
+        scene.cross()
+        scene.wait_for_files(program)
+        assert program.end(signal.SIGTERM) == 0, program.output
+        assert "Stopped; state saved" in program.output
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_signal_while_an_order_is_under_way_waits_for_its_answer(
     scene: Scene, number: signal.Signals
