@@ -1,0 +1,112 @@
+"""The files as the order thread needs them: what is noted, and what the journal brings back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
+
+from config import ConfigManager
+from ttslo import TTSLO
+from ttslo_app.orders.intents import intent_lines
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> ConfigManager:
+    """Hand out the files, with one rule in config.csv."""
+    return manager_in(tmp_path)
+
+
+def left_behind(manager: ConfigManager, journal: bytes | None) -> TTSLO:
+    """Return a program that starts with an armed row and the journal of a run that died."""
+    first = TTSLO(manager, StandIn(), StandIn())
+    assert first.validate_and_load_config()
+    path = Path(f"{manager.state_file}.intents")
+    if journal is None:
+        path.mkdir()
+    else:
+        path.write_bytes(journal)
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.load_state()
+    program.validate_and_load_config()
+    return program
+
+
+def test_order_whose_config_file_is_gone_is_noted_when_it_is_back(manager: ConfigManager) -> None:
+    """An editor that deletes and renames costs the file no order, and places none twice."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    text = Path(manager.config_file).read_bytes()
+    Path(manager.config_file).unlink()
+    program.process_config(config(), 60000)
+    assert program.state["btc"]["noted"] == "false"
+    Path(manager.config_file).write_bytes(text)
+    again = TTSLO(manager, kraken, kraken)
+    again.load_state()
+    again.recover()
+    kraken.price = 60000
+    again.run_once()
+    assert len(kraken.orders) == 1
+    assert rows_of(manager)[0]["order_id"] == "OAAAAA-BBBBB-CCCCCC"
+
+
+@pytest.mark.parametrize(
+    ("journal", "said"),
+    [
+        (b"\n00000000 {}" + intent_lines([{"id": "eth"}]), "damaged in line 2, so nobody can tell"),
+        (None, "state.csv.intents cannot be read ("),
+    ],
+)
+def test_journal_that_cannot_be_read_lets_no_waiting_row_trade(
+    manager: ConfigManager, journal: bytes | None, said: str
+) -> None:
+    """Where an order may have been on its way unseen, the row does not trade, and that is said."""
+    program = left_behind(manager, journal)
+    program.process_config(config(), 51000)
+    assert program.state["btc"]["triggered"] != "true"
+    assert "51000" not in logged(manager, "INFO")
+    assert said in logged(manager, "ERROR")
+    assert "btc: nobody can tell from the state file whether it has fired" in logged(
+        manager, "ERROR"
+    )
+
+
+def test_damaged_journal_speaks_of_rows_that_the_state_lacks(manager: ConfigManager) -> None:
+    """An order may have been on its way of a row whose state was never written."""
+    Path(f"{manager.state_file}.intents").write_bytes(b"\nx" + intent_lines([{"id": "eth"}]))
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.load_state()
+    program.validate_and_load_config()
+    program.process_config(config(), 60000)
+    assert kraken.orders == []
+
+
+def test_journal_outlives_a_state_that_is_not_written(manager: ConfigManager) -> None:
+    """An empty state is written nowhere, so nothing of the journal is in a file by then."""
+    journal = Path(f"{manager.state_file}.intents")
+    journal.write_bytes(intent_lines([{"id": "eth"}]))
+    TTSLO(manager, StandIn(), StandIn()).save_state()
+    assert journal.exists()
+
+
+def test_without_a_journal_the_state_holds_the_intent_when_the_order_goes(
+    manager: ConfigManager,
+) -> None:
+    """A program that does not hold the lock writes the whole state before each order."""
+    kraken, seen = SlowStandIn(), list[str]()
+    kraken.may_answer.set()
+    kraken.is_asked.set = lambda: seen.append(  # type: ignore[method-assign]  # looks at the disk
+        manager.load_state()["btc"]["rule_state"]
+    )
+    TTSLO(manager, kraken, kraken).process_config(config(), 60000)
+    assert seen == ["intended"]
+
+
+def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
+    """After a clean end the row trades as ever."""
+    program = left_behind(manager, b"")
+    program.process_config(config(), 51000)
+    assert program.state["btc"]["triggered"] == "true"

@@ -1,0 +1,177 @@
+"""config.csv as it is read, validated, and handed to the order thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
+
+from config import ConfigManager
+from ttslo import TTSLO
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> ConfigManager:
+    """Hand out the files, with one rule in config.csv."""
+    return manager_in(tmp_path)
+
+
+def test_config_file_is_new_once_and_after_a_change(manager: ConfigManager) -> None:
+    """True at first and after an edit, False in between and after our own write."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    assert program.config_file_mtime is None
+    assert program.check_config_file_changed() is True
+    assert program.check_config_file_changed() is False
+    assert program.config_file_mtime == Path(manager.config_file).stat().st_mtime
+    Path(manager.config_file).write_text(f"{HEADER}\n{ROW}\n\n", encoding="utf-8")
+    assert program.check_config_file_changed() is True
+    program.validate_and_load_config()
+    program.process_config(config(), 60000)
+    assert program.check_config_file_changed() is False
+
+
+def test_edit_right_before_our_own_write_is_still_seen(manager: ConfigManager) -> None:
+    """A user's edit that the order thread met first, and wrote upon, still counts as an edit."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    other = "eth,XETHZUSD,4000,above,sell,0.1,5.0,true"
+    Path(manager.config_file).write_text(f"{HEADER}\n{ROW}\n{other}\n", encoding="utf-8")
+    program.process_config(config(), 60000)
+    assert rows_of(manager)[0]["enabled"] == "false"
+    assert program.check_config_file_changed() is True
+
+
+def test_missing_config_file_has_not_changed(manager: ConfigManager) -> None:
+    """No file is no change."""
+    Path(manager.config_file).unlink()
+    assert TTSLO(manager, StandIn()).check_config_file_changed() is False
+
+
+def test_validation_lets_good_rows_trade_and_names_the_others(manager: ConfigManager) -> None:
+    """A refused row never trades and never stops the others."""
+    bad = "bad,XXBTZUSD,fifty,above,sell,0.01,5.0,true"
+    Path(manager.config_file).write_text(f"{HEADER}\n{bad}\n{ROW}\n", encoding="utf-8")
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    assert program.validate_and_load_config() is True
+    kraken.price = 60000
+    program.run_once()
+    assert [row["id"] for row in program.configs] == ["btc"]
+    assert len(kraken.orders) == 1
+    assert "bad: refused" in logged(manager, "ERROR")
+    assert "threshold_price" in logged(manager, "ERROR")
+
+
+def test_validation_with_no_good_row_is_false(manager: ConfigManager) -> None:
+    """There is nothing to run with."""
+    Path(manager.config_file).write_text(f"{HEADER}\nx,,,,,,,\n", encoding="utf-8")
+    assert TTSLO(manager, StandIn()).validate_and_load_config() is False
+
+
+def test_threshold_met_at_the_first_sight_is_refused(manager: ConfigManager) -> None:
+    """A row whose threshold is met when it is first seen is a slip, and does not trade."""
+    kraken = StandIn(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    assert program.validate_and_load_config() is False
+    program.run_once()
+    assert kraken.orders == []
+
+
+def test_threshold_crossed_while_the_program_was_down_fires(manager: ConfigManager) -> None:
+    """A row that was armed before and is met at the next start is acted upon."""
+    kraken = StandIn(price=40000)
+    first = TTSLO(manager, kraken, kraken)
+    first.run_once()
+    kraken.price = 60000
+    second = TTSLO(manager, kraken, kraken)
+    second.load_state()
+    second.recover()
+    second.run_once()
+    assert len(kraken.orders) == 1
+
+
+def test_half_typed_threshold_disarms_its_row_loudly(manager: ConfigManager) -> None:
+    """An edit that does not pass takes the row out, last good version included."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    text = f"{HEADER}\n{ROW.replace('50000', '5')}\n"
+    Path(manager.config_file).write_text(text, encoding="utf-8")
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert kraken.orders == []
+    assert "NO LONGER IS" in logged(manager, "ERROR")
+
+
+def test_unreadable_config_keeps_what_was_armed(manager: ConfigManager) -> None:
+    """Cannot read is not the same as empty."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    Path(manager.config_file).unlink()
+    Path(manager.config_file).mkdir()
+    assert program.validate_and_load_config() is True
+    kraken.price = 60000
+    program.process_config(config(), 60000)
+    assert "cannot be read" in logged(manager, "ERROR")
+    assert len(kraken.orders) == 1
+
+
+def test_old_copy_of_the_file_saved_over_a_fired_row_places_nothing(manager: ConfigManager) -> None:
+    """A spreadsheet open since before the order must not fire its row again."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    old = Path(manager.config_file).read_bytes()
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert len(kraken.orders) == 1
+    Path(manager.config_file).write_bytes(old)
+    program.run_once()
+    program.run_once()
+    assert len(kraken.orders) == 1
+    assert "Threshold already met" in logged(manager, "ERROR")
+
+
+def test_new_row_without_a_price_is_not_armed_until_there_is_one(manager: ConfigManager) -> None:
+    """A slip of the hand must not trade because nobody could look at the price."""
+    kraken = StandIn(price=RuntimeError("no network"))
+    program = TTSLO(manager, kraken, kraken)
+    assert program.validate_and_load_config() is True
+    assert "NOT ARMED YET" in logged(manager, "ERROR")
+    kraken.price = 60000
+    program.run_once()
+    program.run_once()
+    assert kraken.orders == []
+    assert "Threshold already met" in logged(manager, "ERROR")
+
+
+def test_row_that_waited_for_a_price_is_armed_by_the_next_reading(manager: ConfigManager) -> None:
+    """Once there is a price the row is armed, without an edit of the file."""
+    kraken = StandIn(price=RuntimeError("no network"))
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    kraken.price = 40000
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert len(kraken.orders) == 1
+
+
+def test_edit_that_cannot_be_read_for_a_moment_is_read_later(manager: ConfigManager) -> None:
+    """An unreadable moment does not lose the edit that it hid."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    path = Path(manager.config_file)
+    path.unlink()
+    path.mkdir()
+    program.run_once()
+    path.rmdir()
+    path.write_text(f"{HEADER}\n{ROW.replace('50000', '55000')}\n", encoding="utf-8")
+    program.run_once()
+    assert program.configs[0]["threshold_price"] == "55000"
