@@ -268,7 +268,7 @@ class LiveRun:
                 self._on_trades(item)
             case Tick():
                 if feed_clock() - item.at <= _TOO_LATE:
-                    self.watch.price(item.symbol, item.price)
+                    self.watch.price(item.symbol, item.price, item.at)
                 else:
                     self._look_now(item.symbol)
             case PolledPrice():
@@ -336,7 +336,7 @@ class LiveRun:
         is_stale = feed_clock() - polled.at > _TOO_LATE
         if market is not None and not is_stale and self._streams.present_price(market) is None:
             # Else the stream came back meanwhile, and its price is newer.
-            self.watch.price(polled.market, polled.price)
+            self.watch.price(polled.market, polled.price, polled.at)
         if self._streams.is_polled(polled.market):
             # Between two polls a price may have come and gone: the trades tell.
             self.watch.look_again(polled.market, if_closed=True)

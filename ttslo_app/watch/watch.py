@@ -166,9 +166,15 @@ class Watch:
 
     # --- prices --------------------------------------------------------------------------------
 
-    def price(self, market: str, price: Decimal) -> None:
-        """Let a price that is proven now fire what it crosses; the trade it tells of may follow."""
-        if fired := self._look(market, price):
+    def price(self, market: str, price: Decimal, seen_at: float | None = None) -> None:
+        """Let a price that is proven now fire what it crosses; the trade it tells of may follow.
+
+        Args:
+            market: Whose price.
+            price: The price.
+            seen_at: When it came, on the monotonic clock; None for now.
+        """
+        if fired := self._look(market, price, seen_at):
             self._fired.expect(market, fired)
 
     def trades(self, event: Trades) -> None:
@@ -187,10 +193,15 @@ class Watch:
         for one in fresh:
             if parking.doubtful:
                 parking.see(name, one.price, nanoseconds(one.timestamp) or 0)
-            self._look(name, one.price, one.timestamp)
+            self._look(name, one.price, event.at, one.timestamp)
 
     def _look(
-        self, market: str, price: Decimal, timestamp: str | None = None, reason: str = "crossed"
+        self,
+        market: str,
+        price: Decimal,
+        seen_at: float | None = None,
+        timestamp: str | None = None,
+        reason: str = "crossed",
     ) -> list[Firing]:
         """Let a price fire what it crosses; `timestamp` is Kraken's of the trade, if it is one."""
         parking = self._parking
@@ -198,18 +209,37 @@ class Watch:
         fired: list[Firing] = []
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
-            fired = [self._fire(rule_id, price, reason, at_ns) for rule_id in crossed]
+            fired = [self._fire(i, price, reason, at_ns, seen_at=seen_at) for i in crossed]
         if parking.near:
             parking.look(market, price)
         return fired
 
-    def _fire(self, rule_id: str, price: Decimal, reason: str, at_ns: int | None) -> Firing:
-        """Send a crossing to the order thread; `at_ns` is None for a price without a moment."""
-        armed = self._parking.seats[rule_id].armed
-        seen_ns, seen_at = self._clocks.kraken_ns(), self._clocks.monotonic()
-        moment = iso_moment(seen_ns if at_ns is None else at_ns)
+    def _fire(
+        self,
+        rule_id: str,
+        price: Decimal,
+        reason: str,
+        at_ns: int | None,
+        *,
+        not_after: int | None = None,
+        seen_at: float | None = None,
+    ) -> Firing:
+        """Send a crossing to the order thread.
+
+        Args:
+            rule_id: What is crossed.
+            price: What crossed it.
+            reason: Why an order is placed.
+            at_ns: When that was traded, None where nobody says.
+            not_after: The moment after which no trade can have crossed it first, where that is
+                another one.
+            seen_at: When the price came, on the monotonic clock; None for now.
+        """
+        armed, now_ns = self._parking.seats[rule_id].armed, self._clocks.kraken_ns()
+        moment = iso_moment(now_ns if at_ns is None else at_ns)
+        seen_at = self._clocks.monotonic() if seen_at is None else seen_at
         self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
-        fired = Firing(armed, at_ns or seen_ns + DOUBT, seen=price)
+        fired = Firing(armed, not_after or at_ns or now_ns + DOUBT, seen=price)
         self._fired.add(fired)
         self.forget(rule_id)
         return fired
@@ -317,10 +347,12 @@ class Watch:
             return
         if deed is Deed.FIRE:
             # Who wants the order wherever the price is by now wants it for that crossing.
-            price = first.price
+            price: Decimal = first.price
+            at_ns: int | None = first.at_ns
             if present is not None and policy is not WhenBlind.ALWAYS:
-                price = present
-            self._fire(rule.id, price, crossed_at(first.at_ns, span), first.at_ns)
+                price, at_ns = present, None
+            reason = crossed_at(first.at_ns, span)
+            self._fire(rule.id, price, reason, at_ns, not_after=first.at_ns)
         elif deed is Deed.PARK:
             self._parking.tell(seat)
 

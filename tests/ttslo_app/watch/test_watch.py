@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, WatchBench
+from watch_kit import MARKET, WatchBench, printed
 
+from krakenlink.stream.feed import Symbol, Trades
 from ttslo_app.messages import NotFetched
 from ttslo_app.rules.rule import WhenBlind
 
@@ -102,3 +103,36 @@ def test_price_without_a_moment_crosses_when_it_is_seen(bench: WatchBench) -> No
     bench.watch.price("BTC/USD", Decimal(51200))
     (crossing,) = bench.crossings
     assert (crossing.at, crossing.seen_at) == ("1970-01-01T00:21:40.000000+00:00", 1300.0)
+
+
+def test_crossing_is_as_old_as_its_price_however_late_it_is_looked_at(bench: WatchBench) -> None:
+    """What waited for its turn was seen when it came."""
+    for name, threshold in (("up", 51000), ("far", 52000)):
+        bench.arm(name=name, threshold=threshold)
+    bench.settle()
+    came = bench.now
+    frame = Trades(Symbol("BTC/USD"), (printed(2, 51200),), came)
+    bench.now += 9
+    bench.watch.trades(frame)
+    bench.watch.price("BTC/USD", Decimal(52100), came + 5)
+    assert [crossing.seen_at for crossing in bench.crossings] == [came, came + 5]
+
+
+@pytest.mark.parametrize(
+    ("policy", "at"),
+    [
+        (WhenBlind.ALWAYS, "1970-01-01T00:20:02.000000+00:00"),
+        (WhenBlind.ARM_IF_BEYOND, "1970-01-01T00:18:20.000000+00:00"),
+    ],
+)
+def test_crossing_of_the_past_has_the_moment_of_the_price_that_fires(
+    bench: WatchBench, policy: WhenBlind, at: str
+) -> None:
+    """A row that looks at the price of now crosses now; both are seen only now."""
+    bench.arm(policy)
+    bench.settle()
+    bench.go_blind()
+    bench.present = Decimal(51300)
+    bench.past(2, 51200)
+    (crossing,) = bench.crossings
+    assert (crossing.at, crossing.seen_at) == (at, bench.now)
