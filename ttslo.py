@@ -162,7 +162,7 @@ class TTSLO(Program):
         if not is_real(trading):
             return StandInExchange(trading, time.time)
         return KrakenExchange(
-            trading, reading if is_real(reading) else trading, time.time, self.log
+            trading, reading if is_real(reading) else trading, time.time, self.say
         )
 
     def market_of(self, pair: str) -> Market:

@@ -371,6 +371,20 @@ def test_state_that_is_no_dict_trades_nothing_and_is_said(manager: ConfigManager
     assert "state.csv cannot be written: the state of 'btc' must be a dict" in said
 
 
+def test_attributes_that_callers_set_count(manager: ConfigManager) -> None:
+    """Rows and a source of prices that are set afterwards are those that are looked at."""
+    program = TTSLO(manager, StandIn(), kraken := StandIn())
+    program.run_once()
+    rows = program.configs
+    program.kraken_api_readonly = StandIn(price=60000)
+    program.configs = []
+    program.run_once()
+    assert kraken.orders == []
+    program.configs = rows
+    program.run_once()
+    assert len(kraken.orders) == 1
+
+
 # --- subclasses ----------------------------------------------------------------------------------
 
 

@@ -23,10 +23,19 @@ class OrderFiles:
 
     Rows that a caller hands in one by one need not stand in any file; once a file has been
     loaded, only what stands in it may trade.
+
+    Args:
+        manager: The files.
+        is_dry: Write nothing.
+
+    Attributes:
+        manager: The files.
+        journal: Where intents go; None for a manager that has only what callers know.
+        is_loaded: Whether config.csv was read.
     """
 
     def __init__(self, manager: ConfigManager, *, is_dry: bool) -> None:
-        self._manager = manager
+        self.manager = manager
         self._is_dry = is_dry
         # Other managers than ours, such as in tests of callers, only have the contract's methods.
         is_ours = isinstance(manager, ConfigManager)
@@ -38,7 +47,7 @@ class OrderFiles:
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
         if not self._is_dry:
-            self._manager.save_state(state)
+            self.manager.save_state(state)
             if state and self.journal is not None:
                 self.journal.clear()
 
@@ -70,17 +79,17 @@ class OrderFiles:
 
     def current_rule(self, rule: Rule) -> Rule | None:
         """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule."""
-        stamp = stamp_of(self._manager)
+        stamp = stamp_of(self.manager)
         if stamp is None and self.is_loaded:
             # Editors that delete and rename leave a moment without a file; gone is not empty.
-            raise FileNotFoundError(f"{self._manager.config_file} is not there")
+            raise FileNotFoundError(f"{self.manager.config_file} is not there")
         if stamp is None:
             return rule
         seen, rules = self._seen
         if stamp != seen:
             # The rows may be newer than the stamp, never older: a save in between is read again.
             # Not `load_config`, which is how the program as a whole takes note of an edit.
-            rules = RuleReader().by_id(self._manager.read_config().rows)
+            rules = RuleReader().by_id(self.manager.read_config().rows)
             self._seen = stamp, rules
         return rules.get(rule.id, None if self.is_loaded else rule)
 
@@ -91,13 +100,13 @@ class OrderFiles:
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
-        if self._is_dry or (not self.is_loaded and stamp_of(self._manager) is None):
+        if self._is_dry or (not self.is_loaded and stamp_of(self.manager) is None):
             return ()
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
-        left_out = self._manager.update_config_on_triggers(facts)
+        left_out = self.manager.update_config_on_triggers(facts)
         seen, rules = self._seen
-        after = stamp_of(self._manager)
-        if seen is not None and self._manager.is_own_write(after, seen):
+        after = stamp_of(self.manager)
+        if seen is not None and self.manager.is_own_write(after, seen):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
             self._seen = after, {**rules, **dict.fromkeys(facts)}

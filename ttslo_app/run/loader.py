@@ -28,7 +28,6 @@ from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
-from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.rule_file import RuleReading
 
 # A reading of config.csv that left questions open is repeated after so many seconds.
@@ -74,10 +73,9 @@ class Loader:
     """Reads config.csv as often as it changes.
 
     Args:
-        manager: The three files.
-        files: Where the order thread finds what was read last.
+        files: Where config.csv is, and where the order thread finds what was read last.
         worker: The order thread.
-        validator: Checks the rows.
+        validator: Returns what checks the rows.
         market_of: Returns the market of an accepted row; raises LookupError or KrakenError.
         is_verbose: Tells whether warnings are wanted, too.
         say: Takes a level and a sentence for a person.
@@ -91,10 +89,9 @@ class Loader:
 
     def __init__(
         self,
-        manager: ConfigManager,
         files: OrderFiles,
         worker: OrderWorker,
-        validator: ConfigValidator,
+        validator: Callable[[], ConfigValidator],
         *,
         market_of: Callable[[Accepted], Market],
         is_verbose: Callable[[], bool],
@@ -104,7 +101,7 @@ class Loader:
         self.validation: ValidationResult | None = None
         self.unpriced: frozenset[str] = frozenset()
         self.mtime: float | None = None
-        self._manager = manager
+        self._manager = files.manager
         self._files = files
         self._worker = worker
         self._validator = validator
@@ -159,7 +156,8 @@ class Loader:
 
     def _load(self) -> bool:
         read_at = feed_clock()
-        pause = _READ_AGAIN if is_real(self._validator.kraken_api) else 0.0
+        validator = self._validator()
+        pause = _READ_AGAIN if is_real(validator.kraken_api) else 0.0
         # Until this reading has come to its end: whatever breaks it off, there will be another.
         self._read_again_at = read_at + pause
         try:
@@ -170,7 +168,7 @@ class Loader:
             return bool(self.configs)
         for finding in reading.findings:
             self._say("WARNING", finding)
-        sorting, result = self._validate(reading)
+        sorting, result = self._validate(validator, reading)
         self._tell_findings(result)
         self._sort(result, sorting)
         self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
@@ -180,11 +178,13 @@ class Loader:
             self._read_again_at = None
         return bool(self.configs)
 
-    def _validate(self, file: RuleReading) -> tuple[_Sorting, ValidationResult]:
+    def _validate(
+        self, validator: ConfigValidator, file: RuleReading
+    ) -> tuple[_Sorting, ValidationResult]:
         self._reader = RuleReader(self._reader)
         rules = self._reader.by_id(file.rows)
         armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
-        result = self._validator.validate_config_file(
+        result = validator.validate_config_file(
             file.rows, armed_before=armed, fired=self._fired(), read=self._reader.read
         )
         self.validation = result

@@ -22,7 +22,7 @@ from krakenlink.numbers import to_positive_decimal
 from ttslo_app.clocks import Clocks
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.voice import Voice, write_line
-from ttslo_app.messages import Market
+from ttslo_app.messages import Market, Say
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
@@ -60,6 +60,18 @@ def _clocks_by(exchange: Callable[[], Exchange | None]) -> Clocks:
     return Clocks(kraken_now, time.time, feed_clock)
 
 
+def _without_kind(log: Say) -> Say:
+    """Return `log` for sentences that also name their kind.
+
+    The kind is for those who choose what they are told of; a log has a level.
+    """
+
+    def say(level: str, message: str, *, kind: object = None, **fields: object) -> None:
+        log(level, message, **fields)
+
+    return say
+
+
 class Program:
     """Watches prices and places trailing stops.
 
@@ -81,6 +93,7 @@ class Program:
         inline: Its work on the caller's thread, rule by rule, while it does not run.
         live: What reads the prices, while it runs and afterwards.
         stopping: Set once it is to end.
+        say: `log` for its parts, whose sentences also name their kind.
     """
 
     def __init__(
@@ -99,6 +112,7 @@ class Program:
         self.is_blind = self.is_saved = False
         self.live: LiveRun | None = None
         self.stopping = threading.Event()
+        self.say = _without_kind(self.log)
         self.clocks = _clocks_by(lambda: self.worker.exchange)
         self.voice = Voice(self._write_log, lambda text: write_line(sys.stdout, text))
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
@@ -108,20 +122,19 @@ class Program:
             self._files,
             self.make_exchange(),
             clock=self.clocks,
-            say=self.log,
+            say=self.say,
             post=self._inbox.put,
             settings=options.settings,
             step=options.step,
         )
-        self.inline = InlineOrders(self.worker, self.clocks, self.log)
+        self.inline = InlineOrders(self.worker, self.clocks, self.say)
         self._loader = Loader(
-            config_manager,
             self._files,
             self.worker,
-            ConfigValidator(kraken_api_readonly),
+            lambda: ConfigValidator(self.kraken_api_readonly),
             market_of=self.market_of_row,
             is_verbose=lambda: self.verbose,
-            say=self.log,
+            say=self.say,
         )
 
     def make_exchange(self) -> Exchange | None:
@@ -131,7 +144,7 @@ class Program:
         if self.kraken_api_readwrite is None:
             return None
         trading, reading = self.kraken_api_readwrite, self.kraken_api_readonly
-        return KrakenExchange(trading, reading, time.time, self.log)
+        return KrakenExchange(trading, reading, time.time, self.say)
 
     def market_of(self, pair: str) -> Market:
         """Return the market of a pair. May block the first time.
@@ -173,6 +186,10 @@ class Program:
         """The rows that may trade."""
         return self._loader.configs
 
+    @configs.setter
+    def configs(self, rows: list[Mapping[str, Any]]) -> None:
+        self._loader.configs = rows
+
     @property
     def validation(self) -> ValidationResult | None:
         """What the last validation of config.csv found; None before the first."""
@@ -185,7 +202,6 @@ class Program:
 
         While the program runs live nobody waits for that: see `face.voice`.
         """
-        fields.pop("kind", None)  # for those who choose what they are told of; the log has a level
         self.voice.log(level, message, **fields)
         is_detail = level.upper() == "DEBUG"
         if not is_detail or self.debug:
@@ -381,10 +397,10 @@ class Program:
             world,
             self.worker,
             self._inbox,
-            Streams(world.provider, interval, self.log),
+            Streams(world.provider, interval, self.say),
             options=self.options,
             reload=self._reload_if_edited,
-            say=self.log,
+            say=self.say,
         )
 
     def _serve_metrics(self, live: LiveRun) -> MetricsServer | None:
