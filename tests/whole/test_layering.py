@@ -43,7 +43,7 @@ MAY_USE: dict[str, set[str]] = {
 # Purity is the rule: these rooms alone meet threads, clocks, files or the network. A pure room may
 # import pure rooms only, so that whoever loads it loads nothing else.
 SHELLS = {
-    *("config", "creds", "dev", "kraken_api", "ttslo", "validator", "ws_price_provider"),
+    *("config", "creds", "dev", "kraken_api", "ttslo", "ws_price_provider"),
     *("fake_kraken.__main__", "fake_kraken.control", "fake_kraken.core", "fake_kraken.exchange"),
     *("fake_kraken.replay", "fake_kraken.replies", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.machine"),
