@@ -9,15 +9,26 @@ knows. Only the unknown can leave an order behind. Facts go in attributes, the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+
+from krakenlink.foreign import shown, without_login
 
 if TYPE_CHECKING:
     from krakenlink.rest.verdicts import Verdict
 
 
 class KrakenError(Exception):
-    """Base of every error of this library."""
+    """Base of every error of this library. Each travels between processes with its attributes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The usual way calls the class with `args`, which not every constructor here takes.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[KrakenError], args: tuple[Any, ...], facts: dict[str, Any]) -> KrakenError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class KrakenAPIError(KrakenError):
@@ -27,26 +38,41 @@ class KrakenAPIError(KrakenError):
         endpoint: Kraken's name of the call, such as `AddOrder`.
         errors: Kraken's own strings, such as `EOrder:Insufficient funds`.
         verdict: What they mean, as the table of them says; None where nobody has looked it up.
+        status: The HTTP status; Kraken's own errors come with 200.
+        result: What stood beside the errors; None where nothing did.
+        hint: A sentence that helps here, in place of the table's; empty where there is none.
     """
 
     def __init__(
-        self, endpoint: str, errors: Iterable[str], verdict: Verdict | None = None
+        self,
+        endpoint: str,
+        errors: Iterable[str],
+        verdict: Verdict | None = None,
+        *,
+        status: int = 200,
+        result: object = None,
     ) -> None:
         self.endpoint = endpoint
         self.errors = tuple(errors)
         self.verdict = verdict
+        self.status = status
+        self.result = result
+        self.hint = ""
         super().__init__(endpoint, self.errors)
 
     @property
     def cure(self) -> str:
         """What the person can do about it; empty where nothing is known."""
-        return self.verdict.cure if self.verdict else ""
+        if self.hint or self.verdict is None:
+            return self.hint
+        return self.verdict.cure_for(self.endpoint)
 
     @property
     def said(self) -> str:
         """The sentence without its cure, for those who tell that apart."""
-        said = ", ".join(self.errors) or "no reason given"
-        return f"Kraken API error on {self.endpoint}: {said}"
+        said = shown(", ".join(self.errors)) or "no reason given"
+        status = f" (HTTP {self.status})" if self.status != 200 else ""
+        return f"Kraken API error on {self.endpoint}{status}: {said}"
 
     def __str__(self) -> str:
         return f"{self.said}. {self.cure}" if self.cure else self.said
@@ -57,7 +83,13 @@ class AuthenticationError(KrakenAPIError):
 
 
 class RateLimitError(KrakenAPIError):
-    """Too many calls; Kraken wants a pause."""
+    """Too many calls; Kraken wants a pause.
+
+    Attributes:
+        retry_after: Seconds that it asks for, bounded; None where it does not say.
+    """
+
+    retry_after: float | None = None
 
 
 class OrderRejected(KrakenAPIError):
@@ -104,7 +136,7 @@ class PriceUnavailable(KrakenError):
         super().__init__(pair, reason, age)
 
     def __str__(self) -> str:
-        return f"No price for {self.pair}: {self.reason}"
+        return f"No price for {shown(self.pair, 40)}: {self.reason}"
 
 
 def unusable_proxy(proxy: str, environment: Mapping[str, str], cure: str) -> str:
@@ -115,10 +147,10 @@ def unusable_proxy(proxy: str, environment: Mapping[str, str], cure: str) -> str
         environment: Where it comes from, as far as it does.
         cure: What the person can do about it.
     """
-    names = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    names = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
     named = [name for name in names if environment.get(name) == proxy]
-    shown = urlsplit(proxy)._replace(netloc=urlsplit(proxy).netloc.rpartition("@")[2]).geturl()
-    return f"{named[0] if named else 'the system'} names the proxy {shown}, {cure}"
+    address = shown(without_login(proxy), 100)
+    return f"{named[0] if named else 'the system'} names the proxy {address}, {cure}"
 
 
 class ArgumentError(ValueError):

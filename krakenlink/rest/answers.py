@@ -9,9 +9,10 @@ Source: Kraken, REST and AddOrder pages (read 2026-11).
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from krakenlink.errors import (
@@ -20,28 +21,35 @@ from krakenlink.errors import (
     KrakenConnectionError,
     KrakenTransportError,
     ProtocolError,
+    RateLimitError,
 )
+from krakenlink.foreign import shown
 from krakenlink.rest.verdicts import (
     LOOK_UP,
+    TOO_MANY,
     OutcomeKind,
     Pause,
     Verdict,
-    is_nonce_refused,
     is_warning,
     verdict_of,
 )
 
 
-def read_answer(endpoint: str, status: int, body: bytes) -> dict[str, Any]:
+def read_answer(
+    endpoint: str, status: int, body: bytes, reason: str = "", retry_after: float | None = None
+) -> dict[str, Any]:
     """Return Kraken's whole answer, `error` (warnings only) and `result`.
 
     Args:
         endpoint: Kraken's name of the call, for messages.
         status: The HTTP status. Kraken answers its own errors with 200.
         body: The body as received.
+        reason: The server's words for the status.
+        retry_after: Seconds that the server asks us to wait, None where it asks nothing.
 
     Raises:
         KrakenAPIError: If Kraken says no; the subclass and the cure come from the table.
+        RateLimitError: Also for HTTP 429, whoever sent it.
         KrakenConnectionError: If something between here and Kraken answered (a status other than
             200 without Kraken's errors in it). The request may have been acted upon.
         ProtocolError: If a 200 cannot be read as an answer of Kraken.
@@ -49,19 +57,34 @@ def read_answer(endpoint: str, status: int, body: bytes) -> dict[str, Any]:
     answer = _object(body)
     errors = _errors_of(answer)
     refusals = [text for text in errors or () if not is_warning(text)]
+    if status == 429:
+        raise too_many(endpoint, retry_after, [*refusals, f"HTTP 429 {reason}".rstrip()])
     if status != 200 and not refusals:
+        words = f" ({reason})" if reason else ""
         raise KrakenConnectionError(
-            f"{endpoint}: HTTP {status} instead of an answer from Kraken", request_sent=True
+            f"{endpoint}: HTTP {status}{words} instead of an answer from Kraken", request_sent=True
         )
     if answer is None or errors is None or not (refusals or "result" in answer):
         raise ProtocolError(f"{endpoint}: the answer cannot be read as Kraken's")
     if not refusals:
         return answer
-    if isinstance(answer.get("result"), dict) and answer["result"].get("txid"):
+    result = answer.get("result")
+    if isinstance(result, dict) and result.get("txid"):
         # Never seen; but then an order stands, whatever the error says.
         raise ProtocolError(f"{endpoint}: an order id and an error in one answer: {refusals}")
     verdict = verdict_of(refusals)
-    raise verdict.error(endpoint, refusals, verdict)
+    raise verdict.error(endpoint, refusals, verdict, status=status, result=result)
+
+
+def too_many(
+    endpoint: str, retry_after: float | None, errors: Iterable[str] = ("HTTP 429",)
+) -> RateLimitError:
+    """Return the error for "too many requests", which says how long to wait."""
+    error = RateLimitError(endpoint, errors, TOO_MANY, status=429)
+    error.retry_after = retry_after
+    if retry_after:
+        error.hint = f"Kraken asks for a pause of {max(1, round(retry_after))} s; it is kept to."
+    return error
 
 
 def result_of(endpoint: str, answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,14 +101,35 @@ def result_of(endpoint: str, answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object(body: bytes) -> dict[str, Any] | None:
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        found = json.loads(body, parse_constant=_no_constant, parse_int=_int, parse_float=_float)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
 
+# Digits of a number: more than a double or a nonce holds, and far from where they cost time.
+_MOST_DIGITS = 60
+
+
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+def _int(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("a number without end")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits) if len(digits) <= _MOST_DIGITS else math.inf
+    if not math.isfinite(number):
+        raise ValueError("a number beyond all bounds")
+    return number
+
+
+# Of one answer; Kraken gives one or two.
+_MOST_ERRORS = 20
 
 
 def _errors_of(answer: dict[str, Any] | None) -> list[str] | None:
@@ -93,7 +137,7 @@ def _errors_of(answer: dict[str, Any] | None) -> list[str] | None:
     if isinstance(errors, str):
         errors = [errors]
     if isinstance(errors, list) and all(isinstance(text, str) for text in errors):
-        return errors
+        return [shown(text) for text in errors[:_MOST_ERRORS]]
     return None
 
 
@@ -112,6 +156,9 @@ class Outcome:
             went well.
         cure: What a person can do about it; empty where nothing is known.
         pause: What must wait, where the order was refused for the pace alone.
+        is_slow: Whether what heals it takes hours or more.
+        stands: Whether an order of this very id certainly stands, or stood, though its `txid` is
+            not known yet: it is to be looked for until it is found, and never sent again.
     """
 
     kind: OutcomeKind
@@ -120,10 +167,11 @@ class Outcome:
     reason: str = ""
     cure: str = ""
     pause: Pause | None = None
+    is_slow: bool = False
+    stands: bool = False
 
 
 _STRINGS = re.compile(r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+")
-_LONGEST_REASON = 300
 
 
 def outcome_of(
@@ -134,50 +182,63 @@ def outcome_of(
     Args:
         answer_or_error: Kraken's `result`, or the exception. From anybody's stand-in of the
             client, too: only what is certain counts as certain.
-        may_be_resend: Whether the same order may have been sent earlier. Then a refused nonce
-            proves nothing, because the first copy may have used it.
+        may_be_resend: Whether the same order may have been sent earlier. It changes nothing:
+            something on the way may have sent even a first one twice.
         validate: Whether the order was only to be validated.
     """
     if isinstance(answer_or_error, BaseException):
-        return _outcome_of_error(answer_or_error, may_be_resend=may_be_resend)
+        return _outcome_of_error(answer_or_error)
     if not isinstance(answer_or_error, dict):
         kind = type(answer_or_error).__name__
         return Outcome(OutcomeKind.UNKNOWN, reason=f"the answer is a {kind}", cure=LOOK_UP)
     txid = _txid_of(answer_or_error)
     if txid is not None:
         return Outcome(OutcomeKind.PLACED, txid)
+    if answer_or_error.get("txid"):
+        said = "the answer names an order id that cannot be one of Kraken's"
+        return Outcome(OutcomeKind.UNKNOWN, reason=said, cure=LOOK_UP)
     if validate and "descr" in answer_or_error:
         return Outcome(OutcomeKind.VALID)
     return Outcome(OutcomeKind.UNKNOWN, reason="the answer names no order id", cure=LOOK_UP)
+
+
+# Kraken's ids are O, five, six and six capitals or digits; stand-ins have others. What begins as a
+# formula does, or could break a line, is none.
+_TXID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}", re.ASCII)
 
 
 def _txid_of(answer: dict[Any, Any]) -> str | None:
     # AddOrder answers with a list; a row of a batch with one text.
     txids = answer.get("txid")
     first = txids[0] if isinstance(txids, list | tuple) and txids else txids
-    return first.strip() if isinstance(first, str) and first.strip() else None
+    text = first.strip() if isinstance(first, str) else ""
+    return text if _TXID.fullmatch(text) else None
 
 
-def _outcome_of_error(error: BaseException, *, may_be_resend: bool) -> Outcome:
+def _outcome_of_error(error: BaseException) -> Outcome:
     if isinstance(error, KrakenAPIError):
         verdict = error.verdict or verdict_of(error.errors)
-        return _outcome_of_strings(error.errors, verdict, error.said, may_be_resend=may_be_resend)
-    reason = (str(error) or type(error).__name__)[:_LONGEST_REASON]
+        if error.status >= 500:  # whoever has written this, it was not Kraken's engine
+            verdict = replace(verdict, kind=OutcomeKind.UNKNOWN, heals=False)
+        return _outcome_of_verdict(verdict, error.said)
+    reason = shown(str(error) or type(error).__name__)
     if isinstance(error, KrakenTransportError) and not error.request_sent:
         cure = "Kraken could not be reached; nothing was sent."
         return Outcome(OutcomeKind.REFUSED, heals=True, reason=reason, cure=cure)
     if isinstance(error, ArgumentError):
         return Outcome(OutcomeKind.REFUSED, reason=reason)
     if "Kraken API error" in reason:
-        found = _STRINGS.findall(reason)
-        return _outcome_of_strings(found, verdict_of(found), reason, may_be_resend=may_be_resend)
+        return _outcome_of_verdict(verdict_of(_STRINGS.findall(reason)), reason)
     return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP)
 
 
-def _outcome_of_strings(
-    errors: Iterable[str], verdict: Verdict, said: str, *, may_be_resend: bool
-) -> Outcome:
-    reason = said[:_LONGEST_REASON]
-    if may_be_resend and is_nonce_refused(errors):
-        return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP)
-    return Outcome(verdict.kind, None, verdict.heals, reason, verdict.cure, verdict.pause)
+def _outcome_of_verdict(verdict: Verdict, said: str) -> Outcome:
+    return Outcome(
+        kind=verdict.kind,
+        heals=verdict.heals,
+        reason=shown(said),
+        cure=verdict.cure_for("AddOrder"),
+        pause=verdict.pause,
+        is_slow=verdict.is_slow,
+        stands=verdict.proves_order,
+    )

@@ -37,6 +37,10 @@ class Pause(Enum):
     ACCOUNT = "orders of this account"
 
 
+# Calls after which an order may stand that nobody knows of.
+_PLACING = frozenset({"AddOrder", "AddOrderBatch", "EditOrder", "AmendOrder"})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What Kraken's error strings mean.
@@ -45,8 +49,10 @@ class Verdict:
         kind: Of an order that was answered so.
         heals: Whether the same order may be taken later without anybody's doing.
         error: The class that is raised.
-        cure: A sentence a person can act on; empty where nothing is known.
+        cure: A sentence a person can act on, whatever the call was; empty where nothing is known.
         pause: What must wait, where the pace was too fast.
+        is_slow: Whether what heals it takes hours or more.
+        proves_order: Whether it is the proof that an order of this `cl_ord_id` stands.
     """
 
     kind: OutcomeKind
@@ -54,31 +60,64 @@ class Verdict:
     error: type[KrakenAPIError]
     cure: str
     pause: Pause | None = None
+    is_slow: bool = False
+    proves_order: bool = False
+
+    def cure_for(self, endpoint: str) -> str:
+        """Return the cure, and after a call that may have placed an order what that asks for."""
+        is_doubt = self.kind is OutcomeKind.UNKNOWN and not self.proves_order
+        if not (is_doubt and endpoint in _PLACING):
+            return self.cure
+        return f"{self.cure} {LOOK_UP}".strip()
 
 
-_KEY_CURE = "Check that key and secret belong together and were copied whole."
+_KEY = (
+    "Likely causes, in this order: key and secret swapped; quotes or blanks kept around them in "
+    "the environment or in .env; one of them not copied whole; the key deleted, expired, or with "
+    "a second factor (2FA), which a program cannot answer; this machine's address not on the "
+    "key's list of allowed IP addresses."
+)
+_SIGNATURE = (
+    "Likely causes, in this order: the secret of another key; quotes or blanks kept around it in "
+    "the environment or in .env; not copied whole; key and secret swapped; a key with a second "
+    "factor (2FA), which a program cannot answer."
+)
+_PERMISSIONS = (
+    "The API key lacks a permission: create an API key with 'Create & modify orders', 'Query open "
+    "orders & trades', 'Query closed orders & trades' and 'Query funds'. If it has them: it has a "
+    "second factor (2FA), which a program cannot answer, or this machine's address is not on the "
+    "key's list of allowed IP addresses."
+)
 _PAIR_CURE = "Check the pair's name against Kraken's list of pairs."
 _WAIT_CURE = "Kraken asks for a pause; it is kept to."
 _MODE_CURE = "Kraken's market is restricted at the moment; see status.kraken.com."
 LOOK_UP = "Whether the order was placed is not known; look at Kraken's open orders."
-_BUSY_CURE = "Kraken is unavailable or busy; see status.kraken.com. " + LOOK_UP
+_BUSY_CURE = "Kraken is unavailable or busy; see status.kraken.com."
 
 
-def _refused(error: type[KrakenAPIError], cure: str, *, heals: bool = False) -> Verdict:
-    return Verdict(OutcomeKind.REFUSED, heals, error, cure)
+def _refused(
+    error: type[KrakenAPIError], cure: str, *, heals: bool = False, is_slow: bool = False
+) -> Verdict:
+    return Verdict(OutcomeKind.REFUSED, heals, error, cure, is_slow=is_slow)
 
 
-def _unknown(cure: str = LOOK_UP) -> Verdict:
-    return Verdict(OutcomeKind.UNKNOWN, False, KrakenAPIError, cure)
+def _unknown(cure: str = "", error: type[KrakenAPIError] = KrakenAPIError) -> Verdict:
+    return Verdict(OutcomeKind.UNKNOWN, False, error, cure)
 
 
 _WAIT = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
 _WAIT_ON_PAIR = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.PAIR)
 _MARGIN = _refused(OrderRejected, "Margin rules refuse it; check margin and open positions.")
-_NONCE = _refused(
-    AuthenticationError,
-    "Another program may use the same key: give each its own key, or widen its nonce window.",
-    heals=True,
+
+TOO_MANY = Verdict(OutcomeKind.UNKNOWN, False, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
+"""HTTP 429: of a request that something has sent twice it may be the answer to the second copy."""
+
+_STANDS = Verdict(
+    OutcomeKind.UNKNOWN,
+    False,
+    OrderRejected,
+    "An order of this id stands already, or stood; it is looked up.",
+    proves_order=True,
 )
 
 
@@ -86,16 +125,19 @@ _NONCE = _refused(
 # fits is *unknown*: an order is only called refused where Kraken's documents say that it was.
 TABLE: dict[str, Verdict] = {
     # The key.
-    "EAPI:Invalid key": _refused(AuthenticationError, _KEY_CURE),
-    "EAPI:Invalid signature": _refused(AuthenticationError, _KEY_CURE),
-    "EAPI:Invalid nonce": _NONCE,
+    "EAPI:Invalid key": _refused(AuthenticationError, _KEY),
+    "EAPI:Invalid signature": _refused(AuthenticationError, _SIGNATURE),
+    # Something on the way may have sent the request twice: then this is the answer to the second
+    # copy, and the first has used the nonce.
+    "EAPI:Invalid nonce": _unknown(
+        "Another program may use the same key: give each its own. Or this machine's clock was "
+        "ahead when the key was last used: then it is refused until the clock is there, or widen "
+        "the key's nonce window.",
+        AuthenticationError,
+    ),
     "EAPI:Feature disabled": _refused(AuthenticationError, "Kraken has switched this call off."),
     "EAPI:Bad request": _refused(KrakenAPIError, "The request is malformed; report this."),
-    "EGeneral:Permission denied": _refused(
-        AuthenticationError,
-        "The API key lacks a permission: create an API key with 'Create & modify orders' (and "
-        "'Query open orders & trades', 'Query closed orders & trades', 'Query funds').",
-    ),
+    "EGeneral:Permission denied": _refused(AuthenticationError, _PERMISSIONS),
     "EAccount:Invalid permissions": _refused(
         AuthenticationError, "Kraken does not let this account trade the pair where you live."
     ),
@@ -174,9 +216,17 @@ TABLE: dict[str, Verdict] = {
     "EQuery:Invalid asset pair": _refused(KrakenAPIError, _PAIR_CURE),
     "EQuery:Unknown asset": _refused(KrakenAPIError, "Check the asset's name."),
     # The market.
-    "EService:Market in cancel_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
-    "EService:Market in post_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
-    "EService:Market in limit_only mode": _refused(OrderRejected, _MODE_CURE, heals=True),
+    # `cancel_only mode`, `post_only mode`, `limit_only mode`, `reduce_only mode`, and any other.
+    "EService:Market in ": _refused(OrderRejected, _MODE_CURE, heals=True),
+    # Canada's yearly limit on what may be bought of some coins.
+    "EBM:limit exceeded": _refused(
+        OrderRejected,
+        "A limit that Kraken sets for your account is used up, such as Canada's yearly limit on "
+        "purchases; see support.kraken.com.",
+        heals=True,
+        is_slow=True,
+    ),
+    "EGeneral:No data": _refused(KrakenAPIError, "Kraken has no data of this pair at the moment."),
     # Doubtful by Kraken's own words.
     "EService:Unavailable": _unknown(_BUSY_CURE),
     "EService:Busy": _unknown(_BUSY_CURE),
@@ -202,27 +252,37 @@ _UNKNOWN_PAIR = (
 _BY_START = sorted(((_normal(s), v) for s, v in TABLE.items()), key=lambda e: -len(e[0]))
 
 
+# Ways to spell that a `cl_ord_id` is in use; which one Kraken has is not documented.
+_DUPLICATE = re.compile(
+    r"e[a-z]*:.*duplicate.*(cl_?ord_?id|client.?order.?id)|e[a-z]*:.*"
+    r"(cl_?ord_?id|client.?order.?id).*(duplicate|already|in use|not unique)"
+)
+
+
 def _verdict_of_one(text: str) -> Verdict:
     said = _normal(text)
+    if _DUPLICATE.match(said):
+        return _STANDS
     return next((v for start, v in _BY_START if said.startswith(start)), _unknown())
 
 
 def verdict_of(errors: Iterable[str]) -> Verdict:
     """Return what Kraken's error strings mean together.
 
-    The doubtful outweighs the certain, and what does not heal outweighs what does. Warnings
-    (`W...`) count for nothing. No string at all, or one that the table does not know: unknown.
+    The proof that the order stands outweighs all, the doubtful outweighs the certain, and what does
+    not heal outweighs what does. Warnings (`W...`) count for nothing. No string at all, or one that
+    the table does not know: unknown.
     """
     verdicts = [_verdict_of_one(text) for text in errors if not is_warning(text)]
     if not verdicts:
         return _unknown()
+
     # Stable: among equals the string that Kraken names first decides.
-    return min(verdicts, key=lambda v: (v.kind is not OutcomeKind.UNKNOWN, v.heals))
+    def weight(verdict: Verdict) -> tuple[bool, bool, bool]:
+        is_certain = verdict.kind is not OutcomeKind.UNKNOWN
+        return (not verdict.proves_order, is_certain, verdict.heals)
 
-
-def is_nonce_refused(errors: Iterable[str]) -> bool:
-    """Tell whether one of Kraken's strings says that the nonce of the request was used before."""
-    return any(_verdict_of_one(text) is _NONCE for text in errors)
+    return min(verdicts, key=weight)
 
 
 def is_warning(text: str) -> bool:

@@ -332,7 +332,7 @@ def told_of(fault: Mapping[str, Any]) -> list[str]:
     text = fault.get("text", "")
     if text.startswith("EOrder:Rate limit"):
         return [IN_LINE, "crossed at 51001.0; order "]
-    if fault["name"] == "nonce_refused" or text.startswith("EGeneral:Invalid arguments:deadline"):
+    if text.startswith("EGeneral:Invalid arguments:deadline"):
         return [AGAIN, "crossed at 51001.0; order "]
     if fault["name"] == "delayed_reply":
         return ["crossed at 51001.0; order "]

@@ -68,13 +68,60 @@ def test_permission_error_says_what_to_do() -> None:
         read_answer("AddOrder", 200, answer(error=["EGeneral:Permission denied"]))
 
 
-@pytest.mark.parametrize("status", [301, 403, 404, 429, 500, 502, 503, 504, 520])
+@pytest.mark.parametrize("status", [301, 403, 404, 407, 500, 502, 503, 504, 520])
 @pytest.mark.parametrize("body", [b"<html>Bad gateway</html>", b"", b"{}", b'{"error":[]}'])
 def test_other_statuses_leave_the_outcome_open(status: int, body: bytes) -> None:
     """An answer of the edge instead of Kraken's says its status, and that the call may have run."""
     with pytest.raises(KrakenConnectionError, match=f"HTTP {status}") as caught:
         read_answer("AddOrder", status, body)
     assert caught.value.request_sent
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":["EService:Throttled"]}'])
+def test_429_is_a_rate_limit_whoever_sends_it(body: bytes) -> None:
+    """It says how long to wait; of an order nobody knows whether another copy of it arrived."""
+    with pytest.raises(RateLimitError, match="HTTP 429 Too Many Requests") as caught:
+        read_answer("AddOrder", 429, body, "Too Many Requests", 7.0)
+    assert caught.value.retry_after == 7.0
+    assert "7 s" in caught.value.cure
+    assert outcome_of(caught.value).kind is OutcomeKind.UNKNOWN
+
+
+@pytest.mark.parametrize("call", ["Ticker", "Balance", "OpenOrders"])
+@pytest.mark.parametrize("text", ["ENew:Else", "EService:Busy", "EGeneral:Internal error"])
+def test_only_orders_are_told_of_an_order(call: str, text: str) -> None:
+    """An error that nobody knows does not frighten those who asked for a price."""
+    with pytest.raises(KrakenAPIError) as caught:
+        read_answer(call, 200, answer(error=[text]))
+    assert "order" not in str(caught.value).replace("OpenOrders", "")
+    assert "order" in str(KrakenAPIError("AddOrder", [text], caught.value.verdict))
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1e999", "1" * 61, "0." + "1" * 60, "1" * 1_000_000, "NaN", "Infinity"]
+)
+def test_number_beyond_all_bounds_makes_no_answer(number: str) -> None:
+    """What no float holds, or takes long to read, is damage."""
+    with pytest.raises(ProtocolError):
+        read_answer("Time", 200, f'{{"error":[],"result":{{"unixtime":{number}}}}}'.encode())
+
+
+def test_deep_answer_makes_none() -> None:
+    """A hundred thousand brackets end in the one documented error."""
+    deep = b'{"error":[],"result":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with pytest.raises(ProtocolError):
+        read_answer("Time", 200, deep)
+
+
+def test_krakens_words_are_shown_and_not_obeyed() -> None:
+    """No error of a server forges a line, and none is without an end."""
+    texts = ["EOrder:\x1b[2Jx\r\nERROR forged", "E" * 100_000, *["EOrder:x"] * 100]
+    with pytest.raises(KrakenAPIError) as caught:
+        read_answer("AddOrder", 200, answer(error=texts))
+    said = f"{caught.value} {outcome_of(caught.value).reason} {caught.value.errors}"
+    assert said.isprintable()
+    assert len(said) < 10_000
+    assert caught.value.errors[0] == r"EOrder:\x1b[2Jx\r\nERROR forged"
 
 
 def test_krakens_error_counts_whatever_the_status() -> None:
@@ -224,13 +271,60 @@ def test_error_carries_what_its_words_mean() -> None:
     [
         AuthenticationError("AddOrder", ["EAPI:Invalid nonce"]),
         AuthenticationError("AddOrder", ["EAPI:Invalid key", "EAPI:Invalid nonce"]),
+        KrakenAPIError("AddOrder", ["EAPI:Invalid nonce"]),
         Exception("Kraken API error: ['EAPI:Invalid nonce']"),
     ],
 )
-def test_refused_nonce_proves_nothing_about_a_resend(error: Exception) -> None:
-    """A nonce that was refused is a refusal the first time only: a first copy may have used it."""
-    assert outcome_of(error).kind is OutcomeKind.REFUSED
-    assert outcome_of(error, may_be_resend=True).kind is OutcomeKind.UNKNOWN
+@pytest.mark.parametrize("may_be_resend", [False, True])
+def test_refused_nonce_proves_nothing(error: Exception, may_be_resend: bool) -> None:
+    """Something on the way may send even a first order twice: then the first copy may stand."""
+    outcome = outcome_of(error, may_be_resend=may_be_resend)
+    assert (outcome.kind, outcome.stands) == (OutcomeKind.UNKNOWN, False)
+    assert "open orders" in outcome.cure
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EOrder:duplicate clOrdId",
+        "EOrder:Duplicate client order id",
+        "EGeneral:Invalid arguments:cl_ord_id already in use",
+        "EOrder: clordid not unique",
+    ],
+)
+def test_duplicate_id_is_the_proof_that_the_order_stands(text: str) -> None:
+    """However Kraken spells it: an order of this id is there, and none is to be sent again."""
+    for errors in ([text], ["EOrder:Insufficient funds", text], ["EService:Busy", text]):
+        outcome = outcome_of(KrakenAPIError("AddOrder", errors))
+        assert (outcome.kind, outcome.stands) == (OutcomeKind.UNKNOWN, True)
+        assert "not known" not in outcome.cure
+
+
+@pytest.mark.parametrize("text", ["EOrder:Duplicate position", "WOrder:duplicate clOrdId", ""])
+def test_other_words_prove_no_order(text: str) -> None:
+    """Only an error about the id of this order is a proof."""
+    assert not outcome_of(KrakenAPIError("AddOrder", [text])).stands
+
+
+@pytest.mark.parametrize("status", [500, 502, 520])
+def test_refusal_under_a_status_of_the_edge_is_doubt(status: int) -> None:
+    """Kraken's engine answers with 200; whatever comes with a 5xx may be another copy's."""
+    with pytest.raises(OrderRejected, match=f"HTTP {status}") as caught:
+        read_answer("AddOrder", status, answer(error=["EOrder:Insufficient funds"]))
+    assert outcome_of(caught.value).kind is OutcomeKind.UNKNOWN
+
+
+@pytest.mark.parametrize("txid", ["=1+1", "O1\nO2", "\x1b[31m", "-1", "@x", "A" * 65, 5, ["=x"]])
+def test_order_id_of_another_shape_is_not_taken(txid: object) -> None:
+    """A text that a spreadsheet would run, or a screen obey, is no id; the order may stand."""
+    outcome = outcome_of({"txid": txid})
+    assert (outcome.kind, outcome.txid) == (OutcomeKind.UNKNOWN, None)
+
+
+@pytest.mark.parametrize("txid", ["OUF4EM-FRGI2-MQMWZD", "ORDER123", " OABC "])
+def test_order_id_is_taken(txid: str) -> None:
+    """Kraken's shape is, and so is that of a caller's stand-in."""
+    assert outcome_of({"txid": [txid]}).txid == txid.strip()
 
 
 def test_other_refusals_stand_for_a_resend_too() -> None:

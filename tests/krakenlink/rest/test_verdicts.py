@@ -2,7 +2,7 @@
 
 import pytest
 
-from krakenlink.errors import KrakenAPIError
+from krakenlink.errors import AuthenticationError, KrakenAPIError
 from krakenlink.rest.verdicts import TABLE, OutcomeKind, is_unknown_pair, verdict_of
 
 LINES = sorted(TABLE)
@@ -13,10 +13,11 @@ def test_every_line_of_the_table_is_consistent(text: str) -> None:
     """Classes that promise that no order stands are given to certain refusals only."""
     verdict = verdict_of([text])
     assert verdict is TABLE[text]
-    assert verdict.cure
+    assert verdict.cure_for("AddOrder")
     if verdict.kind is not OutcomeKind.REFUSED:
-        assert verdict.error is KrakenAPIError
+        assert verdict.error in (KrakenAPIError, AuthenticationError)
         assert not verdict.heals
+    assert verdict.heals or not verdict.is_slow
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,7 @@ def test_every_line_of_the_table_is_consistent(text: str) -> None:
     [
         "EService:Unavailable",
         "EService:Busy",
+        "EAPI:Invalid nonce",
         "EService:Deadline elapsed",
         "EGeneral:Internal error",
         "EGeneral:Internal error:17",
@@ -50,7 +52,11 @@ def test_doubtful_errors_leave_the_order_unknown(text: str) -> None:
         ("EService:Market in cancel_only mode", True),
         ("EGeneral:Invalid arguments:Index unavailable", False),
         ("EGeneral:Permission denied", False),
-        ("EAPI:Invalid nonce", True),
+        ("EService:Market in reduce_only mode", True),
+        ("EService:Market in any_new mode", True),
+        ("EBM:limit exceeded:CAL", True),
+        ("EBM:limit exceeded:NEW", True),
+        ("EGeneral:No data", False),
         ("EQuery:Unknown asset pair", False),
         ("EGeneral:Temporary lockout", True),
     ],
@@ -59,6 +65,28 @@ def test_refusals_say_whether_waiting_helps(text: str, heals: bool) -> None:
     """A refusal that a person must cure is told from one that passes."""
     verdict = verdict_of([text])
     assert (verdict.kind, verdict.heals) == (OutcomeKind.REFUSED, heals)
+
+
+def test_limit_of_the_account_heals_slowly() -> None:
+    """Canada's yearly limit is not asked about every minute."""
+    assert verdict_of(["EBM:limit exceeded:CAL"]).is_slow
+    assert not verdict_of(["EOrder:Insufficient funds"]).is_slow
+
+
+@pytest.mark.parametrize(
+    ("text", "causes"),
+    [
+        ("EAPI:Invalid key", ["swapped", "quotes", "2FA", "allowed IP"]),
+        ("EAPI:Invalid signature", ["another key", "quotes", "swapped", "2FA"]),
+        ("EGeneral:Permission denied", ["create an API key with", "2FA", "allowed IP"]),
+        ("EAPI:Invalid nonce", ["Another program", "clock was ahead", "nonce window"]),
+    ],
+)
+def test_cure_names_the_likely_causes_in_order(text: str, causes: list[str]) -> None:
+    """The person reads first what it mostly is."""
+    places = [verdict_of([text]).cure.find(cause) for cause in causes]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def test_longest_match_decides() -> None:
