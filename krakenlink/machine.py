@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
+import re
 import sys
 import time
 import urllib.parse
@@ -18,10 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from krakenlink.foreign import without_login
+from krakenlink.once import Once
+
 try:
     import fcntl
 except ImportError:  # Windows: its fsync is a full one
     fcntl = None  # type: ignore[assignment]
+
+_log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "TTSLO_CACHE_DIR"
 
@@ -52,14 +59,15 @@ def validate_url(url: str) -> str:
     Raises:
         ValueError: If it is not `wss:`, or `ws:` on this machine; or has a name or password in it.
     """
-    parts = urllib.parse.urlsplit(url)
+    shown_url = repr(without_login(url))
+    parts = _parts_of(url, f"{shown_url} is no WebSocket address; write wss://host/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the WebSocket address must not contain a name or password")
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError(f"{url!r} is no WebSocket address; write wss://host/path")
+        raise ValueError(f"{shown_url} is no WebSocket address; write wss://host/path")
     if parts.scheme == "ws" and not is_loopback(parts.hostname):
         raise ValueError(
-            f"{url!r} is refused: without TLS anybody between could set the price. "
+            f"{shown_url} is refused: without TLS anybody between could set the price. "
             "Write wss:, or use ws: for this machine (127.0.0.1) only"
         )
     return url
@@ -68,18 +76,34 @@ def validate_url(url: str) -> str:
 def checked_root(base_url: str) -> str:
     """Return `base_url` without a slash at its end, if REST requests may be sent there.
 
+    A name and password in it are left out: Kraken wants none, and they would be printed.
+
     Raises:
         ValueError: If it is neither `https:` nor `http:` on this machine.
     """
-    parts = urllib.parse.urlsplit(base_url)
-    if parts.scheme == "https" and parts.hostname:
-        return base_url.rstrip("/")
-    if parts.scheme == "http" and is_loopback(parts.hostname or ""):
-        return base_url.rstrip("/")
-    raise ValueError(
-        f"base_url {base_url!r} is refused: use https://, or http:// with a loopback address "
-        "such as http://127.0.0.1:8080 (also in KRAKEN_SPOT_URL)"
+    url = without_login(base_url)
+    refusal = (
+        f"base_url {url!r} is refused: use https://, or http:// with a loopback address "
+        f"such as http://127.0.0.1:8080 (also in {REST_VARIABLE})"
     )
+    parts = _parts_of(url, refusal)
+    is_secure = parts.scheme == "https" and parts.hostname
+    is_here = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not (is_secure or is_here) or parts.query or parts.fragment:
+        raise ValueError(refusal)
+    return url.rstrip("/")
+
+
+def _parts_of(url: str, refusal: str) -> urllib.parse.SplitResult:
+    """Return the parts of an address, or raise `refusal` where host or port cannot be one."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.port == 0 or re.search(r"[\x00-\x20\x7f\\]", url):
+            raise ValueError
+        (parts.hostname or "").encode("idna")
+    except (ValueError, UnicodeError):
+        raise ValueError(refusal) from None
+    return parts
 
 
 def is_loopback(host: str) -> bool:
@@ -93,13 +117,46 @@ def is_loopback(host: str) -> bool:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what this program may lose: `TTSLO_CACHE_DIR`, or the platform's."""
+    """Return the folder for what this program may lose: `TTSLO_CACHE_DIR`, or the platform's.
+
+    Raises:
+        OSError: If there is none, as for a user without a home. Then nothing is kept.
+    """
     folder = os.environ.get(CACHE_VARIABLE)
     if folder:
         return Path(folder)
-    import platformdirs  # here, because a set variable makes it unnecessary
+    try:
+        import platformdirs  # here, because a set variable makes it unnecessary
 
-    return Path(platformdirs.user_cache_dir("ttslo", appauthor=False))
+        found = Path(platformdirs.user_cache_dir("ttslo", appauthor=False))
+    except (ImportError, RuntimeError, KeyError) as error:
+        raise OSError(errno.ENOENT, f"there is no cache folder: {error}") from None
+    if not found.is_absolute():  # a home that could not be found is left as `~`
+        raise OSError(errno.ENOENT, "there is no cache folder, because there is no home")
+    return found
+
+
+_told = Once()
+
+
+def kept_in(root: str, cache_dir: str | Path | None) -> Path | None:
+    """Return the folder for what is kept of the REST server at `root`; None for nowhere.
+
+    Args:
+        root: Its address. A server on this machine is a stand-in: what it says is made up, and its
+            port may be another's tomorrow, so nothing is kept unless a folder is named.
+        cache_dir: The folder, as the caller names it; None for the usual one.
+    """
+    if cache_dir is not None:
+        return Path(cache_dir)
+    if is_loopback(urllib.parse.urlsplit(root).hostname or ""):
+        return None
+    try:
+        return cache_folder()
+    except OSError as error:
+        if _told.is_news("cache"):
+            _log.info("Nothing is kept between runs: %s", error)
+        return None
 
 
 def on_fork(start_anew: Callable[[], None]) -> None:

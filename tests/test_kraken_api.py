@@ -34,7 +34,7 @@ from rest_kit import (
 import kraken_api
 import krakenlink
 from kraken_api import KrakenAPI
-from krakenlink.rest import transport
+from krakenlink.rest.gate import gate_of
 
 web, streaming = rest_kit.web, price_kit.streaming  # fixtures
 
@@ -229,7 +229,7 @@ def test_child_process_has_connections_of_its_own() -> None:
     with Loopback(forever_ok) as server:
         api = client_of(server.url)
         api.warm_up()
-        with transport.gate_of(str(api.api_key)).lock:  # as another thread might, at that moment
+        with gate_of(str(api.api_key)).turn(1, is_look=False):  # as another thread might just then
             child = fork_and_run(lambda: api.add_order("XBTUSD", "market", "sell", "1"))
         assert child == 0
         assert server.connections == 2

@@ -30,6 +30,9 @@ from krakenlink.rest.quotes import only_row
 from krakenlink.rest.session import RestSession
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
+# Seconds since 1970, of 2014 and of 2103: Kraken's clock is between them.
+_OLDEST, _NEWEST = 1.4e9, 4.2e9
+
 
 class RestClient(RestSession):
     """Kraken's REST calls, for one pair of keys or none. Safe from any thread.
@@ -60,8 +63,7 @@ class RestClient(RestSession):
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        self._cache_dir = cache_dir
-        super().__init__(api_key, api_secret, base_url, timeouts)
+        super().__init__(api_key, api_secret, base_url, timeouts, cache_dir)
 
     def _start_anew(self) -> None:
         super()._start_anew()
@@ -103,10 +105,16 @@ class RestClient(RestSession):
         return self._public("SystemStatus")
 
     def server_time(self) -> float:
-        """Return Kraken's clock, in whole seconds since 1970. Blocks for one call."""
-        unixtime = self._public("Time").get("unixtime")
-        if isinstance(unixtime, bool) or not isinstance(unixtime, int | float):
-            raise ProtocolError("Time: the answer holds no unixtime")
+        """Return Kraken's clock, in whole seconds since 1970. Blocks for one call.
+
+        Raises:
+            ProtocolError: If the answer holds no moment of this century.
+            KrakenError: If Kraken does not answer.
+        """
+        unixtime: Any = self._public("Time").get("unixtime")
+        is_number = isinstance(unixtime, int | float) and not isinstance(unixtime, bool)
+        if not is_number or not _OLDEST < unixtime < _NEWEST:
+            raise ProtocolError("Time: the answer holds no unixtime that can be")
         return float(unixtime)
 
     def warm_up(self) -> None:

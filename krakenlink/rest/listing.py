@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
-from krakenlink.machine import cache_folder, is_loopback, replace_file
+from krakenlink.machine import kept_in, replace_file
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
 from krakenlink.rest.verdicts import is_unknown_pair
@@ -264,15 +264,10 @@ class Listing:
 
 
 def listing_file(root: str, cache_dir: str | Path | None) -> Path | None:
-    """Return where the listing of the server at `root` is kept; None for servers on this machine.
-
-    A stand-in's pairs are made up, and its port may be another's tomorrow.
-    """
-    parts = urlsplit(root)
-    if cache_dir is None and is_loopback(parts.hostname or ""):
-        return None
-    host = re.sub(r"[^A-Za-z0-9.-]", "_", parts.netloc.rpartition("@")[2])
-    return Path(cache_dir or cache_folder()) / f"pairs-{host}.json"
+    """Return where the listing of the server at `root` is kept; None for nowhere."""
+    folder = kept_in(root, cache_dir)
+    host = re.sub(r"[^A-Za-z0-9.-]", "_", urlsplit(root).netloc)
+    return folder / f"pairs-{host}.json" if folder is not None else None
 
 
 def _found(directory: PairDirectory, name: str) -> Pair | None:

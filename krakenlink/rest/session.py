@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-from krakenlink.errors import ArgumentError, AuthenticationError
-from krakenlink.machine import checked_root, on_fork
-from krakenlink.rest.answers import read_answer, result_of
+from krakenlink.errors import ArgumentError, AuthenticationError, KrakenTimeout
+from krakenlink.foreign import without_login
+from krakenlink.machine import checked_root, kept_in, on_fork
+from krakenlink.rest.answers import read_answer, result_of, too_many
+from krakenlink.rest.deadline import time_left
+from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import private_request, sign
-from krakenlink.rest.transport import Timeouts, Transport, gate_of
+from krakenlink.rest.transport import Answer, Timeouts, Transport, check_proxy
 
 # Private calls that change nothing. All others are sent once, whatever the answer.
 _READS = frozenset(
     {
         *("Balance", "BalanceEx", "TradeBalance", "OpenOrders", "ClosedOrders", "QueryOrders"),
         *("TradesHistory", "QueryTrades", "Ledgers", "QueryLedgers", "OpenPositions"),
-        *("TradeVolume", "GetWebSocketsToken"),
+        *("TradeVolume", "GetWebSocketsToken", "GetApiKeyInfo"),
     }
 )
+
+# Seconds that a call with a deadline of Kraken's may wait for its turn: what it was decided on is
+# older then than its caller knows.
+_DEADLINE_PATIENCE = 2.0
 
 
 _instances: weakref.WeakSet[RestSession] = weakref.WeakSet()
@@ -41,19 +49,31 @@ class RestSession:
         api_secret: Kraken's private key, in base64.
         base_url: Where REST is.
         timeouts: How long calls may take.
+        cache_dir: Where the last nonce of a key is kept; None for the usual folder.
 
     Raises:
-        ValueError: If the address is not `https:` and not on this machine.
+        ValueError: If the address is none, or not `https:` and not on this machine, or if the
+            environment names a proxy for it that is no address.
     """
 
+    # What belongs to one process alone: `_start_anew` makes it.
+    _OWN = frozenset({"_transport"})
+
     def __init__(
-        self, api_key: str | None, api_secret: str | None, base_url: str, timeouts: Timeouts
+        self,
+        api_key: str | None,
+        api_secret: str | None,
+        base_url: str,
+        timeouts: Timeouts,
+        cache_dir: str | Path | None = None,
     ) -> None:
         self.api_key = api_key
         self.api_secret = api_secret
-        self.base_url = base_url
+        self.base_url = without_login(base_url)
         self._root = checked_root(base_url)
+        check_proxy(self._root)
         self._timeouts = timeouts
+        self._cache_dir = cache_dir
         self._start_anew()
         _instances.add(self)
 
@@ -63,7 +83,22 @@ class RestSession:
 
     def __repr__(self) -> str:
         keys = "with keys" if self.has_keys else "without keys"
-        return f"<{type(self).__name__} {self._root.rpartition('@')[2]} {keys}>"
+        return f"<{type(self).__name__} {self._root} {keys}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # For another process: what it was made of, its keys among them, and nothing that is open.
+        return {name: value for name, value in self.__dict__.items() if name not in self._OWN}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._start_anew()
+        _instances.add(self)
 
     @property
     def has_keys(self) -> bool:
@@ -71,8 +106,16 @@ class RestSession:
         return bool(self.api_key and self.api_secret)
 
     def close(self) -> None:
-        """Close the connections. The next call opens new ones."""
+        """Close the connections, which may be done twice. The next call opens new ones."""
         self._transport.close()
+
+    def drop_idle_connections(self) -> None:
+        """Use none of the connections that are open now for a later call. Returns at once.
+
+        For whoever learns that the link was lost or the machine slept: a connection that a router
+        has forgotten swallows a request, and an answer is waited for in vain. Safe from any thread.
+        """
+        self._transport.drop_idle()
 
     def _get_kraken_signature(self, urlpath: str, data: str, nonce: int | str) -> str:
         """Return `API-Sign` for the body text `data`, which carries `nonce`.
@@ -89,13 +132,13 @@ class RestSession:
     ) -> dict[str, Any]:
         """Return Kraken's whole answer to a public call.
 
-        Blocks; tried up to three times where there is no connection or a 5xx.
+        Blocks for at most `connect` + `read`; tried up to three times in it where there is no
+        connection or a 5xx.
 
         Raises:
             KrakenError: The subclass says whether Kraken refused or could not be heard.
         """
-        status, body = self._transport.get(method, params)
-        return read_answer(method, status, body)
+        return self._ask_public(method, params, None)
 
     def _query_within(
         self, method: str, params: Mapping[str, object], seconds: float
@@ -105,16 +148,29 @@ class RestSession:
         Raises:
             KrakenError: As for `_query_public`.
         """
-        status, body = self._transport.get(method, params, seconds)
-        return read_answer(method, status, body)
+        return self._ask_public(method, params, seconds)
+
+    def _ask_public(
+        self, method: str, params: Mapping[str, object] | None, within: float | None
+    ) -> dict[str, Any]:
+        self._keep_quiet(method)
+        return read_answer(method, *self._transport.get(method, params, within))
+
+    def _keep_quiet(self, method: str) -> None:
+        """Refuse a call that Kraken has asked us not to make yet."""
+        pause = self._transport.pause
+        if pause:
+            raise too_many(method, pause)
 
     def _query_private(
         self, method: str, params: Mapping[str, object] | None = None
     ) -> dict[str, Any]:
         """Return Kraken's whole answer to a private call, which is sent once.
 
-        Blocks, and waits for other calls of the same key in this process. Only a call that
-        changes nothing is sent again, once, when Kraken refused its nonce.
+        Blocks. It waits for other calls of the same key in this process, as long as it may take
+        itself; a call with a `deadline` of Kraken's waits 2 s at most, and none that changes
+        something waits for one that does not. Only a call that changes nothing is sent again, once,
+        when Kraken refused its nonce.
 
         Raises:
             ValueError: If there are no keys; "API key and secret required".
@@ -137,13 +193,29 @@ class RestSession:
     def _ask_private(
         self, method: str, params: Mapping[str, object] | None, key: str, secret: str
     ) -> dict[str, Any]:
-        gate = gate_of(key)
-        with gate.lock:
-            request = private_request(method, params, gate.next_nonce_locked(), key, secret)
-            status, body = self._transport.post(
-                request.path, request.body, request.headers, is_order=method not in _READS
-            )
-        return read_answer(method, status, body)
+        is_look = method in _READS
+        if is_look:
+            self._keep_quiet(method)
+        answer = self._answer_in_turn(method, params or {}, key, secret, is_look=is_look)
+        return read_answer(method, *answer)
+
+    def _answer_in_turn(
+        self, method: str, params: Mapping[str, object], key: str, secret: str, *, is_look: bool
+    ) -> Answer:
+        read = self._timeouts.read if is_look else self._timeouts.read_order
+        patience = self._timeouts.connect + read
+        if params.get("deadline") is not None:
+            patience = min(patience, _DEADLINE_PATIENCE)
+        gate = gate_of(key, lambda: kept_in(self._root, self._cache_dir))
+        try:
+            with gate.turn(min(patience, time_left()), is_look=is_look) as nonce:
+                request = private_request(method, params, nonce, key, secret)
+                return self._transport.post(
+                    request.path, request.body, request.headers, is_order=not is_look
+                )
+        except TimeoutError:
+            said = f"{method}: other calls of this key took {patience:.0f} s; it was not sent"
+            raise KrakenTimeout(said, request_sent=False) from None
 
     def _public(self, method: str, **params: object) -> dict[str, Any]:
         return result_of(method, self._query_public(method, params))

@@ -1,161 +1,138 @@
-"""The wire to Kraken's REST: one key's order of calls, connections, deadlines, what failed.
+"""The wire to Kraken's REST: connections, deadlines, what became of a request that failed.
 
-The one module that meets `requests` and `urllib3`. What it must never do: send a request that
-changes something a second time, wait without a deadline, say *not sent* where that is not certain,
-follow a redirect, or let a header or body into an error's text.
+The one module that meets `requests`. What became of a request is told by the sockets, which saw
+whether a byte of it left, and never by the class of an error. What it must never do: send a request
+that changes something a second time, wait without a deadline, say *not sent* where that is not
+certain, take an answer out of a cache, follow a redirect, or let a header or body into an error's
+text.
 
 Source: Kraken, REST pages on authentication and rate limits; requests 2.32 and urllib3 2, whose
-errors are told apart here (read 2026-11).
+words are passed on here (read 2026-11).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
-import threading
+import re
+import ssl
+import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from krakenlink import VERSION
 from krakenlink.errors import (
     KrakenConnectionError,
     KrakenTimeout,
     KrakenTransportError,
+    ProtocolError,
     unusable_proxy,
 )
-from krakenlink.machine import on_fork
+from krakenlink.foreign import shown, without_login
+from krakenlink.machine import feed_clock
+from krakenlink.rest.deadline import Call, call_here, done_within, promised, time_left, watching
 from krakenlink.rest.request import encode
+from krakenlink.rest.sockets import MOST_BYTES, TooLong, watched
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long REST calls may take, in seconds. `read` counts between two pieces of an answer."""
+    """How long REST calls may take, in seconds.
 
-    # A little over a multiple of 3 s, TCP's first retransmission: one lost packet is survived.
+    Attributes:
+        connect: From the look-up of the name to the end of the TLS handshake, every address and a
+            proxy included. A little over a multiple of 3 s, TCP's first retransmission: one lost
+            packet is survived.
+        read: For the request and the whole answer, however it comes.
+        read_order: The same for calls that change something. Orders carry a deadline of 5 s, after
+            which Kraken itself says that it did not take them. That word, even when it is late, is
+            worth more than a search for the order.
+        retry_pauses: Before the second and the third try of a public call; long enough for a proxy
+            that restarts. All tries together keep to `connect` + `read`.
+    """
+
     connect: float = 3.05
     read: float = 10.0
-    # Orders carry a deadline of 5 s, after which Kraken itself says that it did not take them.
-    # That word, even when it is late, is worth more than a search for the order.
     read_order: float = 15.0
-    # Before the second and the third try of a GET; long enough for a proxy that restarts.
     retry_pauses: tuple[float, ...] = (0.1, 0.4)
 
 
 DEFAULT_TIMEOUTS = Timeouts()
 
-# Whole seconds that a price may have lain in a cache; a second or two is the way itself.
-_MOST_AGE = 3
+# Whole seconds that an answer may have lain in a cache; a second or two is the way itself. The
+# listing of pairs holds for a day anyway.
+_MOST_AGE = {"AssetPairs": 60}
+_MOST_AGE_OF_OTHERS = 3
+# A try that failed after this many seconds was no slip of the network: another takes as long.
+_QUICK = 1.0
+# Longest that a server's `Retry-After` is heeded, in seconds.
+_MOST_PAUSE = 60.0
 
 
-# --- one key, one order of nonces --------------------------------------------------------------
+class Answer(NamedTuple):
+    """What came back for one call.
 
-
-class Gate:
-    """Lets the private calls of one key through, one at a time.
-
-    `lock` guards `_last` and the wire. It is held while the call is under way, against the habit
-    of this program: Kraken refuses a nonce that arrives after a higher one, and only the answer
-    proves that a request has arrived.
+    Attributes:
+        status: The HTTP status.
+        body: Unpacked.
+        reason: The server's words for the status, control characters made visible.
+        retry_after: Seconds that the server asks us to wait, bounded; None where it asks nothing.
     """
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self._last = 0
-
-    def next_nonce_locked(self) -> int:
-        """Return a nonce above all earlier ones of this key; the caller holds `lock`."""
-        # Nanoseconds: never smaller than what any earlier version has used with this key. The
-        # clock may stand still between two calls, or be set back.
-        self._last = max(time.time_ns(), self._last + 1)
-        return self._last
-
-
-_gates: dict[str, Gate] = {}  # by the hash of the key, so that no key can be printed with it
-_gates_lock = threading.Lock()  # guards `_gates`
-
-
-def gate_of(key: str) -> Gate:
-    """Return the one gate in this process of the API key `key`. Safe from any thread."""
-    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
-    with _gates_lock:
-        return _gates.setdefault(digest, Gate())
-
-
-def _after_fork() -> None:
-    """Give the child gates that nobody holds."""
-    global _gates_lock
-    _gates_lock = threading.Lock()
-    _gates.clear()
-
-
-on_fork(_after_fork)
-
-
-# --- HTTP --------------------------------------------------------------------------------------
-
-
-class _TLSConnection(HTTPSConnection):
-    """Whatever fails before the handshake is done is a failure to connect.
-
-    The library reports a timeout or a cut in the handshake, and a proxy that refuses the tunnel,
-    like the same event in the middle of an answer. For an order that is the difference between
-    *certainly not placed* and *unknown*.
-    """
-
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except urllib3.exceptions.HTTPError:
-            raise  # already told apart
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, "handshake timed out") from error
-        except OSError as error:
-            raise NewConnectionError(self, str(error)) from error
+    status: int
+    body: bytes
+    reason: str = ""
+    retry_after: float | None = None
 
 
 class _Adapter(HTTPAdapter):
+    """Gives every connection the habits of `sockets`, and says so to the call."""
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        if isinstance(pool, urllib3.HTTPSConnectionPool):
-            kind = pool.ConnectionCls  # another one where a SOCKS proxy stands between
-            if not issubclass(kind, _TLSConnection):
-                pool.ConnectionCls = type("_TLSConnection", (_TLSConnection, kind), {})
+        call = call_here()
+        if call is not None:
+            call.is_watched = True  # whatever may leave from here on is seen
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = watched(pool.ConnectionCls)
         return pool
 
 
 class Transport:
     """Kept-alive connections to one server. Safe from any thread.
 
-    Every call has a deadline for connecting and one for each wait for bytes. TLS is verified,
-    proxies come from the environment, redirects are not followed: Kraken has none, and a signed
-    request belongs to nobody else.
+    Every call has one deadline for all that belongs to it. TLS is verified, proxies come from the
+    environment, redirects are not followed: Kraken has none, and a signed request belongs to nobody
+    else.
 
     Args:
         root: Address of the server, without a slash at its end.
         timeouts: How long calls may take.
 
-    The calls raise KrakenTransportError where there is no answer.
+    The calls raise KrakenTransportError where there is no answer, and ProtocolError where it is
+    longer than any of Kraken's.
     """
 
     def __init__(self, root: str, timeouts: Timeouts) -> None:
         self._root = root
         self._timeouts = timeouts
-        self._host = urlsplit(root).netloc.rpartition("@")[2]
+        self._host = urlsplit(root).netloc
+        self._used_since = float("-inf")
+        self._quiet_until = float("-inf")
         self._headers = {
             **requests.utils.default_headers(),
             "User-Agent": f"ttslo/{VERSION}",
+            "Accept-Encoding": "gzip",  # it is unpacked here, within bounds
             "Cache-Control": "no-cache",  # prices are of this moment
         }
         # An adapter and no session: half of what a session does for a call has no use here, such
@@ -163,37 +140,56 @@ class Transport:
         # 0: the adapter retries nothing, or a POST would be sent twice.
         self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
 
+    @property
+    def pause(self) -> float:
+        """Seconds that the server still wants to be left alone, after "too many requests"."""
+        return max(0.0, self._quiet_until - feed_clock())
+
+    @property
+    def longest(self) -> float:
+        """The longest that a public call takes, all its tries together, in seconds."""
+        return self._timeouts.connect + self._timeouts.read
+
     def get(
         self, method: str, params: Mapping[str, object] | None, within: float | None = None
-    ) -> tuple[int, bytes]:
-        """Return status and body of a public call.
+    ) -> Answer:
+        """Return the answer to a public call.
 
         Args:
             method: Kraken's name of the call.
             params: Its parameters.
             within: Longest time in all, without a second try; None for the usual deadlines and up
-                to two more tries when there is no connection or a 5xx.
+                to two more tries when there is no connection or a 5xx, quickly.
         """
         query = encode(params)
         path = f"/0/public/{method}" + (f"?{query}" if query else "")
-        if within is not None:
-            return self._send("GET", path, urllib3.Timeout(total=within))
-        usual = (self._timeouts.connect, self._timeouts.read)
-        for pause in self._timeouts.retry_pauses:
-            # A timeout is not tried again: it has used up the caller's patience.
-            with suppress(KrakenConnectionError):
-                status, body = self._send("GET", path, usual)
-                if status < 500:
-                    return status, body
-            time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, no secret
-        return self._send("GET", path, usual)
+        pauses = self._timeouts.retry_pauses if within is None else ()
+        with done_within(self.longest if within is None else within):
+            for pause in pauses:
+                began = feed_clock()
+                try:
+                    answer = self._get(path)
+                except KrakenConnectionError:
+                    answer = None
+                    if feed_clock() - began > _QUICK:
+                        raise
+                if answer is not None and (answer.status < 500 or answer.retry_after):
+                    return answer
+                wait = pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, no secret
+                time.sleep(min(wait, time_left()))
+            return self._get(path)
 
-    def post(
-        self, path: str, body: bytes, headers: Mapping[str, str], *, is_order: bool
-    ) -> tuple[int, bytes]:
-        """Return status and body of a private call, which is sent once and never again."""
+    def _get(self, path: str) -> Answer:
+        return self._send("GET", path, self._timeouts.read)
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], *, is_order: bool) -> Answer:
+        """Return the answer to a private call, which is sent once and never again."""
         read = self._timeouts.read_order if is_order else self._timeouts.read
-        return self._send("POST", path, (self._timeouts.connect, read), body, headers)
+        return self._send("POST", path, read, body, headers)
+
+    def drop_idle(self) -> None:
+        """Use none of the connections that are open now for a later call."""
+        self._used_since = feed_clock()
 
     def close(self) -> None:
         """Close the connections that are kept; the next call opens new ones."""
@@ -220,91 +216,182 @@ class Transport:
         self,
         verb: str,
         path: str,
-        timeout: Any,  # a pair, or the Timeout of urllib3 that requests' types do not know
+        read: float,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[int, bytes]:
-        try:
-            response = self._adapter.send(
-                self._request(verb, path, body, headers), timeout=timeout, **self._surroundings
-            )
-            content = response.content  # an answer may break off in its middle
-        except (OSError, urllib3.exceptions.HTTPError) as error:
-            method = path.partition("?")[0].rpartition("/")[2]
-            # Not chained: the library's errors carry the request, and with it key and signature.
-            if isinstance(error, requests.exceptions.InvalidSchema) and "SOCKS" in str(error):
-                raise self._without_socks(method) from None
-            raise _transport_error(error, method, self._host) from None
-        _check_cache(path, response.headers.get("Age", ""))
-        return response.status_code, content
-
-    def _without_socks(self, method: str) -> KrakenConnectionError:
-        proxy = requests.utils.select_proxy(self._root, self._surroundings["proxies"]) or ""
-        cure = (
-            "which needs the package PySocks: install it, or set HTTPS_PROXY to an http: proxy, "
-            f"or NO_PROXY to {self._host}"
+    ) -> Answer:
+        method = path.partition("?")[0].rpartition("/")[2]
+        now = feed_clock()
+        connect = min(self._timeouts.connect, max(0.0, promised() - now))
+        call = Call(
+            connects_until=now + connect,
+            read_within=read,
+            ends_at=min(promised(), now + connect + read),
+            used_since=self._used_since,
         )
-        sentence = unusable_proxy(proxy, os.environ, cure)
-        return KrakenConnectionError(f"{method}: {sentence}", request_sent=False)
+        if connect <= 0:
+            raise KrakenTimeout(f"{method}: no time is left to ask", request_sent=False)
+        limits: Any = urllib3.Timeout(connect=connect, read=read)  # requests' types know it not
+        outer = sys.exc_info()[1]  # what our caller is busy with has no part in what fails here
+        try:
+            request = self._request(verb, path, body, headers)
+            with watching(call):
+                response = self._adapter.send(request, timeout=limits, **self._surroundings)
+                content = _unpacked(response)
+        except TooLong:
+            most = MOST_BYTES // 2**20
+            raise ProtocolError(f"{method}: the answer is longer than {most} MB") from None
+        except Exception as error:  # noqa: BLE001 - the wire tells what became of it, no class does
+            # Not chained: the library's errors carry the request, and with it key and signature.
+            raise self._failure(list(_chain(error, outer)), method, call) from None
+        if verb == "GET":
+            _check_cache(method, response.headers.get("Age"))
+        pause = _retry_after(response.headers)
+        if response.status_code == 429 and pause is not None:
+            self._quiet_until = feed_clock() + pause
+        reason = shown(str(response.reason or ""), 80)
+        return Answer(response.status_code, content, reason, pause)
+
+    def _failure(
+        self, chain: Sequence[BaseException], method: str, call: Call
+    ) -> KrakenTransportError:
+        """Return our error for one of the HTTP libraries', and all that it was made from."""
+        kind = KrakenTimeout if any(map(_is_timeout, chain)) else KrakenConnectionError
+        # The text of the library's error may hold a header: only known words are passed on.
+        why = _words(chain)
+        if call.may_have_left:
+            late = kind is KrakenTimeout
+            said = "did not answer in time" if late else f"broke off without an answer{why}"
+            return kind(f"{method}: {self._host} {said}", request_sent=True)
+        proxy = requests.utils.select_proxy(self._root, self._surroundings["proxies"]) or ""
+        if isinstance(chain[0], requests.exceptions.InvalidSchema) and "SOCKS" in str(chain[0]):
+            cure = (
+                "which needs the package PySocks: install it, or set HTTPS_PROXY to an http: "
+                f"proxy, or NO_PROXY to {self._host}"
+            )
+            return kind(f"{method}: {unusable_proxy(proxy, os.environ, cure)}", request_sent=False)
+        through = f" through the proxy {shown(without_login(proxy), 100)}" if proxy else ""
+        roots = self._certificates(is_tls=any(isinstance(one, ssl.SSLError) for one in chain))
+        said = f"cannot connect to {self._host}{through}{why}{roots}"
+        return kind(f"{method}: {said}", request_sent=False)
+
+    def _certificates(self, *, is_tls: bool) -> str:
+        """Return a sentence on the file of certificates that may be to blame, or nothing."""
+        file = self._surroundings["verify"]
+        if not isinstance(file, str) or not self._root.startswith("https:"):
+            return ""
+        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        name = next((name for name in names if os.environ.get(name) == file), "the system")
+        if Path(file).exists():
+            return f"; {name} names the certificates {shown(file)}" if is_tls else ""
+        return f"; {name} names {shown(file)}, which is not there: correct it or unset it"
 
 
-def _check_cache(path: str, age: str) -> None:
-    """Refuse prices that something between here and Kraken has kept, whatever it was asked.
+def check_proxy(root: str) -> None:
+    """Check the proxy that the environment names for the server at `root`.
+
+    Raises:
+        ValueError: If it is no address.
+    """
+    proxy = requests.utils.select_proxy(root, requests.utils.get_environ_proxies(root))
+    if not proxy:
+        return
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_address = bool(parts.hostname) and parts.port != 0 and not re.search(r"\s", proxy)
+    except ValueError:  # a port that is none
+        is_address = False
+    if not is_address or parts.scheme not in _PROXIES:
+        cure = "which is no address: write http://host:port"
+        raise ValueError(unusable_proxy(proxy, os.environ, cure))
+
+
+_PROXIES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
+
+
+def _unpacked(response: requests.Response) -> bytes:
+    """Return the whole body, unpacked; never more than `MOST_BYTES` of it are in memory."""
+    packed = response.headers.get("Content-Encoding", "").strip().lower()
+    unpack = zlib.decompressobj(47) if packed in ("gzip", "x-gzip", "deflate") else None
+    content = bytearray()
+    try:
+        for piece in response.raw.stream(65536, decode_content=False):
+            room = MOST_BYTES + 1 - len(content)
+            content += piece if unpack is None else unpack.decompress(piece, room)
+            if len(content) > MOST_BYTES:
+                raise TooLong
+        if unpack is not None and content and not unpack.eof:
+            raise zlib.error("cut off")
+    except BaseException:
+        response.raw.close()  # what is left of it must not be taken for the next answer
+        raise
+    response.raw.release_conn()
+    return bytes(content)
+
+
+def _check_cache(method: str, age: str | None) -> None:
+    """Refuse what something between here and Kraken has kept, whatever it was asked.
 
     Raises:
         KrakenConnectionError: If the answer's `Age`, whole seconds, shows it.
     """
-    if path.startswith("/0/public/Ticker") and age.isdecimal() and int(age) > _MOST_AGE:
+    if age is None or not age.strip():
+        return
+    most = _MOST_AGE.get(method, _MOST_AGE_OF_OTHERS)
+    seconds = max((int(digits) for digits in re.findall(r"[0-9]{1,12}", age)), default=0)
+    is_read = re.fullmatch(r"[0-9 ,]+", age) is not None
+    if not is_read or seconds > most:
+        old = f"of {seconds} s ago" if is_read else "of nobody knows when"
         raise KrakenConnectionError(
-            f"Ticker: a cache on the way to Kraken answered with prices from {int(age)} s ago",
+            f"{method}: a cache on the way to Kraken answered with what it had {old}",
             request_sent=True,
         )
 
 
-def _transport_error(error: Exception, method: str, host: str) -> KrakenTransportError:
-    """Return our error for one of the HTTP libraries'; `request_sent` is False only if certain."""
-    inner = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", inner)
-    if isinstance(reason, urllib3.exceptions.ProxyError):
-        # The library puts it around whatever finds the tunnel closed: a lost answer, too.
-        reason = reason.original_error
-    is_timeout = isinstance(error, requests.Timeout) or isinstance(
-        reason, urllib3.exceptions.ReadTimeoutError
-    )
-    kind = KrakenTimeout if is_timeout else KrakenConnectionError
-    # The text of the library's error may hold a header: only the operating system's words are
-    # passed on.
-    why = _os_words(error)
-    if isinstance(error, _NEVER_SENT) or isinstance(reason, _NEVER_CONNECTED):
-        return kind(f"{method}: cannot connect to {host}{why}", request_sent=False)
-    said = "did not answer in time" if is_timeout else f"broke off without an answer{why}"
-    return kind(f"{method}: {host} {said}", request_sent=True)
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how long a server asks to be left alone, in seconds and bounded; None for not."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), _MOST_PAUSE)
+    try:
+        until = parsedate_to_datetime(text)
+        now = parsedate_to_datetime(headers.get("Date", ""))
+        return min(max(0.0, (until - now).total_seconds()), _MOST_PAUSE)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
-_NEVER_SENT = (
-    requests.ConnectTimeout,
-    requests.exceptions.InvalidURL,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.InvalidProxyURL,
-    requests.exceptions.InvalidHeader,
-)
-_NEVER_CONNECTED = (
-    ConnectTimeoutError,  # and NewConnectionError, which is one
-    NewConnectionError,
-)
-
-
-def _os_words(error: BaseException) -> str:
-    """Return the operating system's words at the bottom of `error`, in brackets, or nothing."""
-    found = ""
+def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
+    """Yield `error` and what it was made from, the deepest last and without `outer`."""
     seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.strerror:
-            found = f" ({seen.strerror})"
+    for _ in range(20):
+        if seen is None or seen is outer:
+            return
+        yield seen
         seen = seen.__cause__ or seen.__context__ or _wrapped(seen)
-    return found
 
 
 def _wrapped(error: BaseException) -> BaseException | None:
     inner = getattr(error, "reason", None) or next(iter(error.args), None)
     return inner if isinstance(inner, BaseException) and inner is not error else None
+
+
+def _is_timeout(error: BaseException) -> bool:
+    timeouts = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
+    no_timeout = urllib3.exceptions.NewConnectionError  # though its class says so
+    return isinstance(error, timeouts) and not isinstance(error, no_timeout)
+
+
+def _words(chain: Sequence[BaseException]) -> str:
+    """Return the system's or a proxy's words, the deepest there are, in brackets; or nothing."""
+    found = ""
+    for error in chain:
+        if isinstance(error, OSError) and error.strerror:
+            found = error.strerror
+        elif str(error).startswith("Tunnel connection failed: ") or _is_of_socks(error):
+            found = str(error)
+    return f" ({shown(found, 160)})" if found else ""
+
+
+def _is_of_socks(error: BaseException) -> bool:
+    return type(error).__module__ == "socks"

@@ -160,7 +160,7 @@ def http(body: str, status: str = "200 OK", extra: str = "") -> bytes:
 def forever_ok(sock: socket.socket) -> None:
     """Answer every request of a connection well."""
     while read_request(sock):
-        sock.sendall(http(ok({"unixtime": 5, "txid": ["OABC"]})))
+        sock.sendall(http(ok({"unixtime": 1_700_000_000, "txid": ["OABC"]})))
 
 
 def client_of(url: str, **kwargs: Any) -> KrakenAPI:

@@ -48,8 +48,9 @@ SHELLS = {
     *("fake_kraken.replay", "fake_kraken.replies", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.machine"),
     "krakenlink.prices",
-    *("krakenlink.rest.client", "krakenlink.rest.listing"),
-    *("krakenlink.rest.session", "krakenlink.rest.transport"),
+    *("krakenlink.rest.client", "krakenlink.rest.deadline", "krakenlink.rest.gate"),
+    *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
+    "krakenlink.rest.transport",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
     "ttslo_app",
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
@@ -95,7 +96,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
     "socks": frozenset({"krakenlink.stream.connection"}),  # REST meets it through requests
     "urllib3": frozenset(
-        {"krakenlink.rest.transport"}
+        {"krakenlink.rest.sockets", "krakenlink.rest.transport"}
     ),  # what requests does not tell apart is told there
     "websocket": frozenset({"krakenlink.stream.connection"}),
 }

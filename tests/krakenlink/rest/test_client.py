@@ -41,7 +41,7 @@ def test_market_data_calls_name_the_pair_as_kraken_does(web: Web, rest: KrakenAP
     assert web.asked("OHLC") == [{"pair": "XXBTZUSD", "interval": "5"}]
 
 
-@pytest.mark.parametrize("unixtime", [None, "5", True])
+@pytest.mark.parametrize("unixtime", [None, "5", True, 5, -1, 1.3e9, 1e12, 10**50])
 def test_damaged_time_is_a_protocol_error(web: Web, rest: KrakenAPI, unixtime: object) -> None:
     """The clock that deadlines rest on is a number or nothing."""
     web.on("Time", ok({"unixtime": unixtime}))

@@ -1,0 +1,158 @@
+"""The private calls of one key: whose turn it is, and nonces that only grow.
+
+Kraken refuses a nonce that comes after a higher one. Calls that change something therefore go one
+after another, and a look goes alone; but no such call waits for a look, whose answer may be slow:
+where it overtakes one, only the look is refused, and asked anew. What it must never do: hold a lock
+during a call, wait without an end, or fail because a nonce cannot be kept.
+
+Source: Kraken, REST authentication pages (read 2026-11).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from krakenlink.machine import on_fork, replace_file
+
+_log = logging.getLogger(__name__)
+
+# Nanoseconds. The file is written this seldom, and a nonce may be as far above what is in it.
+_KEPT_EVERY = 10 * 10**9
+# A clock that was so far ahead is damage in the file: nonces can never go down again.
+_MOST_AHEAD = 10 * 366 * 24 * 3600 * 10**9
+
+
+class Gate:
+    """Lets the private calls of one key through. Safe from any thread.
+
+    Args:
+        file: Where the last nonce is kept between runs; None for nowhere. Without one, a run after
+            the clock was set back is refused until the clock has caught up.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self._file = file
+        self._changed = threading.Condition()  # guards all below; never held during a call
+        self._last = 0
+        self._kept = 0
+        self._is_read = False
+        self._orders = 0  # under way, or waiting for their turn
+        self._is_order_out = False
+        self._is_look_out = False
+
+    @contextmanager
+    def turn(self, patience: float, *, is_look: bool) -> Iterator[int]:
+        """Wait for this call's turn, and hand out its nonce; the next turn begins at the end.
+
+        Args:
+            patience: Longest wait, in seconds.
+            is_look: Whether the call changes nothing: then it lets all others go before it.
+
+        Raises:
+            TimeoutError: If the turn has not come; nothing was sent.
+        """
+        with self._changed:
+            self._orders += not is_look
+            try:
+                if not self._changed.wait_for(lambda: self._is_free(is_look), patience):
+                    raise TimeoutError("the turn has not come")
+            except BaseException:
+                self._left(is_look)
+                raise
+            if is_look:
+                self._is_look_out = True
+            else:
+                self._is_order_out = True
+            nonce = self._next_nonce()
+        try:
+            yield nonce
+        finally:
+            with self._changed:
+                if is_look:
+                    self._is_look_out = False
+                else:
+                    self._is_order_out = False
+                self._left(is_look)
+            self._keep(nonce)
+
+    def _is_free(self, is_look: bool) -> bool:
+        if is_look:
+            return not (self._orders or self._is_look_out)
+        return not self._is_order_out
+
+    def _left(self, is_look: bool) -> None:
+        self._orders -= not is_look
+        self._changed.notify_all()
+
+    def _next_nonce(self) -> int:
+        # Nanoseconds: never smaller than what any earlier version has used with this key. The
+        # clock may stand still between two calls, or be set back.
+        now = time.time_ns()
+        if not self._is_read:
+            self._is_read = True
+            kept = self._read()
+            if now < kept < now + _MOST_AHEAD:
+                _log.debug("Nonces go on above those of a clock that was ahead")
+                self._last = kept + _KEPT_EVERY
+        self._last = max(now, self._last + 1)
+        return self._last
+
+    # --- the file ---
+
+    def _read(self) -> int:
+        if self._file is None:
+            return 0
+        with suppress(OSError, ValueError):
+            text = self._file.read_text(encoding="ascii").strip()
+            return int(text) if len(text) == len(str(time.time_ns())) else 0
+        return 0
+
+    def _keep(self, nonce: int) -> None:
+        """Keep `nonce` for the next run; after the call, so that no call waits for a disk."""
+        with self._changed:
+            if self._file is None or nonce - self._kept < _KEPT_EVERY:
+                return
+            self._kept = nonce
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(self._file, str(nonce).encode(), is_durable=False)
+        except OSError as error:
+            _log.debug("The last nonce cannot be kept: %s", error)
+
+
+_gates: dict[str, Gate] = {}  # by the hash of the key, so that no key can be printed with it
+_gates_lock = threading.Lock()  # guards `_gates`
+
+
+def gate_of(key: str, folder: Callable[[], Path | None] = lambda: None) -> Gate:
+    """Return the one gate in this process of the API key `key`. Safe from any thread.
+
+    Args:
+        key: Kraken's public key.
+        folder: Says where the last nonce may be kept; asked for the first call of a key.
+    """
+    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+    with _gates_lock:
+        gate = _gates.get(digest)
+    if gate is not None:
+        return gate
+    place = folder()
+    file = place / f"nonce-{digest[:16]}.txt" if place is not None else None
+    with _gates_lock:
+        return _gates.setdefault(digest, Gate(file))
+
+
+def _after_fork() -> None:
+    """Give the child gates that nobody holds."""
+    global _gates_lock
+    _gates_lock = threading.Lock()
+    _gates.clear()
+
+
+on_fork(_after_fork)

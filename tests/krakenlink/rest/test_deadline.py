@@ -1,0 +1,108 @@
+"""One deadline over all steps of a thread, and work that is left behind in time."""
+
+import threading
+
+import pytest
+
+from krakenlink.machine import feed_clock
+from krakenlink.rest.deadline import (
+    NEVER,
+    Call,
+    by_thread,
+    call_here,
+    done_within,
+    promised,
+    time_left,
+    watching,
+)
+
+
+def a_call(read_within: float = 5.0) -> Call:
+    """Return a call that has just begun."""
+    now = feed_clock()
+    return Call(now + 1, read_within, now + 1 + read_within, float("-inf"))
+
+
+def test_inner_promise_never_outlasts_the_outer_one() -> None:
+    """The nearer deadline counts, and the outer one is back afterwards."""
+    assert promised() == NEVER
+    with done_within(1.0):
+        outer = promised()
+        with done_within(60.0):
+            assert promised() == outer
+        with done_within(0.0):
+            assert time_left() == 0.0
+        assert promised() == outer
+    assert promised() == NEVER
+
+
+def test_promise_belongs_to_its_thread() -> None:
+    """What one caller has promised hurries no other."""
+    seen: list[float] = []
+    with done_within(1.0):
+        thread = threading.Thread(target=lambda: seen.append(promised()))
+        thread.start()
+        thread.join()
+    assert seen == [NEVER]
+
+
+def test_call_that_nobody_watched_may_have_left() -> None:
+    """Only sockets of ours can say that nothing was sent."""
+    call = a_call()
+    assert call.may_have_left
+    call.is_watched = True
+    assert not call.may_have_left
+    call.note_sending()
+    assert call.may_have_left
+
+
+def test_answer_has_its_time_from_when_the_request_left() -> None:
+    """What connecting has left over or used up changes nothing, but for an outer promise."""
+    call = a_call(read_within=5.0)
+    call.note_sending()
+    assert call.ends_at == pytest.approx(feed_clock() + 5.0, abs=0.5)
+    with done_within(1.0):
+        call = a_call(read_within=5.0)
+        call.note_sending()
+        assert call.ends_at == promised()
+
+
+def test_work_on_another_thread_knows_the_call() -> None:
+    """The sockets there serve the call of whoever waits."""
+    seen: list[Call | None] = []
+    with watching(a_call()) as call:
+        by_thread(lambda: seen.append(call_here()), lambda: None, feed_clock() + 5)
+    assert seen == [call]
+    assert call_here() is None
+
+
+def test_error_of_the_work_is_raised_here() -> None:
+    """It does not matter that another thread did it."""
+
+    def fail() -> None:
+        raise KeyError("there")
+
+    with pytest.raises(KeyError, match="there"):
+        by_thread(fail, lambda: None, feed_clock() + 5)
+
+
+def test_work_that_ends_too_late_is_undone() -> None:
+    """Nobody waits beyond the deadline, and what comes later is thrown away."""
+    go_on, undone = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        by_thread(lambda: [go_on.wait(5)].clear(), undone.set, feed_clock() + 0.01)
+    assert not undone.is_set()
+    go_on.set()
+    assert undone.wait(5)
+
+
+def test_work_is_done_here_where_no_thread_can_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the interpreter, or of what the machine has, a call is still made."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    seen: list[str] = []
+    by_thread(lambda: seen.append("done"), lambda: None, feed_clock() + 5)
+    assert seen == ["done"]
