@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.clocks import Clocks
 from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
 from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
 from ttslo_app.orders.life import Life, RuleState
@@ -49,16 +49,18 @@ def life(state: RuleState, **changes: object) -> Life:
 
 
 class ManualClock:
-    """Both clocks, moved by the test alone."""
+    """All clocks as one, moved by the test alone."""
 
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
 
+    @property
+    def clocks(self) -> Clocks:
+        """The clocks as the order thread takes them."""
+        return Clocks(*[lambda: self.seconds] * 3)
+
     def monotonic(self) -> float:
         return self.seconds
-
-    def utc(self) -> datetime:
-        return datetime.fromtimestamp(self.seconds, UTC)
 
 
 class Reply(Enum):
@@ -207,7 +209,7 @@ class Bench:
             self.files.load(),
             self.files,
             self.kraken if self._with_key else None,
-            clock=self.clock,
+            clock=self.clock.clocks,
             say=lambda level, message, **fields: self.said.append((level, message)),
             post=self.changes.append,
             settings=SETTINGS,
@@ -249,3 +251,25 @@ class Bench:
     @property
     def placed(self) -> int:
         return sum(len(txids) for txids in self.kraken.orders.values())
+
+
+def crowd(count: int) -> tuple[Bench, list[Rule]]:
+    """Return a bench with so many armed rules."""
+    rules = [rule(f"r{number:02d}") for number in range(count)]
+    return Bench(*rules), rules
+
+
+class Crash(BaseException):
+    """The end of the process, as far as the worker is concerned."""
+
+
+def dying_at(step: str, nth: int = 1, error: type[BaseException] = Crash) -> Callable[[str], None]:
+    """Return a step that ends everything when the `nth` step of a name is reached."""
+    seen: list[str] = []
+
+    def die(name: str) -> None:
+        seen.append(name)
+        if name == step and seen.count(step) == nth:
+            raise error
+
+    return die

@@ -70,7 +70,7 @@ def test_next_start_has_what_fired_looked_up_again(bench: Bench) -> None:
         accepted = {"btc": AcceptedRule(changed, MARKET, is_fired_in_file=True)}
         bench.worker.submit(Adopt(accepted, bench.clock.monotonic()))
         bench.worker.work_off()
-        bench.worker._rules.clear()
+        bench.worker._ledger.rules.clear()
     expected = BookFired(
         rule(enabled="false"), MARKET, life.waits_since, FOUND.at, FOUND.price, is_found=True
     )

@@ -1,4 +1,4 @@
-"""How an order of unknown outcome is looked for.
+"""Orders of unknown outcome, and how they are looked for.
 
 Two looks that both find nothing settle that no order stands: the first once no late copy can be
 accepted any more, the second once an order that closed just before the first must be listed. What
@@ -7,12 +7,21 @@ must never happen here: that silence, or a single look, settles anything.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 
 from krakenlink.numbers import doubled
 from ttslo_app.messages import Sighting
+from ttslo_app.orders import words
+from ttslo_app.orders.life import Life
+from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.tools import Tools
+
+# Kraken refuses deadlines that are further away than this, in seconds.
+_LONGEST_DEADLINE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +72,83 @@ def after_silence(search: Search, now: float, settings: OrderSettings) -> Search
     """Return the search to go on with when Kraken could not be asked."""
     wait = doubled(settings.ask_again, search.unanswered, settings.ask_again_max)
     return replace(search, not_before=now + wait, unanswered=search.unanswered + 1)
+
+
+class Finder:
+    """Looks up what became of orders. For the order thread.
+
+    Args:
+        tools: What every part has in hand.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._searches: dict[str, Search] = {}
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an order is still looked for."""
+        return bool(self._searches)
+
+    @property
+    def must_settle_first(self) -> bool:
+        """Whether an order from before the start is still unsettled and can be looked up."""
+        is_recovering = any(search.is_from_before for search in self._searches.values())
+        return is_recovering and self._tools.can_find
+
+    def next_at(self) -> float | None:
+        """Return when to look next; None while nothing is looked for."""
+        return min((search.not_before for search in self._searches.values()), default=None)
+
+    def search_for(self, life: Life, *, is_from_before: bool = False) -> None:
+        """Look for the order of a life, once no late copy of it can be accepted any more."""
+        tools, exchange = self._tools, self._tools.exchange
+        if exchange is None:
+            tools.teller.tell(words.no_key_to_settle(life))
+        if exchange is None or not exchange.can_find:
+            return
+        # Where it seems to be longer, a clock was set: the look itself asks Kraken for the time.
+        wait = min(_seconds_to_deadline(life, exchange), tools.settings.deadline)
+        search = begin_search(wait, tools.now(), tools.settings)
+        self._searches[life.id] = replace(search, is_from_before=is_from_before)
+
+    def settled(self) -> Iterator[tuple[Life, Sighting | None]]:
+        """Look for those whose time has come; yield what is certain, None for no order. Blocks."""
+        exchange, now = self._tools.exchange, self._tools.now()
+        due = [i for i, search in self._searches.items() if search.not_before <= now]
+        for rule_id in due:
+            assert exchange is not None  # `search_for` looks for nothing without one
+            life = self._tools.ledger.life_of(rule_id)
+            verdict, sighting = self._look_for(life, exchange)
+            if verdict is not Verdict.LOOK_AGAIN:
+                del self._searches[rule_id]
+                self._tools.begin_anew(rule_id)
+                self._tools.ledger.must_write = True
+                yield life, sighting
+
+    def _look_for(self, life: Life, exchange: Exchange) -> tuple[Verdict, Sighting | None]:
+        tools, search = self._tools, self._searches[life.id]
+        tools.step("looking")
+        try:
+            assert life.order is not None  # `read_life` takes no unsettled life without one
+            sighting = exchange.find(life.cl_ord_id, life.order)
+        except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
+            self._searches[life.id] = after_silence(search, tools.now(), tools.settings)
+            tools.teller.tell_once(life.id, words.still_uncertain(life, error))
+            return Verdict.LOOK_AGAIN, None
+        if sighting is None and 0 < _seconds_to_deadline(life, exchange) <= _LONGEST_DEADLINE:
+            # Kraken's clock, read during the look, says that a late copy can still arrive.
+            self.search_for(life, is_from_before=search.is_from_before)
+            return Verdict.LOOK_AGAIN, None
+        verdict, again = after_look(search, sighting, tools.now(), tools.settings)
+        tools.step("looked")
+        self._searches[life.id] = again
+        return verdict, sighting
+
+
+def _seconds_to_deadline(life: Life, exchange: Exchange) -> float:
+    try:
+        deadline = datetime.fromisoformat(life.deadline).timestamp()
+    except ValueError:
+        return float("inf")  # a damaged cell
+    return deadline - exchange.now()

@@ -129,6 +129,11 @@ class Life:
         return self.row_at or self.armed_at
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a crossing may lead to an order."""
+        return self.state in (RuleState.ARMED, RuleState.REFUSED)
+
+    @property
     def has_fired(self) -> bool:
         """Whether an order of this arming stands or stood at Kraken."""
         return self.state in (RuleState.PLACED, RuleState.CLOSED)

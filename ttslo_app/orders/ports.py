@@ -1,9 +1,8 @@
-"""What the order thread needs of the world: clocks, files, and Kraken; handed in by `run`."""
+"""What the order thread needs of the world: files and Kraken, handed in by `run`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from krakenlink.rest.answers import Outcome
@@ -12,18 +11,6 @@ from ttslo_app.orders.life import Life
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.row import State
 from ttslo_app.rules.rule import Rule
-
-
-class Clock(Protocol):
-    """The two clocks that are needed."""
-
-    def monotonic(self) -> float:
-        """Return seconds that only ever grow."""
-        ...
-
-    def utc(self) -> datetime:
-        """Return the present moment in UTC, by this machine's clock."""
-        ...
 
 
 class Files(Protocol):

@@ -1,11 +1,32 @@
-"""What an edit of config.csv means for the life of a rule."""
+"""The rows that may trade: what an edit of config.csv, or the start, means for each life.
+
+What must never happen here: that a row which has fired is armed again by anybody but its user, or
+that a crossing of the row as it was fires the row as it is.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 
-from ttslo_app.orders.life import Life, RuleState
-from ttslo_app.orders.request import fingerprint
+from krakenlink.numbers import to_positive_decimal
+from ttslo_app.messages import (
+    AcceptedRule,
+    Adopt,
+    BookArm,
+    BookChange,
+    BookDisarm,
+    BookFired,
+    Crossing,
+    Market,
+)
+from ttslo_app.orders import words
+from ttslo_app.orders.life import Life, RuleState, Signal, arm
+from ttslo_app.orders.owed import Why
+from ttslo_app.orders.request import condition_of, fingerprint
+from ttslo_app.orders.row import UnreadableLife
+from ttslo_app.orders.tools import Tools
 from ttslo_app.rules.rule import Rule
 
 
@@ -41,3 +62,227 @@ def adoption_of(life: Life | None, rule: Rule | None, *, is_fired_in_file: bool)
     if rule is None:
         return Adoption.DISARM
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
+
+
+class Roll:
+    """Brings lives in line with their rows. For the order thread.
+
+    Args:
+        tools: What every part has in hand.
+        post: Called with each change of the rule book; must not block.
+    """
+
+    def __init__(self, tools: Tools, post: Callable[[BookChange], None]) -> None:
+        self._tools = tools
+        self._ledger, self._owed, self._teller = tools.ledger, tools.owed, tools.teller
+        self._post = post
+
+    # --- the start -----------------------------------------------------------------------------
+
+    def recover(self) -> list[Life]:
+        """Take up what an earlier run left; return the lives whose orders must be looked up."""
+        unsettled: list[Life] = []
+        for rule_id in list(self._ledger.state):
+            try:
+                life = self._ledger.life_of(rule_id)
+            except UnreadableLife as error:
+                self._ledger.distrust([rule_id])
+                self._teller.tell(words.unreadable(rule_id, error))
+                continue
+            if self._ledger.is_past_unknown(rule_id):
+                continue  # `adopt` says so and keeps it: such a row proves nothing about an order
+            if life.is_unsettled:
+                unsettled.append(self._resume(life))
+            elif life.has_fired and not life.noted:
+                self._ledger.unnoted.add(rule_id)
+            if life.state is RuleState.PLACED and life.order_id:
+                self._ledger.stand(rule_id, life.order_id)
+        return unsettled
+
+    def _resume(self, life: Life) -> Life:
+        if life.state is RuleState.INTENDED:
+            life = life.after(Signal.LOSE)
+            self._ledger.put(life)
+        self._teller.tell(words.ended_under_way(life))
+        return life
+
+    # --- an edit -------------------------------------------------------------------------------
+
+    def adopt(self, message: Adopt) -> bool:
+        """Bring all lives in line with config.csv; True if one has changed, and is to be saved."""
+        ledger = self._ledger
+        accepted = {
+            rule_id: entry
+            for rule_id, entry in message.accepted.items()
+            if not ledger.is_past_unknown(rule_id)
+        }
+        doubtful = ledger.keep_doubts({*message.accepted, *message.undecided, *ledger.state})
+        for rule_id in doubtful:
+            self._teller.tell(words.doubtful(rule_id))
+        has_changed = bool(doubtful)
+        for rule_id in dict.fromkeys([*ledger.state, *accepted]):
+            entry = accepted.get(rule_id)
+            if entry is not None and self._is_as_before(rule_id, entry):
+                continue
+            if ledger.stays_given_up(rule_id, entry):
+                continue
+            if not ledger.is_past_unknown(rule_id) and rule_id not in message.undecided:
+                has_changed |= self._adopt_one(rule_id, entry, message.read_at)
+        kept = {i: entry for i, entry in ledger.rules.items() if i in message.undecided}
+        ledger.rules = {**kept, **accepted}
+        return has_changed
+
+    def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
+        """Tell whether a row waits and has not changed, as most have when a file is read again."""
+        known = self._ledger.rules.get(rule_id)
+        is_same = known is not None and (known is entry or known == entry)
+        return is_same and entry.rule.enabled and self._ledger.is_waiting_for(entry.rule)
+
+    def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
+        """Bring one rule in line with its row; True if its life has changed."""
+        life = self._ledger.life_of(rule_id)
+        self._post_fired(life, entry)
+        if life.has_fired and self._ledger.noted_at.get(rule_id, read_at - 1) >= read_at:
+            return False
+        rule = entry.rule if entry and entry.rule.enabled else None
+        is_fired = entry.is_fired_in_file if entry else False
+        adoption = adoption_of(life, rule, is_fired_in_file=is_fired)
+        if adoption is Adoption.EXPLAIN:
+            self._teller.tell_once(rule_id, words.how_to_arm_again(life))
+        if adoption is Adoption.NOTE:
+            self._ledger.unnoted.add(rule_id)
+        if adoption is Adoption.DISARM:
+            self._disarm(life)
+            return True
+        if entry is None or rule is None:
+            return False
+        return self._adopt_enabled(life, rule, entry.market, adoption)
+
+    def _adopt_enabled(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
+        if adoption is Adoption.ARM:
+            self._post(BookArm(rule, market, self.arm(life, rule).waits_since))
+            return True
+        if adoption is Adoption.UPDATE:
+            self._ledger.put(self._updated(life, rule))
+            self._tools.begin_anew(rule.id)
+            self._owed.settle(rule.id)
+            self._post_arm(rule, market)
+            if rule.id in self._ledger.rules:
+                self._teller.tell(words.now_waits_for(rule))
+            return True
+        if life.is_waiting and rule.id not in self._ledger.rules:
+            self._post_arm(rule, market)
+            if life.state is RuleState.REFUSED:
+                self._owe_again(life, rule)
+        return False
+
+    def _disarm(self, life: Life) -> None:
+        self._ledger.put(life.after(Signal.DISARM, detail="by config.csv"))
+        self._post(BookDisarm(life.id))
+        is_owed = self._owed.settle(life.id) is not None
+        self._teller.tell(words.no_longer_armed(life.id, is_owed=is_owed))
+
+    def _updated(self, life: Life, rule: Rule) -> Life:
+        """Return a waiting life with the row as it is now: no crossing of the old one counts."""
+        row = fingerprint(rule)
+        is_same = condition_of(life.row) == condition_of(row)
+        return life.after(
+            Signal.CHANGE,
+            row=row,
+            row_at=life.waits_since if is_same else self._tools.timestamp(),
+            trigger_price="",
+            trigger_time="",
+            crossed_price="",
+            crossed_at="",
+            detail="",
+        )
+
+    # --- arming --------------------------------------------------------------------------------
+
+    def arm(self, life: Life, rule: Rule) -> Life:
+        """Begin the next generation of a rule."""
+        self._tools.begin_anew(life.id)
+        if life.has_fired:
+            self._teller.tell(words.armed_again(life))
+        armed = arm(life, fingerprint(rule), self._tools.timestamp())
+        self._ledger.put(armed)
+        self._ledger.stand(life.id, None)
+        return armed
+
+    def ensure_armed(self, rule: Rule) -> None:
+        """Arm `rule` if it is not: for callers that hand in rows one by one.
+
+        Raises:
+            UnreadableLife: If nobody can know whether it has fired.
+        """
+        self._ledger.ensure_known(rule.id)
+        life = self._ledger.life_of(rule.id)
+        if life.state is RuleState.DISARMED:
+            self.arm(life, rule)
+
+    def arm_as_it_is(self, rule_id: str) -> None:
+        """Let today's price decide about a rule, if its row may still trade."""
+        entry = self._ledger.rules.get(rule_id)
+        if entry is not None and entry.rule.enabled:
+            self._post_arm(entry.rule, entry.market)
+
+    def _post_arm(self, rule: Rule, market: Market) -> None:
+        self._post(BookArm(rule, market, self._ledger.life_of(rule.id).waits_since))
+
+    def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
+        """Let it be looked up whether what an earlier run fired had been crossed earlier."""
+        if entry is None or life.id in self._ledger.rules:
+            return
+        is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
+        if is_same and life.trigger_time and (life.has_fired or life.is_unsettled):
+            since, at, price = life.waits_since, life.trigger_time, life.trigger_price
+            is_found = bool(life.crossed_price) and life.crossed_at >= since
+            if is_found:
+                at, price = life.crossed_at, life.crossed_price
+            self._post(BookFired(entry.rule, entry.market, since, at, price, is_found))
+
+    # --- crossings of before -------------------------------------------------------------------
+
+    def not_placed(self, life: Life) -> Crossing | None:
+        """Settle that no order stands; return the crossing if it is to be fired at once."""
+        self._ledger.put(life.after(Signal.MISS, detail="not placed"))
+        entry = self._ledger.rules.get(life.id)
+        crossing, what_now = None, ", and its row is not armed any more"
+        if entry is not None and entry.rule.enabled:
+            crossing = self._young_crossing_of(life, entry.rule)
+            what_now = "; it is placed now"
+            if fingerprint(entry.rule) != life.row:
+                crossing, what_now = None, "; its row has changed and is armed as it is"
+                waiting = self._ledger.life_of(life.id)
+                self._ledger.put(self._updated(waiting, entry.rule))
+            elif crossing is None:
+                what_now = "; it is if the threshold is still met"
+        self._teller.tell(words.not_placed(life.id, what_now))
+        if crossing is None:
+            self.arm_as_it_is(life.id)
+        return crossing
+
+    def _owe_again(self, life: Life, rule: Rule) -> None:
+        """Take up a crossing that was refused shortly before the program ended."""
+        crossing = self._young_crossing_of(life, rule)
+        if crossing is not None:
+            self._owed.wait(crossing, Why.HEALING, self._tools.now())
+
+    def _young_crossing_of(self, life: Life, rule: Rule) -> Crossing | None:
+        """Return the crossing that `life` has written down; None if it is old, or not readable."""
+        age = self._age_of(life.trigger_time)
+        try:
+            price = to_positive_decimal(life.trigger_price)
+        except ValueError:
+            return None
+        if age > self._tools.settings.owed:
+            return None
+        return Crossing(rule, price, life.trigger_price, seen_at=self._tools.now() - age)
+
+    def _age_of(self, moment: str) -> float:
+        try:
+            # A moment to come is as doubtful as one long ago: this machine's clock was set.
+            then = datetime.fromisoformat(moment)
+            return abs((self._tools.clocks.utc() - then).total_seconds())
+        except (ValueError, TypeError):
+            return float("inf")

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from order_bench import SETTINGS
+import pytest
+from order_bench import (
+    MARKET,
+    SETTINGS,
+    Bench,
+    Reply,
+    rule,
+)
 
-from ttslo_app.messages import Sighting
+from ttslo_app.messages import (
+    BookArm,
+    Sighting,
+)
 from ttslo_app.orders.finder import Search, Verdict, after_look, after_silence, begin_search
+from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import OrderRequest
 
 FOUND = Sighting("O1", "open")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A worker with one armed rule."""
+    return Bench(rule())
 
 
 def test_search_waits_until_no_late_copy_can_arrive() -> None:
@@ -49,3 +67,120 @@ def test_silence_backs_off_and_forgets_no_miss() -> None:
     assert waits[:4] == [1.0, 2.0, 4.0, 8.0]
     assert waits[-1] == SETTINGS.ask_again_max
     assert search.missed_at == 5.0
+
+
+def test_answer_that_is_lost_sends_nothing_again_and_finds_the_order(bench: Bench) -> None:
+    """A lost answer makes the row uncertain until the order is found at Kraken."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    assert bench.life().state is RuleState.UNCERTAIN
+    bench.cross()
+    bench.wait(8)
+    assert bench.life().order_id == "O1"
+    assert len(bench.kraken.sent) == 1
+    assert bench.files.notes == {"btc": "O1"}
+
+
+def test_no_look_before_the_deadline_has_passed(bench: Bench) -> None:
+    """While a late copy may still arrive, a look that finds nothing would prove nothing."""
+    bench.kraken.replies = [Reply.NEVER]
+    looks: list[float] = []
+    bench.step = lambda name: looks.append(bench.clock.seconds) if name == "looking" else None
+    sent_at = bench.clock.seconds
+    bench.cross()
+    bench.wait(30)
+    assert looks[0] >= sent_at + SETTINGS.deadline + 1
+    assert looks[1] - looks[0] >= SETTINGS.lookup_gap
+
+
+def test_order_that_never_arrived_is_placed_after_two_looks(bench: Bench) -> None:
+    """A crossing whose order got lost still gets its one order, under the same id."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.wait(30)
+    assert bench.placed == 1
+    first, second = bench.kraken.sent
+    assert first[1] == second[1]
+    assert bench.life().order_id == "O2"
+
+
+def test_old_crossing_that_was_not_placed_waits_for_its_threshold(bench: Bench) -> None:
+    """Long after its crossing, an order that was not placed is only placed if still met."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.kraken.is_silent = True
+    bench.cross()
+    bench.wait(120)
+    bench.kraken.is_silent = False
+    bench.changes.clear()
+    bench.wait(60)
+    assert bench.placed == 0
+    assert bench.changes == [BookArm(rule(), MARKET)]
+    assert bench.life().state is RuleState.ARMED
+
+
+def test_silence_keeps_the_row_uncertain_and_says_so(bench: Bench) -> None:
+    """While Kraken cannot be asked nothing is concluded."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.kraken.is_silent = True
+    bench.cross()
+    bench.wait(300)
+    assert bench.life().state is RuleState.UNCERTAIN
+    assert bench.heard("still uncertain, Kraken cannot be asked")
+    bench.kraken.is_silent = False
+    bench.wait(40)
+    assert bench.life().order_id == "O1"
+
+
+def test_stand_in_that_cannot_be_asked_never_sees_a_second_order(bench: Bench) -> None:
+    """Without a way to look an order up, doubt lasts and nothing is sent again."""
+    bench.kraken.can_find = False
+    bench.kraken.replies = [Reply.LOST]
+    for _ in range(5):
+        bench.cross()
+        bench.wait(60)
+    assert len(bench.kraken.sent) == 1
+    assert bench.heard("Look at Kraken's open orders yourself")
+
+
+def test_look_that_breaks_off_in_any_way_is_silence(bench: Bench) -> None:
+    """What no look can make sense of is asked again, with pauses, and stops nothing else."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    find, looks = bench.kraken.find, 0
+
+    def fail(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        nonlocal looks
+        looks += 1
+        raise AttributeError("'list' object has no attribute 'items'")
+
+    bench.kraken.find = fail  # type: ignore[method-assign]  # this answer only
+    bench.wait(60)
+    assert 2 < looks < 10
+    bench.kraken.find = find  # type: ignore[method-assign]
+    bench.wait(60)
+    assert bench.life().order_id == "O1"
+
+
+@pytest.mark.parametrize("reply", [Reply.LOST, Reply.NEVER])
+def test_clock_that_jumped_back_does_not_hold_the_others_up(reply: Reply) -> None:
+    """No deadline of Kraken's is hours away, whatever the clock of this machine says."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.kraken.replies = [reply]
+    bench.cross()
+    bench.clock.seconds -= 8 * 3600
+    bench.restart()
+    bench.cross(other)
+    bench.wait(40)
+    assert bench.life("other").order_id == "O2"
+    assert bench.life().order_id == ("O1" if reply is Reply.LOST else "")
+
+
+def test_deadline_that_cannot_be_read_is_over_some_time(bench: Bench) -> None:
+    """A damaged cell makes nobody wait for ever."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.files.disk["btc"]["deadline"] = "soon"
+    bench.restart()
+    bench.wait(40)
+    assert bench.placed == 1

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-import pytest
-from order_bench import life, rule
+from decimal import Decimal
 
+import pytest
+from order_bench import (
+    MARKET,
+    Bench,
+    Crash,
+    Reply,
+    dying_at,
+    life,
+    rule,
+)
+
+from ttslo_app.messages import (
+    AcceptedRule,
+    Adopt,
+    BookArm,
+    BookDisarm,
+    Crossing,
+)
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import fingerprint
 from ttslo_app.orders.roll import Adoption, adoption_of
 from ttslo_app.rules.rule import Rule
 
 CHANGED = rule(volume="0.02")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A worker with one armed rule."""
+    return Bench(rule())
 
 
 @pytest.mark.parametrize(
@@ -45,3 +69,290 @@ def test_adoption_of_a_row(
     """A row as it stands in the file means one thing for the life of its rule."""
     known = None if state is None else life(state, noted=noted)
     assert adoption_of(known, row, is_fired_in_file=fired_in_file) is expected
+
+
+@pytest.mark.parametrize(("pause", "tries"), [(5.0, 2), (100.0, 1)])
+def test_refused_crossing_is_still_owed_after_a_restart(
+    bench: Bench, pause: float, tries: int
+) -> None:
+    """A program that starts anew within the minute places what it owes, without its price."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.clock.seconds += pause
+    bench.restart()
+    bench.wait(1)
+    assert len(bench.kraken.sent) == tries
+    assert bench.placed == tries - 1
+
+
+def test_row_that_is_disabled_or_changed_owes_nothing(bench: Bench) -> None:
+    """An edit while a refused order waits for its next try takes the crossing back."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.files.rules = {"btc": rule(volume="0.02")}
+    bench.adopt()
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1
+
+
+@pytest.mark.parametrize("change", [{"threshold_price": "60000"}, {"volume": "0.02"}])
+def test_row_that_is_changed_owes_nothing_after_a_restart_either(
+    bench: Bench, change: dict[str, str]
+) -> None:
+    """The crossing of the row as it was fires nothing of the row as it is."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.files.rules = {"btc": rule(**change)}
+    bench.adopt()
+    bench.restart()
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1
+    assert (bench.life().state, bench.life().trigger_price) == (RuleState.ARMED, "")
+
+
+def test_row_that_is_removed_leaves_the_line(bench: Bench) -> None:
+    """An edit decides about a crossing that waits in line, too."""
+    bench.kraken.replies = [Reply.TOO_FAST]
+    bench.cross()
+    bench.files.rules = {}
+    bench.adopt()
+    bench.wait(10)
+    assert (bench.placed, len(bench.kraken.sent)) == (0, 1)
+
+
+def test_rule_that_was_refused_for_good_is_armed_by_no_other_row() -> None:
+    """It waits for its own row to change, or to be switched off and on, as was said."""
+    bench = Bench(rule(), rule("eth"))
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    bench.files.rules["eth"] = rule("eth", threshold_price="70000")
+    bench.adopt()
+    bench.adopt()
+    assert bench.life().state is RuleState.DISARMED
+    bench.files.rules["btc"] = rule(volume="0.02")
+    bench.adopt()
+    assert bench.life().state is RuleState.ARMED
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross(rule(volume="0.02"))
+    bench.files.rules["btc"] = rule(volume="0.02", enabled="false")
+    bench.adopt()
+    bench.files.rules["btc"] = rule(volume="0.02")
+    bench.adopt()
+    assert (bench.life().state, bench.life().generation) == (RuleState.ARMED, 3)
+
+
+def test_start_arms_a_rule_again_that_was_refused_for_good(bench: Bench) -> None:
+    """After a new start, with the key mended, the rule is armed and fires."""
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    bench.restart()
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_crossing_of_a_row_that_is_removed_is_given_up_with_it(bench: Bench) -> None:
+    """Once the whole file has been read without the row, there is nothing to place, and why."""
+    bench.files.rules = {}
+    bench.cross()
+    bench.wait(5)
+    bench.adopt()
+    bench.wait(100)
+    assert bench.kraken.sent == []
+    assert bench.life().state is RuleState.DISARMED
+    assert bench.said[-1] == (
+        "WARNING",
+        "btc: no longer armed, and NO ORDER is placed for its crossing",
+    )
+
+
+def test_removed_row_is_disarmed_and_leaves_the_book(bench: Bench) -> None:
+    """A row that is gone is out of the book and does not fire."""
+    bench.files.rules = {}
+    bench.changes.clear()
+    bench.adopt()
+    assert bench.changes == [BookDisarm("btc")]
+    assert bench.life().state is RuleState.DISARMED
+
+
+def test_changed_row_keeps_its_arming_and_takes_its_new_threshold(bench: Bench) -> None:
+    """An edit moves the threshold; the arming and its client order id stay."""
+    before = bench.life().cl_ord_id
+    moved = rule(threshold_price="60000")
+    bench.files.rules = {"btc": moved}
+    bench.changes.clear()
+    bench.adopt()
+    assert bench.changes == [BookArm(moved, MARKET)]
+    assert bench.life().cl_ord_id == before
+    assert bench.life().row == fingerprint(moved)
+
+
+def test_fired_row_is_armed_again_only_by_its_user(bench: Bench) -> None:
+    """Enabled with its order columns emptied, a fired row begins its next generation."""
+    bench.cross()
+    bench.clock.seconds += 10
+    bench.files.notes.clear()
+    bench.adopt()
+    assert bench.life().generation == 2
+    bench.cross()
+    assert bench.placed == 2
+    assert len({cl_ord_id for _, cl_ord_id, _ in bench.kraken.sent}) == 2
+
+
+def test_file_read_before_the_order_was_noted_arms_nothing(bench: Bench) -> None:
+    """A reading of config.csv that began before our own write is no wish to arm again."""
+    read_at = bench.clock.monotonic()
+    bench.clock.seconds += 1
+    bench.cross()
+    bench.files.notes.clear()
+    bench.adopt(read_at=read_at)
+    assert bench.life().generation == 1
+    assert bench.life().has_fired
+
+
+def test_row_enabled_without_emptying_its_order_is_explained(bench: Bench) -> None:
+    """A fired row that was only set to true stays fired, and the user is told how."""
+    bench.cross()
+    bench.clock.seconds += 10
+    accepted = {"btc": AcceptedRule(rule(), MARKET, is_fired_in_file=True)}
+    bench.worker.submit(Adopt(accepted, bench.clock.monotonic()))
+    bench.worker.work_off()
+    assert bench.life().generation == 1
+    assert bench.heard("empty its cells order_id, trigger_time and trigger_price")
+
+
+def test_damaged_row_of_the_state_does_not_trade(bench: Bench) -> None:
+    """A row from which nobody can tell whether it has fired stays still, loudly."""
+    bench.files.disk["btc"]["rule_state"] = "on fire"
+    bench.restart()
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert bench.heard("cannot be understood")
+
+
+def test_rule_that_a_torn_state_file_lacks_does_not_trade() -> None:
+    """When rows of the state file are lost, a rule that it does not know might have fired."""
+    bench = Bench()
+    bench.worker.distrust(None)
+    bench.files.rules = {"btc": rule()}
+    bench.adopt()
+    bench.cross()
+    assert bench.kraken.sent == []
+
+
+def test_row_changed_while_its_order_was_uncertain_is_armed_as_it_is_now(bench: Bench) -> None:
+    """What was not placed for the old row is never placed for the new one at the old price."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    moved = rule(threshold_price="60000", volume="1")
+    bench.files.rules = {"btc": moved}
+    bench.adopt()
+    bench.changes.clear()
+    bench.wait(30)
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().row == fingerprint(moved)
+    assert [change.rule for change in bench.changes if isinstance(change, BookArm)] == [moved]
+
+
+def test_row_removed_while_its_order_was_uncertain_is_not_promised_an_order(bench: Bench) -> None:
+    """Nobody is told that an order is placed now when none is."""
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross()
+    bench.files.rules = {}
+    bench.adopt()
+    bench.wait(30)
+    assert bench.heard("its row is not armed any more")
+    assert len(bench.kraken.sent) == 1
+
+
+def test_old_crossing_in_the_batch_of_an_edit_leaves_the_new_row_armed(bench: Bench) -> None:
+    """The new row stays known although the old one's crossing came in the same moment."""
+    changed = rule(volume="0.02")
+    bench.files.rules = {"btc": changed}
+    adopt = Adopt({"btc": AcceptedRule(changed, MARKET)}, bench.clock.monotonic())
+    bench.worker.submit(adopt)
+    bench.worker.submit(Crossing(rule(), Decimal(50001), "50001"))
+    bench.worker.work_off()
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross(changed)
+    bench.wait(2)
+    assert [order.volume for order, _, _ in bench.kraken.sent] == ["0.02", "0.02"]
+    assert bench.placed == 1
+
+
+def test_row_of_which_nothing_can_be_found_out_stays_as_it_is(bench: Bench) -> None:
+    """A pair that Kraken could not be asked about says nothing about its row."""
+    bench.changes.clear()
+    bench.worker.submit(Adopt({}, bench.clock.monotonic(), frozenset({"btc"})))
+    bench.worker.work_off()
+    assert bench.changes == []
+    assert bench.life().state is RuleState.ARMED
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_doubtful_row_with_an_order_under_way_does_not_stop_the_others() -> None:
+    """A row of the state that cannot be relied upon is doubted, and everything else trades."""
+    other = rule("other")
+    bench = Bench(rule(), other)
+    bench.step = dying_at("answered")
+    with pytest.raises(Crash):
+        bench.cross()
+    bench.step = lambda name: None
+    bench.restart(doubted=["btc"])
+    bench.cross(other)
+    bench.wait(60)
+    assert bench.life("other").has_fired
+    assert bench.placed == 2
+    assert bench.heard("btc: nobody can tell from the state file whether it has fired")
+
+
+def test_doubt_about_a_row_that_is_not_accepted_just_now_is_kept(bench: Bench) -> None:
+    """Kraken could not be asked about the pair at the start: the row is no less doubtful."""
+    rules, bench.files.rules = bench.files.rules, {}
+    bench.restart(doubted=["btc"], undecided=["btc"])
+    bench.worker.state.setdefault("other", {"id": "other"})
+    bench.files.save_state(bench.worker.state)
+    bench.files.rules = rules
+    bench.restart()
+    bench.cross()
+    assert bench.kraken.sent == []
+
+
+@pytest.mark.parametrize("doubt", ["refused", "uncertain"])
+def test_price_that_cannot_be_read_costs_no_row_its_arming(bench: Bench, doubt: str) -> None:
+    """A cell that somebody spoilt by hand: the row waits for its price, and the program runs."""
+    bench.kraken.replies = [Reply.BUSY if doubt == "refused" else Reply.NEVER]
+    bench.cross()
+    bench.files.disk["btc"]["trigger_price"] = "five"
+    bench.restart()
+    bench.wait(30)
+    assert bench.placed == 0
+    assert isinstance(bench.changes[-1], BookArm)
+    bench.cross()
+    assert bench.placed == 1
+
+
+def test_crossing_of_the_future_is_as_old_as_one_of_the_past(bench: Bench) -> None:
+    """A machine without a clock of its own starts in the past: what it owes nobody knows."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.clock.seconds -= 3600
+    bench.restart()
+    bench.wait(30)
+    assert bench.placed == 0
+
+
+@pytest.mark.parametrize("reply", [None, Reply.BUSY, Reply.TOO_FAST])
+def test_row_that_was_switched_off_and_on_owes_nothing(bench: Bench, reply: Reply | None) -> None:
+    """A crossing that waits, for the disk or for Kraken, goes with the row."""
+    rules = bench.files.rules
+    bench.files.is_full = reply is None
+    bench.kraken.replies = [reply] if reply else []
+    bench.cross()
+    tries = len(bench.kraken.sent)
+    for now in ({}, rules):
+        bench.files.rules = now
+        bench.adopt()
+    bench.files.is_full = False
+    bench.wait(10)
+    assert len(bench.kraken.sent) == tries

@@ -1,0 +1,178 @@
+"""What has become of orders, and how both files are told."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import pytest
+from order_bench import (
+    Bench,
+    ManualClock,
+    MemoryFiles,
+    rule,
+)
+
+from ttslo_app.messages import (
+    Crossing,
+    Mark,
+    Sighting,
+    Watched,
+)
+from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.row import State
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A worker with one armed rule."""
+    return Bench(rule())
+
+
+def test_order_whose_row_is_gone_for_a_moment_is_noted_when_it_is_back(bench: Bench) -> None:
+    """A row that nobody could write to is not armed again by coming back as it was."""
+    bench.step = lambda name: bench.files.rules.clear() if name == "noting" else None
+    bench.cross()
+    assert bench.heard("its order O1 is not noted there")
+    assert not bench.life().noted
+    bench.step = lambda name: None
+    bench.files.rules = {"btc": rule()}
+    bench.clock.seconds += 1
+    bench.adopt()
+    bench.cross()
+    assert bench.placed == 1
+    assert bench.files.notes == {"btc": "O1"}
+    assert bench.life().noted
+
+
+def test_order_whose_row_is_gone_is_noted_after_a_restart(bench: Bench) -> None:
+    """What could not be noted is still owed to the row by the next start."""
+    bench.step = lambda name: bench.files.rules.clear() if name == "noting" else None
+    bench.cross()
+    bench.step = lambda name: None
+    bench.files.rules = {"btc": rule()}
+    bench.restart()
+    bench.cross()
+    assert bench.placed == 1
+    assert bench.files.notes == {"btc": "O1"}
+
+
+def test_full_disk_sends_nothing_until_the_intent_is_written(bench: Bench) -> None:
+    """Without a written intent no order goes out; with room again, it does."""
+    bench.files.is_full = True
+    bench.cross()
+    bench.wait(5)
+    assert bench.kraken.sent == []
+    assert sum("CANNOT BE WRITTEN" in m for _, m in bench.said) == 1
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.placed == 1
+
+
+def test_disk_that_fills_after_the_intent_loses_no_fact(bench: Bench) -> None:
+    """A placed order whose facts cannot be written is kept, shouted about and written later."""
+
+    def fill(name: str) -> None:
+        bench.files.is_full = bench.files.is_full or name == "sending"
+
+    bench.step = fill
+    bench.cross()
+    assert bench.life().order_id == "O1"
+    assert bench.files.notes == {}
+    bench.step = lambda name: None
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.files.notes == {"btc": "O1"}
+    assert bench.files.disk["btc"]["order_id"] == "O1"
+    assert bench.heard("can be written again")
+
+
+@pytest.mark.parametrize(
+    ("sighting", "state", "words"),
+    [
+        (Sighting("O1", "closed", "0.01", "49000"), RuleState.CLOSED, "is filled: 0.01 at 49000"),
+        (
+            Sighting("O1", "canceled", "0.00000000", "0", "User requested"),
+            RuleState.CLOSED,
+            "was canceled (User requested). The position is no longer protected",
+        ),
+        (Sighting("O1", "expired", "0.004", "1"), RuleState.CLOSED, "after 0.004 were filled"),
+        (Sighting("O1", "open", "0.004", "49000"), RuleState.PLACED, "is partly filled: 0.004"),
+    ],
+)
+def test_what_happens_to_the_order_is_said_once(
+    bench: Bench, sighting: Sighting, state: RuleState, words: str
+) -> None:
+    """The order is watched until it is closed, and its user hears what became of it."""
+    bench.cross()
+    for _ in range(3):
+        bench.worker.submit(Watched({"btc": sighting}))
+        bench.worker.work_off()
+    assert bench.life().state is state
+    assert sum(words in message for _, message in bench.said) == 1
+    assert ("btc" in bench.worker.standing) == (state is RuleState.PLACED)
+
+
+def test_sighting_of_another_order_changes_nothing(bench: Bench) -> None:
+    """News of an earlier generation's order is not news of this one."""
+    bench.cross()
+    bench.worker.submit(Watched({"btc": Sighting("O0", "closed")}))
+    bench.worker.work_off()
+    assert bench.life().state is RuleState.PLACED
+
+
+@pytest.mark.parametrize("error", [OSError(16, "Device or resource busy"), ValueError("quotes")])
+def test_config_that_cannot_be_written_stops_no_order_and_is_said_once(
+    bench: Bench, error: Exception
+) -> None:
+    """Orders go on, the state file names them, and the sentence does not repeat."""
+    other = rule("other")
+    bench.files.rules["other"] = other
+    bench.adopt()
+    bench.files.note_error = error
+    bench.cross()
+    bench.cross(other)
+    bench.wait(200)
+    assert bench.placed == 2
+    assert bench.files.disk["other"]["order_id"] == "O2"
+    assert sum("CANNOT BE WRITTEN" in m for _, m in bench.said) <= 2
+    assert not bench.heard("No order is placed that")
+    bench.files.note_error = None
+    bench.wait(70)
+    assert bench.files.notes == {"btc": "O1", "other": "O2"}
+
+
+class SlowFiles(MemoryFiles):
+    """A disk that needs a second for the whole state, by the clock of the test."""
+
+    clock = ManualClock()
+    has_saved: list[threading.Event]
+
+    def save_state(self, state: State) -> None:
+        super().save_state(state)
+        self.clock.seconds += 1.0
+        for event in self.has_saved:
+            event.set()
+
+
+def test_long_writes_leave_the_thread_free_and_are_made_up_for_at_the_end() -> None:
+    """After a write of a second the next one waits, orders do not, and the end writes all."""
+    rules = [rule("one"), rule("two")]
+    bench = Bench(*rules)
+    files = SlowFiles(disk=bench.files.disk, rules=bench.files.rules)
+    files.clock, files.has_saved = bench.clock, [threading.Event()]
+    bench.files = files
+    bench.restart()
+    bench.worker.start()
+    bench.worker.submit(Crossing(rules[0], Decimal(50001), "50001"))
+    assert files.has_saved[0].wait(10)
+    sent = threading.Event()
+    bench.step = lambda name: sent.set() if name == "answered" else None
+    bench.worker.submit(Crossing(rules[1], Decimal(50001), "50001"))
+    assert sent.wait(10)
+    looked_at = threading.Event()
+    bench.worker.submit(Mark(looked_at.set))
+    assert looked_at.wait(10)
+    assert files.disk["two"]["rule_state"] == "intended"
+    assert bench.worker.stop(10)
+    assert (files.disk["two"]["rule_state"], files.notes["two"]) == ("placed", "O2")

@@ -1,0 +1,208 @@
+"""What has become of orders, into state.csv and config.csv.
+
+The facts of a placed order need not be written at once, because its intent already finds it again
+after a crash. What must never happen here: that a write which failed counts as done, or that a
+row which could not be told of its order counts as told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ttslo_app.messages import FirstCrossing, Sighting, Watched
+from ttslo_app.orders import words
+from ttslo_app.orders.life import Life, RuleState, Signal
+from ttslo_app.orders.owed import refusal_wait
+from ttslo_app.orders.tools import Tools
+
+# Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
+# time: a crossing must find it free, and what a crash needs is in the journal of intents.
+_REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
+# Subjects of sentences that are said once; no rule's id holds a blank.
+_STATE, _NOTES = "the state file", "config.csv notes"
+
+
+class Clerk:
+    """Keeps both files up to date. For the order thread.
+
+    Args:
+        tools: What every part has in hand.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._ledger, self._teller = tools.ledger, tools.teller
+        # When a file that could not be written is tried again; None while it could be.
+        self._write_at: float | None = None
+        self._note_at: float | None = None
+        self._failed_notes = 0
+        self._is_finding_owed = False
+        self._rest_until = 0.0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a file could not be written, and has to be."""
+        return self._write_at is not None or self._note_at is not None
+
+    @property
+    def is_disk_bad(self) -> bool:
+        """Whether state.csv could not be written."""
+        return self._write_at is not None
+
+    @property
+    def is_finding_owed(self) -> bool:
+        """Whether a first crossing that was found is not in state.csv yet."""
+        return self._is_finding_owed
+
+    def next_at(self) -> float | None:
+        """Return when to write next; None while there is nothing to write."""
+        moments = []
+        if self._ledger.must_write:
+            moments.append(max(self._rest_until, self._write_at or 0.0))
+        if self._ledger.unnoted:
+            moments.append(max(self._rest_until, self._note_at or 0.0))
+        return min(moments, default=None)
+
+    # --- what has become of orders -----------------------------------------------------------
+
+    def placed(self, life: Life, txid: str, why: str, status: str = "open") -> None:
+        """Take in that the order of a life stands at Kraken."""
+        placed = life.after(
+            Signal.PLACE,
+            order_id=txid,
+            order_status=status,
+            activated_on=self._tools.timestamp(),
+            detail="",
+        )
+        self._ledger.put(placed)
+        self._tools.begin_anew(life.id)
+        self._ledger.unnoted.add(life.id)
+        self._ledger.stand(life.id, txid)
+        self._teller.tell(words.placed(placed, why))
+
+    def found(self, life: Life, sighting: Sighting) -> None:
+        """Take in that the order of a life was found at Kraken."""
+        self.placed(life, sighting.txid, "found at Kraken after", sighting.status)
+        self.watched(Watched({life.id: sighting}))
+
+    def watched(self, message: Watched) -> None:
+        """Take in what Kraken says of orders that stand there."""
+        for rule_id, sighting in message.sightings.items():
+            life = self._ledger.life_of(rule_id)
+            is_known = (life.order_status, life.vol_exec) == (sighting.status, sighting.vol_exec)
+            if life.state is not RuleState.PLACED or life.order_id != sighting.txid:
+                continue
+            if is_known and not sighting.is_final:
+                continue
+            seen = replace(
+                life,
+                order_status=sighting.status,
+                vol_exec=sighting.vol_exec,
+                fill_price=sighting.price,
+                detail=sighting.reason,
+            )
+            self._ledger.put(seen.after(Signal.CLOSE) if sighting.is_final else seen)
+            if sighting.is_final:
+                self._ledger.stand(rule_id, None)
+            self._ledger.must_write = True
+            news = words.news_of(life, sighting)
+            if news is not None:
+                self._teller.tell(news)
+
+    def note_first(self, found: FirstCrossing) -> None:
+        """Take in that a rule was crossed earlier than at what has placed its order."""
+        if self._ledger.is_past_unknown(found.rule_id):
+            return
+        life = self._ledger.life_of(found.rule_id)
+        self._ledger.put(replace(life, crossed_price=found.price, crossed_at=found.at))
+        self._ledger.must_write = self._is_finding_owed = True
+
+    # --- both files --------------------------------------------------------------------------
+
+    def settle(self, *, is_ending: bool) -> None:
+        """Bring both files up to date, unless the last try is still too fresh. Blocks.
+
+        Args:
+            is_ending: Whether nothing comes afterwards, so that a long write delays nobody.
+        """
+        began = self._tools.now()
+        if began < self._rest_until and not is_ending:
+            return
+        if self._ledger.unnoted:
+            self.write_notes()
+        if self._is_due(self._write_at) and (self._ledger.must_write or self.is_disk_bad):
+            self.write()
+        took = self._tools.now() - began
+        self._rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
+
+    def _is_due(self, moment: float | None) -> bool:
+        return moment is None or self._tools.now() >= moment
+
+    # --- state.csv ---------------------------------------------------------------------------
+
+    def write_intents(self, rule_ids: Sequence[str]) -> bool:
+        """Write down durably what is about to be sent; False, and said, if that failed. Blocks."""
+        try:
+            self._tools.files.save_intents(self._ledger.state, rule_ids)
+        except OSError as error:
+            self._cannot_write(error)
+            return False
+        # Said of the journal alone, not of state.csv, which is owed its own write.
+        self._ledger.must_write = True
+        return True
+
+    def write(self) -> bool:
+        """Write state.csv durably; False, and said, if that failed. Blocks."""
+        try:
+            self._tools.files.save_state(self._ledger.state)
+        except OSError as error:
+            self._cannot_write(error)
+            return False
+        self._tools.step("written")
+        if self._write_at is not None:
+            self._teller.tell(words.state_written_again())
+            self._teller.forget(_STATE)
+        self._write_at = None
+        self._ledger.must_write = self._is_finding_owed = False
+        return True
+
+    def _cannot_write(self, error: OSError) -> None:
+        self._ledger.must_write = True
+        self._write_at = self._tools.now() + self._tools.settings.write_again
+        self._teller.tell_once(_STATE, words.state_unwritable(error))
+
+    # --- config.csv --------------------------------------------------------------------------
+
+    def write_notes(self) -> None:
+        """Tell config.csv of the orders that it does not know, unless that is to wait. Blocks."""
+        lives = [self._ledger.life_of(rule_id) for rule_id in sorted(self._ledger.unnoted)]
+        if not lives or not self._is_due(self._note_at):
+            return
+        self._tools.step("noting")
+        try:
+            left_out = self._tools.files.note_orders(lives)
+        except (OSError, ValueError) as error:
+            self._cannot_note(lives, error)
+            return
+        self._tools.step("noted")
+        if self._note_at is not None:
+            self._teller.tell(words.config_written_again())
+        self._note_at, self._failed_notes = None, 0
+        self._teller.forget(_NOTES)
+        now = self._tools.now()
+        for life in lives:
+            self._ledger.noted_at[life.id] = now
+            if life.id not in left_out:
+                self._ledger.put(replace(life, noted=True))
+            else:
+                # It is owed until the row is back: taken for noted, it would be armed again then.
+                self._teller.tell_once(life.id, words.not_noted(life))
+        self._ledger.unnoted.clear()
+        self._ledger.must_write = True
+
+    def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:
+        self._failed_notes += 1
+        wait = refusal_wait(self._failed_notes, self._tools.settings)
+        self._note_at = self._tools.now() + wait
+        self._teller.tell_once(_NOTES, words.config_unwritable(lives, error))

@@ -1,0 +1,293 @@
+"""From a crossing to Kraken's answer: the order is built once, written down, sent once, settled.
+
+What must never happen here: that an order is sent whose intent is not durably written, or a
+second one while the first may stand. Between a crossing and its order stand one look at its row
+in config.csv and one durable write, and no call to Kraken; between two orders of one burst stands
+nothing, as their intents are written together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from krakenlink.errors import KrakenError
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.messages import Crossing
+from ttslo_app.orders import words
+from ttslo_app.orders.life import Life, RuleState, Signal
+from ttslo_app.orders.owed import Why
+from ttslo_app.orders.request import OrderRequest, build_order, fingerprint, market_objection
+from ttslo_app.orders.tools import Tools
+
+# Intents of one burst are written together, but not more than are sent well inside a deadline.
+_BURST = 10
+# Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
+_SHORTEST_DEADLINE = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Intent:
+    """An order that is about to be sent.
+
+    Attributes:
+        before: The life of its rule before, in case that it is not sent after all.
+        life: The life with the intent, as it is written down.
+        deadline: What `life.deadline` says, in seconds since 1970 by Kraken's clock.
+    """
+
+    crossing: Crossing
+    before: Life
+    life: Life
+    order: OrderRequest
+    deadline: float
+
+
+class Desk:
+    """Places the orders of crossings. For the order thread.
+
+    Args:
+        tools: What every part has in hand.
+        write_intents: Makes the rows of some rules durable; False, and said, if that failed.
+        placed: Takes the life of a rule whose order stands, its txid and why it was placed.
+        lost: Takes a life of whose order nobody knows whether it stands.
+
+    Attributes:
+        answers: Answers to orders since the start, for people to look at.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        write_intents: Callable[[Sequence[str]], bool],
+        placed: Callable[[Life, str, str], None],
+        lost: Callable[[Life], None],
+    ) -> None:
+        self.answers = dict.fromkeys(("placed", "refused", "uncertain"), 0)
+        self._tools = tools
+        self._ledger, self._owed, self._teller = tools.ledger, tools.owed, tools.teller
+        self._write_intents = write_intents
+        self._placed = placed
+        self._lost = lost
+
+    def fire(self, crossings: Sequence[Crossing]) -> None:
+        """Place the orders of `crossings`, first come, first served. Blocks.
+
+        All of them were taken by the waiting room; each leaves it, or waits there, afterwards.
+        """
+        for start in range(0, len(crossings), _BURST):
+            free: list[Crossing] = []
+            for crossing in crossings[start : start + _BURST]:
+                if self._owed.is_closed(crossing.pair):
+                    self._stand_in_line(crossing)
+                else:
+                    free.append(crossing)
+            self.place(free)
+
+    def place(self, crossings: Iterable[Crossing]) -> None:
+        """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
+        tools = self._tools
+        intents = [one for one in map(self._intend, crossings) if one is not None]
+        if not intents:
+            return
+        tools.step("intending")
+        if not self._write_intents([one.life.id for one in intents]):
+            for one in intents:
+                self._take_back(one, Why.DISK)
+            return
+        tools.step("intended")
+        for number, one in enumerate(intents):
+            if number and self._owed.is_closed(one.crossing.pair):
+                # Kraken has just refused one before it: this one was never sent.
+                self._ledger.put(one.before)
+                self._stand_in_line(one.crossing)
+            else:
+                self._send(one)
+
+    def _stand_in_line(self, crossing: Crossing) -> None:
+        if not self._ledger.is_waiting(crossing.key):
+            self._owed.settle(crossing.key)
+            return
+        before = self._owed.in_line()
+        self._owed.wait(crossing, Why.PACE)
+        self._teller.tell(words.stands_in_line(crossing, before))
+
+    def _take_back(self, one: _Intent, why: Why) -> None:
+        """Undo an intent that could not be written; its crossing is fired again."""
+        self._ledger.put(one.before)
+        self._owed.wait(one.crossing, why)
+
+    # --- the intent --------------------------------------------------------------------------
+
+    def _intend(self, crossing: Crossing) -> _Intent | None:
+        """Return the intent of a rule that may fire now; None, and said why, if it may not."""
+        life = self._life_of(crossing)
+        if life is None:
+            self._owed.settle(crossing.key)
+            return None
+        order = self._order_of(crossing, life) if self._is_still_wanted(crossing) else None
+        if order is None:
+            return None
+        now = self._tools.timestamp()
+        deadline = self._deadline()
+        intended = life.after(
+            Signal.INTEND,
+            order=order,
+            intended_at=now,
+            deadline=_as_text(deadline),
+            sends=life.sends + 1,
+            trigger_price=crossing.price_text,
+            trigger_time=now,
+            detail="",
+        )
+        self._ledger.put(intended)
+        return _Intent(crossing, life, intended, order, deadline)
+
+    def _life_of(self, crossing: Crossing) -> Life | None:
+        """Return the life of a rule whose crossing may lead to an order; None of any other."""
+        if not self._ledger.is_waiting(crossing.key):
+            return None
+        return self._ledger.life_of(crossing.key)
+
+    def _is_still_wanted(self, crossing: Crossing) -> bool:
+        """Check the row once more as it stands in the file at this moment."""
+        rule, known = crossing.rule, self._ledger.rules.get(crossing.key)
+        try:
+            current = self._tools.files.current_rule(rule)
+        except OSError as error:
+            # Protection must not hang on a file that somebody has locked: the row counts as it
+            # was when it was last read.
+            self._teller.tell(words.cannot_be_read(rule.id, error))
+            current = known.rule if known is not None else rule
+        if current is None:
+            # Some programs save a file in pieces, and what is not there yet is not removed: the
+            # next whole reading of the file decides.
+            again = self._tools.now() + self._tools.settings.write_again
+            self._owed.wait(crossing, Why.ROW, again)
+            self._teller.tell_once(rule.id, words.row_missing(crossing))
+            return False
+        if current.enabled and fingerprint(current) == fingerprint(rule):
+            return True
+        if known is not None and known.rule == rule:
+            del self._ledger.rules[rule.id]  # the next reading of the file arms what it then says
+        self._owed.settle(rule.id)
+        self._teller.tell(words.changed_meanwhile(crossing, current))
+        return False
+
+    def _order_of(self, crossing: Crossing, life: Life) -> OrderRequest | None:
+        """Return the order of a crossing, built once; None, and said why, if there can be none."""
+        exchange = self._tools.exchange
+        if exchange is None:
+            self._hold_back(crossing, life, words.NO_KEY, heals=True)
+            return None
+        try:
+            market = exchange.market_of(crossing.pair)
+            order = build_order(crossing.rule, market.rest_key, market.lot_decimals)
+        except (LookupError, ValueError) as error:
+            self._hold_back(crossing, life, str(error), heals=False)
+            return None
+        except KrakenError as error:
+            self._hold_back(crossing, life, str(error), heals=True)
+            return None
+        objection = market_objection(crossing.rule, market, crossing.price)
+        if objection is not None:
+            reason, heals = objection
+            self._hold_back(crossing, life, reason, heals=heals)
+            return None
+        return order
+
+    def _kraken_now(self) -> float:
+        assert self._tools.exchange is not None  # `_order_of` lets nothing pass without one
+        return self._tools.exchange.now()
+
+    def _deadline(self) -> float:
+        return self._kraken_now() + self._tools.settings.deadline
+
+    def _in_time(self, one: _Intent) -> _Intent | None:
+        """Return an intent whose deadline Kraken takes; None if a new one cannot be written."""
+        if one.deadline - self._kraken_now() >= _SHORTEST_DEADLINE:
+            return one
+        deadline = self._deadline()
+        life = replace(one.life, deadline=_as_text(deadline))
+        self._ledger.put(life)
+        if self._write_intents([life.id]):
+            return replace(one, life=life, deadline=deadline)
+        # Nothing was sent. The disk holds the intent as it was: after a crash it is looked up.
+        unsent = replace(life, state=RuleState.ARMED, sends=life.sends - 1)
+        self._take_back(replace(one, before=unsent), Why.DISK)
+        return None
+
+    # --- the answer --------------------------------------------------------------------------
+
+    def _send(self, intent: _Intent) -> None:
+        one = self._in_time(intent)
+        if one is None:
+            return
+        exchange, life = self._tools.exchange, one.life
+        assert exchange is not None  # `_order_of` lets nothing pass without one
+        self._tools.step("sending")
+        outcome = exchange.place(
+            one.order, life.cl_ord_id, life.deadline, may_be_resend=life.sends > 1
+        )
+        self._tools.step("answered")
+        self._settle(one.crossing, life, outcome)
+
+    def _settle(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.PLACED and outcome.txid:
+            self.answers["placed"] += 1
+            self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
+            self._owed.settle(crossing.key)
+            self._owed.passed(crossing.pair)
+        elif outcome.kind is OutcomeKind.REFUSED:
+            self.answers["refused"] += 1
+            self._refused(crossing, life, outcome)
+        else:
+            self.answers["uncertain"] += 1
+            self._uncertain(crossing, life, outcome)
+        self._ledger.must_write = True
+
+    def _refused(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        if outcome.heals or outcome.pause is not None:
+            life = life.after(Signal.REFUSE, detail=outcome.reason)
+            self._ledger.put(life)
+        if outcome.pause is not None:
+            self._paused(crossing, outcome.pause, outcome.reason)
+        else:
+            reason = words.refusal(life, outcome)
+            self._hold_back(crossing, life, reason, heals=outcome.heals)
+
+    def _paused(self, crossing: Crossing, pause: Pause, reason: str) -> None:
+        """Let a crossing whose order came too fast wait its turn."""
+        self._owed.close(crossing.pair, pause, self._tools.now())
+        self._owed.stand_first(crossing)
+        self._teller.tell_once(crossing.key, words.stands_first(crossing, pause, reason))
+
+    def _hold_back(self, crossing: Crossing, life: Life, reason: str, *, heals: bool) -> None:
+        """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
+        if heals:
+            self._owed.refuse(crossing, self._tools.now())
+            said = words.held_back(crossing, reason, self._tools.settings.owed)
+            self._teller.tell_once(crossing.key, said, news=reason)
+            return
+        self._ledger.put(life.after(Signal.DISARM, detail=reason))
+        self._ledger.give_up(crossing.rule)
+        self._ledger.must_write = True
+        self._owed.settle(crossing.key)
+        self._teller.tell(words.given_up(crossing, reason))
+
+    def _uncertain(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        lost = life.after(Signal.LOSE, detail=outcome.reason)
+        self._ledger.put(lost)
+        self._owed.settle(crossing.key)
+        can_find = self._tools.can_find
+        self._teller.tell(words.uncertain(lost, outcome.reason, can_find=can_find))
+        self._lost(lost)
+
+
+def _as_text(moment: float) -> str:
+    """Return seconds since 1970 as Kraken takes a deadline."""
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
