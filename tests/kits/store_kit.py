@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from hypothesis import strategies as st
 
+from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.store.disk import Disk, Stamp
-from ttslo_app.store.rule_text import CONFIG_COLUMNS
 
 HEADER = ",".join(CONFIG_COLUMNS)
 ROW_A = "a,XBTUSD,50000,above,sell,0.01,5.0,true"

@@ -18,8 +18,9 @@ MAY_USE: dict[str, set[str]] = {
     "kraken_api": {"creds", "krakenlink", "ws_price_provider"},
     "ttslo_app": set(),
     # Bytes and cells, no orders: files are replaced, and things said once, as everywhere.
-    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once"},
-    "ttslo_app.rules": {"krakenlink"},
+    "ttslo_app.columns": set(),
+    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once", "ttslo_app.columns"},
+    "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
     "ttslo_app.clocks": set(),
     "ttslo_app.messages": {"ttslo_app.rules"},
     "ttslo_app.watch": {

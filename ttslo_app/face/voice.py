@@ -164,15 +164,17 @@ def write_line(stream: TextIO | None, text: str) -> None:
     if stream is None:  # a program without a console
         return
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    # A terminal that is gone, or cannot show a letter, must not stop an order.
+    # A terminal that is gone must not stop an order; a letter that it cannot show is written out.
     with suppress(OSError, ValueError):
+        encoding = stream.encoding or "utf-8"
         if raw is None:
-            stream.write(text + "\n")
+            fit = text.encode(encoding, "backslashreplace").decode(encoding)
+            stream.write(fit + "\n")
             stream.flush()
             return
         stream.flush()
         line = (text + "\n").replace("\n", os.linesep)
-        _write_all(raw.write, line.encode(stream.encoding or "utf-8", "backslashreplace"))
+        _write_all(raw.write, line.encode(encoding, "backslashreplace"))
 
 
 def _write_all(write: Callable[[bytes], int | None], data: bytes) -> None:

@@ -69,8 +69,10 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     if triggered not in ("true", "false", ""):
         raise UnreadableLife(f"triggered is {cells.get('triggered')!r}, not true or false")
     text = {name: cells.get(name, "") for name in _TEXT}
-    word = cells.get("rule_state", "").strip()
+    word = cells.get("rule_state", "").strip().lower()
     if not word:
+        if not triggered and (text["trigger_price"] or text["trigger_time"]):
+            raise UnreadableLife("it tells of a trigger and says nothing under triggered")
         has_fired = triggered == "true" or bool(text["order_id"])
         state = RuleState.PLACED if has_fired else RuleState.DISARMED
         return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
@@ -80,12 +82,15 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
             RuleState(word),
             generation=int(cells.get("generation") or 0),
             sends=int(cells.get("sends") or 0),
-            noted=cells.get("noted") == "true",
+            noted=cells.get("noted", "").strip().lower() == "true",
             order=OrderRequest.from_json(cells["order"]) if cells.get("order") else None,
             **text,
         )
     except ValueError as error:
         raise UnreadableLife(str(error)) from error
+    if life.generation < 1 and life.state is not RuleState.DISARMED:
+        # Such rows are taken for those of earlier versions, whose thresholds may be met.
+        raise UnreadableLife(f"rule_state is {word} and generation is not there")
     if life.has_fired != (triggered == "true"):
         raise UnreadableLife(f"rule_state is {word} and triggered is {triggered or 'empty'}")
     if life.is_unsettled and not (life.cl_ord_id and life.order):

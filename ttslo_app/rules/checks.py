@@ -159,6 +159,8 @@ def _check_text(row: CheckedRow) -> None:
     """Warn of what can be meant and seldom is."""
     if row.rule is None:
         return
+    if "enabled" not in row.row:
+        row.warn("enabled", "The row does not say whether it is enabled, so it is not armed")
     for name, said in (*_odd_combination(row.rule), *_odd_sizes(row.rule)):
         row.warn(name, said)
     if row.rule.enabled and row.has_fired:

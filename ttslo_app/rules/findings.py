@@ -49,6 +49,7 @@ class ValidationResult:
         accepted: What may trade: the rows without an error, armed or not, in the order of the file.
         fired: Ids of the rows that have fired, so that neither price nor funds matter to them.
         notes: What could not be checked for any row, and why.
+        file: What is odd about the file apart from its rows, as far as somebody has read one.
         prices: Today's price by pair as typed, for the armed rows whose pair has one.
     """
 
@@ -59,6 +60,7 @@ class ValidationResult:
     fired: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)
+    file: list[str] = field(default_factory=list)
     # The ids in the first so many errors.
     _refused: set[str] = field(default_factory=set, repr=False, compare=False)
     _counted: int = field(default=0, repr=False, compare=False)
@@ -177,6 +179,8 @@ def format_validation_result(result: ValidationResult, verbose: bool = False) ->
     verdict = "VALIDATION PASSED" if result.is_valid() else "VALIDATION FAILED"
     counts = f"{_count(result.errors, 'error')}, {_count(result.warnings, 'warning')}"
     lines = ["=" * _WIDTH, f"{verdict}: {_count(result.configs, 'row')}, {counts}", "=" * _WIDTH]
+    if result.file:
+        lines += ["", "THE FILE", *(line for said in result.file for line in _folded(said, 6))]
     for title, findings in (("ERRORS", result.errors), ("WARNINGS", result.warnings)):
         if findings:
             lines += ["", title, *(line for one in findings for line in _wrapped(one))]

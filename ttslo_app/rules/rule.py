@@ -16,19 +16,17 @@ from functools import lru_cache
 from typing import TypeVar
 
 from krakenlink.numbers import to_positive_decimal
-
-REQUIRED_FIELDS = (
-    "id",
-    "pair",
-    "threshold_price",
-    "threshold_type",
-    "direction",
-    "volume",
-    "trailing_offset_percent",
+from ttslo_app.columns import (
+    FOREIGN_COLUMNS,
+    REQUIRED_COLUMNS,
+    WHEN_BLIND_COLUMN,
+    foreign_meaning,
 )
+
+REQUIRED_FIELDS = REQUIRED_COLUMNS
 OPTIONAL_FIELDS = ("enabled",)
 # Not one of `OPTIONAL_FIELDS`, which earlier callers know as they are.
-WHEN_BLIND_FIELD = "when_blind"
+WHEN_BLIND_FIELD = WHEN_BLIND_COLUMN
 
 W = TypeVar("W", bound=StrEnum)
 
@@ -117,16 +115,16 @@ class Rule:
 
 
 def is_arming(text: str) -> bool:
-    """Tell whether a cell of the `enabled` column arms its row; an empty cell does.
+    """Tell whether a cell of the `enabled` column arms its row.
 
     Raises:
-        ValueError: If the word is none that any version writes.
+        ValueError: If it is empty, or the word is none that any version writes.
     """
     word = text.strip().lower()
     if not word:
-        return True
+        raise ValueError("is missing or empty; write true to arm the row, or false")
     if word not in ENABLED_WORDS:
-        raise ValueError(f"{text!r} is neither true nor false; write true to arm the row")
+        raise ValueError(f"{text[:60]!r} is neither true nor false; write true to arm the row")
     return word in _ARMING_WORDS
 
 
@@ -146,6 +144,8 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     offset = reader.number("trailing_offset_percent")
     enabled = reader.enabled()
     when_blind = reader.when_blind()
+    if not FOREIGN_COLUMNS.keys().isdisjoint(row):
+        reader.refuse_foreign()
     if (
         reader.problems
         or threshold is None
@@ -269,12 +269,27 @@ class _RowReader:
         return self.word(WHEN_BLIND_FIELD, WhenBlind)
 
     def enabled(self) -> bool:
-        raw = self._row.get("enabled")
+        """Return whether the row is armed: never without a word that says so.
+
+        A caller's own row may lack the column; in a file that is a row which was cut off.
+        """
+        if "enabled" not in self._row:
+            return False
+        raw = self._row["enabled"]
         try:
             return is_arming("" if raw is None else str(raw))
         except ValueError as error:
             self._refuse("enabled", str(raw), f"Invalid enabled: {error}")
             return False
+
+    def refuse_foreign(self) -> None:
+        """Refuse what later versions would obey and this one cannot."""
+        for field in FOREIGN_COLUMNS:
+            raw = self._row.get(field)
+            value = "" if raw is None else str(raw).strip()
+            why = foreign_meaning(field, value)
+            if why:
+                self._refuse(field, value, f"{value[:60]!r} is not obeyed: {why}")
 
     def _refuse(self, field: str, value: str, message: str) -> None:
         self.problems.append(Problem(field, value, message))

@@ -18,7 +18,7 @@ from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.feed import FeedSettings
 from ttslo_app.face.metrics import check_available
-from ttslo_app.face.voice import SpokenHandler
+from ttslo_app.face.voice import SpokenHandler, write_line
 from ttslo_app.orders.settings import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
@@ -100,10 +100,10 @@ def main(
             return run_demo(options.replay)
         return _run(options, step, disk)
     except KeyboardInterrupt:
-        print("Stopped", flush=True)
+        _tell("Stopped")
         return 0
     except (AlreadyRunning, ValueError, OSError) as error:
-        print(f"Cannot run: {error}", file=sys.stderr, flush=True)
+        _tell(f"Cannot run: {error}", is_trouble=True)
         return 1
 
 
@@ -122,7 +122,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     manager = ConfigManager(options.config, options.state, options.log, disk=disk)
     if options.create_sample_config:
         manager.create_sample_config()
-        print("Written: config_sample.csv. Copy it to config.csv and edit it", flush=True)
+        _tell("Written: config_sample.csv. Copy it to config.csv and edit it")
         return 0
     reading = KrakenAPI.from_env(
         readwrite=False,
@@ -131,22 +131,36 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
     )
     if not Path(options.config).exists():
-        print(
+        _tell(
             f"Cannot run: there is no {options.config}. "
             "Write one, or start from `ttslo.py --create-sample-config`",
-            file=sys.stderr,
+            is_trouble=True,
         )
         return 1
     if options.validate_config:
-        result = ConfigValidator(reading).validate_config_file(manager.load_config())
-        print(format_validation_result(result, verbose=options.verbose), flush=True)
-        return 0 if result.is_valid() else 1
+        return _validate(manager, reading, is_verbose=options.verbose)
     program = _program(manager, reading, options, step)
     if options.dry_run:
         return _operate(program, options)
     with StateLock(options.state), program.keeping_journal():
         manager.sweep()
         return _operate(program, options)
+
+
+def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -> int:
+    """Say what a run would say of the rules, and return the code that it would end with."""
+    result = ConfigValidator(reading).validate_config_file(manager.load_config())
+    result.file.extend(manager.findings)
+    if not result.accepted and result.is_valid():
+        name = str(manager.config_file)
+        result.add_error(name, "rows", "The file holds no row; there is nothing to watch")
+    _tell(format_validation_result(result, verbose=is_verbose))
+    return 0 if result.is_valid() else 1
+
+
+def _tell(text: str, *, is_trouble: bool = False) -> None:
+    """Print a text, whatever the terminal can show, and whether or not anybody reads it."""
+    write_line(sys.stderr if is_trouble else sys.stdout, text)
 
 
 def _program(

@@ -109,6 +109,7 @@ class Loader:
         self._is_verbose = is_verbose
         self._say = say
         self._reader = RuleReader()
+        self._said_of_file: frozenset[str] = frozenset()
         self._seen_stamp: Stamp | None = None
         self._last_look: Stamp | None = None
         # When to read config.csv again although nobody has changed it; None: when somebody has.
@@ -167,7 +168,9 @@ class Loader:
             self._say("ERROR", f"{self._manager.config_file} cannot be read: {error}")
             return bool(self.configs)
         for finding in reading.findings:
-            self._say("WARNING", finding)
+            if finding not in self._said_of_file:  # it is read again and again for want of a price
+                self._say("WARNING", finding)
+        self._said_of_file = frozenset(reading.findings)
         sorting, result = self._validate(validator, reading)
         self._tell_findings(result)
         self._sort(result, sorting)

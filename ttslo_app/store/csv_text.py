@@ -77,7 +77,8 @@ class Table:
         return self._records_in(0, len(self.text))
 
     def _records_in(self, start: int, stop: int) -> Iterator[Record]:
-        found = _records(self.text, self.delimiter, start, stop, has_comments=self.has_comments)
+        comment = _COMMENT_BELOW if self.has_comments else None
+        found = _records(self.text, self.delimiter, start, stop, comment)
         return (record for record in found if self.header and record.start > self.header.start)
 
     def records_with(self, column: str, texts: Collection[str]) -> Iterator[Record]:
@@ -141,7 +142,7 @@ class Table:
                 yield line, values, None
 
     def _is_comment(self, line: str) -> bool:
-        return self.has_comments and _COMMENT.match(line) is not None
+        return self.has_comments and _COMMENT_BELOW.match(line) is not None
 
     def _values(self, record: Record, keeps_spaces: bool) -> list[str]:
         raw = self.raw(record)
@@ -191,6 +192,14 @@ def _surplus(values: Sequence[str], columns: Sequence[str]) -> Iterator[str]:
 # A line and its end; the last line may lack one.
 _LINE = re.compile(r"([^\r\n]*)(?:\r\n|\r|\n)|[^\r\n]+")
 _COMMENT = re.compile(r"[ \t]*#[^\r\n]*")
+# What spreadsheets write where a formula has no result, in the languages that translate it: in
+# capitals, with a mark at its end or one of a few words without. It is damage and no comment.
+_FORMULA_ERROR = (
+    r"#(?:[¡¿]?[^\W\d_a-z][^\sa-z,;\"!?]{0,30}[!?]|N/A|N/D|N/B|I/T|\u041d/\u0414|NV|YOK|HIÁNYZIK"
+    r"|NENÍ_K_DISPOZICI|GETTING_DATA|#{2,})"
+)
+FORMULA_ERROR = re.compile(_FORMULA_ERROR)
+_COMMENT_BELOW = re.compile(rf"[ \t]*(?!{_FORMULA_ERROR}[ \t]*[,;\t])#[^\r\n]*")
 LINE_END = re.compile(r"\r\n|\r|\n")
 _SEPARATOR_LINE = re.compile(r"sep=(.)[ \t]*(?=\r|\n|\Z)", re.IGNORECASE)  # written by Excel
 # A quote opens a quoted cell only where it also closes one: a stray quote mark would else swallow
@@ -214,9 +223,9 @@ def _is_plain(raw: str) -> bool:
 
 
 def _records(
-    text: str, delimiter: str, start: int, stop: int, *, has_comments: bool
+    text: str, delimiter: str, start: int, stop: int, comment: re.Pattern[str] | None
 ) -> Iterator[Record]:
-    """Yield the records of a text between two line ends, blank lines left out."""
+    """Yield the records of a text between two line ends, blank lines and comments left out."""
     line, ends_at = len(LINE_END.findall(text[:start])), start
     for match in _LINE.finditer(text, start, stop):
         line += 1
@@ -224,7 +233,7 @@ def _records(
         if first < ends_at:
             continue  # a quoted cell above takes this line in
         is_odd = not text[first : first + 1].isalnum()  # it may be a comment, or say nothing
-        if is_odd and has_comments and _COMMENT.match(text, first, end):
+        if is_odd and comment is not None and comment.match(text, first, end):
             continue
         if text.find('"', first, end) >= 0:
             end = ends_at = _cells_at(text, first, delimiter)[-1].end
@@ -294,7 +303,8 @@ def parse(data: bytes, known: Sequence[str], *, has_comments: bool) -> Table:
     start = told.end() if told else 0
     headers: list[tuple[str, Record | None, tuple[str, ...]]] = []
     for mark in told[1] if told and told[1] in _CELLS else ",;\t":
-        header = next(_records(text, mark, start, len(text), has_comments=has_comments), None)
+        comment = _COMMENT if has_comments else None
+        header = next(_records(text, mark, start, len(text), comment), None)
         cells = _cells_at(text, header.start, mark) if header else ()
         headers.append((mark, header, tuple(_column(cell, known) for cell in cells)))
     delimiter, header, columns = max(headers, key=lambda one: len(set(known).intersection(one[2])))

@@ -7,12 +7,22 @@ in silence, and never pass doubtful text off as sound. The columns are those of 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from ttslo_app.columns import (
+    CONFIG_COLUMNS,
+    KNOWN_COLUMNS,
+    TRIGGER_COLUMNS,
+    WHEN_BLIND_COLUMN,
+    column_findings,
+    suspicious,
+)
 from ttslo_app.store.csv_text import (
+    FORMULA_ERROR,
     LINE_END,
     Reading,
     Record,
@@ -23,22 +33,18 @@ from ttslo_app.store.csv_text import (
     quote,
 )
 
-CONFIG_COLUMNS = (
-    "id",
-    "pair",
-    "threshold_price",
-    "threshold_type",
-    "direction",
-    "volume",
-    "trailing_offset_percent",
-    "enabled",
-)
-TRIGGER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
-# The last one is read under this name however it is spelled; a file without it is as good.
-_KNOWN_COLUMNS = (*CONFIG_COLUMNS, *TRIGGER_COLUMNS, "when_blind")
 # The first trigger appends these to the header. Rows that end before them are the same rows as
 # before, without new cells: of 100,000 that would be 60 MB more.
 _APPENDED = frozenset(TRIGGER_COLUMNS)
+# Half of such a cell is as good a cell as the whole one.
+_OPEN_ENDED = frozenset(
+    {*CONFIG_COLUMNS, WHEN_BLIND_COLUMN} - {"enabled", "threshold_type", "direction"}
+)
+# Notes of a page fit; a text that fills memory, screen and log does not.
+_LONGEST_ROW = 20_000
+_LONG_LINE = re.compile(rf"[^\r\n]{{{_LONGEST_ROW}}}")
+# A comment may look like a spreadsheet's error; it is no row with values in other cells.
+_CELLS_OF_A_ROW = 4
 
 
 # --- rows --------------------------------------------------------------------------------------
@@ -75,22 +81,97 @@ def read_rules(data: bytes) -> Rules:
     table = _table_of(data)
     rows: list[ConfigRow] = []
     findings = list(_file_findings(table))
+    doubts = _Doubts(table)
+    reading = None
     for reading in table.readings(may_lack=_APPENDED):
         if _is_comment(reading.cells):
             continue
-        row = ConfigRow(reading.cells, reading.line, reading.complaints)
+        complaints = [*reading.complaints, *doubts.of(reading)] if doubts.may_be_of(reading) else ()
+        row = ConfigRow(reading.cells, reading.line, complaints)
         rows.append(row)
-        if reading.complaints or reading.record or reading.cell_count < len(table.columns):
-            findings += _row_findings(table, reading, row)
+        if reading.record and '"' in table.raw(reading.record):
+            findings += _stray_quotes(table, reading.record)
+    if rows and reading is not None and rows[-1].line == reading.line:
+        rows[-1].findings += tuple(doubts.of_the_last(reading))
     return Rules(tuple(rows), tuple(findings))
 
 
+class _Doubts:
+    """Why rows of a table may not be what their author meant: a row is whole, or it is refused."""
+
+    def __init__(self, table: Table) -> None:
+        columns = table.columns
+        self._table = table
+        self._required = set(CONFIG_COLUMNS).intersection(columns)
+        self._suspicious = suspicious(columns)
+        self._has_no_switch = "enabled" not in columns
+        has_long_lines = _LONG_LINE.search(table.text) is not None
+        self._is_every_row = self._has_no_switch or bool(self._suspicious) or has_long_lines
+        self._count = len(columns)
+
+    def may_be_of(self, reading: Reading) -> bool:
+        """Tell quickly whether a row is to be looked at: nearly none is."""
+        get = reading.cells.get
+        return bool(
+            self._is_every_row
+            or reading.complaints
+            or reading.record is not None
+            or reading.cell_count < self._count
+            or get("id", "")[:1] == "#"
+            or get("pair", "")[:1] == "#"
+        )
+
+    def of(self, reading: Reading) -> Iterator[str]:
+        """Yield what makes a row unfit for trading."""
+        cells, missing = reading.cells, self._table.columns[reading.cell_count :]
+        lost = [name for name in missing if name in self._required]
+        if lost:
+            yield (
+                f"ends before {', '.join(lost)}, as a line that was cut off does; "
+                "write the whole row, or take it out"
+            )
+        if self._has_no_switch:
+            yield "has no cell under enabled, which must say true to arm it; add that column"
+        for name in ("id", "pair"):
+            if FORMULA_ERROR.fullmatch(cells.get(name, "")):
+                yield f"has a spreadsheet's error {cells[name]} for its {name}; mend the formula"
+        for name, meant in self._suspicious.items():
+            if cells.get(name):
+                said = f"has {cells[name][:60]!r} under {name[:60]!r}, which is no column of ours"
+                yield f"{said}; did you mean {meant}? Rename the column, or empty the cell"
+        if len("".join(cells.values())) > _LONGEST_ROW:
+            yield f"is longer than {_LONGEST_ROW} characters; somebody has pasted a text into it"
+
+    def of_the_last(self, reading: Reading) -> Iterator[str]:
+        """Yield why nobody can tell whether the last row of a file is there to its end."""
+        if not reading.cell_count or self._table.text.endswith(("\r", "\n")):
+            return
+        columns = self._table.columns
+        ends_in = columns[min(reading.cell_count, len(columns)) - 1]
+        if WHEN_BLIND_COLUMN in columns[reading.cell_count :]:
+            ends_in = WHEN_BLIND_COLUMN
+        if ends_in in _OPEN_ENDED:
+            yield (
+                f"is the last line, has no line end, and ends at {ends_in}: "
+                "it may have been cut off; put a line end behind it"
+            )
+
+
 def _table_of(data: bytes) -> Table:
-    return parse(data, _KNOWN_COLUMNS, has_comments=True)
+    return parse(data, KNOWN_COLUMNS, has_comments=True)
 
 
 def _is_comment(row: Mapping[str, str]) -> bool:
-    return row.get("id", "").startswith("#") or row.get("pair", "").startswith("#")
+    """Tell whether a row is somebody's note: its id or its pair begins with `#`.
+
+    A spreadsheet's error there is none, if more of a row stands beside it.
+    """
+    marked = [row[name] for name in ("id", "pair") if row.get(name, "").startswith("#")]
+    if not marked:
+        return False
+    is_damaged = any(FORMULA_ERROR.fullmatch(text) for text in marked)
+    is_note = any(not FORMULA_ERROR.fullmatch(text) for text in marked)
+    return is_note or not (is_damaged and sum(map(bool, row.values())) >= _CELLS_OF_A_ROW)
 
 
 def _file_findings(table: Table) -> Iterator[str]:
@@ -103,18 +184,11 @@ def _file_findings(table: Table) -> Iterator[str]:
     line = table.header.line
     if "id" not in table.columns:
         yield f"line {line}: names no column 'id'; the first line must name the columns"
+    for said in column_findings(table.columns):
+        yield f"line {line}: {said}"
     for name, times in Counter(filter(None, table.columns)).items():
         if times > 1:
             yield f"line {line}: names the column {name!r} {times} times; the first one counts"
-
-
-def _row_findings(table: Table, reading: Reading, row: ConfigRow) -> Iterator[str]:
-    name = row.get("id") or "without id"
-    yield from (f"line {row.line}: row {name} {said}" for said in row.findings)
-    if set(CONFIG_COLUMNS).intersection(table.columns[reading.cell_count :]):
-        yield f"line {row.line}: row {name} is short; its missing cells count as empty"
-    if reading.record and '"' in table.raw(reading.record):
-        yield from _stray_quotes(table, reading.record)
 
 
 def _stray_quotes(table: Table, record: Record) -> Iterator[str]:

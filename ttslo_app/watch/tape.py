@@ -215,5 +215,5 @@ class Saved:
                 for name, (number, at_ns) in found["markets"].items()
             }
             return cls(float(found["saved_at"]), places, frozenset(map(str, found["parked"])))
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"an unknown shape: {error!r}") from error

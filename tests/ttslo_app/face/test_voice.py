@@ -147,6 +147,21 @@ def test_stream_without_a_file_underneath_is_printed_to() -> None:
     assert stream.getvalue() == "seen\n"
 
 
+def test_stream_of_a_host_program_gets_letters_that_it_does_not_know_written_out() -> None:
+    """An encoding without the letter must not swallow the line."""
+
+    class Narrow(io.StringIO):
+        encoding = "ascii"
+
+        def write(self, text: str) -> int:
+            text.encode("ascii")
+            return super().write(text)
+
+    stream = Narrow()
+    write_line(stream, "s\u00e9cond \ud800")
+    assert stream.getvalue() == "s\\xe9cond \\ud800\n"
+
+
 class Hesitant(io.RawIOBase):
     """A stream that was told not to wait: at first it is full, then it takes two bytes at once."""
 

@@ -38,6 +38,7 @@ def test_row_with_an_order_id_has_fired_whatever_triggered_says() -> None:
         {"triggered": "maybe"},
         {"rule_state": "on fire"},
         {"generation": "two"},
+        {"generation": ""},
         {"sends": "many"},
         {"rule_state": "placed", "triggered": "false"},
         {"rule_state": "armed", "triggered": "true"},
@@ -49,6 +50,22 @@ def test_row_that_contradicts_itself_is_refused(changes: dict[str, str]) -> None
     """From a damaged row nobody can tell whether its rule has fired, and nobody guesses."""
     with pytest.raises(UnreadableLife):
         read_life("btc", {**cells_of(life(RuleState.ARMED)), **changes})
+
+
+def test_words_of_ours_are_read_in_any_case() -> None:
+    """A spreadsheet that saves the state writes TRUE for true."""
+    placed = life(RuleState.PLACED, noted=True, order_id="O1")
+    shouted = {name: text.upper() for name, text in cells_of(placed).items()}
+    names = ("triggered", "noted", "rule_state")
+    again = {**cells_of(placed), **{name: f" {shouted[name]} " for name in names}}
+    assert read_life("btc", again) == placed
+
+
+@pytest.mark.parametrize("trace", ["trigger_price", "trigger_time"])
+def test_row_of_a_trigger_that_lost_its_word_is_refused(trace: str) -> None:
+    """An earlier version's row with an empty `triggered` may have fired all the same."""
+    with pytest.raises(UnreadableLife, match="nothing under triggered"):
+        read_life("btc", {"triggered": "", trace: "1"})
 
 
 _cells = st.dictionaries(

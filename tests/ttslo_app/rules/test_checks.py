@@ -380,3 +380,11 @@ def test_a_row_that_fired_by_what_the_caller_knows_is_not_fired_in_the_file() ->
     """The two are told apart: an empty order column of a fired row is a wish to arm it again."""
     (one,) = check(GOOD, fired=["btc_1"]).accepted
     assert not one.is_fired
+
+
+def test_a_row_that_does_not_say_enabled_is_not_armed_and_that_is_said() -> None:
+    """A caller's own row without the word is a warning and no order."""
+    result = check({name: text for name, text in GOOD.items() if name != "enabled"})
+    assert result.is_valid()
+    assert "not armed" in next(w["message"] for w in result.warnings if w["field"] == "enabled")
+    assert not result.accepted[0].rule.enabled

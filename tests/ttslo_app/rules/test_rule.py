@@ -63,20 +63,46 @@ def test_numbers_may_be_numbers() -> None:
 @pytest.mark.parametrize(
     ("word", "is_armed"),
     [
-        *((word, True) for word in ("true", "True", "TRUE", "yes", "YES", "1", " yes ", "")),
+        *((word, True) for word in ("true", "True", "TRUE", "yes", "YES", "1", " yes ")),
         *((word, False) for word in ("false", "No", "0", "paused", "canceled", "Pending")),
     ],
 )
 def test_enabled_is_one_boolean(word: str, is_armed: bool) -> None:
-    """Each of true, yes, 1 and nothing really arms; the words of later versions do not."""
+    """Each of true, yes and 1 really arms; the words of later versions do not."""
     assert is_arming(word) is is_armed
     assert read_rule({**GOOD, "enabled": word}).enabled is is_armed
 
 
-def test_enabled_may_be_absent() -> None:
-    """A file without the column arms its rows."""
-    assert read_rule({name: GOOD[name] for name in REQUIRED_FIELDS}).enabled
-    assert read_rule({**GOOD, "enabled": None}).enabled
+def test_a_row_without_enabled_is_a_rule_that_is_not_armed() -> None:
+    """A caller's own row may lack the word, and what is missing never means that it trades."""
+    assert read_rule({name: GOOD[name] for name in REQUIRED_FIELDS}).enabled is False
+
+
+@pytest.mark.parametrize("cell", ["", " ", None])
+def test_an_empty_cell_under_enabled_is_refused(cell: str | None) -> None:
+    """Nobody can tell whether a word was there."""
+    with pytest.raises(RuleError, match="enabled: Invalid enabled: is missing or empty"):
+        read_rule({**GOOD, "enabled": cell})
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        *(("linked_order_id", "r2"), ("trigger_type", "date"), ("trigger_datetime", "2027-01-01")),
+        *(("fiat_amount", "100"), ("activate_on", "2027-01-01T00:00:00Z"), ("valid_until", "x")),
+    ],
+)
+def test_what_a_later_version_would_obey_refuses_its_row(column: str, value: str) -> None:
+    """A row that is meant for 2027 must not fire today; an empty cell is harmless."""
+    assert read_rule({**GOOD, column: "", f"my_{column}": value}).enabled
+    assert read_rule({**GOOD, column: None}).enabled
+    with pytest.raises(RuleError, match=f"{column}: .* does not know what {column} asks for"):
+        read_rule({**GOOD, column: value})
+
+
+def test_a_trigger_by_price_is_what_is_done_anyway() -> None:
+    """Files of later versions say so in each row."""
+    assert read_rule({**GOOD, "trigger_type": "Price"}).enabled
 
 
 @pytest.mark.parametrize("word", ["maybe", "on", "2", "tru", "-", "#"])

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_kit import CELL, HEADER, ROW_A, ROW_B, FailingDisk, folder, litter, table
 
+from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.rule_file import RuleFile, RuleReading, create_sample
-from ttslo_app.store.rule_text import CONFIG_COLUMNS
 
 
 def rule_file(data: bytes | str | None = None, disk: Disk | None = None) -> RuleFile:
@@ -116,12 +116,13 @@ def test_a_trigger_keeps_separator_and_encoding(mark: str, codec: str) -> None:
 
 
 def test_a_file_without_enabled_gets_the_column() -> None:
-    """Where `enabled` is missing it is appended, and empty cells there still arm."""
+    """Where `enabled` is missing it is appended; rows that do not say so are not armed."""
     header = HEADER.removesuffix(",enabled")
     files = rule_file(table(header, ROW_A.removesuffix(",true"), ROW_B.removesuffix(",yes")))
     trigger(files)
-    fired, other = (read_rule(row) for row in files.read().rows)
-    assert (fired.enabled, other.enabled) == (False, True)
+    fired, other = files.read().rows
+    assert not read_rule(fired).enabled
+    assert "ends before enabled" in other.findings[0]
 
 
 def test_a_new_column_never_gives_a_surplus_cell_a_name() -> None:

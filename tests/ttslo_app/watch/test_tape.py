@@ -194,7 +194,10 @@ def test_what_is_saved_is_read_again() -> None:
     assert Saved.from_text(saved.to_text()) == saved
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "1", "{}", '{"markets": 1}', "null"])
+HUGE = '{"saved_at": 1, "parked": [], "markets": {"X": [1, 1e999]}}'
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", "{}", '{"markets": 1}', "null", HUGE])
 def test_what_was_not_saved_by_us_is_refused(text: str) -> None:
     """Another text is an error, never a place on the tape."""
     with pytest.raises(ValueError):
