@@ -36,7 +36,7 @@ from krakenlink.rest.quotes import Quote
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
-    from krakenlink.stream.feed import FeedSettings
+    from krakenlink.stream.settings import FeedSettings
     from ws_price_provider import WebSocketPriceProvider
 
 __all__ = [
@@ -56,7 +56,7 @@ _log.addHandler(logging.NullHandler())
 # and are loaded for the first client that may want a price from it.
 WEBSOCKET_AVAILABLE = False
 with suppress(ImportError, ValueError):  # somebody's hook, or a stand-in that is no true module
-    WEBSOCKET_AVAILABLE = find_spec("websocket") is not None
+    WEBSOCKET_AVAILABLE = all(map(find_spec, ("websocket", "msgspec")))
 
 _told = Once()  # in this process, not by each client
 
@@ -220,13 +220,13 @@ class KrakenAPI(RestClient):
         Starts no thread: the first subscription does.
 
         Returns:
-            None where there is none: not wanted, no address known, or no websocket-client.
+            None where there is none: not wanted, no address known, or a library missing.
         """
         if not self.use_websocket or self.ws_url is None:
             return None
         if not WEBSOCKET_AVAILABLE:
-            if _told.is_news("websocket-client is missing"):
-                _log.info("websocket-client is not installed: prices come over REST")
+            if _told.is_news("a library is missing"):
+                _log.info("websocket-client or msgspec is not installed: prices come over REST")
             return None
         provider = self._provider
         if provider is not None:
@@ -237,13 +237,13 @@ class KrakenAPI(RestClient):
         # The class by its name in this module: whoever puts another one there is heard.
         from kraken_api import WebSocketPriceProvider
         from krakenlink.stream.auditor import Auditor
-        from ws_price_provider import DEFAULT_SETTINGS
+        from krakenlink.stream.settings import DEFAULT_SETTINGS
 
         settings = self._feed_settings or DEFAULT_SETTINGS
         with self._lock:
             if self._provider is None:
                 self._provider = WebSocketPriceProvider.shared(url, settings=settings)
-                self._provider.accompany(Auditor(self._provider, self._last_prices))
+                self._provider.accompany(Auditor(self._provider.feed_thread, self._last_prices))
             return self._provider
 
     def _last_prices(self, symbols: list[str]) -> dict[str, Decimal]:

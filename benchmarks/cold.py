@@ -69,7 +69,7 @@ def handshake(port: int) -> float:
 
 def reconnect_ours(url: str) -> None:
     """Print the moment of each first price of a connection."""
-    from krakenlink.stream.feed import FirstData
+    from krakenlink.stream.events import FirstData
     from ws_price_provider import WebSocketPriceProvider
 
     provider = WebSocketPriceProvider(url)

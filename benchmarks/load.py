@@ -25,7 +25,7 @@ RATE = 2_000
 def follow(rest_url: str, ws_url: str, has_listener: bool = True, gather_for: float = -1) -> None:
     """Follow all symbols; for each line read, print what has been used so far."""
     from kraken_api import KrakenAPI
-    from ws_price_provider import DEFAULT_SETTINGS
+    from krakenlink.stream.settings import DEFAULT_SETTINGS
 
     usual = DEFAULT_SETTINGS
     settings = replace(usual, gather_for=gather_for) if gather_for >= 0 else usual

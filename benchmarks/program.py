@@ -16,7 +16,7 @@ from typing import Any
 from common import memory_mb
 
 import ttslo
-from krakenlink.stream.feed import Tick
+from krakenlink.stream.events import Tick
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import live as ttslo_live

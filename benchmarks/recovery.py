@@ -187,7 +187,7 @@ def cases(folder: Path) -> list[Case]:
     """Return all faults, the longest first."""
     from chaos_kit import frame
 
-    from krakenlink.stream.feed import FeedSettings
+    from krakenlink.stream.settings import FeedSettings
 
     names = Names()
     late = FeedSettings().dead_after + FeedSettings().lag_check_every
@@ -272,7 +272,7 @@ def attempt(case: Case, result: Result) -> None:
     """Make the fault once, lift it, and note what was seen."""
     from chaos_kit import SLACK, SYMBOL, Scene
 
-    from krakenlink.stream.feed import FeedSettings
+    from krakenlink.stream.settings import FeedSettings
 
     options = {"settings": FeedSettings(), "pause": 0.02, "reader_pause": 0.02, "heartbeat": 1.0}
     with ExitStack() as stack:

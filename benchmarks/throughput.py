@@ -52,7 +52,7 @@ def run_ours(url: str, expected: int) -> None:
     """Our provider, a reader of its events and a rule book of 50 rules that none of them fires."""
     from decimal import Decimal
 
-    from krakenlink.stream.feed import Tick
+    from krakenlink.stream.events import Tick
     from ttslo_app.rules.rule import ThresholdType
     from ttslo_app.watch.rulebook import RuleBook
     from ws_price_provider import WebSocketPriceProvider
@@ -321,7 +321,7 @@ def main() -> None:
                 "100,000; 2 x the faster of ccxt.pro and python-kraken-sdk",
                 ours >= 100_000 and bool(peers) and ours >= 2 * max(peers),
                 f"{statistics.median(rates['floor']):,.0f}, finding frames in bytes, no more",
-                "One frame costs a regular expression over 330 characters, three decimals, a "
+                "One frame costs a walk over 330 characters of JSON, three decimals, a "
                 "lock, a frozen event and a queue that carries it to another thread.",
             )
         ]

@@ -13,7 +13,7 @@ import time
 from _exchange import open_market
 
 from kraken_api import KrakenAPI
-from krakenlink.stream.feed import FeedStale, FirstData, SymbolRefused, Tick
+from krakenlink.stream.events import FeedStale, FirstData, SymbolRefused, Tick
 from ws_price_provider import FeedReader
 
 PAIR = "BTC/USD"

@@ -13,7 +13,8 @@ from decimal import Decimal
 
 from _exchange import open_market
 
-from krakenlink.stream.feed import FeedBack, FeedStale, Symbol, SymbolMute, SymbolRefused, Tick
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import FeedBack, FeedStale, SymbolMute, SymbolRefused, Tick
 from ws_price_provider import FeedHealth
 
 PAIRS = ("XBTUSD", "ETH/USD", "SOL/USD", "XDGUSD")

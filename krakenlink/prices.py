@@ -27,7 +27,7 @@ from krakenlink.rest.quotes import Quote, read_quote, row_for, row_of
 from krakenlink.rest.verdicts import is_unknown_pair
 
 if TYPE_CHECKING:  # REST alone loads nothing of the stream
-    from krakenlink.stream.feed import Tick
+    from krakenlink.stream.events import Tick
 
 _log = logging.getLogger(__name__)
 

@@ -188,16 +188,16 @@ def test_stream_may_be_switched_off(web: Web, streaming: Streaming) -> None:
 
 # --- other processes, other installations ---
 
-WITHOUT_WEBSOCKET = """
+WITHOUT_A_LIBRARY = """
 import logging, sys
 class Nothing:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "websocket":
+        if name.partition(".")[0] == sys.argv[2]:
             raise ImportError("not installed")
 sys.meta_path.insert(0, Nothing())
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
 import kraken_api, ws_price_provider
-assert not kraken_api.WEBSOCKET_AVAILABLE
+assert not kraken_api.WEBSOCKET_AVAILABLE and not ws_price_provider.WEBSOCKET_AVAILABLE
 assert kraken_api.WebSocketPriceProvider is ws_price_provider.WebSocketPriceProvider
 for api in (kraken_api.KrakenAPI(sys.argv[1], ws_url="ws://127.0.0.1:1"),) * 2:
     api = kraken_api.KrakenAPI(base_url=sys.argv[1], ws_url="ws://127.0.0.1:1")
@@ -205,21 +205,22 @@ for api in (kraken_api.KrakenAPI(sys.argv[1], ws_url="ws://127.0.0.1:1"),) * 2:
 """
 
 
-def test_everything_works_without_websocket_client() -> None:
-    """With the library missing, prices come over REST, and one line says so."""
+@pytest.mark.parametrize("library", ["websocket", "msgspec"])
+def test_everything_works_without_a_library_of_the_stream(library: str) -> None:
+    """With one of the two missing, prices come over REST, and one line says so."""
 
     def price(sock: socket.socket) -> None:
         while read_request(sock):
             sock.sendall(http(ok(ticker("7"))))
 
     with Loopback(price) as server:
-        command = [sys.executable, "-c", WITHOUT_WEBSOCKET, server.url]
+        command = [sys.executable, "-c", WITHOUT_A_LIBRARY, server.url, library]
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
         )
     assert done.stdout.split() == ["7.0", "7.0"]
     assert done.stderr.splitlines() == [
-        "INFO websocket-client is not installed: prices come over REST"
+        "INFO websocket-client or msgspec is not installed: prices come over REST"
     ]
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from krakenlink.machine import CACHE_VARIABLE, cache_folder
-from krakenlink.stream.feed import FeedSettings
+from krakenlink.machine import CACHE_VARIABLE, cache_folder, replace_file
+from krakenlink.once import Once
+from krakenlink.stream.settings import FeedSettings
 
 logger = logging.getLogger(__name__)
-logger.addHandler(logging.NullHandler())
 
 
 class ConnectBudget:
@@ -31,7 +31,7 @@ class ConnectBudget:
         self._window = settings.budget_window
         self._folder = folder
         self._own: list[float] = []
-        self._has_warned = False
+        self._complaints = Once()
 
     def reserve(self, now: float) -> float:
         """Take one attempt; return 0, or the seconds until there is one to take.
@@ -64,9 +64,7 @@ class ConnectBudget:
             if wait <= 0:
                 attempts.append(now)
             text = "".join(f"{moment:.3f}\n" for moment in attempts)
-            draft = ledger.with_suffix(".new")
-            draft.write_text(text, encoding="ascii")
-            draft.replace(ledger)
+            replace_file(ledger, text.encode("ascii"), is_durable=False)
             return wait
 
     def _recent(self, attempts: Iterable[float], now: float) -> list[float]:
@@ -79,8 +77,7 @@ class ConnectBudget:
         return attempts[-self._most] + self._window - now
 
     def _warn_once(self, error: Exception) -> None:
-        if not self._has_warned:
-            self._has_warned = True
+        if self._complaints.is_news("file"):
             logger.warning(
                 "Cannot count connection attempts across processes (%s); counting my own. "
                 "Set %s to a folder that can be written.",

@@ -1,44 +1,28 @@
-"""One WebSocket: TCP, proxy, TLS and handshake, then messages out of bytes as fast as they come.
+"""One WebSocket by websocket-client: the handshake, then messages out of bytes, fast.
 
-The one module that meets websocket-client. It must never trust a certificate that is not checked,
-wait without a deadline, or let a wake-up or a close by another thread touch a socket that is
-somebody else's by then. What the messages mean is `ws_protocol`'s affair.
+The one module that meets websocket-client. It must never wait without a deadline, nor take more of
+one message than is allowed. What the messages mean is `frames`' affair.
 
 Source: RFC 6455; websocket-client 1.8 (read 2026-11).
 """
 
 from __future__ import annotations
 
-import base64
-import http.client
-import os
-import select
-import selectors
-import socket
-import ssl
-import sys
-import threading
 import time
 import urllib.parse
-import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
-from krakenlink.errors import KrakenConnectionError, KrakenTransportError, unusable_proxy
-from krakenlink.machine import is_loopback
-from krakenlink.stream.feed import FeedSettings
+from krakenlink.errors import KrakenConnectionError, KrakenTransportError
+from krakenlink.stream.dial import open_socket
+from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
+from krakenlink.stream.wire import Wire
 
 try:
     import websocket
 except ImportError:
-    WEBSOCKET_AVAILABLE = False
+    CLIENT_AVAILABLE = False
 else:
-    WEBSOCKET_AVAILABLE = True
-
-_USUAL = FeedSettings()
-# Who finds out the address behind a name: in `socks5h` and `socks4a` the proxy, else this machine.
-_SOCKS_SCHEMES = ("socks5", "socks5h", "socks4", "socks4a")
+    CLIENT_AVAILABLE = True
 
 
 class ConnectionRefused(KrakenConnectionError):
@@ -70,290 +54,26 @@ class Connection(Protocol):
 
 
 def open_websocket(
-    url: str,
-    timeout: float,
-    *,
-    max_message_bytes: int = _USUAL.max_message_bytes,
-    send_timeout: float = _USUAL.send_timeout,
+    url: str, timeout: float, settings: FeedSettings = DEFAULT_SETTINGS
 ) -> Connection:
     """Connect to `url` with websocket-client; TLS is verified, proxies come from the environment.
 
-    Blocks up to `timeout` for each step of the handshake.
+    Blocks up to `timeout` seconds for each step of the handshake. Of `settings` the longest message
+    and the longest wait of a `send` count.
 
     Raises:
         KrakenTransportError: If there is no connection at the end of it.
         OSError: The same, in the operating system's words.
     """
-    if not WEBSOCKET_AVAILABLE:
+    if not CLIENT_AVAILABLE:
         raise KrakenConnectionError("websocket-client is not installed", request_sent=False)
     parts = urllib.parse.urlsplit(url)
-    wire = _Wire(_open_socket(parts, timeout), send_timeout)
+    wire = Wire(open_socket(parts, timeout), settings.send_timeout)
     try:
-        return _WebSocketClient(url, wire, timeout, max_message_bytes)
+        return _WebSocketClient(url, wire, timeout, settings.max_message_bytes)
     except BaseException:
         wire.close()
         raise
-
-
-def _open_socket(parts: urllib.parse.SplitResult, timeout: float) -> socket.socket:
-    """Return a connected socket, through the proxy that the environment names, with TLS if due."""
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "wss" else 80)
-    # A proxy elsewhere cannot reach this machine's loopback, whatever the environment says.
-    proxy = None if is_loopback(host) else _proxy_for(host)
-    if proxy is None:
-        sock = socket.create_connection((host, port), timeout)
-    else:
-        sock = _tunnel(proxy, host, port, timeout)
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if parts.scheme == "wss":
-            sock = tls_context().wrap_socket(sock, server_hostname=host)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return the context of every `wss:` connection: certificate and host name are checked.
-
-    Who may vouch for them is told by the system, or by `SSL_CERT_FILE` and `SSL_CERT_DIR`. Where
-    neither tells anything, as with a fresh Python on macOS, or not all, as on Windows, which
-    fetches roots when its own programs need them, it is certifi's list: REST's, too.
-    """
-    context = ssl.create_default_context()
-    is_chosen = bool({"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys())
-    if not is_chosen and (sys.platform == "win32" or not _has_roots(context)):
-        with suppress(ImportError):
-            import certifi  # here, because most systems need none
-
-            context.load_verify_locations(certifi.where())
-    return context
-
-
-def _has_roots(context: ssl.SSLContext) -> bool:
-    """Tell whether the system vouches for anybody, in a file or in a folder of files."""
-    folder = ssl.get_default_verify_paths().capath
-    return bool(context.get_ca_certs()) or (folder is not None and any(os.scandir(folder)))
-
-
-def _proxy_for(host: str) -> str | None:
-    """Return the proxy for `host`, from where requests takes it too; None for none."""
-    if urllib.request.proxy_bypass(host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get("https") or proxies.get("all")
-
-
-def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
-    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    instead = (
-        f"set HTTPS_PROXY to an http: proxy, or NO_PROXY to {host}; meanwhile prices come over REST"
-    )
-    if parts.hostname and parts.scheme == "http":
-        return _http_tunnel(parts, host, port, timeout)
-    if parts.hostname and parts.scheme in _SOCKS_SCHEMES:
-        try:
-            return _socks_tunnel(parts, host, port, timeout)
-        except ImportError:
-            cure = f"which needs the package PySocks: install it, or {instead}"
-    else:
-        cure = f"which the stream cannot use: {instead}"
-    raise KrakenConnectionError(unusable_proxy(proxy, os.environ, cure), request_sent=False)
-
-
-def _http_tunnel(
-    proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
-) -> socket.socket:
-    headers = {}
-    name, password = _login(proxy)
-    if name is not None:
-        login = f"{name}:{password or ''}"
-        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    assert proxy.hostname is not None  # as with the SOCKS proxy, `_tunnel` has looked
-    http_connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=timeout)
-    http_connection.set_tunnel(host, port, headers)
-    http_connection.connect()
-    sock = http_connection.sock
-    http_connection.sock = None  # the socket outlives this helper object
-    assert isinstance(sock, socket.socket)
-    return sock
-
-
-def _socks_tunnel(
-    proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
-) -> socket.socket:
-    import socks  # here, because few need it: it comes with an extra
-
-    name, password = _login(proxy)
-    sock = socks.create_connection(
-        (host, port),
-        timeout=timeout,  # type: ignore[arg-type]  # fractions are fine, whatever the stubs say
-        proxy_type=socks.SOCKS4 if proxy.scheme.startswith("socks4") else socks.SOCKS5,
-        proxy_addr=proxy.hostname,
-        proxy_port=proxy.port or 1080,
-        proxy_rdns=proxy.scheme in ("socks5h", "socks4a"),
-        proxy_username=name,
-        proxy_password=password,
-    )
-    plain = socket.socket(fileno=sock.detach())  # what the proxy had to be told is told
-    plain.settimeout(timeout)
-    return plain
-
-
-def _login(proxy: urllib.parse.SplitResult) -> tuple[str | None, str | None]:
-    name, password = (
-        text and urllib.parse.unquote(text) for text in (proxy.username, proxy.password)
-    )
-    return name or None, password
-
-
-class _Wire:
-    """The socket below websocket-client: reads ahead, and can be woken while it waits.
-
-    The library takes the socket for a non-blocking one and asks for bytes two at a time; here
-    they come out of one buffer that each system call fills as far as it can.
-    """
-
-    def __init__(self, sock: socket.socket, send_timeout: float) -> None:
-        self.buffer = bytearray()
-        self.at = 0  # where in the buffer the next frame begins
-        self.deadline = 0.0  # until when `recv` of the library may wait: the handshake only
-        self._send_timeout = send_timeout
-        self._sock = sock
-        sock.setblocking(False)
-        self._pending = getattr(sock, "pending", None)  # TLS: bytes decrypted and not yet taken
-        self._wake_in, self._wake_out = socket.socketpair()
-        self._wake_in.setblocking(False)
-        self._wake_out.setblocking(False)
-        self._wait_readable = _readable_waiter(sock, self._wake_out)
-        # Guards: _is_closing, _is_closed, and the closing of the sockets against wake() and
-        # shutdown() by other threads, whose file numbers might be somebody else's by then.
-        self._close_lock = threading.Lock()
-        self._is_closing = False
-        self._is_closed = False
-        self._owner = threading.get_ident()
-        self._pid = os.getpid()
-
-    # -- what the library calls
-
-    def gettimeout(self) -> float:
-        return 0.0
-
-    def settimeout(self, timeout: float | None) -> None:
-        """Do nothing: deadlines are kept here, not by the library."""
-
-    def recv(self, count: int) -> bytes:
-        while self.at >= len(self.buffer):
-            remaining = self.deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError("the handshake took too long")
-            self.fill(remaining)
-        data = bytes(self.buffer[self.at : self.at + count])
-        self.at += len(data)
-        return data
-
-    def send(self, data: bytes) -> int:
-        deadline = time.monotonic() + self._send_timeout
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[self._sock.send(view) :]
-            except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                self._wait_writable(deadline)
-        return len(data)
-
-    def _wait_writable(self, deadline: float) -> None:
-        remaining = deadline - time.monotonic()
-        if remaining <= 0 or self._is_closing:
-            raise TimeoutError("the socket takes no more bytes")
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._sock, selectors.EVENT_WRITE)
-            selector.select(remaining)
-
-    # -- what the connection calls
-
-    def fill(self, timeout: float) -> None:
-        """Read what is there, waiting up to `timeout` seconds; returns early when woken."""
-        if self._is_closing:
-            raise KrakenConnectionError("closed on this side", request_sent=True)
-        if not (self._pending and self._pending()):
-            has_data, is_woken = self._wait_readable(timeout)
-            if is_woken:
-                with suppress(BlockingIOError):
-                    self._wake_out.recv(4096)
-            if not has_data:
-                return
-        try:
-            chunk = self._sock.recv(65536)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return  # half a TLS record
-        if not chunk:
-            raise KrakenConnectionError("closed by the server without a word", request_sent=True)
-        del self.buffer[: self.at]
-        self.at = 0
-        self.buffer += chunk
-
-    def wake(self) -> None:
-        with self._close_lock:
-            if not self._is_closed:
-                with suppress(OSError):  # full: it is awake already
-                    self._wake_in.send(b"w")
-
-    def close(self) -> None:
-        """Close; from a foreign thread only shut down, so that the owner wakes up and closes."""
-        is_child = os.getpid() != self._pid
-        if not is_child and threading.get_ident() != self._owner:
-            with self._close_lock:
-                if not self._is_closed:
-                    self._is_closing = True
-                    with suppress(OSError):
-                        self._sock.shutdown(socket.SHUT_RDWR)
-            self.wake()
-            return
-        if is_child:
-            # A copy made by fork: giving back our file numbers must not end the parent's
-            # connection. Its lock may have been copied in the locked state.
-            self._close_lock = threading.Lock()
-        with self._close_lock:
-            if self._is_closed:
-                return
-            self._is_closing = self._is_closed = True
-            for sock in (self._sock, self._wake_in, self._wake_out):
-                sock.close()
-
-
-def _readable_waiter(
-    sock: socket.socket, wake: socket.socket
-) -> Callable[[float], tuple[bool, bool]]:
-    """Return a function that waits up to so many seconds and tells which of the two is readable.
-
-    `poll` is there on every system but Windows, and costs a third of what `selectors` adds to it:
-    at a thousand bursts a second the way to the socket costs more than the frames. Errors and the
-    end count as readable.
-    """
-    if not hasattr(select, "poll"):
-        return lambda timeout: _select_two(sock, wake, timeout)
-    poller = select.poll()
-    number = sock.fileno()
-    poller.register(number, select.POLLIN)
-    poller.register(wake.fileno(), select.POLLIN)
-    poll = poller.poll
-
-    def wait(timeout: float) -> tuple[bool, bool]:
-        ready = poll(1000 * timeout)  # rounded up to milliseconds
-        if len(ready) == 1:
-            has_data = ready[0][0] == number
-            return has_data, not has_data
-        return bool(ready), bool(ready)
-
-    return wait
-
-
-def _select_two(sock: socket.socket, wake: socket.socket, timeout: float) -> tuple[bool, bool]:
-    ready, _, failed = select.select([sock, wake], [], [sock], timeout)
-    return sock in ready or sock in failed, wake in ready
 
 
 _CONTROL_BITS = 0x08
@@ -369,7 +89,7 @@ class _WebSocketClient:
     everything odd go through the library.
     """
 
-    def __init__(self, url: str, wire: _Wire, timeout: float, max_message_bytes: int) -> None:
+    def __init__(self, url: str, wire: Wire, timeout: float, max_message_bytes: int) -> None:
         self._wire = wire
         self._max = max_message_bytes
         self._ending: Exception | None = None

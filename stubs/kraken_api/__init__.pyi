@@ -7,7 +7,7 @@ from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote as Quote
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS as DEFAULT_TIMEOUTS
 from krakenlink.rest.transport import Timeouts as Timeouts
-from krakenlink.stream.feed import FeedSettings
+from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import WebSocketPriceProvider as WebSocketPriceProvider
 
 __all__ = [

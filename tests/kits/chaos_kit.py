@@ -21,7 +21,8 @@ from chaos_proxy import FAIR, ChaosProxy
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
-from krakenlink.stream.feed import FeedSettings, FeedStale, FirstData
+from krakenlink.stream.events import FeedStale, FirstData
+from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider, feed_clock
 
 LONG = 20.0  # seconds that nothing here takes unless it is broken

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 from config import ConfigManager, StateLock
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from krakenlink.stream.feed import FeedSettings
+from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import Rule, WhenBlind, read_rule

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from krakenlink.stream.feed import Symbol, TradePrint, Trades
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import TradePrint, Trades
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, BookFired, Crossing, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType, WhenBlind

@@ -15,7 +15,8 @@ import pytest
 from live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
-from krakenlink.stream.feed import FeedStale, Symbol, SystemState, Tick, TradePrint, Trades
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import FeedStale, SystemState, Tick, TradePrint, Trades
 from ttslo_app.messages import PolledPrice
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import live as ttslo_live

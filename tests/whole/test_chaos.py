@@ -22,7 +22,7 @@ from chaos_proxy import ChaosProxy, Weather
 from fresh_python import run_python
 
 from fake_kraken import FakeKraken
-from krakenlink.stream.feed import (
+from krakenlink.stream.events import (
     FeedBack,
     FeedConnecting,
     FeedStale,

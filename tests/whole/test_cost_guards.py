@@ -25,13 +25,19 @@ import ttslo
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.stream.feed import Channel, FeedProtocol, FeedSettings, Symbol, Tick, read_tick
+from krakenlink.pairs import Symbol
+from krakenlink.stream.connection import open_websocket
+from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.frames import read_frame
+from krakenlink.stream.runner import Run
+from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
 from ttslo_app.rules.rule import ThresholdType, read_rule
 from ttslo_app.store.disk import Disk
 from ttslo_app.watch.rulebook import RuleBook
-from ws_price_provider import WebSocketPriceProvider, _Run, open_websocket
+from ws_price_provider import WebSocketPriceProvider
 
 if TYPE_CHECKING:
     from fake_kraken import FakeKraken
@@ -95,7 +101,8 @@ def test_cached_read_takes_the_clock_and_the_lock_once() -> None:
         return 1.0
 
     provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=clock)
-    provider._feed = live_feed(["BTC/USD"])
+    provider.feed_thread.feed = live_feed(["BTC/USD"])
+    provider._take_aliases()
     read = provider.price_reader("BTC/USD")
     seen = calls_in(read)
     assert read() == 1.0
@@ -123,15 +130,15 @@ def test_frame_is_read_and_judged_in_few_calls() -> None:
     book.arm("a", "BTC/USD", Decimal(60000), ThresholdType.ABOVE)
 
     def take_in() -> None:
-        tick = read_tick(FRAME, 1.0)
-        assert tick is not None
-        (event,) = feed.receive_tick(tick)
+        (tick,) = read_frame(FRAME, 1.0)
+        assert isinstance(tick, Tick)
+        (event,) = feed.subscriptions.receive_tick(tick)
         assert isinstance(event, Tick)
         book.crossed(event.symbol, event.price)
 
     take_in()
-    # read_tick, Tick, receive_tick, prove, crossed
-    assert calls_in(take_in)["Python"] <= 5
+    # read_frame and its ticker, Tick, receive_tick, prove, crossed
+    assert calls_in(take_in)["Python"] <= 6
 
 
 @pytest.mark.parametrize("armed", [1, 1000])
@@ -150,13 +157,13 @@ def live_feed(symbols: list[str]) -> FeedProtocol:
     """Return a feed for which all `symbols` are acknowledged and have had data."""
     feed = FeedProtocol(FeedSettings())
     for symbol in symbols:
-        feed.want(Symbol(symbol), Channel.TICKER)
-    feed.attempt(0.0)
+        feed.subscriptions.want(Symbol(symbol), Channel.TICKER)
+    feed.link.attempt(0.0)
     feed.opened(0.5)
     feed.due(0.5)
-    for symbol, sub in feed.tickers.items():
-        feed._acked(sub, 0.6)
-        feed.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
+    for symbol, sub in feed.subscriptions.tickers.items():
+        feed.subscriptions._acked(sub, 0.6)
+        feed.subscriptions.receive_tick(Tick(Symbol(symbol), Decimal(1), None, None, 0.7))
     return feed
 
 
@@ -170,7 +177,7 @@ def test_live_symbol_takes_little_memory() -> None:
     gc.collect()
     taken = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    assert len(feed.tickers) == 500
+    assert len(feed.subscriptions.tickers) == 500
     assert taken <= 500 * 1000
 
 
@@ -181,10 +188,10 @@ def test_prices_leave_nothing_behind() -> None:
     def kept_after(prices: int) -> int:
         before = sys.getallocatedblocks()
         for number in range(prices):
-            tick = read_tick(FRAME, 1.0 + number / 1e6)
-            assert tick is not None
-            feed.heard(tick.at)
-            feed.receive_tick(tick)
+            (tick,) = read_frame(FRAME, 1.0 + number / 1e6)
+            assert isinstance(tick, Tick)
+            feed.link.heard(tick.at)
+            feed.subscriptions.receive_tick(tick)
         gc.collect()
         return sys.getallocatedblocks() - before
 
@@ -225,14 +232,15 @@ ACK = '{"method":"subscribe","success":true,"req_id":1,"result":{"symbol":"BTC/U
 def calls_to_take_in(connection: Busy) -> Counter[str]:
     """Return what the feed's thread calls from a new connection to its end, at one moment."""
     provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=lambda: 1.0)
-    provider._feed.want(Symbol("BTC/USD"), Channel.TICKER)
-    provider._feed.attempt(0.5)
-    provider._run = run = _Run()
-    provider._adopt(run, connection)
+    thread = provider.feed_thread
+    thread.feed.subscriptions.want(Symbol("BTC/USD"), Channel.TICKER)
+    thread.feed.link.attempt(0.5)
+    thread._run = run = Run()
+    thread.adopt(run, connection)
 
     def serve() -> None:
         with suppress(KrakenConnectionError):
-            provider._serve(run, connection)
+            thread.serve(run, connection)
 
     return calls_in(serve)
 
@@ -240,7 +248,8 @@ def calls_to_take_in(connection: Busy) -> Counter[str]:
 def test_price_on_a_busy_link_looks_up_nothing_else() -> None:
     """What may fall due is looked up once a second, not with each of five hundred prices."""
     seen = calls_to_take_in(Busy(500))
-    assert (seen["due"], seen["next_due"]) == (2, 2)  # at the start, and after the ack
+    assert seen["due"] == 2  # at the start, and after the ack
+    assert seen["next_due"] == 2 * 4  # of the feed, its link, its subscriptions and their questions
     assert seen["receive_tick"] == 501
     assert seen["Python"] <= 500 * 13 + 200
     assert seen["C"] <= 500 * 11 + 200
@@ -249,7 +258,7 @@ def test_price_on_a_busy_link_looks_up_nothing_else() -> None:
 def test_prices_that_come_together_share_their_cost() -> None:
     """Sixteen prices in one burst take one hold of the lock and one look at the clock."""
     seen = calls_to_take_in(Busy(10, burst=16))
-    assert seen["_take_in_ticks"] == 11
+    assert seen["_take_in_messages"] == 11
     assert seen["Python"] <= 160 * 5 + 200
 
 
@@ -257,8 +266,8 @@ def test_subscribing_to_300_symbols_takes_three_messages() -> None:
     """Symbols are asked for by the hundred, so that a reconnect needs few messages."""
     feed = FeedProtocol(FeedSettings())
     for number in range(300):
-        feed.want(Symbol(f"C{number}/USD"), Channel.TICKER)
-    feed.attempt(0.0)
+        feed.subscriptions.want(Symbol(f"C{number}/USD"), Channel.TICKER)
+    feed.link.attempt(0.0)
     feed.opened(0.1)
     assert len(feed.due(0.1).frames) == 3
 
@@ -388,7 +397,8 @@ def test_start_asks_kraken_once_for_fifty_rows(
 
 STREAM = (
     *("krakenlink.stream.audit", "krakenlink.stream.auditor", "krakenlink.stream.budget"),
-    *("krakenlink.stream.connection", "krakenlink.stream.feed", "websocket", "ws_price_provider"),
+    *("krakenlink.stream.connection", "krakenlink.stream.feed", "krakenlink.stream.frames"),
+    *("krakenlink.stream.runner", "msgspec", "websocket", "ws_price_provider"),
 )
 RARE = ("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs")
 

@@ -12,14 +12,9 @@ from typing import Any, get_args
 import pytest
 
 from fake_kraken import FakeKraken
-from krakenlink.stream.feed import (
-    SUB_TRANSITIONS,
-    TRANSITIONS,
-    Event,
-    FeedSettings,
-    SubSignal,
-    SubState,
-)
+from krakenlink.stream.events import Event
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.past import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
@@ -227,7 +222,8 @@ def test_guide_tells_every_event_and_figure(kind: type[Any]) -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        "krakenlink/stream/connection",
+        "krakenlink/stream/wire",
+        "krakenlink/stream/runner",
         "ws_price_provider",
         "krakenlink/stream/auditor",
         "kraken_api",

@@ -53,6 +53,8 @@ SHELLS = {
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
+    *("krakenlink.stream.dial", "krakenlink.stream.reader", "krakenlink.stream.runner"),
+    "krakenlink.stream.wire",
     "ttslo_app",
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
@@ -89,13 +91,14 @@ LIBRARIES: dict[str, frozenset[str]] = {
             *("fake_kraken.rest", "fake_kraken.stream"),
         }
     ),
-    "certifi": frozenset({"krakenlink.stream.connection"}),  # which requests brings along
+    "certifi": frozenset({"krakenlink.stream.dial"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
+    "msgspec": frozenset({"krakenlink.stream.frames"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
-    "socks": frozenset({"krakenlink.stream.connection"}),  # REST meets it through requests
+    "socks": frozenset({"krakenlink.stream.dial"}),  # REST meets it through requests
     "urllib3": frozenset(
         {"krakenlink.rest.sockets", "krakenlink.rest.transport"}
     ),  # what requests does not tell apart is told there

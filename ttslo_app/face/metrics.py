@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from krakenlink.stream.feed import FeedState
+from krakenlink.stream.states import FeedState
 from ws_price_provider import FeedHealth, SymbolHealth
 
 try:

@@ -16,7 +16,7 @@ from types import FrameType
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
-from krakenlink.stream.feed import FeedSettings
+from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler, write_line
 from ttslo_app.orders.settings import settings_from

@@ -17,7 +17,7 @@ from functools import partial
 
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.stream.feed import (
+from krakenlink.stream.events import (
     Channel,
     FeedBack,
     FeedStale,

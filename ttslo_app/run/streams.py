@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable
 from decimal import Decimal
 
 from krakenlink.machine import feed_clock
-from krakenlink.stream.feed import Channel, Symbol, SymbolMute, SymbolRefused
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel, SymbolMute, SymbolRefused
 from ttslo_app.messages import Market, Say
 from ws_price_provider import WebSocketPriceProvider
 

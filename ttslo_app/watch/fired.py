@@ -14,7 +14,7 @@ from decimal import Decimal
 from enum import Enum, auto
 
 from krakenlink.numbers import plain
-from krakenlink.stream.feed import TradePrint
+from krakenlink.stream.events import TradePrint
 from ttslo_app.clocks import SECOND, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Past
 from ttslo_app.watch.crossings import Armed, Touch, first_crossings

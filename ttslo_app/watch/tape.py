@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from krakenlink.stream.feed import TradePrint
+from krakenlink.stream.events import TradePrint
 from ttslo_app.clocks import SECOND, nanoseconds
 from ttslo_app.messages import Past
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from krakenlink.numbers import plain
-from krakenlink.stream.feed import Trades
+from krakenlink.stream.events import Trades
 from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import (
     BookArm,

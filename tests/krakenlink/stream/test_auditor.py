@@ -15,8 +15,9 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.quotes import Quote
-from krakenlink.stream.auditor import Auditor, views
-from krakenlink.stream.feed import FeedSettings, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
+from krakenlink.stream.auditor import Auditor
+from krakenlink.stream.events import FeedStale, SymbolDistrusted, SymbolTrusted, Tick
+from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 LONG = 20.0  # seconds that nothing here takes unless it is broken
@@ -71,7 +72,7 @@ def audited(exchange: FakeKraken) -> Iterator[Audited]:
         provider = WebSocketPriceProvider(exchange.ws_url, settings=settings)
         rest = Rest(exchange)
         made.append((provider, rest))
-        assert provider.accompany(Auditor(provider, rest.prices))
+        assert provider.accompany(Auditor(provider.feed_thread, rest.prices))
         provider.subscribe(PAIR)
         assert provider.wait_for_tick(SYMBOL, LONG) is not None
         return provider, rest
@@ -109,7 +110,7 @@ def test_stream_that_falls_mute_is_found_and_cured(
     exchange: FakeKraken, audited: Audited, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No data while heartbeats go on: distrusted, asked for anew, trusted when it speaks."""
-    caplog.set_level(logging.INFO, "ws_price_provider")
+    caplog.set_level(logging.INFO, "krakenlink.stream")
     provider, _ = audited()
     events = provider.open_feed()
     fault = exchange.fault("mute", symbol=SYMBOL)
@@ -175,7 +176,7 @@ def test_auditor_lives_as_long_as_the_feed(exchange: FakeKraken, audited: Audite
     provider, rest = audited()
     (thread,) = auditors()
     assert thread.daemon
-    assert not provider.accompany(Auditor(provider, rest.prices))
+    assert not provider.accompany(Auditor(provider.feed_thread, rest.prices))
     provider.stop(LONG)
     assert auditors() == []
     provider.subscribe(PAIR)
@@ -188,7 +189,7 @@ def test_auditor_of_a_running_feed_begins_at_once(exchange: FakeKraken) -> None:
     provider = WebSocketPriceProvider(exchange.ws_url, settings=BUSY)
     provider.subscribe(PAIR)
     rest = Rest(exchange)
-    provider.accompany(Auditor(provider, rest.prices))
+    provider.accompany(Auditor(provider.feed_thread, rest.prices))
     rest.wait_for_looks(2)
     provider.stop(LONG)
     assert auditors() == []
@@ -206,7 +207,7 @@ def test_thread_that_cannot_start_is_said(
 ) -> None:
     """No more threads: prices go on unaudited."""
     provider, rest = audited(NEVER)
-    auditor = Auditor(WebSocketPriceProvider(provider.url, settings=BUSY), rest.prices)
+    auditor = Auditor(WebSocketPriceProvider(provider.url, settings=BUSY).feed_thread, rest.prices)
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -221,10 +222,10 @@ def test_thread_that_cannot_start_is_said(
 def test_nothing_is_audited_without_a_link(exchange: FakeKraken, audited: Audited) -> None:
     """While the stream is down there is nothing that could lie, and REST is not asked."""
     provider, _ = audited(NEVER)
-    assert set(views(provider.health())) == {SYMBOL}
+    assert set(provider.feed_thread.views()) == {SYMBOL}
     exchange.stop_listening()
     until(lambda: not provider.connected)
-    assert views(provider.health()) == {}
+    assert provider.feed_thread.views() == {}
 
 
 def test_client_has_its_stream_audited(

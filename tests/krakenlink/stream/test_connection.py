@@ -1,54 +1,182 @@
-"""Waiting for bytes; what is done with them is tested over real servers, with the provider."""
+"""Messages out of frames, and the handshake before them, on real sockets."""
 
 from __future__ import annotations
 
-import select
-import socket
-from collections.abc import Callable, Iterator
+import queue
+import struct
+import time
 
 import pytest
+from chaos_kit import frame
+from fresh_python import run_python
+from stream_kit import (
+    CONTINUED,
+    LONG,
+    PING,
+    Make,
+    Peer,
+    Script,
+    Server,
+    ack,
+    live,
+    ticker,
+    wait_for,
+)
 
-from krakenlink.stream.connection import _readable_waiter
-
-Wait = Callable[[float], tuple[bool, bool]]
-LONG = 20.0  # seconds that nothing here takes unless it is broken
-
-
-@pytest.fixture
-def pairs() -> Iterator[tuple[socket.socket, socket.socket, socket.socket, socket.socket]]:
-    """Two connected pairs: server and client, waker and woken."""
-    server, client = socket.socketpair()
-    waker, woken = socket.socketpair()
-    yield server, client, waker, woken
-    for sock in (server, client, waker, woken):
-        sock.close()
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream.connection import ConnectionRefused, open_websocket
+from krakenlink.stream.events import (
+    FeedStale,
+    Tick,
+)
+from krakenlink.stream.settings import FeedSettings
 
 
-@pytest.mark.parametrize("has_poll", [True, False])
-def test_wait_tells_data_from_a_wake_up(
-    pairs: tuple[socket.socket, ...], monkeypatch: pytest.MonkeyPatch, has_poll: bool
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        ([b"\x81\x7f" + struct.pack("!Q", 1 << 40)], "1099511627776 bytes"),
+        ([frame("{}", first_bits=0xC0)], "rsv"),
+        ([b"\x81\x82aaaa{}"], "masked"),
+        ([frame("x", opcode=CONTINUED)], "Illegal frame"),
+        ([frame("x" * 60_000, first_bits=0), frame("x" * 60_000, CONTINUED, 0)], "120000 bytes"),
+        ([frame(struct.pack("!H", 1001) + b"restarting", 0x08)], "code 1001: 'restarting'"),
+        ([frame(b"", 0x08)], "code 1005"),
+    ],
+    ids=["huge", "compressed", "masked", "continued", "pieces", "closed", "closed-mutely"],
+)
+def test_impossible_frame_costs_the_connection_and_no_more(
+    server: Server, make: Make, frames: list[bytes], reason: str
 ) -> None:
-    """With `poll` and on systems without it the same is told of data, wake-ups and both."""
-    if not has_poll:
-        monkeypatch.delattr(select, "poll", raising=False)
-    server, client, waker, woken = pairs
-    wait = _readable_waiter(client, woken)
-    assert wait(0.0) == (False, False)
-    waker.send(b"w")
-    assert wait(LONG) == (False, True)
-    server.send(b"price")
-    assert wait(LONG) == (True, True)
-    woken.recv(1)
-    assert wait(LONG) == (True, False)
+    """Whatever breaks the protocol ends that connection; what came before it still counted."""
+
+    def odd(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send(ack(peer.message(), "BTC/USD"), ticker("BTC/USD", 9), *frames)
+        peer.receive()
+
+    server.scripts = [odd, server.serve]
+    settings = FeedSettings(max_message_bytes=100_000, retry_delays=(0.0,), dead_after=LONG)
+    provider = make(settings)
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    assert wait_for(reader, Tick).price == 9
+    assert reason in wait_for(reader, FeedStale).reason
+    assert str(wait_for(reader, Tick).price) == "2.50"
 
 
-@pytest.mark.parametrize("has_poll", [True, False])
-def test_end_of_a_connection_counts_as_data(
-    pairs: tuple[socket.socket, ...], monkeypatch: pytest.MonkeyPatch, has_poll: bool
+def test_fragments_with_control_frames_between_are_one_message(server: Server, make: Make) -> None:
+    """A message in pieces is put together, and a ping in the middle is answered."""
+    text = ticker("BTC/USD", 41)
+    provider = make()
+    reader = live(provider)
+    server.broadcast(
+        frame(text[:50], first_bits=0),
+        frame("are you there", PING),
+        frame(text[50:90], CONTINUED, 0),
+        frame(text[90:], CONTINUED),
+    )
+    wait_for(reader, Tick)
+    assert wait_for(reader, Tick).price == 41
+
+
+def test_frame_that_comes_byte_by_byte_is_read(server: Server, make: Make) -> None:
+    """Frames that the network cuts anywhere are the same frames."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, Tick)
+    for byte in frame(ticker("BTC/USD", 42)):
+        server.broadcast(bytes([byte]))
+    assert wait_for(reader, Tick).price == 42
+
+
+def test_large_message_within_the_limit_is_read(server: Server, make: Make) -> None:
+    """A megabyte in one frame is slow, not deadly."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, Tick)
+    server.broadcast(" " * 1_000_000 + ticker("BTC/USD", 43))
+    assert wait_for(reader, Tick).price == 43
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        (lambda peer: peer.shake_hands("403 No"), ConnectionRefused, "HTTP 403"),
+        (lambda peer: peer.shake_hands("502 Bad"), KrakenConnectionError, "HTTP 502"),
+        (lambda peer: peer.shake_hands("301 Moved"), KrakenConnectionError, "Redirect"),
+        (lambda peer: peer.send(b"rubbish\r\n\r\n"), KrakenConnectionError, "handshake"),
+        (lambda peer: None, KrakenConnectionError, "closed by the server|reset"),
+    ],
+    ids=["forbidden", "gateway", "redirect", "rubbish", "closed"],
+)
+def test_handshake_that_fails_raises_in_words(
+    server: Server, script: Script, error: type[Exception], words: str
 ) -> None:
-    """Who waits is told of the end, so that the next read finds it."""
-    if not has_poll:
-        monkeypatch.delattr(select, "poll", raising=False)
-    server, client, _, woken = pairs
-    server.close()
-    assert _readable_waiter(client, woken)(LONG) == (True, False)
+    """Every way in which a server can fail to be a WebSocket server ends in one kind of error."""
+    server.scripts = [script]
+    with pytest.raises((error, OSError), match=words):
+        open_websocket(server.url, LONG)
+
+
+def test_handshake_that_never_ends_has_a_deadline(server: Server) -> None:
+    """A server that accepts and says nothing, or says it forever, is left after the timeout."""
+
+    def drip(peer: Peer) -> None:
+        while True:
+            peer.send(b"H")
+            time.sleep(0.02)
+
+    server.scripts = [lambda peer: [peer.stream.readline() for _ in range(99)], drip]
+    for _ in range(2):
+        with pytest.raises((KrakenConnectionError, TimeoutError)):
+            open_websocket(server.url, 0.2)
+
+
+def test_handshake_names_us_and_asks_for_no_compression(server: Server) -> None:
+    """The request has a User-Agent, no Origin, and offers no extension."""
+    requests: queue.SimpleQueue[str] = queue.SimpleQueue()
+    server.scripts = [lambda peer: requests.put(peer.shake_hands())]
+    open_websocket(server.url, LONG).close()
+    request = requests.get(timeout=LONG)
+    assert "User-Agent: ttslo" in request
+    assert "Origin" not in request
+    assert "Extensions" not in request
+
+
+def test_frames_that_come_with_the_handshake_are_not_lost(server: Server) -> None:
+    """Kraken's first status frame may lie in the same packet as the end of the handshake."""
+
+    def eager(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send("one", "two")
+        peer.receive()
+
+    server.scripts = [eager]
+    connection = open_websocket(server.url, LONG)
+    got: list[str | bytes] = []
+    while len(got) < 2:
+        got += connection.recv(LONG) or []
+    connection.close()
+    assert got == ["one", "two"]
+
+
+def test_sending_on_a_dead_socket_raises(server: Server) -> None:
+    """A connection that the other side reset is told to who sends more than a buffer holds."""
+    server.scripts = [lambda peer: peer.shake_hands()]
+    connection = open_websocket(server.url, LONG)
+    with pytest.raises((OSError, KrakenConnectionError)):
+        connection.send("x" * 20_000_000)
+    connection.close()
+
+
+def test_without_websocket_client_the_reason_is_said() -> None:
+    """Whoever connects without the library is told which one it is."""
+    code = (
+        "import sys; sys.modules['websocket'] = None\n"
+        "from krakenlink.errors import KrakenConnectionError\n"
+        "from krakenlink.stream.connection import open_websocket\n"
+        "try: open_websocket('ws://127.0.0.1:1', 1)\n"
+        "except KrakenConnectionError as error: print(error)"
+    )
+    assert run_python(code) == "websocket-client is not installed"

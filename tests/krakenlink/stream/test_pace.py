@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.stream.feed import FeedSettings, FeedStale, SymbolMute, Tick
+from krakenlink.stream.events import FeedStale, SymbolMute, Tick
+from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 LONG = 20.0  # seconds that nothing here takes unless it is broken

@@ -153,7 +153,7 @@ def test_figures_tell_the_feed(
     assert told["ttslo_symbol_live", SYMBOL] == 1
     assert told["ttslo_symbol_ticks_total", SYMBOL] == 1
     assert told["ttslo_symbol_proven_age_seconds", SYMBOL] < 3
-    program.feed.distrust(SYMBOL)
+    program.feed.feed_thread.distrust(SYMBOL, "it lies")
     told = figures(server)
     assert told["ttslo_symbol_live", SYMBOL] == 0
     assert ("ttslo_symbol_proven_age_seconds", SYMBOL) not in told

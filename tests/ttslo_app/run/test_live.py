@@ -12,7 +12,8 @@ from live_program import PAIR, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from krakenlink.stream.feed import Symbol, SymbolRefused
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import SymbolRefused
 from ttslo_app.messages import PolledPrice
 from ws_price_provider import feed_clock
 

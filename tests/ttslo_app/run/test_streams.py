@@ -9,7 +9,8 @@ from typing import Any, cast
 import pytest
 
 from krakenlink.machine import feed_clock
-from krakenlink.stream.feed import Channel, Symbol, SymbolMute, SymbolRefused
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel, SymbolMute, SymbolRefused
 from ttslo_app.messages import Market
 from ttslo_app.run.streams import BLIND_POLL, Streams
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakenlink.stream.feed import Symbol, TradePrint
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import TradePrint
 from ttslo_app.messages import Past
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from watch_kit import MARKET, WatchBench, printed
 
-from krakenlink.stream.feed import Symbol, Trades
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Trades
 from ttslo_app.messages import NotFetched
 from ttslo_app.rules.rule import WhenBlind
 

@@ -1,0 +1,116 @@
+"""The feed's figures at a moment, for people and for the audit.
+
+Pure functions over the protocol, called under its lock; what they return is frozen. A figure must
+never be taken for a price: `last_tick` is the last one that came, whether it counts or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from krakenlink.stream.audit import View
+from krakenlink.stream.events import Tick
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.states import FeedState, Subscription, SubState
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolHealth:
+    """One subscription: its state in a word, its last tick, and how old its proof is."""
+
+    symbol: str
+    channel: str
+    state: str
+    last_tick: Tick | None
+    proven_age: float | None
+    ticks: int
+    rest_fallbacks: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """The feed at one moment. Ages and times are seconds; None means that there was none yet."""
+
+    url: str
+    state: FeedState
+    system: str | None
+    uptime: float | None
+    last_frame_age: float | None
+    blind_for: float | None
+    attempts: int
+    reconnects: int
+    messages: int
+    messages_per_second: float
+    ticks_per_second: float
+    damaged: int
+    rest_fallbacks: int
+    symbols: tuple[SymbolHealth, ...]
+
+
+def feed_health(
+    feed: FeedProtocol, url: str, fallbacks: Mapping[str, int], now: float
+) -> FeedHealth:
+    """Return every figure of `feed` at `now`.
+
+    Args:
+        feed: The protocol.
+        url: Its address.
+        fallbacks: How often REST had to be asked, by symbol.
+        now: The moment, on the feed's clock.
+    """
+    link = feed.link
+    messages_per_second, ticks_per_second = feed.rates(now)
+    return FeedHealth(
+        url=url,
+        state=link.state,
+        system=feed.system,
+        uptime=_since(link.live_since, now),
+        last_frame_age=_since(link.last_frame_at, now),
+        blind_for=_since(link.blind_since, now),
+        attempts=link.attempts,
+        reconnects=_reconnects(feed),
+        messages=link.messages,
+        messages_per_second=messages_per_second,
+        ticks_per_second=ticks_per_second,
+        damaged=feed.damaged,
+        rest_fallbacks=sum(fallbacks.values()),
+        symbols=tuple(
+            _symbol_health(sub, link.proof_age(now), fallbacks.get(sub.symbol, 0))
+            for sub in feed.subscriptions.by_key.values()
+        ),
+    )
+
+
+def _symbol_health(sub: Subscription, proof_age: float | None, fallbacks: int) -> SymbolHealth:
+    return SymbolHealth(
+        symbol=sub.symbol,
+        channel=sub.channel.value,
+        state=sub.state.name.lower(),
+        last_tick=sub.latest,
+        proven_age=None if sub.proven is None else proof_age,
+        ticks=sub.ticks,
+        rest_fallbacks=fallbacks,
+        error=sub.error,
+    )
+
+
+def _since(moment: float | None, now: float) -> float | None:
+    return None if moment is None else now - moment
+
+
+def _reconnects(feed: FeedProtocol) -> int:
+    return max(0, feed.link.connections - 1)
+
+
+def views(feed: FeedProtocol) -> dict[str, View]:
+    """Return the stream's side of every symbol that has had a tick; none while there is no link."""
+    if not feed.link.is_open:
+        return {}
+    connection = _reconnects(feed)
+    return {
+        symbol: View(sub.latest.price, sub.ticks, connection, sub.state is SubState.LIVE)
+        for symbol, sub in feed.subscriptions.tickers.items()
+        if sub.latest is not None
+    }

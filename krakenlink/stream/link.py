@@ -1,0 +1,225 @@
+"""The life of one connection after another, whatever they carry: tried, open, suspected, lost.
+
+Pure and not thread-safe: time and chance come in as arguments. It knows no channel and no symbol.
+It must never let a silence count as life: `good_until` moves on with frames alone, and what comes
+later than it proves nothing.
+
+Sources: Kraken, spot WebSocket v2 (heartbeat, ping) and its guide on connecting (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from krakenlink.stream.events import (
+    Due,
+    Event,
+    FeedBack,
+    FeedClosed,
+    FeedConnecting,
+    FeedLive,
+    FeedStale,
+    FeedSuspect,
+)
+from krakenlink.stream.messages import PING
+from krakenlink.stream.settings import FeedSettings, retry_delay
+from krakenlink.stream.states import TRANSITIONS, FeedSignal, FeedState, next_state
+
+_NEVER = float("-inf")
+_OPEN = frozenset({FeedState.LIVE, FeedState.SUSPECT})
+
+
+class Link:
+    """One connection at a time, and what is known about it.
+
+    Attributes:
+        state: Where it is in its life.
+        good_until: The moment at which all that it brought stops counting, if no frame comes
+            before; in the past while there is no connection.
+        last_frame_at: When the last frame came; None before the first connection.
+        live_since: Since when the present connection is open; None without one.
+        blind_since: The last proof of life before the link was lost; None while it lives.
+        retry_at: When the next attempt is due.
+        failures: Attempts and short connections in a row that came to nothing.
+        attempts: How often it was tried, ever.
+        connections: How often that succeeded, ever.
+        messages: How many messages came, ever.
+    """
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.settings = settings
+        self.state = FeedState.IDLE
+        self.good_until = _NEVER
+        self.last_frame_at: float | None = None
+        self.live_since: float | None = None
+        self.blind_since: float | None = None
+        self.retry_at = _NEVER
+        self.failures = 0
+        self.attempts = 0
+        self.connections = 0
+        self.messages = 0
+        self._connecting_since = _NEVER
+        self._begin_connection()
+
+    def _begin_connection(self) -> None:
+        """Forget what belongs to one connection."""
+        self._pinged_at: float | None = None
+        self._lag_asked_at = _NEVER
+        self._has_ponged = False
+
+    def step(self, signal: FeedSignal) -> None:
+        """Go where `signal` leads."""
+        self.state = next_state(TRANSITIONS, self.state, signal)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self.state in _OPEN
+
+    # -- it comes and goes
+
+    def attempt(self, now: float) -> list[Event]:
+        """An attempt to connect begins."""
+        self.step(FeedSignal.ATTEMPT)
+        self._connecting_since = now
+        self.attempts += 1
+        return [FeedConnecting(now, self.failures + 1)]
+
+    def delay(self, until: float) -> None:
+        """Attempts have to wait: the budget is used up."""
+        self.step(FeedSignal.DELAY)
+        self.retry_at = until
+
+    def opened(self, now: float) -> list[Event]:
+        """The handshake is done, which is a first proof of life."""
+        self.step(FeedSignal.OPENED)
+        self._begin_connection()
+        self.connections += 1
+        self.live_since = self._lag_asked_at = now
+        self._heard(now)
+        events: list[Event] = [FeedLive(now)]
+        if self.blind_since is not None:
+            events.append(FeedBack(now, now - self.blind_since))
+            self.blind_since = None
+        return events
+
+    def heard(self, now: float, count: int = 1) -> list[Event] | None:
+        """Frames came, `count` of them. None when they came too late to prove anything.
+
+        After a silence as long as death - the machine slept, the process was stopped - what the
+        socket still holds is as old as the silence: the link has to be made anew.
+        """
+        if now >= self.good_until:
+            return None
+        self.messages += count
+        if self.state is FeedState.SUSPECT:
+            self.step(FeedSignal.FRAME)
+            self._heard(now)
+            return [FeedLive(now)]
+        self._heard(now)
+        return []
+
+    def _heard(self, now: float) -> None:
+        self.last_frame_at = now
+        self.good_until = now + self.settings.dead_after
+
+    def lost(
+        self, now: float, reason: str, chance: float = 0.0, *, at_least: float = 0.0
+    ) -> list[Event]:
+        """It is gone, or could not be made: at this moment all that it brought stops counting.
+
+        Args:
+            now: The moment.
+            reason: A sentence for people.
+            chance: A random number from 0 to 1 for the jitter.
+            at_least: The shortest delay that is decent after such an end, in seconds.
+        """
+        since = self.last_frame_at if self.is_open else None
+        self.step(FeedSignal.LOST)
+        self.good_until = _NEVER
+        if self.live_since is not None and now - self.live_since >= self.settings.stable_after:
+            self.failures = 0
+        self.live_since = None
+        self._begin_connection()
+        self.failures += 1
+        self.retry_at = now + max(at_least, retry_delay(self.settings, self.failures, chance))
+        if self.blind_since is not None:
+            return []  # it was said already, at the first failure
+        self.blind_since = now if since is None else since
+        return [FeedStale(now, reason, self.blind_since)]
+
+    def close(self, now: float) -> list[Event]:
+        """Stop, and be as new."""
+        was_closed = self.state is FeedState.CLOSED
+        self.step(FeedSignal.STOP)
+        self.good_until = _NEVER
+        self._begin_connection()
+        self.live_since = self.last_frame_at = self.blind_since = None
+        self.failures = 0
+        self.retry_at = _NEVER
+        return [] if was_closed else [FeedClosed(now)]
+
+    # -- whether it lives
+
+    def proof_age(self, now: float) -> float | None:
+        """Return the seconds since the last proof of life; None where it does not hold now."""
+        if self.last_frame_at is None or now >= self.good_until:
+            return None
+        return max(0.0, now - self.last_frame_at)
+
+    def ponged(self) -> None:
+        """The answer to a ping came: all that was sent before it has come, too."""
+        self._pinged_at = None
+        self._has_ponged = True
+
+    def forget_ping(self) -> None:
+        """The ping under way may have been refused: nothing follows from its answer's delay."""
+        self._pinged_at = None
+
+    def check(self, now: float, due: Due) -> None:
+        """Put into `due` what its silence or lag at `now` calls for. There is a connection."""
+        settings = self.settings
+        assert self.last_frame_at is not None
+        silent_for = now - self.last_frame_at
+        if silent_for >= settings.dead_after:
+            due.lost = f"no frame for {silent_for:.1f} s"
+        elif self._is_lagging(now):
+            due.lost = f"frames come more than {settings.dead_after:g} s late"
+        elif self.state is FeedState.LIVE and silent_for >= settings.ping_after:
+            self.step(FeedSignal.SILENCE)
+            self._ping(now, due)
+            due.events.append(FeedSuspect(now, silent_for))
+        elif now - self._lag_asked_at >= settings.lag_check_every:
+            self._ping(now, due)
+
+    def next_due(self) -> float:
+        """Return the moment at which `check` has work again, if nothing happens before."""
+        settings = self.settings
+        assert self.last_frame_at is not None  # there is a connection whenever this is asked
+        is_calm = self.state is FeedState.LIVE
+        moments = [
+            self.last_frame_at + settings.ping_after if is_calm else self.good_until,
+            self._lag_asked_at + settings.lag_check_every,
+        ]
+        if self._has_ponged and self._pinged_at is not None:
+            moments.append(self._pinged_at + settings.dead_after)
+        return min(moments)
+
+    def _is_lagging(self, now: float) -> bool:
+        return (
+            self._has_ponged
+            and self._pinged_at is not None
+            and now - self._pinged_at >= self.settings.dead_after
+        )
+
+    def _ping(self, now: float, due: Due) -> None:
+        self._lag_asked_at = now
+        if self._pinged_at is None:
+            self._pinged_at = now
+        due.frames.append(PING)
+
+    def patience(self, now: float) -> float:
+        """Return for how many seconds what it may bring is worth waiting; 0 for not at all."""
+        if self.state is FeedState.CONNECTING:
+            return max(0.0, self._connecting_since + self.settings.connect_patience - now)
+        if self.state in (FeedState.IDLE, FeedState.CLOSED):  # the thread is about to begin
+            return self.settings.connect_patience
+        return max(0.0, self.good_until - now) if self.is_open else 0.0

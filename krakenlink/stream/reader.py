@@ -1,0 +1,175 @@
+"""Who listens to the feed: a queue of events for each, and a line in the log for the transitions.
+
+It must never let a listener slow the feed: no foreign code runs on its thread, and nothing here
+waits for anybody.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from krakenlink.stream.events import (
+    Channel,
+    Event,
+    FeedBack,
+    FeedClosed,
+    FeedConnecting,
+    FeedLive,
+    FeedStale,
+    FeedSuspect,
+    FirstData,
+    Resubscribed,
+    SymbolDistrusted,
+    SymbolMute,
+    SymbolRefused,
+    SymbolTrusted,
+    SystemState,
+    Tick,
+    Trades,
+)
+
+logger = logging.getLogger(__name__)
+
+
+class FeedReader:
+    """One listener's own queue of events. Any thread may read it; it never slows the feed.
+
+    The queue has no bound, because trades must not be dropped: somebody who falls behind looks
+    at `backlog` and decides. A reader that is no longer referenced is forgotten by the feed.
+
+    Args:
+        clock: The feed's.
+        forget: Takes this reader off the feed.
+        symbols: Leave out events of other symbols; None for all.
+        channels: Leave out the prices of other channels; None for all.
+        sink: The queue to put events in; None for one of its own.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        forget: Callable[[FeedReader], None],
+        symbols: AbstractSet[str] | None,
+        channels: AbstractSet[str] | None,
+        sink: SimpleQueue[Any] | None = None,
+    ) -> None:
+        self._clock = clock
+        self._forget = forget
+        self._symbols = symbols
+        self._wants_ticks = channels is None or Channel.TICKER in channels
+        self._wants_trades = channels is None or Channel.TRADE in channels
+        self._queue: SimpleQueue[Any] = SimpleQueue() if sink is None else sink
+
+    def get(self, timeout: float | None = None) -> Event | None:
+        """Return the next event; None if none comes within `timeout` seconds (None: for ever).
+
+        After `close` or the provider's `stop` the last event is a `FeedClosed`.
+        """
+        try:
+            event: Event = self._queue.get(timeout is None or timeout > 0, timeout)
+        except Empty:
+            return None
+        return event
+
+    @property
+    def backlog(self) -> int:
+        """How many events wait to be read."""
+        return self._queue.qsize()
+
+    def close(self) -> None:
+        """Stop listening, and wake whoever waits in `get`. Safe from a signal handler's thread."""
+        self._forget(self)
+        self._queue.put(FeedClosed(self._clock()))
+
+    def offer(self, event: Event) -> None:
+        """Put `event` into the queue, unless its owner wants none of the kind. For the feed."""
+        kind = type(event)
+        if kind is Tick:
+            if not self._wants_ticks:
+                return
+        elif kind is Trades and not self._wants_trades:
+            return
+        if self._symbols is not None:
+            symbol = getattr(event, "symbol", None)
+            if symbol is not None and symbol not in self._symbols:
+                return
+        self._queue.put(event)
+
+
+class Readers:
+    """The readers of one feed, each held weakly.
+
+    `add`, `forget` and `clear` are called under the feed's lock. `publish` is called without it,
+    and takes the readers as they are at each event: the tuple is replaced, never changed.
+    """
+
+    def __init__(self) -> None:
+        self._readers: tuple[weakref.ref[FeedReader], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def add(self, reader: FeedReader) -> None:
+        """Let `reader` have events from now on."""
+        alive = [ref for ref in self._readers if ref() is not None]
+        self._readers = (*alive, weakref.ref(reader))
+
+    def forget(self, reader: FeedReader) -> None:
+        """Let `reader` have no more."""
+        self._readers = tuple(ref for ref in self._readers if ref() not in (reader, None))
+
+    def clear(self) -> None:
+        """Let nobody have any more."""
+        self._readers = ()
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Put events into the readers' queues, and all but prices into the log."""
+        for event in events:
+            for ref in self._readers:
+                reader = ref()
+                if reader is not None:
+                    reader.offer(event)
+            if type(event) is not Tick:
+                _log_event(event)
+
+
+def _log_event(event: Event) -> None:
+    described = _LOG.get(type(event))
+    if described is not None:
+        level, text, names = described
+        logger.log(level, text, *(getattr(event, name) for name in names))
+
+
+# The transition is logged, not every price.
+_LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
+    FeedConnecting: (logging.DEBUG, "Connecting to the price stream, attempt %d", ("attempt",)),
+    FeedLive: (logging.DEBUG, "The price stream is alive", ()),
+    FeedSuspect: (logging.DEBUG, "No frame for %.1f s; asking", ("silent_for",)),
+    FeedStale: (
+        logging.WARNING,
+        "Blind: %s. No streamed price counts until it is back",
+        ("reason",),
+    ),
+    FeedBack: (logging.INFO, "The price stream is back after %.1f s", ("blind_for",)),
+    FirstData: (logging.INFO, "%s is live", ("symbol",)),
+    Resubscribed: (logging.DEBUG, "%s (%s) is subscribed again", ("symbol", "channel")),
+    SymbolRefused: (
+        logging.WARNING,
+        "Kraken does not stream %s (%s): %s. Its price comes over REST",
+        ("symbol", "channel", "error"),
+    ),
+    SymbolDistrusted: (logging.WARNING, "%s", ("reason",)),
+    SymbolTrusted: (logging.INFO, "%s: the stream speaks again and counts", ("symbol",)),
+    SymbolMute: (
+        logging.WARNING,
+        "%s (%s) is subscribed and silent. Its price comes over REST",
+        ("symbol", "channel"),
+    ),
+    SystemState: (logging.INFO, "Kraken's engine is %s", ("system",)),
+    FeedClosed: (logging.INFO, "The price stream is closed", ()),
+}

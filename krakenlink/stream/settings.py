@@ -1,0 +1,91 @@
+"""Every number of the feed, with its reason.
+
+Pure. No file of the feed may have a duration or a count of its own: whoever tunes the feed, or lets
+a test run it in milliseconds, does so here. Another number never changes what counts as proof.
+
+Sources: Kraken, spot WebSocket v2, its guides on connecting and rate limits (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """Every number of the feed. Durations are seconds."""
+
+    # Kraken beats once a second when there is nothing else to say; two missed beats are odd
+    # enough to ask, a third second without an answer is death.
+    ping_after: float = 2.0
+    dead_after: float = 3.0
+    # A pong comes behind everything that was sent before it, so its delay is the lag of the
+    # prices. Asked now and then, and only held against servers that answer pings at all.
+    lag_check_every: float = 10.0
+    # Acks and snapshots take one round trip; three seconds are dozens of them.
+    mute_after: float = 3.0
+    # What was mute may have been Kraken's bad minute: it is left and asked for anew so often, and
+    # nobody waits for it meanwhile; 0: not before the next connection.
+    mute_retry_every: float = 60.0
+    # A TCP and TLS handshake across the world takes under a second.
+    connect_timeout: float = 5.0
+    # How long a first connect may take before callers stop waiting for it: they have REST.
+    connect_patience: float = 2.0
+    # A subscribe message is under 2 kB: a socket that takes none for this long is dead.
+    send_timeout: float = 3.0
+    # The first retry at once because most drops are a proxy's restart; the last value repeats.
+    retry_delays: tuple[float, ...] = (0.0, 1.0, 2.0, 5.0, 5.0, 10.0, 20.0, 30.0)
+    # Each delay is shortened by up to this share, so that many clients do not come in step.
+    retry_jitter: float = 0.25
+    # Connections that last this long reset the delays; shorter ones are flapping.
+    stable_after: float = 30.0
+    # Kraken's guide: no faster than once in 5 s during maintenance.
+    maintenance_delay: float = 5.0
+    # The edge or Kraken said no in words (HTTP 4xx, close code 1008): asking faster is rude.
+    refused_delay: float = 30.0
+    # About 150 attempts in 10 minutes make Kraken's edge ban the address; its own clients stop
+    # themselves at 120.
+    budget_attempts: int = 120
+    budget_window: float = 600.0
+    # A server on this machine bans nobody; tests and the demo are not to be throttled.
+    budget_on_loopback: bool = False
+    # Chunks of 100 symbols, 10 messages at once and then 10 a second, are in use elsewhere.
+    batch_size: int = 100
+    send_burst: int = 10
+    send_interval: float = 0.1
+    # "Exceeded msg rate": pause, doubled at each repetition up to the maximum.
+    rate_pause: float = 1.0
+    rate_pause_max: float = 10.0
+    # Ticker frames are 300 bytes; what is larger than this is damage or malice.
+    max_message_bytes: int = 4 * 1024 * 1024
+    # `trades`: the ticker speaks when `last` changes, which is the price that thresholds are
+    # compared with. `bbo` sends a hundred times the frames and no other `last`; it pays only for
+    # somebody who reads bid and ask.
+    event_trigger: str = "trades"
+    # One REST call a minute for all symbols finds a subscription that fell mute; 0: never. What
+    # looks wrong is looked at again after a pause in which any delay of Kraken's is over.
+    audit_every: float = 60.0
+    audit_again_after: float = 5.0
+    # Waking up costs more than reading: above so many messages a second, in the mean of the last
+    # seconds, they are let gather for so long before they are read, for half of the processor time.
+    # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
+    gather_above: float = 1000.0
+    gather_for: float = 0.003
+    # Figures per second in `health()` are means over this window.
+    rate_window: float = 10.0
+
+
+DEFAULT_SETTINGS = FeedSettings()
+
+
+def retry_delay(settings: FeedSettings, failures: int, chance: float) -> float:
+    """Return how long to wait before the next attempt.
+
+    Args:
+        settings: The delays and their jitter.
+        failures: How many attempts or short connections went before, at least 1.
+        chance: A random number from 0 to 1; it takes up to `retry_jitter` off the delay.
+    """
+    delays = settings.retry_delays
+    delay = delays[min(failures, len(delays)) - 1]
+    return delay * (1.0 - settings.retry_jitter * chance)

@@ -1,0 +1,326 @@
+"""Who is asked for, promised, live, refused or mute, on the present connection.
+
+Pure and not thread-safe: the feed calls it under its lock. It must never guess: a symbol counts as
+live only after its own acknowledgement and its own data on the present connection, whatever came
+on an earlier one or before it was asked for anew.
+
+Sources: Kraken, spot WebSocket v2 (subscribe, unsubscribe, ticker, trade) and its guide on rate
+limits (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.asking import Asking
+from krakenlink.stream.events import (
+    Channel,
+    Due,
+    Event,
+    FirstData,
+    Resubscribed,
+    SymbolDistrusted,
+    SymbolMute,
+    SymbolRefused,
+    SymbolTrusted,
+    Tick,
+)
+from krakenlink.stream.messages import Ack, RateRefusal
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import Key, Subscription, SubSignal, SubState
+
+_GIVEN_UP = frozenset({SubState.REFUSED, SubState.MUTE})
+
+
+class Subscriptions:
+    """Every subscription of the feed, what waits to be asked, and what was asked for.
+
+    Attributes:
+        by_key: Each subscription by its channel and symbol.
+        tickers: Those for prices by symbol, at hand for the hot paths.
+        ticks: How many prices came for them, ever.
+    """
+
+    def __init__(self, settings: FeedSettings) -> None:
+        self.settings = settings
+        self.by_key: dict[Key, Subscription] = {}
+        self.tickers: dict[str, Subscription] = {}
+        self.ticks = 0
+        self._asking = Asking(settings)
+        self._begin_connection()
+
+    def _begin_connection(self) -> None:
+        """Forget what belongs to one connection."""
+        self._left: set[Key] = set()  # ever, so that late data of theirs prove nothing new
+        self._unproven: dict[Key, Subscription] = {}  # in the order of asking
+        self._retry_mute_at: float | None = None  # nothing is mute
+
+    # -- wanting
+
+    def want(self, symbol: Symbol, channel: Channel) -> Subscription:
+        """Add one reference to a subscription; it is asked for when the feed is next due."""
+        key = (channel, symbol)
+        sub = self.by_key.get(key)
+        if sub is None:
+            sub = Subscription(symbol, channel, self.settings.batch_size)
+            self.by_key[key] = sub
+            self._asking.to_ask[key] = sub
+            if channel is Channel.TICKER:
+                self.tickers[symbol] = sub
+        sub.refs += 1
+        return sub
+
+    def unwant(self, symbol: Symbol, channel: Channel) -> bool:
+        """Take one reference away; True when it was the last and the symbol is given up."""
+        key = (channel, symbol)
+        sub = self.by_key.get(key)
+        if sub is None:
+            return False
+        sub.refs -= 1
+        if sub.refs > 0:
+            return False
+        del self.by_key[key]
+        if channel is Channel.TICKER:
+            del self.tickers[symbol]
+        sub.unprove()
+        self._forget_ask(sub)
+        if sub.asks:
+            self._asking.to_leave[key] = sub
+            self._left.add(key)
+        return True
+
+    def ask_again(self, symbol: Symbol, channel: Channel) -> bool:
+        """Leave and ask anew; nothing of it counts until the new ack and data. False: unknown."""
+        sub = self.by_key.get((channel, symbol))
+        if sub is None:
+            return False
+        self._requeue(sub)
+        if sub.asks and sub.state is not SubState.REFUSED:
+            # Without an acknowledgement, too: it may be the answer that was lost, and to a second
+            # subscribe alone Kraken would say `Already subscribed` and send no snapshot.
+            self._asking.to_leave[sub.key] = sub
+        sub.acked_at = sub.early = None
+        return True
+
+    def distrust(self, symbol: Symbol, reason: str, now: float) -> list[Event]:
+        """Let no price of `symbol` count, whatever the stream says."""
+        sub = self.tickers.get(symbol)
+        if sub is None:
+            return []
+        sub.distrusted = True
+        sub.unprove()
+        return [SymbolDistrusted(symbol, reason, now)]
+
+    def trust(self, symbol: Symbol, now: float) -> list[Event]:
+        """Take `distrust` back; the last tick of a subscription that lives counts at once."""
+        sub = self.tickers.get(symbol)
+        if sub is None or not sub.distrusted:
+            return []
+        sub.distrusted = False
+        if sub.state is SubState.LIVE and sub.latest is not None:
+            sub.prove(sub.latest)
+            return [SymbolTrusted(symbol, now), sub.latest]  # which nobody was told of meanwhile
+        return [SymbolTrusted(symbol, now)]
+
+    def _forget_ask(self, sub: Subscription) -> None:
+        self._asking.forget(sub)
+        self._unproven.pop(sub.key, None)
+
+    def _requeue(self, sub: Subscription) -> None:
+        self._forget_ask(sub)
+        sub.step(SubSignal.RETRY)
+        self._asking.to_ask[sub.key] = sub
+
+    # -- connections come and go
+
+    def opened(self) -> None:
+        """A connection is there: everything has to be asked for on it."""
+        self._begin_connection()
+        self._asking.begin_connection(self.by_key)
+
+    def lost(self) -> None:
+        """The connection is gone: at this moment every price stops counting."""
+        for sub in self.by_key.values():
+            sub.step(SubSignal.LOST)
+            sub.acked_at = sub.early = None
+            sub.asks = 0
+        self._asking.begin_connection({})
+        self._begin_connection()
+
+    def clear(self) -> None:
+        """Give all of them back; whoever still holds one finds no price in it."""
+        for sub in self.by_key.values():
+            sub.unprove()
+        self.by_key.clear()
+        self.tickers.clear()
+        self._asking.begin_connection({})
+        self._begin_connection()
+
+    # -- what comes in
+
+    def receive_tick(self, tick: Tick) -> list[Event]:
+        """Take in a price: the hot path."""
+        sub = self.tickers.get(tick.symbol)
+        if sub is None:
+            return []  # under way while it was unsubscribed
+        self.ticks += 1
+        sub.ticks += 1
+        if sub.state is SubState.LIVE:
+            sub.prove(tick)
+            return [tick] if sub.proven is tick else []
+        return self._first_tick(sub, tick)
+
+    def _first_tick(self, sub: Subscription, tick: Tick) -> list[Event]:
+        sub.latest = tick
+        if sub.acked_at is None:
+            # Data may overtake its ack. Asked for a second time, though, it may be the rest of
+            # the first stream, which is the one that was not to be trusted.
+            is_first = sub.asks == 1 and sub.key not in self._left
+            sub.early = tick if is_first else None
+            return []
+        sub.step(SubSignal.DATA)
+        self._unproven.pop(sub.key, None)
+        sub.prove(tick)
+        events: list[Event] = [FirstData(sub.symbol, tick.at)]
+        return [*events, tick] if sub.proven is tick else events
+
+    def receive_ack(self, ack: Ack, now: float) -> list[Event]:
+        """Take in Kraken's answer to a subscribe or unsubscribe."""
+        if ack.method == "unsubscribe":
+            # Accepted or "Subscription Not Found": either way it is gone.
+            if ack.req_id is None:
+                self._ended_by_kraken(ack)
+            return []
+        events: list[Event] = []
+        meant = self._asking.meant_by(ack.req_id, ack.symbol, ack.channel)
+        for sub in meant:
+            if ack.accepted:
+                events += self._acked(sub, now)
+            elif ack.symbol is None and len(meant) > 1:
+                self._split(meant)
+                break
+            else:
+                events += self._refused(sub, ack.error, now)
+        return events
+
+    def _ended_by_kraken(self, ack: Ack) -> None:
+        """Ask again for what Kraken says to have ended: nobody here has asked for that.
+
+        Our own messages all carry a `req_id`, and come back with it. Should one not, asking
+        again each time would go on for ever; so it is done once for each subscription.
+        """
+        for (channel, symbol), sub in list(self.by_key.items()):
+            is_meant = symbol == ack.symbol and ack.channel in (None, channel)
+            if ack.accepted and is_meant and sub.asks == 1 and (channel, symbol) not in self._left:
+                self.ask_again(symbol, channel)
+
+    def _acked(self, sub: Subscription, now: float) -> list[Event]:
+        self._asking.forget(sub)
+        self._asking.rate_refusals = 0
+        is_again = sub.acks > 0 or sub.state in _GIVEN_UP
+        sub.step(SubSignal.ACK)
+        sub.acked_at = now
+        sub.acks += 1
+        sub.error = ""
+        events: list[Event] = []
+        if is_again:
+            events.append(Resubscribed(sub.symbol, sub.channel.value, now))
+        if sub.channel is Channel.TRADE:
+            # Trades come when somebody trades: there is no first data to wait for.
+            self._unproven.pop(sub.key, None)
+            if sub.state is SubState.MUTE:
+                sub.step(SubSignal.DATA)
+        elif sub.state is SubState.ACKED:
+            self._unproven.setdefault(sub.key, sub)
+        early, sub.early = sub.early, None
+        return events + (self._first_tick(sub, early) if early is not None else [])
+
+    def _refused(self, sub: Subscription, error: str, now: float) -> list[Event]:
+        self._forget_ask(sub)
+        is_news = sub.state is not SubState.REFUSED or sub.error != error
+        sub.step(SubSignal.REFUSE)
+        sub.acked_at = sub.early = None
+        sub.error = error or "refused without a reason"
+        if not is_news:
+            return []
+        return [SymbolRefused(sub.symbol, sub.channel.value, sub.error, now)]
+
+    def _split(self, asked: list[Subscription]) -> None:
+        """Ask for the symbols of a refused message in smaller ones: the bad one has to stand out.
+
+        A refusal that names no symbol may mean one bad name among a hundred good ones.
+        """
+        for sub in asked:
+            sub.batch_size = max(1, len(asked) // 2)
+            self._requeue(sub)
+
+    def slow_down(self, refusal: RateRefusal, now: float) -> None:
+        """Pause, and ask again for just what has no answer yet."""
+        if refusal.req_id is not None or refusal.symbol is not None:
+            meant = self._asking.meant_by(refusal.req_id, refusal.symbol, None)
+        else:
+            meant = self._asking.unanswered()
+        for sub in meant:
+            self._requeue(sub)
+        self._asking.pause(now)
+
+    def priceless(self, symbol: Symbol, now: float) -> list[Event]:
+        """Kraken knows no last price: nothing to wait for, REST has to answer, and at once.
+
+        A price that counts already stays: it is still the last one that was traded.
+        """
+        sub = self.tickers.get(symbol)
+        if sub is None or sub.state is not SubState.ACKED:
+            return []
+        return self._give_up(sub, now)
+
+    def _give_up(self, sub: Subscription, now: float) -> list[Event]:
+        self._unproven.pop(sub.key, None)
+        sub.step(SubSignal.GIVE_UP)
+        self._plan_mute_retry(now)
+        return [SymbolMute(sub.symbol, sub.channel.value, now)]
+
+    def _plan_mute_retry(self, now: float) -> None:
+        if self._retry_mute_at is None and self.settings.mute_retry_every > 0:
+            self._retry_mute_at = now + self.settings.mute_retry_every
+
+    # -- what falls due
+
+    def check(self, now: float, due: Due) -> None:
+        """Put into `due` what is to be asked, left or given up at `now`."""
+        self._check_mute(now, due)
+        self._retry_mute(now)
+        for sub in self._asking.ask(now, due.frames):
+            if sub.state is SubState.ASKED:
+                self._unproven[sub.key] = sub
+            elif sub.state is SubState.MUTE:
+                self._plan_mute_retry(now)
+
+    def next_due(self, now: float) -> float:
+        """Return the moment at which `check` has work again, if nothing happens before."""
+        moments = [self._asking.next_due(now)]
+        first = next(iter(self._unproven.values()), None)
+        if first is not None:
+            moments.append(first.asked_at + self.settings.mute_after)
+        if self._retry_mute_at is not None:
+            moments.append(self._retry_mute_at)
+        return min(moments)
+
+    def _check_mute(self, now: float, due: Due) -> None:
+        deadline = now - self.settings.mute_after
+        while self._unproven:
+            sub = next(iter(self._unproven.values()))
+            if sub.asked_at > deadline:
+                return
+            if sub.asks < 2:
+                self.ask_again(sub.symbol, sub.channel)
+            else:
+                self._asking.forget(sub)
+                due.events += self._give_up(sub, now)
+
+    def _retry_mute(self, now: float) -> None:
+        if self._retry_mute_at is None or now < self._retry_mute_at:
+            return
+        self._retry_mute_at = None
+        for (channel, symbol), sub in self.by_key.items():
+            if sub.state is SubState.MUTE:
+                self.ask_again(symbol, channel)

@@ -1,0 +1,287 @@
+"""TLS, proxies and certificates, on real sockets."""
+
+from __future__ import annotations
+
+import base64
+import os
+import queue
+import socket
+import ssl
+import struct
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from chaos_kit import CERTIFICATE
+from stream_kit import (
+    LONG,
+    Make,
+    Peer,
+    Script,
+    Server,
+    live,
+    ticker,
+    wait_for,
+)
+
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream.connection import open_websocket
+from krakenlink.stream.dial import proxy_for, tls_context
+from krakenlink.stream.events import (
+    Tick,
+)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Hand out the file of a certificate with its key."""
+    path = tmp_path / "localhost.pem"
+    path.write_text(CERTIFICATE, encoding="ascii")
+    return path
+
+
+def with_tls(certificate: Path, script: Script) -> Script:
+    """Return `script` with TLS around it."""
+
+    def wrapped(peer: Peer) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        peer.stream.close()
+        with context.wrap_socket(peer.sock, server_side=True) as sock:
+            peer.sock, peer.stream = sock, sock.makefile("rb")
+            script(peer)
+
+    return wrapped
+
+
+def test_tls_carries_prices_and_large_messages(
+    server: Server, make: Make, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS everything is as without, also what decrypts into more than one read."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.scripts = [with_tls(certificate, server.serve)]
+    provider = make(url=f"wss://localhost:{server.port}/v2")
+    reader = live(provider)
+    wait_for(reader, Tick)
+    server.broadcast(ticker("BTC/USD", 5), " " * 300_000 + ticker("BTC/USD", 6))
+    assert [wait_for(reader, Tick).price for _ in range(2)] == [5, 6]
+
+
+def test_certificate_that_nobody_vouches_for_is_refused(server: Server, certificate: Path) -> None:
+    """A server that cannot prove who it is sends no price."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(f"wss://localhost:{server.port}/v2", LONG)
+
+
+def test_certificate_of_another_host_is_refused(
+    server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A good certificate for another name is no certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
+
+
+@pytest.fixture
+def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody have chosen who may vouch for servers."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def no_roots(certificate: Path, no_choice: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this Python have no list of its own, and certifi's hold the test's certificate alone."""
+    nowhere = SimpleNamespace(capath=None)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    monkeypatch.setattr("certifi.where", lambda: str(certificate))
+
+
+def test_python_without_certificates_asks_certifi(
+    server: Server, make: Make, certificate: Path, no_roots: None
+) -> None:
+    """With an empty list, as after installing Python on macOS, certifi's vouches, as for REST."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    live(make(url=f"wss://localhost:{server.port}/v2"))
+    assert tls_context().verify_mode is ssl.CERT_REQUIRED
+
+
+def test_certifi_vouches_for_nobody_else(
+    server: Server, certificate: Path, no_roots: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification stays: another name is refused, and whoever chose a list has that one alone."""
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(f"wss://localhost:{server.port}/v2", LONG)
+
+
+def test_list_of_the_system_is_enough(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificate: Path, no_choice: None
+) -> None:
+    """Where the system has a file or a folder of certificates, certifi's list is left out."""
+    monkeypatch.setattr("certifi.where", lambda: pytest.fail("asked all the same"))
+    monkeypatch.setattr("sys.platform", "linux")
+    folder = SimpleNamespace(capath=str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: folder)
+    tls_context()
+
+
+def run_proxy(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    proxy: str,
+    answer: bytes,
+    variable: str = "https_proxy",
+) -> str:
+    """Connect to a far host through `server` as a proxy; return what the proxy was asked."""
+    asked: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def script(peer: Peer) -> None:
+        text = b""
+        while not text.endswith(b"\r\n\r\n"):
+            text += peer.stream.readline()
+        asked.put(text.decode())
+        peer.send(answer)
+
+    server.scripts = [script]
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(OSError, match=r"407|SSL|EOF|reset"):
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+    return asked.get(timeout=LONG)
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "ALL_PROXY"])
+def test_proxy_from_the_environment_is_asked_for_a_tunnel(
+    server: Server, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A `wss:` address goes through the proxy by CONNECT, with TLS inside of the tunnel."""
+    proxy, answer = f"http://127.0.0.1:{server.port}", b"HTTP/1.1 200 OK\r\n\r\nno TLS at all"
+    request = run_proxy(server, monkeypatch, proxy, answer, variable)
+    assert request.startswith("CONNECT ws.kraken.invalid:443 HTTP/1.")
+
+
+def test_proxy_gets_its_password_and_nobody_else_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and password of the proxy's address go to the proxy, decoded."""
+    proxy = f"me:hunter%322@127.0.0.1:{server.port}"
+    answer = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    request = run_proxy(server, monkeypatch, proxy, answer)
+    assert base64.b64encode(b"me:hunter22").decode() in request
+
+
+def answer_socks(peer: Peer, code: int = 0) -> tuple[str, str]:
+    """Be a SOCKS proxy until it is told where to; return the login, and the address as asked."""
+    version, count = peer.stream.read(2)
+    if version == 4:
+        port, address = struct.unpack("!H4s", peer.stream.read(6))
+        login = "".join(iter(lambda: peer.stream.read(1).decode(), "\0"))
+        host = socket.inet_ntoa(address)
+        if host.startswith("0.0.0."):
+            host = "".join(iter(lambda: peer.stream.read(1).decode(), "\0"))
+        peer.send(bytes([0, 90 + code]) + bytes(6))
+        return login, f"{host}:{port}"
+    has_login = 2 in peer.stream.read(count)
+    peer.send(bytes([5, 2 * has_login]))
+    login = ""
+    if has_login:
+        peer.stream.read(1)
+        words = [peer.stream.read(peer.stream.read(1)[0]).decode() for _ in "np"]
+        login = ":".join(words)
+        peer.send(bytes([1, 0]))
+    *_, kind = peer.stream.read(4)
+    if kind == 3:
+        host = peer.stream.read(peer.stream.read(1)[0]).decode()
+    else:
+        host = socket.inet_ntoa(peer.stream.read(4))
+    (port,) = struct.unpack("!H", peer.stream.read(2))
+    peer.send(bytes([5, code, 0, 1]) + bytes(6))
+    return login, f"{host}:{port}"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host", "login"),
+    [
+        ("socks5h://me:hunter%322@", "ws.kraken.invalid", "me:hunter22"),
+        ("socks5h://", "ws.kraken.invalid", ""),
+        ("socks5://", "192.0.2.1", ""),
+        ("socks4a://me@", "ws.kraken.invalid", "me"),
+        ("socks4://", "192.0.2.1", ""),
+    ],
+)
+def test_socks_proxy_from_the_environment_carries_the_stream(
+    server: Server, monkeypatch: pytest.MonkeyPatch, proxy: str, host: str, login: str
+) -> None:
+    """Both versions, with the name found by the proxy or by this machine; TLS is inside."""
+    asked: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
+    first_bytes: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def script(peer: Peer) -> None:
+        asked.put(answer_socks(peer))
+        first_bytes.put(peer.stream.read(3))
+        peer.send(b"no TLS at all")
+
+    server.scripts = [script]
+    monkeypatch.setenv("ALL_PROXY", f"{proxy}127.0.0.1:{server.port}")
+    with pytest.raises(OSError, match=r"SSL|EOF|reset"):
+        open_websocket(f"wss://{host}/v2", LONG)
+    assert asked.get(timeout=LONG) == (login, f"{host}:443")
+    assert first_bytes.get(timeout=LONG) == b"\x16\x03\x01"  # a TLS greeting
+
+
+def test_socks_proxy_that_says_no_is_a_failed_attempt(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that may not go there says so, and that is the reason."""
+    server.scripts = [lambda peer: answer_socks(peer, code=2)]
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{server.port}")
+    with pytest.raises(OSError, match="not allowed by ruleset"):
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "cure"),
+    [
+        ("socks5://", "which needs the package PySocks: install it, or set"),
+        ("https://", "which the stream cannot use: set"),
+    ],
+)
+def test_proxy_that_cannot_be_used_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, cure: str
+) -> None:
+    """One sentence: who names the proxy, its address without the password, what helps."""
+    monkeypatch.setitem(sys.modules, "socks", None)  # as if it were not installed
+    monkeypatch.setenv("ALL_PROXY", f"{proxy}me:hunter2@127.0.0.1:1080")
+    with pytest.raises(KrakenConnectionError) as caught:
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+    assert str(caught.value) == (
+        f"ALL_PROXY names the proxy {proxy}127.0.0.1:1080, {cure} HTTPS_PROXY to an http: proxy, "
+        "or NO_PROXY to ws.kraken.invalid; meanwhile prices come over REST"
+    )
+
+
+def test_loopback_and_no_proxy_go_directly(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy is not asked for this machine, nor for what no_proxy names."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    server.scripts = [lambda peer: peer.shake_hands()]
+    open_websocket(server.url, LONG).close()
+    monkeypatch.setenv("no_proxy", "kraken.invalid")
+    assert proxy_for("ws.kraken.invalid") is None
+    assert proxy_for("ws.kraken.example") == "http://127.0.0.1:1"
+
+
+def test_tls_is_always_verified(server: Server) -> None:
+    """Certificates and host names are checked, and a server without TLS is no `wss:` server."""
+    context = tls_context()
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    server.scripts = [lambda peer: peer.send(b"hello, no TLS here\r\n")]
+    with pytest.raises(OSError, match=r"SSL|EOF|reset"):
+        open_websocket(server.url.replace("ws:", "wss:"), LONG)

@@ -1,0 +1,275 @@
+"""What frames mean, and that none of them can do harm."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from feed_kit import (
+    BTC,
+    ETH,
+    WIRE,
+    ack_frame,
+    opened_feed,
+    ticker_frame,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import (
+    Tick,
+    TradePrint,
+    Trades,
+)
+from krakenlink.stream.frames import read_frame, read_odd
+from krakenlink.stream.messages import (
+    Ack,
+    Complaint,
+    Damaged,
+    Message,
+    NoPrice,
+    Pong,
+    RateRefusal,
+    Status,
+)
+
+
+def test_ticker_keeps_the_digits_on_the_wire() -> None:
+    """A ticker frame becomes a tick with every digit, trailing zeros included."""
+    (tick,) = read_frame(WIRE, 7.0)
+    assert isinstance(tick, Tick)
+    assert (str(tick.price), str(tick.bid), str(tick.ask)) == ("50000.10", "49999.9", "50000.20")
+    assert (tick.symbol, tick.at, tick.timestamp) == (BTC, 7.0, "2026-11-23T02:11:31.742648Z")
+
+
+NUMBERS = st.one_of(
+    st.integers(-(10**40), 10**40).map(str),
+    st.decimals(-(10**9), 10**9, places=8).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(json.dumps),
+    st.sampled_from(["0", "-0", "0.0", "1e400", "5E-05", "1e-31", "9e30", "-1", "007", "1."]),
+)
+
+
+SYMBOLS = st.one_of(st.just("BTC/USD"), st.text(max_size=8), st.text(max_size=8).map(json.dumps))
+
+
+@given(SYMBOLS, NUMBERS, NUMBERS, NUMBERS, NUMBERS, st.booleans())
+def test_strict_decoder_reads_nothing_else_than_the_patient_one(
+    symbol: str, bid: str, ask: str, last: str, volume: str, has_time: bool
+) -> None:
+    """What the hot path takes, Python's own decoder takes as the very same tick."""
+    end = ',"timestamp":"2026"' if has_time else ""
+    frame = (
+        f'{{"channel":"ticker","type":"update","data":[{{"symbol":"{symbol}","bid":{bid},'
+        f'"bid_qty":1.0,"ask":{ask},"ask_qty":2,"last":{last},"volume":{volume}{end}}}]}}'
+    )
+    said = read_frame(frame, 1.0)
+    assert said == read_odd(frame, 1.0)
+    assert shown(said) == shown(read_odd(frame, 1.0))
+
+
+def shown(messages: list[Message]) -> list[str]:
+    """Return messages with every digit: equal decimals may differ in their zeros."""
+    return [repr(message) for message in messages]
+
+
+def test_ticker_is_read_in_any_spelling_and_never_in_part() -> None:
+    """Spaces, text for a number and another order are the same tick; half a frame is none."""
+    usual = read_frame(WIRE, 1.0)
+    assert isinstance(usual[0], Tick)
+    row = json.loads(WIRE, parse_float=str)["data"][0]
+    turned = json.dumps({"data": [dict(reversed(row.items()))], "channel": "ticker"})
+    for odd in (f" {WIRE} ", WIRE.replace("50000.10", '"50000.10"'), turned):
+        assert read_frame(odd, 1.0) == usual
+    for odd in (WIRE[:-1], WIRE * 2, WIRE[1:]):
+        assert isinstance(read_frame(odd, 1.0)[0], Damaged)
+
+
+def test_number_of_no_importance_costs_no_price() -> None:
+    """What JSON does not know, and data that are no list, are read as far as they make sense."""
+    tick = read_frame(WIRE, 1.0)
+    assert read_frame(WIRE.replace("1234.5", "NaN"), 1.0) == tick
+    assert read_frame(WIRE.replace("[{", "{").replace("}]", "}"), 1.0) == tick
+    assert read_frame(WIRE.replace("[{", "[null,3,{"), 1.0) == tick
+    assert read_frame(WIRE.replace("1234.5", "1" * 400), 1.0) == tick
+    assert read_frame(WIRE.replace("50000.20", "NaN"), 1.0) != tick
+
+
+@pytest.mark.parametrize("spelling", [2, 2.5, "2.5", 5e-05, 1e-08, "1E+3", 123456789012345678])
+def test_ticker_prices_may_be_ints_floats_text_or_scientific(spelling: object) -> None:
+    """Every way in which Kraken is known to write a number is the number."""
+    (message,) = read_frame(ticker_frame(last=spelling), 1.0)
+    assert isinstance(message, Tick)
+    assert message.price == Decimal(str(spelling))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        *("-1", "-0.5", "NaN", "Infinity", "-Infinity", "1e400", "1e31", "1e-31", "true", "[]"),
+        *("{}", "1e99999999999999999999", '"NaN"', '"Infinity"', '"abc"', '""', '"1_000"', '"٣"'),
+    ],
+)
+def test_price_that_is_not_finite_and_positive_is_dropped(last: str) -> None:
+    """No spelling of an impossible price gets through, on either way of reading."""
+    for frame in (WIRE.replace("50000.10", last), WIRE.replace("50000.10", f" {last}")):
+        (message,) = read_frame(frame, 1.0)
+        assert isinstance(message, Damaged)
+
+
+@pytest.mark.parametrize("fields", [{"last": None}, {"last": 0}, {"last": 0.0}])
+def test_ticker_without_a_last_price_says_so(fields: dict[str, Any]) -> None:
+    """A market that did not trade within a day is told apart from a damaged frame."""
+    assert read_frame(ticker_frame(**fields), 1.0) == [NoPrice(BTC)]
+    assert read_frame(WIRE.replace(',"last":50000.10', ""), 1.0) == [NoPrice(BTC)]
+
+
+def test_ticker_with_an_empty_side_has_no_bid_there() -> None:
+    """A bid or ask of 0, or none at all, is None and costs nothing of the price."""
+    (tick,) = read_frame(WIRE.replace("49999.9", "0.0"), 1.0)
+    assert isinstance(tick, Tick)
+    assert (tick.bid, tick.price) == (None, Decimal("50000.10"))
+    (message,) = read_frame('{"channel":"ticker","data":[{"symbol":"A/B","last":1}]}', 1.0)
+    assert message == Tick(Symbol("A/B"), Decimal(1), None, None, 1.0, None)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(
+            "",
+            "{",
+            "nonsense",
+            "[]",
+            "3",
+            "null",
+            "{}",
+            '{"channel":5}',
+            b"\xff\xfe",
+            "[" * 100_000,
+        ),
+        "[" * 100_000,
+        *('{"channel":"ticker"}', '{"channel":"ticker","data":[{"last":1}]}', '{"a":' + "9" * 5000),
+        *('{"channel":"trade","data":[{"symbol":"BTC/USD"}]}', '{"method":"dance"}'),
+    ],
+)
+def test_frame_that_cannot_be_read_is_counted_as_damaged(frame: str | bytes) -> None:
+    """Broken frames are dropped one by one, and never silently."""
+    (message,) = read_frame(frame, 1.0)
+    assert isinstance(message, Damaged)
+
+
+@pytest.mark.parametrize(
+    "frame", ['{"channel":"heartbeat"}', '{"channel":"ohlc","data":[]}', '{"channel":"status"}']
+)
+def test_frame_that_concerns_nobody_says_nothing(frame: str) -> None:
+    """Heartbeats and channels that nobody reads are a sign of life and no more."""
+    assert read_frame(frame, 1.0) == []
+
+
+WORDS = st.sampled_from(
+    [
+        *("channel", "type", "data", "symbol", "last", "bid", "price", "qty", "trade_id"),
+        *("method", "success", "result", "error", "req_id", "system", "warnings", "Error"),
+    ]
+)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=6),
+    max_leaves=12,
+)
+
+
+KRAKENISH = st.builds(
+    lambda base, more: base | more,
+    st.sampled_from(
+        [{"channel": c} for c in ("ticker", "trade", "status")]
+        + [{"method": m} for m in ("subscribe", "unsubscribe", "pong")]
+    ),
+    st.dictionaries(WORDS, JSON, max_size=6),
+)
+
+
+@given(st.one_of(st.text(), st.binary(), JSON.map(json.dumps), KRAKENISH.map(json.dumps)))
+def test_no_frame_raises_or_yields_an_impossible_price(frame: str | bytes) -> None:
+    """Whatever arrives is read without an error, and prices are finite and positive."""
+    feed = opened_feed(BTC, "", "0")
+    if isinstance(frame, str):
+        assert shown(read_frame(frame, 101.0)) == shown(read_odd(frame, 101.0))
+    for message in read_frame(frame, 101.0):
+        prices = [message.price] if isinstance(message, Tick) else []
+        prices += [p.price for p in message.prints] if isinstance(message, Trades) else []
+        assert all(p.is_finite() and p > 0 and math.isfinite(float(p)) for p in prices)
+        feed.receive(message, 101.0)
+
+
+def test_trades_of_one_frame_come_in_order_and_by_market() -> None:
+    """A sweep that prints several trades is several prices; a bad print takes no other with it."""
+    rows = [
+        {"symbol": BTC, "side": "buy", "price": 2.50, "qty": 1e-08, "trade_id": 7},
+        {"symbol": ETH, "side": "buy", "price": 9, "qty": 1, "trade_id": 3, "timestamp": "t"},
+        {"symbol": BTC, "side": "buy", "price": -1, "qty": 1, "trade_id": 8},
+        {"symbol": BTC, "side": "buy", "price": "2.60", "qty": 4, "trade_id": 9},
+    ]
+    frame = json.dumps({"channel": "trade", "type": "update", "data": rows})
+    bad, btc, eth = read_frame(frame, 1.0)
+    assert isinstance(bad, Damaged)
+    assert isinstance(btc, Trades)
+    assert [(p.trade_id, str(p.price)) for p in btc.prints] == [(7, "2.5"), (9, "2.60")]
+    assert eth == Trades(ETH, (TradePrint(ETH, Decimal(9), Decimal(1), 3, "t"),), 1.0)
+
+
+def test_trades_of_a_snapshot_say_so() -> None:
+    """Old trades, sent at subscribing, are told apart from new ones."""
+    rows = [{"symbol": BTC, "price": 1, "qty": 1, "trade_id": 1}]
+    (trades,) = read_frame(json.dumps({"channel": "trade", "type": "snapshot", "data": rows}), 1.0)
+    assert isinstance(trades, Trades)
+    assert trades.is_snapshot
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (ack_frame(BTC, 7), Ack("subscribe", True, "ticker", BTC, 7)),
+        (
+            ack_frame(BTC, 7, "Currency pair not supported BTC/USD"),
+            Ack("subscribe", False, None, BTC, 7, "Currency pair not supported BTC/USD"),
+        ),
+        (
+            ack_frame(BTC, 7, "Already subscribed"),
+            Ack("subscribe", True, None, BTC, 7, "Already subscribed"),
+        ),
+        (
+            ack_frame(BTC, 7, success="yes"),
+            Ack("subscribe", False, "ticker", BTC, 7),
+        ),
+        (
+            '{"method":"subscribe","success":true,"req_id":1,"result":{"warnings":["w"]}}',
+            Ack("subscribe", True, None, None, 1, "", ("w",)),
+        ),
+        (
+            '{"error":"Symbol(s) not found","success":false,"req_id":true,"symbol":"A/B"}',
+            Ack("subscribe", False, None, Symbol("A/B"), None, "Symbol(s) not found"),
+        ),
+        ('{"Error":"Exceeded msg rate"}', RateRefusal()),
+        ('{"error":"Exceeded msg rate","req_id":4}', RateRefusal(4)),
+        ('{"event":"error","errorMessage":"Exceeded msg rate"}', RateRefusal()),
+        (ack_frame(BTC, 7, "Exceeded msg rate"), RateRefusal(7, BTC)),
+        ('{"error":"Something else"}', Complaint("Something else")),
+        (
+            '{"method":"subscribe"}',
+            Complaint("an answer that names neither a symbol nor a request"),
+        ),
+        ('{"method":"pong","req_id":1}', Pong()),
+        ('{"channel":"status","type":"update","data":[{"system":"online"}]}', Status("online")),
+    ],
+)
+def test_answer_is_read_in_every_shape_that_is_known(frame: str, message: object) -> None:
+    """Acks, refusals, rate limits and status come in the shapes that Kraken was seen to send."""
+    assert read_frame(frame, 1.0) == [message]

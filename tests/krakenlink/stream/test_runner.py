@@ -1,0 +1,316 @@
+"""The feed's thread against a server that can misbehave in every byte."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from chaos_kit import frame
+from stream_kit import (
+    LONG,
+    PATIENT,
+    QUICK,
+    Make,
+    Peer,
+    Scripted,
+    Server,
+    Waiter,
+    ack,
+    feed_threads,
+    live,
+    ticker,
+    wait_for,
+)
+
+from krakenlink.stream.budget import ConnectBudget
+from krakenlink.stream.connection import Connection
+from krakenlink.stream.events import (
+    FeedBack,
+    FeedLive,
+    FeedStale,
+    FeedSuspect,
+    FirstData,
+    SymbolMute,
+    SystemState,
+    Tick,
+)
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import FeedState
+
+
+def test_dropped_connection_ends_the_price_and_comes_back(server: Server, make: Make) -> None:
+    """After a drop nothing counts until the symbol is acked and has data on the new connection."""
+    provider = make()
+    reader = live(provider)
+    server.drop()
+    stale = wait_for(reader, FeedStale)
+    back = wait_for(reader, FeedBack)
+    assert wait_for(reader, FirstData).symbol == "BTC/USD"
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+    assert stale.at >= stale.since
+    assert back.blind_for >= 0
+    assert provider.health().reconnects == 1
+
+
+def test_lost_price_is_gone_at_the_moment_of_the_event(server: Server, make: Make) -> None:
+    """Whoever hears that the feed is stale cannot read an old price any more."""
+    provider = make(FeedSettings(retry_delays=(LONG,)))
+    reader = live(provider)
+    server.drop()
+    wait_for(reader, FeedStale)
+    assert provider.get_current_price("XXBTZUSD") is None
+    assert provider.fresh_tick("BTC/USD") is None
+    assert provider.proven_age("BTC/USD") is None
+    assert provider.health().blind_for is not None
+
+
+def test_silent_connection_is_suspected_pinged_and_left(server: Server, make: Make) -> None:
+    """A socket that stays open and says nothing is asked once and then replaced."""
+    pings: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def die(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send(ack(peer.message(), "BTC/USD"), ticker("BTC/USD", 9))
+        while True:
+            pings.put(peer.message()["method"])
+
+    server.scripts = [die, server.serve]
+    provider = make(replace(PATIENT, ping_after=0.5, dead_after=1.0))
+    reader = live(provider)
+    wait_for(reader, FeedSuspect)
+    assert "no frame" in wait_for(reader, FeedStale).reason
+    wait_for(reader, FeedBack)
+    assert pings.get(timeout=LONG) == "ping"
+
+
+def test_pong_keeps_a_quiet_connection_alive(server: Server, make: Make) -> None:
+    """An answer to the ping is life: the price of a quiet market keeps counting."""
+    provider = make(FeedSettings(ping_after=0.05, dead_after=LONG))
+    reader = live(provider)
+    wait_for(reader, FeedSuspect)
+    wait_for(reader, FeedLive)
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+    assert server.messages.get(timeout=LONG)["method"] == "subscribe"
+    assert server.messages.get(timeout=LONG) == {"method": "ping"}
+
+
+def test_frame_after_a_long_sleep_makes_a_new_connection(server: Server, make: Make) -> None:
+    """What was in the socket while the machine slept is not believed."""
+    now = [1000.0]
+    provider = make(PATIENT, clock=lambda: now[0])
+    reader = live(provider)
+    now[0] += 36_000
+    server.broadcast(ticker("BTC/USD", 666))
+    assert "asleep" in wait_for(reader, FeedStale).reason
+    wait_for(reader, FirstData)
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+
+
+def test_mute_symbol_ends_its_waiters(server: Server, make: Make) -> None:
+    """Acked and silent: asked again once, then given up, and nobody waits any more."""
+
+    def mute(peer: Peer) -> None:
+        peer.shake_hands()
+        while True:
+            message = peer.message()
+            server.messages.put(message)
+            if message["method"] == "ping":
+                peer.send('{"method":"pong"}')
+            else:
+                peer.send(ack(message, "BTC/USD"))
+
+    server.scripts = [mute]
+    provider = make(replace(PATIENT, mute_after=0.1))
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    assert Waiter(provider).answer() is None
+    assert wait_for(reader, SymbolMute).symbol == "BTC/USD"
+    asked = [server.messages.get(timeout=LONG)["method"] for _ in range(3)]
+    assert asked == ["subscribe", "unsubscribe", "subscribe"]
+
+
+def test_all_symbols_come_back_in_few_messages(server: Server, make: Make) -> None:
+    """After a drop 250 symbols are asked for again in three messages."""
+    provider = make()
+    reader = live(provider)
+    for number in range(249):
+        provider.subscribe_symbol(f"S{number}/USD")
+    while sum(symbol.state == "live" for symbol in provider.health().symbols) < 250:
+        wait_for(reader, FirstData)
+    first_life = server.messages.qsize()
+    server.drop()
+    wait_for(reader, FeedBack)
+    for _ in range(250):
+        wait_for(reader, FirstData)
+    assert server.messages.qsize() - first_life == 3
+
+
+def test_damaged_frames_are_counted_and_hurt_nobody(server: Server, make: Make) -> None:
+    """Text that is no JSON, bytes that are no text and impossible prices leave the price alone."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, Tick)
+    server.broadcast("{", frame(b"\xff\xfe"), ticker("BTC/USD", -1), ticker("BTC/USD", "NaN"))
+    server.broadcast(frame(b"\xff", 0x02), '{"error":"EGeneral:Who are you"}')
+    server.broadcast('{"channel":"status","data":[{"system":"post_only"}]}')
+    assert wait_for(reader, SystemState).system == "post_only"
+    assert provider.health().damaged == 5
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+
+
+@pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests"])
+def test_refused_handshake_is_said_loudly_and_tried_again(
+    server: Server, make: Make, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
+    """An HTTP 4xx is an ERROR for a person, and the feed still comes back by itself."""
+    server.scripts = [lambda peer: peer.shake_hands(status), server.serve]
+    provider = make(QUICK)
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    wait_for(reader, FirstData)
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert f"HTTP {status[:3]}" in record.getMessage()
+
+
+def test_subscriptions_go_out_at_once_on_an_idle_connection(server: Server, make: Make) -> None:
+    """Each way of asking and leaving wakes the feed; none waits for the next frame."""
+    provider = make()
+    live(provider)
+    provider.subscribe("ETHUSD")
+    assert provider.wait_for_tick("ETH/USD", LONG) is not None
+    provider.subscribe_symbol("SOL/USD")
+    assert provider.wait_for_tick("SOL/USD", LONG) is not None
+    provider.unsubscribe("ETHUSD")
+    provider.unsubscribe_symbol("SOL/USD")
+    asked = [server.messages.get(timeout=LONG)["method"] for _ in range(4)]
+    assert asked == ["subscribe"] * 3 + ["unsubscribe"]
+
+
+def test_stop_ends_a_pause_between_attempts(server: Server, make: Make) -> None:
+    """Waiting for the next attempt does not hold up the end."""
+    server.close()
+    provider = make(FeedSettings(retry_delays=(1000.0,)))
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    wait_for(reader, FeedStale)
+    provider.stop(LONG)
+    assert feed_threads() == []
+
+
+def test_stop_during_a_connect_leaves_a_thread_that_touches_nothing(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connect that hangs cannot be called back; when it ends, it finds itself dismissed."""
+    entered, leave = threading.Event(), threading.Event()
+    late = Scripted()
+
+    def connect(url: str, timeout: float) -> Connection:
+        entered.set()
+        leave.wait(LONG)
+        return late
+
+    provider = make(connect=connect)
+    provider.subscribe("BTC/USD")
+    entered.wait(LONG)
+    (thread,) = feed_threads()
+    provider.stop(0.01)
+    assert "still ending" in caplog.text
+    leave.set()
+    thread.join(LONG)
+    assert late._closed.is_set()
+    assert provider.health().state is FeedState.CLOSED
+
+
+def test_defect_on_the_thread_is_shown_and_survived(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error that nobody expected costs the connection, with its traceback in the log."""
+    broken = Scripted(lambda: [] if 1 / 0 else None)
+    connections = [broken, Scripted()]
+    provider = make(connect=lambda url, timeout: connections.pop(0))
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    assert "ZeroDivisionError" in wait_for(reader, FeedStale).reason
+    wait_for(reader, FeedBack)
+    assert "Traceback" in caplog.text
+
+
+def test_thread_that_cannot_start_leaves_rest(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the system has no more threads nobody waits, and the reason is logged."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    provider = make()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        provider.subscribe("BTC/USD")
+        assert provider.wait_for_tick("BTC/USD", LONG) is None
+    assert "can't start new thread" in caplog.text
+    assert provider.wait_for_tick("BTC/USD", LONG) is not None
+
+
+def test_distrusted_symbol_has_no_price_until_trusted(server: Server, make: Make) -> None:
+    """Somebody who knows better can take a price out and let it back in."""
+    provider = make()
+    live(provider)
+    provider.feed_thread.distrust("BTC/USD", "it lies")
+    assert provider.get_current_price("XXBTZUSD") is None
+    assert provider.wait_for_tick("BTC/USD", LONG) is None
+    provider.feed_thread.trust("BTC/USD")
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+
+
+def test_resubscribed_symbol_counts_again_with_new_data(server: Server, make: Make) -> None:
+    """Asking anew leaves first, and waits for data that come after the new ack."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, Tick)
+    provider.feed_thread.resubscribe("BTC/USD")
+    provider.feed_thread.resubscribe("ETH/USD")
+    wait_for(reader, Tick)
+    methods = [server.messages.get(timeout=LONG)["method"] for _ in range(3)]
+    assert methods == ["subscribe", "unsubscribe", "subscribe"]
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+
+
+def test_reconnect_on_demand_says_why(make: Make) -> None:
+    """An audit that does not believe the link gets a new one, and the log its reason."""
+    provider = make()
+    provider.reconnect("nothing to reconnect yet")
+    reader = live(provider)
+    provider.reconnect("the stream lies about BTC/USD")
+    assert wait_for(reader, FeedStale).reason == "the stream lies about BTC/USD"
+    wait_for(reader, FirstData)
+    assert provider.connected
+
+
+def test_used_up_budget_is_waited_for_and_said(
+    server: Server, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The feed waits for its turn, nobody waits for the feed, and a WARNING says why."""
+    settings = FeedSettings(budget_attempts=1, budget_window=0.3, dead_after=LONG)
+    budget = ConnectBudget(settings, tmp_path)
+    assert budget.reserve(time.time()) == 0
+    provider = make(settings, budget=budget)
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    wait_for(reader, FirstData)
+    assert "Too many connection attempts" in caplog.text
+
+
+def test_server_on_this_machine_is_exempt_from_the_budget(
+    make: Make, place_of_its_own: Path
+) -> None:
+    """Tests and the demo leave no ledger behind, unless the settings ask for it."""
+    live(make())
+    assert not (place_of_its_own / "cache").exists()
+    live(make(FeedSettings(budget_on_loopback=True)))
+    assert (place_of_its_own / "cache" / "connection-attempts").exists()

@@ -1,0 +1,53 @@
+"""Both tables, each state with each signal."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from feed_kit import (
+    BTC,
+    TICKER,
+)
+
+from krakenlink.stream.events import (
+    Tick,
+)
+from krakenlink.stream.states import (
+    SUB_TRANSITIONS,
+    TRANSITIONS,
+    FeedSignal,
+    FeedState,
+    StateError,
+    Subscription,
+    SubSignal,
+    SubState,
+    next_state,
+)
+
+
+@pytest.mark.parametrize("signal", SubSignal)
+@pytest.mark.parametrize("state", SubState)
+def test_subscription_goes_where_the_table_says_or_stays(
+    state: SubState, signal: SubSignal
+) -> None:
+    """Each state with each signal leads on as written, and only a live one keeps its price."""
+    sub = Subscription(BTC, TICKER, 100, state=state)
+    sub.prove(Tick(BTC, Decimal(1), None, None, 1.0))
+    if (state, signal) in SUB_TRANSITIONS:
+        sub.step(signal)
+        assert sub.state is SUB_TRANSITIONS[state, signal]
+        assert (sub.proven is not None) == (sub.state is SubState.LIVE)
+        assert (sub.price is not None) == (sub.state is SubState.LIVE)
+    else:
+        with pytest.raises(StateError, match=signal.name):
+            sub.step(signal)
+        assert sub.state is state
+
+
+def test_every_link_state_can_be_stopped_and_every_open_one_lost() -> None:
+    """Nothing keeps the feed from ending, and no live state survives a lost link."""
+    assert all((state, FeedSignal.STOP) in TRANSITIONS for state in FeedState)
+    for state in (FeedState.LIVE, FeedState.SUSPECT):
+        assert next_state(TRANSITIONS, state, FeedSignal.LOST) is FeedState.WAITING
+    assert all((state, SubSignal.LOST) in SUB_TRANSITIONS for state in SubState)
