@@ -6,16 +6,25 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from fake_kraken.exchange import FakeKraken
-from fake_kraken.faults import FAULTS
+from fake_kraken.faults import Fault
 from fake_kraken.params import Refusal
 from fake_kraken.replay import price_in, random_path, read_replay, rows_of
 
 # Pause before it in seconds, pair, prices, and their date in seconds since 1970.
 _Step = tuple[float, str, Sequence[Decimal], float | None]
+
+
+_NUMBERS: dict[str, Callable[[str], Any]] = {
+    "calls": int,
+    "count": int,
+    "seconds": float,
+    "status": int,
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,7 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--replay", metavar="FILE", help="play rows of timestamp,open,high,low,close,volume")
     add("--script", metavar="FILE", help="play rows of seconds,pair,price")
     add("--speed", type=_speed, default=1.0, help="steps a second: ticks, or minutes of a replay")
-    add("--fault", action="append", default=[], choices=sorted(FAULTS), help="switch a fault on")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        type=_fault,
+        metavar="NAME[,OPTION=VALUE...]",
+        help="switch a fault on, such as dripping_reply,endpoint=AddOrder,seconds=5",
+    )
     return parser
 
 
@@ -40,6 +56,22 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port; give 0 to 65535")
     return port
+
+
+def _fault(text: str) -> dict[str, Any]:
+    """Return the options of a fault, its name among them."""
+    name, *pairs = text.split(",")
+    options: dict[str, Any] = {"name": name}
+    for pair in pairs:
+        option, is_given, value = pair.partition("=")
+        if not is_given:
+            raise argparse.ArgumentTypeError(f"{pair!r} says nothing; write OPTION=VALUE")
+        options[option] = _NUMBERS.get(option, str)(value)
+    try:
+        Fault(**options)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return options
 
 
 def _speed(text: str) -> float:
@@ -62,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"Cannot run: {error}", file=sys.stderr)
         return 1
-    for name in options.fault:
-        exchange.fault(name)
+    for fault in options.fault:
+        exchange.fault(**fault)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -29,6 +29,7 @@ class Account:
 
     Args:
         balances: Funds by Kraken's asset id; plenty where they are left out.
+        name: Tells it from other accounts of the exchange.
 
     Attributes:
         balances: What is owned, whether it is held or not.
@@ -36,7 +37,8 @@ class Account:
         open_orders: Those of them that are open.
     """
 
-    def __init__(self, balances: Mapping[str, str] | None = None) -> None:
+    def __init__(self, balances: Mapping[str, str] | None = None, name: str = "") -> None:
+        self.name = name
         funds = _FUNDS if balances is None else balances
         self.balances = {asset: Decimal(amount) for asset, amount in funds.items()}
         self.orders: dict[str, Order] = {}

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from fake_kraken.account import Account
 from fake_kraken.engine import Engine
 from fake_kraken.faults import Faults
 from fake_kraken.market import Listing
@@ -53,7 +55,7 @@ class Calls:
 
     Attributes:
         public: Calls that anybody may make.
-        private: Calls that need a key.
+        private: Calls that need a key, which says whose account it is.
     """
 
     def __init__(self, engine: Engine, faults: Faults, now: Callable[[], float]) -> None:
@@ -67,7 +69,7 @@ class Calls:
             "Time": self._time,
             "Trades": self._trades,
         }
-        self.private: dict[str, Callable[[Params], Any]] = {
+        self.private: dict[str, Callable[[Params, Account], Any]] = {
             "AddOrder": self._add_order,
             "Balance": self._balance,
             "BalanceEx": self._balance_ex,
@@ -77,6 +79,14 @@ class Calls:
             "QueryOrders": self._query_orders,
             "TradeBalance": self._trade_balance,
         }
+
+    def as_of(self, at: float) -> Calls:
+        """Return the calls as they would have been answered at `at`, in seconds since 1970."""
+        return Calls(self._engine.as_of(at), self._faults, lambda: at)
+
+    def account(self, name: str) -> Account:
+        """Return the account of that name."""
+        return self._engine.accounts[name]
 
     # --- public ------------------------------------------------------------------------------
 
@@ -137,6 +147,8 @@ class Calls:
         key, listing = self._named(params.get("pair", ""), params.get("asset_class") or "currency")
         since = nanoseconds(params.get("since", ""))
         most = min(whole(params, "count", _MOST_TRADES), _MOST_TRADES)
+        if not most:
+            raise Refusal("EGeneral:Invalid arguments:count")
         first = bisect_right(listing.trades, since, key=lambda trade: trade.at_ns)
         page = listing.trades[first : first + most] if since else listing.trades[-most:]
         rows = [trade_row(trade, listing) for trade in page]
@@ -155,50 +167,54 @@ class Calls:
 
     # --- private -----------------------------------------------------------------------------
 
-    def _balance(self, _: Params) -> dict[str, str]:
-        return {asset: amount_text(owned) for asset, owned in self._engine.account.balances.items()}
+    def _balance(self, _: Params, account: Account) -> dict[str, str]:
+        return {asset: amount_text(owned) for asset, owned in account.balances.items()}
 
-    def _balance_ex(self, _: Params) -> dict[str, dict[str, str]]:
-        account = self._engine.account
+    def _balance_ex(self, _: Params, account: Account) -> dict[str, dict[str, str]]:
         return {
             asset: {"balance": amount_text(owned), "hold_trade": amount_text(account.held(asset))}
             for asset, owned in account.balances.items()
         }
 
-    def _trade_balance(self, params: Params) -> dict[str, str]:
-        owned = self._engine.account.owned(params.get("asset") or "ZUSD")
+    def _trade_balance(self, params: Params, account: Account) -> dict[str, str]:
+        owned = account.owned(params.get("asset") or "ZUSD")
         figures = dict.fromkeys(("m", "n", "c", "v"), Decimal(0))
         figures |= dict.fromkeys(("eb", "tb", "e", "mf"), owned)
         return {name: f"{figure:.4f}" for name, figure in figures.items()}
 
-    def _add_order(self, params: Params) -> dict[str, Any]:
-        order = self._engine.add_order(params, self._now())
+    def _add_order(self, params: Params, account: Account) -> dict[str, Any]:
+        order = self._engine.add_order(params, self._now(), account)
         answer: dict[str, Any] = {"descr": {"order": self._shown(order)["descr"]["order"]}}
         if order.txid:
             answer["txid"] = [order.txid]
         return answer
 
-    def _cancel_order(self, params: Params) -> dict[str, int]:
-        return {"count": self._engine.cancel_by(params, self._now())}
+    def _cancel_order(self, params: Params, account: Account) -> dict[str, int]:
+        return {"count": self._engine.cancel_by(params, self._now(), account)}
 
-    def _open_orders(self, params: Params) -> dict[str, Any]:
+    def _open_orders(self, params: Params, account: Account) -> dict[str, Any]:
         latest = self._now() - self._faults.lag("open_orders_lag")
+        stale = self._now() - self._faults.lag("open_orders_stale")
         seen = [
             order
-            for order in self._engine.account.open_orders.values()
-            if order.opened_at <= latest and _is_asked_for(order, params)
+            for order in account.orders.values()
+            if order.opened_at <= latest
+            and (order.closed_at is None or order.closed_at > stale)
+            and _is_asked_for(order, params)
         ]
         seen.sort(key=lambda order: order.opened_at, reverse=True)
-        return {"open": {order.txid: self._shown(order) for order in seen}}
+        return {"open": {order.txid: self._shown_open(order) for order in seen}}
 
-    def _closed_orders(self, params: Params) -> dict[str, Any]:
+    def _closed_orders(self, params: Params, account: Account) -> dict[str, Any]:
         latest = self._now() - self._faults.lag("closed_orders_lag")
         start, end = moment(params, "start", -1.0), moment(params, "end", latest)
         by_opening = params.get("closetime") == "open"
+        is_empty = self._faults.is_on("closed_orders_never")
         seen = [
             order
-            for order in self._engine.account.orders.values()
+            for order in account.orders.values()
             if order.closed_at is not None
+            and not is_empty
             and order.closed_at <= latest
             and start < (order.opened_at if by_opening else order.closed_at) <= end
             and _is_asked_for(order, params)
@@ -208,17 +224,29 @@ class Calls:
         page = {order.txid: self._shown(order) for order in seen[first : first + _PAGE]}
         return {"closed": page, "count": len(seen)}
 
-    def _query_orders(self, params: Params) -> dict[str, Any]:
+    def _query_orders(self, params: Params, account: Account) -> dict[str, Any]:
         txids = params.get("txid", "").split(",")
         if len(txids) > _PAGE:
             raise Refusal("EGeneral:Invalid arguments:txid")
-        found = [self._engine.account.orders.get(txid) for txid in txids]
+        found = [account.orders.get(txid) for txid in txids]
         if None in found:
             raise Refusal("EOrder:Invalid order")
         return {order.txid: self._shown(order) for order in found if order is not None}
 
     def _shown(self, order: Order) -> dict[str, Any]:
         return shown(order, self._engine.listing_of(order).row)
+
+    def _shown_open(self, order: Order) -> dict[str, Any]:
+        """Return an order as the book of open orders has it, which may not know yet that it ended.
+
+        What was executed meanwhile is not known there either.
+        """
+        if order.closed_at is None:
+            return self._shown(order)
+        before = replace(
+            order, status="open", closed_at=None, executed=Decimal(0), cost=Decimal(0), misc=""
+        )
+        return self._shown(before)
 
 
 def check_deadline(text: str | None, arrived: float, now: float) -> None:

@@ -5,7 +5,8 @@ All of it is on the exchange's own thread; `FakeKraken` has a method of any thre
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -18,6 +19,8 @@ from fake_kraken.params import Refusal
 from fake_kraken.shapes import shown
 from fake_kraken.stream import Stream
 
+_HUGE = 2**62  # beyond every trade there ever was
+
 
 class Control:
     """What can be done to a running exchange."""
@@ -29,6 +32,7 @@ class Control:
             "fault": lambda order: self.switch_on(Fault(**order)),
             "clear": lambda _: core.faults.clear(),
             "drop": lambda _: stream.abort_all(),
+            "pair": lambda order: self.change_pair(order["pair"], order["changes"]),
         }
 
     def add_routes(self, app: web.Application) -> None:
@@ -49,23 +53,28 @@ class Control:
         Raises:
             Refusal: If there is no such pair.
         """
-        engine = self._core.engine
+        engine, faults = self._core.engine, self._core.faults
         listing = engine.listing(pair)
         moment = self._core.now() if at is None else at
+        if faults.struck("ids_begin_anew", symbol=listing.symbol):
+            listing.trade_id = 0
         trades = [engine.trade(listing, price, qty, moment) for price in prices]
+        if faults.struck("huge_trade_id", symbol=listing.symbol):
+            trades = [replace(trade, trade_id=_HUGE + trade.trade_id) for trade in trades]
+            listing.trades[-len(trades) :] = trades
         self._stream.tell_trades(listing, trades)
         self._core.tell()
 
     def cancel(self, txid: str, reason: str) -> None:
         """Cancel an open order, as its owner or the exchange would."""
         engine = self._core.engine
-        engine.cancel(engine.account.orders[txid], self._core.now(), reason)
+        engine.cancel(engine.orders[txid], self._core.now(), reason)
         self._core.tell()
 
     def fill(self, txid: str, share: Decimal) -> None:
         """Fill an open order at the last price; a share of it where that is under 1."""
         engine = self._core.engine
-        order = engine.account.orders[txid]
+        order = engine.orders[txid]
         volume = order.volume * share if share < 1 else None
         engine.fill(order, engine.listing_of(order).price, self._core.now(), volume=volume)
         self._core.tell()
@@ -75,17 +84,30 @@ class Control:
         self._core.faults.switch_on(fault)
         if fault.name == "drop":
             self._stream.abort_all()
+        elif fault.name == "ordermin_lowered":
+            for listing in self._core.engine.listings.values():
+                if fault.symbol in (None, listing.symbol):
+                    least = Decimal(listing.row["ordermin"]) / 10
+                    listing.row["ordermin"] = f"{least:f}"
+
+    def change_pair(self, pair: str, changes: Mapping[str, Any]) -> None:
+        """Change what AssetPairs says of a pair, and what its orders must keep to."""
+        self._core.engine.listing(pair).row.update(changes)
 
     def set_system_status(self, status: str) -> None:
         """Set the engine's state and push it."""
         self._core.engine.system_status = status
         self._stream.tell_status()
 
-    def shown_orders(self) -> list[dict[str, Any]]:
-        """Return every order ever placed, as OpenOrders shows it, with its `txid`."""
+    def shown_orders(self, owner: str | None = None) -> list[dict[str, Any]]:
+        """Return every order ever placed, as OpenOrders shows it, with its `txid`.
+
+        Args:
+            owner: The account whose orders are meant; None: everybody's.
+        """
         engine = self._core.engine
-        orders = engine.account.orders.items()
-        return [{"txid": txid, **shown(o, engine.listing_of(o).row)} for txid, o in orders]
+        orders = [o for o in engine.orders.values() if owner in (None, o.owner)]
+        return [{"txid": o.txid, **shown(o, engine.listing_of(o).row)} for o in orders]
 
     # --- over HTTP ---------------------------------------------------------------------------
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from fake_kraken.engine import Engine
 from fake_kraken.faults import Faults
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +40,19 @@ class Core:
         engine: The matching engine.
         faults: Those that are switched on.
         clock_offset: Seconds that Kraken's clock is ahead of this machine's.
-        requests: Every REST call so far, oldest first.
+        kept: How many calls, and messages of the stream, are remembered at least; twice as many
+            at most. None: all of them.
+        requests: The REST calls that are remembered, oldest first.
+        counts: How many calls of each endpoint there ever were.
     """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.faults = Faults()
         self.clock_offset = 0.0
+        self.kept: int | None = 10_000
         self.requests: list[Request] = []
+        self.counts: Counter[str] = Counter()
         # Guards _news, the number of things that have happened: whoever waits looks at it.
         self._happened = threading.Condition()
         self._news = 0
@@ -54,8 +63,15 @@ class Core:
 
     def note(self, endpoint: str, params: dict[str, str], connection: int) -> None:
         """Record a REST call."""
-        self.requests.append(Request(time.time(), endpoint, params, connection))
+        self.counts[endpoint] += 1
+        self.remember(self.requests, Request(time.time(), endpoint, params, connection))
         self.tell()
+
+    def remember(self, record: list[T], entry: T) -> None:
+        """Add to a record, and let go of what is too old in it: a demo runs for weeks."""
+        record.append(entry)
+        if self.kept is not None and len(record) > 2 * self.kept:
+            del record[: -self.kept]
 
     def tell(self) -> None:
         """Wake whoever waits: something has happened."""

@@ -12,6 +12,7 @@ Source: Kraken, REST AddOrder, CancelOrder, trailing stop orders (read 2026-11).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -32,6 +33,9 @@ class Engine:
 
     Attributes:
         listings: Every market by its key in AssetPairs.
+        account: The first account, and the only one unless another is added.
+        accounts: All of them, by name; the first one's is empty.
+        orders: Every order ever entered, of all accounts, by txid, oldest first.
         by_symbol: Those that are streamed, by the WebSocket v2 symbol.
         system_status: What SystemStatus says.
         order_pace: The counter that an order must stay under, and how much it loses a second;
@@ -58,6 +62,8 @@ class Engine:
         for name, price in (prices or {}).items():
             self.listing(name).start_at(price_from(price))
         self.account = Account(balances)
+        self.orders: dict[str, Order] = {}
+        self.accounts = {self.account.name: self.account}
         self.system_status = "online"
         self.order_pace: tuple[float, float] | None = None
         # What waits for a price, by market and txid: a trade looks at its own market alone.
@@ -89,6 +95,19 @@ class Engine:
         """Return the market of an order."""
         return self.listings[order.pair]
 
+    def add_account(self, name: str, balances: Mapping[str, str] | None = None) -> None:
+        """Let somebody else trade here, with funds and orders of their own."""
+        self.accounts[name] = Account(balances, name)
+
+    def as_of(self, at: float) -> Engine:
+        """Return the markets as they were at `at`, in seconds since 1970, to be looked at only."""
+        past = copy.copy(self)
+        then = {key: listing.as_of(round(at * 1e9)) for key, listing in self.listings.items()}
+        past.listings = then
+        past._by_name = {name: then[x.key] for name, x in self._by_name.items()}
+        past.by_symbol = {symbol: then[x.key] for symbol, x in self.by_symbol.items()}
+        return past
+
     # --- prices ------------------------------------------------------------------------------
 
     def trade(self, listing: Listing, price: Decimal, qty: Decimal, at: float) -> Trade:
@@ -107,12 +126,15 @@ class Engine:
 
     # --- orders ------------------------------------------------------------------------------
 
-    def add_order(self, params: Params, at: float) -> Order:
+    def add_order(self, params: Params, at: float, account: Account | None = None) -> Order:
         """Check and enter an order, as AddOrder does; with `validate` it is only checked.
+
+        A mere check does not look at funds, as Kraken's does not.
 
         Args:
             params: As they were sent.
             at: Kraken's clock, in seconds since 1970.
+            account: Whose order it is; the first account's where it is left out.
 
         Returns:
             The order; its `txid` is empty where it was only checked.
@@ -124,18 +146,20 @@ class Engine:
         listing = self.listing(params.get("pair", ""))
         if listing.asset_class != (params.get("asset_class") or "currency"):
             raise Refusal("EQuery:Unknown asset pair")
+        account = account or self.account
         # Counted, whatever becomes of it.
-        if self.order_pace and not self.account.count(listing.key, self.order_pace, at):
+        if self.order_pace and not account.count(listing.key, self.order_pace, at):
             raise Refusal("EOrder:Rate limit exceeded")
         order = read_order(params, listing, at)
         _check_status(order, listing)
         _check_volume(order, listing)
-        if self.account.is_open(order.cl_ord_id):
+        if account.is_open(order.cl_ord_id):
             # Unique among open orders only: a closed one does not stand in the way.
             raise Refusal("EOrder:Duplicate client order id")
-        self._check_funds(order, listing)
         if not is_true(params.get("validate")):
-            self._enter(order, listing, at)
+            _check_funds(order, listing, account)
+            self._enter(order, listing, account)
+            self._move(order, listing, at)
         return order
 
     def _check_system(self) -> None:
@@ -144,22 +168,12 @@ class Engine:
         if self.system_status != "online":
             raise Refusal(f"EService:Market in {self.system_status} mode")
 
-    def _check_funds(self, order: Order, listing: Listing) -> None:
-        if order.side == "sell":
-            order.hold = (listing.row["base"], Decimal(1))
-        else:
-            # What Kraken reserves for a buy that trails is not known; the price of now is near it.
-            order.hold = (listing.row["quote"], order.limit or listing.price)
-        asset, each = order.hold
-        if self.account.free(asset) < order.volume * each:
-            raise Refusal("EOrder:Insufficient funds")
-
-    def _enter(self, order: Order, listing: Listing, at: float) -> None:
+    def _enter(self, order: Order, listing: Listing, account: Account) -> None:
         self._last_number += 1
-        order.txid = txid_of(self._last_number)
-        self.account.enter(order)
+        order.txid, order.owner = txid_of(self._last_number), account.name
+        account.enter(order)
+        self.orders[order.txid] = order
         self._resting[listing.key][order.txid] = order
-        self._move(order, listing, at)
 
     def fill(
         self, order: Order, price: Decimal, at: float, misc: str = "", volume: Decimal | None = None
@@ -173,9 +187,10 @@ class Engine:
         part = order.left if volume is None else min(volume, order.left)
         row = self.listing_of(order).row
         sign = 1 if order.side == "buy" else -1
-        self.account.execute(order, part, price)
-        self.account.change(row["base"], sign * part)
-        self.account.change(row["quote"], -sign * part * price)
+        account = self.accounts[order.owner]
+        account.execute(order, part, price)
+        account.change(row["base"], sign * part)
+        account.change(row["quote"], -sign * part * price)
         if not order.left:
             order.misc = misc
             self._close(order, "closed", at)
@@ -193,11 +208,16 @@ class Engine:
         self._close(order, status, at)
 
     def _close(self, order: Order, status: str, at: float) -> None:
-        self.account.close(order, status, at)
+        self.accounts[order.owner].close(order, status, at)
         self._resting[order.pair].pop(order.txid, None)
 
-    def cancel_by(self, params: Params, at: float) -> int:
+    def cancel_by(self, params: Params, at: float, account: Account | None = None) -> int:
         """Cancel by txid, userref or cl_ord_id, and return how many.
+
+        Args:
+            params: As they were sent.
+            at: Kraken's clock, in seconds since 1970.
+            account: Whose orders are meant; the first account's where it is left out.
 
         Raises:
             Refusal: If there is no such open order.
@@ -205,7 +225,7 @@ class Engine:
         if self.system_status == "maintenance":
             raise Refusal("EService:Unavailable")
         txid, cl_ord_id = params.get("txid", ""), params.get("cl_ord_id", "")
-        found = self.account.open_orders_named(txid, cl_ord_id)
+        found = (account or self.account).open_orders_named(txid, cl_ord_id)
         if not found:
             raise Refusal("EOrder:Unknown order")
         for order in found:
@@ -217,6 +237,17 @@ def _check_status(order: Order, listing: Listing) -> None:
     status = listing.row.get("status", "online")
     if status != "online" and not (status == "limit_only" and order.kind == "limit"):
         raise Refusal(f"EService:Market in {status} mode")
+
+
+def _check_funds(order: Order, listing: Listing, account: Account) -> None:
+    if order.side == "sell":
+        order.hold = (listing.row["base"], Decimal(1))
+    else:
+        # What Kraken reserves for a buy that trails is not known; the price of now is near it.
+        order.hold = (listing.row["quote"], order.limit or listing.price)
+    asset, each = order.hold
+    if account.free(asset) < order.volume * each:
+        raise Refusal("EOrder:Insufficient funds")
 
 
 def _check_volume(order: Order, listing: Listing) -> None:

@@ -29,7 +29,7 @@ try:
     from aiohttp import web
 except ImportError as error:  # pragma: no cover - the extra is installed where tests run
     raise SystemExit(
-        "The embedded exchange needs aiohttp: pip install 'ttslo[demo]' (or pip install aiohttp)"
+        "The embedded exchange needs the library aiohttp: pip install aiohttp"
     ) from error
 
 from fake_kraken.calls import Calls
@@ -208,13 +208,38 @@ class FakeKraken:
 
     # --- what a test or a demo does ------------------------------------------------------------
 
-    def add_key(self, key: str, secret: str, permissions: Iterable[str] = PERMISSIONS) -> None:
+    def add_key(
+        self,
+        key: str,
+        secret: str,
+        permissions: Iterable[str] = PERMISSIONS,
+        *,
+        account: str = "",
+        nonce_window: int = 0,
+    ) -> None:
         """Accept another key, with some of `PERMISSIONS`.
 
+        Args:
+            key: The key, with its `secret`.
+            secret: In base64.
+            permissions: What it may do.
+            account: Whose it is: one that `add_account` has made, or the first.
+            nonce_window: How far below the highest nonce one may be that was not used yet.
+
         Raises:
-            ValueError: If the secret is not base64, or there is no such permission.
+            ValueError: If the secret is not base64, or there is no such permission or account.
         """
-        self._keys.add(key, secret, permissions)
+        if account not in self.core.engine.accounts:
+            raise ValueError(f"there is no account {account!r}; add it first")
+        self._keys.add(key, secret, permissions, account, nonce_window)
+
+    def revoke_key(self, key: str) -> None:
+        """Know a key no more, as if its owner had deleted it."""
+        self._ask(lambda: self._keys.remove(key))
+
+    def add_account(self, name: str, balances: Mapping[str, str] | None = None) -> None:
+        """Let somebody else trade here too, with funds and orders of their own."""
+        self._ask(lambda: self.core.engine.add_account(name, balances))
 
     def set_price(self, pair: str, price: object, qty: object = "0.01") -> None:
         """Print one trade at `price`: streams are told, and trailing stops move."""
@@ -248,6 +273,10 @@ class FakeKraken:
         """Every order ever placed, as OpenOrders shows it, with its `txid`; oldest first."""
         return self._ask(self._control.shown_orders)
 
+    def orders_of(self, account: str) -> list[dict[str, Any]]:
+        """Return the orders of one account, likewise; the first one's name is empty."""
+        return self._ask(lambda: self._control.shown_orders(account))
+
     def placed_count(self, cl_ord_id: str | None = None) -> int:
         """Return how many orders were ever placed, under one client order id or in all."""
         return sum(cl_ord_id in (None, order.get("cl_ord_id")) for order in self.orders)
@@ -266,8 +295,16 @@ class FakeKraken:
         self._ask(lambda: self._control.fill(txid, Decimal(str(part))))
 
     def set_pair_status(self, pair: str, status: str) -> None:
-        """Set what AssetPairs says of a pair, such as `cancel_only`."""
-        self._ask(lambda: self.core.engine.listing(pair).row.update(status=status))
+        """Set what AssetPairs says of a pair's status, such as `cancel_only`."""
+        self.change_pair(pair, status=status)
+
+    def change_pair(self, pair: str, **changes: Any) -> None:
+        """Change what AssetPairs says of a pair, such as `ordermin`, and what orders must keep to.
+
+        Raises:
+            Refusal: If there is no such pair.
+        """
+        self._ask(lambda: self._control.change_pair(pair, changes))
 
     def set_system_status(self, status: str) -> None:
         """Set the engine's state and push it: online, maintenance, cancel_only, post_only.
@@ -281,16 +318,16 @@ class FakeKraken:
 
     @property
     def requests(self) -> list[Request]:
-        """Every REST call so far, oldest first."""
+        """The REST calls so far, oldest first; only the newest of very many are remembered."""
         return list(self.core.requests)
 
     def count(self, endpoint: str) -> int:
         """Return how many calls of an endpoint came in."""
-        return sum(request.endpoint == endpoint for request in self.requests)
+        return self.core.counts[endpoint]
 
     @property
     def ws_messages(self) -> list[dict[str, Any]]:
-        """Every message that came in over the stream, oldest first."""
+        """The messages that came in over the stream, as `requests` are."""
         return list(self.stream.messages)
 
     @property

@@ -36,11 +36,30 @@ _LARGEST_NONCE = 2**64 - 1
 
 @dataclass(slots=True)
 class Key:
-    """A key: what it may do, and the last nonce that was used with it."""
+    """A key: what it may do, whose it is, and the nonces that were used with it.
+
+    Attributes:
+        owner: The name of its account.
+        nonce: The highest nonce that was used.
+        window: How far below it a nonce may be that was not used yet.
+        used: The nonces that were used within the window.
+    """
 
     secret: bytes = field(repr=False)
     permissions: frozenset[str]
+    owner: str = ""
     nonce: int = 0
+    window: int = 0
+    used: set[int] = field(default_factory=set, repr=False)
+
+    def takes(self, nonce: int) -> bool:
+        """Use a nonce up; False where it is not to be taken."""
+        if nonce in self.used or not self.nonce - self.window < nonce <= _LARGEST_NONCE:
+            # Without a window only a higher one is taken.
+            return False
+        self.nonce = max(self.nonce, nonce)
+        self.used = {n for n in self.used | {nonce} if n > self.nonce - self.window}
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +79,15 @@ class KeyRing:
     def __init__(self) -> None:
         self._keys: dict[str, Key] = {}
 
-    def add(self, key: str, secret: str, permissions: Iterable[str] = PERMISSIONS) -> None:
-        """Accept a key, with some of `PERMISSIONS`.
+    def add(
+        self,
+        key: str,
+        secret: str,
+        permissions: Iterable[str] = PERMISSIONS,
+        owner: str = "",
+        nonce_window: int = 0,
+    ) -> None:
+        """Accept a key, with some of `PERMISSIONS`, for the account `owner`.
 
         Raises:
             ValueError: If the secret is not base64, or there is no such permission.
@@ -73,7 +99,15 @@ class KeyRing:
             decoded = base64.b64decode(secret, validate=True)
         except ValueError:
             raise ValueError("the secret is not base64; Kraken's always are") from None
-        self._keys[key] = Key(decoded, granted)
+        self._keys[key] = Key(decoded, granted, owner, window=nonce_window)
+
+    def remove(self, key: str) -> None:
+        """Know a key no more."""
+        self._keys.pop(key, None)
+
+    def owner(self, key: str) -> str:
+        """Return the name of a key's account; the first account's where it has gone meanwhile."""
+        return self._keys[key].owner if key in self._keys else ""
 
     def admit(self, call: Signed, endpoint: str, nonce: str) -> Key:
         """Check a private call in the order in which Kraken does, and use its nonce up.
@@ -88,9 +122,8 @@ class KeyRing:
         given = call.signature.encode("utf-8", "replace")
         if not hmac.compare_digest(_signature(call, key.secret, nonce), given):
             raise Refusal("EAPI:Invalid signature")
-        if not is_digits(nonce) or not key.nonce < int(nonce) <= _LARGEST_NONCE:
+        if not is_digits(nonce) or not key.takes(int(nonce)):
             raise Refusal("EAPI:Invalid nonce")
-        key.nonce = int(nonce)
         if not key.permissions & _NEEDED.get(endpoint, PERMISSIONS):
             raise Refusal("EGeneral:Permission denied")
         return key

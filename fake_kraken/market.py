@@ -181,6 +181,16 @@ class Listing:
         """Let the market stand at `price`, as if it had done so for 24 hours."""
         self.price = self.opening = self.high = self.low = price
 
+    def as_of(self, at_ns: int) -> Listing:
+        """Return the market as it was at a moment, as far as its trades are remembered."""
+        past = Listing(self.key, self.row, self.opening, self.symbol)
+        past.trades = [trade for trade in self.trades if trade.at_ns <= at_ns]
+        for trade in past.trades:
+            past.price, past.trade_id, past.traded_ns = trade.price, trade.trade_id, trade.at_ns
+            past.high, past.low = max(past.high, trade.price), min(past.low, trade.price)
+            past.volume += trade.qty
+        return past
+
     def record(self, price: Decimal, qty: Decimal, at: float) -> Trade:
         """Let one trade happen at `at`, in seconds since 1970, and return it."""
         side = "buy" if price >= self.price else "sell"

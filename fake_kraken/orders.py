@@ -38,6 +38,7 @@ class Order:
         offset: What a trailing stop stays away from it, in percent or in quote currency.
         hold: What it keeps back while it is open: an asset, and how much for each unit.
         opened_at: Seconds since 1970, as is `closed_at`.
+        owner: The name of the account that it was entered for.
     """
 
     txid: str
@@ -62,6 +63,7 @@ class Order:
     closed_at: float | None = None
     reason: str = ""
     misc: str = ""
+    owner: str = ""
 
     @property
     def fill_price(self) -> Decimal:
@@ -172,12 +174,19 @@ def read_order(params: Params, listing: Listing, at: float) -> Order:
 
 
 def stop_price(order: Order, tick: Decimal) -> Decimal:
-    """Return where a trailing stop stands now, rounded to the tick towards the market."""
+    """Return where a trailing stop stands now, rounded to the tick towards the market.
+
+    However small its offset is, it stays a tick away: it must not be met by the price it is
+    measured from.
+    """
     with localcontext(prec=60):
         distance = order.anchor * order.offset / 100 if order.is_percent else order.offset
         exact = order.anchor - distance if order.side == "sell" else order.anchor + distance
         rounding = ROUND_CEILING if order.side == "sell" else ROUND_FLOOR
-        return max(exact.quantize(tick, rounding=rounding), tick)
+        stop = exact.quantize(tick, rounding=rounding)
+        if order.side == "sell":
+            return max(min(stop, order.anchor - tick), tick)
+        return max(stop, order.anchor + tick)
 
 
 def is_beyond(order: Order, stop: Decimal, price: Decimal) -> bool:

@@ -55,7 +55,7 @@ class Stream:
     Attributes:
         clients: The streams that are open.
         connections_made: How many were ever opened.
-        messages: Every message that came in, oldest first.
+        messages: The messages that came in and are remembered, oldest first.
     """
 
     def __init__(self, core: Core, heartbeat_seconds: float) -> None:
@@ -178,7 +178,7 @@ class Stream:
         if not isinstance(message, dict):
             self._send(client, {"error": "Malformed request", "success": False})
             return
-        self.messages.append(message)
+        self._core.remember(self.messages, message)
         came = moment_text(self._core.now())
         method, params = message.get("method"), message.get("params")
         head = {"req_id": message["req_id"]} if "req_id" in message else {}
@@ -225,7 +225,10 @@ class Stream:
             client.dumb.add(wanted)
         self._accept(question, channel=channel.name, symbol=symbol, snapshot=wants_snapshot)
         is_mute = wanted in client.dumb or self._core.faults.is_on("mute", symbol)
-        if wants_snapshot and not is_mute:
+        has_old_prints = channel.name == "trade" and self._core.faults.struck(
+            "trade_snapshot", symbol=symbol
+        )
+        if (wants_snapshot or has_old_prints) and not is_mute:
             listing = self._core.engine.by_symbol[symbol]
             self._send(client, channel.snapshot(listing, self._core.now()))
 

@@ -210,3 +210,33 @@ def test_private_garbage_is_refused(
 ) -> None:
     """Numbers that are none are invalid arguments."""
     assert client.post(endpoint, params) == {"error": [error]}
+
+
+def test_trades_want_a_count(client: Client) -> None:
+    """None of them is no number of trades, least of all is it all."""
+    client.exchange.set_prices("XBTUSD", [1, 2, 3])
+    assert len(client.ok("Trades", pair="XBTUSD", count=1)["XXBTZUSD"]) == 1
+    answer = client.get("Trades", pair="XBTUSD", count=0)
+    assert answer == {"error": ["EGeneral:Invalid arguments:count"]}
+
+
+@pytest.mark.parametrize("endpoint", ["AssetPairs", "Ticker", "Trades", "OHLC"])
+def test_tokenized_pair_wants_its_class_in_every_call(client: Client, endpoint: str) -> None:
+    """Without it the pair is unknown, by either name."""
+    name = "aclass_base" if endpoint == "AssetPairs" else "asset_class"
+    for pair in ("AAPLx/USD", "AAPLxUSD"):
+        unknown = {"error": ["EQuery:Unknown asset pair"]}
+        assert client.get(endpoint, pair=pair) == unknown
+        assert client.get(endpoint, pair=pair, **{name: "currency"}) == unknown
+        assert pair in client.ok(endpoint, pair=pair, **{name: "tokenized_asset"})
+
+
+def test_tokenized_order_wants_its_class(client: Client) -> None:
+    """To be checked and to be placed."""
+    order = {**STOP, "pair": "AAPLx/USD", "volume": "1"}
+    for more in ({}, {"validate": "true"}):
+        assert client.post("AddOrder", order | more)["error"] == ["EQuery:Unknown asset pair"]
+        assert (
+            client.post("AddOrder", {**order, **more, "asset_class": "tokenized_asset"})["error"]
+            == []
+        )

@@ -40,3 +40,12 @@ def test_switch_that_is_none_is_refused(client: Client, what: str, order: object
     response = client.control(what, order)
     assert response.status_code == 400
     assert response.json()["error"].startswith(f"{what}: ")
+
+
+def test_pairs_can_be_changed_from_elsewhere(client: Client) -> None:
+    """The list says so, and orders must keep to it."""
+    changes = {"ordermin": "0.6"}
+    assert client.control("pair", {"pair": "BTC/USD", "changes": changes}).json() == {}
+    assert client.ok("AssetPairs", pair="XBTUSD")["XXBTZUSD"]["ordermin"] == "0.6"
+    assert client.post("AddOrder", STOP)["error"] == ["EOrder:Order minimum not met"]
+    assert client.control("pair", {"pair": "NOPE", "changes": changes}).status_code == 400

@@ -37,6 +37,21 @@ def test_waiting_ends_with_the_news() -> None:
     assert (core.requests[0].endpoint, core.requests[0].connection) == ("Time", 1)
 
 
+def test_record_is_bounded_and_the_bound_can_be_lifted() -> None:
+    """Only the newest calls are remembered, all of them are counted."""
+    core = Core(Engine())
+    core.kept = 3
+    for number in range(20):
+        core.note("Time", {}, number)
+        assert len(core.requests) <= 6
+    assert [request.connection for request in core.requests][-3:] == [17, 18, 19]
+    core.kept = None
+    for number in range(20):
+        core.note("Time", {}, number)
+    assert len(core.requests) > 20
+    assert core.counts == {"Time": 40}
+
+
 def test_clock_of_the_exchange_may_differ() -> None:
     """Calls are dated by this machine's clock all the same."""
     core = Core(Engine())

@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, move, place
+from engine_kit import NOW, STOP, engine_at, move, place
 from fresh_python import run_python
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,12 +188,43 @@ def test_client_order_id_is_unique_among_open_orders_alone(text: str) -> None:
 
 
 def test_validated_order_leaves_nothing() -> None:
-    """`validate` checks all, funds too, and enters nothing."""
+    """`validate` checks all but the funds, as Kraken's does, and enters nothing."""
     engine = engine_at()
     assert place(engine, validate="true", cl_ord_id="a").txid == ""
-    assert refusal_of(engine, validate="true", volume="101") == ["EOrder:Insufficient funds"]
+    assert place(engine, validate="true", volume="101").txid == ""
+    assert refusal_of(engine, volume="101") == ["EOrder:Insufficient funds"]
+    assert refusal_of(engine, validate="true", volume="0") != []
     assert (engine.account.orders, engine.account.held("XXBT")) == ({}, 0)
     place(engine, cl_ord_id="a")
+
+
+@pytest.mark.parametrize(("side", "back"), [("sell", "49999.9"), ("buy", "50000.1")])
+@pytest.mark.parametrize("offset", ["+0.0001%", "+0.01", "+0.1"])
+def test_stop_of_a_tiny_offset_waits_for_a_move(side: str, back: str, offset: str) -> None:
+    """An offset of a tick or less is one tick: the price it was entered at does not fill it."""
+    engine = engine_at()
+    order = place(engine, type=side, price=offset)
+    move(engine, "50000.0")
+    assert (order.status, str(order.stop)) == ("open", back)
+    move(engine, back)
+    assert order.status == "closed"
+
+
+def test_accounts_have_orders_and_funds_of_their_own() -> None:
+    """An order of one is paid by it, found by it and cancelled by it, and by no other."""
+    engine = engine_at()
+    engine.add_account("second", {"XXBT": "1"})
+    second = engine.accounts["second"]
+    order = engine.add_order({**STOP, "cl_ord_id": "a"}, NOW, second)
+    place(engine, cl_ord_id="a")  # an id is unique in an account alone
+    assert refusal_of(engine, cl_ord_id="a") == ["EOrder:Duplicate client order id"]
+    with pytest.raises(Refusal, match="Insufficient funds"):
+        engine.add_order({**STOP, "volume": "0.6"}, NOW, second)
+    with pytest.raises(Refusal, match="Unknown order"):
+        engine.cancel_by({"txid": order.txid}, NOW)
+    move(engine, 1)
+    assert (second.owned("XXBT"), engine.account.owned("XXBT")) == (Decimal("0.5"), Decimal("99.5"))
+    assert [o.owner for o in engine.orders.values()] == ["second", ""]
 
 
 def test_open_orders_hold_what_they_will_sell() -> None:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import fault_checks
 import pytest
 import requests
 import websocket
@@ -215,6 +216,7 @@ CHECKS: dict[str, Callable[[Client, Stream], None]] = {
     "http_504": edge("http_504", 504),
     "http_520": edge("http_520", 520),
     "html": edge("html", 200),
+    **fault_checks.CHECKS,
 }  # fmt: skip
 
 
@@ -258,6 +260,8 @@ def test_faults_can_be_cleared(client: Client) -> None:
         {"name": "delayed_reply", "seconds": -1},
         {"name": "http_502", "when": "never"},
         {"name": "refuse_connect", "status": 200},
+        {"name": "lockout", "calls": 0},
+        {"name": "clock_set", "seconds": -90_000},
     ],
 )
 def test_fault_that_is_none_is_refused(client: Client, options: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 import requests
-from exchange_kit import LONG, Client, sign
+from exchange_kit import LONG, STOP, Client, sign
 
 from fake_kraken import FakeKraken
 from fake_kraken.keys import KeyRing, Signed
@@ -33,6 +33,44 @@ def test_official_signature_is_taken(session: requests.Session) -> None:
     assert first["result"]["descr"] == {"order": "buy 1.25000000 XBTUSD @ limit 37500"}
     assert again == {"error": ["EAPI:Invalid nonce"]}
     assert other == {"error": ["EAPI:Invalid signature"]}
+
+
+def test_key_may_have_a_window_of_nonces(client: Client) -> None:
+    """In it a lower nonce is taken, once; below it and without a window none is."""
+    client.exchange.add_key("wide", client.exchange.api_secret, nonce_window=100)
+    for nonce, error in ((500, []), (450, []), (450, ["EAPI:Invalid nonce"]), (401, []),
+                         (400, ["EAPI:Invalid nonce"]), (500, ["EAPI:Invalid nonce"]),
+                         (600, []), (500, ["EAPI:Invalid nonce"]), (501, [])):  # fmt: skip
+        assert client.post("Balance", nonce=nonce, key="wide")["error"] == error
+
+
+def test_key_can_be_revoked(client: Client) -> None:
+    """It is unknown from then on; doing so twice is no error."""
+    assert client.post("Balance")["error"] == []
+    for _ in range(2):
+        client.exchange.revoke_key(client.exchange.api_key)
+        assert client.post("Balance") == {"error": ["EAPI:Invalid key"]}
+
+
+def test_keys_of_two_accounts_see_nothing_of_each_other(client: Client) -> None:
+    """Funds and all books are those of the key's own account."""
+    exchange = client.exchange
+    exchange.add_account("theirs", {"XXBT": "2"})
+    exchange.add_key("their key", exchange.api_secret, account="theirs")
+    mine = client.place()
+    (txid,) = client.post("AddOrder", STOP, key="their key")["result"]["txid"]
+    assert client.post("Balance", key="their key")["result"] == {"XXBT": "2.0000000000"}
+    assert list(client.post("OpenOrders", key="their key")["result"]["open"]) == [txid]
+    assert list(client.post("OpenOrders")["result"]["open"]) == [mine]
+    asked = {"txid": mine}
+    assert client.post("QueryOrders", asked, key="their key") == {"error": ["EOrder:Invalid order"]}
+    exchange.cancel_order(txid)
+    assert client.post("ClosedOrders")["result"]["count"] == 0
+    assert client.post("ClosedOrders", key="their key")["result"]["count"] == 1
+    assert [order["txid"] for order in exchange.orders] == [mine, txid]
+    assert [order["txid"] for order in exchange.orders_of("theirs")] == [txid]
+    with pytest.raises(ValueError, match="no account 'nobody'"):
+        exchange.add_key("k", exchange.api_secret, account="nobody")
 
 
 def test_keys_and_nonces_are_checked(client: Client) -> None:

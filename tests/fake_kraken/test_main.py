@@ -18,6 +18,7 @@ from exchange_kit import LONG, Client
 import fake_kraken
 from fake_kraken import FakeKraken
 from fake_kraken.__main__ import main
+from fake_kraken.faults import FAULTS
 from fake_kraken.replay import random_path
 
 ROOT = Path(fake_kraken.__file__).parents[1]
@@ -130,6 +131,16 @@ def played(
     return seen
 
 
+def test_program_switches_every_fault_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, or with options as a test gives them."""
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(FakeKraken, "fault", lambda self, **options: made.append(options))
+    faults = [*FAULTS, "dripping_reply,endpoint=AddOrder,seconds=0.5,count=2"]
+    played(monkeypatch, 1, *(text for fault in faults for text in ("--fault", fault)))
+    dripping = {"name": "dripping_reply", "endpoint": "AddOrder", "seconds": 0.5, "count": 2}
+    assert made == [*({"name": name} for name in FAULTS), dripping]
+
+
 def test_program_plays_made_up_prices(monkeypatch: pytest.MonkeyPatch) -> None:
     """A walk of the pair that is asked for, around its price."""
     seen = played(monkeypatch, 3, "--pair", "ETHUSD", "--seed", "5")
@@ -183,7 +194,11 @@ def test_program_says_why_it_cannot_begin(
 
 @pytest.mark.parametrize(
     "args",
-    [["--port", "x"], ["--port", "70000"], ["--speed", "0"], ["--speed", "inf"], ["--fault", "x"]],
+    [
+        *(["--port", "x"], ["--port", "70000"], ["--speed", "0"], ["--speed", "inf"]),
+        *(["--fault", "x"], ["--fault", "mute,count=0"], ["--fault", "mute,colour=red"]),
+        *(["--fault", "mute,count=x"], ["--fault", "mute,symbol"]),
+    ],
 )
 def test_option_that_makes_no_sense_is_refused(
     args: list[str], capsys: pytest.CaptureFixture[str]

@@ -22,13 +22,13 @@ LISTING = Engine().listing("XBTUSD")
         ("XBTUSDT", "sell", "110971.2", "+10%", "99874.1"),
         ("XRPEUR", "sell", "0.46847", "+50.0000%", "0.23424"),
         ("XBTUSD", "sell", "50000.0", "+500", "49500.0"),
-        ("XBTUSD", "buy", "50000.0", "+0.05", "50000.0"),
+        ("XBTUSD", "buy", "50000.0", "+0.05", "50000.1"),
     ],
 )
 def test_stop_stands_where_kraken_has_put_it(
     pair: str, side: str, reference: str, offset: str, stop: str
 ) -> None:
-    """Observed stops come out to the digit: rounded to the tick towards the market."""
+    """Stops come out to the digit: rounded to the tick towards the market, and never on it."""
     engine = Engine(prices={pair: reference}, balances={"XXBT": "9", "XXRP": "999", "USDT": "1e9",
                                                         "ZUSD": "1e9"})  # fmt: skip
     volume = "2" if pair == "XRPEUR" else "0.001"
