@@ -103,7 +103,7 @@ def check_available() -> None:
     """Raise `MetricsUnavailable` where the library is missing."""
     if not PROMETHEUS_AVAILABLE:
         raise MetricsUnavailable(
-            "--metrics-port needs the library prometheus-client: pip install 'ttslo[metrics]'"
+            "--metrics-port needs the library prometheus-client: pip install prometheus-client"
         )
 
 

@@ -221,7 +221,7 @@ def test_without_the_library_there_is_a_sentence() -> None:
     assert done.stdout.splitlines()[-1] == "1 0"
     assert done.stderr == (
         "Cannot run: --metrics-port needs the library prometheus-client: "
-        "pip install 'ttslo[metrics]'\n"
+        "pip install prometheus-client\n"
     )
 
 
