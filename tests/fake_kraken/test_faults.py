@@ -28,7 +28,7 @@ def delayed_reply(client: Client, stream: Stream) -> None:
     client.exchange.fault("delayed_reply", seconds=30)
     with pytest.raises(requests.ReadTimeout):
         client.post("AddOrder", STOP, timeout=0.1)
-    assert client.exchange.placed_count() == 1
+    assert client.exchange.wait_for(lambda e: e.placed_count() == 1, LONG)
 
 
 def delayed_action(client: Client, stream: Stream) -> None:

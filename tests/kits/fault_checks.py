@@ -142,7 +142,7 @@ def dripping(name: str, least: int) -> Check:
         client.exchange.fault(name, endpoint="AddOrder")
         with pytest.raises(requests.RequestException):
             client.post("AddOrder", STOP, timeout=0.1)
-        assert client.exchange.placed_count() == 1
+        assert client.exchange.wait_for(lambda e: e.placed_count() == 1, LONG)
 
     return check
 
