@@ -55,7 +55,7 @@ def metadata(wheel: Path) -> email.message.Message:
 DOORS = {path.stem for path in ROOT.glob("*.py")} - {"dev"}
 # What a caller may write, and what a type checker must not let pass.
 CALLER = """\
-import config, creds, kraken_api, ttslo, validator
+import config, creds, kraken_api, ttslo, validator, ws_price_provider
 
 creds.load_env(".env")
 creds.load_env(5)  # wrong
@@ -79,6 +79,12 @@ api.add_trailing_stop_loss("BTC/USD", "sell")  # wrong
 api.get_quote("BTC/USD").price.no_such_method()  # wrong
 answer: int = api.get_balance()  # wrong
 kraken_api.KrakenAPI(ws_timeout="2")  # wrong
+
+provider = ws_price_provider.WebSocketPriceProvider.shared()
+last: float | None = provider.get_current_price("BTC/USD")
+provider.subscribe(5)  # wrong
+state: int = provider.health().state  # wrong
+stream: kraken_api.WebSocketPriceProvider | None = api.price_provider()
 
 program = ttslo.TTSLO(manager, api, dry_run=True)
 txid: str | None = program.create_tsl_order({"id": "a"}, 50000)

@@ -71,11 +71,7 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     text = {name: cells.get(name, "") for name in _TEXT}
     word = cells.get("rule_state", "").strip().lower()
     if not word:
-        if not triggered and (text["trigger_price"] or text["trigger_time"]):
-            raise UnreadableLife("it tells of a trigger and says nothing under triggered")
-        has_fired = triggered == "true" or bool(text["order_id"])
-        state = RuleState.PLACED if has_fired else RuleState.DISARMED
-        return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
+        return _earlier_life(rule_id, triggered, text)
     try:
         life = Life(
             rule_id,
@@ -96,6 +92,15 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     if life.is_unsettled and not (life.cl_ord_id and life.order):
         raise UnreadableLife(f"rule_state is {word} without a cl_ord_id and an order")
     return life
+
+
+def _earlier_life(rule_id: str, triggered: str, text: Mapping[str, str]) -> Life:
+    """Return what a row of an earlier version says, which tells no state."""
+    if not triggered and (text["trigger_price"] or text["trigger_time"]):
+        raise UnreadableLife("it tells of a trigger and says nothing under triggered")
+    has_fired = triggered == "true" or bool(text["order_id"])
+    state = RuleState.PLACED if has_fired else RuleState.DISARMED
+    return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
 
 
 Cells = dict[str, str]

@@ -1,0 +1,48 @@
+"""What the feed tells: frozen values, and each of them one of the kinds that listeners know."""
+
+from dataclasses import FrozenInstanceError, is_dataclass
+from decimal import Decimal
+from typing import get_args
+
+import pytest
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream import events
+from krakenlink.stream.events import Channel, Due, Event, FeedLive, Tick, TradePrint
+
+
+def test_every_event_is_told_of_in_the_union() -> None:
+    """A listener that handles `Event` has handled all; a print is a part of `Trades`."""
+    kinds = {thing for thing in vars(events).values() if is_dataclass(thing)}
+    assert kinds == {*get_args(Event), TradePrint, Due}
+
+
+@pytest.mark.parametrize("kind", [*get_args(Event), TradePrint])
+def test_no_event_can_be_changed_by_one_of_its_listeners(kind: type) -> None:
+    """One object goes to every thread that listens."""
+    event = kind(*["x"] * len(kind.__match_args__))  # type: ignore[attr-defined]  # dataclasses have it
+    name = kind.__match_args__[0]  # type: ignore[attr-defined]
+    with pytest.raises(FrozenInstanceError):
+        setattr(event, name, "y")
+    assert not hasattr(event, "__dict__")
+
+
+def test_a_tick_may_have_neither_book_nor_time() -> None:
+    """What Kraken did not send is None, never a zero."""
+    tick = Tick(Symbol("BTC/USD"), Decimal("2.50"), None, None, 1.0)
+    assert (str(tick.price), tick.bid, tick.ask, tick.timestamp) == ("2.50", None, None, None)
+
+
+def test_channels_are_kraken_s_words() -> None:
+    """They go into frames as they are."""
+    assert [f"{channel}" for channel in Channel] == ["ticker", "trade"]
+    with pytest.raises(ValueError, match="book"):
+        Channel("book")
+
+
+def test_what_is_due_is_nobody_else_s() -> None:
+    """Two moments share no list."""
+    due = Due()
+    due.events.append(FeedLive(1.0))
+    due.frames.append("{}")
+    assert Due() == Due([], [], None)

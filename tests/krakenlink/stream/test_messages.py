@@ -1,0 +1,56 @@
+"""What frames say, and the frames that go out, byte by byte as Kraken documents them."""
+
+import json
+from dataclasses import FrozenInstanceError
+from typing import get_args
+
+import pytest
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel
+from krakenlink.stream.messages import PING, Ack, Message, NoPrice, subscribe_frame
+
+PAIRS = [Symbol("BTC/USD"), Symbol("ETH/USD")]
+
+
+def test_prices_are_asked_for_with_what_stands_there_now() -> None:
+    """A snapshot is the first proof, and the trigger says which changes are sent."""
+    frame = json.loads(subscribe_frame("subscribe", Channel.TICKER, PAIRS, 7, "trades"))
+    assert frame == {
+        "method": "subscribe",
+        "params": {
+            "channel": "ticker",
+            "symbol": ["BTC/USD", "ETH/USD"],
+            "event_trigger": "trades",
+            "snapshot": True,
+        },
+        "req_id": 7,
+    }
+
+
+def test_trades_are_asked_for_without_old_ones() -> None:
+    """Trades of the past come over REST, by their ids: a snapshot would be told as news."""
+    frame = json.loads(subscribe_frame("subscribe", Channel.TRADE, PAIRS[:1], 8, "bbo"))
+    assert frame["params"] == {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": False}
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_giving_back_names_the_channel_and_the_symbols_alone(channel: Channel) -> None:
+    """Kraken refuses what belongs to a subscription only."""
+    frame = json.loads(subscribe_frame("unsubscribe", channel, PAIRS, 9, "bbo"))
+    assert frame["params"] == {"channel": channel.value, "symbol": ["BTC/USD", "ETH/USD"]}
+    assert (frame["method"], frame["req_id"]) == ("unsubscribe", 9)
+
+
+def test_a_ping_is_kraken_s_own() -> None:
+    """It is a message of the protocol, not one of the WebSocket's control frames."""
+    assert json.loads(PING) == {"method": "ping"}
+
+
+def test_a_message_is_what_was_said_and_stays_so() -> None:
+    """Messages are compared by what they say, and cannot be changed."""
+    assert NoPrice(PAIRS[0]) == NoPrice(Symbol("BTC/USD"))
+    ack = Ack("subscribe", True, "ticker", PAIRS[0], 1)
+    with pytest.raises(FrozenInstanceError):
+        ack.accepted = False  # type: ignore[misc]  # which is what is tried
+    assert {Ack, NoPrice} < set(get_args(Message))
