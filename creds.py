@@ -66,6 +66,15 @@ def find_kraken_credentials(
     return key, _find(f"KRAKEN_API_SECRET{suffix}", in_file)
 
 
+def names_in(env_file: str | Path = ".env") -> frozenset[str]:
+    """Return the names of the variables in a `.env` file, without their values.
+
+    Args:
+        env_file: A `.env` file; it need not exist.
+    """
+    return frozenset(_read_env_file(env_file))
+
+
 def _find(name: str, in_file: Mapping[str, str]) -> str | None:
     for candidate in (name, f"copilot_{name}", *_OTHER_NAMES.get(name, ())):
         for source in (os.environ, in_file):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 import threading
@@ -98,16 +99,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         exchange.fault(**fault)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
-    print(f"REST      {exchange.rest_url}\nstream    {exchange.ws_url}")
-    print(f"key       {exchange.api_key}\nsecret    {exchange.api_secret}")
-    print(
-        f"set KRAKEN_SPOT_URL={exchange.rest_url} KRAKEN_WS_PUBLIC_URL={exchange.ws_url}",
-        flush=True,
-    )
+        if signal.getsignal(number) is not signal.SIG_IGN:  # else whoever started it wants it so
+            signal.signal(number, lambda *_: ended.set())
+    print("\n".join(_introduction(exchange)), flush=True)
     _play(exchange, steps, ended)
     exchange.stop()
     return 0
+
+
+def _introduction(exchange: FakeKraken) -> Iterator[str]:
+    """Yield where it is and its keys, then the same as lines to be pasted into a shell."""
+    yield f"REST      {exchange.rest_url}"
+    yield f"stream    {exchange.ws_url}"
+    yield f"key       {exchange.api_key}"
+    yield f"secret    {exchange.api_secret}"
+    variables = {
+        "KRAKEN_SPOT_URL": exchange.rest_url,
+        "KRAKEN_WS_PUBLIC_URL": exchange.ws_url,
+        "KRAKEN_API_KEY": exchange.api_key,
+        "KRAKEN_API_SECRET": exchange.api_secret,
+        "KRAKEN_API_KEY_RW": exchange.api_key,
+        "KRAKEN_API_SECRET_RW": exchange.api_secret,
+    }
+    yield "For ttslo on this exchange, paste into its shell:"
+    yield from (f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    yield "or on Windows, into PowerShell:"
+    yield from (f"$env:{name} = '{value}'" for name, value in variables.items())
 
 
 def _path(exchange: FakeKraken, options: argparse.Namespace) -> Iterable[_Step]:

@@ -161,3 +161,11 @@ def test_values_are_never_logged(caplog: pytest.LogCaptureFixture) -> None:
         creds.find_kraken_credentials()
     os.environ.pop("TTSLO_SECRET_TEST")
     assert "hunter2" not in caplog.text
+
+
+def test_names_of_a_file_come_without_values(tmp_path: Path) -> None:
+    """What is set in a .env file may be told, and what it is set to may not."""
+    file = tmp_path / "my.env"
+    file.write_text("A=1\nexport B='2'\n# C=3\n", encoding="utf-8")
+    assert creds.names_in(file) == {"A", "B"}
+    assert creds.names_in(tmp_path / "none.env") == frozenset()

@@ -245,6 +245,11 @@ class Kind(StrEnum):
     NOT_CROSSED = "not crossed while blind"
     PAST_UNKNOWN = "trades unknown"
     PAST_KNOWN = "trades known again"
+    START = "start"
+    STOP = "stop"
+    LINK = "link"
+    PRICE = "price"
+    CHECK = "order checked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,41 @@ def test_program_serves_until_it_is_ended(program: Start, session: requests.Sess
     assert process.wait(LONG) == (0 if os.name == "posix" else 1)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no sh there")
+def test_program_prints_lines_that_a_shell_takes_as_they_are(program: Start) -> None:
+    """Pasted, they give whatever is started next both addresses and both pairs of keys."""
+    process = program("--port", "0", "--key", "a 'b", "--secret", "eHh4")
+    said = greeting_of(process)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(14)]
+    exports = "".join(line for line in lines if line.startswith("export "))
+    shown = subprocess.run(
+        ["sh", "-c", f"{exports}env"], capture_output=True, text=True, check=True
+    )
+    found = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
+    assert found["KRAKEN_SPOT_URL"] == said["REST"]
+    assert found["KRAKEN_WS_PUBLIC_URL"] == said["stream"]
+    assert found["KRAKEN_API_KEY"] == found["KRAKEN_API_KEY_RW"] == "a 'b"
+    assert found["KRAKEN_API_SECRET"] == found["KRAKEN_API_SECRET_RW"] == "eHh4"
+    assert sum(line.startswith("$env:KRAKEN_") for line in lines) == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no shell leaves it deaf there")
+def test_program_that_was_started_deaf_to_ctrl_c_stays_deaf(program: Start) -> None:
+    """A background job of a shell goes on when Ctrl-C ends what runs in the foreground."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = program("--port", "0")
+        greeting_of(process)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(LONG) == 0
+
+
 def test_program_plays_a_replay(program: Start, tmp_path: Path, session: requests.Session) -> None:
     """Prices of the file, with its dates."""
     file = tmp_path / "replay.csv"

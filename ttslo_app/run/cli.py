@@ -13,18 +13,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+import creds
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler, write_line
-from ttslo_app.orders.settings import settings_from
+from ttslo_app.messages import tell
+from ttslo_app.orders.settings import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
-from ttslo_app.rules.rule import (
-    WhenBlind,
-)
+from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import words
+from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
@@ -34,25 +36,34 @@ from ttslo_app.store.manager import ConfigManager
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
+_ENV_FILE = ".env"
+# What the demo lets its user choose; it has an exchange and files of its own.
+_OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug"})
+
+
+def _command() -> str:
+    main_module = sys.modules.get("__main__")
+    is_module = getattr(getattr(main_module, "__spec__", None), "name", "") == "ttslo"
+    return words.command_of(sys.argv[0], is_module=is_module)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ttslo",
+        prog=_command(),
         description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
     )
     add = parser.add_argument
     add("--config", default="config.csv", help="the rules (default: %(default)s)")
     add("--state", default="state.csv", help="what became of them (default: %(default)s)")
     add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
-    add("--dry-run", action="store_true", help="place nothing, write nothing; needs no keys")
+    add("--dry-run", action="store_true", help="place nothing, write only the log; needs no keys")
     add("--verbose", action="store_true", help="print warnings of the validation and more")
     add("--debug", action="store_true", help="print everything")
     add("--once", action="store_true", help="look at every row once, then end")
     add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
         help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
     add("--no-websocket", action="store_true", help="ask for prices over REST only")
-    add("--when-blind", type=WhenBlind, choices=list(WhenBlind), default=WhenBlind.ARM_IF_BEYOND,
+    add("--when-blind", choices=[str(one) for one in WhenBlind], default=WhenBlind.ARM_IF_BEYOND,
         metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
         "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
         "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
@@ -61,11 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
-    add("--env-file", default=".env", help="where keys may stand (default: %(default)s)")
+    add("--env-file", metavar="FILE", help=f"where keys may stand (default: {_ENV_FILE})")
     add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
     add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
         "timestamp,open,high,low,close,volume")  # fmt: skip
-    add("--version", action="version", version=f"%(prog)s {VERSION}")
+    add("--version", action="version", version=f"ttslo {VERSION}")
     return parser
 
 
@@ -90,6 +101,8 @@ def main(
     options = parser.parse_args(argv)
     if options.replay and not options.demo:
         parser.error("--replay needs --demo")
+    if options.demo:
+        _refuse_beside_demo(parser, options)
     _configure_logging(options)
     try:
         if options.demo:
@@ -107,6 +120,17 @@ def main(
         return 1
 
 
+def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with 2 where a flag would be passed over: nobody may take the demo for a run on it."""
+    for name, value in vars(options).items():
+        if name not in _OF_THE_DEMO and value != parser.get_default(name):
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(
+                f"--demo has an exchange and files of its own and does not use {flag}; leave one "
+                "of the two out"
+            )
+
+
 def _configure_logging(options: argparse.Namespace) -> None:
     level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
     handler = SpokenHandler(sys.stderr)
@@ -121,19 +145,17 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         check_available()
     manager = ConfigManager(options.config, options.state, options.log, disk=disk)
     if options.create_sample_config:
-        manager.create_sample_config()
-        _tell("Written: config_sample.csv. Copy it to config.csv and edit it")
-        return 0
+        return _write_sample(manager)
     reading = KrakenAPI.from_env(
         readwrite=False,
-        env_file=options.env_file,
+        env_file=_env_file(options),
         use_websocket=not options.no_websocket,
         feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
     )
     if not Path(options.config).exists():
         _tell(
             f"Cannot run: there is no {options.config}. "
-            "Write one, or start from `ttslo.py --create-sample-config`",
+            f"Write one, or start from `{_command()} --create-sample-config`",
             is_trouble=True,
         )
         return 1
@@ -163,19 +185,58 @@ def _tell(text: str, *, is_trouble: bool = False) -> None:
     write_line(sys.stderr if is_trouble else sys.stdout, text)
 
 
+def _write_sample(manager: ConfigManager) -> int:
+    name = "config_sample.csv"
+    try:
+        manager.create_sample_config(name)
+    except FileExistsError:
+        raise ValueError(
+            f"{name} is there already and was left alone. Move it away, or run this in another "
+            "folder"
+        ) from None
+    _tell(f"Written: {name}. Copy it to config.csv and edit it")
+    return 0
+
+
+def _env_file(options: argparse.Namespace) -> str:
+    """Return where keys may stand.
+
+    Raises:
+        ValueError: If there is no file of the name that the user chose: keys that are looked for
+            in vain must not look like keys that nobody gave.
+    """
+    if options.env_file is None:
+        return _ENV_FILE
+    if not Path(options.env_file).is_file():
+        raise ValueError(
+            f"there is no file {options.env_file}, which --env-file names. Correct the name, or "
+            f"leave the flag out: then {_ENV_FILE} is looked for"
+        )
+    return str(options.env_file)
+
+
+def _order_settings() -> OrderSettings:
+    name = "TTSLO_ORDER_SETTINGS"
+    try:
+        return settings_from(os.environ.get(name, ""))
+    except ValueError as error:
+        example = "write name=seconds, such as watch=10, with a comma between two of them"
+        raise ValueError(f"{name}: {error}; {example}") from None
+
+
 def _program(
     manager: ConfigManager,
     reading: KrakenAPI,
     options: argparse.Namespace,
     step: Callable[[str], None],
 ) -> Program:
-    trading = KrakenAPI.from_env(readwrite=True, env_file=options.env_file, use_websocket=False)
+    trading = KrakenAPI.from_env(readwrite=True, env_file=_env_file(options), use_websocket=False)
     wanted = Options(
         dry_run=options.dry_run,
         verbose=options.verbose,
         debug=options.debug,
-        settings=settings_from(os.environ.get("TTSLO_ORDER_SETTINGS", "")),
-        when_blind=options.when_blind,
+        settings=_order_settings(),
+        when_blind=WhenBlind(options.when_blind),
         metrics_port=options.metrics_port,
         step=step,
     )
@@ -187,26 +248,37 @@ def _operate(program: Program, options: argparse.Namespace) -> int:
         if isinstance(handler, SpokenHandler):
             handler.lane = program.voice.screen
     _end_at_once_on_sigterm()
+    _open(program, options)
     with many_objects():
         is_accepted = _take_up(program)
     # What the rows have become stays until the end: looking through it would hold up prices.
     gc.freeze()
     if not is_accepted:
-        program.log("ERROR", f"No row of {options.config} is accepted; nothing to watch")
+        tell(program.say, words.nothing_to_watch(options.config))
         return 1
     if options.strict and program.validation is not None and not program.validation.is_valid():
-        program.log("ERROR", "A row is refused, and --strict wants all of them accepted")
+        tell(program.say, words.strict_refusal())
         return 1
-    if program.dry_run:
-        program.log("INFO", "Dry run: no order is placed, no file is changed")
-    elif program.kraken_api_readwrite is None:
-        program.log(
-            "WARNING",
-            "No trading key: the program watches, but CANNOT PLACE ORDERS. Set "
-            "KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW",
-        )
+    if not program.dry_run and program.kraken_api_readwrite is None:
+        tell(program.say, words.no_trading_key())
     program.report()
     return _look_once(program) if options.once else _run_on(program, options.interval)
+
+
+def _open(program: Program, options: argparse.Namespace) -> None:
+    """Say what this run is before anything else, and name settings that are none."""
+    reading = program.kraken_api_readonly
+    run = words.Run(
+        rest=reading.base_url,
+        stream=None if options.no_websocket else reading.ws_url,
+        files=(options.config, options.state, options.log),
+        has_trading_key=program.kraken_api_readwrite is not None,
+        is_dry=program.dry_run,
+        version=VERSION,
+    )
+    names = {*os.environ, *creds.names_in(_env_file(options))}
+    for sentence in [*words.opening(run), *unknown_names(names, any_case=os.name == "nt")]:
+        tell(program.say, sentence)
 
 
 def _look_once(program: Program) -> int:
@@ -214,21 +286,14 @@ def _look_once(program: Program) -> int:
     program.settle(_ONCE_PATIENCE)
     program.save_state()
     if program.is_blind:
-        program.log("ERROR", "No price was to be had, so no row could be looked at; try again")
+        tell(program.say, words.no_price_at_all())
     return 1 if program.is_blind else 0
 
 
 def _run_on(program: Program, interval: float) -> int:
     _stop_on_signals(program)
     program.run_continuous(interval)
-    if program.is_saved:
-        program.log("INFO", "Stopped" if program.dry_run else "Stopped; state saved")
-    else:
-        program.log(
-            "WARNING",
-            "Stopped, and state.csv is not up to date. What was sent to Kraken is written down "
-            "beside it; the next start goes on from there",
-        )
+    tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved))
     return 0
 
 

@@ -17,8 +17,10 @@ from typing import Any
 
 from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
+from krakenlink import VERSION
 from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
+from ttslo_app.run import words
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
 from ttslo_app.store.manager import ConfigManager
@@ -165,7 +167,7 @@ class Show:
 
     def run(self, bars: Iterable[Bar]) -> int:
         """Perform, print the summary, and return the exit code."""
-        print(f"An exchange of its own listens on {self._exchange.rest_url}; the program starts.\n")
+        print(words.demo_opening(self._exchange.rest_url, VERSION) + "\n", flush=True)
         program = self._program
         program.load_state()
         program.recover()

@@ -21,7 +21,8 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.clocks import Clocks
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.face.voice import Voice, write_line
+from ttslo_app.face.screen import show_line
+from ttslo_app.face.voice import Voice
 from ttslo_app.messages import Market, Say
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
@@ -114,7 +115,7 @@ class Program:
         self.stopping = threading.Event()
         self.say = _without_kind(self.log)
         self.clocks = _clocks_by(lambda: self.worker.exchange)
-        self.voice = Voice(self._write_log, lambda text: write_line(sys.stdout, text))
+        self.voice = Voice(self._write_log, lambda text: show_line(sys.stdout, text))
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.worker = OrderWorker(

@@ -72,7 +72,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
         (["--interval", "-1"], "write seconds, such as 60"),
         (["--interval", "nan"], "write seconds, such as 60"),
         (["--when-blind", "maybe"], "--when-blind"),
+        (["--when-blind", "maybe"], "'maybe' (choose from"),
         (["--replay", "x.csv"], "--replay needs --demo"),
+        (["--demo", "--config", "x"], "does not use --config"),
+        (["--demo", "--dry-run"], "does not use --dry-run"),
+        (["--demo", "--env-file", "x"], "does not use --env-file"),
     ],
 )
 def test_bad_flag_is_2_and_says_which(
@@ -114,7 +118,7 @@ def test_sample_config_is_written_once_and_never_over_another(
     sample = (place_of_its_own / "config_sample.csv").read_bytes()
     assert len(ConfigManager(place_of_its_own / "config_sample.csv").load_config()) == 3
     assert main(["--create-sample-config"]) == 1
-    assert "is there already and was left alone" in capsys.readouterr().err
+    assert "is there already and was left alone. Move it away" in capsys.readouterr().err
     assert (place_of_its_own / "config_sample.csv").read_bytes() == sample
 
 
@@ -140,7 +144,8 @@ def test_missing_config_is_1_and_says_how_to_begin(
         ("KRAKEN_SPOT_URL", "nonsense", "is refused"),
         ("KRAKEN_WS_PUBLIC_URL", "ws://ws.kraken.com/v2", "ws://ws.kraken.com/v2"),
         ("KRAKEN_WS_PUBLIC_URL", "nonsense", "nonsense"),
-        ("TTSLO_ORDER_SETTINGS", "speed=1", "'speed' is none of"),
+        ("TTSLO_ORDER_SETTINGS", "speed=1", "TTSLO_ORDER_SETTINGS: 'speed' is none of"),
+        ("TTSLO_ORDER_SETTINGS", "watch", "such as watch=10"),
         ("TTSLO_ORDER_SETTINGS", "watch=0", "watch=0 is not positive"),
         ("TTSLO_ORDER_SETTINGS", "watch=soon", "soon"),
     ],
@@ -154,6 +159,59 @@ def test_bad_setting_of_the_environment_is_1_and_one_sentence(
     assert_no_traceback(output)
     assert "Cannot run: " in output
     assert words in output
+    assert scene.exchange.requests == []
+
+
+# --- what it says first -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flags", [["--once"], ["--once", "--dry-run"]])
+def test_first_line_says_what_the_run_is(scene: Scene, flags: list[str]) -> None:
+    """Mode, exchange and version stand before anything else, on the screen and in the log."""
+    code, output = run(scene, *flags)
+    assert code == 0, output
+    first, second = output.splitlines()[:2]
+    mode = "DRY RUN" if "--dry-run" in flags else "LIVE"
+    assert f"  {mode} on {scene.exchange.rest_url} (not Kraken): " in first
+    assert first.endswith(f"; ttslo {__version__}")
+    assert "Files: config.csv" in second
+    assert scene.logged("INFO").startswith(f"{mode} on ")
+
+
+def test_first_line_says_whether_orders_can_be_placed(scene: Scene) -> None:
+    """A trading key is there or it is not."""
+    assert ": a trading key is set; " in run(scene, "--once")[1].splitlines()[0]
+    assert ": NO trading key; " in run(scene, "--once", **WITHOUT_KEYS)[1].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KRAKEN_API_KEY_RO", "Did you mean KRAKEN_API_KEY?"),
+        ("TTSLO_DRYRUN", "Did you mean the flag --dry-run?"),
+    ],
+)
+def test_name_that_is_no_setting_is_told(scene: Scene, name: str, meant: str) -> None:
+    """A misspelt variable is named at the start with what was meant, and its value is not."""
+    output = run(scene, "--once", **{name: "SECRET-VALUE"})[1]
+    assert (
+        f"WARNING: {name} is set, but no setting has that name: it is not used. {meant}" in output
+    )
+    assert "SECRET-VALUE" not in output
+
+
+def test_misspelt_name_in_the_env_file_is_told(scene: Scene) -> None:
+    """The .env file is where most people write their keys."""
+    (scene.folder / ".env").write_text("KRAKEN_APIKEY=abc\n", encoding="utf-8")
+    output = run(scene, "--once")[1]
+    assert "KRAKEN_APIKEY is set, but no setting has that name" in output
+
+
+def test_env_file_that_is_not_there_is_1(scene: Scene) -> None:
+    """Keys that were looked for in vain do not look like keys that nobody gave."""
+    code, output = run(scene, "--once", "--env-file", "nope.env")
+    assert code == 1
+    assert "there is no file nope.env, which --env-file names" in output
     assert scene.exchange.requests == []
 
 
@@ -328,7 +386,8 @@ def test_dry_run_needs_no_keys_and_changes_no_file(scene: Scene, flags: list[str
     code, output = run(scene, "--dry-run", *flags, **WITHOUT_KEYS)
     after = files_of(scene.folder)
     assert code == 0, output
-    assert "Dry run: no order is placed, no file is changed" in output
+    assert f"DRY RUN on {scene.exchange.rest_url} (not Kraken): no order is placed" in output
+    assert "Files: config.csv and state.csv are read; logs.csv alone is written" in output
     assert "DRY_RUN_ORDER_ID" in output
     assert {k: v for k, v in after.items() if k != "logs.csv"} == {
         k: v for k, v in before.items() if k != "logs.csv"

@@ -1,0 +1,52 @@
+"""Names in the environment that look like settings and are none."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttslo_app.run.environment import KNOWN, unknown_names
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("KRAKEN_API_KEY_RO", "KRAKEN_API_KEY"),
+        ("KRAKEN_APIKEY", "KRAKEN_API_KEY"),
+        ("KRAKEN_SPOT_ULR", "KRAKEN_SPOT_URL"),
+        ("KRAKEN_WS_URL", "KRAKEN_WS_PUBLIC_URL"),
+        ("KRAKEN_API_SECERT_RW", "KRAKEN_API_SECRET_RW"),
+        ("TTSLO_DRYRUN", "the flag --dry-run"),
+        ("TTSLO_ORDER_SETTING", "TTSLO_ORDER_SETTINGS"),
+        ("kraken_api_key", "KRAKEN_API_KEY"),
+    ],
+)
+def test_misspelt_name_is_told_with_what_was_meant(name: str, meant: str) -> None:
+    """One sentence a name, which ends in the right one."""
+    (said,) = unknown_names([name])
+    assert said.text.startswith(f"{name} is set, but no setting has that name")
+    assert said.text.endswith(f"Did you mean {meant}?")
+
+
+def test_name_like_none_of_ours_gets_the_list() -> None:
+    """Where nothing is close, all of them are named."""
+    (said,) = unknown_names(["TTSLO_XYZZY"])
+    assert all(name in said.text for name in KNOWN)
+
+
+def test_our_names_and_those_of_others_are_passed_over() -> None:
+    """Other tools of Kraken's users have variables of their own."""
+    others = ["KRAKEN_HOME", "PATH", "KRAKENDB_KEY", "COPILOT_W_KR_PUBLIC", "KRAKEN_FUTURES_MODE"]
+    assert unknown_names([*KNOWN, *others]) == []
+
+
+def test_lower_case_is_right_where_the_system_makes_no_difference() -> None:
+    """Windows takes one for the other."""
+    assert unknown_names(["kraken_api_key"], any_case=True) == []
+
+
+@given(st.text())
+def test_no_name_is_too_odd(name: str) -> None:
+    """Whatever somebody's environment holds."""
+    assert len(unknown_names([name, f"TTSLO_{name}"])) <= 2

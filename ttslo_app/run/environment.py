@@ -1,0 +1,80 @@
+"""Names in the environment that look like ours and are none: a misspelt one is no setting.
+
+Pure. It must never show a value: it may be a key.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from ttslo_app.messages import Kind, Sentence
+
+_KEYS = ("KRAKEN_API_KEY", "KRAKEN_API_SECRET", "KRAKEN_API_KEY_RW", "KRAKEN_API_SECRET_RW")
+KNOWN = (
+    *_KEYS,
+    *("KRAKEN_SPOT_URL", "KRAKEN_WS_PUBLIC_URL"),
+    *("TTSLO_CACHE_DIR", "TTSLO_ORDER_SETTINGS"),
+)
+# What begins so is meant for this program; other names of Kraken's belong to other tools.
+_OURS = re.compile(r"(TTSLO_|KRAKEN_?API|KRAKEN_(SECRET|KEY)|KRAKEN_\w*U[RL]+\b)", re.IGNORECASE)
+# Words of people who know another program, or a flag.
+_MEANT = {
+    "KRAKEN_API_KEY_RO": "KRAKEN_API_KEY",
+    "KRAKEN_API_SECRET_RO": "KRAKEN_API_SECRET",
+    "KRAKEN_KEY": "KRAKEN_API_KEY",
+    "KRAKEN_SECRET": "KRAKEN_API_SECRET",
+    "KRAKEN_API_PRIVATE_KEY": "KRAKEN_API_SECRET",
+    "KRAKEN_API_PUBLIC_KEY": "KRAKEN_API_KEY",
+    "KRAKEN_WS_URL": "KRAKEN_WS_PUBLIC_URL",
+    "KRAKEN_URL": "KRAKEN_SPOT_URL",
+    "KRAKEN_API_URL": "KRAKEN_SPOT_URL",
+    "TTSLO_DRYRUN": "the flag --dry-run",
+    "TTSLO_DRY_RUN": "the flag --dry-run",
+    "TTSLO_CONFIG": "the flag --config",
+    "TTSLO_STATE": "the flag --state",
+    "TTSLO_LOG": "the flag --log",
+    "TTSLO_DEBUG": "the flag --debug",
+    "TTSLO_VERBOSE": "the flag --verbose",
+    "TTSLO_INTERVAL": "the flag --interval",
+    "TTSLO_WHEN_BLIND": "the flag --when-blind",
+    "TTSLO_DEMO": "the flag --demo",
+}
+_LONGEST = 60
+
+
+def unknown_names(names: Iterable[str], *, any_case: bool = False) -> list[Sentence]:
+    """Return a sentence for each name that looks like one of ours and is none.
+
+    Args:
+        names: Of the environment, and of the .env file.
+        any_case: Whether the system takes lower case for upper case.
+    """
+    found = []
+    for name in sorted(set(names)):
+        is_known = (name.upper() if any_case else name) in KNOWN
+        if _OURS.match(name) and not is_known:
+            found.append(_unknown(name))
+    return found
+
+
+def _unknown(name: str) -> Sentence:
+    shown = name[:_LONGEST]
+    meant = _meant_by(name)
+    hint = f"Did you mean {meant}?" if meant else f"There are {', '.join(KNOWN)}"
+    return Sentence(
+        Kind.START,
+        "WARNING",
+        f"{shown} is set, but no setting has that name: it is not used. {hint}",
+    )
+
+
+def _meant_by(name: str) -> str:
+    upper = name.upper().replace("-", "_")
+    if upper in KNOWN:
+        return upper
+    if upper in _MEANT:
+        return _MEANT[upper]
+    close = get_close_matches(upper, [*KNOWN, *_MEANT], n=1, cutoff=0.75)
+    return _MEANT.get(close[0], close[0]) if close else ""

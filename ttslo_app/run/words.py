@@ -1,0 +1,374 @@
+"""Every sentence of a run that is about no single order: its start, its prices, its end.
+
+Pure: a function for each sentence. What it must never do: promise more than is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ttslo_app.messages import Kind, Sentence
+
+_HOSTS = ("api.kraken.com", "ws.kraken.com")
+# --- the start ---------------------------------------------------------------------------------
+
+
+def command_of(argv0: str, *, is_module: bool) -> str:
+    """Return what somebody types to run the program, from how this run was typed."""
+    if is_module:
+        return "python -m ttslo"
+    name = argv0.replace("\\", "/").rpartition("/")[2]
+    return "python ttslo.py" if name == "ttslo.py" else "ttslo"
+
+
+def place_of(address: str) -> str:
+    """Return an address without name and password, and whether it is Kraken's own."""
+    parts = urlsplit(address)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    bare = bare.rstrip("/")
+    return f"Kraken ({bare})" if parts.hostname in _HOSTS else f"{bare} (not Kraken)"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run is, as its first lines tell.
+
+    Attributes:
+        rest: The address of REST.
+        stream: That of the stream; None where prices do not stream.
+        files: The names of config, state and log.
+        has_trading_key: Whether orders could be placed.
+        is_dry: Whether none is.
+        version: Of the program.
+    """
+
+    rest: str
+    stream: str | None
+    files: tuple[str, str, str]
+    has_trading_key: bool
+    is_dry: bool
+    version: str
+
+
+def opening(run: Run) -> list[Sentence]:
+    """Return the first lines of a run: what it is, where, and with which files."""
+    key = "a trading key is set" if run.has_trading_key else "NO trading key"
+    what, mode = ("no order is placed", "DRY RUN") if run.is_dry else (key, "LIVE")
+    lines = [f"{mode} on {place_of(run.rest)}: {what}; ttslo {run.version}"]
+    if run.stream is None:
+        lines.append("Prices come over REST only")
+    elif place_of(run.stream).startswith("Kraken") != place_of(run.rest).startswith("Kraken"):
+        lines.append(f"Prices stream from ANOTHER exchange: {place_of(run.stream)}")
+    config, state, log = run.files
+    if run.is_dry:
+        lines.append(f"Files: {config} and {state} are read; {log} alone is written")
+    else:
+        lines.append(f"Files: {config}, {state}, {log}")
+    return [Sentence(Kind.START, "INFO", line) for line in lines]
+
+
+def demo_opening(rest: str, version: str) -> str:
+    """Return the first line of the demo."""
+    return f"DEMO on {place_of(rest)}: made-up money, files of x"
+
+
+def no_trading_key() -> Sentence:
+    """Say that nothing can be placed, and what is missing."""
+    return Sentence(
+        Kind.KEY,
+        "WARNING",
+        "No trading key: the program watches, but CANNOT PLACE ORDERS. Set KRAKEN_API_KEY_RW and "
+        "KRAKEN_API_SECRET_RW",
+    )
+
+
+def waits_for(rest: str) -> Sentence:
+    """Say that the start takes long, and what it waits for."""
+    return Sentence(
+        Kind.START,
+        "WARNING",
+        f"Waiting for an answer from {place_of(rest)}. Nothing is watched before it comes; if it "
+        "does not, look at the network and at https://status.kraken.com",
+    )
+
+
+def nothing_to_watch(config: str) -> Sentence:
+    """Say that no row may trade."""
+    text = f"No row of {config} is accepted; nothing to watch. Mend a row, then start again"
+    return Sentence(Kind.CONFIG, "ERROR", text)
+
+
+def strict_refusal() -> Sentence:
+    """Say that one refused row is one too many."""
+    text = "A row is refused, and --strict wants all of them accepted. Mend it, or start without"
+    return Sentence(Kind.CONFIG, "ERROR", text)
+
+
+def no_price_at_all() -> Sentence:
+    """Say that a run that was to look once saw nothing."""
+    text = "No price was to be had, so no row could be looked at; try again"
+    return Sentence(Kind.PRICE, "ERROR", text)
+
+
+# --- the end -----------------------------------------------------------------------------------
+
+
+def stopped(*, is_dry: bool, is_saved: bool, why: str = "") -> Sentence:
+    """Return the last word of a run that came to its end."""
+    cause = f" by {why}" if why else ""
+    if is_saved:
+        return Sentence(
+            Kind.STOP, "INFO", f"Stopped{cause}" if is_dry else f"Stopped{cause}; state saved"
+        )
+    return Sentence(
+        Kind.STOP,
+        "WARNING",
+        f"Stopped{cause}, and state.csv is not up to date. What was sent to Kraken is written "
+        "down beside it; the next start goes on from there",
+    )
+
+
+def ended_hard(name: str) -> Sentence:
+    """Return the last word of a run that was told a second time to end."""
+    return Sentence(
+        Kind.STOP,
+        "WARNING",
+        f"Ended at once by a second {name}. An order under way is written down; the next start "
+        "finds out what became of it",
+    )
+
+
+def ended_while_starting(why: str) -> Sentence:
+    """Return the last word of a run that ended before it watched anything."""
+    return Sentence(Kind.STOP, "INFO", f"Stopped by {why} while starting; nothing was placed")
+
+
+def figures_at(url: str) -> Sentence:
+    """Say where figures are served."""
+    return Sentence(Kind.START, "INFO", f"Figures at {url}/metrics, health at {url}/healthz")
+
+
+# --- prices and the link -------------------------------------------------------------------------
+
+
+def blind(since: str, names: Sequence[str], reason: str, poll_every: float) -> Sentence:
+    """Say that the stream shows nothing that is proven."""
+    of = ", ".join(sorted(names)) or "no armed pair"
+    return Sentence(
+        Kind.LINK,
+        "WARNING",
+        f"blind since {since} for {of}: {reason}. Reconnecting; meanwhile prices come over REST "
+        f"every {poll_every:.0f} s",
+    )
+
+
+def sees_again(seconds: float) -> Sentence:
+    """Say that the stream is back."""
+    return Sentence(Kind.LINK, "INFO", f"sees again after {seconds:.0f} s")
+
+
+def distrusted(reason: str) -> Sentence:
+    """Say that the stream of a pair does not count for now."""
+    return Sentence(Kind.LINK, "WARNING", reason)
+
+
+def trusted_again(symbol: str) -> Sentence:
+    """Say that it counts again."""
+    return Sentence(Kind.LINK, "INFO", f"{symbol}: the stream speaks again and counts")
+
+
+def not_streamed(symbol: str, why: str) -> Sentence:
+    """Say that a pair is polled, and why."""
+    text = f"{symbol} does not stream ({why}); it is polled over REST"
+    return Sentence(Kind.LINK, "WARNING", text)
+
+
+def streams_again(symbol: str) -> Sentence:
+    """Say that a pair is polled no more."""
+    return Sentence(Kind.LINK, "INFO", f"{symbol} streams again")
+
+
+def no_price_over_rest(names: Sequence[str], error: object) -> Sentence:
+    """Say that REST cannot be asked either."""
+    return Sentence(
+        Kind.PRICE,
+        "WARNING",
+        f"no price over REST either, blind for {', '.join(sorted(names))}: {error}",
+    )
+
+
+def prices_again() -> Sentence:
+    """Say that REST tells prices again."""
+    return Sentence(Kind.PRICE, "INFO", "REST tells prices again")
+
+
+def cannot_fire(pair: str, rows: Sequence[str], reason: object) -> Sentence:
+    """Say that the armed rows of a pair have no price to be crossed by."""
+    of = ", ".join(rows)
+    noun = "this row" if len(rows) == 1 else "these rows"
+    return Sentence(
+        Kind.PRICE,
+        "ERROR",
+        f"{of}: {noun} CANNOT FIRE: {pair} has no price, neither on the stream nor over REST "
+        f"({reason}). It is asked for again; see at Kraken whether the pair is still traded",
+    )
+
+
+def can_fire_again(pair: str) -> Sentence:
+    """Say that a pair has a price again."""
+    return Sentence(Kind.PRICE, "INFO", f"{pair} has a price again; its armed rows can fire")
+
+
+def no_prices(error: object) -> Sentence:
+    """Say that no price could be asked for."""
+    return Sentence(Kind.PRICE, "WARNING", f"no prices: {error}")
+
+
+def no_price(pair: str, error: object) -> Sentence:
+    """Say that a pair has none."""
+    return Sentence(Kind.PRICE, "WARNING", f"{pair}: no price: {error}", {"pair": pair})
+
+
+def falls_behind(seconds: float) -> Sentence:
+    """Say that prices are looked at late."""
+    text = f"cannot keep up: looks at prices {seconds:.1f} s after they came"
+    return Sentence(Kind.LINK, "WARNING", text)
+
+
+def is_flooded(count: int) -> Sentence:
+    """Say that trades are left to REST."""
+    return Sentence(
+        Kind.LINK,
+        "WARNING",
+        f"cannot keep up: {count} events wait. The trades among them are fetched from REST, as "
+        "those of a blind time are",
+    )
+
+
+def keeps_up() -> Sentence:
+    """Say that prices are looked at in time again."""
+    return Sentence(Kind.LINK, "INFO", "keeps up again")
+
+
+def engine_is(system: str) -> Sentence:
+    """Say what Kraken's trading engine is."""
+    text = f"Kraken's trading engine is {system}"
+    if system == "online":
+        return Sentence(Kind.LINK, "INFO", text)
+    return Sentence(Kind.LINK, "WARNING", f"{text}: orders are refused until it is online again")
+
+
+def internal_error(where: str) -> Sentence:
+    """Say that an error was met which nobody foresaw."""
+    text = f"Internal error in {where}; see the traceback above. It goes on"
+    return Sentence(Kind.INTERNAL, "ERROR", text)
+
+
+def order_without_answer() -> Sentence:
+    """Say that the end cuts off an answer."""
+    return Sentence(
+        Kind.UNCERTAIN,
+        "WARNING",
+        "An order is still without an answer; the next start finds out what became of it",
+    )
+
+
+# --- what the keeper does ------------------------------------------------------------------------
+
+
+def put_off(complaint: str, error: object) -> Sentence:
+    """Say that a duty could not be done."""
+    return Sentence(Kind.LINK, "WARNING", f"{complaint}: {error}. It is tried again")
+
+
+def over(complaint: str) -> Sentence:
+    """Say that it can be done again."""
+    return Sentence(Kind.LINK, "INFO", f"Again well, this is over: {complaint.lower()}")
+
+
+def would_take(rule_id: str) -> Sentence:
+    """Say that Kraken has no objection to an order."""
+    return Sentence(Kind.CHECK, "DEBUG", f"{rule_id}: Kraken would take its order", {"id": rule_id})
+
+
+def would_refuse(rule_id: str, reason: str, cure: str) -> Sentence:
+    """Say that Kraken would not take an order as things are."""
+    return Sentence(
+        Kind.CHECK,
+        "ERROR",
+        f"{rule_id}: Kraken would REFUSE its order as things are: {_ended(reason)} {_ended(cure)} "
+        "The row stays armed".replace("  ", " "),
+        {"id": rule_id},
+    )
+
+
+def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
+    """Say that Kraken could not be asked whether it would take some orders."""
+    return Sentence(
+        Kind.CHECK,
+        "WARNING",
+        f"not asked yet whether Kraken would take the orders of {_named(rule_ids)}: "
+        f"{_ended(reason)} It is asked until it answers; the rows stay armed",
+    )
+
+
+def checked_after_all() -> Sentence:
+    """Say that Kraken has answered after all."""
+    return Sentence(Kind.CHECK, "INFO", "Kraken can be asked again whether it would take orders")
+
+
+def key_is_bad(which: str, rule_ids: Sequence[str], error: str, cure: str) -> Sentence:
+    """Say that a key is refused, and which rows that leaves without protection."""
+    count = len(rule_ids)
+    rows = f"the row {rule_ids[0]} is NOT" if count == 1 else f"NONE of the {count} rows is"
+    what = f"{rows} protected" if count else "nothing can be placed"
+    return Sentence(
+        Kind.KEY,
+        "ERROR",
+        f"The {which} key is refused, so {what}: {_ended(error)} {_ended(cure)} It is tried "
+        "again every few minutes".replace("  ", " "),
+    )
+
+
+def reading_key_is_bad(error: str, *, has_other: bool) -> Sentence:
+    """Say that the key that only reads is refused."""
+    instead = (
+        "Orders are watched with the trading key instead"
+        if has_other
+        else "Prices need no key; nothing else is read with it"
+    )
+    return Sentence(
+        Kind.KEY,
+        "ERROR",
+        f"The reading key is refused: {_ended(error)} {instead}. Mend or remove KRAKEN_API_KEY "
+        "and KRAKEN_API_SECRET",
+    )
+
+
+def key_is_good_again(which: str) -> Sentence:
+    """Say that a key is taken again."""
+    return Sentence(Kind.KEY, "INFO", f"The {which} key is taken again")
+
+
+def tape_unreadable(error: object) -> Sentence:
+    """Say that more of the past is looked at than need be."""
+    return Sentence(
+        Kind.DISK,
+        "WARNING",
+        f"It cannot be read how far prices were seen before ({error}); trades since each row was "
+        "armed are looked at instead, as far as that may go",
+    )
+
+
+def _ended(text: str) -> str:
+    """Return `text` with one full stop at its end; nothing stays nothing."""
+    bare = text.strip().rstrip(".")
+    return f"{bare}." if bare else ""
+
+
+def _named(names: Sequence[str], most: int = 5) -> str:
+    """Return names with commas, and how many more there are beyond the first few."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
