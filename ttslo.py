@@ -11,13 +11,13 @@ from krakenlink import VERSION
 from krakenlink.numbers import plain, to_positive_decimal
 from ttslo_app.messages import Market
 from ttslo_app.orders.exchange import (
-    DRY_RUN_ORDER_ID,
     KrakenExchange,
     StandInExchange,
     is_real,
 )
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import ThresholdType, WhenBlind, read_rule
 from ttslo_app.run.cli import main
@@ -106,6 +106,9 @@ class TTSLO(Program):
     def create_tsl_order(self, config: Mapping[str, Any], trigger_price: object) -> str | None:
         """Place the trailing stop of a row now, whatever the price; once per arming. Blocks.
 
+        After a call of which nobody knows whether it placed an order, the next one asks Kraken.
+        Where a stand-in cannot be asked it sends anew: calling again is the caller's decision.
+
         Returns:
             Kraken's order id, `DRY_RUN_ORDER_ID` in a dry run, None on any doubt or failure.
         """
@@ -122,6 +125,7 @@ class TTSLO(Program):
         if self.dry_run:
             self.log("INFO", f"{rule.id}: dry run, no order is placed", pair=rule.pair)
             return DRY_RUN_ORDER_ID
+        self.inline.decide_anew(rule.id)
         return self.inline.fire(rule, price, str(trigger_price))
 
     def process_config(self, config: Mapping[str, Any], current_price: object = None) -> None:

@@ -217,6 +217,59 @@ def test_process_config_in_a_dry_run_changes_no_file(manager: ConfigManager) -> 
     assert not Path(manager.state_file).exists()
 
 
+@pytest.mark.parametrize("price", [51000.0, "51000", 50000])
+def test_dry_run_notes_its_look_at_a_row_that_is_crossed_from_the_first(
+    manager: ConfigManager, price: object
+) -> None:
+    """Such a row is refused and stays so, and the memory alone says that it was looked at."""
+    kraken = StandIn(price=price)
+    before = Path(manager.config_file).read_bytes()
+    program = TTSLO(manager, kraken, None, dry_run=True)
+    program.load_state()
+    for _ in range(3):
+        program.run_once()
+        program.config_file_mtime = None
+        program.validate_and_load_config()
+        assert program.state["btc"]["triggered"] == "false"
+        assert program.state["btc"]["last_checked"]
+    assert Path(manager.config_file).read_bytes() == before
+    assert not Path(manager.state_file).exists()
+
+
+def test_wet_run_notes_no_look_at_a_row_that_is_refused(manager: ConfigManager) -> None:
+    """A state file with such a look would let the next start take the row for an armed one."""
+    kraken = StandIn(price=51000)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    assert program.state == {}
+    assert kraken.orders == []
+
+
+def test_dry_run_never_says_that_an_order_was_placed(manager: ConfigManager) -> None:
+    """It would have been."""
+    program = TTSLO(manager, StandIn(), dry_run=True)
+    program.process_config(config(), 60000)
+    said = logged(manager, "INFO")
+    assert "would have placed an order now (DRY_RUN_ORDER_ID)" in said
+    assert "order DRY_RUN_ORDER_ID placed" not in said
+
+
+def test_callers_second_call_after_a_lost_answer_is_the_callers_decision(
+    manager: ConfigManager,
+) -> None:
+    """Where a stand-in cannot look orders up, asking once more for the order sends it."""
+    kraken = StandIn(answer=Exception("API Error"))
+    program = TTSLO(manager, kraken, kraken)
+    assert program.create_tsl_order(config(), 50000) is None
+    program.process_config(config(), 60000)  # the loop never does
+    program.run_once()
+    assert len(kraken.orders) == 1
+    kraken.answer = {"txid": ["ORDER123"]}
+    assert program.create_tsl_order(config(), 50000) == "ORDER123"
+    assert program.create_tsl_order(config(), 50000) is None  # it has its order now
+    assert len(kraken.orders) == 2
+
+
 def test_five_cycles_after_a_lost_answer_are_one_order(manager: ConfigManager) -> None:
     """An order whose answer was lost is never sent again, also not by a new start."""
     kraken = StandIn(price=60000, answer=RuntimeError("connection reset"))

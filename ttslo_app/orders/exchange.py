@@ -24,11 +24,11 @@ from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
-DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
 # How its refusals of an id begin; which of them it uses is not documented.

@@ -15,6 +15,7 @@ from ttslo_app.messages import Crossing, Kind, Say, Sentence, Sighting, tell
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.rules.rule import Rule
 
+DRY_RUN_ORDER_ID = "DRY_RUN_ORDER_ID"
 NO_KEY = (
     "no trading key: the program watches, but cannot place orders. Set KRAKEN_API_KEY_RW and "
     "KRAKEN_API_SECRET_RW"
@@ -210,12 +211,15 @@ def must_settle_first(crossing: Crossing) -> Sentence:
 
 
 def placed(life: Life, why: str) -> Sentence:
-    """Say that an order stands, and why."""
+    """Say that an order stands, and why; of a dry run, that one would."""
+    done = f"order {life.order_id} placed"
+    if life.order_id == DRY_RUN_ORDER_ID:
+        done = f"would have placed an order now ({DRY_RUN_ORDER_ID})"
     return _of_row(
         Kind.PLACED,
         "INFO",
         life.id,
-        f"{why} {life.trigger_price}; order {life.order_id} placed: {life.order}",
+        f"{why} {life.trigger_price}; {done}: {life.order}",
         order_id=life.order_id,
         trigger_price=life.trigger_price,
     )

@@ -347,6 +347,17 @@ class OrderWorker:
         """
         self._roll.ensure_armed(rule)
 
+    def drop_doubt(self, rule_id: str) -> None:
+        """Take an order in doubt for not placed, as a caller says who cannot have it looked up.
+
+        Raises:
+            UnreadableLife: If nobody can know whether the rule has fired.
+        """
+        life = self._ledger.life_of(rule_id)
+        if life.state is RuleState.UNCERTAIN:
+            self._ledger.put(life.after(Signal.MISS, detail="by the caller"))
+            self._owed.settle(rule_id)
+
     def recover(self) -> None:
         """Take up every intent without an outcome, before anything else may fire."""
         for life in self._roll.recover():

@@ -13,10 +13,11 @@ from typing import Any
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Crossing, Say
+from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.findings import has_order
-from ttslo_app.rules.rule import Rule, RuleError, read_rule
+from ttslo_app.rules.findings import ValidationResult, has_order
+from ttslo_app.rules.rule import Rule, RuleError, read_rule, reading_of
 
 # Between two looks at what becomes of an order of unknown outcome.
 _GLANCE = 0.1
@@ -58,8 +59,39 @@ class InlineOrders:
 
     def note_look(self, rule: Rule) -> None:
         """Let the state say that a rule was looked at just now."""
-        cells = self._worker.state.setdefault(rule.id, {"id": rule.id, "triggered": "false"})
+        cells = self._worker.state.setdefault(rule.id, {})
+        cells.setdefault("id", rule.id)
+        cells.setdefault("triggered", "false")
         cells["last_checked"] = self._clocks.utc().isoformat()
+
+    def note_refused(self, result: ValidationResult) -> None:
+        """Let the state say that rows were looked at although today's price refuses them.
+
+        For a dry run, whose state is never written: a file would take such a row for one that had
+        been armed, so it is marked as one that is not.
+        """
+        for row in result.configs:
+            rule = reading_of(row)
+            if not isinstance(rule, Rule) or not rule.enabled or rule.pair not in result.prices:
+                continue
+            cells = self._worker.state.setdefault(rule.id, {})
+            if not cells.get("last_checked"):
+                cells.setdefault("rule_state", RuleState.DISARMED.value)
+            self.note_look(rule)
+
+    def decide_anew(self, rule_id: str) -> None:
+        """Let a rule fire again whose order is in doubt, where nobody can be asked about it.
+
+        For callers who ask for one and the same order again: with a stand-in that cannot look up
+        orders, whether the first one stands is theirs to know.
+        """
+        exchange = self._worker.exchange
+        if exchange is None or exchange.can_find:
+            return
+        try:
+            self._worker.drop_doubt(rule_id)
+        except UnreadableLife:
+            return  # said when it is to fire
 
     def fire(self, rule: Rule, price: Decimal, price_text: str) -> str | None:
         """Fire a rule, and return its order's id if that placed an order. Blocks.

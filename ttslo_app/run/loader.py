@@ -299,8 +299,9 @@ class Loader:
             return False
         if life.generation == 0:
             # Earlier versions wrote down only that they had looked at a row.
-            seen = self._worker.state.get(rule.id, {}).get("last_checked")
-            return not life.has_fired and bool(seen)
+            cells = self._worker.state.get(rule.id, {})
+            is_marked = bool(cells.get("rule_state"))  # by a dry run, which looked and refused it
+            return not (life.has_fired or is_marked) and bool(cells.get("last_checked"))
         is_same = condition_of(life.row) == condition_of(fingerprint(rule))
         is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
         return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)

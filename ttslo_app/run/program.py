@@ -324,6 +324,8 @@ class Program:
             price = prices.get(row.get("pair", ""))
             if price is not None and row.get("id") not in self._loader.unpriced:
                 self.look_at(row, price)
+        if self.dry_run and self.validation is not None:
+            self.inline.note_refused(self.validation)
         self.save_state()
 
     def prices_of(self, pairs: list[str]) -> Mapping[str, object]:

@@ -18,7 +18,6 @@ from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.exchange import (
-    DRY_RUN_ORDER_ID,
     DryRunExchange,
     KrakenExchange,
     StandInExchange,
@@ -29,6 +28,7 @@ from ttslo_app.orders.exchange import (
     sightings_of,
 )
 from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 
 PAIR = "XXBTZUSD"
 ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")
