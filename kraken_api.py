@@ -13,7 +13,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Iterable
+import weakref
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
 from importlib.util import find_spec
@@ -33,6 +34,7 @@ from krakenlink.once import Once
 from krakenlink.prices import Prices
 from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote
+from krakenlink.rest.session import alive
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
@@ -124,12 +126,18 @@ class KrakenAPI(RestClient):
     def _own_stream(self) -> str | None:
         return STREAM_URL if self._root == REST_URL else None
 
+    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers"}
+
     def _start_anew(self) -> None:
         super()._start_anew()
         self._lock = threading.Lock()  # guards `_provider`
         self._provider: WebSocketPriceProvider | None = None
+        me = weakref.ref(self)  # what belongs to a client must not keep it, or sockets stay open
         self._prices = Prices(
-            self.listing, lambda params: self._query_public("Ticker", params), self.price_provider
+            self.listing,
+            lambda params: alive(me)._query_public("Ticker", params),
+            lambda: alive(me).price_provider(),
+            self._transport.longest,
         )
         self._readers = self._prices.readers
 
@@ -155,7 +163,10 @@ class KrakenAPI(RestClient):
         return cls(key, secret, base_url, use_websocket, **kwargs)
 
     def close(self) -> None:
-        """Close the connections and give up the subscriptions. The next call opens new ones."""
+        """Close the connections and give up the subscriptions, which may be done twice.
+
+        `with KrakenAPI() as api:` does it at the end. The next call opens new ones.
+        """
         with self._lock:
             provider, self._provider = self._provider, None
         self._prices.let_go(provider)
@@ -165,7 +176,8 @@ class KrakenAPI(RestClient):
         """Return the last trade price of `pair`.
 
         From the stream where its price is proven to be alive; else waits for it, at most
-        `ws_timeout` in all and once for each pair; else over REST, which blocks for a call.
+        `ws_timeout` in all and once for each pair; else over REST, which blocks for `connect` +
+        `read` of the timeouts at most, whatever calls it takes.
 
         Args:
             pair: Any spelling, such as `XXBTZUSD` or `BTC/USD`.
@@ -243,10 +255,24 @@ class KrakenAPI(RestClient):
         with self._lock:
             if self._provider is None:
                 self._provider = WebSocketPriceProvider.shared(url, settings=settings)
-                self._provider.accompany(Auditor(self._provider.feed_thread, self._last_prices))
+                self._provider.accompany(Auditor(self._provider.feed_thread, self._auditing()))
             return self._provider
 
-    def _last_prices(self, symbols: list[str]) -> dict[str, Decimal]:
-        """Return REST's prices, as an audit wants them: who has none is left out."""
-        found = self.get_tickers(symbols)
-        return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
+    def _auditing(self) -> Callable[[list[str]], dict[str, Decimal]]:
+        """Return what asks REST for prices, as an audit wants them: who has none is left out.
+
+        By a client of the audit's own: it goes on as long as the stream, which all clients share,
+        and must not keep the one that happened to come first.
+        """
+        cls, root, cache_dir, timeouts = KrakenAPI, self._root, self._cache_dir, self._timeouts
+        clients: list[KrakenAPI] = []
+
+        def last_prices(symbols: list[str]) -> dict[str, Decimal]:
+            if not clients:
+                clients.append(
+                    cls(base_url=root, use_websocket=False, cache_dir=cache_dir, timeouts=timeouts)
+                )
+            found = clients[0].get_tickers(symbols)
+            return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
+
+        return last_prices

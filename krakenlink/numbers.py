@@ -21,6 +21,8 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,
 # it a number is damage on the wire or a slip of the hand.
 LARGEST = Decimal("1e30")
 SMALLEST = Decimal("1e-30")
+# Characters; reading takes the square of their number.
+_LONGEST = 100
 # Room for every number between the two to be cut exactly: 30 digits before the point, and as
 # many behind it as anybody types.
 _MOST_DIGITS = 200
@@ -40,7 +42,11 @@ def to_decimal(value: object) -> Decimal:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise ValueError(f"{value!r} is not a number")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise ValueError("the number is too large to be meant")  # and slow to write down
     text = str(value).strip()
+    if len(text) > _LONGEST:
+        raise ValueError(f"{text[:20]!r}... is too long to be a number")
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a number")
     number = Decimal(text)

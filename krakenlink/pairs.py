@@ -10,14 +10,15 @@ spelling of WebSocket v1, and exactly two assets were renamed since, XBT to BTC 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any, NewType
 
 from krakenlink.known_names import RENAMED, old_rows, well_known_rows
-from krakenlink.numbers import LARGEST, SMALLEST
+from krakenlink.numbers import to_positive_decimal
 
 Symbol = NewType("Symbol", str)
 """The name of a pair on WebSocket v2, such as `BTC/USD`; never a REST spelling."""
@@ -27,6 +28,15 @@ _LONGEST_NAME = 40
 
 TOKENIZED = "tokenized_asset"
 """Kraken's word for the class of xStocks, which most calls want to be told."""
+
+
+# Nothing else at Kraken has a small letter in its name.
+_XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
+
+
+def looks_tokenized(name: str) -> bool:
+    """Tell whether `name` can only be an xStock's, for when Kraken's listing is not at hand."""
+    return _XSTOCK.fullmatch(name.strip()) is not None
 
 
 class UnknownPair(LookupError):
@@ -228,9 +238,15 @@ def _listed(pairs: Iterable[Pair]) -> str:
 # --- rows of the listing -----------------------------------------------------------------------
 
 
+# A name of Kraken's, or a word such as a status; anything else is damage, or would act on a screen.
+_NAME = re.compile(r"[A-Za-z0-9._/ -]{1,40}", re.ASCII)
+# Beyond every minimum and step at Kraken: a number there would bar a pair, or round all to nothing.
+_MOST_AMOUNT = Decimal("1e15")
+
+
 def _read_row(key: object, row: object) -> Pair | None:
     """Return the pair of one row, or None if the row is damaged beyond use."""
-    if not isinstance(key, str) or not key.strip() or not isinstance(row, Mapping):
+    if not isinstance(key, str) or not _NAME.fullmatch(key) or not isinstance(row, Mapping):
         return None
     wsname = _word(row, "wsname")
     legs = wsname.split("/") if wsname else []
@@ -259,8 +275,9 @@ def _read_row(key: object, row: object) -> Pair | None:
 
 
 def _word(row: Mapping[Any, Any], name: str) -> str | None:
-    value = row.get(name)
-    return (value.strip() or None) if isinstance(value, str) else None
+    value: Any = row.get(name)
+    is_word = isinstance(value, str) and _NAME.fullmatch(value) is not None
+    return (value.strip() or None) if is_word else None
 
 
 def _places(row: Mapping[Any, Any], name: str) -> int | None:
@@ -270,12 +287,8 @@ def _places(row: Mapping[Any, Any], name: str) -> int | None:
 
 
 def _amount(row: Mapping[Any, Any], name: str) -> Decimal | None:
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
     try:
-        amount = Decimal(str(value))
-    except (InvalidOperation, ValueError):
+        amount = to_positive_decimal(row.get(name))
+    except ValueError:
         return None
-    # Outside of these bounds it is damage; a NaN compares with nothing.
-    return amount if amount.is_finite() and SMALLEST <= amount <= LARGEST else None
+    return amount if amount <= _MOST_AMOUNT else None

@@ -14,17 +14,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from krakenlink.errors import KrakenAPIError, KrakenError, PriceUnavailable
+from krakenlink.flights import Flights
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, Symbol, legacy_pair
 from krakenlink.rest.answers import result_of
-from krakenlink.rest.arguments import checked_number, checked_pair, rest_name
+from krakenlink.rest.arguments import checked_number, checked_pair, named
+from krakenlink.rest.deadline import done_within
 from krakenlink.rest.listing import ASK_GAP, Listing
-from krakenlink.rest.quotes import Quote, read_quote, row_for, row_of
-from krakenlink.rest.verdicts import is_unknown_pair
+from krakenlink.rest.quotes import Quote, read_quote, row_for, row_of, rows_beside
+from krakenlink.rest.verdicts import is_unknown_pair, may_be_one_pairs
 
 if TYPE_CHECKING:  # REST alone loads nothing of the stream
     from krakenlink.stream.events import Tick
@@ -90,6 +93,7 @@ class Prices:
         ask: Makes one Ticker call of these parameters and returns Kraken's whole answer; blocks,
             raises KrakenError.
         stream: Returns the feed, None where there is none to be had.
+        longest: The longest that a price may take over REST, with all calls for it, in seconds.
 
     Attributes:
         readers: By the name as typed, what reads the proven price of its present subscription.
@@ -101,8 +105,11 @@ class Prices:
         listing: Listing,
         ask: Callable[[Mapping[str, object]], Mapping[str, object]],
         stream: Callable[[], Stream | None],
+        longest: float,
     ) -> None:
         self._listing = listing
+        self._longest = longest
+        self._flights = Flights()
         self._ask = ask
         self._stream = stream
         self.readers: dict[str, Callable[[], float | None]] = {}
@@ -182,8 +189,9 @@ class Prices:
                 found[name] = error
             else:
                 by_class.setdefault(pair.asset_class, {})[name] = pair
-        for asset_class, wanted in by_class.items():
-            found |= self._rest_quotes(asset_class, wanted)
+        with done_within(self._longest):
+            for asset_class, wanted in by_class.items():
+                found |= self._rest_quotes(asset_class, wanted)
         return {name: found[name] for name in names}
 
     def let_go(self, stream: Stream | None) -> None:
@@ -270,29 +278,45 @@ class Prices:
     # --- over REST ---
 
     def _rest_quote(self, name: str) -> Quote:
-        started = feed_clock()
+        """Return REST's price of a pair; who asks for the same at the same time gets the same."""
         known = self._listing.known(name) or legacy_pair(name)
-        try:
-            answer = self._ask(rest_name(known) if known else {"pair": name})
-        except KrakenAPIError as error:
-            other = self._other_name(name, known) if is_unknown_pair(error) else None
-            if other is None:
-                raise
-            known, started = other, feed_clock()
-            answer = self._ask(rest_name(other))
-        row = row_for(known, answer.get("result"))
-        return read_quote(name, known, row, started, feed_clock())
+        question = tuple(named(name, known).items())
+        quote = self._flights.ask(question, lambda: self._asked_quote(name, known), self._longest)
+        return quote if quote.pair == name else replace(quote, pair=name)
 
-    def _other_name(self, name: str, known: Pair | None) -> Pair | None:
-        """Return the pair under the name that Kraken's listing has for it, if that is another."""
+    def _asked_quote(self, name: str, known: Pair | None) -> Quote:
+        with done_within(self._longest):  # for all calls that it may take
+            started = feed_clock()
+            try:
+                rows = self._ask(named(name, known)).get("result")
+            except KrakenAPIError as error:
+                rows = rows_beside(error)
+                if row_for(known, rows) is None:
+                    known, started = self._other_name(name, known, error), feed_clock()
+                    rows = self._ask(named(name, known)).get("result")
+        return read_quote(name, known, row_for(known, rows), started, feed_clock())
+
+    def _other_name(self, name: str, known: Pair | None, error: KrakenAPIError) -> Pair:
+        """Return the pair under the name that Kraken's listing has for it, if that is another.
+
+        Raises:
+            KrakenAPIError: `error`, which then says which names are near.
+        """
+        if not is_unknown_pair(error):
+            raise error
         try:
             pair = self._listing.resolve(name)
-        except (LookupError, KrakenError) as error:
-            _log.debug("No other name for %s: %s", name, error)
-            return None
+        except LookupError as unknown:
+            error.hint = f"{unknown}."
+            raise error from None
+        except KrakenError as unheard:
+            _log.debug("No other name for %s: %s", name, unheard)
+            raise error from None
         with self._lock:
             self._unstreamed.has_healed(name)
-        return pair if pair != known and rest_name(pair) != {"pair": name} else None
+        if pair == known or named(name, pair) == named(name, None):
+            raise error
+        return pair
 
     def _rest_quotes(
         self, asset_class: str, wanted: Mapping[str, Pair]
@@ -300,24 +324,37 @@ class Prices:
         """Return quotes by name of pairs of one asset class."""
         extra = {"asset_class": TOKENIZED} if asset_class == TOKENIZED else {}
         keys = sorted({pair.rest_key for pair in wanted.values()})
-        named = {"pair": keys} if len(keys) <= _NAMES_PER_CALL else {}
+        asked = {"pair": keys} if len(keys) <= _NAMES_PER_CALL else {}
         started = feed_clock()
-        try:
-            rows = result_of("Ticker", self._ask({**named, **extra}))
-        except KrakenAPIError as error:
-            if not named or not is_unknown_pair(error):
-                raise
-            # One of them is gone, and Kraken does not say which: take all that it has.
-            started = feed_clock()
-            rows = result_of("Ticker", self._ask(extra))
-        now = feed_clock()
+        rows, error = self._rows({**asked, **extra})
+        if error is not None and asked and self._missing(wanted, rows):
+            # One of them has failed, and Kraken does not say which: take all that it has.
+            all_rows, error = self._rows(extra)
+            rows = {**all_rows, **rows}
         found: dict[str, Quote | Exception] = {}
         for name, pair in wanted.items():
             try:
-                found[name] = read_quote(name, pair, row_of(rows, pair), started, now)
-            except PriceUnavailable as error:
-                found[name] = error
+                if error is not None and row_of(rows, pair) is None:
+                    found[name] = self._rest_quote(name)
+                else:
+                    found[name] = read_quote(name, pair, row_of(rows, pair), started, feed_clock())
+            except KrakenError as failure:
+                found[name] = failure
         return found
+
+    def _rows(
+        self, params: Mapping[str, object]
+    ) -> tuple[Mapping[str, object], KrakenAPIError | None]:
+        """Return the rows of Ticker, and the error if one of the pairs may have caused it."""
+        try:
+            return result_of("Ticker", self._ask(params)), None
+        except KrakenAPIError as error:
+            if not (rows_beside(error) or may_be_one_pairs(error)):
+                raise
+            return rows_beside(error), error
+
+    def _missing(self, wanted: Mapping[str, Pair], rows: Mapping[str, object]) -> bool:
+        return any(row_of(rows, pair) is None for pair in wanted.values())
 
 
 def _stream_quote(pair: str, found: _Proven) -> Quote:

@@ -11,8 +11,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from krakenlink.errors import ArgumentError
+from krakenlink.foreign import shown
 from krakenlink.numbers import plain, quantize_down, to_positive_decimal
-from krakenlink.pairs import TOKENIZED, Pair
+from krakenlink.pairs import TOKENIZED, Pair, looks_tokenized
 
 
 def checked_pair(pair: object) -> str:
@@ -22,7 +23,8 @@ def checked_pair(pair: object) -> str:
         ArgumentError: If it is empty or no text.
     """
     if not isinstance(pair, str) or not pair.strip():
-        raise ArgumentError(f"pair parameter must be text such as 'BTC/USD': {pair!r}")
+        said = "pair parameter is required, and pair must be a string such as 'BTC/USD'"
+        raise ArgumentError(f"{said}: {_named(pair)}")
     return pair.strip()
 
 
@@ -34,7 +36,7 @@ def checked_direction(direction: object) -> str:
     """
     word = direction.strip().lower() if isinstance(direction, str) else direction
     if word not in ("buy", "sell"):
-        raise ArgumentError(f"direction parameter must be 'buy' or 'sell': {direction!r}")
+        raise ArgumentError(f"direction must be 'buy' or 'sell': {_named(direction)}")
     return str(word)
 
 
@@ -45,7 +47,7 @@ def checked_order_type(order_type: object) -> str:
         ArgumentError: If it is empty or no text.
     """
     if not isinstance(order_type, str) or not order_type.strip():
-        raise ArgumentError(f"order_type parameter must be text such as 'market': {order_type!r}")
+        raise ArgumentError(f"order_type must be a string such as 'market': {_named(order_type)}")
     return order_type.strip()
 
 
@@ -58,7 +60,7 @@ def checked_number(name: str, value: object) -> Decimal:
     try:
         return to_positive_decimal(value)
     except ValueError as error:
-        raise ArgumentError(f"{name} parameter must be a positive number: {error}") from None
+        raise ArgumentError(f"{name} must be positive, and a number: {error}") from None
 
 
 def checked_txid(txid: object) -> str:
@@ -93,8 +95,21 @@ def volume_text(volume: object, name: str, known: Pair | None) -> str:
     return plain(number)
 
 
-def rest_name(pair: Pair) -> dict[str, object]:
-    """Return the parameters that name `pair` in a REST call."""
-    if pair.is_tokenized:
-        return {"pair": pair.rest_key, "asset_class": TOKENIZED}
-    return {"pair": pair.rest_key}
+def named(name: str, known: Pair | None, class_key: str = "asset_class") -> dict[str, object]:
+    """Return the parameters that name a pair in a REST call. No call names one in another way.
+
+    An xStock needs its class beside its name, or Kraken takes it for a currency it does not have.
+
+    Args:
+        name: The pair as the caller spelled it.
+        known: What is known of it, None for nothing.
+        class_key: What the call calls the class; AssetPairs has a word of its own.
+    """
+    is_tokenized = known.is_tokenized if known is not None else looks_tokenized(name)
+    pair = {"pair": known.rest_key if known is not None else name}
+    return {**pair, class_key: TOKENIZED} if is_tokenized else {**pair}
+
+
+def _named(value: object) -> str:
+    """Return what was handed in, for a message and not without an end."""
+    return shown(repr(value) if not isinstance(value, str) else repr(value[:60]), 80)

@@ -1,10 +1,10 @@
 """Kraken's listing of pairs: kept in memory, in a file for a day, and fetched when it is due.
 
 Names are the business of `pairs` and the wire is that of `transport`; here it is decided when to
-ask.
-What it must never do: hold a lock while it asks, show a reader half a file, press a Kraken that
-has just failed, call a name unknown when nobody could be asked, or fail because a cache cannot be
-read or written.
+ask. All that is known of a pair has one age, by a clock that goes on while the machine sleeps.
+What it must never do: hold a lock while it asks, ask twice at a time, show a reader half a file,
+press a Kraken that has just failed, call a name unknown when nobody could be asked, or fail because
+a cache cannot be read or written.
 
 Source: Kraken, REST AssetPairs (read 2026-11).
 """
@@ -19,25 +19,32 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
-from krakenlink.machine import kept_in, replace_file
+from krakenlink.flights import Flights
+from krakenlink.machine import feed_clock, kept_in, replace_file
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
+from krakenlink.rest.arguments import named
+from krakenlink.rest.deadline import time_left
 from krakenlink.rest.verdicts import is_unknown_pair
 
 _log = logging.getLogger(__name__)
 
 _DAY = 24 * 3600.0
+_OLDEST = 3650 * _DAY  # for what nobody knows the age of
 # An unknown name may be a pair of today, but it is mostly a slip: ask again only now and then.
 _REFRESH_GAP = 600.0
 # After Kraken could not be asked for a name, prices go over REST without asking for this long.
 ASK_GAP = 30.0
-_XSTOCK = re.compile(r"[A-Z0-9.]+x[/-]?[A-Z]+", re.ASCII)
+# What was had this many seconds ago need not be asked for again.
+_JUST_NOW = 1.0
+# Longest wait for a listing that somebody else is fetching, in seconds.
+_PATIENCE = 30.0
 
 Rows = dict[str, dict[str, Any]]
 
@@ -54,19 +61,27 @@ class _Snapshot:
 
     rows: Rows
     fetched_at: float  # seconds since 1970, because it outlives the process
+    had_at: float  # the same moment on the clock of the feed, which nobody sets
     has_tokenized: bool
     directory: PairDirectory
 
     @property
     def is_fresh(self) -> bool:
-        return 0 <= time.time() - self.fetched_at < _DAY
+        return feed_clock() - self.had_at < _DAY
+
+
+class _Single(NamedTuple):
+    """One pair that was asked for alone, and when, on the clock of the feed."""
+
+    pair: Pair
+    had_at: float
 
 
 class Listing:
     """Kraken's pairs, from memory, else from a file, else from Kraken.
 
-    Two threads that miss at the same time may both ask Kraken: that costs a call, where a lock
-    held over it would cost the other thread its deadline. Safe from any thread.
+    Threads that miss at the same time wait for one call, each within its own deadline. Safe from
+    any thread.
 
     Args:
         ask: Makes an AssetPairs call of these parameters, within so many seconds or the usual
@@ -85,25 +100,38 @@ class Listing:
         self._lock = threading.Lock()  # guards the five below
         self._snapshot: _Snapshot | None = None
         self._is_file_read = False
-        self._singles: dict[str, Pair] = {}
+        self._singles: dict[str, _Single] = {}  # by name as typed, and by REST key
         self._refreshed_at = float("-inf")
         self._failed_at = float("-inf")
         self._told = Once(again_after=3600.0)  # has no need of the lock
+        self._flights = Flights()
 
     def known(self, name: str) -> Pair | None:
         """Return the pair if it is known without asking Kraken; reads the file the first time."""
-        snapshot = self._loaded()
-        pair = snapshot.directory.find(name) if snapshot else None
-        if pair is None:
-            with self._lock:
-                pair = self._singles.get(name)
-        return pair
+        self._loaded()
+        return self.in_memory(name)
 
     def in_memory(self, name: str) -> Pair | None:
         """Return the pair if it is known without any I/O."""
+        newest = self._newest(name)
+        return newest.pair if newest is not None else None
+
+    def age(self, name: str) -> float | None:
+        """Return how old what is known of a pair is, in seconds; None if nothing is. No I/O."""
+        newest = self._newest(name)
+        return feed_clock() - newest.had_at if newest is not None else None
+
+    def _newest(self, name: str) -> _Single | None:
+        """Return what is known of a pair, from the listing or asked for alone: the younger."""
         with self._lock:
             snapshot, single = self._snapshot, self._singles.get(name)
-        return (snapshot.directory.find(name) if snapshot else None) or single
+        pair = snapshot.directory.find(name) if snapshot else None
+        if snapshot is None or pair is None:
+            return single
+        with self._lock:
+            single = self._singles.get(pair.rest_key, single)
+        listed = _Single(pair, snapshot.had_at)
+        return single if single is not None and single.had_at > listed.had_at else listed
 
     def single(self, name: str, within: float) -> Pair | None:
         """Ask Kraken for one pair, which is small, and return it; None if Kraken has no such.
@@ -111,9 +139,15 @@ class Listing:
         Raises:
             KrakenError: If Kraken does not answer within `within` seconds, or not this.
         """
-        params: dict[str, object] = {"pair": _kraken_spelling(name)}
-        if _XSTOCK.fullmatch(name):
-            params["aclass_base"] = TOKENIZED
+        return self._flights.ask(name, lambda: self._asked_single(name, within), within)
+
+    def _asked_single(self, name: str, within: float) -> Pair | None:
+        newest = self._newest(name)
+        if newest is not None and feed_clock() - newest.had_at < _JUST_NOW:
+            return newest.pair  # somebody has just asked
+        typed = _kraken_spelling(name)
+        params = named(typed, self.in_memory(name), "aclass_base")
+        now = feed_clock()
         try:
             directory = PairDirectory.from_asset_pairs(self._ask(params, within))
         except KrakenAPIError as error:
@@ -124,8 +158,23 @@ class Listing:
         pair = next(iter(directory), None) if len(directory) == 1 else directory.find(name)
         if pair is not None:
             with self._lock:
-                self._singles[name] = pair
+                self._singles[name] = self._singles[pair.rest_key] = _Single(pair, now)
         return pair
+
+    def not_older(self, pair: Pair, max_age: float, within: float) -> Pair:
+        """Return what Kraken says of `pair`, not older than `max_age` seconds.
+
+        Raises:
+            LookupError: If Kraken has no such pair any more.
+            KrakenError: If Kraken does not answer within `within` seconds.
+        """
+        newest = self._newest(pair.rest_key)
+        if newest is not None and feed_clock() - newest.had_at <= max_age:
+            return newest.pair
+        found = self.single(pair.rest_key, within)
+        if found is None:
+            raise UnknownPair(f"Kraken has no pair {pair.symbol or pair.altname} any more")
+        return found
 
     def directory(self) -> PairDirectory:
         """Return all pairs, not older than a day if Kraken can be asked.
@@ -160,41 +209,55 @@ class Listing:
         found = _found(directory, name)
         if found is None and self._may_refresh():
             directory = self._refreshed(self._loaded(), with_tokenized=True).directory
-        return found or directory.resolve(name)
+        listed = found or directory.resolve(name)
+        newest = self._newest(listed.rest_key)
+        return newest.pair if newest is not None else listed
 
     def _may_refresh(self) -> bool:
         with self._lock:
             lacks_tokenized = self._snapshot is None or not self._snapshot.has_tokenized
-            is_due = time.monotonic() - self._refreshed_at >= _REFRESH_GAP
+            is_due = feed_clock() - self._refreshed_at >= _REFRESH_GAP
         return (is_due or lacks_tokenized) and not self._has_just_failed()
 
     def _has_just_failed(self) -> bool:
         with self._lock:
-            return time.monotonic() - self._failed_at < ASK_GAP
+            return feed_clock() - self._failed_at < ASK_GAP
 
     def _refreshed(self, old: _Snapshot | None, *, with_tokenized: bool = False) -> _Snapshot:
         with_tokenized = with_tokenized or (old is not None and old.has_tokenized)
+        question = ("the listing", with_tokenized)
+        call = partial(self._refreshed_now, old, with_tokenized=with_tokenized)
+        return self._flights.ask(question, call, min(_PATIENCE, time_left()))
+
+    def _refreshed_now(self, old: _Snapshot | None, *, with_tokenized: bool) -> _Snapshot:
+        with self._lock:
+            present = self._snapshot
+        if present is not None and present is not old and present.has_tokenized >= with_tokenized:
+            return present  # somebody has just fetched it
         try:
             snapshot = self._fetched(old, with_tokenized=with_tokenized)
         except KrakenError as error:
             with self._lock:
-                self._failed_at = time.monotonic()
+                self._failed_at = feed_clock()
             if old is None:
                 raise
             self._warn_of_age(old, error)
             return old
         with self._lock:
             self._snapshot = snapshot
-            self._singles = {}
-            self._refreshed_at = time.monotonic()
+            # What was asked for alone meanwhile is younger, and stays.
+            self._singles = {n: s for n, s in self._singles.items() if s.had_at > snapshot.had_at}
+            self._refreshed_at = feed_clock()
         self._write(snapshot)
         return snapshot
 
     def _fetched(self, old: _Snapshot | None, *, with_tokenized: bool) -> _Snapshot:
         with self._lock:
-            is_recent = time.monotonic() - self._refreshed_at < _REFRESH_GAP
+            is_recent = feed_clock() - self._refreshed_at < _REFRESH_GAP
+        now, had_at = time.time(), feed_clock()
         if old is not None and is_recent and not old.has_tokenized:
-            rows = dict(old.rows)  # only the xStocks are missing
+            # Only the xStocks are missing; the others are as old as they are.
+            rows, now, had_at = dict(old.rows), old.fetched_at, old.had_at
         else:
             rows = _trimmed(self._ask({}, None))
         if with_tokenized:
@@ -203,11 +266,11 @@ class Listing:
         directory = PairDirectory.from_asset_pairs(rows)
         if not len(directory):
             raise ProtocolError("AssetPairs: no pair in the listing")
-        return _Snapshot(rows, time.time(), with_tokenized, directory)
+        return _Snapshot(rows, now, had_at, with_tokenized, directory)
 
     def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
-        if self._told.is_news("age", at=time.monotonic()):
-            age = (time.time() - old.fetched_at) / 3600
+        if self._told.is_news("age", at=feed_clock()):
+            age = min(feed_clock() - old.had_at, _OLDEST) / 3600
             _log.warning("Using a list of pairs that is %.0f hours old: %s", age, error)
 
     # --- the file ---
@@ -242,7 +305,10 @@ class Listing:
         if not len(directory):
             _log.debug("Not using %s: it has no pairs", file)
             return None
-        return _Snapshot(rows, fetched_at, has_tokenized, directory)
+        age = time.time() - fetched_at
+        # A moment that is still to come says that a clock was set: then nobody knows the age.
+        had_at = feed_clock() - (age if age >= 0 else _OLDEST)
+        return _Snapshot(rows, fetched_at, had_at, has_tokenized, directory)
 
     def _write(self, snapshot: _Snapshot) -> None:
         file = self._find_file()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from krakenlink.errors import PriceUnavailable
+from krakenlink.errors import KrakenAPIError, PriceUnavailable
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.pairs import Pair, Symbol
 
@@ -54,6 +54,11 @@ def only_row(rows: object) -> object:
     """Return the one row of a `result`, None if there is not exactly one."""
     found = list(rows.values()) if isinstance(rows, Mapping) else []
     return found[0] if len(found) == 1 else None
+
+
+def rows_beside(error: KrakenAPIError) -> Mapping[str, object]:
+    """Return the rows that stood beside an error of Ticker's: they count, whatever failed."""
+    return error.result if isinstance(error.result, Mapping) else {}
 
 
 def row_for(pair: Pair | None, rows: object) -> object:

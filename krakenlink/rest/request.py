@@ -102,6 +102,26 @@ def sign(urlpath: str, nonce: str, body: str, secret: str) -> str:
     return base64.b64encode(mac.digest()).decode("ascii")
 
 
+# Kraken's secrets are 64 bytes in base64, its keys 42.
+_SECRET_LENGTH = 88
+
+
+def _check_keys(key: str, secret: str) -> None:
+    """Refuse what many have handed in instead of keys, before Kraken counts a wrong call.
+
+    Raises:
+        ArgumentError: Names the cause; neither text is shown.
+    """
+    for name, text in (("api_key", key), ("api_secret", secret)):
+        if text.strip()[:1] in _QUOTES or text.strip()[-1:] in _QUOTES:
+            raise ArgumentError(f"{name} has quotes around it: take them away where it is set")
+    if len(key.strip()) >= _SECRET_LENGTH > len(secret.strip()):
+        raise ArgumentError("api_key and api_secret look swapped: the secret is the longer one")
+
+
+_QUOTES = tuple("'\"`\u2018\u2019\u201c\u201d")
+
+
 def private_request(
     method: str, params: Mapping[str, object] | None, nonce: int | str, key: str, secret: str
 ) -> Request:
@@ -110,6 +130,7 @@ def private_request(
     Raises:
         ArgumentError: If a parameter has no text, or key or secret cannot be one.
     """
+    _check_keys(key, secret)
     if not (key.isascii() and key.isprintable()):
         # The HTTP library would refuse it as well, and show it in its message.
         raise ArgumentError("api_key holds characters no key has; copy it from Kraken once more")

@@ -11,9 +11,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from krakenlink.errors import ArgumentError, AuthenticationError, KrakenTimeout
+from krakenlink.errors import ArgumentError, AuthenticationError, KrakenError, KrakenTimeout
 from krakenlink.foreign import without_login
 from krakenlink.machine import checked_root, kept_in, on_fork
 from krakenlink.rest.answers import read_answer, result_of, too_many
@@ -222,6 +222,21 @@ class RestSession:
 
     def _private(self, method: str, params: Mapping[str, object] | None = None) -> dict[str, Any]:
         return result_of(method, self._query_private(method, params))
+
+
+Client = TypeVar("Client")
+
+
+def alive(client: weakref.ref[Client]) -> Client:
+    """Return the client, for what belongs to it without keeping it.
+
+    Raises:
+        KrakenError: If it has gone; whoever still asks asks in vain.
+    """
+    found = client()
+    if found is None:
+        raise KrakenError("the client that asked is gone")
+    return found
 
 
 def _after_fork() -> None:

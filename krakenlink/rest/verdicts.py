@@ -297,3 +297,16 @@ def is_unknown_pair(error: KrakenAPIError) -> bool:
     """
     said = (_normal(text) for text in error.errors)
     return any(s.startswith(_UNKNOWN_PAIR) for s in said)
+
+
+# Whatever one pair has done, these have other reasons, which a second call would meet as well.
+_NO_PAIRS_FAULT = ("eservice", "eapi", "eauth", "egeneral:internal", "egeneral:temporary")
+
+
+def may_be_one_pairs(error: KrakenAPIError) -> bool:
+    """Tell whether one of several pairs may have caused `error`, so that the others can be had."""
+    said = [_normal(text) for text in error.errors]
+    return not (
+        isinstance(error, AuthenticationError | RateLimitError)
+        or any(text.startswith(_NO_PAIRS_FAULT) for text in said)
+    )

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -116,11 +117,32 @@ class Loopback:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for sock in (self._listener, *self._open):
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(5)  # before the others are closed: it may just have let one in
+        for sock in self._open:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-        self._thread.join(5)
+
+    def is_open(self, number: int) -> bool:
+        """Tell whether the client's end of a connection is still open."""
+        sock = self._open[number]
+        try:
+            return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def wait_closed(self, number: int) -> None:
+        """Wait until the client has closed a connection."""
+        for _ in range(200):
+            if not self.is_open(number):
+                return
+            time.sleep(0.005)
+        pytest.fail(f"connection {number} stays open")
 
     def _accept(self) -> None:
         while True:

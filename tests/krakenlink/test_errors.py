@@ -1,10 +1,13 @@
 """The errors: facts in attributes, a sentence in the text, one tree."""
 
+import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 
 from krakenlink.errors import (
+    ArgumentError,
     AuthenticationError,
     KrakenAPIError,
     KrakenConnectionError,
@@ -16,6 +19,8 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
+from krakenlink.pairs import AmbiguousPair, UnknownPair
+from krakenlink.rest.answers import too_many
 from krakenlink.rest.verdicts import OutcomeKind, Verdict, verdict_of
 
 
@@ -90,3 +95,45 @@ def test_refusal_survives_a_process_border() -> None:
 def test_protocol_error_survives_a_process_border() -> None:
     """A plain error can be pickled, as worker pools do."""
     assert str(pickle.loads(pickle.dumps(ProtocolError("HTML")))) == "HTML"
+
+
+EVERY_ERROR: list[Exception] = [
+    KrakenError("plain"),
+    KrakenAPIError("AddOrder", ["EOrder:x"], verdict_of(["EOrder:x"]), status=503, result={"a": 1}),
+    too_many("Ticker", 7.0),
+    OrderRejected("AddOrder", ["EOrder:Insufficient funds"]),
+    AuthenticationError("Balance", ["EAPI:Invalid key"]),
+    KrakenTransportError("lost", request_sent=True),
+    KrakenTimeout("AddOrder: no answer", request_sent=True),
+    KrakenConnectionError("refused", request_sent=False),
+    ProtocolError("odd"),
+    PriceUnavailable("BTC/USD", "none", 3.0),
+    ArgumentError("volume must be positive"),
+    UnknownPair("Kraken has no pair"),
+    AmbiguousPair("two of them"),
+]
+
+
+@pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("copied", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy])
+def test_error_travels_between_processes(
+    error: Exception, copied: Callable[[Exception], Exception]
+) -> None:
+    """With its class, its sentence and every attribute: a pool of processes hangs otherwise."""
+    there = copied(error)
+    assert type(there) is type(error)
+    assert (str(there), there.args, vars(there)) == (str(error), error.args, vars(error))
+
+
+def test_error_of_a_callers_own_class_travels_too() -> None:
+    """Whatever its constructor takes."""
+    there = pickle.loads(pickle.dumps(OwnError(note="a note")))
+    assert (there.note, there.request_sent) == ("a note", True)
+
+
+class OwnError(KrakenTimeout):
+    """A caller's error."""
+
+    def __init__(self, *, note: str) -> None:
+        self.note = note
+        super().__init__(f"it says {note}", request_sent=True)

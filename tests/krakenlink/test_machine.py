@@ -6,13 +6,16 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+import platformdirs
 import pytest
 
 from krakenlink.machine import (
     FileSteps,
     cache_folder,
+    checked_root,
     feed_clock,
     is_loopback,
+    kept_in,
     on_fork,
     replace_file,
     validate_url,
@@ -76,6 +79,65 @@ def test_cache_folder_is_named_by_the_environment_or_the_platform(
     assert cache_folder() == tmp_path
     monkeypatch.delenv("TTSLO_CACHE_DIR")
     assert "ttslo" in cache_folder().parts
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found"), RuntimeError("no home")])
+def test_user_without_a_home_has_no_cache_and_everything_else(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """No HOME and no entry among the users means that nothing is kept, and stops nothing."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise error
+
+    monkeypatch.delenv("TTSLO_CACHE_DIR")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", refuse)
+    with pytest.raises(OSError, match="no cache folder"):
+        cache_folder()
+    assert kept_in("https://api.kraken.com", None) is None
+
+
+def test_home_that_is_not_found_is_no_folder_named_after_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What Python leaves as `~` would be a folder of that name, wherever one happens to be."""
+    monkeypatch.delenv("TTSLO_CACHE_DIR")
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda *_, **__: "~/.cache/ttslo")
+    assert kept_in("https://api.kraken.com", None) is None
+    assert kept_in("https://api.kraken.com", tmp_path) == tmp_path
+    assert kept_in("http://127.0.0.1:8080", None) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host:99999",
+        "https://host:port",
+        "https://host:0",
+        "https://[::1",
+        "https://ho st",
+        "https://host\n.evil",
+        "https://host/path?query=1",
+        "https://" + "x" * 70 + ".com",
+        "host",
+        "",
+        "ftp://host",
+    ],
+)
+def test_address_that_is_none_is_refused_with_its_cure(url: str) -> None:
+    """At once, and not by a call an hour later."""
+    with pytest.raises(ValueError, match="is refused: use https://"):
+        checked_root(url)
+    with pytest.raises(ValueError, match="is no WebSocket address; write wss://"):
+        validate_url(url.replace("https:", "wss:") if "query" not in url else "")
+
+
+def test_address_of_rest_loses_its_name_and_password() -> None:
+    """They would be printed; Kraken wants none."""
+    assert checked_root("https://me:hunter2@host:8443/") == "https://host:8443"
+    with pytest.raises(ValueError, match="refused") as caught:
+        checked_root("http://me:hunter2@host")
+    assert "hunter2" not in str(caught.value)
 
 
 # --- files -------------------------------------------------------------------------------------

@@ -130,3 +130,15 @@ def test_wait_doubles_up_to_the_longest() -> None:
 def test_wait_stays_a_number_after_any_count_of_failures(n: int) -> None:
     """Counting on for years overflows nothing."""
     assert 1.0 <= doubled(1.0, n, 60.0) <= 60.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["1" * 1_000_000, "0." + "0" * 200, 10**10_000, "1" * 101],
+    ids=["text", "0", "int", "101"],
+)
+def test_number_without_an_end_is_refused_in_no_time(value: object) -> None:
+    """Reading a number takes the square of its length, and showing it fills a file."""
+    with pytest.raises(ValueError) as caught:
+        to_decimal(value)
+    assert len(str(caught.value)) < 100

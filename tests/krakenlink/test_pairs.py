@@ -285,3 +285,37 @@ def test_nothing_raises_but_lookup_errors(rows: dict[str, Any], name: object) ->
         assert directory.find(name) is None
     else:
         assert directory.find(name) is pair
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ordermin": "1e16"},
+        {"ordermin": "1e999"},
+        {"costmin": "9" * 1_000},
+        {"tick_size": "NaN"},
+        {"lot_decimals": 31},
+        {"lot_decimals": 10**100},
+        {"wsname": "SOL/USD\x1b[2J"},
+        {"status": "on\nline"},
+        {"altname": "x" * 41},
+    ],
+)
+def test_fact_beyond_all_bounds_is_not_taken(change: dict[str, object]) -> None:
+    """No minimum bars a pair for ever, no name acts on a screen: such a fact is unknown."""
+    row = {"altname": "SOLUSD", "wsname": "SOL/USD", "base": "SOL", "quote": "ZUSD"}
+    pair = PairDirectory.from_asset_pairs({"SOLUSD": row | change}).find("SOLUSD")
+    plain = PairDirectory.from_asset_pairs({"SOLUSD": row}).find("SOLUSD")
+    assert pair is not None
+    assert plain is not None
+    if "wsname" in change:
+        assert pair.symbol is None
+    else:
+        assert pair == plain
+
+
+@pytest.mark.parametrize("key", ["SOL\x1bUSD", "x" * 41, "SOL\nUSD", "=1+1"])
+def test_key_that_is_no_name_is_no_pair(key: str) -> None:
+    """What cannot be a name of Kraken's is left out."""
+    row = {"altname": "SOLUSD", "wsname": "SOL/USD", "base": "SOL", "quote": "ZUSD"}
+    assert not len(PairDirectory.from_asset_pairs({key: row}))

@@ -1,5 +1,8 @@
 """Where a price comes from: the stream where it is proven, REST else, and never a guess."""
 
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +24,7 @@ from rest_kit import (
     ticker,
 )
 
-from kraken_api import KrakenAPI
+from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import (
     KrakenAPIError,
     KrakenError,
@@ -442,3 +445,91 @@ def test_stream_that_is_not_there_is_not_waited_for(web: Web, streaming: Streami
     stream.__exit__()
     web.on("Ticker", ok(ticker("7")))
     assert api.get_current_price("XBTUSD") == 7.0
+
+
+# --- one pair that fails, and many who ask ---
+
+
+@pytest.mark.parametrize(
+    "text", ["EGeneral:No data", "EQuery:Unknown asset pair", "EData:Something new"]
+)
+def test_rows_beside_an_error_count(web: Web, rest: KrakenAPI, text: str) -> None:
+    """One pair without data takes no price of the others, and is not asked about an order."""
+    web.on("AssetPairs", ok(LISTING))
+    rows = ticker("7", key="SOLUSD")
+    web.on("Ticker", json.dumps({"error": [text], "result": rows}))
+    found = rest.get_tickers(["SOL/USD", "DARKUSD"])
+    assert isinstance(found["SOL/USD"], Quote)
+    assert found["SOL/USD"].price == 7
+    assert isinstance(found["DARKUSD"], KrakenError)
+    assert "order" not in str(found["DARKUSD"])
+    assert rest.get_current_price("SOL/USD") == 7
+
+
+def test_pairs_are_asked_one_by_one_where_all_at_once_fail(web: Web, rest: KrakenAPI) -> None:
+    """Whatever the error is that nobody knows, the good pair has its price."""
+    web.on("AssetPairs", ok(LISTING))
+
+    def answer(params: dict[str, str]) -> str:
+        if params.get("pair") == "SOLUSD":
+            return ok(ticker("7", key="SOLUSD"))
+        return refusal("EData:Something new")
+
+    web.replies["Ticker"] = answer
+    found = rest.get_tickers(["SOL/USD", "DARKUSD"])
+    assert isinstance(found["SOL/USD"], Quote)
+    assert "EData:Something new" in str(found["DARKUSD"])
+
+
+@pytest.mark.parametrize("text", ["EService:Busy", "EAPI:Rate limit exceeded"])
+def test_trouble_of_all_is_not_asked_about_one_by_one(web: Web, rest: KrakenAPI, text: str) -> None:
+    """What no pair has caused is said once."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("Ticker", refusal(text))
+    with pytest.raises(KrakenAPIError, match=text):
+        rest.get_tickers(["SOL/USD", "DARKUSD"])
+    assert len(web.asked("Ticker")) == 1
+
+
+@pytest.mark.parametrize(("typed", "near"), [("SOL", "SOL/USD"), ("SOLL/USD", "SOL/USD")])
+def test_unknown_pair_is_told_with_the_nearest_names(
+    web: Web, rest: KrakenAPI, typed: str, near: str
+) -> None:
+    """As `resolve_pair` tells it, beside Kraken's own words."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("Ticker", refusal("EQuery:Unknown asset pair"))
+    for call in (rest.get_current_price, rest.get_quote):
+        with pytest.raises(KrakenAPIError, match=r"Kraken API error.*EQuery:Unknown") as caught:
+            call(typed)
+        assert f"the nearest are {near}" in str(caught.value)
+
+
+def test_many_who_want_one_price_make_one_call(web: Web, rest: KrakenAPI) -> None:
+    """Fifty threads ask by two spellings; each gets its own name back."""
+
+    def slow(_: dict[str, str]) -> str:
+        time.sleep(0.1)
+        return ok(ticker())
+
+    web.replies["Ticker"] = slow
+    names = ["XBTUSD", "BTC/USD"] * 25
+    with ThreadPoolExecutor(50) as pool:
+        quotes = list(pool.map(rest.get_quote, names))
+    assert [quote.pair for quote in quotes] == names
+    assert len(web.asked("Ticker")) == 1
+
+
+def test_price_has_one_deadline_over_all_its_calls(web: Web) -> None:
+    """However many calls a name needs, the promise is kept."""
+    timeouts = Timeouts(connect=0.05, read=0.05, retry_pauses=())
+    api = KrakenAPI(use_websocket=False, timeouts=timeouts)
+
+    def slow(_: dict[str, str]) -> str:
+        time.sleep(0.2)  # the mock knows no deadline; what comes after it does
+        return refusal("EQuery:Unknown asset pair")
+
+    web.replies["Ticker"] = slow
+    web.on("AssetPairs", ok(LISTING))
+    with pytest.raises(KrakenAPIError, match="Unknown asset pair"):
+        api.get_current_price("SOLL/USD")
+    assert not web.asked("AssetPairs")

@@ -54,7 +54,7 @@ SHELLS = {
     *("config", "creds", "dev", "kraken_api", "ttslo", "ws_price_provider"),
     *("fake_kraken.__main__", "fake_kraken.control", "fake_kraken.core", "fake_kraken.exchange"),
     *("fake_kraken.replay", "fake_kraken.replies", "fake_kraken.rest", "fake_kraken.stream"),
-    *("krakenlink", "krakenlink.machine"),
+    *("krakenlink", "krakenlink.flights", "krakenlink.machine"),
     "krakenlink.prices",
     *("krakenlink.rest.client", "krakenlink.rest.deadline", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),

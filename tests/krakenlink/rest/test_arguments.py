@@ -15,7 +15,7 @@ from krakenlink.rest.arguments import (
     checked_order_type,
     checked_pair,
     checked_txid,
-    rest_name,
+    named,
     volume_text,
 )
 
@@ -27,11 +27,16 @@ NO_TEXT: list[Any] = [None, "", "  ", 5, b"BTC/USD", ["BTC/USD"]]
 @pytest.mark.parametrize("value", NO_TEXT)
 @pytest.mark.parametrize(
     ("check", "name"),
-    [(checked_pair, "pair"), (checked_order_type, "order_type"), (checked_txid, "txid")],
+    [
+        (checked_pair, "pair parameter is required"),
+        (checked_pair, "pair must be a string"),
+        (checked_order_type, "order_type must be a string"),
+        (checked_txid, "txid parameter is required"),
+    ],
 )
 def test_what_is_no_text_is_refused_by_its_name(check: Any, name: str, value: object) -> None:
     """An empty word, a number or a list names nothing."""
-    with pytest.raises(ArgumentError, match=f"{name} parameter"):
+    with pytest.raises(ArgumentError, match=name):
         check(value)
 
 
@@ -51,7 +56,7 @@ def test_side_is_read_in_any_case(typed: str, side: str) -> None:
 @pytest.mark.parametrize("value", [*NO_TEXT, "hold", "buysell", True])
 def test_other_sides_are_refused(value: object) -> None:
     """There is no third side, and none by default."""
-    with pytest.raises(ArgumentError, match="direction parameter"):
+    with pytest.raises(ArgumentError, match="direction must be 'buy' or 'sell'"):
         checked_direction(value)
 
 
@@ -61,7 +66,7 @@ def test_a_number_is_positive_or_refused_by_its_name(value: object) -> None:
     try:
         number = checked_number("volume", value)
     except ArgumentError as error:
-        assert str(error).startswith("volume parameter must be a positive number")  # noqa: PT017
+        assert str(error).startswith("volume must be positive")  # noqa: PT017
     else:
         assert number > 0
 
@@ -88,7 +93,24 @@ def test_volume_of_which_nothing_is_left_is_refused_by_the_name_as_typed() -> No
         volume_text("0.00001", "sol-usd", SOL)
 
 
-def test_tokenized_pair_is_named_with_its_class() -> None:
-    """Kraken looks for an xStock only where it is told to."""
-    assert rest_name(SOL) == {"pair": "SOLUSD"}
-    assert rest_name(APPLE) == {"pair": "AAPLxUSD", "asset_class": "tokenized_asset"}
+@pytest.mark.parametrize("name", ["AAPLx/USD", "AAPLxUSD", "BRK.Bx-EUR"])
+def test_tokenized_pair_is_named_with_its_class(name: str) -> None:
+    """Kraken looks for an xStock only where it is told to, with or without its listing at hand."""
+    assert named("SOL", SOL) == {"pair": "SOLUSD"}
+    assert named("aapl", APPLE) == {"pair": "AAPLxUSD", "asset_class": "tokenized_asset"}
+    assert named(name, None) == {"pair": name, "asset_class": "tokenized_asset"}
+    assert named(name, None, "aclass_base") == {"pair": name, "aclass_base": "tokenized_asset"}
+
+
+@pytest.mark.parametrize("name", ["XXBTZUSD", "BTC/USD", "btc/usd", "XTZUSD", "XBTUSD.d", "x"])
+def test_other_pairs_are_named_without_a_class(name: str) -> None:
+    """No coin has a small x before its quote."""
+    assert named(name, None) == {"pair": name}
+
+
+def test_text_of_an_argument_is_shown_with_an_end() -> None:
+    """What somebody handed in forges no line, and fills none."""
+    with pytest.raises(ArgumentError) as caught:
+        checked_direction("\x1b[31m\n" + "x" * 10_000)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 200

@@ -8,6 +8,7 @@ import requests
 import rest_kit
 from rest_kit import (
     LISTING,
+    SECRET,
     XSTOCKS,
     Reply,
     Web,
@@ -251,3 +252,119 @@ def test_order_is_sent_once_whatever_happens(web: Web, rest: KrakenAPI, failure:
     with pytest.raises(KrakenError):
         rest.add_trailing_stop_loss("XBTUSD", "sell", "0.1", "5")
     assert len(web.calls) == 1
+
+
+# --- xStocks ---
+
+
+def test_every_call_about_a_tokenized_pair_carries_its_class(web: Web, rest: KrakenAPI) -> None:
+    """Also with an empty listing, as in a client that only trades."""
+    result = {**rest_kit.ticker("7", key="AAPLxUSD"), "last": "1", "txid": ["OABC"]}
+    for method in ("Ticker", "Trades", "OHLC", "AddOrder", "EditOrder"):
+        web.on(method, ok(result))
+    web.on("AssetPairs", ok(XSTOCKS))
+    rest.get_ticker("AAPLx/USD")
+    rest.get_trades("AAPLx/USD")
+    rest.get_ohlc("AAPLxUSD")
+    rest.add_trailing_stop_loss("AAPLx/USD", "sell", "1", "5")
+    rest.add_order("AAPLxUSD", "market", "buy", "1")
+    rest.edit_order("OABC", pair="AAPLx/USD")
+    assert {p.get("asset_class") for _, p in web.calls} == {"tokenized_asset"}
+    rest.pair_status("AAPLx/USD")
+    rest.listing.single("AAPLx/USD", 1.0)
+    assert {p.get("aclass_base") for p in web.asked("AssetPairs")} == {"tokenized_asset"}
+
+
+def test_ticker_of_both_kinds_is_asked_for_in_two_calls(web: Web, rest: KrakenAPI) -> None:
+    """One call has one class; the rows come back together."""
+    web.on("Ticker", ok(rest_kit.ticker("7", key="SOLUSD")), ok(rest_kit.ticker(key="AAPLxUSD")))
+    assert set(rest.get_ticker("SOLUSD, AAPLxUSD")) == {"SOLUSD", "AAPLxUSD"}
+    assert web.asked("Ticker") == [
+        {"pair": "SOLUSD"},
+        {"pair": "AAPLxUSD", "asset_class": "tokenized_asset"},
+    ]
+
+
+# --- a status that cannot be read ---
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [],
+        {},
+        None,
+        {"A": None},
+        {"A": []},
+        {"A": {"status": None}},
+        {"A": {"status": ""}},
+        {"A": {"status": "on\x1bline"}},
+        {"A": {"status": 1}},
+        {"A": {}, "B": {}},
+    ],
+)
+def test_status_that_cannot_be_read_is_not_online(
+    web: Web, rest: KrakenAPI, result: object
+) -> None:
+    """Whoever asks whether a pair may be traded now is not told yes by an odd answer."""
+    web.on("AssetPairs", ok(result))
+    with pytest.raises(ProtocolError):
+        rest.pair_status("SOLUSD")
+
+
+def test_status_that_is_left_out_is_online(web: Web, rest: KrakenAPI) -> None:
+    """Kraken leaves it out for one pair in eight."""
+    web.on("AssetPairs", ok(LISTING | {}), ok({"SOLUSD": LISTING["SOLUSD"]}))
+    rest.pair_directory()
+    assert rest.pair_status("SOLUSD") == "online"
+
+
+# --- callers' own classes ---
+
+
+def test_own_class_sees_every_order_of_its_client(web: Web) -> None:
+    """A trailing stop goes through `add_order`, which callers override to count or to refuse."""
+    seen: list[tuple[object, ...]] = []
+
+    class Counting(KrakenAPI):
+        def add_order(
+            self, pair: str, order_type: str, direction: str, volume: object, **kwargs: Any
+        ) -> dict[str, Any]:
+            seen.append((pair, order_type, direction, volume, kwargs["price"]))
+            return super().add_order(pair, order_type, direction, volume, **kwargs)
+
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    api = Counting("key", SECRET, use_websocket=False)
+    assert api.add_trailing_stop_loss("XBTUSD", "sell", "1", "5")["txid"] == ["OABC"]
+    assert seen == [("XBTUSD", "trailing-stop", "sell", "1", "+5.0%")]
+
+
+OLD_TEXTS: list[tuple[tuple[Any, ...], str]] = [
+    (("", "sell", 1, 5), "pair parameter is required"),
+    ((None, "sell", 1, 5), "pair parameter is required"),
+    ((5, "sell", 1, 5), "pair must be a string"),
+    (("XBTUSD", "hold", 1, 5), "direction must be 'buy' or 'sell'"),
+    (("XBTUSD", "sell", 0, 5), "volume must be positive"),
+    (("XBTUSD", "sell", -1, 5), "volume must be positive"),
+    (("XBTUSD", "sell", 1, 0), "trailing_offset_percent must be positive"),
+    (("XBTUSD", "sell", 1, "x"), "trailing_offset_percent must be positive"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), OLD_TEXTS)
+def test_texts_of_earlier_versions_are_still_in_the_errors(
+    web: Web, rest: KrakenAPI, arguments: tuple[Any, ...], text: str
+) -> None:
+    """Callers look for them."""
+    with pytest.raises(ValueError, match=text):
+        rest.add_trailing_stop_loss(*arguments)
+    assert not web.calls
+
+
+@pytest.mark.parametrize("status", [404, 500])
+def test_status_is_named_in_the_error(web: Web, rest: KrakenAPI, status: int) -> None:
+    """With or without an error of Kraken's beside it."""
+    for body in ("<html>", refusal("EGeneral:Unknown method")):
+        web.on("Ticker", (status, body))
+        with pytest.raises(KrakenError, match=f"HTTP {status}"):
+            rest.get_ticker("XBTUSD")

@@ -3,6 +3,8 @@
 import json
 import logging
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,11 @@ from rest_kit import LISTING, XSTOCKS, Web, ok, refusal
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
     KrakenConnectionError,
+    KrakenError,
     ProtocolError,
 )
+from krakenlink.machine import feed_clock
+from krakenlink.rest import listing
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
@@ -193,3 +198,67 @@ def test_empty_listing_is_not_believed(web: Web, rest: KrakenAPI) -> None:
     with pytest.raises(ProtocolError):
         rest.pair_directory()
     assert not Path(os.environ["TTSLO_CACHE_DIR"]).exists()
+
+
+def test_facts_have_an_age_and_can_be_refreshed(web: Web, tmp_path: Path) -> None:
+    """A minimum of yesterday decides nothing: whoever needs a younger one gets it, by one call."""
+    filled_cache(web, tmp_path, age=3600.0)
+    api = KrakenAPI(use_websocket=False, cache_dir=tmp_path)
+    assert api.pair_age("SOLUSD") is None  # not read yet
+    assert api.resolve_pair("sol/usd").ordermin == Decimal("0.1")
+    assert api.pair_age("SOLUSD") == pytest.approx(3600, abs=5)
+    web.on("AssetPairs", ok({"SOLUSD": {**LISTING["SOLUSD"], "ordermin": "0.02"}}))
+    assert api.resolve_pair("sol/usd", max_age=7200).ordermin == Decimal("0.1")
+    assert not web.calls
+    assert api.resolve_pair("sol/usd", max_age=60).ordermin == Decimal("0.02")
+    assert web.asked("AssetPairs") == [{"pair": "SOLUSD"}]
+    # There is one source: all spellings have the younger fact, and no second call is made.
+    assert api.resolve_pair("SOLUSD").ordermin == Decimal("0.02")
+    assert api.resolve_pair("SOL-USD", max_age=60).ordermin == Decimal("0.02")
+    assert len(web.calls) == 1
+
+
+def test_facts_that_cannot_be_refreshed_are_an_error(web: Web, tmp_path: Path) -> None:
+    """Old facts do not pass for young ones."""
+    filled_cache(web, tmp_path, age=3600.0)
+    api = KrakenAPI(use_websocket=False, cache_dir=tmp_path, timeouts=rest_kit.QUICK)
+    web.on("AssetPairs", refusal("EService:Busy"))
+    with pytest.raises(KrakenError, match="Busy"):
+        api.resolve_pair("SOLUSD", max_age=60)
+    web.on("AssetPairs", refusal("EQuery:Unknown asset pair"))
+    with pytest.raises(LookupError, match="any more"):
+        api.resolve_pair("SOLUSD", max_age=60)
+
+
+def test_age_counts_on_while_the_machine_sleeps(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night with the lid closed makes a listing of yesterday evening old."""
+    filled_cache(web, tmp_path)
+    api = KrakenAPI(use_websocket=False, cache_dir=tmp_path)
+    api.pair_directory()
+    now = feed_clock() + 25 * 3600
+    monkeypatch.setattr(listing, "feed_clock", lambda: now)
+    api.pair_directory()
+    assert len(web.asked("AssetPairs")) == 1
+
+
+def test_listing_of_the_future_has_no_age(web: Web, tmp_path: Path) -> None:
+    """After a clock was set back nobody knows how old it is: it is fetched anew."""
+    filled_cache(web, tmp_path, age=-3600.0)
+    KrakenAPI(use_websocket=False, cache_dir=tmp_path).pair_directory()
+    assert len(web.asked("AssetPairs")) == 1
+
+
+def test_many_who_need_the_listing_fetch_it_once(web: Web, rest: KrakenAPI) -> None:
+    """Fifty threads with one new pair make one call."""
+
+    def slow(_: dict[str, str]) -> str:
+        time.sleep(0.05)
+        return ok(LISTING)
+
+    web.replies["AssetPairs"] = slow
+    with ThreadPoolExecutor(50) as pool:
+        found = list(pool.map(lambda _: rest.resolve_pair("sol/usd").rest_key, range(50)))
+    assert found == ["SOLUSD"] * 50
+    assert len(web.calls) == 1

@@ -1,6 +1,10 @@
 """Calls by method name: what is signed, what is sent once, and that no key is ever shown."""
 
+import copy
+import gc
 import logging
+import pickle
+import weakref
 
 import pytest
 import requests
@@ -8,7 +12,10 @@ import rest_kit
 from rest_kit import (
     REST,
     SECRET,
+    Loopback,
     Web,
+    client_of,
+    forever_ok,
     ok,
     refusal,
     ticker,
@@ -19,8 +26,11 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import (
     AuthenticationError,
     KrakenError,
+    KrakenTimeout,
     ProtocolError,
 )
+from krakenlink.rest import session
+from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import sign
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
@@ -106,3 +116,110 @@ def test_no_secret_in_errors_or_logs(
         assert SECRET not in f"{caught.value!s}{caught.value!r}"
         assert caught.value.__cause__ is None
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy", ["http://host:99999", "http://:3128", "http://ho st:1", "ftp://host:21", "host:port"]
+)
+def test_proxy_that_is_none_is_refused_by_the_constructor(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    """By the variable that names it, and not by a call an hour later."""
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(ValueError, match=f"{variable} names the proxy .* is no address"):
+        KrakenAPI()
+    monkeypatch.setenv("NO_PROXY", "api.kraken.com")
+    KrakenAPI()
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://host:3128", "host:3128", "socks5h://me:secret@[::1]:1080"]
+)
+def test_proxy_is_taken(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """With and without its scheme, as curl takes it."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    KrakenAPI()
+
+
+def test_name_and_password_in_the_address_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by the client nor by its attribute."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "https://me:hunter2@exchange.invalid/")
+    api = KrakenAPI(use_websocket=False)
+    assert "hunter2" not in f"{api!r}{api.base_url}"
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "http://me:hunter2@exchange.invalid:port")
+    with pytest.raises(ValueError, match="KRAKEN_SPOT_URL") as caught:
+        KrakenAPI()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_client_travels_by_what_it_was_made_of(web: Web) -> None:
+    """Into another process go its arguments, and nothing that is open; nothing secret is shown."""
+    web.on("Balance", ok({"ZUSD": "1"}))
+    api = KrakenAPI("key", SECRET, use_websocket=False, ws_timeout=0.5, timeouts=rest_kit.QUICK)
+    assert api.get_balance() == {"ZUSD": "1"}
+    for there in (pickle.loads(pickle.dumps(api)), copy.deepcopy(api)):
+        assert there.get_balance() == {"ZUSD": "1"}
+        assert (there.api_key, there.ws_timeout, there.use_websocket) == ("key", 0.5, False)
+        assert there._transport is not api._transport
+        assert SECRET not in repr(there)
+
+
+def test_client_gives_its_sockets_back_at_once() -> None:
+    """When its block ends, and when nobody holds it any more, without the collector."""
+    with Loopback(forever_ok) as server:
+        with client_of(server.url) as api:
+            api.warm_up()
+            assert server.is_open(0)
+        server.wait_closed(0)
+        api.close()  # a second time
+        gc.disable()
+        try:
+            other = client_of(server.url, use_websocket=False)
+            other.warm_up()
+            with pytest.raises(KrakenError):
+                other.get_current_price("XBTUSD")
+            gone = weakref.ref(other)
+            del other
+            assert gone() is None
+            server.wait_closed(1)
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "cause"),
+    [
+        ("'key'", SECRET, "quotes"),
+        ("key", f'"{SECRET}"', "quotes"),
+        (SECRET, "a" * 56, "swapped"),
+        ("key", SECRET[:-5], "whole"),
+        ("ke\ny", SECRET, "characters"),
+    ],
+)
+def test_key_that_cannot_be_one_is_told_before_any_call(
+    web: Web, key: str, secret: str, cause: str
+) -> None:
+    """Every wrong call brings the account nearer to a lockout."""
+    with pytest.raises(ValueError, match=cause) as caught:
+        KrakenAPI(key, secret).get_balance()
+    assert not web.calls
+    assert SECRET[:20] not in str(caught.value)
+
+
+def test_order_waits_for_no_look(web: Web, rest: KrakenAPI) -> None:
+    """However slow the answer to a look is, an order of the same key goes at once."""
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    with gate_of("key").turn(1, is_look=True):
+        assert rest.add_order("XBTUSD", "market", "sell", "1") == {"txid": ["OABC"]}
+
+
+def test_order_that_waited_too_long_was_not_sent(
+    web: Web, rest: KrakenAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was decided on is old by then; whoever decides is told in time."""
+    monkeypatch.setattr(session, "_DEADLINE_PATIENCE", 0.01)
+    with gate_of("key").turn(1, is_look=False), pytest.raises(KrakenTimeout) as caught:
+        rest.add_order("XBTUSD", "market", "sell", "1", deadline="2026-11-25T08:00:05Z")
+    assert not caught.value.request_sent
+    assert not web.calls

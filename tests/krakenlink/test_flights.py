@@ -1,0 +1,110 @@
+"""One question, one call in flight, and nobody waits longer than they have time."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from krakenlink.errors import KrakenAPIError, KrakenTimeout
+from krakenlink.flights import Flights
+
+
+class Slow:
+    """A call that takes until it is told to end."""
+
+    def __init__(self, outcome: object) -> None:
+        self.calls = 0
+        self.began, self.go_on = threading.Event(), threading.Event()
+        self._outcome = outcome
+
+    def __call__(self) -> object:
+        self.calls += 1
+        self.began.set()
+        self.go_on.wait(5)
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+
+def outcomes(slow: Slow, askers: int = 5) -> list[object]:
+    """Let several ask the same while one call is under way; return what each got."""
+    flights = Flights()
+
+    def ask() -> object:
+        try:
+            return flights.ask("question", slow, 5)
+        except KrakenAPIError as error:
+            return error
+
+    with ThreadPoolExecutor(askers) as pool:
+        asked = [pool.submit(ask)]
+        assert slow.began.wait(5)
+        asked += [pool.submit(ask) for _ in range(askers - 1)]
+        time.sleep(0.02)  # for the others to come; late ones would only ask anew
+        slow.go_on.set()
+        return [one.result() for one in asked]
+
+
+def test_all_who_ask_meanwhile_get_one_answer() -> None:
+    """Five ask, one call is made."""
+    slow = Slow("answer")
+    assert outcomes(slow) == ["answer"] * 5
+    assert slow.calls == 1
+
+
+def test_all_who_ask_meanwhile_get_one_error_each() -> None:
+    """The refusal counts for all, and no two threads raise the same object."""
+    slow = Slow(KrakenAPIError("Ticker", ["EQuery:Unknown asset pair"], status=404))
+    errors = outcomes(slow)
+    assert slow.calls == 1
+    assert len({id(error) for error in errors}) == 5
+    assert {str(error) for error in errors} == {
+        "Kraken API error on Ticker (HTTP 404): EQuery:Unknown asset pair"
+    }
+
+
+def test_other_questions_do_not_wait() -> None:
+    """Only what is the same is asked together, and what has landed is asked anew."""
+    flights = Flights()
+    slow = Slow("one")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(flights.ask, "one", slow, 5)
+        assert slow.began.wait(5)
+        assert flights.ask("two", lambda: "two", 0) == "two"
+        slow.go_on.set()
+        assert first.result() == "one"
+    assert flights.ask("one", lambda: "anew", 0) == "anew"
+
+
+def test_nobody_waits_longer_than_they_have_time() -> None:
+    """Whoever has less patience is told in time; the call goes on for the others."""
+    flights = Flights()
+    slow = Slow("late")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(flights.ask, "question", slow, 5)
+        assert slow.began.wait(5)
+        with pytest.raises(KrakenTimeout):
+            flights.ask("question", slow, 0.01)
+        slow.go_on.set()
+        assert first.result() == "late"
+
+
+@pytest.mark.parametrize(
+    "failure", [KrakenTimeout("no time", request_sent=True), KeyboardInterrupt()]
+)
+def test_who_had_less_time_decides_for_nobody(failure: BaseException) -> None:
+    """A time-out or an interrupt of the one who asked lets another one ask."""
+    flights = Flights()
+    slow = Slow(failure)
+
+    def impatient() -> None:
+        with pytest.raises(type(failure)):
+            flights.ask("question", slow, 5)
+
+    thread = threading.Thread(target=impatient)
+    thread.start()
+    assert slow.began.wait(5)
+    threading.Timer(0.02, slow.go_on.set).start()
+    assert flights.ask("question", lambda: "mine", 5) == "mine"
+    thread.join()
