@@ -185,7 +185,7 @@ def forever_ok(sock: socket.socket) -> None:
         sock.sendall(http(ok({"unixtime": 1_700_000_000, "txid": ["OABC"]})))
 
 
-def client_of(url: str, **kwargs: Any) -> KrakenAPI:
+def client_of(url: str, connect: float = 0.5, **kwargs: Any) -> KrakenAPI:
     """Return a client with a key of its own in front of a loopback server."""
-    timeouts = Timeouts(connect=0.5, read=0.5, read_order=0.5, retry_pauses=(0.0,))
+    timeouts = Timeouts(connect=connect, read=0.5, read_order=0.5, retry_pauses=(0.0,))
     return KrakenAPI(f"key of {url}", SECRET, url, timeouts=timeouts, **kwargs)

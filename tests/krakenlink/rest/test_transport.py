@@ -123,10 +123,10 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def failed_order(url: str) -> KrakenTransportError:
+def failed_order(url: str, connect: float = 0.5) -> KrakenTransportError:
     """Place an order that fails on its way, and return the error."""
     with pytest.raises(KrakenTransportError) as caught:
-        client_of(url).add_order("XBTUSD", "market", "sell", "1")
+        client_of(url, connect).add_order("XBTUSD", "market", "sell", "1")
     return caught.value
 
 
@@ -135,7 +135,7 @@ def test_refused_connection_sent_nothing() -> None:
     with Loopback(forever_ok) as server:
         url = server.url
     for address in (url, url.replace("http:", "https:")):
-        error = failed_order(address)
+        error = failed_order(address, connect=5.0)
         assert not error.request_sent
         assert "AddOrder: cannot connect to 127.0.0.1" in str(error)
         assert "refused" in str(error).lower()
@@ -279,7 +279,7 @@ def test_lost_answer_through_a_tunnel_leaves_the_order_open(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
     with Loopback(tunnel) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        error = failed_order("https://localhost")
+        error = failed_order("https://localhost", connect=10.0)
     assert type(error) is kind
     assert error.request_sent
     assert [request.split()[:2] for request in asked] == [[b"CONNECT", b"localhost:443"]]
@@ -316,7 +316,8 @@ def test_failed_handshake_sent_nothing(
 ) -> None:
     """Before TLS stands no byte of an order has left, however the handshake ends."""
     with Loopback(treat) as server:
-        error = failed_order(f"https://127.0.0.1:{server.port}")
+        connect = 0.5 if kind is KrakenTimeout else 5.0
+        error = failed_order(f"https://127.0.0.1:{server.port}", connect)
     assert type(error) is kind
     assert not error.request_sent
 
@@ -333,7 +334,7 @@ def test_missing_certificates_are_named_and_nothing_was_sent(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, str(file))
     with Loopback(answer_without_tls) as server:
-        error = failed_order(f"https://127.0.0.1:{server.port}")
+        error = failed_order(f"https://127.0.0.1:{server.port}", connect=5.0)
     assert not error.request_sent
     assert f"{variable} names" in str(error)
     assert str(file) in str(error)
