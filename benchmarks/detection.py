@@ -8,7 +8,7 @@ price, or gives the connection up, or makes a new one, whichever is first. A pro
 because they mostly wait.
 
 The second table is `recovery.py`'s. `python benchmarks/detection.py [--quick] [--write]` takes
-about five minutes, `--quick` a bit over one; `--write` puts both tables into the guide.
+about five minutes, `--quick` a bit over one; `--write` puts both into `faults.md`.
 """
 
 from __future__ import annotations
@@ -428,18 +428,18 @@ def _figure(kind: str, lanes: dict[tuple[str, str], list[Lane]]) -> Figure:
     )
 
 
-def write_guide(**tables: str) -> None:
-    """Put tables between their marks in the guide."""
-    guide = ROOT / "WEBSOCKET_INTEGRATION.md"
-    text = guide.read_text(encoding="utf-8")
+def write_page(**tables: str) -> None:
+    """Put tables between their marks in `faults.md`."""
+    page = ROOT / "benchmarks" / "faults.md"
+    text = page.read_text(encoding="utf-8")
     for name, rows in tables.items():
         begin, end = f"<!-- {name}: benchmarks/detection.py --write -->", f"<!-- end of {name} -->"
         head, found, rest = text.partition(begin)
         _, is_ended, tail = rest.partition(end)
         if not (found and is_ended):
-            raise SystemExit(f"{guide.name} has no place for the table {name!r}")
+            raise SystemExit(f"{page.name} has no place for the table {name!r}")
         text = f"{head}{begin}\n{rows}\n{end}{tail}"
-    guide.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -449,7 +449,7 @@ def main() -> None:
     print(table(lanes), recovery.table(results), sep="\n\n")
     recovery.complain(results)
     if "--write" in sys.argv:
-        write_guide(detection=table(lanes), recovery=recovery.table(results))
+        write_page(detection=table(lanes), recovery=recovery.table(results))
     print_figures([*(_figure(kind, lanes) for kind in KINDS), *recovery.figures(results)])
 
 

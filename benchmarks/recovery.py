@@ -370,7 +370,7 @@ def figures(results: Sequence[Result]) -> list[Figure]:
             "price, worst try",
             f"{seconds(back)} (of {len(back)}); after flapping {seconds(flapping)} (of "
             f"{len(flapping)}); {lies} of {judged:,} prices older than their proof",
-            "see WEBSOCKET_INTEGRATION.md for each of them",
+            "see benchmarks/faults.md for each of them",
             "no price older than its proof; back in 10 s, but for flapping",
             not lies and not failures and bool(back) and max(back) <= 10.0,
             "",
