@@ -165,9 +165,8 @@ class TTSLO(Program):
             return super().make_exchange()
         if not is_real(trading):
             return StandInExchange(trading, time.time)
-        return KrakenExchange(
-            trading, reading if is_real(reading) else trading, time.time, self.say
-        )
+        known = reading if is_real(reading) else trading
+        return KrakenExchange(trading, known, time.time, self.say, self.kraken_clock)
 
     def market_of(self, pair: str) -> Market:
         """Return the market of a pair; the pair as typed where nobody knows Kraken's names."""

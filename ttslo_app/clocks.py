@@ -2,14 +2,18 @@
 
 Pure: no clock is read here but those that are handed in, so a test moves time as it likes. Three
 clocks are told apart, as each lies in its own way: Kraken's is an estimate, this machine's may be
-set by anybody, and seconds that only grow tell no date.
+set by anybody, and seconds that only grow tell no date. What must never happen here: that a moment
+that is kept, or an age, goes by a clock that somebody can set.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from ttslo_app.messages import Kind, Say, Sentence, tell
 
 # A second in nanoseconds, in which Kraken's trades are told apart.
 SECOND = 1_000_000_000
@@ -22,31 +26,149 @@ class Clocks:
 
     Attributes:
         kraken: Kraken's clock as it is estimated, in seconds since 1970.
-        wall: This machine's clock, in seconds since 1970.
-        monotonic: Seconds that only grow, from any beginning.
+        wall: This machine's clock, in seconds since 1970; for people to read, and nothing else.
+        monotonic: Seconds that only grow, while the machine sleeps, too, from any beginning.
+        is_known: Tells whether Kraken has ever said what time it is; before that `kraken` is this
+            machine's clock.
     """
 
     kraken: Callable[[], float]
     wall: Callable[[], float]
     monotonic: Callable[[], float]
+    is_known: Callable[[], bool] = lambda: True
 
     def utc(self) -> datetime:
-        """Return the present moment in UTC, by this machine's clock."""
-        return datetime.fromtimestamp(self.wall(), UTC)
+        """Return the present moment in UTC, by Kraken's clock: what is kept is kept so."""
+        return datetime.fromtimestamp(self.kraken(), UTC)
 
     def kraken_ns(self) -> int:
         """Return the present moment by Kraken's clock, in nanoseconds since 1970."""
         return round(self.kraken() * SECOND)
 
-    def at_kraken(self, moment: str) -> int | None:
-        """Return an ISO moment of this machine's clock by Kraken's, in nanoseconds since 1970.
+    def kraken_ns_of(self, seen_at: float) -> int:
+        """Return a moment of the monotonic clock by Kraken's, in nanoseconds since 1970."""
+        return round((self.kraken() - self.monotonic() + seen_at) * SECOND)
 
-        None for what is no moment.
+    def age_of(self, moment: str) -> float:
+        """Return the seconds since an ISO moment of Kraken's clock; infinite for what is none.
+
+        A moment to come has no age that anybody knows, and counts as infinitely old.
         """
         at_ns = nanoseconds(moment)
-        if at_ns is None:
-            return None
-        return at_ns + round((self.kraken() - self.wall()) * SECOND)
+        age = math.inf if at_ns is None else self.kraken() - at_ns / SECOND
+        return max(0.0, age) if age > -_KNOWN_TO else math.inf
+
+
+# What lies outside is no moment that anybody traded at or asked for, in seconds since 1970: Kraken
+# began in 2011. Tests go by clocks that begin at 0.
+_OLDEST, _NEWEST = 0.0, 4e9
+# Kraken tells whole seconds, so its clock is known to about one.
+_KNOWN_TO = 1.0
+# People set clocks by hand; what is off by less is not worth a word.
+_TOLERANCE = 5.0
+# Two clocks part by so many seconds only where one was set, or one stood still.
+_PARTED = 0.5
+# How fast two good clocks drift apart, as a part of the time: what was known narrowly long ago is
+# not known so any more.
+_DRIFT = 2e-5
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is known of Kraken's clock.
+
+    Attributes:
+        ahead: How far it is ahead of the steady clock.
+        least: The least that this can be, by all answers so far that agree.
+        most: The most that it can be.
+        at: When it was asked last, by the steady clock.
+        wall_ahead: How far this machine's clock was ahead of the steady one then.
+    """
+
+    ahead: float
+    least: float
+    most: float
+    at: float
+    wall_ahead: float
+
+
+class KrakenClock:
+    """Kraken's clock, tied to one that nobody sets. Any thread.
+
+    Before the first answer it is this machine's clock, which is all that there is.
+
+    Args:
+        wall: This machine's clock, in seconds since 1970.
+        steady: Seconds that only grow, while the machine sleeps, too.
+        say: Takes a level and a sentence for a person.
+    """
+
+    def __init__(self, wall: Callable[[], float], steady: Callable[[], float], say: Say) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._say = say
+        # Replaced whole, so that any thread may read it at any time.
+        self._reading: _Reading | None = None
+        self._is_told = False
+
+    def now(self) -> float:
+        """Return Kraken's clock, in seconds since 1970. Never blocks."""
+        reading = self._reading
+        return self._wall() if reading is None else self._steady() + reading.ahead
+
+    def is_known(self) -> bool:
+        """Tell whether Kraken has ever said what time it is."""
+        return self._reading is not None
+
+    def is_doubtful(self) -> bool:
+        """Tell whether Kraken should be asked at once: never asked, or a clock was set since.
+
+        Where the steady clock stood still, as while a virtual machine was frozen, this machine's
+        own goes on without it, too.
+        """
+        reading = self._reading
+        if reading is None:
+            return True
+        return abs(self._wall() - self._steady() - reading.wall_ahead) > _PARTED
+
+    def measure(self, ask: Callable[[], float]) -> None:
+        """Ask Kraken for the time. Blocks for one call; what `ask` raises leaves all as it was.
+
+        Args:
+            ask: Returns Kraken's clock in whole seconds since 1970.
+        """
+        before = self._steady()
+        theirs = ask()
+        after = self._steady()
+        if not _OLDEST < theirs < _NEWEST:
+            return  # no clock says that
+        wall_ahead = self._wall() - self._steady()
+        # Kraken tells whole seconds. Answers at other parts of a second narrow it down; one that
+        # agrees with none before it says that a clock was set, or stood still.
+        least, most = theirs - after, theirs + 1.0 - before
+        if (known := self._reading) is not None:
+            slack = _DRIFT * (after - known.at)
+            known_least, known_most = known.least - slack, known.most + slack
+            if least <= known_most and known_least <= most:
+                least, most = max(least, known_least), min(most, known_most)
+        # A clock that may be right is right: most are kept so within some milliseconds.
+        ahead = min(max(wall_ahead, least), most)
+        self._reading = _Reading(ahead, least, most, after, wall_ahead)
+        self._compare(ahead - wall_ahead)
+
+    def _compare(self, behind: float) -> None:
+        """Say, once until it is right again, that this machine's clock is wrong."""
+        is_wrong = abs(behind) > _TOLERANCE
+        if is_wrong and not self._is_told:
+            side = "behind" if behind > 0 else "ahead of"
+            text = (
+                f"This machine's clock is {abs(behind):.0f} s {side} Kraken's. Orders allow "
+                "for it, but set it right"
+            )
+            tell(self._say, Sentence(Kind.CLOCK, "WARNING", text))
+        elif self._is_told and not is_wrong:
+            tell(self._say, Sentence(Kind.CLOCK, "INFO", "This machine's clock is right again"))
+        self._is_told = is_wrong
 
 
 def nanoseconds(timestamp: str | None) -> int | None:
@@ -58,6 +180,11 @@ def nanoseconds(timestamp: str | None) -> int | None:
     if moment.tzinfo is None:
         return None
     return (moment - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def is_moment(at_ns: int) -> bool:
+    """Tell whether nanoseconds since 1970 are a moment at which anybody can have traded."""
+    return 0 <= at_ns < _NEWEST * SECOND
 
 
 def iso_moment(at_ns: int) -> str:

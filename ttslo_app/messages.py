@@ -116,7 +116,8 @@ class Watched:
 class BookArm:
     """Tells the reader of prices to arm a rule, and to look at the present price at once.
 
-    `since` is the moment from which on trades count for it, as ISO UTC; empty: from now on.
+    `since` is the moment from which on trades count for it, as ISO UTC by Kraken's clock; empty:
+    from now on.
     """
 
     rule: Rule
@@ -139,8 +140,8 @@ class BookFired:
     Trades that nobody had looked at by then may show that it was crossed earlier.
 
     `since` is the moment from which on trades counted for it, `fired_at` when it fired, both ISO
-    UTC by this machine's clock, and `price` is what fired it. Where an earlier crossing is known
-    already, `is_found` says so: then the two tell of that trade, by Kraken's clock.
+    UTC by Kraken's clock, and `price` is what fired it. Where an earlier crossing is known
+    already, `is_found` says so: then the two tell of that trade.
     """
 
     rule: Rule

@@ -65,6 +65,8 @@ class WatchBench:
     saved: Saved | None = None
     now: float = START
     present: Decimal | None = None
+    is_clock_known: bool = True
+    is_broken: bool = False
     crossings: list[Crossing] = field(default_factory=list)
     found: list[FirstCrossing] = field(default_factory=list)
     said: list[tuple[str, str]] = field(default_factory=list)
@@ -77,13 +79,17 @@ class WatchBench:
             say=lambda level, text, **fields: self.said.append((level, text)),
             want=self.ask,
             present=lambda market: self.present,
-            clocks=Clocks(lambda: self.now, lambda: self.now, lambda: self.now),
+            clocks=Clocks(
+                lambda: self.now, lambda: self.now, lambda: self.now, lambda: self.is_clock_known
+            ),
             default=self.default,
             saved=self.saved,
         )
 
     def take(self, message: Crossing | FirstCrossing) -> None:
         """Keep what is sent to the order thread."""
+        if self.is_broken:
+            raise RuntimeError("a defect")
         if isinstance(message, Crossing):
             self.crossings.append(message)
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.clocks import SECOND, Clocks, clock_time, iso_moment, nanoseconds
+from ttslo_app.clocks import SECOND, Clocks, KrakenClock, clock_time, iso_moment, nanoseconds
 
 DAY = 86_400.0
 
@@ -33,16 +35,133 @@ def test_moment_that_is_written_is_read_again(at_ns: int) -> None:
     assert nanoseconds(iso_moment(at_ns)) == at_ns // 1000 * 1000
 
 
-def test_present_moment_is_told_by_each_clock(clocks: Clocks) -> None:
-    """A date is this machine's, the moment of a trade is Kraken's."""
-    assert clocks.utc() == datetime(1970, 1, 1, 0, 16, 40, tzinfo=UTC)
+def test_present_moment_is_told_by_the_clock_of_kraken(clocks: Clocks) -> None:
+    """What is written down, and what trades are compared with, goes by no clock that can be set."""
+    assert clocks.utc() == datetime(1970, 1, 1, 0, 16, 42, tzinfo=UTC)
     assert clocks.kraken_ns() == 1002 * SECOND
 
 
-def test_moment_of_this_machine_is_told_by_the_clock_of_kraken(clocks: Clocks) -> None:
-    """What this machine wrote down is moved by as much as the two clocks differ."""
-    assert clocks.at_kraken("1970-01-01T00:01:00+00:00") == 62 * SECOND
-    assert clocks.at_kraken("") is None
+def test_moment_that_was_seen_is_told_by_the_clock_of_kraken(clocks: Clocks) -> None:
+    """What came two seconds ago came at two seconds before Kraken's present moment."""
+    assert clocks.kraken_ns_of(3.0) == 1000 * SECOND
+
+
+def test_age_is_measured_from_the_moment_itself(clocks: Clocks) -> None:
+    """A moment to come, or none at all, is infinitely old: nobody knows its age."""
+    assert clocks.age_of("1970-01-01T00:16:00+00:00") == 42.0
+    assert clocks.age_of("1970-01-01T00:16:42.5+00:00") == 0.0  # as well as the clock is known
+    assert clocks.age_of("1970-01-01T01:00:00+00:00") == math.inf
+    assert clocks.age_of("") == clocks.age_of("soon") == math.inf
+
+
+class Machine:
+    """A machine whose clock is set and which sleeps, and Kraken, whose clock only goes on."""
+
+    def __init__(self, wall: float = 1_000_000.0, kraken: float = 1_000_000.0) -> None:
+        self.wall, self.kraken, self.steady = wall, kraken, 500.0
+        self.said: list[str] = []
+        self.clock = KrakenClock(
+            lambda: self.wall,
+            lambda: self.steady,
+            lambda level, text, **fields: self.said.append(f"{level} {text}"),
+        )
+
+    def go_on(self, seconds: float, *, steady: float | None = None) -> None:
+        self.wall += seconds
+        self.kraken += seconds
+        self.steady += seconds if steady is None else steady
+
+    def measure(self) -> None:
+        self.clock.measure(lambda: float(int(self.kraken)))
+
+    @property
+    def error(self) -> float:
+        """How far the estimate is from the truth."""
+        return abs(self.clock.now() - self.kraken)
+
+
+@pytest.mark.parametrize("step", [-3 * DAY, -3600.0, -30.0, 0.0, 30.0, 3600.0, 3 * DAY])
+def test_clock_that_is_set_while_running_moves_nothing(step: float) -> None:
+    """The estimate holds from the first answer on, whatever becomes of this machine's clock."""
+    machine = Machine(wall=1_000_000.0 - step)  # wrong from the start, and then set right
+    machine.measure()
+    machine.go_on(10)
+    machine.wall += step
+    assert machine.error <= 1.0
+    assert machine.clock.is_doubtful() is (step != 0)
+    machine.measure()
+    assert machine.error <= 1.0
+    assert not machine.clock.is_doubtful()
+
+
+@pytest.mark.parametrize("step", [-3 * DAY, 3600.0])
+def test_clock_that_was_right_and_is_set_wrong_moves_nothing(step: float) -> None:
+    """It is said once that it is wrong, and once that it is right again."""
+    machine = Machine()
+    machine.measure()
+    machine.wall += step
+    for _ in range(3):
+        machine.go_on(600)
+        machine.measure()
+        assert machine.error <= 1.0
+    machine.wall -= step
+    machine.measure()
+    side = "behind" if step < 0 else "ahead of"
+    assert len(machine.said) == 2
+    assert f" s {side} Kraken's" in machine.said[0]
+    assert abs(int(re.findall(r"\d+", machine.said[0])[0]) - abs(step)) <= 1
+    assert machine.said[1] == "INFO This machine's clock is right again"
+
+
+def test_sleep_moves_nothing_where_the_steady_clock_goes_on() -> None:
+    """Eight hours with the lid closed are eight hours."""
+    machine = Machine()
+    machine.measure()
+    machine.go_on(8 * 3600)
+    assert machine.error <= 1.0
+    assert not machine.clock.is_doubtful()
+
+
+def test_steady_clock_that_stood_still_is_noticed_and_measured_anew() -> None:
+    """A frozen machine has no clock that went on, so Kraken is asked at once."""
+    machine = Machine()
+    machine.measure()
+    machine.go_on(3600, steady=0)
+    assert machine.clock.is_doubtful()
+    machine.measure()
+    assert machine.error <= 1.0
+
+
+def test_before_the_first_answer_this_machine_is_believed_and_doubted() -> None:
+    """There is nothing else to go by, and Kraken is asked at once."""
+    machine = Machine(wall=999_000.0)
+    assert machine.clock.now() == 999_000.0
+    assert machine.clock.is_doubtful()
+    assert not machine.clock.is_known()
+
+
+@pytest.mark.parametrize("nonsense", [math.inf, -math.inf, math.nan, -5.0, 0.0, 1e300])
+def test_answer_that_no_clock_gives_changes_nothing(nonsense: float) -> None:
+    """Numbers from outside have bounds of sense."""
+    machine = Machine()
+    machine.clock.measure(lambda: nonsense)
+    assert not machine.clock.is_known()
+    machine.measure()
+    machine.clock.measure(lambda: nonsense)
+    assert machine.error <= 1.0
+
+
+def test_question_that_fails_leaves_what_was_known() -> None:
+    """An old estimate is better than none."""
+    machine = Machine(wall=1_000_030.0)
+    machine.measure()
+
+    def fail() -> float:
+        raise OSError("no route")
+
+    with pytest.raises(OSError, match="no route"):
+        machine.clock.measure(fail)
+    assert machine.error <= 1.0
 
 
 def test_moment_of_another_day_is_shown_with_its_day() -> None:

@@ -21,7 +21,7 @@ MAY_USE: dict[str, set[str]] = {
     "ttslo_app.columns": set(),
     "ttslo_app.store": {"krakenlink.machine", "krakenlink.once", "ttslo_app.columns"},
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
-    "ttslo_app.clocks": set(),
+    "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
     "ttslo_app.messages": {"ttslo_app.rules"},
     "ttslo_app.watch": {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.rules"),

@@ -9,7 +9,6 @@ of them sends an order twice; none of them decides anything about an order's out
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -18,10 +17,12 @@ from typing import Any
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenError
+from krakenlink.machine import feed_clock
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.clocks import KrakenClock
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
@@ -33,8 +34,6 @@ _log.addHandler(logging.NullHandler())
 _QUERY_ORDERS_MAX = 50
 # How its refusals of an id begin; which of them it uses is not documented.
 _NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
-# Seconds; Kraken's clock is known to about one, and people set theirs by hand.
-_CLOCK_TOLERANCE = 5.0
 
 
 def is_real(api: object) -> bool:
@@ -51,6 +50,7 @@ class KrakenExchange:
             that watching makes no order wait for the lock of the trading key.
         wall_clock: Seconds since 1970 by this machine.
         say: Called with level and message for what a person should read.
+        clock: Kraken's clock, where others go by it, too; None for one of its own.
     """
 
     can_find = True
@@ -61,22 +61,21 @@ class KrakenExchange:
         reading: KrakenAPI,
         wall_clock: Callable[[], float],
         say: Callable[[str, str], None],
+        clock: KrakenClock | None = None,
     ) -> None:
         self._trading = trading
         self._public = reading
         self._reading = reading if reading.has_keys else trading
-        self._wall_clock = wall_clock
         self._say = say
-        self._ahead = 0.0
-        # How far Kraken's clock may be ahead, by all answers so far that agree: least and most.
-        self._range = (-math.inf, math.inf)
-        self._is_clock_told = False
+        self._clock = clock or KrakenClock(
+            wall_clock, feed_clock, lambda level, text, **fields: say(level, text)
+        )
         self._markets: dict[str, Market] = {}
         self._unknown: set[str] = set()  # order ids that Kraken does not know
 
     def now(self) -> float:
-        """Return Kraken's clock, as far as this machine's is known to differ from it."""
-        return self._wall_clock() + self._ahead
+        """Return Kraken's clock, as far as it is known."""
+        return self._clock.now()
 
     def set_clock(self) -> None:
         """Ask Kraken for the time. Blocks for one call.
@@ -84,27 +83,7 @@ class KrakenExchange:
         Raises:
             KrakenError: If Kraken does not answer; the old estimate stays.
         """
-        before = self._wall_clock()
-        theirs = self._reading.server_time()
-        after = self._wall_clock()
-        # Kraken tells whole seconds. Answers at other parts of a second narrow it down; one that
-        # agrees with none before it says that a clock was set.
-        least, most = theirs - after, theirs + 1.0 - before
-        known_least, known_most = self._range
-        if least <= known_most and known_least <= most:
-            least, most = max(least, known_least), min(most, known_most)
-        self._range = (least, most)
-        # A clock that may be right is right: most are kept so within some milliseconds.
-        self._ahead = min(max(0.0, least), most)
-        is_wrong = abs(self._ahead) > _CLOCK_TOLERANCE
-        if is_wrong and not self._is_clock_told:
-            side = "behind" if self._ahead > 0 else "ahead of"
-            self._say(
-                "WARNING",
-                f"This machine's clock is {abs(self._ahead):.0f} s {side} Kraken's. Orders allow "
-                "for it, but set it right",
-            )
-        self._is_clock_told = is_wrong
+        self._clock.measure(self._reading.server_time)
 
     def market_of(self, pair: str) -> Market:
         """Return what Kraken says of `pair`; one call at most, and none the second time.
@@ -150,7 +129,7 @@ class KrakenExchange:
         )
         outcome = outcome_of(answer, may_be_resend=may_be_resend)
         if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
-            # This machine's clock may have been set since it was compared with Kraken's.
+            # The steady clock may have stood still since it was compared with Kraken's.
             with suppress(KrakenError):
                 self.set_clock()
         return outcome

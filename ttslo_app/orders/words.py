@@ -404,17 +404,6 @@ def _reason_of(error: Exception) -> str:
 # --- Kraken ------------------------------------------------------------------------------------
 
 
-def clock_is_off(ahead: float) -> Sentence:
-    """Say that this machine's clock is wrong; `ahead` is how far Kraken's is ahead of it."""
-    side = "behind" if ahead > 0 else "ahead of"
-    return Sentence(
-        Kind.CLOCK,
-        "WARNING",
-        f"This machine's clock is {abs(ahead):.0f} s {side} Kraken's. Orders allow for it, but "
-        "set it right",
-    )
-
-
 def no_such_order(txid: str, errors: Sequence[str]) -> Sentence:
     """Say that an order of the state file is not watched, because Kraken does not know it."""
     return Sentence(

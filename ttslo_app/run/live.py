@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -57,7 +56,9 @@ from ttslo_app.watch.watch import Watch
 
 _log = logging.getLogger(__name__)
 
-_CLOCK_CHECK = 600.0
+# Kraken's clock is asked for now and then, and soon where it is not known or a clock was set.
+_CLOCK_CHECK, _CLOCK_AGAIN = 600.0, 2.0
+_NO_CLOCK = "Kraken's clock cannot be read"
 # An order travels over a connection that is open already: idle ones are closed by the edge.
 _KEEP_WARM = 25.0
 # Clean ends: an order under way gets this long for its answer.
@@ -142,7 +143,11 @@ class LiveRun:
         poller = Poller(
             world.prices, streams, lambda: self.watch.markets, self._inbox.put, self._say
         )
+        is_doubtful = world.is_clock_doubtful
         duties = [
+            Duty(
+                lambda: _CLOCK_AGAIN if is_doubtful() else _CLOCK_CHECK, world.set_clock, _NO_CLOCK
+            ),
             Duty(lambda: 0.0, reload),
             Duty(lambda: streams.poll_every, poller.poll),
         ]
@@ -150,7 +155,6 @@ class LiveRun:
             watch = partial(watch_orders, exchange, self._worker)
             duties += [
                 Duty(lambda: options.settings.watch, watch, "The orders cannot be watched"),
-                Duty(lambda: _CLOCK_CHECK, exchange.set_clock),
                 Duty(lambda: 1.0, self._checks.work),
                 Duty(lambda: _KEEP_WARM, exchange.warm_up),
             ]
@@ -255,7 +259,7 @@ class LiveRun:
         return thinned
 
     def _mark_now_and_then(self) -> None:
-        now = time.monotonic()
+        now = feed_clock()
         if now >= self._mark_at:
             self._mark_at = now + _MARK_EVERY
             self._tape.mark(self.watch.places)

@@ -83,6 +83,8 @@ class World:
             there is no trading key.
         tape: Where it is kept how far the tapes were seen; None keeps nothing.
         clocks: The clocks.
+        set_clock: Asks Kraken for the time; blocks, and raises KrakenError.
+        is_clock_doubtful: Tells whether that should be done at once.
     """
 
     prices: PriceSource
@@ -90,3 +92,5 @@ class World:
     exchange: KrakenExchange | None
     tape: TapeFile | None
     clocks: Clocks
+    set_clock: Callable[[], None]
+    is_clock_doubtful: Callable[[], bool]

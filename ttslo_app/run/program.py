@@ -10,8 +10,8 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +19,12 @@ from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import to_positive_decimal
-from ttslo_app.clocks import Clocks
+from ttslo_app.clocks import Clocks, KrakenClock
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.screen import show_line
 from ttslo_app.face.voice import Voice
 from ttslo_app.messages import Market, Say
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
+from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, is_real, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.row import State
@@ -42,23 +42,6 @@ from ttslo_app.store.manager import ConfigManager
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
-# Kraken tells whole seconds, so a difference of less than one is no knowledge, and the moments of
-# trades are told to the microsecond.
-_CLOCK_DOUBT = 1.0
-
-
-def _clocks_by(exchange: Callable[[], Exchange | None]) -> Clocks:
-    """Return the clocks of a program, whose seconds go on while the machine sleeps.
-
-    Kraken's clock is that of `exchange`, but this machine's unless they are known to differ.
-    """
-
-    def kraken_now() -> float:
-        wall, kraken = time.time(), exchange()
-        theirs = kraken.now() if kraken is not None else wall
-        return theirs if abs(theirs - wall) > _CLOCK_DOUBT else wall
-
-    return Clocks(kraken_now, time.time, feed_clock)
 
 
 def _without_kind(log: Say) -> Say:
@@ -114,7 +97,8 @@ class Program:
         self.live: LiveRun | None = None
         self.stopping = threading.Event()
         self.say = _without_kind(self.log)
-        self.clocks = _clocks_by(lambda: self.worker.exchange)
+        clock = self.kraken_clock = KrakenClock(time.time, feed_clock, self.say)
+        self.clocks = Clocks(clock.now, time.time, feed_clock, clock.is_known)
         self.voice = Voice(self._write_log, lambda text: show_line(sys.stdout, text))
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -141,11 +125,11 @@ class Program:
     def make_exchange(self) -> Exchange | None:
         """Return what orders go to, None where there is no trading key."""
         if self.dry_run:
-            return DryRunExchange(self.market_of, time.time)
+            return DryRunExchange(self.market_of, self.kraken_clock.now)
         if self.kraken_api_readwrite is None:
             return None
         trading, reading = self.kraken_api_readwrite, self.kraken_api_readonly
-        return KrakenExchange(trading, reading, time.time, self.say)
+        return KrakenExchange(trading, reading, time.time, self.say, self.kraken_clock)
 
     def market_of(self, pair: str) -> Market:
         """Return the market of a pair. May block the first time.
@@ -294,6 +278,9 @@ class Program:
 
     def _reload_if_edited(self) -> None:
         if self._loader.is_settled() and self.check_config_file_changed():
+            if self.kraken_clock.is_doubtful():  # rows are armed by it: trades count from then on
+                with suppress(KrakenError):  # the keeper asks again, and says so
+                    self.set_clock()
             self.validate_and_load_config()
 
     # --- running once --------------------------------------------------------------------------
@@ -303,13 +290,23 @@ class Program:
 
         Blocks for one call, which sets our idea of Kraken's clock: deadlines depend on it.
         """
+        try:
+            self.set_clock()
+        except KrakenError as error:
+            self.log("WARNING", f"Kraken's clock cannot be read: {error}")
+        self.worker.recover()
+
+    def set_clock(self) -> None:
+        """Ask Kraken for the time, where there is a Kraken to be asked. Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken does not answer; the old estimate stays.
+        """
         exchange = self.worker.exchange
         if isinstance(exchange, KrakenExchange):
-            try:
-                exchange.set_clock()
-            except KrakenError as error:
-                self.log("WARNING", f"Kraken's clock cannot be read: {error}")
-        self.worker.recover()
+            exchange.set_clock()
+        elif is_real(self.kraken_api_readonly):
+            self.kraken_clock.measure(self.kraken_api_readonly.server_time)
 
     def run_once(self) -> None:
         """Look at every row once, with config.csv read anew if it has changed. Blocks."""
@@ -395,6 +392,8 @@ class Program:
             exchange=exchange if isinstance(exchange, KrakenExchange) else None,
             tape=None if self.dry_run else self.config_manager,
             clocks=self.clocks,
+            set_clock=self.set_clock,
+            is_clock_doubtful=self.kraken_clock.is_doubtful,
         )
         return LiveRun(
             world,

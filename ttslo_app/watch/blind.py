@@ -19,6 +19,9 @@ from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 from ttslo_app.watch.words import Span, past_unknown
 
+# A place of a market that nobody has followed for so long, in seconds, is of no use to anybody.
+_WORTH_KEEPING = 30 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -76,6 +79,7 @@ class Blind:
         self._pace = pace
         self._started_ns = clocks.kraken_ns()
         self._markets: dict[str, Market] = {}
+        self._left: set[str] = set()  # followed once in this run, and not any more
         self._for_past: set[str] = set()  # followed for what has fired alone
         self._told = Once()  # of the markets whose past cannot be asked for
 
@@ -116,7 +120,7 @@ class Blind:
             return []
         saved = self._saved.places.get(name)
         if saved is not None and is_old:
-            tape = MarketTape(saved, min(self._saved.at, now))
+            tape = MarketTape(saved, min(self._saved.kept_at.get(name, self._saved.at), now))
         else:
             since_ns = min(armed.since_ns, round(now * SECOND))
             tape = MarketTape(Position(None, since_ns), since_ns / SECOND)
@@ -125,13 +129,19 @@ class Blind:
         self._markets[name] = armed.market
         return [self._ask(name, self._pace.settle)]
 
+    def looked_until(self, market: str, now_ns: int) -> int:
+        """Return how far an earlier run had looked, in nanoseconds since 1970; else `now_ns`."""
+        place = self._saved.places.get(market)
+        return now_ns if place is None else min(place.at_ns, now_ns)
+
     def is_for_past(self, market: str) -> bool:
         """Tell whether a market is followed for what has fired alone."""
         return market in self._for_past
 
     def leave(self, market: str) -> None:
         """Stop following a market."""
-        self.tapes.pop(market, None)
+        if self.tapes.pop(market, None) is not None:
+            self._left.add(market)
         self._markets.pop(market, None)
         self._for_past.discard(market)
         self._told.has_healed(market)
@@ -140,9 +150,24 @@ class Blind:
         """Tell whether a rule waits since before this run."""
         return armed.since_ns <= self._started_ns
 
-    def places(self) -> dict[str, Position]:
-        """Return how far each tape has been looked at."""
-        return {name: tape.floor for name, tape in self.tapes.items()}
+    def places(self, now: float) -> dict[str, Position]:
+        """Return how far each tape has been looked at; `now` by Kraken's clock.
+
+        Rows of an earlier run that are not armed yet, as their prices cannot be had or somebody
+        is saving the file, will need its places.
+        """
+        kept = {name: self._saved.places[name] for name in self.kept_at(now)}
+        return kept | {name: tape.floor for name, tape in self.tapes.items()}
+
+    def kept_at(self, now: float) -> dict[str, float]:
+        """Return when an earlier run kept its place in each market that nobody followed since."""
+        saved = self._saved
+        found = {name: saved.kept_at.get(name, saved.at) for name in saved.places}
+        return {
+            name: at
+            for name, at in found.items()
+            if name not in self.tapes and name not in self._left and now - at < _WORTH_KEEPING
+        }
 
     def market(self, name: str) -> Market:
         """Return a market that is followed."""

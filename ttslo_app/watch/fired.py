@@ -96,6 +96,22 @@ class Fired:
         self._late.pop(market, None)
         self.ahead.pop(market, None)
 
+    def forget(self, rule_id: str, since_ns: int) -> None:
+        """Forget what a rule fired before it waited anew, since a moment of Kraken's clock.
+
+        What is found out about that would be taken for a crossing of the present arming.
+        """
+        for name, firings in list(self.ahead.items()):
+            left = [
+                f for f in firings if f.armed.rule.id != rule_id or f.armed.since_ns == since_ns
+            ]
+            self.ahead[name] = left
+            if not left:
+                del self.ahead[name]
+        for late in self._late.values():
+            if rule_id in late and late[rule_id].armed.since_ns != since_ns:
+                del late[rule_id]
+
     def has_fired(self, market: str, start: float, end: float) -> bool:
         """Tell whether anything fired between two moments in seconds since 1970, or soon after."""
         first, last = round(start * SECOND), round(end * SECOND) + DOUBT

@@ -140,8 +140,12 @@ class Parking:
 
     @property
     def parked(self) -> frozenset[str]:
-        """The rules of which it was told that they wait for the price to come back."""
-        return frozenset(i for i in self.near if self.seats[i].standing is Standing.PARKED)
+        """The rules of which it was told that they wait for the price to come back.
+
+        Those among them that are not here may come yet.
+        """
+        parked = (i for i in self.near if self.seats[i].standing is Standing.PARKED)
+        return frozenset(self._told.union(parked))
 
     def policy_of(self, rule: Rule) -> WhenBlind:
         """Return what becomes of a rule that is crossed while blind."""
@@ -204,6 +208,12 @@ class Parking:
         self._told.discard(rule_id)
 
     # --- what happens --------------------------------------------------------------------------
+
+    def put_back(self, rule_ids: Iterable[str]) -> None:
+        """Let the books have those of some rules again that were taken out and did not leave."""
+        for rule_id in rule_ids:
+            if rule_id in self.seats:
+                self._put(self.seats[rule_id])
 
     def hide(self, market: str) -> None:
         """Park what must not fire before it is known what happened while nobody looked."""

@@ -16,11 +16,12 @@ from typing import Any
 
 from krakenlink.errors import ProtocolError
 from krakenlink.numbers import to_positive_decimal
-from ttslo_app.clocks import SECOND
+from ttslo_app.clocks import SECOND, is_moment
 from ttslo_app.messages import Past
 from ttslo_app.watch.tape import Position
 
 _PAGE = 1000
+_MOST_TRADES = 10**15
 _BARS = 720
 # Kraken's candle lengths in minutes that reach back far enough for a program to have been off.
 _INTERVALS = (1, 5, 15, 30, 60, 240, 1440)
@@ -77,10 +78,10 @@ def read_trades(result: Mapping[str, Any]) -> list[Past]:
     """
     try:
         return [
-            Past(int(row[6]), to_positive_decimal(row[0]), round(float(row[2]) * 1e9))
+            Past(_number(row[6]), to_positive_decimal(row[0]), _moment(round(float(row[2]) * 1e9)))
             for row in _rows_of(result)
         ]
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
         raise ProtocolError(f"Trades: an answer that cannot be read: {error!r}") from error
 
 
@@ -92,12 +93,26 @@ def read_bars(result: Mapping[str, Any], interval: int) -> list[Past]:
     """
     try:
         return [
-            Past(0, to_positive_decimal(row[end]), int(row[0]) * SECOND, interval * 60)
+            Past(0, to_positive_decimal(row[end]), _moment(int(row[0]) * SECOND), interval * 60)
             for row in _rows_of(result)
             for end in (2, 3)
         ]
-    except (ValueError, TypeError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, IndexError, KeyError, OverflowError) as error:
         raise ProtocolError(f"OHLC: an answer that cannot be read: {error!r}") from error
+
+
+def _number(value: object) -> int:
+    """Return the number of a trade: a count, which no market has brought to a quadrillion."""
+    number = int(value)  # type: ignore[call-overload]  # whatever it is, it is a count or none
+    if not 0 <= number < _MOST_TRADES:
+        raise ValueError(f"{number} is no number of a trade")
+    return int(number)
+
+
+def _moment(at_ns: int) -> int:
+    if not is_moment(at_ns):
+        raise ValueError(f"{at_ns} is no moment")
+    return at_ns
 
 
 def _rows_of(result: Mapping[str, Any]) -> list[Any]:

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from krakenlink.stream.events import TradePrint
-from ttslo_app.clocks import SECOND, nanoseconds
+from ttslo_app.clocks import SECOND, is_moment, nanoseconds
 from ttslo_app.messages import Past
 
+# REST and stream tell the moment of one trade a little differently; in nanoseconds.
+_BLUR = SECOND // 1000
 # How far Kraken's clock, as it is estimated here, may be from the truth; in seconds.
 _DOUBT = 5.0
 
@@ -49,6 +51,7 @@ class MarketTape:
         # Runs of numbers seen on the stream beyond `_base`, with a hole before each.
         self._runs: list[list[int]] = []
         self._tip: TradePrint | None = None
+        self._is_vague = False  # whether the moment of the floor may be older than its number
         self._newest = -1 if base.trade_id is None else base.trade_id
         self._live = self._newest  # the newest on the stream, where `_newest` may be REST's
         self.blind_from: float | None = blind_from
@@ -114,11 +117,28 @@ class MarketTape:
             if self._runs:
                 self._runs[-1][1] = last
             return prints, False
+        if any(self._is_anew(one) for one in prints):
+            self._begin_anew()
         fresh = [p for p in prints if p.trade_id > self._live]
         has_hole = False
         for one in fresh:
             has_hole |= self._take(one)
         return fresh, has_hole
+
+    def _is_anew(self, one: TradePrint) -> bool:
+        """Tell whether the numbers begin anew: a lower one is younger than a higher one before."""
+        tip = self._tip
+        if tip is None or one.trade_id > self._live:
+            return False
+        at_ns, tip_ns = nanoseconds(one.timestamp), nanoseconds(tip.timestamp)
+        return at_ns is not None and tip_ns is not None and at_ns > tip_ns
+
+    def _begin_anew(self) -> None:
+        """Know nothing of numbers any more: what comes now leaves a hole since the last moment."""
+        floor = self.floor
+        self._base, self._tip = Position(None, floor.at_ns), None
+        self._newest = self._live = -1
+        self._runs.clear()
 
     def _take(self, one: TradePrint) -> bool:
         number = one.trade_id
@@ -135,6 +155,7 @@ class MarketTape:
 
     def _begin_run(self, one: TradePrint) -> None:
         if not self._runs:
+            self._is_vague |= self._tip is not None and nanoseconds(self._tip.timestamp) is None
             self._base = self.floor
         at_ns = nanoseconds(one.timestamp)
         seen_at = (self._base.at_ns if at_ns is None else at_ns) / SECOND
@@ -152,8 +173,16 @@ class MarketTape:
         if floor.trade_id is None:
             before = one.at_ns < floor.at_ns
         else:
-            before = one.trade_id <= floor.trade_id
+            # A lower number that is younger shows that the numbers have begun anew.
+            is_younger = one.at_ns > floor.at_ns + _BLUR and not self._is_floor_vague
+            before = one.trade_id <= floor.trade_id and not is_younger
         return before or any(first <= one.trade_id <= last for first, last in self._runs)
+
+    @property
+    def _is_floor_vague(self) -> bool:
+        if self._runs or self._tip is None:
+            return self._is_vague
+        return nanoseconds(self._tip.timestamp) is None
 
     def close(self, newest: Past | None, until: float, *, is_cut: bool) -> bool:
         """Take REST's answer for the holes; False if it does not reach the stream's trades yet.
@@ -169,7 +198,7 @@ class MarketTape:
             return False
         self._runs.clear()
         if newest is not None and newest.trade_id > self._newest:
-            self._newest, self._tip = newest.trade_id, None
+            self._newest, self._tip, self._is_vague = newest.trade_id, None, False
             self._base = Position(newest.trade_id, newest.at_ns)
         elif self._newest < 0:
             # The market has not traded. The clocks may differ a little, and looking twice at the
@@ -188,17 +217,27 @@ class MarketTape:
 class Saved:
     """What survives the program: places by market, parked rules, and when that was written.
 
-    `at` is seconds since 1970.
+    Attributes:
+        at: When, in seconds since 1970 by Kraken's clock.
+        places: How far the tape of each market was seen.
+        parked: The rules that wait for the price to come back.
+        kept_at: When, for the markets that were not followed then: their places are older.
     """
 
     at: float = 0.0
     places: Mapping[str, Position] = field(default_factory=dict)
     parked: frozenset[str] = frozenset()
+    kept_at: Mapping[str, float] = field(default_factory=dict)
 
     def to_text(self) -> str:
         """Return it as JSON."""
         places = {name: [p.trade_id, p.at_ns] for name, p in self.places.items()}
-        found = {"saved_at": self.at, "markets": places, "parked": sorted(self.parked)}
+        found = {
+            "saved_at": self.at,
+            "markets": places,
+            "parked": sorted(self.parked),
+            "kept_at": dict(self.kept_at),
+        }
         return json.dumps(found)
 
     @classmethod
@@ -211,9 +250,21 @@ class Saved:
         try:
             found = json.loads(text)
             places = {
-                str(name): Position(None if number is None else int(number), int(at_ns))
+                str(name): Position(None if number is None else int(number), _moment(int(at_ns)))
                 for name, (number, at_ns) in found["markets"].items()
             }
-            return cls(float(found["saved_at"]), places, frozenset(map(str, found["parked"])))
+            kept_at = {str(n): _seconds(at) for n, at in found.get("kept_at", {}).items()}
+            parked = frozenset(map(str, found["parked"]))
+            return cls(_seconds(found["saved_at"]), places, parked, kept_at)
         except (TypeError, KeyError, AttributeError, OverflowError) as error:
             raise ValueError(f"an unknown shape: {error!r}") from error
+
+
+def _moment(at_ns: int) -> int:
+    if not is_moment(at_ns):
+        raise ValueError(f"{at_ns} is no moment")
+    return at_ns
+
+
+def _seconds(at: float) -> float:
+    return _moment(round(float(at) * SECOND)) / SECOND

@@ -11,11 +11,11 @@ How each rule stands is `parking`'s, what has fired is `fired`'s, and when nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.numbers import plain
-from krakenlink.stream.events import Trades
+from krakenlink.stream.events import TradePrint, Trades
 from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import (
     BookArm,
@@ -37,6 +37,10 @@ from ttslo_app.watch.parking import Parking, Signal, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
 from ttslo_app.watch.words import Span, crossed_at, crossed_while_blind, not_crossed, past_known
+
+# A trade that is older when it comes, in nanoseconds, was held up on its way, and what it says is
+# not how things stand; one of so long to come is nonsense.
+_OLD, _TO_COME = 30 * SECOND, 600 * SECOND
 
 
 class Watch:
@@ -105,6 +109,7 @@ class Watch:
         if seat is not None and not seat.armed.is_same_condition(armed):
             self.forget(rule.id)
             self._parking.forget_told(rule.id)
+        self._fired.forget(rule.id, armed.since_ns)
         if market.name not in self.markets:
             self.markets = {**self.markets, market.name: market}
         self._do(self._blind.follow(armed))
@@ -114,9 +119,17 @@ class Watch:
             self._look(market.name, present, reason="was met already")
 
     def _since_of(self, change: BookArm) -> int:
-        """Return since when the rule waits, by Kraken's clock: trades bear its moments."""
-        since_ns = self._clocks.at_kraken(change.since)
-        return self._clocks.kraken_ns() if since_ns is None else since_ns
+        """Return since when the rule waits, by Kraken's clock: trades bear its moments.
+
+        A moment to come was written down by a clock that was wrong, so the rule is from before:
+        it waits since an earlier run stopped looking, where that is known.
+        """
+        now_ns, since_ns = self._clocks.kraken_ns(), nanoseconds(change.since)
+        if since_ns is None:
+            return now_ns
+        if since_ns <= now_ns + DOUBT:
+            return since_ns
+        return self._blind.looked_until(change.market.name, now_ns)
 
     def _signal_for(self, armed: Armed) -> Signal:
         """Return whether a rule that is armed may fire, or is parked."""
@@ -138,8 +151,7 @@ class Watch:
         Without this a program that is killed between an order and the look back that would have
         told the true first crossing would never tell it.
         """
-        since_ns = self._clocks.at_kraken(change.since)
-        at_ns = (nanoseconds if change.is_found else self._clocks.at_kraken)(change.fired_at)
+        since_ns, at_ns = nanoseconds(change.since), nanoseconds(change.fired_at)
         if since_ns is None or at_ns is None:
             return
         armed = Armed(change.rule, change.market, since_ns)
@@ -178,10 +190,17 @@ class Watch:
             self._fired.expect(market, fired)
 
     def trades(self, event: Trades) -> None:
-        """Look at every print of a frame; a hole before it is asked for."""
+        """Look at every print of a frame; a hole before it is asked for.
+
+        What came now need not be of now: a snapshot, and a frame that was held up on its way, are
+        the past, and are asked for as that is.
+        """
         name, parking = event.symbol, self._parking
         tape = self._blind.tapes.get(name)
         if tape is None or not event.prints:
+            return
+        if event.is_snapshot or not self._is_of_now(event.prints):
+            self.look_again(name)
             return
         is_opening = tape.is_opening
         fresh, has_hole = tape.see(event.prints)
@@ -194,6 +213,14 @@ class Watch:
             if parking.doubtful:
                 parking.see(name, one.price, nanoseconds(one.timestamp) or 0)
             self._look(name, one.price, event.at, one.timestamp)
+
+    def _is_of_now(self, prints: Sequence[TradePrint]) -> bool:
+        """Tell whether no print of a frame is old, or of a time to come; both are no news."""
+        if not self._clocks.is_known():
+            return True  # nobody can tell
+        now_ns = self._clocks.kraken_ns()
+        moments = (nanoseconds(one.timestamp) for one in (prints[0], prints[-1]))
+        return all(-_TO_COME <= now_ns - at_ns <= _OLD for at_ns in moments if at_ns is not None)
 
     def _look(
         self,
@@ -209,10 +236,27 @@ class Watch:
         fired: list[Firing] = []
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
-            fired = [self._fire(i, price, reason, at_ns, seen_at=seen_at) for i in crossed]
+            try:
+                fired = [
+                    self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
+                    for rule_id in crossed
+                    if not self._is_older(parking.seats[rule_id].armed, at_ns, seen_at)
+                ]
+            finally:
+                parking.put_back(crossed)
         if parking.near:
             parking.look(market, price)
         return fired
+
+    def _is_older(self, armed: Armed, at_ns: int | None, seen_at: float | None) -> bool:
+        """Tell whether a price is older than a rule, which it says nothing of then.
+
+        A trade bears Kraken's moment, and Kraken's clock is known to about a second. When a price
+        came is known exactly, by the same clock as when the rule was armed.
+        """
+        if at_ns is not None:
+            return at_ns + DOUBT < armed.since_ns and self._clocks.is_known()
+        return seen_at is not None and self._clocks.kraken_ns_of(seen_at) < armed.since_ns
 
     def _fire(
         self,
@@ -374,4 +418,5 @@ class Watch:
 
     def places(self) -> Saved:
         """Return how far each tape has been looked at, to be kept for the next run."""
-        return Saved(self._clocks.kraken(), self._blind.places(), self._parking.parked)
+        now = self._clocks.kraken()
+        return Saved(now, self._blind.places(now), self._parking.parked, self._blind.kept_at(now))

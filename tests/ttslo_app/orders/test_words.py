@@ -51,7 +51,6 @@ PLACED = life(RuleState.PLACED, order_id="O1", trigger_price="50001")
         (words.config_unwritable([PLACED], OSError(28, "No space")), Kind.DISK, "ERROR"),
         (words.config_written_again(), Kind.DISK, "WARNING"),
         (words.not_noted(PLACED), Kind.CONFIG, "WARNING"),
-        (words.clock_is_off(30.0), Kind.CLOCK, "WARNING"),
         (words.no_such_order("O1", ["EOrder:Unknown order"]), Kind.KEY, "WARNING"),
     ],
 )

@@ -118,3 +118,23 @@ def test_too_many_trades_are_candles_from_there_on() -> None:
     bar = Past(0, Decimal(100), 960 * S, 60)
     look.add_bars([bar])
     assert look.past[-1] == bar
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ["51000", "1", "1e999", "b", "m", "", 7],
+        ["51000", "1", 1e300, "b", "m", "", 7],
+        ["51000", "1", -5, "b", "m", "", 7],
+        ["51000", "1", "NaN", "b", "m", "", 7],
+        ["51000", "1", 1700000000, "b", "m", "", 10**18],
+        ["51000", "1", 1700000000, "b", "m", "", -1],
+        ["51000", "1", 1700000000, "b", "m", "", float("inf")],
+    ],
+)
+def test_numbers_without_sense_are_no_answer(row: list[object]) -> None:
+    """A moment or a number that cannot be is told as unreadable, and asked for again."""
+    with pytest.raises(ProtocolError):
+        read_trades({"XXBTZUSD": [row], "last": "1"})
+    with pytest.raises(ProtocolError):
+        read_bars({"XXBTZUSD": [[row[2] if row[2] != 1700000000 else 1e999, 1, 2, 3]]}, 1)

@@ -20,7 +20,7 @@ BTC = Symbol("BTC/USD")
 def prints(*numbers: int) -> tuple[TradePrint, ...]:
     """Return prints with these numbers; number n is of second n."""
     return tuple(
-        TradePrint(BTC, Decimal(100), Decimal(1), n, f"1970-01-01T00:00:{n % 60:02}Z")
+        TradePrint(BTC, Decimal(100), Decimal(1), n, f"1970-01-01T00:{n // 60:02}:{n % 60:02}Z")
         for n in numbers
     )
 

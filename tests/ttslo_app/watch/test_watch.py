@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, WatchBench, printed
+from watch_kit import MARKET, OLD, S, WatchBench, printed
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Trades
-from ttslo_app.messages import NotFetched
+from krakenlink.stream.events import TradePrint, Trades
+from ttslo_app.clocks import iso_moment
+from ttslo_app.messages import Fetched, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.watch.tape import Position, Saved
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_crossing_is_as_old_as_its_price_however_late_it_is_looked_at(bench: Wat
         bench.arm(name=name, threshold=threshold)
     bench.settle()
     came = bench.now
-    frame = Trades(Symbol("BTC/USD"), (printed(2, 51200),), came)
+    frame = Trades(Symbol("BTC/USD"), (replace(printed(2, 51200), timestamp=None),), came)
     bench.now += 9
     bench.watch.trades(frame)
     bench.watch.price("BTC/USD", Decimal(52100), came + 5)
@@ -137,3 +140,183 @@ def test_crossing_of_the_past_has_the_moment_of_the_price_that_fires(
     bench.past(2, 51200)
     (crossing,) = bench.crossings
     assert (crossing.at, crossing.seen_at) == (at, bench.now)
+
+
+# --- what came now and is not of now -------------------------------------------------------------
+
+
+def frame(second: float, *prices: int, number: int = 2, is_snapshot: bool = False) -> Trades:
+    """Return a frame of trades of one second since 1970, numbered from `number` on."""
+    moment = iso_moment(round(second * S))
+    rows = tuple(
+        TradePrint(Symbol("BTC/USD"), Decimal(price), Decimal(1), n, moment)
+        for n, price in enumerate(prices, number)
+    )
+    return Trades(Symbol("BTC/USD"), rows, 0.0, is_snapshot)
+
+
+@pytest.fixture
+def late() -> WatchBench:
+    """Hand out a bench at second 5000, with a row at 51000 that waits since then."""
+    bench = WatchBench(now=5000.0)
+    bench.arm()
+    bench.watch.trades(frame(5000, 50000, number=1))
+    bench.past(1, 50000)
+    bench.asked.clear()
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("second", "fires"), [(4990, False), (4998.5, False), (4999.5, True), (5000, True)]
+)
+def test_trade_of_before_the_row_was_armed_fires_nothing(
+    late: WatchBench, second: float, fires: bool
+) -> None:
+    """A print is as old as its trade, however lately it comes; clocks agree to a second."""
+    late.watch.trades(frame(second, 51500))
+    assert late.fired_at == ([51500] if fires else [])
+    late.now += 1
+    late.watch.trades(frame(5001, 51600, number=3))
+    assert late.fired_at == [51500 if fires else 51600]  # it was not lost to the books
+
+
+@pytest.mark.parametrize("second", [4000, 4969, 5601, 9e8])
+def test_frame_that_is_old_or_of_a_time_to_come_goes_the_way_of_the_past(
+    late: WatchBench, second: float
+) -> None:
+    """What was held up on its way is asked for, and judged as what nobody saw is."""
+    late.arm(name="old", since=OLD)
+    late.watch.trades(frame(second, 51500))
+    assert late.fired_at == []
+    assert [place.trade_id for _, place in late.asked] == [1]
+
+
+def test_snapshot_of_trades_goes_the_way_of_the_past(late: WatchBench) -> None:
+    """A frame that says itself that it is history fires nothing, and is asked for."""
+    late.watch.trades(frame(5000, 51500, is_snapshot=True))
+    assert late.fired_at == []
+    assert len(late.asked) == 1
+
+
+def test_frame_whose_first_print_is_old_is_not_taken_for_news(late: WatchBench) -> None:
+    """The oldest of a frame decides."""
+    old, new = frame(4900, 51500).prints[0], frame(5000, 50500, number=3).prints[0]
+    late.watch.trades(Trades(Symbol("BTC/USD"), (old, new), 0.0))
+    assert late.fired_at == []
+
+
+@pytest.mark.parametrize(("asked_at", "fires"), [(4999.0, False), (5000.0, True)])
+def test_price_that_was_asked_for_before_the_row_was_armed_fires_nothing(
+    late: WatchBench, asked_at: float, fires: bool
+) -> None:
+    """An answer that was under way tells nothing of a row that is younger than the question."""
+    late.watch.price("BTC/USD", Decimal(51500), asked_at)
+    assert late.fired_at == ([51500] if fires else [])
+
+
+def test_nobody_calls_a_trade_old_while_no_clock_is_known() -> None:
+    """Before Kraken has said what time it is, what comes is believed to be of now."""
+    bench = WatchBench(now=9_000.0, is_clock_known=False)
+    bench.arm()
+    bench.watch.trades(frame(5000, 51500))
+    assert bench.fired_at == [51500]
+
+
+def test_rule_whose_crossing_cannot_be_handed_over_stays_on_the_books(late: WatchBench) -> None:
+    """An error in the middle of a crossing loses no rule."""
+    late.arm(name="other")
+    late.is_broken = True
+    with pytest.raises(RuntimeError):
+        late.watch.price("BTC/USD", Decimal(51500))
+    late.is_broken = False
+    late.watch.price("BTC/USD", Decimal(51600))
+    assert late.fired_at == [51600, 51600]
+
+
+# --- numbers that begin anew, and numbers that are nonsense --------------------------------------
+
+
+def test_numbers_that_begin_anew_are_prices_and_a_hole(late: WatchBench) -> None:
+    """A market whose trades are counted from the start again is watched as before."""
+    late.watch.trades(frame(5000, 50100, 50200, number=500))
+    late.past(1, 50000)
+    late.asked.clear()
+    late.now += 2
+    late.watch.trades(frame(5002, 50300, number=7))
+    assert [place for _, place in late.asked] == [Position(None, 5000 * S)]
+    late.watch.trades(frame(5002, 51500, number=8))
+    assert late.fired_at == [51500]
+
+
+def test_number_that_is_far_too_high_hides_no_later_trade(late: WatchBench) -> None:
+    """One row of nonsense does not make all that follows pass for seen."""
+    late.watch.trades(frame(5000, 50100, number=10**14))
+    late.now += 1
+    late.watch.trades(frame(5001, 51500, number=2))
+    assert late.fired_at == [51500]
+
+
+def test_number_that_is_far_too_high_over_rest_hides_no_later_trade(late: WatchBench) -> None:
+    """Neither does one that REST tells."""
+    nonsense = Past(10**14, Decimal(50000), 5000 * S)
+    late.watch.fetched(Fetched("BTC/USD", (nonsense,), nonsense, is_cut=False, until=5000.0))
+    late.now += 1
+    late.watch.go_blind(["BTC/USD"], late.now)
+    late.watch.see_again()
+    late.present = Decimal(51500)
+    past = Past(3, Decimal(51500), 5001 * S)
+    late.watch.fetched(Fetched("BTC/USD", (past,), past, is_cut=False, until=5002.0))
+    assert late.fired_at == [51500]
+
+
+# --- moments of a clock that was wrong -----------------------------------------------------------
+
+
+def test_row_that_was_armed_by_a_clock_of_the_future_waits_since_the_last_look() -> None:
+    """What crossed while the program was down is found, though the row bears a moment to come."""
+    saved = Saved(4000.0, {"BTC/USD": Position(5, 3990 * S)})
+    bench = WatchBench(saved=saved, now=5000.0, default=WhenBlind.ALWAYS)
+    bench.arm(since=iso_moment(8600 * S))
+    crossed = Past(6, Decimal(51500), 4500 * S)
+    bench.watch.fetched(Fetched("BTC/USD", (crossed,), crossed, is_cut=False, until=5000.0))
+    assert bench.fired_at == [51500]
+
+
+def test_row_of_the_future_without_a_place_waits_from_now_on() -> None:
+    """Where nobody knows since when it waits, no past counts for it."""
+    bench = WatchBench(now=5000.0, default=WhenBlind.ALWAYS)
+    bench.arm(since=iso_moment(8600 * S))
+    old = Past(6, Decimal(51500), 4500 * S)
+    bench.watch.fetched(Fetched("BTC/USD", (old,), old, is_cut=False, until=5000.0))
+    assert bench.fired_at == []
+    bench.watch.trades(frame(5000, 51600, number=7))
+    assert bench.fired_at == [51600]
+
+
+# --- what an earlier run left --------------------------------------------------------------------
+
+
+def test_places_of_rows_that_are_not_armed_yet_are_kept() -> None:
+    """A second restart finds what the first one never needed, as old as it is."""
+    saved = Saved(
+        4000.0, {"BTC/USD": Position(5, 3990 * S), "ETH/USD": Position(9, 9)}, frozenset({"e"})
+    )
+    bench = WatchBench(saved=saved, now=5000.0)
+    bench.arm()
+    kept = bench.watch.places()
+    assert kept.places["ETH/USD"] == Position(9, 9)
+    assert (kept.kept_at, kept.parked) == ({"ETH/USD": 4000.0}, {"e"})
+    again = WatchBench(saved=Saved.from_text(kept.to_text()), now=6000.0)
+    assert again.watch.places().kept_at["ETH/USD"] == 4000.0
+    late = WatchBench(saved=kept, now=4000.0 + 40 * 86_400)
+    assert late.watch.places().places == {}
+
+
+def test_late_trade_names_no_firing_of_an_earlier_arming(late: WatchBench) -> None:
+    """A row that fired and was armed anew is crossed by what came after that, and nothing else."""
+    late.watch.price("BTC/USD", Decimal(51500))
+    late.now += 0.5
+    late.present = Decimal(50000)
+    late.arm()
+    late.watch.trades(frame(5000.2, 51200))
+    assert (late.found, late.fired_at) == ([], [51500, 51200])
