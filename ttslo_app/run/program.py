@@ -13,18 +13,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
-from krakenlink.machine import feed_clock
 from krakenlink.numbers import to_positive_decimal
-from ttslo_app.clocks import Clocks, KrakenClock
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.screen import show_line
 from ttslo_app.face.voice import Voice
 from ttslo_app.messages import Market, Say
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, is_real, market_from
+from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.row import State
@@ -38,6 +37,7 @@ from ttslo_app.run.live import LiveRun
 from ttslo_app.run.loader import Loader
 from ttslo_app.run.parts import Item, Options, World
 from ttslo_app.run.streams import Streams
+from ttslo_app.run.timing import ask_for_time, ask_if_doubtful, kraken_clock
 from ttslo_app.store.manager import ConfigManager
 
 # The last words get so long to reach a screen and a log that may be stuck.
@@ -97,8 +97,7 @@ class Program:
         self.live: LiveRun | None = None
         self.stopping = threading.Event()
         self.say = _without_kind(self.log)
-        clock = self.kraken_clock = KrakenClock(time.time, feed_clock, self.say)
-        self.clocks = Clocks(clock.now, time.time, feed_clock, clock.is_known)
+        self.kraken_clock, self.clocks = kraken_clock(self.say)
         self.voice = Voice(self._write_log, lambda text: show_line(sys.stdout, text))
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -278,9 +277,9 @@ class Program:
 
     def _reload_if_edited(self) -> None:
         if self._loader.is_settled() and self.check_config_file_changed():
-            if self.kraken_clock.is_doubtful():  # rows are armed by it: trades count from then on
-                with suppress(KrakenError):  # the keeper asks again, and says so
-                    self.set_clock()
+            # Rows are armed by it, and trades count from then on; the keeper asks again, and says so.
+            with suppress(KrakenError):
+                ask_if_doubtful(self)
             self.validate_and_load_config()
 
     # --- running once --------------------------------------------------------------------------
@@ -291,22 +290,10 @@ class Program:
         Blocks for one call, which sets our idea of Kraken's clock: deadlines depend on it.
         """
         try:
-            self.set_clock()
+            ask_for_time(self)
         except KrakenError as error:
             self.log("WARNING", f"Kraken's clock cannot be read: {error}")
         self.worker.recover()
-
-    def set_clock(self) -> None:
-        """Ask Kraken for the time, where there is a Kraken to be asked. Blocks for one call.
-
-        Raises:
-            KrakenError: If Kraken does not answer; the old estimate stays.
-        """
-        exchange = self.worker.exchange
-        if isinstance(exchange, KrakenExchange):
-            exchange.set_clock()
-        elif is_real(self.kraken_api_readonly):
-            self.kraken_clock.measure(self.kraken_api_readonly.server_time)
 
     def run_once(self) -> None:
         """Look at every row once, with config.csv read anew if it has changed. Blocks."""
@@ -392,7 +379,7 @@ class Program:
             exchange=exchange if isinstance(exchange, KrakenExchange) else None,
             tape=None if self.dry_run else self.config_manager,
             clocks=self.clocks,
-            set_clock=self.set_clock,
+            set_clock=partial(ask_for_time, self),
             is_clock_doubtful=self.kraken_clock.is_doubtful,
         )
         return LiveRun(

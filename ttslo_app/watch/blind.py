@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
-from ttslo_app.clocks import SECOND, Clocks
+from ttslo_app.clocks import SECOND, Clocks, nanoseconds
 from ttslo_app.messages import Fetched, Market, NotFetched, Past, Sentence
 from ttslo_app.watch.crossings import Armed
-from ttslo_app.watch.fired import DOUBT
+from ttslo_app.watch.freshness import DOUBT
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 from ttslo_app.watch.words import Span, past_unknown
@@ -129,8 +129,21 @@ class Blind:
         self._markets[name] = armed.market
         return [self._ask(name, self._pace.settle)]
 
-    def looked_until(self, market: str, now_ns: int) -> int:
-        """Return how far an earlier run had looked, in nanoseconds since 1970; else `now_ns`."""
+    def since_of(self, market: str, since: str) -> int:
+        """Return since when a rule of a market waits, in nanoseconds since 1970.
+
+        A moment to come was written down by a clock that was wrong, so the rule is from before:
+        it waits since an earlier run stopped looking, where that is known.
+
+        Args:
+            market: Its market.
+            since: As it was written down, by Kraken's clock; empty for now.
+        """
+        now_ns, since_ns = self._clocks.kraken_ns(), nanoseconds(since)
+        if since_ns is None:
+            return now_ns
+        if since_ns <= now_ns + DOUBT:
+            return since_ns
         place = self._saved.places.get(market)
         return now_ns if place is None else min(place.at_ns, now_ns)
 

@@ -18,9 +18,8 @@ from krakenlink.stream.events import TradePrint
 from ttslo_app.clocks import SECOND, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Past
 from ttslo_app.watch.crossings import Armed, Touch, first_crossings
+from ttslo_app.watch.freshness import DOUBT
 
-# Our idea of Kraken's clock may be off by this much, in nanoseconds.
-DOUBT = 1 * SECOND
 # What an earlier run fired at the very price of the first crossing was seen when it happened,
 # unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
 _SEEN = 5 * SECOND

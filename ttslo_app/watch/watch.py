@@ -11,11 +11,11 @@ How each rule stands is `parking`'s, what has fired is `fired`'s, and when nobod
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from krakenlink.numbers import plain
-from krakenlink.stream.events import TradePrint, Trades
+from krakenlink.stream.events import Trades
 from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import (
     BookArm,
@@ -32,15 +32,12 @@ from ttslo_app.messages import (
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
 from ttslo_app.watch.crossings import Armed, Deed, Touch, deed_for
-from ttslo_app.watch.fired import DOUBT, Fired, Firing, FromBefore, news_of
+from ttslo_app.watch.fired import Fired, Firing, FromBefore, news_of
+from ttslo_app.watch.freshness import DOUBT, is_of_now, is_older
 from ttslo_app.watch.parking import Parking, Signal, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
 from ttslo_app.watch.words import Span, crossed_at, crossed_while_blind, not_crossed, past_known
-
-# A trade that is older when it comes, in nanoseconds, was held up on its way, and what it says is
-# not how things stand; one of so long to come is nonsense.
-_OLD, _TO_COME = 30 * SECOND, 600 * SECOND
 
 
 class Watch:
@@ -104,7 +101,7 @@ class Watch:
         threshold nothing is known from what was seen of the old one.
         """
         rule, market = change.rule, change.market
-        armed = Armed(rule, market, self._since_of(change))
+        armed = Armed(rule, market, self._blind.since_of(market.name, change.since))
         seat = self._parking.seat_of(rule.id)
         if seat is not None and not seat.armed.is_same_condition(armed):
             self.forget(rule.id)
@@ -117,19 +114,6 @@ class Watch:
         present = self._present(market)
         if present is not None:
             self._look(market.name, present, reason="was met already")
-
-    def _since_of(self, change: BookArm) -> int:
-        """Return since when the rule waits, by Kraken's clock: trades bear its moments.
-
-        A moment to come was written down by a clock that was wrong, so the rule is from before:
-        it waits since an earlier run stopped looking, where that is known.
-        """
-        now_ns, since_ns = self._clocks.kraken_ns(), nanoseconds(change.since)
-        if since_ns is None:
-            return now_ns
-        if since_ns <= now_ns + DOUBT:
-            return since_ns
-        return self._blind.looked_until(change.market.name, now_ns)
 
     def _signal_for(self, armed: Armed) -> Signal:
         """Return whether a rule that is armed may fire, or is parked."""
@@ -199,7 +183,7 @@ class Watch:
         tape = self._blind.tapes.get(name)
         if tape is None or not event.prints:
             return
-        if event.is_snapshot or not self._is_of_now(event.prints):
+        if event.is_snapshot or not is_of_now(event.prints, self._clocks):
             self.look_again(name)
             return
         is_opening = tape.is_opening
@@ -213,14 +197,6 @@ class Watch:
             if parking.doubtful:
                 parking.see(name, one.price, nanoseconds(one.timestamp) or 0)
             self._look(name, one.price, event.at, one.timestamp)
-
-    def _is_of_now(self, prints: Sequence[TradePrint]) -> bool:
-        """Tell whether no print of a frame is old, or of a time to come; both are no news."""
-        if not self._clocks.is_known():
-            return True  # nobody can tell
-        now_ns = self._clocks.kraken_ns()
-        moments = (nanoseconds(one.timestamp) for one in (prints[0], prints[-1]))
-        return all(-_TO_COME <= now_ns - at_ns <= _OLD for at_ns in moments if at_ns is not None)
 
     def _look(
         self,
@@ -240,23 +216,13 @@ class Watch:
                 fired = [
                     self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
                     for rule_id in crossed
-                    if not self._is_older(parking.seats[rule_id].armed, at_ns, seen_at)
+                    if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
                 ]
             finally:
                 parking.put_back(crossed)
         if parking.near:
             parking.look(market, price)
         return fired
-
-    def _is_older(self, armed: Armed, at_ns: int | None, seen_at: float | None) -> bool:
-        """Tell whether a price is older than a rule, which it says nothing of then.
-
-        A trade bears Kraken's moment, and Kraken's clock is known to about a second. When a price
-        came is known exactly, by the same clock as when the rule was armed.
-        """
-        if at_ns is not None:
-            return at_ns + DOUBT < armed.since_ns and self._clocks.is_known()
-        return seen_at is not None and self._clocks.kraken_ns_of(seen_at) < armed.since_ns
 
     def _fire(
         self,
