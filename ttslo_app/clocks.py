@@ -30,12 +30,14 @@ class Clocks:
         monotonic: Seconds that only grow, while the machine sleeps, too, from any beginning.
         is_known: Tells whether Kraken has ever said what time it is; before that `kraken` is this
             machine's clock.
+        is_doubtful: Tells whether Kraken should be asked at once what time it is.
     """
 
     kraken: Callable[[], float]
     wall: Callable[[], float]
     monotonic: Callable[[], float]
     is_known: Callable[[], bool] = lambda: True
+    is_doubtful: Callable[[], bool] = lambda: False
 
     def utc(self) -> datetime:
         """Return the present moment in UTC, by Kraken's clock: what is kept is kept so."""

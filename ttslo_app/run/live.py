@@ -143,7 +143,7 @@ class LiveRun:
         poller = Poller(
             world.prices, streams, lambda: self.watch.markets, self._inbox.put, self._say
         )
-        is_doubtful = world.is_clock_doubtful
+        is_doubtful = world.clocks.is_doubtful
         duties = [
             Duty(
                 lambda: _CLOCK_AGAIN if is_doubtful() else _CLOCK_CHECK, world.set_clock, _NO_CLOCK

@@ -84,7 +84,6 @@ class World:
         tape: Where it is kept how far the tapes were seen; None keeps nothing.
         clocks: The clocks.
         set_clock: Asks Kraken for the time; blocks, and raises KrakenError.
-        is_clock_doubtful: Tells whether that should be done at once.
     """
 
     prices: PriceSource
@@ -93,4 +92,3 @@ class World:
     tape: TapeFile | None
     clocks: Clocks
     set_clock: Callable[[], None]
-    is_clock_doubtful: Callable[[], bool]

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -137,8 +137,7 @@ class Program:
             LookupError: If Kraken has no such pair.
             KrakenError: If Kraken cannot be asked.
         """
-        exchange = self.worker.exchange
-        if isinstance(exchange, KrakenExchange):
+        if isinstance(exchange := self.worker.exchange, KrakenExchange):
             return exchange.market_of(pair)  # so that a crossing finds it known
         return market_from(self.kraken_api_readonly.resolve_pair(pair))
 
@@ -277,9 +276,7 @@ class Program:
 
     def _reload_if_edited(self) -> None:
         if self._loader.is_settled() and self.check_config_file_changed():
-            # Rows are armed by it, and trades count from then on; the keeper asks again, and says so.
-            with suppress(KrakenError):
-                ask_if_doubtful(self)
+            ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             self.validate_and_load_config()
 
     # --- running once --------------------------------------------------------------------------
@@ -380,7 +377,6 @@ class Program:
             tape=None if self.dry_run else self.config_manager,
             clocks=self.clocks,
             set_clock=partial(ask_for_time, self),
-            is_clock_doubtful=self.kraken_clock.is_doubtful,
         )
         return LiveRun(
             world,

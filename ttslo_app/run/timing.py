@@ -6,8 +6,10 @@ What it must never do: let a run go by a clock that somebody can set, where Krak
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
+from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from ttslo_app.clocks import Clocks, KrakenClock
 from ttslo_app.messages import Say
@@ -29,7 +31,7 @@ def kraken_clock(say: Say) -> tuple[KrakenClock, Clocks]:
         say: Takes a level and a sentence for a person.
     """
     clock = KrakenClock(time.time, feed_clock, say)
-    return clock, Clocks(clock.now, time.time, feed_clock, clock.is_known)
+    return clock, Clocks(clock.now, time.time, feed_clock, clock.is_known, clock.is_doubtful)
 
 
 def ask_for_time(program: Timed) -> None:
@@ -48,8 +50,8 @@ def ask_for_time(program: Timed) -> None:
 def ask_if_doubtful(program: Timed) -> None:
     """Ask Kraken for the time if it was never asked, or a clock was set since. Blocks for one call.
 
-    Raises:
-        KrakenError: If Kraken does not answer; the old estimate stays.
+    Without an answer the old estimate stays; the keeper asks again, and says so.
     """
     if program.kraken_clock.is_doubtful():
-        ask_for_time(program)
+        with suppress(KrakenError):
+            ask_for_time(program)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenTimeout
 from krakenlink.machine import feed_clock
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.orders.exchange import KrakenExchange
@@ -69,7 +71,7 @@ def test_exchange_is_asked_where_there_is_one(asked: list[str]) -> None:
     """Orders and files go by one clock."""
     api = KrakenAPI(use_websocket=False)
     program = Program(object())
-    program.worker.exchange = KrakenExchange(api, api, mute, program.kraken_clock)
+    program.worker.exchange = KrakenExchange(api, api, time.time, mute, program.kraken_clock)
     ask_for_time(program)
     assert program.kraken_clock.is_known()
 
@@ -88,3 +90,17 @@ def test_time_is_asked_for_again_only_in_doubt(asked: list[str]) -> None:
     ask_if_doubtful(program)
     ask_if_doubtful(program)
     assert asked == ["Time"]
+
+
+def test_kraken_that_does_not_answer_leaves_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doubt that cannot be cleared up now stops nobody."""
+
+    def fail(api: KrakenAPI) -> float:
+        raise KrakenTimeout("no answer", request_sent=True)
+
+    monkeypatch.setattr(KrakenAPI, "server_time", fail)
+    program = Program(KrakenAPI(use_websocket=False))
+    ask_if_doubtful(program)
+    assert program.kraken_clock.is_doubtful()
+    with pytest.raises(KrakenTimeout):
+        ask_for_time(program)
