@@ -53,6 +53,23 @@ feed_clock = _suspend_aware_clock()
 """The clock of every `at`, `since` and deadline of the feed; seconds from an unknown start."""
 
 
+_lost_at = float("-inf")
+
+
+def note_lost_link() -> None:
+    """Remember that the network failed just now, so that no kept connection is trusted any more.
+
+    May be called from any thread, and takes no lock.
+    """
+    global _lost_at
+    _lost_at = feed_clock()
+
+
+def lost_link_at() -> float:
+    """Return when the network was last seen to fail, on `feed_clock`; long ago if it never was."""
+    return _lost_at
+
+
 def validate_url(url: str) -> str:
     """Return `url` if it is an address that prices may come from.
 

@@ -25,7 +25,7 @@ from typing import Any, cast
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import allowed_gai_family
 
-from krakenlink.machine import feed_clock
+from krakenlink.machine import feed_clock, lost_link_at
 from krakenlink.rest.deadline import by_thread, call_here
 
 MOST_BYTES = 32 * 2**20
@@ -186,7 +186,8 @@ class _Watched(HTTPConnection):
     def is_connected(self) -> bool:
         """Whether the socket stands and may still be alive; asked before it is used again."""
         call = call_here()
-        since = max(feed_clock() - _MOST_IDLE, call.used_since if call is not None else 0.0)
+        dropped_at = call.used_since if call is not None else 0.0
+        since = max(feed_clock() - _MOST_IDLE, dropped_at, lost_link_at())
         is_young = self._used_at >= since and slept() - self._slept < _DRIFT
         return is_young and super().is_connected
 

@@ -221,27 +221,17 @@ class Transport:
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
         method = path.partition("?")[0].rpartition("/")[2]
-        now = feed_clock()
-        connect = min(self._timeouts.connect, max(0.0, promised() - now))
-        call = Call(
-            connects_until=now + connect,
-            read_within=read,
-            ends_at=min(promised(), now + connect + read),
-            used_since=self._used_since,
-        )
-        if connect <= 0:
-            raise KrakenTimeout(f"{method}: no time is left to ask", request_sent=False)
-        limits: Any = urllib3.Timeout(connect=connect, read=read)  # requests' types know it not
+        call = self._begun(method, read)
         outer = sys.exc_info()[1]  # what our caller is busy with has no part in what fails here
         try:
             request = self._request(verb, path, body, headers)
-            with watching(call):
-                response = self._adapter.send(request, timeout=limits, **self._surroundings)
-                content = _unpacked(response)
+            response, content = self._exchanged(request, call)
         except TooLong:
             most = MOST_BYTES // 2**20
             raise ProtocolError(f"{method}: the answer is longer than {most} MB") from None
         except Exception as error:  # noqa: BLE001 - the wire tells what became of it, no class does
+            if call.is_sent:
+                self.drop_idle()  # what killed or swallowed this one may have met the others
             # Not chained: the library's errors carry the request, and with it key and signature.
             raise self._failure(list(_chain(error, outer)), method, call) from None
         if verb == "GET":
@@ -251,6 +241,30 @@ class Transport:
             self._quiet_until = feed_clock() + pause
         reason = shown(str(response.reason or ""), 80)
         return Answer(response.status_code, content, reason, pause)
+
+    def _begun(self, method: str, read: float) -> Call:
+        """Return a call that begins now, with its deadlines."""
+        now = feed_clock()
+        connect = min(self._timeouts.connect, promised() - now)
+        if connect <= 0:
+            raise KrakenTimeout(f"{method}: no time is left to ask", request_sent=False)
+        return Call(
+            connects_until=now + connect,
+            read_within=read,
+            ends_at=min(promised(), now + connect + read),
+            used_since=self._used_since,
+        )
+
+    def _exchanged(
+        self, request: requests.PreparedRequest, call: Call
+    ) -> tuple[requests.Response, bytes]:
+        """Return an answer and its body; raises whatever the libraries raise."""
+        connect = max(0.001, call.connects_until - feed_clock())
+        # requests' types do not know what urllib3 takes.
+        limits: Any = urllib3.Timeout(connect=connect, read=call.read_within)
+        with watching(call):
+            response = self._adapter.send(request, timeout=limits, **self._surroundings)
+            return response, _unpacked(response)
 
     def _failure(
         self, chain: Sequence[BaseException], method: str, call: Call

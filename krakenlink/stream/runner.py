@@ -21,6 +21,7 @@ from functools import partial
 from typing import Protocol
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
+from krakenlink.machine import note_lost_link
 from krakenlink.pairs import Symbol
 from krakenlink.stream.audit import View
 from krakenlink.stream.budget import ConnectBudget
@@ -336,6 +337,7 @@ class FeedThread:
         self.readers.publish(events)
 
     def _lost(self, run: Run, reason: str, at_least: float = 0.0) -> None:
+        note_lost_link()
         chance = random.random()  # noqa: S311 - jitter, not a secret
         with self.lock:
             feed = self._alive_locked(run)

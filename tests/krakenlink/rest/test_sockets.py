@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from rest_kit import Loopback, client_of, forever_ok, http, ok, read_request
 
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenConnectionError, KrakenTimeout
-from krakenlink.machine import feed_clock
+from krakenlink.machine import feed_clock, note_lost_link
 from krakenlink.rest import sockets
 from krakenlink.rest.deadline import Call, watching
 from krakenlink.rest.sockets import dial
@@ -199,6 +200,47 @@ def test_connections_are_not_used_again_after_a_lost_link() -> None:
         api.warm_up()
         assert server.connections == 2
         api.close()
+
+
+def test_connections_are_not_used_again_after_the_stream_lost_its_link() -> None:
+    """The stream hears first that a network is gone; no client has to be told by its caller."""
+    with Loopback(forever_ok) as server:
+        api, trading = client_of(server.url), client_of(server.url)
+        api.warm_up()
+        trading.warm_up()
+        note_lost_link()
+        trading.add_order("XBTUSD", "market", "sell", "1")
+        api.warm_up()
+        assert server.connections == 4
+        api.close()
+        trading.close()
+
+
+def test_connection_that_swallowed_a_call_takes_the_others_with_it() -> None:
+    """After one that was not answered, no call waits on another of the same age."""
+    is_dead = threading.Event()
+
+    def treat(sock: socket.socket) -> None:
+        while read_request(sock):
+            if is_dead.is_set():
+                return
+            sock.sendall(http(ok({"unixtime": 1_700_000_000})))
+
+    both = threading.Barrier(2)
+    with Loopback(treat) as server, client_of(server.url) as api, ThreadPoolExecutor(2) as pool:
+
+        def at_once(_: int) -> float:
+            both.wait(5)
+            return api.server_time()
+
+        assert len(set(pool.map(at_once, range(2)))) == 1
+        opened = server.connections
+        is_dead.set()
+        with pytest.raises(KrakenTimeout):
+            api.warm_up()
+        is_dead.clear()
+        api.warm_up()
+        assert server.connections == opened + 1
 
 
 @pytest.mark.parametrize("seconds", [2.0, 3600.0])
