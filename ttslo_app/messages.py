@@ -26,7 +26,6 @@ class Market:
     lot_decimals: int | None = None
     ordermin: Decimal | None = None
     costmin: Decimal | None = None
-    status: str = "online"
 
 
 @dataclass(frozen=True, slots=True)

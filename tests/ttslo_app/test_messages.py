@@ -86,9 +86,9 @@ def test_a_sentence_is_said_with_its_kind_and_its_details() -> None:
     assert said == [(("INFO", "btc: placed"), {"kind": Kind.PLACED, "id": "btc"})]
 
 
-def test_a_market_is_online_until_kraken_says_otherwise() -> None:
-    """What Kraken did not tell is None, and a status that is missing stops no order."""
-    assert (MARKET.status, MARKET.ordermin, MARKET.lot_decimals) == ("online", None, None)
+def test_what_kraken_did_not_tell_of_a_market_is_none() -> None:
+    """What is not known stops no order."""
+    assert (MARKET.costmin, MARKET.ordermin, MARKET.lot_decimals) == (None, None, None)
 
 
 def test_no_message_can_be_changed_on_its_way() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -86,7 +85,10 @@ class KrakenExchange:
         self._clock.measure(self._reading.server_time)
 
     def market_of(self, pair: str) -> Market:
-        """Return what Kraken says of `pair`; one call at most, and none the second time.
+        """Return what the listing says of `pair`; one call at most, and none the second time.
+
+        Whether the pair trades at this moment is not asked: a crossing must not wait for a call,
+        and Kraken refuses by itself what it must.
 
         Raises:
             LookupError: If Kraken has no such pair.
@@ -94,23 +96,12 @@ class KrakenExchange:
         market = self._markets.get(pair)
         if market is None:
             market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
-        return market if market.status == "online" else self._asked_again(market)
+        return market
 
     def learn(self, pair: str, listed: Pair) -> Market:
         """Take over what the listing said of `pair` just now: a crossing need not ask for it."""
         market = self._markets[pair] = market_from(listed)
         return market
-
-    def _asked_again(self, market: Market) -> Market:
-        """Return `market` with its status of this moment: a listing is kept for a day.
-
-        Where Kraken does not say, the pair passes for online: it refuses by itself what it must,
-        and a pause that is long over must not hold an order back.
-        """
-        try:
-            return replace(market, status=self._public.pair_status(market.rest_key))
-        except KrakenError:
-            return replace(market, status="online")
 
     def warm_up(self) -> None:
         """Keep the connection open over which the next order goes. Blocks for one call.
@@ -279,7 +270,6 @@ def market_from(pair: Pair) -> Market:
         lot_decimals=pair.lot_decimals,
         ordermin=pair.ordermin,
         costmin=pair.costmin,
-        status=pair.status or "online",
     )
 
 

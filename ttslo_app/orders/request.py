@@ -80,9 +80,10 @@ def build_order(rule: Rule, pair: str, lot_decimals: int | None) -> OrderRequest
 
 
 def market_objection(rule: Rule, market: Market, price: Decimal) -> tuple[str, bool] | None:
-    """Return why Kraken would refuse `rule` now and whether that may heal; None if it would not."""
-    if market.status != "online":
-        return f"{rule.pair} is {market.status} at Kraken", True
+    """Return why Kraken would refuse `rule` and whether that may heal; None if it would not.
+
+    Whether the pair trades just now is left to Kraken: a kept listing does not know.
+    """
     if market.ordermin is not None and rule.volume < market.ordermin:
         minimum = plain(market.ordermin)
         return f"volume {plain(rule.volume)} is below Kraken's minimum of {minimum}", False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 
 import pytest
 from order_bench import (
@@ -16,7 +18,6 @@ from order_bench import (
 
 from ttslo_app.messages import (
     BookArm,
-    Market,
 )
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest
@@ -179,8 +180,8 @@ def test_pair_that_kraken_lacks_is_never_sent() -> None:
 
 
 def test_minimums_are_checked_again_before_sending(bench: Bench) -> None:
-    """A pair that is not online right now holds the order back until it is."""
-    bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
+    """An order that costs too little at this price is held back until it costs enough."""
+    bench.kraken.market = replace(MARKET, costmin=Decimal(1000))
     bench.cross()
     assert bench.kraken.sent == []
     bench.kraken.market = MARKET

@@ -532,21 +532,34 @@ def test_only_a_true_client_is_real() -> None:
     assert not is_real(Bare(None))
 
 
-def test_pair_that_was_not_online_is_asked_about_again(
+def test_pair_that_the_listing_calls_closed_costs_its_order_no_call(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:
-    """A pause that is over holds no order back, whatever the kept listing says."""
+    """The listing is of today or yesterday; Kraken decides when the order comes."""
     exchange.set_pair_status(PAIR, "cancel_only")
-    assert kraken.market_of(PAIR).status == "cancel_only"
+    market = kraken.market_of("btc-usd")
     exchange.set_pair_status(PAIR, "online")
-    assert kraken.market_of(PAIR).status == "online"
+    before = len(exchange.requests)
+    assert kraken.market_of("btc-usd") is market
+    place(kraken)
+    assert [r.endpoint for r in exchange.requests[before:]] == ["AddOrder"]
 
 
-def test_pair_whose_status_nobody_tells_passes_for_online(
+def test_pair_that_is_closed_is_refused_by_kraken_and_may_heal(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:
-    """Where Kraken cannot be asked it decides by itself, when the order comes."""
+    """The order is tried again: nothing here decides that it cannot be placed."""
     exchange.set_pair_status(PAIR, "cancel_only")
-    kraken.market_of(PAIR)
-    exchange.fault("error", endpoint="AssetPairs")
-    assert kraken.market_of(PAIR).status == "online"
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)
+
+
+def test_market_that_was_learnt_is_not_asked_for(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """What the validation found out is what a crossing finds."""
+    listed = KrakenAPI(base_url=exchange.rest_url, use_websocket=False).resolve_pair("btc-usd")
+    before = len(exchange.requests)
+    learnt = kraken.learn("btc-usd", listed)
+    assert kraken.market_of("btc-usd") is learnt
+    assert len(exchange.requests) == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -24,7 +25,6 @@ from ttslo_app.messages import (
     BookArm,
     Crossing,
     Mark,
-    Market,
 )
 from ttslo_app.rules.rule import Rule
 
@@ -325,7 +325,7 @@ def test_crossing_that_met_a_surprise_needs_no_price_again(bench: Bench) -> None
 def test_mark_is_not_passed_while_a_crossing_without_an_intent_is_owed(bench: Bench) -> None:
     """What only the memory knows must be found again by the trades after a crash."""
     passed: list[float] = []
-    bench.kraken.market = Market("BTC/USD", "XXBTZUSD", status="cancel_only")
+    bench.kraken.market = replace(MARKET, costmin=Decimal(1000))
     bench.cross()
     bench.worker.submit(Mark(lambda: passed.append(0.0)))
     bench.worker.work_off()
