@@ -57,7 +57,7 @@ class ManualClock:
     @property
     def clocks(self) -> Clocks:
         """The clocks as the order thread takes them."""
-        return Clocks(*[lambda: self.seconds] * 3)
+        return Clocks(self.monotonic, self.monotonic, self.monotonic)
 
     def monotonic(self) -> float:
         return self.seconds

@@ -67,7 +67,7 @@ SHELLS = {
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     "ttslo_app.store.state_file",
     "ttslo_app.watch.lookback",
-    *("ttslo_app.orders.exchange", "ttslo_app.orders.worker"),
+    *("ttslo_app.orders.exchange", "ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.screen", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),

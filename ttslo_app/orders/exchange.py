@@ -1,9 +1,7 @@
 """Kraken as the order thread sees it: place one order, find one order, say what a pair allows.
 
-Three of them, with one face: the real one, a stand-in for callers that hand in an object with
-only a few of `KrakenAPI`'s methods, and the one of a dry run, which never calls anybody. None
-of them sends an order twice; none of them decides anything about an order's outcome beyond what
-`kraken_rest` says of the answer.
+What it must never do: send an order twice, or send another than the one that was written down, or
+decide anything about an order's outcome beyond what the client says of the answer.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any
 
 from kraken_api import KrakenAPI
@@ -22,9 +19,10 @@ from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
-from ttslo_app.messages import Market, Sighting
+from ttslo_app.messages import Market, Say, Sighting, tell
+from ttslo_app.orders import words
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.orders.words import DRY_RUN_ORDER_ID
+from ttslo_app.orders.stand_ins import answer_of
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -48,7 +46,7 @@ class KrakenExchange:
         reading: The client that knows the pairs. Where it has a key, orders are read with it, so
             that watching makes no order wait for the lock of the trading key.
         wall_clock: Seconds since 1970 by this machine.
-        say: Called with level and message for what a person should read.
+        say: Called with level, message and fields for what a person should read.
         clock: Kraken's clock, where others go by it, too; None for one of its own.
     """
 
@@ -59,16 +57,14 @@ class KrakenExchange:
         trading: KrakenAPI,
         reading: KrakenAPI,
         wall_clock: Callable[[], float],
-        say: Callable[[str, str], None],
+        say: Say,
         clock: KrakenClock | None = None,
     ) -> None:
         self._trading = trading
         self._public = reading
         self._reading = reading if reading.has_keys else trading
         self._say = say
-        self._clock = clock or KrakenClock(
-            wall_clock, feed_clock, lambda level, text, **fields: say(level, text)
-        )
+        self._clock = clock or KrakenClock(wall_clock, feed_clock, say)
         self._markets: dict[str, Market] = {}
         self._unknown: set[str] = set()  # order ids that Kraken does not know
 
@@ -115,9 +111,7 @@ class KrakenExchange:
         self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
     ) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
-        answer = _answer_of(
-            self._trading, order, trigger=order.trigger, cl_ord_id=cl_ord_id, deadline=deadline
-        )
+        answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
         outcome = outcome_of(answer, may_be_resend=may_be_resend)
         if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
             # The steady clock may have stood still since it was compared with Kraken's.
@@ -125,9 +119,28 @@ class KrakenExchange:
                 self.set_clock()
         return outcome
 
+    def _add_order(self, order: OrderRequest, **more: object) -> object:
+        """Send an order as it is written, once; return the answer, or what was raised."""
+        method = self._trading.add_trailing_stop_loss
+        if getattr(method, "__func__", None) is not KrakenAPI.add_trailing_stop_loss:
+            # Somebody's own method, by which all their orders are to go.
+            return answer_of(method, order, trigger=order.trigger, **more)
+        try:
+            return self._trading.add_order(
+                order.pair,
+                order.ordertype,
+                order.type,
+                order.volume,
+                price=order.price,
+                trigger=order.trigger,
+                **more,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
+            return error
+
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
-        answer = _answer_of(self._trading, order, trigger=order.trigger, validate=True)
+        answer = self._add_order(order, validate=True)
         return outcome_of(answer, validate=True)
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
@@ -170,95 +183,9 @@ class KrakenExchange:
                 half = len(txids) // 2
                 return self._query(txids[:half]) | self._query(txids[half:])
             self._unknown.update(txids)
-            self._say(
-                "WARNING",
-                f"Kraken does not know the order {txids[0]} of the state file, so it is not "
-                f"watched ({', '.join(error.errors)}). Was it placed with another account's key?",
-            )
+            tell(self._say, words.no_such_order(txids[0], error.errors))
             return {}
         return {s.txid: s for s in sightings_of(answer)}
-
-
-class StandInExchange:
-    """An object that has `add_trailing_stop_loss` and perhaps nothing else."""
-
-    can_find = False
-
-    def __init__(self, api: Any, wall_clock: Callable[[], float]) -> None:  # duck-typed by contract
-        self._api = api
-        self._wall_clock = wall_clock
-
-    def now(self) -> float:
-        """Return this machine's clock; there is no other to ask."""
-        return self._wall_clock()
-
-    def market_of(self, pair: str) -> Market:
-        """Return the pair as it was typed: nothing more is known of it."""
-        return Market(pair, pair)
-
-    def place(
-        self,
-        order: OrderRequest,
-        cl_ord_id: str,
-        deadline: str,
-        *,
-        may_be_resend: bool,
-    ) -> Outcome:
-        """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
-        answer = _answer_of(self._api, order)
-        return outcome_of(answer, may_be_resend=may_be_resend)
-
-    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
-        """Refuse: a stand-in cannot be asked for orders."""
-        raise KrakenError(f"there is no way to look up {cl_ord_id}")
-
-
-class DryRunExchange:
-    """Takes every order and places none."""
-
-    can_find = False
-
-    def __init__(self, markets: Callable[[str], Market], wall_clock: Callable[[], float]) -> None:
-        self._markets = markets
-        self._wall_clock = wall_clock
-
-    def now(self) -> float:
-        """Return this machine's clock."""
-        return self._wall_clock()
-
-    def market_of(self, pair: str) -> Market:
-        """Return what the real exchange would say, so that a dry run refuses what it would."""
-        return self._markets(pair)
-
-    def place(
-        self,
-        order: OrderRequest,
-        cl_ord_id: str,
-        deadline: str,
-        *,
-        may_be_resend: bool,
-    ) -> Outcome:
-        """Say that the order would have been placed."""
-        _log.info("Dry run: %s would be placed", order)
-        return Outcome(OutcomeKind.PLACED, txid=DRY_RUN_ORDER_ID)
-
-    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
-        """Refuse: a dry run has placed nothing that could be found."""
-        raise KrakenError(f"a dry run places no orders, so {cl_ord_id} cannot be found")
-
-
-def _answer_of(api: Any, order: OrderRequest, **more: object) -> object:
-    """Call `add_trailing_stop_loss` of any client once; return its answer, or what it raised."""
-    try:
-        return api.add_trailing_stop_loss(
-            pair=order.pair,
-            direction=order.type,
-            volume=order.volume,
-            trailing_offset_percent=offset_of(order),
-            **more,
-        )
-    except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
-        return error
 
 
 def market_from(pair: Pair) -> Market:
@@ -271,11 +198,6 @@ def market_from(pair: Pair) -> Market:
         ordermin=pair.ordermin,
         costmin=pair.costmin,
     )
-
-
-def offset_of(order: OrderRequest) -> Decimal:
-    """Return the percent of an order's `+5.0%`, with its digits."""
-    return to_decimal(order.price.strip("+%"))
 
 
 def rows_of(orders: object) -> dict[str, Mapping[str, Any]]:

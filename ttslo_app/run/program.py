@@ -23,10 +23,11 @@ from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.screen import show_line
 from ttslo_app.face.voice import Voice
 from ttslo_app.messages import Market, Say
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
+from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.row import State
+from ttslo_app.orders.stand_ins import DryRunExchange
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult

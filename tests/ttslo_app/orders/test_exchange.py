@@ -1,4 +1,4 @@
-"""Kraken as the order thread sees it: against the embedded exchange, stand-ins, and nobody."""
+"""Kraken as the order thread sees it, against the embedded exchange."""
 
 from __future__ import annotations
 
@@ -17,19 +17,9 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
-from ttslo_app.messages import Market, Sighting
-from ttslo_app.orders.exchange import (
-    DryRunExchange,
-    KrakenExchange,
-    StandInExchange,
-    is_ours,
-    is_real,
-    offset_of,
-    rows_of,
-    sightings_of,
-)
+from ttslo_app.messages import Sighting
+from ttslo_app.orders.exchange import KrakenExchange, is_ours, rows_of, sightings_of
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 
 PAIR = "XXBTZUSD"
 ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")
@@ -49,7 +39,9 @@ def kraken(exchange: FakeKraken, said: list[str]) -> Iterator[KrakenExchange]:
     key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
     trading = KrakenAPI(key, secret, url, use_websocket=False)
     reading = KrakenAPI(base_url=url, use_websocket=False)
-    yield KrakenExchange(trading, reading, time.time, lambda *words: said.append(" ".join(words)))
+    yield KrakenExchange(
+        trading, reading, time.time, lambda *words, **fields: said.append(" ".join(words))
+    )
     trading.close()
     reading.close()
 
@@ -137,7 +129,7 @@ def test_clock_is_known_better_the_more_often_it_is_asked(
     monkeypatch.setattr(KrakenAPI, "server_time", lambda self: int(wall + offset))
     api = KrakenAPI(use_websocket=False)
     clock = KrakenClock(lambda: wall, lambda: wall, lambda *words, **fields: None)
-    kraken = KrakenExchange(api, api, lambda: wall, lambda *words: None, clock)
+    kraken = KrakenExchange(api, api, lambda: wall, lambda *words, **fields: None, clock)
     for _ in range(50):
         wall += 60.13
         kraken.set_clock()
@@ -178,6 +170,56 @@ def test_order_goes_out_to_the_letter(exchange: FakeKraken, kraken: KrakenExchan
         "cl_ord_id": OURS,
         "deadline": deadline,
     }
+
+
+@pytest.mark.parametrize("price", ["+5.00%", "+0.333%", "+12%"])
+def test_offset_reaches_kraken_as_it_was_written_down(
+    exchange: FakeKraken, kraken: KrakenExchange, price: str
+) -> None:
+    """No number stands between the intent and the wire."""
+    written = replace(ORDER, price=price)
+    kraken.place(written, OURS, deadline_of(kraken), may_be_resend=False)
+    (sent,) = [r.params for r in exchange.requests if r.endpoint == "AddOrder"]
+    assert sent["price"] == price
+
+
+class OwnWay(KrakenAPI):
+    """A caller's client, by whose own method all trailing stops are to go."""
+
+    def add_trailing_stop_loss(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        assert not args
+        self.taken = kwargs
+        return {"txid": ["THEIRS"]}
+
+
+def test_client_with_a_method_of_its_own_is_called_by_it_with_keywords() -> None:
+    """The contract names that call, so whoever overrides it sees every order."""
+    client = OwnWay("key", "secret", use_websocket=False)
+    kraken = KrakenExchange(client, client, time.time, lambda *words, **fields: None)
+    outcome = kraken.place(ORDER, OURS, "soon", may_be_resend=False)
+    assert outcome.txid == "THEIRS"
+    assert client.taken == {
+        "pair": PAIR,
+        "direction": "sell",
+        "volume": "0.01",
+        "trailing_offset_percent": Decimal("1.25"),
+        "trigger": "last",
+        "cl_ord_id": OURS,
+        "deadline": "soon",
+    }
+
+
+def test_method_that_was_put_on_one_client_is_called_too(kraken: KrakenExchange) -> None:
+    """As callers and their tests do who replace it on an object."""
+    calls: list[object] = []
+
+    def own(**kwargs: object) -> dict[str, Any]:
+        calls.append(kwargs["pair"])
+        return {"txid": ["THEIRS"]}
+
+    kraken._trading.add_trailing_stop_loss = own  # type: ignore[method-assign,assignment]  # as they do
+    assert place(kraken) == "THEIRS"
+    assert calls == [PAIR]
 
 
 def test_order_goes_over_the_connection_that_was_warmed_up(
@@ -311,7 +353,7 @@ def test_orders_are_read_with_the_reading_key_where_it_has_one(exchange: FakeKra
     exchange.add_key("READ", read_secret, {"query open", "query closed"})
     trading = KrakenAPI("TRADE", trade_secret, exchange.rest_url, use_websocket=False)
     reading = KrakenAPI("READ", read_secret, exchange.rest_url, use_websocket=False)
-    kraken = KrakenExchange(trading, reading, time.time, lambda level, text: None)
+    kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
     txid = place(kraken)
     found = kraken.find(OURS, ORDER)
     assert found is not None
@@ -455,83 +497,6 @@ def test_market_that_kraken_does_not_have_is_a_lookup_error(kraken: KrakenExchan
         kraken.market_of("NOPE/USD")
 
 
-@pytest.mark.parametrize("text", ["+5.0%", "+1.25%", "+0.333%"])
-def test_offset_keeps_its_digits(text: str) -> None:
-    """The percent of an order comes back as it was typed."""
-    assert f"+{offset_of(OrderRequest(PAIR, 'sell', '1', text))}%" == text
-
-
-# --- the other two ---------------------------------------------------------------------------
-
-
-class Bare:
-    """A caller's stand-in with one method, which takes the four keywords and no other."""
-
-    def __init__(self, answer: object) -> None:
-        self.answer = answer
-        self.calls: list[dict[str, object]] = []
-
-    def add_trailing_stop_loss(
-        self, pair: str, direction: str, volume: str, trailing_offset_percent: Decimal
-    ) -> object:
-        self.calls.append({"pair": pair, "direction": direction, "volume": volume})
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        ({"txid": ["O1"]}, OutcomeKind.PLACED),
-        ({}, OutcomeKind.UNKNOWN),
-        (TimeoutError("slow"), OutcomeKind.UNKNOWN),
-        (RuntimeError("Kraken API error: ['EOrder:Insufficient funds']"), OutcomeKind.REFUSED),
-    ],
-)
-def test_stand_in_is_called_once_and_judged_like_kraken(answer: object, kind: OutcomeKind) -> None:
-    """One call with four keywords; what it answers or raises is classified."""
-    api = Bare(answer)
-    exchange = StandInExchange(api, lambda: 7.0)
-    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
-    assert outcome.kind is kind
-    assert api.calls == [{"pair": PAIR, "direction": "sell", "volume": "0.01"}]
-    assert exchange.market_of("btc") == Market("btc", "btc")
-    assert exchange.now() == 7.0
-
-
-def test_dry_run_takes_all_and_calls_nobody() -> None:
-    """It answers with its own id, and knows the markets that the real one would."""
-    market = Market("BTC/USD", PAIR)
-    exchange = DryRunExchange({"btc": market}.__getitem__, lambda: 7.0)
-    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
-    assert (outcome.kind, outcome.txid) == (OutcomeKind.PLACED, DRY_RUN_ORDER_ID)
-    assert exchange.market_of("btc") is market
-    assert exchange.now() == 7.0
-
-
-@pytest.mark.parametrize(
-    "exchange",
-    [
-        StandInExchange(object(), time.time),
-        DryRunExchange(lambda pair: Market(pair, pair), time.time),
-    ],
-)
-def test_what_cannot_be_asked_for_orders_says_so(
-    exchange: StandInExchange | DryRunExchange,
-) -> None:
-    """Neither claims that there is no order."""
-    assert not exchange.can_find
-    with pytest.raises(KrakenError, match=OURS):
-        exchange.find(OURS, ORDER)
-
-
-def test_only_a_true_client_is_real() -> None:
-    """A mock that claims to be one is not."""
-    assert is_real(KrakenAPI())
-    assert not is_real(Bare(None))
-
-
 def test_pair_that_the_listing_calls_closed_costs_its_order_no_call(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:
@@ -552,14 +517,3 @@ def test_pair_that_is_closed_is_refused_by_kraken_and_may_heal(
     exchange.set_pair_status(PAIR, "cancel_only")
     outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
     assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)
-
-
-def test_market_that_was_learnt_is_not_asked_for(
-    exchange: FakeKraken, kraken: KrakenExchange
-) -> None:
-    """What the validation found out is what a crossing finds."""
-    listed = KrakenAPI(base_url=exchange.rest_url, use_websocket=False).resolve_pair("btc-usd")
-    before = len(exchange.requests)
-    learnt = kraken.learn("btc-usd", listed)
-    assert kraken.market_of("btc-usd") is learnt
-    assert len(exchange.requests) == before

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, StandInExchange
+from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.ports import Exchange, Files
+from ttslo_app.orders.stand_ins import DryRunExchange, StandInExchange
 from ttslo_app.run.files import OrderFiles
 
 
