@@ -131,16 +131,17 @@ class Desk:
         order = self._order_of(crossing, life) if self._is_still_wanted(crossing) else None
         if order is None:
             return None
-        now = self._tools.timestamp()
+        # The moment of the crossing, not of this try: its age tells whether it is still owed.
+        age = 0.0 if crossing.seen_at is None else self._tools.now() - crossing.seen_at
         deadline = self._deadline()
         intended = life.after(
             Signal.INTEND,
             order=order,
-            intended_at=now,
+            intended_at=self._tools.timestamp(),
             deadline=_as_text(deadline),
             sends=life.sends + 1,
             trigger_price=crossing.price_text,
-            trigger_time=now,
+            trigger_time=self._tools.timestamp(ago=age),
             detail="",
         )
         self._ledger.put(intended)

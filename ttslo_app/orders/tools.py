@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.orders.ledger import Ledger
@@ -40,9 +41,14 @@ class Tools:
         """Return seconds that only ever grow, while the machine sleeps, too."""
         return self.clocks.monotonic()
 
-    def timestamp(self) -> str:
-        """Return the present moment by this machine's clock, as the files hold it: ISO UTC."""
-        return self.clocks.utc().isoformat(timespec="milliseconds")
+    def timestamp(self, ago: float = 0.0) -> str:
+        """Return a moment by this machine's clock, as the files hold it: ISO UTC.
+
+        Args:
+            ago: How long ago it was, in seconds.
+        """
+        moment = self.clocks.utc() - timedelta(seconds=ago)
+        return moment.isoformat(timespec="milliseconds")
 
     def begin_anew(self, rule_id: str) -> None:
         """Forget how often a rule was refused, and what was said of that."""

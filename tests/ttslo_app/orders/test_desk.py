@@ -16,9 +16,7 @@ from order_bench import (
     rule,
 )
 
-from ttslo_app.messages import (
-    BookArm,
-)
+from ttslo_app.messages import BookArm, Crossing
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.rules.rule import Rule
@@ -94,6 +92,29 @@ def test_refusal_that_heals_is_said_once_and_tried_again(bench: Bench) -> None:
     assert pauses == [1.0, 2.0, 4.0]
     assert bench.placed == 1
     assert sum("EOrder:Insufficient funds" in m for _, m in bench.said) == 1
+
+
+@pytest.mark.parametrize("reply", [Reply.BUSY, Reply.TOO_FAST, Reply.NEVER])
+def test_files_tell_when_the_threshold_was_crossed_not_when_the_order_went(
+    bench: Bench, reply: Reply
+) -> None:
+    """However long the order had to wait, and for whatever reason."""
+    crossed_at = bench.clock.clocks.utc()
+    bench.kraken.replies = [reply] * 2
+    bench.cross()
+    bench.wait(50)
+    assert bench.placed == 1
+    assert datetime.fromisoformat(bench.life().trigger_time) == crossed_at
+    assert datetime.fromisoformat(bench.life().intended_at) > crossed_at
+
+
+def test_crossing_that_came_late_is_as_old_as_it_is(bench: Bench) -> None:
+    """What waited in a queue before was seen before."""
+    seen_at, crossed_at = bench.clock.seconds, bench.clock.clocks.utc()
+    bench.clock.seconds += 3
+    bench.worker.submit(Crossing(rule(), Decimal(50001), "50001", seen_at=seen_at))
+    bench.worker.work_off()
+    assert datetime.fromisoformat(bench.life().trigger_time) == crossed_at
 
 
 def test_refused_crossing_is_owed_for_a_minute_and_then_needs_its_price_again(

@@ -118,6 +118,18 @@ def test_old_crossing_that_was_not_placed_waits_for_its_threshold(bench: Bench) 
     assert bench.life().state is RuleState.ARMED
 
 
+def test_order_that_never_arrives_is_owed_for_a_minute_over_all_its_sends(bench: Bench) -> None:
+    """The age of a crossing is its own, not that of its last try: then today's price decides."""
+    bench.kraken.replies = [Reply.NEVER] * 10
+    bench.cross()
+    crossed_at = bench.life().trigger_time
+    bench.changes.clear()
+    bench.wait(300)
+    assert len(bench.kraken.sent) == 4
+    assert bench.changes == [BookArm(rule(), MARKET)]
+    assert bench.files.disk["btc"]["trigger_time"] == crossed_at
+
+
 def test_silence_keeps_the_row_uncertain_and_says_so(bench: Bench) -> None:
     """While Kraken cannot be asked nothing is concluded."""
     bench.kraken.replies = [Reply.LOST]
