@@ -278,7 +278,7 @@ def test_state_of_the_engine_is_told(market: FakeKraken, tmp_path: Path) -> None
         ("EOrder:Order minimum not met", "Raise the volume to the pair's minimum"),
         ("EOrder:Insufficient funds", "Deposit funds"),
         ("EGeneral:Permission denied", "create an API key with 'Create & modify orders'"),
-        ("EAPI:Invalid key", "Check that key and secret belong together"),
+        ("EAPI:Invalid key", "Likely causes, in this order: key and secret swapped"),
     ],
 )
 def test_order_that_kraken_would_refuse_is_told_at_the_start(
