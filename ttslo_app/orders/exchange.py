@@ -6,7 +6,6 @@ decide anything about an order's outcome beyond what the client says of the answ
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -23,9 +22,6 @@ from ttslo_app.messages import Market, Say, Sighting, tell
 from ttslo_app.orders import words
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.stand_ins import answer_of
-
-_log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
