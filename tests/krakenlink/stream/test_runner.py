@@ -38,6 +38,7 @@ from krakenlink.stream.events import (
     SymbolMute,
     SystemState,
     Tick,
+    Trades,
 )
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import FeedState
@@ -314,3 +315,38 @@ def test_server_on_this_machine_is_exempt_from_the_budget(
     assert not (place_of_its_own / "cache").exists()
     live(make(FeedSettings(budget_on_loopback=True)))
     assert (place_of_its_own / "cache" / "connection-attempts").exists()
+
+
+def test_heartbeats_alone_keep_a_connection_alive(server: Server, make: Make) -> None:
+    """A frame that says nothing is a sign of life all the same, and its moment is the proof's."""
+    now = [1000.0]
+    provider = make(replace(PATIENT, ping_after=LONG, dead_after=2 * LONG), clock=lambda: now[0])
+    live(provider)
+    for _ in range(5):
+        now[0] += LONG - 1
+        server.broadcast('{"channel":"heartbeat"}')
+        deadline = time.monotonic() + LONG
+        while provider.proven_age("BTC/USD") != 0:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.005)
+    assert provider.health().reconnects == 0
+
+
+def test_waiter_sleeps_through_trades(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for a first price is not woken by each frame that brings something else."""
+    server.scripts = [lambda peer: (peer.shake_hands(), peer.message(), peer.message())]
+    provider = make()
+    woken: list[float] = []
+    changed = provider.feed_thread.changed
+    monkeypatch.setattr(changed, "notify_all", lambda: woken.append(time.monotonic()))
+    reader = provider.open_feed(channels=["trade"])
+    provider.subscribe_symbol("ETH/USD", "trade")
+    wait_for(reader, FeedLive)
+    before = len(woken)
+    trade = '{"channel":"trade","data":[{"symbol":"ETH/USD","price":1,"qty":1,"trade_id":7}]}'
+    server.broadcast(trade, trade)
+    for _ in range(2):
+        wait_for(reader, Trades)
+    assert len(woken) == before > 0
