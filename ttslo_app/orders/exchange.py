@@ -63,6 +63,7 @@ class KrakenExchange:
         self._clock = clock or KrakenClock(wall_clock, feed_clock, say)
         self._markets: dict[str, Market] = {}
         self._unknown: set[str] = set()  # order ids that Kraken does not know
+        self._standing: set[str] = set()  # ids of ours that Kraken says are in use
 
     def now(self) -> float:
         """Return Kraken's clock, as far as it is known."""
@@ -109,6 +110,8 @@ class KrakenExchange:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
         outcome = outcome_of(answer, may_be_resend=may_be_resend)
+        if outcome.stands:
+            self._standing.add(cl_ord_id)
         if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
             # The steady clock may have stood still since it was compared with Kraken's.
             with suppress(KrakenError):
@@ -145,14 +148,18 @@ class KrakenExchange:
         The clock is read first, so that the caller can tell whether a late copy may still come.
 
         Raises:
-            KrakenError: If Kraken could not be asked.
+            KrakenError: If Kraken could not be asked, or does not show an order of which it has
+                said that it stands: that one is not *not there*, and must not be placed again.
         """
         self.set_clock()
         found = self._reading.query_open_orders(cl_ord_id=cl_ord_id).get("open", {})
         if not found:
             found = self._reading.query_closed_orders(cl_ord_id=cl_ord_id).get("closed", {})
         ours = {t: o for t, o in rows_of(found).items() if is_ours(o, cl_ord_id, order)}
-        return next(iter(sightings_of(ours)), None)
+        sighting = next(iter(sightings_of(ours)), None)
+        if sighting is None and cl_ord_id in self._standing:
+            raise KrakenError("Kraken says that it has this order, and does not show it yet")
+        return sighting
 
     def watch(self, txids: Iterable[str]) -> dict[str, Sighting]:
         """Return what Kraken says of these orders: one call while all of them stand.

@@ -257,6 +257,31 @@ def test_refused_nonce_proves_nothing(exchange: FakeKraken, kraken: KrakenExchan
     assert (first.kind, again.kind) == (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "EOrder:duplicate clOrdId",
+        "EOrder:Duplicate client order id",
+        "EOrder:cl_ord_id already in use",
+    ],
+)
+def test_id_that_is_in_use_is_looked_for_until_it_is_found(
+    exchange: FakeKraken, kraken: KrakenExchange, text: str
+) -> None:
+    """It is the proof that the order stands: no look that misses it says that there is none."""
+    assert kraken.find(OURS, ORDER) is None
+    exchange.fault("error", endpoint="AddOrder", text=text)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
+    assert outcome.kind is OutcomeKind.UNKNOWN
+    with pytest.raises(KrakenError, match="does not show it yet"):
+        kraken.find(OURS, ORDER)
+    exchange.clear_faults()
+    placed = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
+    sighting = kraken.find(OURS, ORDER)
+    assert sighting is not None
+    assert sighting.txid == placed.txid
+
+
 def test_refusal_says_its_cure_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
     """The reason is Kraken's word, and the cure is beside it and not inside it."""
     exchange.fault("error", endpoint="AddOrder", text="EOrder:Insufficient funds")
