@@ -16,6 +16,7 @@ from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
+from ttslo_app.store.disk import Disk
 from ttslo_app.watch.past import Pace
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -51,6 +52,7 @@ class LiveProgram:
         rows: Written to config.csv first; None leaves the file as it is.
         when_blind: The policy of rows that name none.
         metrics_port: Where figures are served; None for nowhere.
+        disk: What the files lie on.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class LiveProgram:
         rows: Sequence[str] | None = None,
         when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
         metrics_port: int | None = None,
+        *,
+        disk: Disk | None = None,
     ) -> None:
         self.exchange = exchange
         self.folder = folder
@@ -68,7 +72,7 @@ class LiveProgram:
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
         key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
         self.ttslo = Program(
-            ConfigManager(*files),
+            ConfigManager(*files, disk=disk),
             KrakenAPI(base_url=url, ws_url=exchange.ws_url),
             KrakenAPI(key, secret, url, use_websocket=False),
             Options(

@@ -71,7 +71,12 @@ SHELLS = {
     *("ttslo_app.face.metrics", "ttslo_app.face.screen", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
-    *("ttslo_app.run.program", "ttslo_app.run.streams", "ttslo_app.run.timing"),
+    *(
+        "ttslo_app.run.program",
+        "ttslo_app.run.streams",
+        "ttslo_app.run.timing",
+        "ttslo_app.run.watchdog",
+    ),
 }
 
 # Time, chance, and the world outside come into a pure module as arguments.

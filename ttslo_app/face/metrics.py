@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 # Somebody who connects and says nothing is let go after this many seconds.
 _PATIENCE = 5.0
+# A crossing without an order is no trouble before it is this many seconds old.
+_LATE = 5.0
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -48,11 +50,13 @@ class Sources:
         health: The feed's snapshot; None where there is no stream.
         armed: For each armed row, by id, whether its price is live.
         orders: How many orders there were by what became of them: placed, refused, uncertain.
+        orderless: How many seconds ago each row was crossed that has no order yet, by id.
     """
 
     health: Callable[[], FeedHealth | None]
     armed: Callable[[], Mapping[str, bool]]
     orders: Callable[[], Mapping[str, int]]
+    orderless: Callable[[], Mapping[str, float]] = dict
 
 
 class MetricsServer:
@@ -110,8 +114,18 @@ def check_available() -> None:
 # --- what is answered ----------------------------------------------------------------------------
 
 
-def healthz(armed: Mapping[str, bool]) -> tuple[int, str]:
-    """Return status and text of the health address: 200 only while every armed row has a price."""
+def healthz(
+    armed: Mapping[str, bool], orderless: Mapping[str, float] | None = None
+) -> tuple[int, str]:
+    """Return status and text of the health address.
+
+    200 only while every armed row has a price, and no crossing has waited long for its order.
+    """
+    waiting = {row: age for row, age in (orderless or {}).items() if age >= _LATE}
+    if waiting:
+        named = json.dumps(sorted(waiting), ensure_ascii=False)
+        oldest = max(waiting.values())
+        return 503, f"crossed, and no order yet: {named}; the oldest {oldest:.0f} s ago\n"
     blind = sorted(row for row, is_live in armed.items() if not is_live)
     if not blind:
         return 200, f"ok: {len(armed)} armed rows, each with a live price\n"
@@ -132,6 +146,8 @@ def families(sources: Sources) -> Iterator[Any]:
         orders.add_metric([outcome], count)
     yield orders
     armed = sources.armed()
+    text = "Rows that were crossed and have no order yet"
+    yield _gauge("ttslo_crossings_without_order", text, len(sources.orderless()))
     yield _gauge("ttslo_armed_rows", "Rows that are armed", len(armed))
     live = GaugeMetricFamily(
         "ttslo_armed_row_live", "1 while an armed row has a live price", labels=["row"]
@@ -219,7 +235,7 @@ def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
                 body = prometheus_client.generate_latest(registry)
                 self._answer(200, prometheus_client.CONTENT_TYPE_LATEST, body)
             elif path == "/healthz":
-                status, text = healthz(sources.armed())
+                status, text = healthz(sources.armed(), sources.orderless())
                 self._answer(status, _TEXT, text.encode())
             else:
                 self._answer(404, _TEXT, b"there are /metrics and /healthz\n")

@@ -48,6 +48,8 @@ _log.addHandler(logging.NullHandler())
 
 # The longest wait for a message, in seconds, so that a stop is seen.
 _LONGEST_WAIT, _SHORTEST_WAIT = 1.0, 0.001
+# From so many waiting messages on, those are left out that come again by themselves.
+_CROWD = 1_000
 
 
 class OrderWorker:
@@ -81,8 +83,15 @@ class OrderWorker:
         self._ledger = Ledger(state)
         self._owed = Owed(settings)
         self._teller = Teller(say)
+        # The step that the thread is at, and since when; replaced whole, so any thread may read.
+        self.doing = ("", 0.0)
+
+        def note_step(name: str) -> None:
+            self.doing = (name, clock.monotonic())
+            step(name)
+
         self._tools = Tools(
-            self._ledger, self._owed, files, exchange, clock, self._teller, settings, step
+            self._ledger, self._owed, files, exchange, clock, self._teller, settings, note_step
         )
         self._roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
@@ -116,8 +125,13 @@ class OrderWorker:
         return not self._thread.is_alive()
 
     def submit(self, message: Message) -> None:
-        """Hand over a message. Never blocks; any thread."""
-        self._inbox.put(message)
+        """Hand over a message. Never blocks; any thread.
+
+        What comes again by itself is left out while very many wait: a thread that hangs must not
+        cost all the memory.
+        """
+        if self.backlog < _CROWD or not isinstance(message, Mark | Watched):
+            self._inbox.put(message)
 
     def work_off(self) -> None:
         """Do what is waiting, on the caller's thread. For programs without an order thread."""
@@ -133,12 +147,15 @@ class OrderWorker:
 
     def turn(self, messages: Sequence[Message]) -> None:
         """Do all that is to be done after `messages`. Blocks. Never raises."""
+        self.doing = ("turn", self._tools.now())
         try:
             self._work(messages)
         except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
             _log.exception("The order thread met an error and goes on")
             self._teller.tell(words.internal_error())
             self._take_up(messages)
+        finally:
+            self.doing = ("", self._tools.now())
 
     def _take_up(self, messages: Iterable[Message]) -> None:
         """Bring back crossings whose work broke off: none of them may be forgotten."""
@@ -300,6 +317,11 @@ class OrderWorker:
     def answers(self) -> Mapping[str, int]:
         """How often orders were placed, refused and uncertain since the start. Any thread."""
         return self._desk.answers
+
+    @property
+    def backlog(self) -> int:
+        """How many messages wait. Any thread."""
+        return self._inbox.qsize()
 
     @property
     def is_running(self) -> bool:

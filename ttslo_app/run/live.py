@@ -38,6 +38,7 @@ from ttslo_app.messages import (
     NotFetched,
     PolledPrice,
     Say,
+    tell,
 )
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run.keeper import (
@@ -51,6 +52,7 @@ from ttslo_app.run.keeper import (
 )
 from ttslo_app.run.parts import Item, Options, World
 from ttslo_app.run.streams import Streams
+from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.watch.lookback import PastReader
 from ttslo_app.watch.watch import Watch
 
@@ -118,10 +120,11 @@ class LiveRun:
         self._clocks = world.clocks
         self._say = say
         self._stopping = threading.Event()
+        self._watchdog = Watchdog(worker, world.clocks, say)
         self._tape = TapeKeeper(world.tape, worker.submit, say)
         self._past = PastReader(world.prices, inbox.put, world.clocks, options.pace)
         self.watch = Watch(
-            submit=worker.submit,
+            submit=watched(self._watchdog, worker.submit),
             say=say,
             want=self._past.want,
             present=streams.present_price,
@@ -167,6 +170,7 @@ class LiveRun:
         self._worker.start()
         self._past.start()
         self._keeper.start()
+        self._watchdog.start()
         self._is_starting = True
         while not self._stopping.is_set():
             try:
@@ -178,10 +182,9 @@ class LiveRun:
             self._reader.close()
         self._tape.mark(self.watch.places)
         if not self._worker.stop(_ORDER_PATIENCE):
-            self._say(
-                "WARNING",
-                "An order is still without an answer; the next start finds out what became of it",
-            )
+            for sentence in self._watchdog.last_words():
+                tell(self._say, sentence)
+        self._watchdog.stop(0.3)
         self._past.stop(0.3)
         self._keeper.join(0.3)
         self._tape.keep()
@@ -198,6 +201,10 @@ class LiveRun:
             rule_id: live.get(armed.market.name, False)
             for rule_id, armed in list(self.watch.rules.items())
         }
+
+    def orderless(self) -> dict[str, float]:
+        """Return how many seconds ago each row without its order was crossed. Any thread."""
+        return self._watchdog.orderless()
 
     def last_checked(self) -> dict[str, str]:
         """Return when each armed rule's market last had a price, as ISO UTC by rule id."""
@@ -280,6 +287,7 @@ class LiveRun:
             case BookArm():
                 self._on_arm(item)
             case BookDisarm():
+                self._watchdog.take_back(item)
                 self._on_disarm(item.rule_id)
             case BookFired():
                 self.watch.fired_before(item)
@@ -346,6 +354,7 @@ class LiveRun:
             self.watch.look_again(polled.market, if_closed=True)
 
     def _on_arm(self, change: BookArm) -> None:
+        self._watchdog.take_back(change)
         if self._checks is not None:
             self._checks.add(change)
         is_new = change.market.name not in self.watch.markets

@@ -393,11 +393,8 @@ class Program:
         if self.options.metrics_port is None:
             return None
         provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
-        sources = Sources(
-            health=provider.health if provider else lambda: None,
-            armed=live.armed,
-            orders=lambda: self.worker.answers,
-        )
+        health = provider.health if provider else lambda: None
+        sources = Sources(health, live.armed, lambda: self.worker.answers, live.orderless)
         server = MetricsServer(self.options.metrics_port, sources).start()
         self.log("INFO", f"Figures at {server.url}/metrics, health at {server.url}/healthz")
         return server

@@ -296,3 +296,11 @@ def test_flag_serves_the_figures(
     with pytest.raises(SystemExit):
         main(["--metrics-port", "any"])
     assert "--metrics-port" in capsys.readouterr().err
+
+
+def test_health_fails_while_a_crossing_waits_for_its_order() -> None:
+    """A crossing of a moment ago is no trouble; one that is not placed in seconds is."""
+    assert healthz({"r": True}, {"r": 1.0})[0] == 200
+    status, text = healthz({"r": True}, {"r": 12.2, "q": 7.0, "new": 0.5})
+    assert status == 503
+    assert text == 'crossed, and no order yet: ["q", "r"]; the oldest 12 s ago\n'
