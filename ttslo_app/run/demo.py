@@ -197,7 +197,8 @@ class Show:
         waiting = list(self._rules)
         shown_at = time.monotonic()
         for bar in swept(bars, waiting):
-            exchange.set_prices(PAIR, bar.prices, at=bar.at)
+            # Dated now: a trade that is older than a row fires nothing, and the rows are of today.
+            exchange.set_prices(PAIR, bar.prices)
             for rule in _met_by(bar, waiting):
                 # Recorded prices go by a thousand times faster than life: give the program the
                 # blink of an eye that it needs, so that its order meets the price of its minute.
