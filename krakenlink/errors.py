@@ -117,6 +117,10 @@ class KrakenConnectionError(KrakenTransportError):
     """The connection could not be made, was cut, or the edge answered in Kraken's place."""
 
 
+class GatewayError(KrakenConnectionError):
+    """Something on the way answered in Kraken's place; Kraken may have acted all the same."""
+
+
 class ProtocolError(KrakenError):
     """Kraken, or something between, sent what cannot be read as Kraken's protocol."""
 

@@ -30,13 +30,18 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """An order as Kraken shows it; `status` is open, closed, canceled, expired or pending."""
+    """An order as Kraken shows it; `status` is open, closed, canceled, expired or pending.
+
+    Attributes:
+        differs: In what it is another order than the one that was sent; empty if in nothing.
+    """
 
     txid: str
     status: str
     vol_exec: str = ""
     price: str = ""
     reason: str = ""
+    differs: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -88,6 +93,8 @@ class AcceptedRule:
     rule: Rule
     market: Market
     is_fired_in_file: bool = False
+    # What it was read from, to tell a row that was put back from one that was written anew.
+    row: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,15 @@ class Watched:
     """What Kraken says of orders that stand there, by rule id."""
 
     sightings: Mapping[str, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What Kraken says of an arming that an earlier run made; None: it has no order."""
+
+    rule_id: str
+    cl_ord_id: str
+    sighting: Sighting | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +186,7 @@ class Mark:
     passed: Callable[[], None]
 
 
-Message = Crossing | FirstCrossing | Adopt | Watched | Mark
+Message = Crossing | FirstCrossing | Adopt | Proved | Watched | Mark
 
 
 BookChange = BookArm | BookDisarm | BookFired

@@ -17,8 +17,8 @@ from typing import Any
 
 from krakenlink.errors import (
     ArgumentError,
+    GatewayError,
     KrakenAPIError,
-    KrakenConnectionError,
     KrakenTransportError,
     ProtocolError,
     RateLimitError,
@@ -50,7 +50,7 @@ def read_answer(
     Raises:
         KrakenAPIError: If Kraken says no; the subclass and the cure come from the table.
         RateLimitError: Also for HTTP 429, whoever sent it.
-        KrakenConnectionError: If something between here and Kraken answered (a status other than
+        GatewayError: If something between here and Kraken answered (a status other than
             200 without Kraken's errors in it). The request may have been acted upon.
         ProtocolError: If a 200 cannot be read as an answer of Kraken.
     """
@@ -61,7 +61,7 @@ def read_answer(
         raise too_many(endpoint, retry_after, [*refusals, f"HTTP 429 {reason}".rstrip()])
     if status != 200 and not refusals:
         words = f" ({reason})" if reason else ""
-        raise KrakenConnectionError(
+        raise GatewayError(
             f"{endpoint}: HTTP {status}{words} instead of an answer from Kraken", request_sent=True
         )
     if answer is None or errors is None or not (refusals or "result" in answer):
@@ -159,6 +159,8 @@ class Outcome:
         is_slow: Whether what heals it takes hours or more.
         stands: Whether an order of this very id certainly stands, or stood, though its `txid` is
             not known yet: it is to be looked for until it is found, and never sent again.
+        is_late: Whether something on the way answered in Kraken's place, so that an order that
+            was placed may be missing from the books for a while.
     """
 
     kind: OutcomeKind
@@ -169,6 +171,7 @@ class Outcome:
     pause: Pause | None = None
     is_slow: bool = False
     stands: bool = False
+    is_late: bool = False
 
 
 _STRINGS = re.compile(r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+")
@@ -220,6 +223,7 @@ def _outcome_of_error(error: BaseException) -> Outcome:
         verdict = error.verdict or verdict_of(error.errors)
         if error.status >= 500:  # whoever has written this, it was not Kraken's engine
             verdict = replace(verdict, kind=OutcomeKind.UNKNOWN, heals=False)
+            return replace(_outcome_of_verdict(verdict, error.said), is_late=True)
         return _outcome_of_verdict(verdict, error.said)
     reason = shown(str(error) or type(error).__name__)
     if isinstance(error, KrakenTransportError) and not error.request_sent:
@@ -229,7 +233,8 @@ def _outcome_of_error(error: BaseException) -> Outcome:
         return Outcome(OutcomeKind.REFUSED, reason=reason)
     if "Kraken API error" in reason:
         return _outcome_of_verdict(verdict_of(_STRINGS.findall(reason)), reason)
-    return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP)
+    is_late = isinstance(error, GatewayError)
+    return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP, is_late=is_late)
 
 
 def _outcome_of_verdict(verdict: Verdict, said: str) -> Outcome:

@@ -80,6 +80,7 @@ class ModelKraken:
 
     clock: ManualClock
     can_find: bool = True
+    key_mark: str = "key-1"
     replies: list[Reply] = field(default_factory=list)
     is_silent: bool = False
     market: Market = MARKET
@@ -197,6 +198,7 @@ class Bench:
         self.clock = ManualClock()
         self.kraken = ModelKraken(self.clock)
         self.files = MemoryFiles(rules={r.id: r for r in rules})
+        self.letters: dict[str, dict[str, str]] = {}  # rows of config.csv, as they were typed
         self.said: list[tuple[str, str]] = []
         self.changes: list[BookChange] = []
         self.step: Callable[[str], None] = lambda name: None
@@ -222,7 +224,7 @@ class Bench:
     def adopt(self, *, read_at: float | None = None, undecided: Sequence[str] = ()) -> None:
         """Read config.csv as it is on the disk: rows that were noted are disabled there."""
         accepted = {
-            i: AcceptedRule(r, MARKET, i in self.files.notes)
+            i: AcceptedRule(r, MARKET, i in self.files.notes, self.letters.get(i, {}))
             for i, r in self.files.rules.items()
             if i not in self.files.notes
         }

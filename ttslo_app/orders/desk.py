@@ -17,9 +17,15 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing
 from ttslo_app.orders import words
-from ttslo_app.orders.life import Life, RuleState, Signal
+from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import Why
-from ttslo_app.orders.request import OrderRequest, build_order, fingerprint, market_objection
+from ttslo_app.orders.request import (
+    OrderRequest,
+    build_order,
+    fingerprint,
+    letters_of,
+    market_objection,
+)
 from ttslo_app.orders.tools import Tools
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
@@ -140,12 +146,19 @@ class Desk:
             intended_at=self._tools.timestamp(),
             deadline=_as_text(deadline),
             sends=life.sends + 1,
+            sent_by=self._tools.key_mark,
+            doubt="",
+            letters=self._letters_of(crossing),
             trigger_price=crossing.price_text,
             trigger_time=self._tools.timestamp(ago=age),
             detail="",
         )
         self._ledger.put(intended)
         return _Intent(crossing, life, intended, order, deadline)
+
+    def _letters_of(self, crossing: Crossing) -> str:
+        known = self._ledger.rules.get(crossing.key)
+        return "" if known is None else letters_of(known.row)
 
     def _life_of(self, crossing: Crossing) -> Life | None:
         """Return the life of a rule whose crossing may lead to an order; None of any other."""
@@ -280,7 +293,8 @@ class Desk:
         self._teller.tell(words.given_up(crossing, reason))
 
     def _uncertain(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
-        lost = life.after(Signal.LOSE, detail=outcome.reason)
+        doubt = STANDS if outcome.stands else LATE if outcome.is_late else ""
+        lost = life.after(Signal.LOSE, detail=outcome.reason, doubt=doubt)
         self._ledger.put(lost)
         self._owed.settle(crossing.key)
         can_find = self._tools.can_find

@@ -6,14 +6,14 @@ decide anything about an order's outcome beyond what the client says of the answ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any
 
 from kraken_api import KrakenAPI
-from krakenlink.errors import KrakenAPIError, KrakenError
+from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.numbers import to_decimal
+from krakenlink.numbers import doubled
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
@@ -21,10 +21,14 @@ from ttslo_app.clocks import KrakenClock
 from ttslo_app.messages import Market, Say, Sighting, tell
 from ttslo_app.orders import words
 from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.sightings import order_in, sightings_of
 from ttslo_app.orders.stand_ins import answer_of
 
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
+# An id that Kraken does not know is asked for again after so many seconds, and doubled; the third
+# time it is said.
+_ASK_AGAIN, _ASK_AGAIN_MAX, _TELL_AFTER = 10.0, 600.0, 3
 # How its refusals of an id begin; which of them it uses is not documented.
 _NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
 
@@ -44,6 +48,9 @@ class KrakenExchange:
         wall_clock: Seconds since 1970 by this machine.
         say: Called with level, message and fields for what a person should read.
         clock: Kraken's clock, where others go by it, too; None for one of its own.
+
+    Attributes:
+        key_mark: What tells the trading key from another without telling the key.
     """
 
     can_find = True
@@ -56,14 +63,15 @@ class KrakenExchange:
         say: Say,
         clock: KrakenClock | None = None,
     ) -> None:
+        self.key_mark = mark_of(trading.api_key)
         self._trading = trading
         self._public = reading
         self._reading = reading if reading.has_keys else trading
         self._say = say
         self._clock = clock or KrakenClock(wall_clock, feed_clock, say)
         self._markets: dict[str, Market] = {}
-        self._unknown: set[str] = set()  # order ids that Kraken does not know
-        self._standing: set[str] = set()  # ids of ours that Kraken says are in use
+        # Order ids that Kraken did not know, how often, and when each is asked for again.
+        self._unknown: dict[str, tuple[int, float]] = {}
 
     def now(self) -> float:
         """Return Kraken's clock, as far as it is known."""
@@ -110,8 +118,6 @@ class KrakenExchange:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
         outcome = outcome_of(answer, may_be_resend=may_be_resend)
-        if outcome.stands:
-            self._standing.add(cl_ord_id)
         if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
             # The steady clock may have stood still since it was compared with Kraken's.
             with suppress(KrakenError):
@@ -145,21 +151,40 @@ class KrakenExchange:
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Return the order of that id among the open and the closed ones. Blocks for three calls.
 
-        The clock is read first, so that the caller can tell whether a late copy may still come.
+        The clock is read first, so that the caller can tell whether a late copy may still come. The
+        key that sent the order is the one that looks.
 
         Raises:
-            KrakenError: If Kraken could not be asked, or does not show an order of which it has
-                said that it stands: that one is not *not there*, and must not be placed again.
+            KrakenError: If Kraken could not be asked, or answered something else.
         """
         self.set_clock()
-        found = self._reading.query_open_orders(cl_ord_id=cl_ord_id).get("open", {})
-        if not found:
-            found = self._reading.query_closed_orders(cl_ord_id=cl_ord_id).get("closed", {})
-        ours = {t: o for t, o in rows_of(found).items() if is_ours(o, cl_ord_id, order)}
-        sighting = next(iter(sightings_of(ours)), None)
-        if sighting is None and cl_ord_id in self._standing:
-            raise KrakenError("Kraken says that it has this order, and does not show it yet")
-        return sighting
+        try:
+            return self._look(self._trading, cl_ord_id, order)
+        except AuthenticationError:
+            if self._reading is self._trading:
+                raise
+            # Another key may be of another account: what it sees is there, and no more is known.
+            found = self._look(self._reading, cl_ord_id, order)
+            if found is None:
+                raise
+            return found
+
+    def _look(self, api: KrakenAPI, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        def is_pair(name: str) -> bool:
+            return self._is_pair(name, order.pair)
+
+        answer = api.query_open_orders(cl_ord_id=cl_ord_id)
+        found = order_in(answer, "open", cl_ord_id, order, is_pair)
+        if found is None:
+            answer = api.query_closed_orders(cl_ord_id=cl_ord_id)
+            found = order_in(answer, "closed", cl_ord_id, order, is_pair)
+        return found
+
+    def _is_pair(self, name: str, key: str) -> bool:
+        try:
+            return self._public.resolve_pair(name).rest_key == key
+        except LookupError:
+            return False
 
     def watch(self, txids: Iterable[str]) -> dict[str, Sighting]:
         """Return what Kraken says of these orders: one call while all of them stand.
@@ -170,7 +195,9 @@ class KrakenExchange:
         wanted = set(txids)
         found = self._reading.query_open_orders().get("open", {})
         seen = {s.txid: s for s in sightings_of(found) if s.txid in wanted}
-        gone = sorted(wanted - set(seen) - self._unknown)
+        now = feed_clock()
+        waiting = {txid for txid, (_, again_at) in self._unknown.items() if again_at > now}
+        gone = sorted(wanted - set(seen) - waiting)
         for start in range(0, len(gone), _QUERY_ORDERS_MAX):
             seen |= self._query(gone[start : start + _QUERY_ORDERS_MAX])
         return seen
@@ -185,10 +212,25 @@ class KrakenExchange:
             if len(txids) > 1:
                 half = len(txids) // 2
                 return self._query(txids[:half]) | self._query(txids[half:])
-            self._unknown.update(txids)
-            tell(self._say, words.no_such_order(txids[0], error.errors))
+            self._not_known(txids[0], error)
             return {}
-        return {s.txid: s for s in sightings_of(answer)}
+        found = {s.txid: s for s in sightings_of(answer)}
+        for txid in found:
+            self._unknown.pop(txid, None)
+        return found
+
+    def _not_known(self, txid: str, error: KrakenAPIError) -> None:
+        """Ask for an order again, slower each time: a fresh one may not be in every book yet."""
+        times, _ = self._unknown.get(txid, (0, 0.0))
+        wait = doubled(_ASK_AGAIN, times, _ASK_AGAIN_MAX)
+        self._unknown[txid] = (times + 1, feed_clock() + wait)
+        if times + 1 == _TELL_AFTER:
+            tell(self._say, words.no_such_order(txid, error.errors))
+
+
+def mark_of(key: str | None) -> str:
+    """Return what tells a key from another without telling the key; empty for no key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:16] if key else ""
 
 
 def market_from(pair: Pair) -> Market:
@@ -200,47 +242,4 @@ def market_from(pair: Pair) -> Market:
         lot_decimals=pair.lot_decimals,
         ordermin=pair.ordermin,
         costmin=pair.costmin,
-    )
-
-
-def rows_of(orders: object) -> dict[str, Mapping[str, Any]]:
-    """Return the orders of a `{txid: order}` answer, rows that are no orders left out."""
-    if not isinstance(orders, Mapping):
-        return {}
-    return {str(txid): row for txid, row in orders.items() if isinstance(row, Mapping)}
-
-
-def sightings_of(orders: object) -> list[Sighting]:
-    """Return the orders of a `{txid: order}` answer as they are seen here."""
-    return [
-        Sighting(
-            txid=txid,
-            status=str(row.get("status", "")),
-            vol_exec=str(row.get("vol_exec") or ""),
-            price=str(row.get("price") or ""),
-            reason=str(row.get("reason") or row.get("misc") or ""),
-        )
-        for txid, row in rows_of(orders).items()
-    ]
-
-
-def is_ours(row: Mapping[str, Any], cl_ord_id: str, order: OrderRequest) -> bool:
-    """Tell whether an order that Kraken shows is the one that was sent under `cl_ord_id`.
-
-    It is not written anywhere whether Kraken's answers repeat the id, so a row without one must
-    at least be the same order: a filter that is not honoured would show every order there is.
-    """
-    theirs = row.get("cl_ord_id")
-    if theirs:
-        return bool(theirs == cl_ord_id)
-    descr = row.get("descr")
-    if not isinstance(descr, Mapping):
-        return False
-    try:
-        same_volume = to_decimal(row.get("vol")) == to_decimal(order.volume)
-    except ValueError:
-        return False
-    return same_volume and (descr.get("type"), descr.get("ordertype")) == (
-        order.type,
-        order.ordertype,
     )

@@ -14,8 +14,8 @@ from enum import Enum
 
 from krakenlink.numbers import doubled
 from ttslo_app.messages import Sighting
-from ttslo_app.orders import words
-from ttslo_app.orders.life import Life
+from ttslo_app.orders import doubt_words, words
+from ttslo_app.orders.life import LATE, STANDS, Life
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.orders.tools import Tools
@@ -32,6 +32,8 @@ class Search:
         not_before: When to look next, in seconds of one monotonic clock, as `missed_at` is.
         missed_at: When a look found nothing for the first time.
         unanswered: How many looks in a row Kraken did not answer.
+        settles_at: Before this moment no look settles that there is no order.
+        stands: Whether the order certainly stands or stood: no look settles that there is none.
         is_from_before: Whether the order was sent before the program started; nothing else may
             fire until such an order is settled.
     """
@@ -39,6 +41,8 @@ class Search:
     not_before: float
     missed_at: float | None = None
     unanswered: int = 0
+    settles_at: float = 0.0
+    stands: bool = False
     is_from_before: bool = False
 
 
@@ -61,10 +65,13 @@ def after_look(
     """Return what a look that Kraken answered has settled, and the search to go on with."""
     if sighting is not None:
         return Verdict.FOUND, search
-    if search.missed_at is not None and now - search.missed_at >= settings.lookup_gap:
-        return Verdict.NOT_PLACED, search
     missed_at = now if search.missed_at is None else search.missed_at
-    again = max(now, missed_at + settings.lookup_gap)
+    settles_at = max(search.settles_at, missed_at + settings.lookup_gap)
+    if search.missed_at is not None and now >= settles_at and not search.stands:
+        return Verdict.NOT_PLACED, search
+    again = now + settings.lookup_gap
+    if settles_at > now:
+        again = min(again, settles_at)
     return Verdict.LOOK_AGAIN, replace(search, not_before=again, missed_at=missed_at, unanswered=0)
 
 
@@ -110,7 +117,14 @@ class Finder:
         # Where it seems to be longer, a clock was set: the look itself asks Kraken for the time.
         wait = min(_seconds_to_deadline(life, exchange), tools.settings.deadline)
         search = begin_search(wait, tools.now(), tools.settings)
-        self._searches[life.id] = replace(search, is_from_before=is_from_before)
+        late = tools.settings.late_books if life.doubt == LATE else 0.0
+        self._searches[life.id] = replace(
+            search,
+            settles_at=search.not_before + late,
+            stands=life.doubt == STANDS,
+            # Others do not wait for an order that this key cannot look up.
+            is_from_before=is_from_before and not tools.is_sent_by_another(life),
+        )
 
     def settled(self) -> Iterator[tuple[Life, Sighting | None]]:
         """Look for those whose time has come; yield what is certain, None for no order. Blocks."""
@@ -128,6 +142,10 @@ class Finder:
 
     def _look_for(self, life: Life, exchange: Exchange) -> tuple[Verdict, Sighting | None]:
         tools, search = self._tools, self._searches[life.id]
+        if tools.is_sent_by_another(life):
+            self._searches[life.id] = after_silence(search, tools.now(), tools.settings)
+            tools.teller.tell_once(life.id, doubt_words.sent_by_another_key(life))
+            return Verdict.LOOK_AGAIN, None
         tools.step("looking")
         try:
             assert life.order is not None  # `read_life` takes no unsettled life without one
@@ -140,6 +158,8 @@ class Finder:
             # Kraken's clock, read during the look, says that a late copy can still arrive.
             self.search_for(life, is_from_before=search.is_from_before)
             return Verdict.LOOK_AGAIN, None
+        if sighting is None and search.stands:
+            tools.teller.tell_once(life.id, doubt_words.stands_unseen(life))
         verdict, again = after_look(search, sighting, tools.now(), tools.settings)
         tools.step("looked")
         self._searches[life.id] = again

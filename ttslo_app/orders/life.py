@@ -57,6 +57,9 @@ TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
         (RuleState.ARMED, Signal.INTEND): RuleState.INTENDED,
         (RuleState.ARMED, Signal.CHANGE): RuleState.ARMED,
         (RuleState.ARMED, Signal.DISARM): RuleState.DISARMED,
+        # An order of this arming was found of which this state, an older copy, knows nothing.
+        (RuleState.ARMED, Signal.PLACE): RuleState.PLACED,
+        (RuleState.REFUSED, Signal.PLACE): RuleState.PLACED,
         (RuleState.REFUSED, Signal.INTEND): RuleState.INTENDED,
         (RuleState.REFUSED, Signal.CHANGE): RuleState.ARMED,  # the old crossing is owed no more
         (RuleState.REFUSED, Signal.DISARM): RuleState.DISARMED,
@@ -77,6 +80,10 @@ TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
 )
 
 
+# What is known of an order in doubt.
+STANDS, LATE = "stands", "late"
+
+
 class IllegalTransition(RuntimeError):
     """A signal that the state of a rule has no answer to; nothing was changed."""
 
@@ -93,8 +100,12 @@ class Life:
         sends: How often an order was sent under this client order id.
         noted: Whether config.csv has been told of the order; False means that it is owed.
         row: The row's settings when it was armed, to tell a changed row from the same one.
+        letters: A digest of the row to the letter when it fired; empty where it is not known.
         row_at: Since when the rule waits for this very condition; empty in older files, where
             `armed_at` is the best that is known.
+        sent_by: The mark of the key that sent the order; only that key can look it up.
+        doubt: What is known of an order in doubt: `stands` if it certainly does or did, `late` if
+            the books may be late to show it; empty otherwise.
         crossed_price: The first price that crossed the threshold, where it was found out only
             afterwards because nobody saw it; empty where it was seen.
         crossed_at: When that was, by Kraken's clock.
@@ -115,10 +126,13 @@ class Life:
     activated_on: str = ""
     noted: bool = False
     row: str = ""
+    letters: str = ""
     row_at: str = ""
     order_status: str = ""
     vol_exec: str = ""
     fill_price: str = ""
+    sent_by: str = ""
+    doubt: str = ""
     crossed_price: str = ""
     crossed_at: str = ""
     detail: str = ""

@@ -48,9 +48,15 @@ class Files(Protocol):
 
 
 class Exchange(Protocol):
-    """What the order thread needs of Kraken."""
+    """What the order thread needs of Kraken.
+
+    Attributes:
+        can_find: Whether an order can be looked up.
+        key_mark: What tells the trading key from another; empty where there is none.
+    """
 
     can_find: bool
+    key_mark: str
 
     def now(self) -> float:
         """Return Kraken's clock as estimated, in seconds since 1970. Never blocks."""

@@ -6,7 +6,9 @@ back on the way.
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 
@@ -56,6 +58,14 @@ def fingerprint(rule: Rule) -> str:
         *((rule.when_blind,) if rule.when_blind else ()),
     )
     return " ".join(parts)
+
+
+def letters_of(row: Mapping[str, object]) -> str:
+    """Return what tells a row from one that differs in any letter or column; empty for no row."""
+    if not row:
+        return ""
+    text = json.dumps([[name, str(cell)] for name, cell in row.items()])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def condition_of(row: str) -> str:

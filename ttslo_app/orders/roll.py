@@ -21,10 +21,10 @@ from ttslo_app.messages import (
     Crossing,
     Market,
 )
-from ttslo_app.orders import words
+from ttslo_app.orders import doubt_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal, arm
 from ttslo_app.orders.owed import Why
-from ttslo_app.orders.request import condition_of, fingerprint
+from ttslo_app.orders.request import condition_of, fingerprint, letters_of
 from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.tools import Tools
 from ttslo_app.rules.rule import Rule
@@ -38,16 +38,20 @@ class Adoption(Enum):
     DISARM = "disarm"  # armed until now, and no longer
     UPDATE = "update"  # stays armed, with changed settings
     NOTE = "note"  # fired, and config.csv does not say so yet
+    PUT_BACK = "put back"  # fired, and the row lies there again as it was before
     EXPLAIN = "explain"  # enabled although it has fired: say how to arm it again
 
 
-def adoption_of(life: Life | None, rule: Rule | None, *, is_fired_in_file: bool) -> Adoption:
+def adoption_of(
+    life: Life | None, rule: Rule | None, *, is_fired_in_file: bool, letters: str = ""
+) -> Adoption:
     """Return what `rule`, as config.csv now has it, means for `life`.
 
     Args:
         life: What the state file knows of the id; None for an id never seen.
         rule: The accepted row; None where it is gone, refused or not enabled.
         is_fired_in_file: Whether the row's order columns are filled.
+        letters: The digest of the row to the letter; empty where it is not known.
     """
     if life is None or life.state is RuleState.DISARMED:
         return Adoption.ARM if rule is not None and not is_fired_in_file else Adoption.KEEP
@@ -58,7 +62,9 @@ def adoption_of(life: Life | None, rule: Rule | None, *, is_fired_in_file: bool)
             return Adoption.KEEP
         if not life.noted and not is_fired_in_file:
             return Adoption.NOTE
-        return Adoption.EXPLAIN if is_fired_in_file else Adoption.ARM
+        if is_fired_in_file:
+            return Adoption.EXPLAIN
+        return Adoption.PUT_BACK if letters and letters == life.letters else Adoption.ARM
     if rule is None:
         return Adoption.DISARM
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
@@ -98,6 +104,15 @@ class Roll:
             if life.state is RuleState.PLACED and life.order_id:
                 self._ledger.stand(rule_id, life.order_id)
         return unsettled
+
+    def waiting_from_before(self) -> list[str]:
+        """Return the rules that an earlier run has armed, and that wait for their crossing."""
+        known = [i for i in self._ledger.state if not self._ledger.is_past_unknown(i)]
+        return [i for i in known if self._ledger.is_waiting(i)]
+
+    def leave_book(self, rule_id: str) -> None:
+        """Let the reader of prices forget a rule."""
+        self._post(BookDisarm(rule_id))
 
     def _resume(self, life: Life) -> Life:
         if life.state is RuleState.INTENDED:
@@ -146,10 +161,13 @@ class Roll:
             return False
         rule = entry.rule if entry and entry.rule.enabled else None
         is_fired = entry.is_fired_in_file if entry else False
-        adoption = adoption_of(life, rule, is_fired_in_file=is_fired)
+        letters = letters_of(entry.row) if entry and life.has_fired else ""
+        adoption = adoption_of(life, rule, is_fired_in_file=is_fired, letters=letters)
         if adoption is Adoption.EXPLAIN:
             self._teller.tell_once(rule_id, words.how_to_arm_again(life))
-        if adoption is Adoption.NOTE:
+        if adoption is Adoption.PUT_BACK:
+            self._teller.tell(doubt_words.as_it_was(life))
+        if adoption in (Adoption.NOTE, Adoption.PUT_BACK):
             self._ledger.unnoted.add(rule_id)
         if adoption is Adoption.DISARM:
             self._disarm(life)

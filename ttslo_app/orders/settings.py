@@ -18,6 +18,8 @@ class OrderSettings:
             about a second.
         lookup_gap: Between the two looks that must both find nothing. An order that closed just
             before the first look may be missing from ClosedOrders for 10 s.
+        late_books: How long past the deadline an order may be missing from the books although it
+            was placed, where something on the way answered in Kraken's place.
         ask_again: First wait after a look without an answer; doubles up to `ask_again_max`.
         ask_again_max: The longest of those waits.
         refusal_wait: First wait after a refusal that may heal; doubles up to `refusal_wait_max`.
@@ -35,6 +37,7 @@ class OrderSettings:
     deadline: float = 5.0
     deadline_margin: float = 1.5
     lookup_gap: float = 12.0
+    late_books: float = 60.0
     ask_again: float = 1.0
     ask_again_max: float = 30.0
     refusal_wait: float = 1.0

@@ -32,6 +32,7 @@ class _Unasked:
     """
 
     can_find = False
+    key_mark = ""
 
     def __init__(self, markets: Callable[[str], Market], wall_clock: Callable[[], float]) -> None:
         self._markets = markets

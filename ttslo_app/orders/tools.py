@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.orders.ledger import Ledger
+from ttslo_app.orders.life import Life
 from ttslo_app.orders.owed import Owed
 from ttslo_app.orders.ports import Exchange, Files
 from ttslo_app.orders.settings import OrderSettings
@@ -36,6 +37,15 @@ class Tools:
     def can_find(self) -> bool:
         """Whether an order of unknown outcome can be looked up."""
         return self.exchange is not None and self.exchange.can_find
+
+    @property
+    def key_mark(self) -> str:
+        """What tells the trading key from another; empty where there is none."""
+        return "" if self.exchange is None else self.exchange.key_mark
+
+    def is_sent_by_another(self, life: Life) -> bool:
+        """Tell whether an order was sent by another key: only that one can look it up."""
+        return bool(life.sent_by and self.key_mark and life.sent_by != self.key_mark)
 
     def now(self) -> float:
         """Return seconds that only ever grow, while the machine sleeps, too."""

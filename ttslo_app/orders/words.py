@@ -53,11 +53,13 @@ class Teller:
         self._once.has_healed(subject)
 
 
-def _of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Sentence:
+def of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Sentence:
+    """Return a sentence about one row, which begins with its id."""
     return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id, **fields})
 
 
-def _crossed(crossing: Crossing) -> str:
+def crossed(crossing: Crossing) -> str:
+    """Return what was crossed, and at what price."""
     return f"{crossing.rule.condition} was crossed at {crossing.price_text}"
 
 
@@ -72,7 +74,7 @@ def internal_error() -> Sentence:
 
 def cannot_be_taken_up(crossing: Crossing) -> Sentence:
     """Say that a crossing is lost to such an error."""
-    return _of_row(
+    return of_row(
         Kind.INTERNAL,
         "ERROR",
         crossing.key,
@@ -96,7 +98,7 @@ def ends_owing(rule_ids: Sequence[str]) -> Sentence:
 
 def unreadable(rule_id: str, error: Exception) -> Sentence:
     """Say that a row of state.csv contradicts itself."""
-    return _of_row(
+    return of_row(
         Kind.DOUBTFUL,
         "ERROR",
         rule_id,
@@ -107,7 +109,7 @@ def unreadable(rule_id: str, error: Exception) -> Sentence:
 
 def doubtful(rule_id: str) -> Sentence:
     """Say that nobody can know whether a rule has fired."""
-    return _of_row(
+    return of_row(
         Kind.DOUBTFUL,
         "ERROR",
         rule_id,
@@ -119,7 +121,7 @@ def doubtful(rule_id: str) -> Sentence:
 
 def ended_under_way(life: Life) -> Sentence:
     """Say that an order was under way when the program ended."""
-    return _of_row(
+    return of_row(
         Kind.UNCERTAIN,
         "WARNING",
         life.id,
@@ -134,25 +136,25 @@ def ended_under_way(life: Life) -> Sentence:
 
 def now_waits_for(rule: Rule) -> Sentence:
     """Say what a row waits for since it was edited."""
-    return _of_row(Kind.ARMED, "INFO", rule.id, f"now {rule.condition}")
+    return of_row(Kind.ARMED, "INFO", rule.id, f"now {rule.condition}")
 
 
 def armed_again(life: Life) -> Sentence:
     """Say that a row that has fired is armed anew; `life` is the one that ends."""
     if life.state is RuleState.PLACED:
-        return _of_row(
+        return of_row(
             Kind.ARMED,
             "WARNING",
             life.id,
             f"armed again. Its earlier order {life.order_id} still stands at Kraken and is no "
             "longer watched",
         )
-    return _of_row(Kind.ARMED, "INFO", life.id, f"armed again after order {life.order_id}")
+    return of_row(Kind.ARMED, "INFO", life.id, f"armed again after order {life.order_id}")
 
 
 def how_to_arm_again(life: Life) -> Sentence:
     """Say that a row which was only set to true has fired, and what to do."""
-    return _of_row(
+    return of_row(
         Kind.CONFIG,
         "WARNING",
         life.id,
@@ -164,34 +166,34 @@ def how_to_arm_again(life: Life) -> Sentence:
 def no_longer_armed(rule_id: str, *, is_owed: bool) -> Sentence:
     """Say that a row was removed or disabled."""
     lost = ", and NO ORDER is placed for its crossing" if is_owed else ""
-    return _of_row(Kind.DISARMED, "WARNING", rule_id, f"no longer armed{lost}")
+    return of_row(Kind.DISARMED, "WARNING", rule_id, f"no longer armed{lost}")
 
 
 def cannot_be_read(rule_id: str, error: OSError) -> Sentence:
     """Say that a row counts as it was when config.csv was last read."""
     text = f"config.csv cannot be read just now ({error})"
-    return _of_row(Kind.CONFIG, "WARNING", rule_id, text)
+    return of_row(Kind.CONFIG, "WARNING", rule_id, text)
 
 
 def changed_meanwhile(crossing: Crossing, current: Rule) -> Sentence:
     """Say that a crossing fires nothing because its row is another one by now."""
     what = "changed" if current.enabled else "disabled"
-    return _of_row(
+    return of_row(
         Kind.CONFIG,
         "WARNING",
         crossing.key,
-        f"{_crossed(crossing)}, but its row was {what} in the same moment. No order was placed "
+        f"{crossed(crossing)}, but its row was {what} in the same moment. No order was placed "
         "for the old row",
     )
 
 
 def row_missing(crossing: Crossing) -> Sentence:
     """Say that a crossing waits for its row to come back."""
-    return _of_row(
+    return of_row(
         Kind.WAITING,
         "WARNING",
         crossing.key,
-        f"{_crossed(crossing)} while its row was not in config.csv, or not whole; somebody may be "
+        f"{crossed(crossing)} while its row was not in config.csv, or not whole; somebody may be "
         "saving it. The order is placed if the row is there in a moment",
     )
 
@@ -201,11 +203,11 @@ def row_missing(crossing: Crossing) -> Sentence:
 
 def must_settle_first(crossing: Crossing) -> Sentence:
     """Say that a crossing waits for what became of an older order."""
-    return _of_row(
+    return of_row(
         Kind.WAITING,
         "ERROR",
         crossing.key,
-        f"{_crossed(crossing)}, but WAITS until Kraken has said what became of an order from "
+        f"{crossed(crossing)}, but WAITS until Kraken has said what became of an order from "
         "before the start",
     )
 
@@ -215,7 +217,7 @@ def placed(life: Life, why: str) -> Sentence:
     done = f"order {life.order_id} placed"
     if life.order_id == DRY_RUN_ORDER_ID:
         done = f"would have placed an order now ({DRY_RUN_ORDER_ID})"
-    return _of_row(
+    return of_row(
         Kind.PLACED,
         "INFO",
         life.id,
@@ -233,55 +235,55 @@ def refusal(life: Life, outcome: Outcome) -> str:
 
 def held_back(crossing: Crossing, reason: str, owed: float) -> Sentence:
     """Say that an order could not be placed, and is tried again: `owed` seconds at any price."""
-    return _of_row(
+    return of_row(
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"{_crossed(crossing)}, and no order could be placed: {reason}. It is tried again; after "
+        f"{crossed(crossing)}, and no order could be placed: {reason}. It is tried again; after "
         f"{owed:.0f} s only while the threshold is met",
     )
 
 
 def given_up(crossing: Crossing, reason: str) -> Sentence:
     """Say that an order could not be placed, and no waiting would heal that."""
-    return _of_row(
+    return of_row(
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"NOT PROTECTED. {_crossed(crossing)}, and no order could be placed: {reason}. The row is "
+        f"NOT PROTECTED. {crossed(crossing)}, and no order could be placed: {reason}. The row is "
         "disarmed until you change it or start the program again",
     )
 
 
 def stands_first(crossing: Crossing, pause: Pause, reason: str) -> Sentence:
     """Say that Kraken takes no more orders for now, and that a crossing waits for it."""
-    return _of_row(
+    return of_row(
         Kind.WAITING,
         "ERROR",
         crossing.key,
-        f"{_crossed(crossing)}, and Kraken takes no more {pause.value} for now: {reason}. It "
+        f"{crossed(crossing)}, and Kraken takes no more {pause.value} for now: {reason}. It "
         "waits in line, and is placed as soon as Kraken allows it",
     )
 
 
 def stands_in_line(crossing: Crossing, before: int) -> Sentence:
     """Say that a crossing waits behind others."""
-    return _of_row(
+    return of_row(
         Kind.WAITING,
         "WARNING",
         crossing.key,
-        f"{_crossed(crossing)} and waits in line, for Kraken takes about one order a second on "
+        f"{crossed(crossing)} and waits in line, for Kraken takes about one order a second on "
         f"{crossing.pair} now; {before} are before it",
     )
 
 
 def waited_too_long(crossing: Crossing, waited: float) -> Sentence:
     """Say that a crossing must be met by today's price again."""
-    return _of_row(
+    return of_row(
         Kind.LATE,
         "ERROR",
         crossing.key,
-        f"its order waited {waited:.0f} s since {_crossed(crossing)}. It is placed only if its "
+        f"its order waited {waited:.0f} s since {crossed(crossing)}. It is placed only if its "
         "threshold is met now, or once it is met again",
     )
 
@@ -297,7 +299,7 @@ def uncertain(life: Life, reason: str, *, can_find: bool) -> Sentence:
             "Look at Kraken's open orders yourself; to arm the row again, delete its row of the "
             "state file"
         )
-    return _of_row(
+    return of_row(
         Kind.UNCERTAIN,
         "ERROR",
         life.id,
@@ -308,7 +310,7 @@ def uncertain(life: Life, reason: str, *, can_find: bool) -> Sentence:
 
 def no_key_to_settle(life: Life) -> Sentence:
     """Say that an unknown outcome cannot be looked up without a key."""
-    return _of_row(
+    return of_row(
         Kind.KEY,
         "ERROR",
         life.id,
@@ -320,13 +322,13 @@ def no_key_to_settle(life: Life) -> Sentence:
 def still_uncertain(life: Life, error: Exception) -> Sentence:
     """Say that Kraken could not be asked."""
     text = f"still uncertain, Kraken cannot be asked: {error}"
-    return _of_row(Kind.UNCERTAIN, "WARNING", life.id, text)
+    return of_row(Kind.UNCERTAIN, "WARNING", life.id, text)
 
 
 def not_placed(rule_id: str, what_now: str) -> Sentence:
     """Say that no order stands, and what becomes of the crossing."""
     text = f"Kraken has no order for it, so none was placed{what_now}"
-    return _of_row(Kind.NOT_PLACED, "WARNING", rule_id, text)
+    return of_row(Kind.NOT_PLACED, "WARNING", rule_id, text)
 
 
 # --- what becomes of an order ------------------------------------------------------------------
@@ -347,7 +349,7 @@ def news_of(life: Life, sighting: Sighting) -> Sentence | None:
         text = f"{what} is partly filled: {sighting.vol_exec}"
     else:
         return None
-    return _of_row(kind, level, life.id, text, order_id=sighting.txid, vol_exec=sighting.vol_exec)
+    return of_row(kind, level, life.id, text, order_id=sighting.txid, vol_exec=sighting.vol_exec)
 
 
 # --- the files ---------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ def config_unwritable(lives: Sequence[Life], error: Exception) -> Sentence:
 
 def not_noted(life: Life) -> Sentence:
     """Say that an order is not noted in its row, for there is none."""
-    return _of_row(
+    return of_row(
         Kind.CONFIG,
         "WARNING",
         life.id,

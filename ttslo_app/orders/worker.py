@@ -25,7 +25,9 @@ from ttslo_app.messages import (
     FirstCrossing,
     Mark,
     Message,
+    Proved,
     Say,
+    Sighting,
     Watched,
 )
 from ttslo_app.orders import words
@@ -36,6 +38,7 @@ from ttslo_app.orders.ledger import Ledger
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import Owed, Wait, Why
 from ttslo_app.orders.ports import Exchange, Files
+from ttslo_app.orders.proofs import Proofs, Unproven
 from ttslo_app.orders.roll import Roll
 from ttslo_app.orders.row import State
 from ttslo_app.orders.settings import OrderSettings
@@ -102,6 +105,7 @@ class OrderWorker:
             placed=self._clerk.placed,
             lost=self._finder.search_for,
         )
+        self._proofs = Proofs(self._tools, self._take_in_old)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -219,6 +223,8 @@ class OrderWorker:
                     self._adopt(message)
                 case Watched():
                     self._clerk.watched(message)
+                case Proved():
+                    self._proofs.take(message)
                 case FirstCrossing():
                     self._clerk.note_first(message)
                 case Mark():
@@ -234,6 +240,7 @@ class OrderWorker:
     def _adopt(self, message: Adopt) -> None:
         self._clerk.write_notes()
         has_changed = self._roll.adopt(message)
+        self._proofs.publish()
         for entry in islice(self._ledger.rules.values(), 1):
             with suppress(OSError):  # read now what the first crossing would have to wait for
                 self._tools.files.current_rule(entry.rule)
@@ -259,7 +266,12 @@ class OrderWorker:
                 self._owed.wait(crossing, Why.SETTLING)
                 self._teller.tell(words.must_settle_first(crossing))
         else:
-            self._desk.fire(taken)
+            self._desk.fire([crossing for crossing in taken if self._proofs.is_free(crossing)])
+
+    def _take_in_old(self, life: Life, sighting: Sighting) -> None:
+        """Take in an order of which the state, an older copy, knew nothing."""
+        self._clerk.found(life, sighting)
+        self._roll.leave_book(life.id)
 
     def _look_up(self) -> None:
         """Settle those unknown orders whose time has come."""
@@ -312,6 +324,11 @@ class OrderWorker:
     def standing(self) -> Mapping[str, str]:
         """The orders to watch, by rule id; never changed once handed out. Any thread."""
         return self._ledger.standing
+
+    @property
+    def unproven(self) -> Sequence[Unproven]:
+        """Armings of an earlier run of which Kraken has not been asked yet. Any thread."""
+        return self._proofs.unproven
 
     @property
     def answers(self) -> Mapping[str, int]:
@@ -384,3 +401,4 @@ class OrderWorker:
         """Take up every intent without an outcome, before anything else may fire."""
         for life in self._roll.recover():
             self._finder.search_for(life, is_from_before=True)
+        self._proofs.doubt(self._roll.waiting_from_before())

@@ -18,8 +18,9 @@ from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Say, Watched
+from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Proved, Say, Watched
 from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.proofs import look_for
 from ttslo_app.orders.request import build_order
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule
@@ -211,6 +212,18 @@ def watch_orders(exchange: KrakenExchange, worker: OrderWorker) -> None:
     seen = exchange.watch(standing.values())
     found = {rule_id: seen[txid] for rule_id, txid in standing.items() if txid in seen}
     worker.submit(Watched(found))
+
+
+def prove_one(exchange: KrakenExchange, worker: OrderWorker) -> None:
+    """Ask for the order of one arming of an earlier run: its state may be an old copy. Blocks.
+
+    So that its crossing need not wait for that.
+
+    Raises:
+        KrakenError: If Kraken cannot be asked.
+    """
+    for one in worker.unproven[:1]:
+        worker.submit(Proved(one.rule_id, one.cl_ord_id, look_for(one, exchange)))
 
 
 class TapeKeeper:

@@ -48,6 +48,7 @@ from ttslo_app.run.keeper import (
     OrderChecks,
     Poller,
     TapeKeeper,
+    prove_one,
     watch_orders,
 )
 from ttslo_app.run.parts import Item, Options, World
@@ -63,6 +64,9 @@ _CLOCK_CHECK, _CLOCK_AGAIN = 600.0, 2.0
 _NO_CLOCK = "Kraken's clock cannot be read"
 # An order travels over a connection that is open already: idle ones are closed by the edge.
 _KEEP_WARM = 25.0
+# One arming of an earlier run is asked for at a time: three calls, of which Kraken's smallest
+# allowance regains one in 3 s.
+_PROVE_EVERY = 9.0
 # Clean ends: an order under way gets this long for its answer.
 _ORDER_PATIENCE = 5.0
 # How far the tapes were seen is kept this often. What is seen twice after a crash is harmless, as
@@ -159,6 +163,7 @@ class LiveRun:
             duties += [
                 Duty(lambda: options.settings.watch, watch, "The orders cannot be watched"),
                 Duty(lambda: 1.0, self._checks.work),
+                Duty(lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker)),
                 Duty(lambda: _KEEP_WARM, exchange.warm_up),
             ]
         return [*duties, Duty(lambda: _MARK_EVERY, self._tape.keep)]

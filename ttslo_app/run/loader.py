@@ -214,7 +214,7 @@ class Loader:
             sorting.markets[rule.pair] = self._market_or_error(one)
         market = sorting.markets[rule.pair]
         if isinstance(market, Market):
-            sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired)
+            sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired, one.row)
         elif isinstance(market, LookupError):
             self._say("ERROR", f"{rule.id}: not armed: {market}")
         else:

@@ -10,6 +10,7 @@ from order_bench import (
     Bench,
     ManualClock,
     MemoryFiles,
+    Reply,
     rule,
 )
 
@@ -176,3 +177,30 @@ def test_long_writes_leave_the_thread_free_and_are_made_up_for_at_the_end() -> N
     assert files.disk["two"]["rule_state"] == "intended"
     assert bench.worker.stop(10)
     assert (files.disk["two"]["rule_state"], files.notes["two"]) == ("placed", "O2")
+
+
+# --- what was found is not what the row says -------------------------------------------------
+
+
+def test_order_found_of_a_row_that_was_edited_since_is_told(bench: Bench) -> None:
+    """The order of the row as it was does not pass for the new row's."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    bench.files.rules["btc"] = rule(volume="0.5")
+    bench.adopt()
+    bench.wait(20)
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().state is RuleState.PLACED
+    assert bench.heard("is of the row as it was (sell 0.01")
+    assert bench.heard("would sell 0.5")
+
+
+def test_order_found_with_other_content_is_told(bench: Bench) -> None:
+    """An id says that no second may be sent, and not what stands under it."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    odd = Sighting("O9", "open", differs="side buy instead of sell")
+    bench.kraken.find = lambda *asked: odd  # type: ignore[method-assign]  # one odd answer
+    bench.wait(20)
+    assert bench.life().order_id == "O9"
+    assert bench.heard("side buy instead of sell")

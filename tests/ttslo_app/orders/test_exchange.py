@@ -14,11 +14,15 @@ import pytest
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from krakenlink.errors import KrakenAPIError, KrakenConnectionError, KrakenError
+from krakenlink.errors import (
+    AuthenticationError,
+    KrakenAPIError,
+    KrakenConnectionError,
+    KrakenError,
+)
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
-from ttslo_app.messages import Sighting
-from ttslo_app.orders.exchange import KrakenExchange, is_ours, rows_of, sightings_of
+from ttslo_app.orders.exchange import KrakenExchange, mark_of
 from ttslo_app.orders.request import OrderRequest
 
 PAIR = "XXBTZUSD"
@@ -265,21 +269,14 @@ def test_refused_nonce_proves_nothing(exchange: FakeKraken, kraken: KrakenExchan
         "EOrder:cl_ord_id already in use",
     ],
 )
-def test_id_that_is_in_use_is_looked_for_until_it_is_found(
+def test_id_that_is_in_use_proves_that_its_order_stands(
     exchange: FakeKraken, kraken: KrakenExchange, text: str
 ) -> None:
-    """It is the proof that the order stands: no look that misses it says that there is none."""
+    """Whoever gets this answer sends no other, and looks until the order is shown."""
     assert kraken.find(OURS, ORDER) is None
     exchange.fault("error", endpoint="AddOrder", text=text)
     outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
-    assert outcome.kind is OutcomeKind.UNKNOWN
-    with pytest.raises(KrakenError, match="does not show it yet"):
-        kraken.find(OURS, ORDER)
-    exchange.clear_faults()
-    placed = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
-    sighting = kraken.find(OURS, ORDER)
-    assert sighting is not None
-    assert sighting.txid == placed.txid
+    assert (outcome.kind, outcome.stands) == (OutcomeKind.UNKNOWN, True)
 
 
 def test_refusal_says_its_cure_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
@@ -371,60 +368,58 @@ def test_look_without_an_answer_raises(
         kraken.find(OURS, ORDER)
 
 
-def test_orders_are_read_with_the_reading_key_where_it_has_one(exchange: FakeKraken) -> None:
-    """A trading key that may not query is enough beside a reading key that may."""
-    trade_secret, read_secret = "dHJhZGU=", "cmVhZA=="
-    exchange.add_key("TRADE", trade_secret, {"modify"})
-    exchange.add_key("READ", read_secret, {"query open", "query closed"})
-    trading = KrakenAPI("TRADE", trade_secret, exchange.rest_url, use_websocket=False)
-    reading = KrakenAPI("READ", read_secret, exchange.rest_url, use_websocket=False)
-    kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
-    txid = place(kraken)
-    found = kraken.find(OURS, ORDER)
+def two_keys(
+    exchange: FakeKraken, trading_may: set[str], reading_may: set[str], account: str = ""
+) -> tuple[KrakenAPI, KrakenAPI]:
+    """Return a trading and a reading client with those permissions; `account`: the reader's."""
+    exchange.add_key("TRADE", "dHJhZGU=", trading_may)
+    exchange.add_key("READ", "cmVhZA==", reading_may, account=account)
+    url = exchange.rest_url
+    trading = KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False)
+    return trading, KrakenAPI("READ", "cmVhZA==", url, use_websocket=False)
+
+
+QUERIES = {"query open", "query closed"}
+
+
+@pytest.mark.parametrize("reading_may", [QUERIES, set()])
+def test_key_that_sent_an_order_looks_for_it(exchange: FakeKraken, reading_may: set[str]) -> None:
+    """Another key may be of another account, which sees nothing of the order."""
+    exchange.add_account("other")
+    trading, reading = two_keys(exchange, QUERIES | {"modify"}, reading_may, "other")
+    with trading, reading:
+        kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
+        txid = place(kraken)
+        found = kraken.find(OURS, ORDER)
     assert found is not None
     assert found.txid == txid
-    trading.close()
-    reading.close()
 
 
-ROW: dict[str, Any] = {"vol": "0.01000000", "descr": {"type": "sell", "ordertype": "trailing-stop"}}
+def test_another_key_proves_that_an_order_is_there(exchange: FakeKraken) -> None:
+    """A trading key that may not query is enough where a reading key sees the order."""
+    trading, reading = two_keys(exchange, {"modify"}, QUERIES)
+    with trading, reading:
+        kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
+        txid = place(kraken)
+        found = kraken.find(OURS, ORDER)
+    assert found is not None
+    assert found.txid == txid
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ({**ROW, "cl_ord_id": OURS}, True),
-        ({**ROW, "cl_ord_id": THEIRS}, False),
-        (ROW, True),
-        ({**ROW, "cl_ord_id": None}, True),
-        ({**ROW, "vol": "0.02"}, False),
-        ({**ROW, "vol": "much"}, False),
-        ({**ROW, "vol": None}, False),
-        ({**ROW, "descr": None}, False),
-        ({**ROW, "descr": {"type": "buy", "ordertype": "trailing-stop"}}, False),
-        ({**ROW, "descr": {"type": "sell", "ordertype": "limit"}}, False),
-        ({}, False),
-    ],
-)
-def test_row_is_ours_by_its_id_or_by_being_the_same_order(
-    row: dict[str, Any], expected: bool
-) -> None:
-    """An id decides; a row without one must at least be the order that was sent."""
-    assert is_ours(row, OURS, ORDER) is expected
+def test_another_key_never_proves_that_an_order_is_not_there(exchange: FakeKraken) -> None:
+    """What it does not see may stand in the account of the key that sent it."""
+    trading, reading = two_keys(exchange, {"modify"}, QUERIES)
+    with trading, reading:
+        kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
+        with pytest.raises(AuthenticationError):
+            kraken.find(OURS, ORDER)
 
 
-@pytest.mark.parametrize("answer", [None, [], "", {"O1": None}, {"O1": "open"}])
-def test_answer_that_lists_no_orders_has_none(answer: object) -> None:
-    """What is no `{txid: order}` shows no order and raises nothing."""
-    assert rows_of(answer) == {}
-    assert sightings_of(answer) == []
-
-
-def test_sighting_has_kraken_s_texts() -> None:
-    """Numbers stay as Kraken wrote them, what is missing is empty."""
-    rows = {"O1": {"status": "canceled", "vol_exec": "0.5", "price": "9.10", "reason": "User"}}
-    assert sightings_of(rows) == [Sighting("O1", "canceled", "0.5", "9.10", "User")]
-    assert sightings_of({"O2": {"vol_exec": None}}) == [Sighting("O2", "", "", "", "")]
+def test_mark_of_a_key_tells_keys_apart_and_tells_none() -> None:
+    """It stands in files, so the key must not be in it."""
+    assert mark_of("KEY-1") == mark_of("KEY-1") != mark_of("KEY-2")
+    assert "KEY" not in mark_of("KEY-1")
+    assert mark_of(None) == ""
 
 
 # --- watching --------------------------------------------------------------------------------
@@ -464,16 +459,35 @@ def test_watch_of_many_gone_orders_keeps_to_fifty_a_call(
 
 
 def test_watch_is_not_blinded_by_an_order_that_kraken_does_not_know(
-    exchange: FakeKraken, kraken: KrakenExchange, said: list[str]
+    exchange: FakeKraken,
+    kraken: KrakenExchange,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An id of another account or of a dry run is told once; the others are watched on."""
+    """An id of another account or of a dry run is asked for slower and told; others are watched."""
+    moments = iter([0.0, 1.0, 11.0, 12.0, 31.0, 32.0, 1000.0, 1001.0])
+    monkeypatch.setattr("ttslo_app.orders.exchange.feed_clock", lambda: next(moments))
     txids = [place(kraken, f"id-{n}") for n in range(5)]
     for txid in txids[1:]:
         exchange.fill_order(txid)
-    for _ in range(2):
+    for _ in range(4):
         seen = kraken.watch([*txids, "DRY_RUN_ORDER_ID"])
         assert [seen[txid].status for txid in txids] == ["open"] + ["closed"] * 4
     assert len([text for text in said if "does not know the order DRY_RUN_ORDER_ID" in text]) == 1
+
+
+def test_order_that_kraken_did_not_know_once_is_watched_again(
+    exchange: FakeKraken, kraken: KrakenExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh order may be missing for a moment; its end is told all the same."""
+    now = [0.0]
+    monkeypatch.setattr("ttslo_app.orders.exchange.feed_clock", lambda: now[0])
+    txid = place(kraken)
+    exchange.fill_order(txid)
+    exchange.fault("error", endpoint="QueryOrders", text="EOrder:Unknown order", count=1)
+    assert kraken.watch([txid]) == {}
+    now[0] = 60.0
+    assert kraken.watch([txid])[txid].status == "closed"
 
 
 def test_watch_that_is_refused_altogether_is_an_error(

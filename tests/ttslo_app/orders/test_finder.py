@@ -11,10 +11,9 @@ from order_bench import (
     rule,
 )
 
-from ttslo_app.messages import (
-    BookArm,
-    Sighting,
-)
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.messages import BookArm, Sighting
 from ttslo_app.orders.finder import Search, Verdict, after_look, after_silence, begin_search
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest
@@ -196,3 +195,54 @@ def test_deadline_that_cannot_be_read_is_over_some_time(bench: Bench) -> None:
     bench.restart()
     bench.wait(40)
     assert bench.placed == 1
+
+
+# --- what else is known of an order in doubt -------------------------------------------------
+
+
+def test_order_that_certainly_stands_is_never_taken_for_none() -> None:
+    """However often a look misses it."""
+    search = Search(0.0, stands=True)
+    for moment in (10.0, 30.0, 3000.0):
+        verdict, search = after_look(search, None, moment, SETTINGS)
+        assert verdict is Verdict.LOOK_AGAIN
+
+
+def test_books_that_may_be_late_settle_nothing_for_a_minute() -> None:
+    """Two looks that miss are not enough until both books must show the order."""
+    search = Search(0.0, settles_at=70.0)
+    for moment in (10.0, 22.0, 34.0, 69.0):
+        verdict, search = after_look(search, None, moment, SETTINGS)
+        assert verdict is Verdict.LOOK_AGAIN
+        assert moment < search.not_before <= 70.0
+    assert after_look(search, None, 70.0, SETTINGS)[0] is Verdict.NOT_PLACED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "doubt"), [({"stands": True}, "stands"), ({"is_late": True}, "late"), ({}, "")]
+)
+def test_what_is_known_of_a_doubt_is_kept_over_a_restart(
+    bench: Bench, outcome: dict[str, bool], doubt: str
+) -> None:
+    """State.csv holds it, so the next run doubts no less."""
+    said = Outcome(OutcomeKind.UNKNOWN, reason="odd", **outcome)  # type: ignore[arg-type]  # by name
+    bench.kraken.place = lambda *args, **named: said  # type: ignore[method-assign]  # one odd answer
+    bench.cross()
+    bench.restart()
+    assert bench.life().doubt == doubt
+
+
+def test_order_of_another_key_is_not_settled_by_this_one(bench: Bench) -> None:
+    """What this key does not see may stand in the other's account; other rows fire meanwhile."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    bench.kraken.key_mark = "key-2"
+    bench.kraken.orders.clear()  # another account
+    other = rule("eth")
+    bench.files.rules["eth"] = other
+    bench.restart()
+    bench.wait(100)
+    assert bench.life().state is RuleState.UNCERTAIN
+    assert any("another key has sent it" in text for _, text in bench.said)
+    bench.cross(other)
+    assert bench.life("eth").state is RuleState.PLACED

@@ -356,3 +356,59 @@ def test_row_that_was_switched_off_and_on_owes_nothing(bench: Bench, reply: Repl
     bench.files.is_full = False
     bench.wait(10)
     assert len(bench.kraken.sent) == tries
+
+
+# --- a row that lies there as it was ---------------------------------------------------------
+
+TYPED = {"id": "btc", "pair": "BTC/USD", "threshold_price": "50000", "enabled": "true"}
+
+
+def put_back(bench: Bench, **cells: str) -> None:
+    """Save an editor's text of the row over what the program has noted."""
+    bench.letters["btc"] = {**TYPED, **cells}
+    bench.files.notes.clear()
+    bench.adopt()
+
+
+@pytest.fixture
+def fired() -> Bench:
+    """A worker whose one row has fired, as it was typed."""
+    bench = Bench(rule())
+    bench.letters["btc"] = TYPED
+    bench.adopt()
+    bench.cross()
+    bench.worker.work_off()
+    return bench
+
+
+def test_old_text_of_an_editor_arms_no_row_again(fired: Bench) -> None:
+    """The absence of the program's note is nobody's wish; the note is written anew."""
+    fired.wait(5)
+    put_back(fired)
+    fired.cross()
+    fired.wait(5)
+    assert len(fired.kraken.sent) == 1
+    assert fired.life().state is RuleState.PLACED
+    assert fired.files.notes == {"btc": fired.life().order_id}
+    assert fired.worker.standing == {"btc": fired.life().order_id}
+    assert fired.heard("letter for letter as it was before its order")
+
+
+def test_old_text_after_a_restart_arms_no_row_again(fired: Bench) -> None:
+    """What the row was like stands in the state, so that a restart knows it, too."""
+    fired.files.notes.clear()
+    fired.restart()
+    fired.cross()
+    assert len(fired.kraken.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "cells", [{"enabled": "yes"}, {"order_id": ""}, {"threshold_price": "50000.0"}]
+)
+def test_row_that_its_user_has_touched_is_armed_again(fired: Bench, cells: dict[str, str]) -> None:
+    """Another letter, or cells that are there and empty, are somebody's act."""
+    fired.wait(5)
+    put_back(fired, **cells)
+    assert fired.life().generation == 2
+    fired.cross()
+    assert len(fired.kraken.sent) == 2

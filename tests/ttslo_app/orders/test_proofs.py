@@ -1,0 +1,81 @@
+"""A state may be an old copy: Kraken is asked before the first send of an earlier arming."""
+
+from __future__ import annotations
+
+import pytest
+from order_bench import Bench, rule
+
+from ttslo_app.messages import BookDisarm, Proved
+from ttslo_app.orders.life import RuleState
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A worker with one armed rule."""
+    return Bench(rule())
+
+
+def old_copy(bench: Bench) -> None:
+    """Restore the state from before an order that has been placed meanwhile."""
+    before = bench.files.load()
+    bench.cross()
+    assert len(bench.kraken.sent) == 1
+    bench.files.disk = before
+    bench.files.notes.clear()
+    bench.restart()
+
+
+def test_state_restored_from_before_an_order_places_no_second(bench: Bench) -> None:
+    """Before the first send of an arming that an earlier run made, its id is asked for."""
+    bench.restart()
+    old_copy(bench)
+    bench.cross()
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().state is RuleState.PLACED
+    assert any("the file is an older copy" in text for _, text in bench.said)
+
+
+def test_order_that_nobody_knew_is_taken_in_before_its_crossing(bench: Bench) -> None:
+    """What somebody else has looked up settles it, and the reader of prices forgets the rule."""
+    bench.restart()
+    old_copy(bench)
+    (one,) = bench.worker.unproven
+    bench.worker.submit(
+        Proved(one.rule_id, one.cl_ord_id, bench.kraken.find(one.cl_ord_id, one.order))
+    )
+    bench.worker.work_off()
+    assert bench.life().state is RuleState.PLACED
+    assert bench.changes[-1] == BookDisarm("btc")
+    assert bench.worker.unproven == ()
+
+
+def test_crossing_of_an_earlier_arming_waits_while_kraken_cannot_be_asked(bench: Bench) -> None:
+    """Could not ask is not no; it is asked again, and the order placed."""
+    bench.restart()
+    bench.restart()
+    bench.kraken.is_silent = True
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert any("cannot be asked whether it has an order already" in text for _, text in bench.said)
+    bench.kraken.is_silent = False
+    bench.wait(5)
+    assert len(bench.kraken.sent) == 1
+
+
+def test_arming_of_this_run_is_asked_for_by_nobody(bench: Bench) -> None:
+    """Between its crossing and its order stands no call."""
+    bench.kraken.is_silent = True
+    bench.cross()
+    assert len(bench.kraken.sent) == 1
+
+
+def test_arming_that_was_proven_is_asked_for_once(bench: Bench) -> None:
+    """Once Kraken has said that there is none, its crossing needs no look."""
+    bench.restart()
+    bench.restart()
+    (one,) = bench.worker.unproven
+    bench.worker.submit(Proved(one.rule_id, one.cl_ord_id, None))
+    bench.worker.work_off()
+    bench.kraken.is_silent = True
+    bench.cross()
+    assert len(bench.kraken.sent) == 1

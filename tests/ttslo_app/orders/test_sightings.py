@@ -1,0 +1,126 @@
+"""What Kraken's lists of orders prove of one order, and what they leave in doubt."""
+
+from typing import Any
+
+import pytest
+
+from krakenlink.errors import ProtocolError
+from ttslo_app.messages import Sighting
+from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.sightings import difference, order_in, rows_of, sightings_of
+
+ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+1.25%")
+OURS = "10dbbc38-8940-5a21-9d7b-b5c9342ca547"
+THEIRS = "20dbbc38-8940-5a21-9d7b-b5c9342ca547"
+DESCR = {"pair": "XBTUSD", "type": "sell", "ordertype": "trailing-stop", "price": "+1.2500%"}
+ROW: dict[str, Any] = {"status": "open", "vol": "0.01000000", "descr": DESCR}
+MINE = {**ROW, "cl_ord_id": OURS}
+
+
+def is_bitcoin(name: str) -> bool:
+    """Know the pair by two of its names."""
+    return name in ("XBTUSD", "XXBTZUSD")
+
+
+def look(rows: object, book: str = "open") -> Sighting | None:
+    """Ask whether our order is among `rows`."""
+    return order_in({book: rows}, book, OURS, ORDER, is_bitcoin)
+
+
+@pytest.mark.parametrize("book", ["open", "closed"])
+def test_empty_list_proves_that_the_order_is_not_in_it(book: str) -> None:
+    """The question was answered, and there is none."""
+    assert look({}, book) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *({}, {"closed": {}}, {"open": None}, {"open": []}, {"open": ""}, None, [], "open"),
+        *({"open": {"O1": None}}, {"open": {"O1": "open"}}, {"open": {"O1": {"vol": "1"}}}),
+        {"open": {"O1": {**ROW, "descr": "sell 0.01"}}},
+    ],
+)
+def test_what_is_no_list_of_orders_proves_nothing(answer: object) -> None:
+    """An odd, damaged or empty answer is doubt, never absence."""
+    with pytest.raises(ProtocolError):
+        order_in(answer, "open", OURS, ORDER, is_bitcoin)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"O1": {**ROW, "cl_ord_id": THEIRS}},
+        {"O1": {**ROW, "vol": "0.02"}},
+        {"O1": {**ROW, "descr": {**DESCR, "type": "buy"}}, "O2": ROW},
+        {"O1": ROW, "O2": ROW},
+        {"O1": {**ROW, "descr": {**DESCR, "pair": "ETHUSD"}}},
+    ],
+)
+def test_list_of_other_orders_proves_nothing(rows: dict[str, Any]) -> None:
+    """The filter was not honoured: ours may be on a page that was not sent."""
+    with pytest.raises(ProtocolError, match="not that of the one order"):
+        look(rows)
+
+
+@pytest.mark.parametrize(
+    "spelling", [OURS, OURS.upper(), OURS.replace("-", ""), "{" + OURS.upper() + "}"]
+)
+def test_id_is_known_in_every_spelling(spelling: str) -> None:
+    """Dashes, braces and case are no part of an id."""
+    found = look({"O1": {**ROW, "cl_ord_id": spelling}})
+    assert found == Sighting("O1", "open")
+
+
+def test_order_is_found_among_others_by_its_id() -> None:
+    """Where the filter is not honoured ours is found all the same."""
+    found = look({"O1": {**ROW, "cl_ord_id": THEIRS}, "O2": MINE, "O3": ROW})
+    assert found is not None
+    assert found.txid == "O2"
+
+
+def test_one_row_without_an_id_is_ours_if_it_is_the_same_order() -> None:
+    """It is not written anywhere whether rows repeat the id; one alone answers the question."""
+    found = look({"O1": ROW})
+    assert found is not None
+    assert found.txid == "O1"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({**MINE, "vol": "0.50000000"}, "volume 0.50000000 instead of 0.01"),
+        ({**MINE, "descr": {**DESCR, "type": "buy"}}, "side buy instead of sell"),
+        ({**MINE, "descr": {**DESCR, "price": "+5.0000%"}}, "offset +5.0000% instead of +1.25%"),
+        ({**MINE, "descr": {**DESCR, "price": "+1.25"}}, "offset +1.25 instead of +1.25%"),
+        ({**MINE, "descr": {**DESCR, "pair": "ETHUSD"}}, "pair ETHUSD instead of XXBTZUSD"),
+        ({**MINE, "descr": {**DESCR, "ordertype": "market"}}, "order type market instead of"),
+        ({**MINE, "vol": None}, "volume unknown instead of 0.01"),
+    ],
+)
+def test_order_of_our_id_and_other_content_stands_and_is_told(
+    row: dict[str, Any], words: str
+) -> None:
+    """The id says that no other may be sent; what it is instead is not kept back."""
+    found = look({"O1": row})
+    assert found is not None
+    assert words in found.differs
+
+
+def test_same_order_differs_in_nothing() -> None:
+    """Kraken shows more digits and another name of the pair."""
+    assert difference(MINE, ORDER, is_bitcoin) == ""
+
+
+@pytest.mark.parametrize("answer", [None, [], "", {"O1": None}, {"O1": "open"}])
+def test_answer_that_lists_no_orders_shows_none(answer: object) -> None:
+    """What is no `{txid: order}` shows no order and raises nothing."""
+    assert rows_of(answer) == {}
+    assert sightings_of(answer) == []
+
+
+def test_sighting_has_kraken_s_texts() -> None:
+    """Numbers stay as Kraken wrote them, what is missing is empty."""
+    rows = {"O1": {"status": "canceled", "vol_exec": "0.5", "price": "9.10", "reason": "User"}}
+    assert sightings_of(rows) == [Sighting("O1", "canceled", "0.5", "9.10", "User")]
+    assert sightings_of({"O2": {"vol_exec": None}}) == [Sighting("O2", "", "", "", "")]

@@ -1,0 +1,124 @@
+"""Armings of an earlier run: before their first send Kraken is asked whether they have an order.
+
+A state file may be a copy, or restored from before an order that has been placed and filled
+meanwhile; its rows say *armed*, and their orders stand. Somebody else looks them up one after the
+other, so that a crossing need not wait for that; one that comes earlier waits for its own look.
+What must never happen here: that "could not ask" counts as "has none".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from krakenlink.errors import AuthenticationError
+from ttslo_app.messages import Crossing, Proved, Sighting
+from ttslo_app.orders import doubt_words
+from ttslo_app.orders.life import Life
+from ttslo_app.orders.owed import Why
+from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.request import OrderRequest, build_order
+from ttslo_app.orders.tools import Tools
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """An arming of an earlier run, and the order that it would have."""
+
+    rule_id: str
+    cl_ord_id: str
+    order: OrderRequest
+
+
+def look_for(one: Unproven, exchange: Exchange) -> Sighting | None:
+    """Return the order that an arming has already; None if there is none. Blocks.
+
+    A key that may not look cannot tell, and the order must not wait for that.
+
+    Raises:
+        KrakenError: If Kraken could not be asked.
+    """
+    try:
+        return exchange.find(one.cl_ord_id, one.order)
+    except AuthenticationError:
+        return None
+
+
+class Proofs:
+    """What is still to be proven. For the order thread, but for `unproven`.
+
+    Args:
+        tools: What every part has in hand.
+        found: Takes a life and its order, of which nobody here knew.
+
+    Attributes:
+        unproven: What others may look up: replaced whole, never changed. Any thread.
+    """
+
+    def __init__(self, tools: Tools, found: Callable[[Life, Sighting], None]) -> None:
+        self.unproven: tuple[Unproven, ...] = ()
+        self._tools = tools
+        self._ledger = tools.ledger
+        self._found = found
+        self._doubts: set[str] = set()
+
+    def doubt(self, rule_ids: Iterable[str]) -> None:
+        """Have Kraken asked for an order of these armings before their first send."""
+        if self._tools.can_find:
+            self._doubts.update(rule_ids)
+
+    def publish(self) -> None:
+        """Let others read what is unproven, as config.csv now has it."""
+        self._doubts = {i for i in self._doubts if self._ledger.is_waiting(i)}
+        listed = (i for i in self._ledger.rules if i in self._doubts)
+        self.unproven = tuple(one for one in map(self._unproven, listed) if one is not None)
+
+    def take(self, message: Proved) -> None:
+        """Take in what somebody has looked up."""
+        rule_id = message.rule_id
+        if not self._is_open(rule_id):
+            return
+        if self._ledger.life_of(rule_id).cl_ord_id == message.cl_ord_id:
+            self._close(rule_id, message.sighting)
+
+    def is_free(self, crossing: Crossing) -> bool:
+        """Tell whether an order may be sent for a crossing; if not, it waits or has one. Blocks."""
+        rule_id, exchange = crossing.key, self._tools.exchange
+        if exchange is None or not self._is_open(rule_id):
+            return True
+        try:
+            one = self._unproven(rule_id)
+            sighting = None if one is None else look_for(one, exchange)
+        except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
+            again = self._tools.now() + self._tools.settings.ask_again
+            self._tools.owed.wait(crossing, Why.HEALING, again)
+            self._tools.teller.tell_once(rule_id, doubt_words.cannot_prove(crossing, error))
+            return False
+        if sighting is not None:
+            self._tools.owed.settle(rule_id)
+        self._close(rule_id, sighting)
+        return sighting is None
+
+    def _is_open(self, rule_id: str) -> bool:
+        return rule_id in self._doubts and self._ledger.is_waiting(rule_id)
+
+    def _unproven(self, rule_id: str) -> Unproven | None:
+        life, entry = self._ledger.life_of(rule_id), self._ledger.rules.get(rule_id)
+        if life.order is not None:
+            return Unproven(rule_id, life.cl_ord_id, life.order)
+        if entry is None:
+            return None
+        with suppress(ValueError):  # no order can come of it
+            market = entry.market
+            order = build_order(entry.rule, market.rest_key, market.lot_decimals)
+            return Unproven(rule_id, life.cl_ord_id, order)
+        return None
+
+    def _close(self, rule_id: str, sighting: Sighting | None) -> None:
+        self._doubts.discard(rule_id)
+        self.unproven = tuple(one for one in self.unproven if one.rule_id != rule_id)
+        if sighting is not None:
+            life = self._ledger.life_of(rule_id)
+            self._tools.teller.tell(doubt_words.has_an_order(life, sighting))
+            self._found(life, sighting)
