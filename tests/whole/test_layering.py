@@ -28,7 +28,7 @@ MAY_USE: dict[str, set[str]] = {
     },
     "ttslo_app.orders": {
         *("kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.messages"),
-        *("ttslo_app.rules", "ttslo_app.store"),
+        "ttslo_app.rules",
     },
     "ttslo_app.face": {
         *("krakenlink", "ttslo_app.orders.life", "ttslo_app.rules", "ws_price_provider"),
