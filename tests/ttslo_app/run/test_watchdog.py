@@ -152,7 +152,8 @@ def test_last_words_without_a_crossing_promise_nothing() -> None:
 
 def test_crossings_are_noted_before_they_are_handed_over() -> None:
     """And nothing else is."""
-    bench, handed = Bench(), []
+    bench = Bench()
+    handed: list[object] = []
     submit = watched(bench.dog, handed.append)
     submit("something else")
     submit(CROSSING)

@@ -305,7 +305,8 @@ def test_places_of_rows_that_are_not_armed_yet_are_kept() -> None:
     bench.arm()
     kept = bench.watch.places()
     assert kept.places["ETH/USD"] == Position(9, 9)
-    assert (kept.kept_at, kept.parked) == ({"ETH/USD": 4000.0}, {"e"})
+    assert kept.kept_at == {"ETH/USD": 4000.0}
+    assert kept.parked == {"e"}
     again = WatchBench(saved=Saved.from_text(kept.to_text()), now=6000.0)
     assert again.watch.places().kept_at["ETH/USD"] == 4000.0
     late = WatchBench(saved=kept, now=4000.0 + 40 * 86_400)
