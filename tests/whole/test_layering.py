@@ -65,7 +65,7 @@ SHELLS = {
     "ttslo_app",
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
-    "ttslo_app.store.state_file",
+    *("ttslo_app.store.place", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.screen", "ttslo_app.face.voice"),

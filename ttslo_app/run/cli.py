@@ -9,7 +9,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +34,7 @@ from ttslo_app.run.program import Program
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
+from ttslo_app.store.place import check_replaceable, refuse_same
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
@@ -143,7 +145,9 @@ def _configure_logging(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
     if options.metrics_port is not None:
         check_available()
-    manager = ConfigManager(options.config, options.state, options.log, disk=disk)
+    files = {"config": options.config, "state": options.state, "log": options.log}
+    refuse_same({**files, "keys": options.env_file})
+    manager = ConfigManager(*files.values(), disk=disk)
     if options.create_sample_config:
         return _write_sample(manager)
     reading = KrakenAPI.from_env(
@@ -164,9 +168,34 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     program = _program(manager, reading, options, step)
     if options.dry_run:
         return _operate(program, options)
-    with StateLock(options.state), program.keeping_journal():
+    with _holding_files(program), program.keeping_journal():
         manager.sweep()
         return _operate(program, options)
+
+
+@contextmanager
+def _holding_files(program: Program) -> Iterator[None]:
+    """Have the files that decide about orders for this program alone, and fit for their work.
+
+    Raises:
+        AlreadyRunning: If another program has one of them.
+        ValueError: If one of them can never be written as it has to be.
+        OSError: If there can be no lock.
+    """
+    files = program.config_manager
+    check_replaceable(files.disk, Path(files.state_file))
+    may_order = program.kraken_api_readwrite is not None
+    if may_order:  # else nothing is ever noted in the config
+        check_replaceable(files.disk, Path(files.config_file))
+    with ExitStack() as locks:
+        for name in (files.state_file, files.config_file):
+            lock = StateLock(name, files.disk)
+            # A config in a folder that cannot be written may be watched, and orders nothing.
+            with nullcontext() if may_order or name == files.state_file else suppress(OSError):
+                locks.enter_context(lock)
+            if lock.absence:
+                program.log("WARNING", lock.absence)
+        yield
 
 
 def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -> int:

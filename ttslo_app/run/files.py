@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.life import Life
@@ -16,6 +17,15 @@ from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.manager import ConfigManager
+from ttslo_app.store.rule_file import RuleReading
+
+
+class _Seen(NamedTuple):
+    """One version of config.csv: its bytes, and the rules in them."""
+
+    stamp: Stamp | None
+    data: bytes
+    rules: dict[str, Rule | None]
 
 
 class OrderFiles:
@@ -42,7 +52,7 @@ class OrderFiles:
         self.journal = IntentJournal(Path(manager.state_file), manager.disk) if is_ours else None
         self.is_loaded = False
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
-        self._seen: tuple[Stamp | None, dict[str, Rule | None]] = (None, {})
+        self._seen = _Seen(None, b"", {})
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
@@ -78,25 +88,32 @@ class OrderFiles:
         return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
 
     def current_rule(self, rule: Rule) -> Rule | None:
-        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule."""
-        stamp = stamp_of(self.manager)
+        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
+
+        The bytes are compared, not the stamp alone: an edit in place can leave length and time as
+        they were.
+        """
+        data, stamp = self._contents()
         if stamp is None and self.is_loaded:
             # Editors that delete and rename leave a moment without a file; gone is not empty.
             raise FileNotFoundError(f"{self.manager.config_file} is not there")
         if stamp is None:
             return rule
-        seen, rules = self._seen
-        if stamp != seen:
-            # The rows may be newer than the stamp, never older: a save in between is read again.
+        seen = self._seen
+        if data != seen.data or seen.stamp is None:
             # Not `load_config`, which is how the program as a whole takes note of an edit.
-            rules = RuleReader().by_id(self.manager.read_config().rows)
-            self._seen = stamp, rules
-        return rules.get(rule.id, None if self.is_loaded else rule)
+            reading = self.manager.read_config()
+            rules = RuleReader().by_id(reading.rows)
+            self._seen = seen = _Seen(reading.stamp, reading.data, rules)
+        return seen.rules.get(rule.id, None if self.is_loaded else rule)
 
-    def take(self, stamp: Stamp | None, rules: dict[str, Rule | None]) -> None:
+    def _contents(self) -> tuple[bytes, Stamp | None]:
+        return self.manager.config_contents()
+
+    def take(self, reading: RuleReading, rules: dict[str, Rule | None]) -> None:
         """Take over what was just read: the next crossing need not wait for reading it again."""
         self.is_loaded = True
-        self._seen = stamp, rules
+        self._seen = _Seen(reading.stamp, reading.data, rules)
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
@@ -104,12 +121,12 @@ class OrderFiles:
             return ()
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
         left_out = self.manager.update_config_on_triggers(facts)
-        seen, rules = self._seen
-        after = stamp_of(self.manager)
-        if seen is not None and self.manager.is_own_write(after, seen):
+        seen = self._seen
+        data, after = self._contents()
+        if seen.stamp is not None and self.manager.is_own_write(after, seen.stamp):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
-            self._seen = after, {**rules, **dict.fromkeys(facts)}
+            self._seen = _Seen(after, data, {**seen.rules, **dict.fromkeys(facts)})
         # A row that was handed in by a caller need not stand in the file.
         return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
 

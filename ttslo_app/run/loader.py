@@ -192,7 +192,7 @@ class Loader:
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]
-        self._files.take(file.stamp, rules)
+        self._files.take(file, rules)
         return _Sorting(armed), result
 
     def _sort(self, result: ValidationResult, sorting: _Sorting) -> None:

@@ -21,6 +21,8 @@ from krakenlink.machine import FileSteps, replace_file, sync_fully
 
 # A user who saves faster than this many times in a row is a program, and it should hear about it.
 TRIES = 20
+# Bytes: 100,000 rows are a tenth of it. More is no file of ours, and would fill the memory.
+MOST_BYTES = 500_000_000
 # Seconds: another program may just be writing; what a killed one left is older.
 LITTER_AGE = 600.0
 
@@ -31,6 +33,13 @@ class Stamp(NamedTuple):
     mtime_ns: int
     size: int
     inode: int
+    # Whoever writes in place can set the time of writing back, and not this one; where a platform
+    # has something else under its name, it only never changes.
+    ctime_ns: int = 0
+
+    def is_same_write(self, other: Stamp) -> bool:
+        """Tell whether the contents are of one writing: a rename changes the last time alone."""
+        return self[:3] == other[:3]
 
 
 class Disk(FileSteps):
@@ -46,23 +55,54 @@ class Disk(FileSteps):
             status = path.stat()
         except FileNotFoundError:
             return None
-        return Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+        return Stamp(status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
 
     def sync_data(self, file: BinaryIO) -> None:
         """Bring bytes at the end of a file to the platter, without its times where that goes."""
         file.flush()
-        if hasattr(os, "fdatasync"):
-            os.fdatasync(file.fileno())
-        else:
+        if not hasattr(os, "fdatasync"):
             sync_fully(file.fileno())
+            return
+        try:
+            os.fdatasync(file.fileno())
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+                raise
+            sync_fully(file.fileno())  # some file systems know the whole sync only
 
     def is_replaceable(self, path: Path) -> bool:
         """Tell whether `path` is a plain file that its owner lets us write."""
         return stat.S_ISREG(path.stat().st_mode) and os.access(path, os.W_OK)
 
+    def is_mount(self, path: Path) -> bool:
+        """Tell whether something is mounted right on this file, which no rename can replace."""
+        mounts = Path("/proc/self/mountinfo")
+        try:
+            lines = mounts.read_bytes().splitlines() if mounts.exists() else None
+        except OSError:
+            lines = None
+        if lines is None:  # no Linux: there a mount is another file system
+            return os.name != "nt" and path.stat().st_dev != path.parent.stat().st_dev
+        places = {line.split(b" ")[4] for line in lines if line.count(b" ") > 4}
+        return re.sub(rb"[\x00-\x20\\]", _octal, os.fsencode(path)) in places
+
     def open_end(self, path: Path) -> BinaryIO:
-        """Open a file for writing at its end, whether it exists or not."""
-        return path.open("ab")
+        """Open a file of ours for writing at its end, whether it exists or not.
+
+        Raises:
+            OSError: Also where a link stands there, or no plain file: in a folder that others may
+                write to it could lead to any file of the user's.
+        """
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+        for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
+            flags |= getattr(os, name, 0)
+        refuse_link(path)
+        file = os.fdopen(os.open(path, flags, 0o666), "ab")
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            file.close()
+            raise _link(path)
+        return file
 
     def append(self, path: Path, data: bytes) -> None:
         """Write at the end of the file."""
@@ -76,6 +116,31 @@ class Disk(FileSteps):
     def monotonic(self) -> float:
         """Return seconds that never run backwards."""
         return time.monotonic()
+
+
+def _octal(match: re.Match[bytes]) -> bytes:
+    return b"\\%03o" % match[0][0]
+
+
+def is_plain(path: Path) -> bool:
+    """Tell whether a plain file stands there, and no link to one."""
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def refuse_link(path: Path) -> None:
+    """Refuse a link, or no plain file, under the name of a file of ours, if one stands there.
+
+    Raises:
+        OSError: If so; the words tell the cure.
+    """
+    with suppress(FileNotFoundError):
+        if not is_plain(path):
+            raise _link(path)
+
+
+def _link(path: Path) -> OSError:
+    said = "is a link or no plain file, and not the program's own; take it away"
+    return OSError(errno.ELOOP, said, str(path))
 
 
 class Changed(Exception):
@@ -94,6 +159,9 @@ def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
         stamp = disk.stamp(path)
         if stamp is None:
             return b"", None
+        if stamp.size > MOST_BYTES:
+            said = f"has {stamp.size} bytes, more than any file of this program"
+            raise OSError(errno.EFBIG, said, str(path))
         with suppress(FileNotFoundError):  # an editor that removes and renames: look again
             data = disk.read(path)
             if disk.stamp(path) == stamp:
@@ -101,15 +169,28 @@ def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
     raise OSError(errno.EBUSY, "keeps changing while it is read", str(path))
 
 
-def replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stamp:
+def replace(
+    disk: Disk, path: Path, data: bytes, expected: Stamp | None, *, follows: bool = True
+) -> Stamp:
     """Replace `path` durably by `data`; return the stamp of what stands there now.
+
+    Args:
+        disk: The file system.
+        path: The file.
+        data: All of it.
+        expected: What stands there as far as the caller knows; None for nothing.
+        follows: Whether a link stays a link, whose target is replaced. Not for a file beside
+            another one, where only somebody else can have put a link: that is taken away.
 
     Raises:
         Changed: If the file is no longer what `expected` says; nothing was done.
         OSError: If a step failed. Unless it was the very last, the old file stands untouched;
             no temporary file stays behind.
     """
-    target = path.resolve()  # a link stays a link: its target is replaced
+    target = path.resolve() if follows else path
+    if not follows and target.is_symlink():
+        target.unlink()
+        expected = None
     if expected is not None and not disk.is_replaceable(target):
         raise PermissionError(
             errno.EACCES, "is read-only or no plain file, so it is left", str(path)
@@ -119,14 +200,18 @@ def replace(disk: Disk, path: Path, data: bytes, expected: Stamp | None) -> Stam
     def look_once_more(new: Path) -> None:
         if expected is not None:
             _take_after(new, target)
-        written.append(disk.stamp(new))  # a rename keeps it, and nobody else has seen the file yet
+        written.append(disk.stamp(new))  # nobody else has seen the file yet
         if disk.stamp(target) != expected:
             raise Changed
 
     replace_file(target, data, disk, before_rename=look_once_more)
     (stamp,) = written
     assert stamp is not None  # it was written right before
-    return stamp
+    with suppress(OSError):
+        after = disk.stamp(target)
+        if after is not None and after.is_same_write(stamp):
+            return after
+    return stamp  # somebody has written since: no later version is ours
 
 
 def _take_after(new: Path, old: Path) -> None:
@@ -139,15 +224,15 @@ def _take_after(new: Path, old: Path) -> None:
             os.chown(new, status.st_uid, status.st_gid)
 
 
-def overwrite(disk: Disk, path: Path, data: bytes) -> None:
-    """Replace a file that one program alone writes, whatever stands there.
+def overwrite(disk: Disk, path: Path, data: bytes, *, follows: bool = True) -> None:
+    """Replace a file that one program alone writes, whatever stands there; links as in `replace`.
 
     Raises:
         OSError: As `replace` does, or if another program keeps writing it.
     """
     for _ in range(TRIES):
         with suppress(Changed):
-            replace(disk, path, data, disk.stamp(path))
+            replace(disk, path, data, disk.stamp(path), follows=follows)
             return
     raise OSError(errno.EBUSY, "another program writes it; one state, one program", str(path))
 
@@ -160,5 +245,5 @@ def sweep(disk: Disk, path: Path, age: float) -> None:
     ours = re.compile(re.escape(target.name) + r"(\..+)?\.[0-9a-f]{32}\.tmp")
     with suppress(OSError):
         for litter in list(target.parent.glob("*.tmp")):
-            if ours.fullmatch(litter.name) and litter.stat().st_mtime <= oldest:
+            if ours.fullmatch(litter.name) and litter.lstat().st_mtime <= oldest:
                 litter.unlink()

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ttslo_app.store.disk import Disk
+from ttslo_app.store.disk import Disk, refuse_link
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -44,6 +44,7 @@ class IntentJournal:
             OSError: If it is there and cannot be read.
         """
         try:
+            refuse_link(self.path)
             return self._disk.read(self.path)
         except FileNotFoundError:
             return b""

@@ -1,4 +1,4 @@
-"""One program a state: the lock beside a file, and who holds it.
+"""One program a config and a state: the lock beside a file, and who holds it.
 
 It must never stay behind its process, and never wait: the second program is to hear at once who
 was first.
@@ -6,6 +6,7 @@ was first.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,14 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
-from ttslo_app.store.disk import Disk
+from krakenlink.machine import replace_file
+from ttslo_app.store.disk import Disk, refuse_link
+
+try:
+    import fcntl
+except ImportError:  # Windows: its locks are those of the file system itself
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_NAMES = (".lock", ".lock.json")
+# What a file system says that knows no locks, or a network one whose server does not.
+_UNSUPPORTED = frozenset(
+    {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """Who holds a state file; `since` is ISO UTC."""
+    """Who holds a file; `since` is ISO UTC."""
 
     pid: int
     host: str
@@ -32,10 +45,10 @@ class LockHolder:
 
 
 class AlreadyRunning(Exception):
-    """Another copy of the program works on the same state file.
+    """Another copy of the program works on the same file.
 
     Attributes:
-        path: The state file.
+        path: The file, a config or a state.
         holder: Who it is; None where that cannot be told.
     """
 
@@ -51,20 +64,35 @@ class AlreadyRunning(Exception):
         )
 
 
-class StateLock:
-    """At most one program a state file: a lock beside it, for as long as the `with` lasts.
+def _native_lock(path: Path) -> BaseFileLock:
+    """Return a lock of the operating system's; one made of a file would outlive its process."""
+    # Not per thread: whichever thread ends the program lets go of it.
+    try:
+        return FileLock(path, thread_local=False, fallback_to_soft=False)
+    except TypeError:  # older versions know no other kind
+        return FileLock(path, thread_local=False)
 
+
+class StateLock:
+    """At most one program a file: a lock beside it, for as long as the `with` lasts.
+
+    The config has one as the state has: two programs with one config place each order twice.
     The operating system drops the lock when the process dies, however it dies. A second file
     beside the lock says who holds it, because on Windows a locked file cannot be read.
+
+    Attributes:
+        path: The file, as it was given.
+        absence: Why there is no lock although nobody else has it, for a person; mostly empty. Some
+            network file systems know none.
     """
 
     def __init__(self, path: str | os.PathLike[str], disk: Disk | None = None) -> None:
         self.path = Path(path)
+        self.absence = ""
         self._disk = disk or Disk()
         target = self.path.resolve()  # two names of one file are one lock
-        self._holder_path = target.with_name(target.name + ".lock.json")
-        # Not per thread: whichever thread ends the program lets go of it.
-        self._lock = FileLock(target.with_name(target.name + ".lock"), thread_local=False)
+        self._file, self._holder_path = (target.with_name(target.name + end) for end in LOCK_NAMES)
+        self._lock = _native_lock(self._file)
 
     def __enter__(self) -> StateLock:
         """Take the lock, without waiting.
@@ -73,15 +101,53 @@ class StateLock:
             AlreadyRunning: If another program has it.
             OSError: If there can be no lock file, such as in a folder that cannot be written.
         """
+        refuse_link(self._file)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
-            raise AlreadyRunning(self.path, self.holder()) from None
+            if not self._is_unsupported():
+                raise AlreadyRunning(self.path, self.holder()) from None
+            self._note_absence()
+        except NotImplementedError:
+            self._note_absence()
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            self._note_absence()
+        else:
+            self._tell_holder()
+        return self
+
+    def _tell_holder(self) -> None:
         since = self._disk.now().isoformat(timespec="seconds")
         about = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
         with suppress(OSError):  # the lock is what counts; this only makes its message better
-            self._holder_path.write_text(json.dumps(about), encoding="utf-8")
-        return self
+            replace_file(self._holder_path, json.dumps(about).encode(), is_durable=False)
+
+    def _note_absence(self) -> None:
+        self.absence = (
+            f"{self.path} cannot be locked: its file system knows no locks. See to it that no "
+            "second copy of the program works on it"
+        )
+
+    def _is_unsupported(self) -> bool:
+        """Tell whether nobody has the lock, and it cannot be had all the same.
+
+        Older versions of the library take every refusal for somebody else's lock.
+        """
+        if fcntl is None:
+            return False
+        try:
+            handle = os.open(self._file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in _UNSUPPORTED
+        finally:
+            os.close(handle)
+        return False
 
     def __exit__(
         self,
@@ -89,6 +155,8 @@ class StateLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._lock.is_locked:
+            return
         with suppress(OSError):
             self._holder_path.unlink()
         self._lock.release()
@@ -96,6 +164,7 @@ class StateLock:
     def holder(self) -> LockHolder | None:
         """Return who holds the lock, as far as that can be read."""
         try:
+            refuse_link(self._holder_path)
             about = json.loads(self._holder_path.read_text(encoding="utf-8"))
             return LockHolder(int(about["pid"]), str(about["host"]), str(about["since"]))
         except (OSError, ValueError, KeyError, TypeError):

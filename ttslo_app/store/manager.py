@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.log_file import LogFile
+from ttslo_app.store.place import refuse_same
 from ttslo_app.store.rule_file import RuleFile, RuleReading, create_sample
 from ttslo_app.store.rule_text import ConfigRow
 from ttslo_app.store.state_file import StateFile, StateReading
@@ -25,6 +26,9 @@ class ConfigManager:
         state_file: What became of them.
         log_file: What the program did.
         disk: The file system; another one in tests.
+
+    Raises:
+        ValueError: If two of the names lead to one file.
 
     Attributes:
         config_file, state_file, log_file: As they were given.
@@ -40,6 +44,7 @@ class ConfigManager:
         *,
         disk: Disk | None = None,
     ) -> None:
+        refuse_same({"config": config_file, "state": state_file, "log": log_file})
         self._names = (config_file, state_file, log_file)
         self.disk = disk or Disk()
         self.findings: list[str] = []
@@ -99,6 +104,14 @@ class ConfigManager:
     def config_stamp(self) -> Stamp | None:
         """Return the stamp of the config file as it is now, None where there is none. Cheap."""
         return self._rules.stamp()
+
+    def config_contents(self) -> tuple[bytes, Stamp | None]:
+        """Return the bytes of the config file and their stamp, as `RuleFile.contents`.
+
+        Raises:
+            OSError: If the file is there and cannot be read.
+        """
+        return self._rules.contents()
 
     def is_own_write(self, stamp: Stamp | None, seen: Stamp) -> bool:
         """Tell whether only this program wrote config.csv between `seen` and `stamp`."""

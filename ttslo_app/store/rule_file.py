@@ -45,11 +45,13 @@ class RuleReading:
         rows: Comments and blank rows left out.
         findings: What is odd apart from the rows' values, each with file and line.
         stamp: The version that was read.
+        data: Its bytes.
     """
 
     rows: tuple[ConfigRow, ...]
     findings: tuple[str, ...]
     stamp: Stamp | None
+    data: bytes = b""
 
 
 class RuleFile:
@@ -79,7 +81,15 @@ class RuleFile:
             return RuleReading((), (), None)
         rules = read_rules(data)
         findings = tuple(f"{self.path.name} {said}" for said in rules.findings)
-        return RuleReading(rules.rows, findings, stamp)
+        return RuleReading(rules.rows, findings, stamp, data)
+
+    def contents(self) -> tuple[bytes, Stamp | None]:
+        """Return the bytes of the file and their stamp; (b"", None) where there is none.
+
+        Raises:
+            OSError: As `read` does.
+        """
+        return read_settled(self._disk, self.path)
 
     def is_own_write(self, stamp: Stamp | None, seen: Stamp) -> bool:
         """Tell whether only this program wrote between the versions `seen` and `stamp`."""
@@ -189,7 +199,7 @@ def create_sample(path: Path, disk: Disk) -> None:
     stamp = disk.stamp(path)
     with suppress(Changed):
         if stamp is None or not stamp.size:
-            replace(disk, path, SAMPLE_CONFIG.encode(), stamp)
+            replace(disk, path, SAMPLE_CONFIG.encode(), stamp, follows=False)
             return
     said = "is there already and was left alone; choose another name"
     raise FileExistsError(errno.EEXIST, said, str(path))

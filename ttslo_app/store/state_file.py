@@ -13,7 +13,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ttslo_app.store.disk import LITTER_AGE, Changed, Disk, overwrite, read_settled, replace, sweep
+from ttslo_app.store.disk import (
+    LITTER_AGE,
+    Changed,
+    Disk,
+    is_plain,
+    overwrite,
+    read_settled,
+    refuse_link,
+    replace,
+    sweep,
+)
 from ttslo_app.store.state_text import STATE_COLUMNS, StateProblem, StateReader, state_bytes
 
 _log = logging.getLogger(__name__)
@@ -99,7 +109,8 @@ class StateFile:
         """Keep `data` beside the file under a new name, unless such a copy is there already."""
         target = self.path.resolve()
         for copy in sorted(target.parent.glob("*.bad")):
-            if copy.name.startswith(f"{target.name}.") and self._disk.read(copy) == data:
+            is_ours = copy.name.startswith(f"{target.name}.") and is_plain(copy)
+            if is_ours and self._disk.read(copy) == data:
                 self._is_copy_due = False
                 return copy
         when = self._disk.now().strftime("%Y%m%dT%H%M%SZ")
@@ -107,7 +118,7 @@ class StateFile:
         while True:
             copy = target.with_name(f"{target.name}.{when}{f'-{tries}' if tries else ''}.bad")
             try:
-                replace(self._disk, copy, data, None)
+                replace(self._disk, copy, data, None, follows=False)
             except Changed:
                 tries += 1
                 continue
@@ -180,6 +191,7 @@ class TapeFile:
             OSError: If it is there and cannot be read.
             ValueError: If it is no text.
         """
+        refuse_link(self.path)
         data, stamp = read_settled(self._disk, self.path)
         return None if stamp is None else data.decode("utf-8")
 
@@ -190,4 +202,4 @@ class TapeFile:
             OSError: If a step failed; the old text stands then.
         """
         with self.lock:
-            overwrite(self._disk, self.path, text.encode("utf-8"))
+            overwrite(self._disk, self.path, text.encode("utf-8"), follows=False)

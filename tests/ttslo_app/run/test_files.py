@@ -10,6 +10,7 @@ from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
 from config import ConfigManager
 from ttslo import TTSLO
 from ttslo_app.orders.intents import intent_lines
+from ttslo_app.store.disk import Disk
 
 
 @pytest.fixture
@@ -110,3 +111,20 @@ def test_empty_journal_changes_nothing(manager: ConfigManager) -> None:
     program = left_behind(manager, b"")
     program.process_config(config(), 51000)
     assert program.state["btc"]["triggered"] == "true"
+
+
+def test_edit_of_same_length_and_stamp_is_seen_before_an_order(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no time tells an edit in place, the bytes do: the old row places nothing."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    path = Path(manager.config_file)
+    stamp = manager.config_stamp()
+    path.write_text(path.read_text().replace("50000", "70000"), encoding="utf-8")
+    monkeypatch.setattr(Disk, "stamp", lambda _disk, _path: stamp)
+    kraken.price = 60000
+    program.process_config(config(), 60000)
+    assert kraken.orders == []
+    assert "was changed in the same moment" in logged(manager, "WARNING")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +10,18 @@ from pathlib import Path
 import pytest
 from store_kit import FailingDisk, litter
 
-from ttslo_app.store.disk import Changed, Disk, overwrite, read_settled, replace, sweep
+from ttslo_app.store.disk import (
+    MOST_BYTES,
+    Changed,
+    Disk,
+    overwrite,
+    read_settled,
+    replace,
+    sweep,
+)
 
 FILE = Path("file.csv")
+on_posix = pytest.mark.skipif(os.name == "nt", reason="links and such syncs are POSIX's")
 
 
 def test_the_real_disk_knows_time_and_waits() -> None:
@@ -97,3 +107,81 @@ def test_sweep_of_a_folder_that_cannot_be_read_raises_nothing() -> None:
     """Leftovers are no reason not to start."""
     sweep(Disk(), Path("nowhere") / "file.csv", 0.0)
     assert not Path("nowhere").exists()
+
+
+def test_an_edit_in_place_of_same_length_and_time_has_another_stamp() -> None:
+    """Whoever sets the time of writing back cannot set that of the change."""
+    FILE.write_bytes(b"one")
+    before = Disk().stamp(FILE)
+    assert before is not None
+    until = time.monotonic() + 5
+    while Disk().stamp(FILE) == before and time.monotonic() < until:  # clocks of files are coarse
+        FILE.write_bytes(b"two")
+        os.utime(FILE, ns=(before.mtime_ns, before.mtime_ns))
+    after = Disk().stamp(FILE)
+    assert after is not None
+    assert after.is_same_write(before)
+    assert after != before
+
+
+def test_a_save_right_after_ours_is_not_taken_for_ours() -> None:
+    """The stamp of a replacement is never that of what somebody has written over it."""
+
+    class Intruded(Disk):
+        def sync_folder(self, folder: Path) -> None:
+            FILE.write_bytes(b"theirs")
+
+    written = replace(Intruded(), FILE, b"ours", None)
+    assert Disk().stamp(FILE) != written
+
+
+@on_posix
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_fdatasync_is_synced_whole(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What cannot be synced in part is synced as a whole; a broken disk is told."""
+    synced: list[int] = []
+
+    def refuse(_handle: int) -> None:
+        raise OSError(number, "unknown")
+
+    monkeypatch.setattr(os, "fdatasync", refuse, raising=False)
+    monkeypatch.setattr(os, "fsync", synced.append)
+    with Disk().open_end(FILE) as file:
+        Disk().sync_data(file)
+        assert synced == [file.fileno()]
+        number = errno.EIO
+        with pytest.raises(OSError, match="unknown"):
+            Disk().sync_data(file)
+
+
+def test_a_file_of_half_a_gigabyte_is_none_of_ours() -> None:
+    """It is refused by its size, before it fills the memory."""
+    with FILE.open("wb") as file:
+        file.truncate(MOST_BYTES + 1)  # a hole: it takes no room
+    with pytest.raises(OSError, match="more than any file of this program"):
+        read_settled(Disk(), FILE)
+
+
+@on_posix
+@pytest.mark.parametrize("kind", ["link", "dangling", "hard", "pipe"])
+def test_a_link_under_a_name_of_ours_is_not_followed(kind: str) -> None:
+    """In a folder that others may write to it could lead to any file of the user's."""
+    precious = Path("precious")
+    if kind != "dangling":
+        precious.write_text("of the user")
+    if kind == "hard":
+        FILE.hardlink_to(precious)
+    elif kind == "pipe":
+        os.mkfifo(FILE)
+    else:
+        FILE.symlink_to(precious)
+    with pytest.raises(OSError, match="take it away"):
+        Disk().open_end(FILE)
+    if kind != "pipe":
+        overwrite(Disk(), FILE, b"ours", follows=False)
+        assert FILE.read_bytes() == b"ours"
+        assert not FILE.is_symlink()
+    assert precious.exists() == (kind != "dangling")
+    assert kind == "dangling" or precious.read_text() == "of the user"

@@ -159,3 +159,19 @@ def test_journal_lies_beside_the_file_that_a_link_leads_to(tmp_path: Path) -> No
     (tmp_path / "real.csv").touch()
     (tmp_path / "state.csv").symlink_to(tmp_path / "real.csv")
     assert IntentJournal(tmp_path / "state.csv", Disk()).path.name == "real.csv.intents"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_link_under_the_name_of_the_journal_is_not_followed(tmp_path: Path) -> None:
+    """Emptying the journal must not empty a file of the user's; state.csv is written instead."""
+    precious = tmp_path / "precious"
+    precious.write_text("of the user")
+    (tmp_path / "state.csv.intents").symlink_to(precious)
+    found = IntentJournal(tmp_path / "state.csv", Disk())
+    with pytest.raises(OSError, match="take it away"):
+        found.load()
+    found.keep()
+    found.clear()
+    assert not found.append(intent_lines([ROW]))
+    found.close()
+    assert precious.read_text() == "of the user"

@@ -1,8 +1,10 @@
 """The lock of a state: one holder, who can be named, and none after its process."""
 
+import errno
 import multiprocessing
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,33 @@ def hold_lock(path: str, ready: threading.Event, end: threading.Event) -> None:
     with StateLock(path):
         ready.set()
         end.wait(60)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("name", ["state.csv.lock", "state.csv.lock.json"])
+def test_a_link_under_a_name_of_the_lock_empties_no_file(name: str) -> None:
+    """In a folder that others may write to it could lead to any file of the user's."""
+    precious = Path("precious")
+    precious.write_text("of the user")
+    Path(name).symlink_to(precious)
+    with suppress(OSError), StateLock("state.csv") as lock:
+        holder = lock.holder()
+        assert holder is not None
+        assert holder.pid == os.getpid()
+    assert precious.read_text() == "of the user"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there the locks are those of the file system itself")
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK, errno.EINVAL])
+def test_a_file_system_without_locks_is_told_and_stops_nobody(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not somebody else's lock, and a lock is no reason not to protect anybody."""
+
+    def refuse(_handle: int, _what: int) -> None:
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with StateLock("state.csv") as lock:
+        pass
+    assert lock.absence.startswith("state.csv cannot be locked: its file system knows no locks")

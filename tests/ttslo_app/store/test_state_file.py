@@ -311,3 +311,25 @@ def test_tape_that_cannot_be_written_stays_as_it_was() -> None:
     with pytest.raises(OSError):
         tape.save("new")
     assert tape.load() == "old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_links_under_the_names_of_companions_lead_nowhere(is_there: bool) -> None:
+    """In a folder that others may write to they could lead to any file of the user's."""
+    precious = Path("precious")
+    if is_there:
+        precious.write_text("of the user")
+    found = state(f"{STATE_HEADER}\na,maybe,,,,,\n")
+    when = NOON.strftime("%Y%m%dT%H%M%SZ")
+    for name in ("state.csv.tape", f"state.csv.{when}.bad"):
+        Path(name).symlink_to(precious)
+    with pytest.raises(OSError, match="take it away"):
+        found.tape.load()
+    found.tape.save("places")
+    assert found.tape.load() == "places"
+    copy = found.load_checked().copy
+    assert copy is not None
+    assert copy.read_bytes().endswith(b"a,maybe,,,,,\n")
+    assert precious.exists() == is_there
+    assert not is_there or precious.read_text() == "of the user"
