@@ -19,7 +19,9 @@ MAY_USE: dict[str, set[str]] = {
     "ttslo_app": set(),
     # Bytes and cells, no orders: files are replaced, and things said once, as everywhere.
     "ttslo_app.columns": set(),
-    "ttslo_app.store": {"krakenlink.machine", "krakenlink.once", "ttslo_app.columns"},
+    "ttslo_app.store": {
+        *("krakenlink.foreign", "krakenlink.machine", "krakenlink.once", "ttslo_app.columns"),
+    },
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
     "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
     "ttslo_app.messages": {"ttslo_app.rules"},

@@ -19,12 +19,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TextIO
 
+from krakenlink.foreign import shown
+
 _log = logging.getLogger(__name__)
 
 Job = Callable[[], object]
 
 # A line takes about half a kilobyte: five megabytes at most for each of the two.
 _MOST_LINES = 10_000
+_LONGEST_LINE = 10_000
 # Between two tries on a stream that does not wait by itself until it can take more.
 _NOT_NOW = 0.05
 
@@ -158,11 +161,14 @@ class Voice:
 def write_line(stream: TextIO | None, text: str) -> None:
     """Write a line to `stream`, past its buffer where it has one. May block. Never raises OSError.
 
+    Control characters are shown and not obeyed, but for the ends of lines.
+
     A thread that waits inside a buffer holds its lock, and an interpreter that ends then aborts:
     it flushes the same buffer. Waiting in the system call underneath does no such harm.
     """
     if stream is None:  # a program without a console
         return
+    text = "\n".join(shown(line, _LONGEST_LINE) for line in text.split("\n"))
     raw = getattr(getattr(stream, "buffer", None), "raw", None)
     # A terminal that is gone must not stop an order; a letter that it cannot show is written out.
     with suppress(OSError, ValueError):
@@ -194,6 +200,14 @@ class SpokenHandler(logging.Handler):
         super().__init__()
         self._stream = stream
         self.lane: Lane | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text; what it says is one line, whoever's words are in it."""
+        said = logging.makeLogRecord(
+            {**record.__dict__, "msg": shown(record.getMessage(), _LONGEST_LINE)}
+        )
+        said.args = ()
+        return super().format(said)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a record."""

@@ -6,7 +6,7 @@ which is not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.numbers import plain
@@ -18,6 +18,22 @@ NOT_PRICED = (
     "NOT ARMED YET: there is no price to check its threshold against. It is armed as soon as "
     "there is one"
 )
+
+
+_MOST_NAMES = 5
+
+
+def config_gone(file: object, armed_ids: Sequence[str]) -> str:
+    """Return what it means that the config is not there any more."""
+    if not armed_ids:
+        return f"{file} is not there any more. No row is armed; put the file back to go on"
+    names = ", ".join(armed_ids[:_MOST_NAMES])
+    more = f" and {len(armed_ids) - _MOST_NAMES} more" if len(armed_ids) > _MOST_NAMES else ""
+    return (
+        f"{file} is not there any more. What was read last stays armed, until the file is there "
+        f"again or the program ends: {names}{more}. To disarm it, stop the program, or put the "
+        "file back with enabled=false"
+    )
 
 
 def describe(rule: Rule, price: Decimal | None) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from krakenlink.foreign import shown
 from krakenlink.numbers import plain
 from krakenlink.pairs import Pair
 from ttslo_app.rules.rule import Rule, reading_of
@@ -19,6 +20,7 @@ Row = Mapping[str, object]
 
 ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
 _WIDTH = 96
+_LONGEST = 2000  # characters of one finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,8 @@ def _wrapped(finding: Mapping[str, str]) -> list[str]:
 
 
 def _folded(text: str, indent: int) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent=" " * indent)
+    visible = shown(" ".join(text.split()), _LONGEST)
+    return textwrap.wrap(visible, _WIDTH, initial_indent="  ", subsequent_indent=" " * indent)
 
 
 def _summary(result: ValidationResult, row: Row, number: int, verbose: bool) -> str:

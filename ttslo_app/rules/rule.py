@@ -30,6 +30,9 @@ WHEN_BLIND_FIELD = WHEN_BLIND_COLUMN
 
 W = TypeVar("W", bound=StrEnum)
 
+# Characters: longer than any name or number that a person types.
+_LONGEST_CELL = 200
+
 _ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _ARMING_WORDS = frozenset({"true", "yes", "1"})
 # The last three are written by later versions; they are known, and they do not arm.
@@ -231,6 +234,10 @@ class _RowReader:
         value = raw.strip() if isinstance(raw, str) else "" if raw is None else str(raw)
         if not value:
             self._refuse(field, value, f"Required field {field} is missing or empty; fill it in")
+        if len(value) > _LONGEST_CELL:
+            said = f"Invalid {field}: {len(value)} characters, beginning with {value[:20]!r}"
+            self._refuse(field, value[:20], f"{said}; somebody has pasted a text into the cell")
+            return ""
         return value
 
     def matching(self, field: str, pattern: re.Pattern[str], cure: str) -> str:

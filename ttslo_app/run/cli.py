@@ -17,6 +17,7 @@ from types import FrameType
 import creds
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
+from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
@@ -34,10 +35,11 @@ from ttslo_app.run.program import Program
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
-from ttslo_app.store.place import check_replaceable, refuse_same
+from ttslo_app.store.place import check_replaceable, exposure, refuse_same
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
+_LONGEST_WORDS = 2000
 _ENV_FILE = ".env"
 # What the demo lets its user choose; it has an exchange and files of its own.
 _OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug"})
@@ -118,7 +120,7 @@ def main(
         _tell("Stopped")
         return 0
     except (AlreadyRunning, ValueError, OSError) as error:
-        _tell(f"Cannot run: {error}", is_trouble=True)
+        _tell(f"Cannot run: {shown(str(error), _LONGEST_WORDS)}", is_trouble=True)
         return 1
 
 
@@ -146,7 +148,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     if options.metrics_port is not None:
         check_available()
     files = {"config": options.config, "state": options.state, "log": options.log}
-    refuse_same({**files, "keys": options.env_file})
+    refuse_same({**files, "keys": options.env_file or _ENV_FILE})
     manager = ConfigManager(*files.values(), disk=disk)
     if options.create_sample_config:
         return _write_sample(manager)
@@ -166,6 +168,9 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     if options.validate_config:
         return _validate(manager, reading, is_verbose=options.verbose)
     program = _program(manager, reading, options, step)
+    exposed = exposure(Path(_env_file(options)))
+    if exposed:
+        program.log("WARNING", exposed)
     if options.dry_run:
         return _operate(program, options)
     with _holding_files(program), program.keeping_journal():

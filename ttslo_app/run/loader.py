@@ -109,6 +109,7 @@ class Loader:
         self._is_verbose = is_verbose
         self._say = say
         self._reader = RuleReader()
+        self._is_there: bool | None = None  # None: nobody has looked yet
         self._said_of_file: frozenset[str] = frozenset()
         self._seen_stamp: Stamp | None = None
         self._last_look: Stamp | None = None
@@ -123,6 +124,7 @@ class Loader:
         Also True some seconds after a reading that left questions open. A change is told once.
         """
         stamp = stamp_of(self._manager)
+        self._tell_presence(is_there=stamp is not None)
         if stamp is None:
             return False
         if stamp == self._seen_stamp:
@@ -131,6 +133,19 @@ class Loader:
         is_own = seen is not None and self._manager.is_own_write(stamp, seen)
         self.mtime = Path(self._manager.config_file).stat().st_mtime
         return not is_own
+
+    def _tell_presence(self, *, is_there: bool) -> None:
+        """Say when config.csv is gone, and when it is back."""
+        was_there, self._is_there = self._is_there, is_there
+        if was_there and not is_there:
+            self._say("WARNING", words.config_gone(self._manager.config_file, self._armed()))
+        elif was_there is False and is_there:
+            self._say("INFO", f"{self._manager.config_file} is there again, and is read")
+
+    def _armed(self) -> list[str]:
+        readings = map(self._reader.read, self.configs)
+        rules = (rule for rule in readings if isinstance(rule, Rule))
+        return [rule.id for rule in rules if self._worker.is_waiting_for(rule)]
 
     def is_settled(self) -> bool:
         """Tell whether nobody has written to config.csv since the last look.

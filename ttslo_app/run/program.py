@@ -18,6 +18,7 @@ from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
+from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.screen import show_line
@@ -43,6 +44,7 @@ from ttslo_app.store.manager import ConfigManager
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
+_LONGEST_LINE = 10_000
 
 
 def _without_kind(log: Say) -> Say:
@@ -100,6 +102,8 @@ class Program:
         self.say = _without_kind(self.log)
         self.kraken_clock, self.clocks = kraken_clock(self.say)
         self.voice = Voice(self._write_log, lambda text: show_line(sys.stdout, text))
+        if isinstance(config_manager, ConfigManager):
+            config_manager.tell_log_troubles(self._show)
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.worker = OrderWorker(
@@ -187,10 +191,13 @@ class Program:
         While the program runs live nobody waits for that: see `face.voice`.
         """
         self.voice.log(level, message, **fields)
-        is_detail = level.upper() == "DEBUG"
-        if not is_detail or self.debug:
-            mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
-            self.voice.show(f"{datetime.now():%H:%M:%S}  {mark}{message}")
+        if level.upper() != "DEBUG" or self.debug:
+            self._show(level, message)
+
+    def _show(self, level: str, message: str) -> None:
+        mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
+        # One line, whatever words of others are in it.
+        self.voice.show(f"{datetime.now():%H:%M:%S}  {mark}{shown(message, _LONGEST_LINE)}")
 
     def _write_log(self, level: str, message: str, **fields: object) -> None:
         self.config_manager.log(level, message, **fields)
@@ -205,7 +212,8 @@ class Program:
         self.config_manager.log_lines(level, messages)
         now = f"{datetime.now():%H:%M:%S}"
         if messages:
-            self.voice.show("\n".join(f"{now}  {message}" for message in messages))
+            lines = (f"{now}  {shown(message, _LONGEST_LINE)}" for message in messages)
+            self.voice.show("\n".join(lines))
 
     def report(self) -> None:
         """Print one line a row: armed and how far, fired, disabled, or refused and why."""

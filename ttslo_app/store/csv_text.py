@@ -169,9 +169,10 @@ class Table:
         for number, (name, value) in enumerate(zip(columns, values, strict=False), 1):
             if not name:
                 if value:
-                    complaints.append(f"has {value!r} in column {number}, which has no name")
+                    complaints.append(f"has {value[:60]!r} in column {number}, which has no name")
             elif cells.setdefault(name, value) != value:
-                complaints.append(f"has two cells for {name}: {cells[name]!r} and {value!r}")
+                both = f"{cells[name][:60]!r} and {value[:60]!r}"
+                complaints.append(f"has two cells for {name[:60]}: {both}")
         return Reading(line, cells, complaints, count, record)
 
     def bytes_of(self, text: str) -> bytes:

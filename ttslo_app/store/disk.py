@@ -93,11 +93,8 @@ class Disk(FileSteps):
             OSError: Also where a link stands there, or no plain file: in a folder that others may
                 write to it could lead to any file of the user's.
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):
-            flags |= getattr(os, name, 0)
         refuse_link(path)
-        file = os.fdopen(os.open(path, flags, 0o666), "ab")
+        file = open(path, "ab", opener=_open_ours)  # noqa: SIM115 - for the caller to close
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
             file.close()
@@ -136,6 +133,12 @@ def refuse_link(path: Path) -> None:
     with suppress(FileNotFoundError):
         if not is_plain(path):
             raise _link(path)
+
+
+def _open_ours(path: str, flags: int) -> int:
+    for name in ("O_NOFOLLOW", "O_NONBLOCK"):  # a pipe would wait for its reader
+        flags |= getattr(os, name, 0)
+    return os.open(path, flags, 0o666)
 
 
 def _link(path: Path) -> OSError:

@@ -6,15 +6,17 @@ existing files, and rows of another shape never stand under its header.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from krakenlink.foreign import shown
 from krakenlink.once import Once
 from ttslo_app.store.csv_text import quote
 from ttslo_app.store.disk import Disk
@@ -25,6 +27,12 @@ LOG_BYTES = 5_000_000
 LOG_FILES = 5
 _COMPLAIN_EVERY = 60.0
 _BLOCK = 1000  # lines a write
+# Characters of a cell: a page. What is longer was pasted in, or is an attack.
+_LONGEST_CELL = 10_000
+_NO_HARM = (
+    "Prices and orders do not need it, and what is said here is not in it. Name another file with "
+    "--log, or mend its folder"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +40,8 @@ _log = logging.getLogger(__name__)
 class LogFile:
     """Appends to the log. Safe from any thread; blocks for the disk, and never raises.
 
-    A log that cannot be written is said on `logging`, at most once a minute.
+    A log that cannot be written is said on `logging`, at most once a minute, and to whoever has
+    asked for it: when it begins, and when it is over.
     """
 
     def __init__(self, path: Path, disk: Disk) -> None:
@@ -40,11 +49,22 @@ class LogFile:
         self._disk = disk
         self._lock = threading.Lock()  # makes writes follow one another; guards nothing else
         self._complaints = Once(again_after=_COMPLAIN_EVERY)
+        self._tell: Callable[[str, str], object] = lambda level, text: None
+        self._is_failing = False
+
+    def tell_troubles(self, tell: Callable[[str, str], object]) -> None:
+        """Have `tell` called when writing begins to fail, and when it is well again.
+
+        It takes a level and a sentence, is called on the thread that writes, and must not write to
+        this log.
+        """
+        self._tell = tell
 
     def write(self, level: str, message: str, **fields: object) -> None:
         r"""Append one row: timestamp, level, message, details as `key=value`.
 
-        Line ends are written as `\n`, so a row is always one line.
+        Line ends are written as `\n` and other control characters in a like way, so a row is always
+        one line, and no foreign word in it does anything where it is shown.
         """
         details = " ".join(_detail(name, value) for name, value in fields.items())
         self._append([self._line(level, message, details)])
@@ -57,7 +77,7 @@ class LogFile:
 
     def _line(self, level: str, message: str, details: str) -> str:
         now = self._disk.now().isoformat(timespec="milliseconds")
-        cells = (now, str(level), _one_line(str(message)), details)
+        cells = (now, *(shown(str(text), _LONGEST_CELL) for text in (level, message, details)))
         return ",".join([quote(cell, ",") for cell in cells]) + "\n"
 
     def _append(self, lines: Sequence[str]) -> None:
@@ -65,11 +85,23 @@ class LogFile:
         try:
             with self._lock:
                 self._append_locked(data)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError: a name that no file can have
             if self._complaints.is_news("log", at=self._disk.monotonic()):
                 _log.warning("%s cannot be written: %s", self.path, error)
+            if not self._is_failing:
+                self._is_failing = True
+                why = (isinstance(error, OSError) and error.strerror) or str(error)
+                self._tell("WARNING", f"{self.path} cannot be written ({why}). {_NO_HARM}")
+        else:
+            if self._is_failing:
+                self._is_failing = False
+                self._tell(
+                    "INFO", f"{self.path} is written again; what was said meanwhile is not in it"
+                )
 
     def _append_locked(self, data: bytes) -> None:
+        if self.path.is_fifo():  # opening one waits for a reader
+            raise OSError(errno.ESPIPE, "is a pipe and no file", str(self.path))
         header = (",".join(LOG_COLUMNS) + "\n").encode()
         start, size, ends_line = self._look(len(header))
         is_foreign = start.replace(b"\r\n", b"\n")[: len(header) - 1] != header[:-1]
@@ -105,8 +137,3 @@ def _detail(name: str, value: object) -> str:
     if not text or re.search(r'[\s"=\\]', text):
         text = json.dumps(text, ensure_ascii=False)
     return f"{name}={text}"
-
-
-def _one_line(text: str) -> str:
-    """Return `text` with its line ends written out, so that a row of the log is one line."""
-    return text.replace("\r", "\\r").replace("\n", "\\n")

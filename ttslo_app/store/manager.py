@@ -7,7 +7,7 @@ Files only: no network, and nothing is printed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ttslo_app.store.disk import Disk, Stamp
@@ -196,6 +196,10 @@ class ConfigManager:
     def log(self, level: str, message: str, **fields: object) -> None:
         """Append one row to the log file, as `LogFile.write`. Never raises."""
         self._log.write(level, message, **fields)
+
+    def tell_log_troubles(self, tell: Callable[[str, str], object]) -> None:
+        """Have it told when the log cannot be written, as `LogFile.tell_troubles`."""
+        self._log.tell_troubles(tell)
 
     def log_lines(self, level: str, messages: Sequence[str]) -> None:
         """Append one row for each message, with one write for a thousand. Never raises."""

@@ -113,8 +113,9 @@ def check_replaceable(disk: Disk, path: Path) -> None:
     """
     target = _resolved(path)
     _check_itself(disk, path, target)
-    name = f"{target.name}.{os.urandom(16).hex()}.tmp"
-    first, second = target.with_name(name), target.with_name(f"{name[:-4]}0.tmp")
+    # What a killed program leaves is swept as other temporary files are.
+    names = (f"{target.name}.probe.{os.urandom(16).hex()}.tmp" for _ in range(2))
+    first, second = map(target.with_name, names)
     step = "make"
     try:
         with disk.create(first) as file:
@@ -162,3 +163,19 @@ def _objection(number: int, step: str) -> str:
     if step == "rename" and number in _UNSYNCABLE:
         return "its file system cannot replace a file; name a place on a local disk"
     return _FOLDER_CURES.get(number, "")
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+
+def exposure(path: Path) -> str:
+    """Return a warning that others may read the file of keys; empty where they may not."""
+    if os.name == "nt":
+        return ""  # there modes say nothing
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    if not stat.S_ISREG(mode) or not mode & (stat.S_IROTH | stat.S_IWOTH):
+        return ""
+    return f"{path} may be read by every user of this machine, and holds keys: chmod 600 {path}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from krakenlink.foreign import shown
 from ttslo_app.columns import (
     CONFIG_COLUMNS,
     KNOWN_COLUMNS,
@@ -42,6 +43,8 @@ _OPEN_ENDED = frozenset(
 )
 # Notes of a page fit; a text that fills memory, screen and log does not.
 _LONGEST_ROW = 20_000
+# An id, a moment or a price, or nothing.
+_FACT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9 _.:+-]{0,63})?", re.ASCII)
 _LONG_LINE = re.compile(rf"[^\r\n]{{{_LONGEST_ROW}}}")
 # A comment may look like a spreadsheet's error; it is no row with values in other cells.
 _CELLS_OF_A_ROW = 4
@@ -195,7 +198,7 @@ def _stray_quotes(table: Table, record: Record) -> Iterator[str]:
     for cell in table.cells(record):
         raw = table.text[cell.start : cell.end]
         if not cell.is_quoted and raw.strip(" \0").startswith('"'):
-            yield f"line {record.line}: {raw!r} opens a quote and does not close it at its end"
+            yield f"line {record.line}: {raw[:60]!r} opens a quote and does not close it at its end"
         below = [part.count(table.delimiter) for part in LINE_END.split(raw)[1:]]
         if any(separators >= len(table.columns) - 1 > 0 for separators in below):
             yield f"line {record.line}: the quotes of {raw[:60]!r} take in what looks like a row"
@@ -209,7 +212,16 @@ Changes = Mapping[str, Mapping[str, str]]
 def trigger_cells(order_id: object, trigger_time: object, trigger_price: object) -> dict[str, str]:
     """Return the cells that a trigger writes into its row."""
     facts = (order_id, trigger_time, trigger_price)
-    return {"enabled": "false", **dict(zip(TRIGGER_COLUMNS, map(cell_text, facts), strict=True))}
+    return {"enabled": "false", **dict(zip(TRIGGER_COLUMNS, map(_harmless, facts), strict=True))}
+
+
+def _harmless(value: object) -> str:
+    """Return the text of a cell that a spreadsheet does not take for a formula, nor for a page.
+
+    Orders that no Kraken has named must not run in the user's spreadsheet.
+    """
+    text = cell_text(value)
+    return text if _FACT.fullmatch(text) else f"?{shown(text, 60)}"
 
 
 def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError | ValueError]]:

@@ -77,7 +77,7 @@ class StateReader:
         if reading.cell_count < len(self._table.columns):
             reasons.append("is cut short")
         if row.get("triggered", "").strip().lower() not in ("", "true", "false"):
-            reasons.append(f"says {row['triggered']!r} under triggered, not true or false")
+            reasons.append(f"says {row['triggered'][:60]!r} under triggered, not true or false")
         if self._table.is_guessed and not "".join(row.values()).isascii():
             reasons.append("has letters in an unknown encoding; save the file as UTF-8")
         identifier = row["id"]

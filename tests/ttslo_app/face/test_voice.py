@@ -243,3 +243,20 @@ def fill(handle: int) -> None:
     with os.fdopen(handle, "wb", buffering=0) as pipe, suppress(OSError):
         while True:
             pipe.write(b"." * 65536)
+
+
+def test_what_acts_on_a_terminal_is_shown_and_not_obeyed() -> None:
+    """Escapes, returns and marks that turn the writing are seen; line ends are the caller's."""
+    stream = io.StringIO()
+    write_line(stream, "one \x1b[2J\r\ntwo \u202e\x9b")
+    assert stream.getvalue() == "one \\x1b[2J\\r\ntwo \\u202e\\x9b\n"
+
+
+def test_record_of_logging_is_one_line_whoevers_words_are_in_it() -> None:
+    """A library that quotes an answer cannot forge a line; tracebacks keep theirs."""
+    stream = io.StringIO()
+    handler = SpokenHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    record = logging.LogRecord("x", logging.ERROR, "x", 1, "said %s", ("a\n12:00 ERROR b",), None)
+    handler.emit(record)
+    assert stream.getvalue() == "ERROR said a\\n12:00 ERROR b\n"

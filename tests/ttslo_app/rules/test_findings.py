@@ -110,3 +110,10 @@ def test_notes_are_told_apart_from_findings() -> None:
     text = format_validation_result(ValidationResult(notes=["prices: there is nobody to ask"]))
     assert "NOT CHECKED\n  prices: there is nobody to ask" in text
     assert "WARNINGS" not in text
+
+
+def test_the_text_shows_what_acts_on_a_terminal() -> None:
+    """A cell with an escape in it cannot clear the screen that tells of it."""
+    text = format_validation_result(check(row(id="a\x1b[2J", pair="B\x1bTC")))
+    assert text.replace("\n", "").isprintable()
+    assert "\\x1b" in text

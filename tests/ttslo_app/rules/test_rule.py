@@ -209,3 +209,12 @@ def test_when_blind_of_another_word_refuses_the_row() -> None:
     with pytest.raises(RuleError) as caught:
         read_rule({**GOOD, "when_blind": "maybe"})
     assert [p.field for p in caught.value.problems] == ["when_blind"]
+
+
+@pytest.mark.parametrize("field", REQUIRED_FIELDS)
+def test_a_cell_of_a_megabyte_is_refused_in_one_line(field: str) -> None:
+    """A text that was pasted into a cell fills neither screen nor log."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({**GOOD, field: "1" * 1_000_000})
+    assert "1000000 characters" in str(caught.value)
+    assert len(str(caught.value)) < 300

@@ -175,3 +175,35 @@ def test_edit_that_cannot_be_read_for_a_moment_is_read_later(manager: ConfigMana
     path.write_text(f"{HEADER}\n{ROW.replace('50000', '55000')}\n", encoding="utf-8")
     program.run_once()
     assert program.configs[0]["threshold_price"] == "55000"
+
+
+def test_config_that_is_gone_is_told_once_with_what_stays_armed(manager: ConfigManager) -> None:
+    """Who moves the file away learns that its rows go on, and how to end that."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    path = Path(manager.config_file)
+    away = path.with_name("away.csv")
+    for _ in range(2):
+        path.rename(away)
+        for _ in range(3):
+            assert program.check_config_file_changed() is False
+        away.rename(path)
+        program.check_config_file_changed()
+    warnings = logged(manager, "WARNING").splitlines()
+    gone = [line for line in warnings if "is not there any more" in line]
+    assert len(gone) == 2
+    assert "until the file is there again or the program ends: btc" in gone[0]
+    assert logged(manager, "INFO").count("is there again") == 2
+
+
+def test_finding_of_the_file_is_told_once_and_anew_after_it_was_mended(
+    manager: ConfigManager,
+) -> None:
+    """A file that is read every few seconds, for want of a price, says what is odd once."""
+    odd = f"{HEADER},volume\n{ROW},\n"
+    program = TTSLO(manager, StandIn(), StandIn())
+    for text in (odd, odd + "\n", f"{HEADER}\n{ROW}\n", odd):
+        Path(manager.config_file).write_text(text, encoding="utf-8")
+        program.validate_and_load_config()
+    assert logged(manager, "WARNING").count("names the column 'volume' 2 times") == 2

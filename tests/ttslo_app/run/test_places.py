@@ -116,3 +116,17 @@ def test_a_state_that_can_never_be_written_is_refused(
     said = refusal(capsys, "--state", name)
     cures = {"folder": "name a file", "no folder": "make it first", "read-only": "change its mode"}
     assert cures[kind] in said
+
+
+@on_posix
+def test_a_log_that_cannot_be_written_is_said_on_screen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Once; and the run goes on without it."""
+    Path("logs").mkdir()
+    Path(".env").write_text("")
+    Path(".env").chmod(0o644)
+    assert main(["--once", "--dry-run", "--no-websocket", "--log", "logs"]) == 1  # nobody answers
+    shown = capsys.readouterr().out
+    assert shown.count("logs cannot be written (Is a directory)") == 1
+    assert shown.count(".env may be read by every user of this machine") == 1

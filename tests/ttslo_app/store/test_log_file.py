@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+import os
 import threading
 from pathlib import Path
 
@@ -99,3 +100,50 @@ def test_a_log_row_is_one_line_whatever_its_text(message: str, value: str) -> No
         data = (place / "l.csv").read_bytes().decode()
     assert len(list(csv.reader(io.StringIO(data, newline="")))) == 2
     assert data.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "evil", ["\x1b[2J", "\r\n2026,INFO,forged,", "\u202e", "\u2028", "\x9b", "\0"]
+)
+def test_what_acts_is_shown_and_not_obeyed(evil: str) -> None:
+    """Words of others can neither forge a line nor move a reader's screen."""
+    log_file().write("INFO", f"Kraken says {evil}x", pair=f"a{evil}b")
+    data = Path("logs.csv").read_bytes().decode()
+    assert data.count("\n") == 2
+    assert not set(evil) & set(data) - set("2026,INFO,forged,[J\n")
+
+
+def test_a_page_is_the_most_that_a_cell_holds() -> None:
+    """A megabyte of somebody's words is cut, not written."""
+    log_file().write("INFO", "m" * 1_000_000, value="v" * 1_000_000)
+    assert Path("logs.csv").stat().st_size < 30_000
+
+
+def test_a_log_that_fails_is_told_when_it_begins_and_when_it_is_over() -> None:
+    """Once each, with the reason, and never into the log itself."""
+    disk = FailingDisk("append")
+    files, told = log_file(disk), list[tuple[str, str]]()
+    files.tell_troubles(lambda level, text: told.append((level, text)))
+    for _ in range(3):
+        files.write("INFO", "lost")
+    disk.failing.clear()
+    for _ in range(2):
+        files.write("INFO", "kept")
+    assert [level for level, _ in told] == ["WARNING", "INFO"]
+    assert "logs.csv cannot be written (No space left on device)" in told[0][1]
+    assert "is written again" in told[1][1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes")
+@pytest.mark.parametrize("kind", ["folder", "pipe", "no folder"])
+def test_what_is_no_file_is_told_at_once(kind: str) -> None:
+    """A folder, a pipe that nobody reads and a folder that is not there delay nobody."""
+    path = Path("nowhere/logs.csv" if kind == "no folder" else "logs.csv")
+    if kind == "folder":
+        path.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    files, told = LogFile(path, Disk()), list[str]()
+    files.tell_troubles(lambda level, text: told.append(text))
+    files.write("INFO", "lost")
+    assert len(told) == 1

@@ -12,7 +12,7 @@ import pytest
 from store_kit import FailingDisk, litter
 
 from ttslo_app.store.disk import Disk, overwrite
-from ttslo_app.store.place import Unfit, check_replaceable, refuse_same
+from ttslo_app.store.place import Unfit, check_replaceable, exposure, refuse_same
 
 FILE = Path("state.csv")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="links and modes are POSIX's")
@@ -175,3 +175,19 @@ def test_a_link_to_a_mounted_file_does_not_hide_it(mounted: Path) -> None:
     link.symlink_to(mounted)
     with pytest.raises(Unfit, match="mounted by itself"):
         check_replaceable(Disk(), link)
+
+
+# --- keys --------------------------------------------------------------------------------------
+
+
+@on_posix
+@pytest.mark.parametrize(
+    ("mode", "is_exposed"), [(0o600, False), (0o640, False), (0o644, True), (0o602, True)]
+)
+def test_keys_that_every_user_may_read_are_warned_of(mode: int, is_exposed: bool) -> None:
+    """The sentence names the cure; a file that is not there needs none."""
+    path = Path(".env")
+    assert exposure(path) == ""
+    path.write_text("KRAKEN_API_KEY=x")
+    path.chmod(mode)
+    assert ("chmod 600 .env" in exposure(path)) is is_exposed

@@ -310,3 +310,23 @@ def test_trigger_cells_disarm_and_tell_the_order() -> None:
         "trigger_time": "",
         "trigger_price": "5",
     }
+
+
+@pytest.mark.parametrize(
+    "evil", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "\t=1", "O\r\nx", "O" * 100]
+)
+def test_what_is_no_fact_is_written_so_that_no_spreadsheet_obeys_it(evil: str) -> None:
+    """An order id of nobody's is kept in sight, and is no formula."""
+    cells = trigger_cells(evil, evil, evil)
+    for name in ("order_id", "trigger_time", "trigger_price"):
+        assert cells[name].startswith("?")
+        assert len(cells[name]) < 65
+        assert cells[name].isprintable()
+
+
+@pytest.mark.parametrize("fact", ["OABCDE-FGHIJ-KLMNOP", "ORDER123", "DRY_RUN_ORDER_ID", ""])
+def test_a_fact_is_written_as_it_is(fact: str) -> None:
+    """Kraken's ids, those of stand-ins, moments and prices keep every letter."""
+    moment = "2026-11-23T12:00:00.000+00:00"
+    cells = trigger_cells(fact, moment, 0.00001234)
+    assert list(cells.values()) == ["false", fact, moment, "1.234e-05"]
