@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NewType
 
 from krakenlink.known_names import RENAMED, old_rows, well_known_rows
@@ -196,6 +196,16 @@ def legacy_pair(name: object) -> Pair | None:
 def well_known_pair(name: object) -> Pair | None:
     """Return what `name` means as far as that can be told without Kraken's listing, or None."""
     return legacy_pair(name) or well_known_directory().find(name)
+
+
+@lru_cache(maxsize=4096)
+def shown_pair(name: str) -> str:
+    """Return the one name under which people are told of a pair, such as `BTC/USD`.
+
+    As it is where the name is not known without Kraken's listing.
+    """
+    pair = well_known_pair(name)
+    return (pair.symbol if pair else None) or name
 
 
 # --- spellings ---------------------------------------------------------------------------------

@@ -195,7 +195,7 @@ def iso_moment(at_ns: int) -> str:
 
 
 def clock_time(seconds: float, beside: float | None = None) -> str:
-    """Return a moment as a person's clock shows it, with the day where `beside` is on another."""
-    moment = datetime.fromtimestamp(seconds)
-    same_day = beside is None or moment.date() == datetime.fromtimestamp(beside).date()
-    return f"{moment:%H:%M:%S}" if same_day else f"{moment:%Y-%m-%d %H:%M:%S}"
+    """Return a moment in UTC, as all logs have it, with the day where `beside` is on another."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    same_day = beside is None or moment.date() == datetime.fromtimestamp(beside, UTC).date()
+    return f"{moment:%H:%M:%S}Z" if same_day else f"{moment:%Y-%m-%d %H:%M:%S}Z"

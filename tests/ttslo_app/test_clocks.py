@@ -166,6 +166,6 @@ def test_question_that_fails_leaves_what_was_known() -> None:
 
 def test_moment_of_another_day_is_shown_with_its_day() -> None:
     """A person is told the day where it is not that of the moment beside it."""
-    noon = datetime(2026, 1, 5, 12, 30, 15).timestamp()
-    assert clock_time(noon) == clock_time(noon, noon + 60) == "12:30:15"
-    assert clock_time(noon, noon + DAY) == "2026-01-05 12:30:15"
+    noon = datetime(2026, 1, 5, 12, 30, 15, tzinfo=UTC).timestamp()
+    assert clock_time(noon) == clock_time(noon, noon + 60) == "12:30:15Z"
+    assert clock_time(noon, noon + DAY) == "2026-01-05 12:30:15Z"

@@ -10,14 +10,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.numbers import plain
+from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them
-NOT_PRICED = (
-    "NOT ARMED YET: there is no price to check its threshold against. It is armed as soon as "
-    "there is one"
-)
 
 
 _MOST_NAMES = 5
@@ -73,10 +70,46 @@ def standing(rule: Rule, life: Life | None, price: Decimal | None, *, is_unprice
     return armed(rule, price)
 
 
-def refusal(error: Finding, *, was_armed: bool) -> str:
-    """Return why a row does not trade, and loudly so where it did until now."""
+def now_armed(rule: Rule, price: Decimal | None) -> Sentence:
+    """Say that a row was armed just now, or changed."""
+    return _of_row(Kind.ARMED, "INFO", rule.id, armed(rule, price))
+
+
+def not_priced(rule_id: str) -> Sentence:
+    """Say that a row waits for a price before it is armed."""
+    text = (
+        "NOT ARMED YET: there is no price to check its threshold against. It is armed as soon as "
+        "there is one"
+    )
+    return _of_row(Kind.CONFIG, "ERROR", rule_id, text)
+
+
+def not_armed(rule_id: str, why: object) -> Sentence:
+    """Say that a row cannot be armed."""
+    return _of_row(Kind.CONFIG, "ERROR", rule_id, f"not armed: {why}")
+
+
+def undecided(rule_id: str, why: object) -> Sentence:
+    """Say that a row stays as it is until Kraken can be asked."""
+    return _of_row(Kind.CONFIG, "WARNING", rule_id, f"looked at again in a moment: {why}")
+
+
+def not_checked(what: str) -> Sentence:
+    """Say what could not be checked for any row."""
+    return Sentence(Kind.CONFIG, "WARNING", f"Could not be checked: {what}")
+
+
+def config_unreadable(name: str, error: object) -> Sentence:
+    """Say that the rows stay as they were, because the file cannot be read."""
+    text = f"{name} cannot be read: {error}. The rows stay as they are; it is tried again"
+    return Sentence(Kind.CONFIG, "ERROR", text)
+
+
+def refusal(error: Finding, *, was_armed: bool) -> Sentence:
+    """Say why a row does not trade, and loudly so where it did until now."""
     loud = " It was armed until now and NO LONGER IS." if was_armed else ""
-    return f"{error['config_id']}: refused: {error['message']}.{loud}"
+    message = error["message"].rstrip(".")
+    return _of_row(Kind.CONFIG, "ERROR", error["config_id"], f"refused: {message}.{loud}".rstrip())
 
 
 def is_about_to_fire(warning: Finding) -> bool:
@@ -87,7 +120,11 @@ def is_about_to_fire(warning: Finding) -> bool:
     return warning["message"].startswith("Threshold already met")
 
 
-def caution(warning: Finding) -> str:
-    """Return what is to be looked at in a row that trades."""
+def caution(warning: Finding) -> Sentence:
+    """Say what is to be looked at in a row that trades."""
     why = "armed before, and crossed meanwhile: " if is_about_to_fire(warning) else ""
-    return f"{warning['config_id']}: {why}{warning['message']}"
+    return _of_row(Kind.CONFIG, "WARNING", warning["config_id"], f"{why}{warning['message']}")
+
+
+def _of_row(kind: Kind, level: str, rule_id: str, text: str) -> Sentence:
+    return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id})

@@ -73,6 +73,16 @@ class KrakenExchange:
         # Order ids that Kraken did not know, how often, and when each is asked for again.
         self._unknown: dict[str, tuple[int, float]] = {}
 
+    @property
+    def reader(self) -> KrakenAPI:
+        """The client that only reads; whether Kraken takes its key is for others to find out."""
+        return self._public
+
+    def read_with_reader(self, is_good: bool) -> None:
+        """Read orders with the reading client where its key is good, else with the trading one."""
+        is_usable = is_good and self._public.has_keys
+        self._reading = self._public if is_usable else self._trading
+
     def now(self) -> float:
         """Return Kraken's clock, as far as it is known."""
         return self._clock.now()

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from decimal import Decimal
 
 from krakenlink.numbers import plain, quantize_down, trailing_offset
+from krakenlink.pairs import shown_pair
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Rule
 
@@ -42,7 +43,7 @@ class OrderRequest:
             return None
 
     def __str__(self) -> str:
-        return f"{self.type} {self.volume} {self.pair} {self.ordertype} {self.price}"
+        return f"{self.type} {self.volume} {shown_pair(self.pair)} {self.ordertype} {self.price}"
 
 
 def fingerprint(rule: Rule) -> str:

@@ -185,8 +185,6 @@ class Roll:
             self._tools.begin_anew(rule.id)
             self._owed.settle(rule.id)
             self._post_arm(rule, market)
-            if rule.id in self._ledger.rules:
-                self._teller.tell(words.now_waits_for(rule))
             return True
         if life.is_waiting and rule.id not in self._ledger.rules:
             self._post_arm(rule, market)
@@ -198,7 +196,9 @@ class Roll:
         self._ledger.put(life.after(Signal.DISARM, detail="by config.csv"))
         self._post(BookDisarm(life.id))
         is_owed = self._owed.settle(life.id) is not None
-        self._teller.tell(words.no_longer_armed(life.id, is_owed=is_owed))
+        entry = self._ledger.rules.get(life.id)
+        rule = entry.rule if entry else None
+        self._teller.tell(words.no_longer_armed(life.id, rule, is_owed=is_owed))
 
     def _updated(self, life: Life, rule: Rule) -> Life:
         """Return a waiting life with the row as it is now: no crossing of the old one counts."""

@@ -58,6 +58,11 @@ def of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Se
     return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id, **fields})
 
 
+def _bare(text: str) -> str:
+    """Return `text` without the full stop that it may end with: the sentence goes on."""
+    return text.rstrip(" .")
+
+
 def crossed(crossing: Crossing) -> str:
     """Return what was crossed, and at what price."""
     return f"{crossing.rule.condition} was crossed at {crossing.price_text}"
@@ -134,11 +139,6 @@ def ended_under_way(life: Life) -> Sentence:
 # --- what config.csv says ----------------------------------------------------------------------
 
 
-def now_waits_for(rule: Rule) -> Sentence:
-    """Say what a row waits for since it was edited."""
-    return of_row(Kind.ARMED, "INFO", rule.id, f"now {rule.condition}")
-
-
 def armed_again(life: Life) -> Sentence:
     """Say that a row that has fired is armed anew; `life` is the one that ends."""
     if life.state is RuleState.PLACED:
@@ -163,10 +163,11 @@ def how_to_arm_again(life: Life) -> Sentence:
     )
 
 
-def no_longer_armed(rule_id: str, *, is_owed: bool) -> Sentence:
-    """Say that a row was removed or disabled."""
+def no_longer_armed(rule_id: str, rule: Rule | None, *, is_owed: bool) -> Sentence:
+    """Say that a row was removed, refused or disabled; `rule` is what it waited for, if known."""
+    what = f": {rule.condition} leads to no order any more" if rule else ""
     lost = ", and NO ORDER is placed for its crossing" if is_owed else ""
-    return of_row(Kind.DISARMED, "WARNING", rule_id, f"no longer armed{lost}")
+    return of_row(Kind.DISARMED, "WARNING", rule_id, f"no longer armed{what}{lost}")
 
 
 def cannot_be_read(rule_id: str, error: OSError) -> Sentence:
@@ -239,8 +240,8 @@ def held_back(crossing: Crossing, reason: str, owed: float) -> Sentence:
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"{crossed(crossing)}, and no order could be placed: {reason}. It is tried again; after "
-        f"{owed:.0f} s only while the threshold is met",
+        f"{crossed(crossing)}, and no order could be placed: {_bare(reason)}. It is tried "
+        f"again; after {owed:.0f} s only while the threshold is met",
     )
 
 
@@ -250,8 +251,8 @@ def given_up(crossing: Crossing, reason: str) -> Sentence:
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"NOT PROTECTED. {crossed(crossing)}, and no order could be placed: {reason}. The row is "
-        "disarmed until you change it or start the program again",
+        f"NOT PROTECTED. {crossed(crossing)}, and no order could be placed: {_bare(reason)}. The "
+        "row is disarmed until you change it or start the program again",
     )
 
 
@@ -261,8 +262,8 @@ def stands_first(crossing: Crossing, pause: Pause, reason: str) -> Sentence:
         Kind.WAITING,
         "ERROR",
         crossing.key,
-        f"{crossed(crossing)}, and Kraken takes no more {pause.value} for now: {reason}. It "
-        "waits in line, and is placed as soon as Kraken allows it",
+        f"{crossed(crossing)}, and Kraken takes no more {pause.value} for now: {_bare(reason)}. "
+        "It waits in line, and is placed as soon as Kraken allows it",
     )
 
 

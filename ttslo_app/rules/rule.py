@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from krakenlink.numbers import to_positive_decimal
+from krakenlink.pairs import shown_pair
 from ttslo_app.columns import (
     FOREIGN_COLUMNS,
     REQUIRED_COLUMNS,
@@ -114,7 +115,7 @@ class Rule:
     @property
     def condition(self) -> str:
         """The condition in words, such as `BTC/USD at or above 50000`."""
-        return f"{self.pair} at or {self.threshold_type} {self.threshold:f}"
+        return f"{shown_pair(self.pair)} at or {self.threshold_type} {self.threshold:f}"
 
 
 def is_arming(text: str) -> bool:

@@ -12,12 +12,13 @@ from decimal import Decimal
 from typing import Any
 
 from ttslo_app.clocks import Clocks
-from ttslo_app.messages import Crossing, Say
+from ttslo_app.messages import Crossing, Say, tell
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.findings import ValidationResult, has_order
 from ttslo_app.rules.rule import Rule, RuleError, read_rule, reading_of
+from ttslo_app.run import words
 
 # Between two looks at what becomes of an order of unknown outcome.
 _GLANCE = 0.1
@@ -42,7 +43,7 @@ class InlineOrders:
         try:
             rule = read_rule(row)
         except (RuleError, AttributeError) as error:
-            self._say("ERROR", f"A row cannot be processed: {error}")
+            tell(self._say, words.row_is_none(error))
             return None
         return rule if rule.enabled and not has_order(row) and self.is_waiting(rule) else None
 
@@ -115,7 +116,7 @@ class InlineOrders:
         return life.order_id if life.has_fired and not fired_before else None
 
     def _tell_unreadable(self, rule: Rule, error: UnreadableLife) -> None:
-        self._say("ERROR", f"{rule.id}: its row of the state file cannot be understood: {error}")
+        tell(self._say, words.life_unreadable(rule.id, error))
 
     def settle(self, patience: float, pause: Callable[[float], object]) -> None:
         """Wait until no order is of unknown outcome, at most `patience` seconds.

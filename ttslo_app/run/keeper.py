@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Proved, Say, Watched
+from ttslo_app.messages import Mark, Market, Message, PolledPrice, Proved, Say, Watched, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.proofs import look_for
-from ttslo_app.orders.request import build_order
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.rule import Rule
+from ttslo_app.run import words
 from ttslo_app.run.parts import PriceSource, TapeFile
 from ttslo_app.run.streams import Streams
 from ttslo_app.watch.tape import Saved
@@ -33,11 +30,7 @@ _log = logging.getLogger(__name__)
 # The keeper looks at config.csv this often: an edit acts within a second, and one `stat` costs a
 # few microseconds, on network drives too, where change notifications are not to be relied upon.
 BEAT = 0.5
-# Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
-# so many at once, then one a second, leave room for the orders themselves.
-_CHECKS_AT_ONCE = 20
-# After so many different orders one of each pair and direction is enough.
-_CHECKS_OF_ALL = 100
+_REST = ""  # the subject of what is said of REST as a whole: no market has that name
 
 
 @dataclass(slots=True)
@@ -93,12 +86,12 @@ class Keeper:
         except KrakenError as error:
             _log.warning("Put off, Kraken cannot be asked just now: %s", error)
             if duty.complaint and self._failing.is_news(duty.complaint):
-                self._say("WARNING", f"{duty.complaint}: {error}. It is tried again")
+                tell(self._say, words.put_off(duty.complaint, error))
         except Exception:  # noqa: BLE001 - one failed duty must not end the others
             _log.exception("The keeper met an error and goes on")
         else:
             if self._failing.has_healed(duty.complaint):
-                self._say("INFO", f"Over: {duty.complaint.lower()}")
+                tell(self._say, words.over(duty.complaint))
 
 
 # --- what it does --------------------------------------------------------------------------------
@@ -111,6 +104,7 @@ class Poller:
         prices: Where REST prices come from.
         streams: Who streams.
         markets: Returns the markets with an armed rule.
+        rows: Returns the ids of the armed rows of a market, by its name.
         post: Takes each price; must not block.
         say: Takes a level and a sentence for a person.
     """
@@ -120,12 +114,14 @@ class Poller:
         prices: PriceSource,
         streams: Streams,
         markets: Callable[[], Mapping[str, Market]],
+        rows: Callable[[str], Sequence[str]],
         post: Callable[[PolledPrice], None],
         say: Say,
     ) -> None:
         self._prices = prices
         self._streams = streams
         self._markets = markets
+        self._rows = rows
         self._post = post
         self._say = say
         self._failing = Once()
@@ -140,64 +136,24 @@ class Poller:
         try:
             quotes = self._prices.get_tickers(list(markets))
         except KrakenError as error:
-            if self._failing.is_news("REST"):
-                names = ", ".join(sorted(markets.values()))
-                self._say("WARNING", f"no price over REST either, blind for {names}: {error}")
+            if self._failing.is_news(_REST):
+                tell(self._say, words.no_price_over_rest(list(markets.values()), error))
             return
-        self._failing.clear()
+        if self._failing.has_healed(_REST):
+            tell(self._say, words.prices_again())
         for pair, quote in quotes.items():
-            if isinstance(quote, Exception):
-                self._say("WARNING", f"{pair}: no price: {quote}")
-            else:
-                self._streams.note_poll(markets[pair], asked_at)
-                self._post(PolledPrice(markets[pair], quote.price, asked_at))
+            self._take(markets[pair], quote, asked_at)
 
-
-class OrderChecks:
-    """Lets Kraken look at the orders of newly armed rows, without placing them."""
-
-    def __init__(self, exchange: KrakenExchange, say: Say) -> None:
-        self._exchange = exchange
-        self._say = say
-        self._waiting: deque[BookArm] = deque()  # filled by the reading thread
-        self._checked: set[str] = set()
-        self._kinds: set[str] = set()
-
-    def add(self, change: BookArm) -> None:
-        """Have the order of a row checked. Never blocks; any thread."""
-        self._waiting.append(change)
-
-    def work(self) -> None:
-        """Have some of those that wait checked. Blocks for Kraken's answers.
-
-        Raises:
-            KrakenError: If Kraken cannot be asked.
-        """
-        at_once = 1 if self._checked else _CHECKS_AT_ONCE
-        while self._waiting and at_once:
-            entry = self._waiting.popleft()
-            order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
-            kind = f"{entry.market.rest_key} {entry.rule.direction}"
-            is_enough = len(self._checked) >= _CHECKS_OF_ALL and kind in self._kinds
-            if is_enough or str(order) in self._checked:
-                continue
-            at_once -= 1
-            self._checked.add(str(order))
-            self._kinds.add(kind)
-            self._tell(entry.rule, self._exchange.check(order))
-
-    def _tell(self, rule: Rule, outcome: Outcome) -> None:
-        if outcome.kind is OutcomeKind.VALID:
-            self._say("DEBUG", f"{rule.id}: Kraken would take its order")
-        elif outcome.kind is OutcomeKind.REFUSED:
-            self._say(
-                "ERROR",
-                f"{rule.id}: Kraken would REFUSE its order as things are: {outcome.reason}. "
-                f"{outcome.cure} The row stays armed",
-                id=rule.id,
-            )
-        else:
-            self._say("WARNING", f"{rule.id}: its order could not be checked: {outcome.reason}")
+    def _take(self, name: str, quote: Any, asked_at: float) -> None:
+        """Hand on a market's price; that it has none is said once until it has one again."""
+        if isinstance(quote, Exception):
+            if self._failing.is_news(name):
+                tell(self._say, words.cannot_fire(name, self._rows(name), quote))
+            return
+        if self._failing.has_healed(name):
+            tell(self._say, words.can_fire_again(name))
+        self._streams.note_poll(name, asked_at)
+        self._post(PolledPrice(name, quote.price, asked_at))
 
 
 def watch_orders(exchange: KrakenExchange, worker: OrderWorker) -> None:
@@ -249,11 +205,7 @@ class TapeKeeper:
             text = self._file.load_tape() if self._file else None
             return Saved.from_text(text) if text else Saved()
         except (OSError, ValueError) as error:
-            self._say(
-                "WARNING",
-                f"It cannot be read how far prices were seen before ({error}); trades since each "
-                "row was armed are looked at instead, as far as that may go",
-            )
+            tell(self._say, words.tape_unreadable(error))
             return Saved()
 
     def mark(self, places: Callable[[], Saved]) -> None:

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from krakenlink.machine import feed_clock
@@ -30,6 +30,7 @@ from krakenlink.stream.events import (
     Tick,
     Trades,
 )
+from ttslo_app.clocks import clock_time
 from ttslo_app.messages import (
     BookArm,
     BookDisarm,
@@ -41,17 +42,19 @@ from ttslo_app.messages import (
     tell,
 )
 from ttslo_app.orders.worker import OrderWorker
+from ttslo_app.run import words
 from ttslo_app.run.keeper import (
     BEAT,
     Duty,
     Keeper,
-    OrderChecks,
     Poller,
     TapeKeeper,
     prove_one,
     watch_orders,
 )
+from ttslo_app.run.order_checks import OrderChecks
 from ttslo_app.run.parts import Item, Options, World
+from ttslo_app.run.reading_key import ReadingKey
 from ttslo_app.run.streams import Streams
 from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.watch.lookback import PastReader
@@ -137,7 +140,10 @@ class LiveRun:
             saved=self._tape.load(),
             pace=options.pace,
         )
-        self._checks = OrderChecks(world.exchange, say) if world.exchange else None
+        armed = self.watch.rules
+        self._checks = (
+            OrderChecks(world.exchange, lambda: list(armed), say) if world.exchange else None
+        )
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at = 0.0
         self._once = Once()
@@ -148,7 +154,12 @@ class LiveRun:
     def _duties(self, world: World, options: Options, reload: Callable[[], object]) -> list[Duty]:
         streams, exchange = self._streams, world.exchange
         poller = Poller(
-            world.prices, streams, lambda: self.watch.markets, self._inbox.put, self._say
+            world.prices,
+            streams,
+            lambda: self.watch.markets,
+            self._rows_of,
+            self._inbox.put,
+            self._say,
         )
         is_doubtful = world.clocks.is_doubtful
         duties = [
@@ -160,13 +171,20 @@ class LiveRun:
         ]
         if exchange is not None and self._checks is not None:
             watch = partial(watch_orders, exchange, self._worker)
+            key = ReadingKey(exchange.reader, exchange.read_with_reader, self._say)
             duties += [
                 Duty(lambda: options.settings.watch, watch, "The orders cannot be watched"),
+                Duty(key.every, key.look, "It is not known yet whether the reading key is taken"),
                 Duty(lambda: 1.0, self._checks.work),
                 Duty(lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker)),
                 Duty(lambda: _KEEP_WARM, exchange.warm_up),
             ]
         return [*duties, Duty(lambda: _MARK_EVERY, self._tape.keep)]
+
+    def _rows_of(self, name: str) -> list[str]:
+        """Return the ids of the armed rows of a market. Any thread."""
+        rules = list(self.watch.rules.items())
+        return [rule_id for rule_id, armed in rules if armed.market.name == name]
 
     # --- the reading thread --------------------------------------------------------------------
 
@@ -182,7 +200,7 @@ class LiveRun:
                 self._turn()
             except Exception:  # noqa: BLE001 - the loop must outlive every surprise: it watches money
                 _log.exception("The price loop met an error and goes on")
-                self._say("ERROR", "Internal error in the price loop; see the traceback above")
+                tell(self._say, words.internal_error("the price loop"))
         if self._reader is not None:
             self._reader.close()
         self._tape.mark(self.watch.places)
@@ -263,11 +281,7 @@ class LiveRun:
         kept = set(newest.values())
         thinned = [i for n, i in enumerate(items) if n in kept or not isinstance(i, kinds)]
         if len(kinds) > 1:
-            self._say(
-                "WARNING",
-                f"cannot keep up: {len(items)} events wait. The trades among them are fetched "
-                "from REST, as those of a blind time are",
-            )
+            tell(self._say, words.is_flooded(len(items)))
         return thinned
 
     def _mark_now_and_then(self) -> None:
@@ -308,7 +322,7 @@ class LiveRun:
             case FeedStale():
                 self._on_stale(event)
             case FeedBack():
-                self._say("INFO", f"sees again after {event.blind_for:.0f} s")
+                tell(self._say, words.sees_again(event.blind_for))
                 self.watch.see_again()
             case FirstData():
                 self._streams.regain(event.symbol, Channel.TICKER)
@@ -319,9 +333,9 @@ class LiveRun:
             case SymbolRefused() | SymbolMute():
                 self._streams.lose(event)
             case SymbolDistrusted():
-                self._say("WARNING", event.reason)
+                tell(self._say, words.distrusted(event.reason))
             case SymbolTrusted():
-                self._say("INFO", f"{event.symbol}: the stream speaks again and counts")
+                tell(self._say, words.trusted_again(event.symbol))
             case SystemState():
                 self._on_system(event.system)
 
@@ -344,9 +358,9 @@ class LiveRun:
 
     def _check_lag(self, behind: float) -> None:
         if behind > _BEHIND and self._once.is_news("lag"):
-            self._say("WARNING", f"cannot keep up: looks at prices {behind:.1f} s after they came")
+            tell(self._say, words.falls_behind(behind))
         elif behind < _BEHIND / 4 and self._once.has_healed("lag"):
-            self._say("INFO", "keeps up again")
+            tell(self._say, words.keeps_up())
 
     def _on_polled(self, polled: PolledPrice) -> None:
         market = self.watch.markets.get(polled.market)
@@ -382,20 +396,12 @@ class LiveRun:
         # a night with the lid closed is as long here as it was.
         blind_for = feed_clock() - event.since
         self.watch.go_blind(self._streams.names, self._clocks.kraken() - blind_for)
-        since = datetime.fromtimestamp(self._clocks.wall() - blind_for)
-        names = ", ".join(sorted(self.watch.markets)) or "no armed pair"
-        self._say(
-            "WARNING",
-            f"blind since {since:%H:%M:%S} for {names}: {event.reason}. Reconnecting; meanwhile "
-            f"prices come over REST every {self._streams.poll_every:.0f} s",
-        )
+        since = clock_time(self._clocks.wall() - blind_for)
+        names, every = list(self.watch.markets), self._streams.poll_every
+        tell(self._say, words.blind(since, names, event.reason, every))
 
     def _on_system(self, system: str) -> None:
         if system == self._system:
             return
         self._system = system
-        text = f"Kraken's trading engine is {system}"
-        if system == "online":
-            self._say("INFO", text)
-        else:
-            self._say("WARNING", f"{text}: orders are refused until it is online again")
+        tell(self._say, words.engine_is(system))

@@ -17,7 +17,7 @@ from typing import Any
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from ttslo_app.face import words
-from ttslo_app.messages import AcceptedRule, Adopt, Market, Say
+from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell
 from ttslo_app.orders.exchange import is_real
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.request import condition_of, fingerprint
@@ -110,7 +110,9 @@ class Loader:
         self._say = say
         self._reader = RuleReader()
         self._is_there: bool | None = None  # None: nobody has looked yet
-        self._said_of_file: frozenset[str] = frozenset()
+        self._said: frozenset[str] = frozenset()  # what the last reading found
+        # Rows that are about to be armed, or were a moment ago, and of which nobody was told yet.
+        self._news: dict[str, tuple[Rule, Decimal | None]] = {}
         self._seen_stamp: Stamp | None = None
         self._last_look: Stamp | None = None
         # When to read config.csv again although nobody has changed it; None: when somebody has.
@@ -180,15 +182,13 @@ class Loader:
             reading = self._manager.read_config()
         except OSError as error:
             # Not the same as an empty file: what was armed stays armed.
-            self._say("ERROR", f"{self._manager.config_file} cannot be read: {error}")
+            tell(self._say, words.config_unreadable(str(self._manager.config_file), error))
             return bool(self.configs)
-        for finding in reading.findings:
-            if finding not in self._said_of_file:  # it is read again and again for want of a price
-                self._say("WARNING", finding)
-        self._said_of_file = frozenset(reading.findings)
         sorting, result = self._validate(validator, reading)
-        self._tell_findings(result)
-        self._sort(result, sorting)
+        found = [Sentence(Kind.CONFIG, "WARNING", text) for text in reading.findings]
+        found += [*self._findings(result), *self._sort(result, sorting)]
+        self._tell_once(found)
+        self._note_news(result, sorting)
         self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
         if not self._worker.is_running:
             self._worker.work_off()
@@ -210,20 +210,20 @@ class Loader:
         self._files.take(file, rules)
         return _Sorting(armed), result
 
-    def _sort(self, result: ValidationResult, sorting: _Sorting) -> None:
+    def _sort(self, result: ValidationResult, sorting: _Sorting) -> list[Sentence]:
         """Tell those of the accepted rows that may trade now from those that may not yet."""
+        found: list[Sentence] = []
         for one in result.accepted:
             rule = one.rule
             is_known = rule.id in sorting.armed or rule.id in result.fired
             if rule.enabled and not is_known and rule.pair not in result.prices:
                 sorting.unpriced.add(rule.id)
             else:
-                self._sort_by_market(one, sorting)
-        for rule_id in sorted(sorting.unpriced - self.unpriced):
-            self._say("ERROR", f"{rule_id}: {words.NOT_PRICED}", id=rule_id)
+                found += self._sort_by_market(one, sorting)
         self.unpriced = frozenset(sorting.unpriced)
+        return [*found, *(words.not_priced(rule_id) for rule_id in sorted(self.unpriced))]
 
-    def _sort_by_market(self, one: Accepted, sorting: _Sorting) -> None:
+    def _sort_by_market(self, one: Accepted, sorting: _Sorting) -> Iterator[Sentence]:
         rule = one.rule
         if rule.pair not in sorting.markets:
             sorting.markets[rule.pair] = self._market_or_error(one)
@@ -231,10 +231,10 @@ class Loader:
         if isinstance(market, Market):
             sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired, one.row)
         elif isinstance(market, LookupError):
-            self._say("ERROR", f"{rule.id}: not armed: {market}")
+            yield words.not_armed(rule.id, market)
         else:
             sorting.undecided.add(rule.id)
-            self._say("WARNING", f"{rule.id}: looked at again in a moment: {market}")
+            yield words.undecided(rule.id, market)
 
     def _market_or_error(self, one: Accepted) -> Market | LookupError | KrakenError:
         try:
@@ -244,21 +244,51 @@ class Loader:
 
     # --- what is said of the rows --------------------------------------------------------------
 
-    def _tell_findings(self, result: ValidationResult) -> None:
+    def _findings(self, result: ValidationResult) -> Iterator[Sentence]:
         for error in result.errors:
             rule_id = error["config_id"]
             life = self._life_of(rule_id)
             was_armed = life is not None and life.state in (RuleState.ARMED, RuleState.REFUSED)
-            self._say("ERROR", words.refusal(error, was_armed=was_armed), id=rule_id)
+            yield words.refusal(error, was_armed=was_armed)
         for warning in result.warnings:
             if self._is_verbose() or words.is_about_to_fire(warning):
-                self._say("WARNING", words.caution(warning))
+                yield words.caution(warning)
         for note in result.notes:
-            self._say("WARNING", f"Could not be checked: {note}")
+            yield words.not_checked(note)
+
+    def _tell_once(self, found: list[Sentence]) -> None:
+        """Say what the last reading did not find: for want of a price it may be read for days."""
+        for sentence in found:
+            if sentence.text not in self._said:
+                tell(self._say, sentence)
+        self._said = frozenset(sentence.text for sentence in found)
+
+    def _note_news(self, result: ValidationResult, sorting: _Sorting) -> None:
+        """Take note of the rows that this reading arms, or arms as they are now."""
+        news: dict[str, tuple[Rule, Decimal | None]] = {}
+        for rule_id, entry in sorting.ready.items():
+            rule = entry.rule
+            is_news = rule_id in self._news or not self._worker.is_waiting_for(rule)
+            if rule.enabled and is_news and rule_id not in result.fired:
+                news[rule_id] = rule, result.prices.get(rule.pair)
+        self._news = news  # at once: `report` may look from another thread
+
+    def tell_news(self) -> None:
+        """Say of each row that was armed since, or changed, that it is armed and how far away.
+
+        The order thread arms it in its own time, so this is asked for again and again.
+        """
+        for rule_id, (rule, price) in list(self._news.items()):
+            if self._worker.is_waiting_for(rule):
+                del self._news[rule_id]
+                tell(self._say, words.now_armed(rule, price))
 
     def standings(self) -> list[str]:
-        """Return one line for each row that may trade: armed and how far, fired, or disabled."""
-        result = self.validation
+        """Return one line for each row that may trade: armed and how far, fired, or disabled.
+
+        What it tells of is no news any more.
+        """
+        result, self._news = self.validation, {}
         if result is None:
             return []
         readings = (self._reader.read(row) for row in self.configs)

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -20,10 +19,11 @@ from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
 from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
+from ttslo_app.clocks import clock_time
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.screen import show_line
 from ttslo_app.face.voice import Voice
-from ttslo_app.messages import Market, Say
+from ttslo_app.messages import Market, Say, tell
 from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
@@ -33,6 +33,7 @@ from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
+from ttslo_app.run import words
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.inline import InlineOrders
 from ttslo_app.run.live import LiveRun
@@ -197,7 +198,7 @@ class Program:
     def _show(self, level: str, message: str) -> None:
         mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
         # One line, whatever words of others are in it.
-        self.voice.show(f"{datetime.now():%H:%M:%S}  {mark}{shown(message, _LONGEST_LINE)}")
+        self.voice.show(f"{clock_time(time.time())}  {mark}{shown(message, _LONGEST_LINE)}")
 
     def _write_log(self, level: str, message: str, **fields: object) -> None:
         self.config_manager.log(level, message, **fields)
@@ -210,7 +211,7 @@ class Program:
                 self.log(level, message)
             return
         self.config_manager.log_lines(level, messages)
-        now = f"{datetime.now():%H:%M:%S}"
+        now = clock_time(time.time())
         if messages:
             lines = (f"{now}  {shown(message, _LONGEST_LINE)}" for message in messages)
             self.voice.show("\n".join(lines))
@@ -227,11 +228,10 @@ class Program:
         intents, damage = self._files.load_intents()
         self.worker.state = with_intents(found.rows, intents)
         for problem in found.problems:
-            where = f" A copy is kept as {found.copy}." if found.copy else ""
-            self.log("ERROR", f"{problem.message}.{where}")
+            tell(self.say, words.state_problem(problem.message, found.copy))
             self.worker.distrust(problem.ids or None)
         if damage:
-            self.log("ERROR", damage)
+            tell(self.say, words.journal_damaged(damage))
             self.worker.distrust(may_have_fired(self.state))
             self.worker.distrust(None)
 
@@ -262,7 +262,7 @@ class Program:
             self._files.save_state(self.state)
             self.is_saved = True
         except (OSError, TypeError) as error:
-            self.log("ERROR", f"state.csv cannot be written: {error}")
+            tell(self.say, words.state_not_saved(error))
 
     def check_config_file_changed(self) -> bool:
         """Tell whether config.csv is new to this program; its own writes are not.
@@ -284,6 +284,7 @@ class Program:
         return self._loader.load()
 
     def _reload_if_edited(self) -> None:
+        self._loader.tell_news()
         if self._loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             self.validate_and_load_config()
@@ -298,7 +299,7 @@ class Program:
         try:
             ask_for_time(self)
         except KrakenError as error:
-            self.log("WARNING", f"Kraken's clock cannot be read: {error}")
+            tell(self.say, words.clock_unknown(error))
         self.worker.recover()
 
     def run_once(self) -> None:
@@ -324,11 +325,11 @@ class Program:
         try:
             quotes = self.kraken_api_readonly.get_tickers(pairs) if pairs else {}
         except KrakenError as error:
-            self.log("WARNING", f"no prices: {error}")
+            tell(self.say, words.no_prices(error))
             return prices
         for pair, quote in quotes.items():
             if isinstance(quote, Exception):
-                self.log("WARNING", f"{pair}: no price: {quote}", pair=pair)
+                tell(self.say, words.no_price(pair, quote))
             else:
                 prices[pair] = quote.price
         return prices
@@ -365,7 +366,7 @@ class Program:
         if self.stopping.is_set():
             self.save_state()
             return
-        metrics = self._serve_metrics(live)
+        metrics = _serve_metrics(self, live)
         try:
             live.run()
         except KeyboardInterrupt:
@@ -397,18 +398,20 @@ class Program:
             say=self.say,
         )
 
-    def _serve_metrics(self, live: LiveRun) -> MetricsServer | None:
-        if self.options.metrics_port is None:
-            return None
-        provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
-        health = provider.health if provider else lambda: None
-        sources = Sources(health, live.armed, lambda: self.worker.answers, live.orderless)
-        server = MetricsServer(self.options.metrics_port, sources).start()
-        self.log("INFO", f"Figures at {server.url}/metrics, health at {server.url}/healthz")
-        return server
-
     def stop(self) -> None:
         """End `run_continuous`, from any thread or a signal handler."""
         self.stopping.set()
         if self.live is not None:
             self.live.stop()
+
+
+def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
+    """Serve figures on this machine, where that is wanted."""
+    if program.options.metrics_port is None:
+        return None
+    provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
+    health = provider.health if provider else lambda: None
+    sources = Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
+    server = MetricsServer(program.options.metrics_port, sources).start()
+    tell(program.say, words.figures_at(server.url))
+    return server

@@ -12,7 +12,8 @@ from decimal import Decimal
 from krakenlink.machine import feed_clock
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import Channel, SymbolMute, SymbolRefused
-from ttslo_app.messages import Market, Say
+from ttslo_app.messages import Market, Say, tell
+from ttslo_app.run import words
 from ws_price_provider import WebSocketPriceProvider
 
 # A pair that should stream and does not is polled at least this often, whatever --interval says:
@@ -70,7 +71,7 @@ class Streams:
         why = event.error if isinstance(event, SymbolRefused) else f"it sends no {what}"
         lacks = self._lacking.setdefault(event.symbol, set())
         if not lacks:
-            self._say("WARNING", f"{event.symbol} does not stream ({why}); it is polled over REST")
+            tell(self._say, words.not_streamed(event.symbol, str(why)))
         lacks.add(event.channel)
 
     def regain(self, symbol: str, channel: Channel) -> None:
@@ -81,7 +82,7 @@ class Streams:
         lacks.discard(channel)
         if not lacks:
             del self._lacking[symbol]
-            self._say("INFO", f"{symbol} streams again")
+            tell(self._say, words.streams_again(symbol))
 
     # --- any thread ----------------------------------------------------------------------------
 

@@ -112,6 +112,44 @@ def no_price_at_all() -> Sentence:
     return Sentence(Kind.PRICE, "ERROR", text)
 
 
+def state_problem(message: str, copy: object) -> Sentence:
+    """Say what is wrong with the state file, and where a copy of it is."""
+    kept = f" A copy is kept as {copy}." if copy else ""
+    return Sentence(Kind.DOUBTFUL, "ERROR", f"{_ended(message)}{kept}")
+
+
+def journal_damaged(damage: str) -> Sentence:
+    """Say what is wrong with the journal of intents."""
+    return Sentence(Kind.DOUBTFUL, "ERROR", damage)
+
+
+def state_not_saved(error: object) -> Sentence:
+    """Say that state.csv does not hold what is known."""
+    text = f"state.csv cannot be written: {error}. Free the disk or mend its permissions"
+    return Sentence(Kind.DISK, "ERROR", text)
+
+
+def clock_unknown(error: object) -> Sentence:
+    """Say that this machine's clock has to do."""
+    return Sentence(Kind.CLOCK, "WARNING", f"Kraken's clock cannot be read: {error}")
+
+
+def row_is_none(error: object) -> Sentence:
+    """Say that something that was handed in is no rule."""
+    return Sentence(Kind.CONFIG, "ERROR", f"A row cannot be processed: {error}")
+
+
+def life_unreadable(rule_id: str, error: object) -> Sentence:
+    """Say that a row does not trade because its past is unknown."""
+    return Sentence(
+        Kind.DOUBTFUL,
+        "ERROR",
+        f"{rule_id}: its row of the state file cannot be understood: {error}. See at Kraken "
+        "whether it has an order",
+        {"id": rule_id},
+    )
+
+
 # --- the end -----------------------------------------------------------------------------------
 
 
@@ -159,8 +197,8 @@ def blind(since: str, names: Sequence[str], reason: str, poll_every: float) -> S
     return Sentence(
         Kind.LINK,
         "WARNING",
-        f"blind since {since} for {of}: {reason}. Reconnecting; meanwhile prices come over REST "
-        f"every {poll_every:.0f} s",
+        f"blind since {since} for {of}: {_ended(reason)} Reconnecting; meanwhile prices come "
+        f"over REST every {poll_every:.0f} s",
     )
 
 
@@ -266,15 +304,6 @@ def internal_error(where: str) -> Sentence:
     return Sentence(Kind.INTERNAL, "ERROR", text)
 
 
-def order_without_answer() -> Sentence:
-    """Say that the end cuts off an answer."""
-    return Sentence(
-        Kind.UNCERTAIN,
-        "WARNING",
-        "An order is still without an answer; the next start finds out what became of it",
-    )
-
-
 # --- what the keeper does ------------------------------------------------------------------------
 
 
@@ -285,7 +314,9 @@ def put_off(complaint: str, error: object) -> Sentence:
 
 def over(complaint: str) -> Sentence:
     """Say that it can be done again."""
-    return Sentence(Kind.LINK, "INFO", f"Again well, this is over: {complaint.lower()}")
+    return Sentence(
+        Kind.LINK, "INFO", f"Again well; this is over: {complaint[:1].lower()}{complaint[1:]}"
+    )
 
 
 def would_take(rule_id: str) -> Sentence:
@@ -295,13 +326,9 @@ def would_take(rule_id: str) -> Sentence:
 
 def would_refuse(rule_id: str, reason: str, cure: str) -> Sentence:
     """Say that Kraken would not take an order as things are."""
-    return Sentence(
-        Kind.CHECK,
-        "ERROR",
-        f"{rule_id}: Kraken would REFUSE its order as things are: {_ended(reason)} {_ended(cure)} "
-        "The row stays armed".replace("  ", " "),
-        {"id": rule_id},
-    )
+    why = f"{_ended(reason)} {_ended(cure)}".strip()
+    text = f"{rule_id}: Kraken would REFUSE its order as things are: {why} The row stays armed"
+    return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
 
 
 def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
@@ -319,31 +346,21 @@ def checked_after_all() -> Sentence:
     return Sentence(Kind.CHECK, "INFO", "Kraken can be asked again whether it would take orders")
 
 
-def key_is_bad(which: str, rule_ids: Sequence[str], error: str, cure: str) -> Sentence:
-    """Say that a key is refused, and which rows that leaves without protection."""
+def key_is_bad(rule_ids: Sequence[str], reason: str, cure: str) -> Sentence:
+    """Say that the trading key is refused, and which rows that leaves without protection."""
     count = len(rule_ids)
-    rows = f"the row {rule_ids[0]} is NOT" if count == 1 else f"NONE of the {count} rows is"
-    what = f"{rows} protected" if count else "nothing can be placed"
+    whom = f"the row {_named(rule_ids)} is NOT" if count == 1 else f"NONE of the {count} rows is"
+    text = f"The trading key is refused, so {whom} protected: {_ended(reason)} {_ended(cure)}"
+    return Sentence(Kind.KEY, "ERROR", f"{text.strip()} It is tried again every few minutes")
+
+
+def reading_key_is_bad(reason: str, cure: str) -> Sentence:
+    """Say that the key that only reads is refused, and what is done instead."""
     return Sentence(
         Kind.KEY,
         "ERROR",
-        f"The {which} key is refused, so {what}: {_ended(error)} {_ended(cure)} It is tried "
-        "again every few minutes".replace("  ", " "),
-    )
-
-
-def reading_key_is_bad(error: str, *, has_other: bool) -> Sentence:
-    """Say that the key that only reads is refused."""
-    instead = (
-        "Orders are watched with the trading key instead"
-        if has_other
-        else "Prices need no key; nothing else is read with it"
-    )
-    return Sentence(
-        Kind.KEY,
-        "ERROR",
-        f"The reading key is refused: {_ended(error)} {instead}. Mend or remove KRAKEN_API_KEY "
-        "and KRAKEN_API_SECRET",
+        f"The reading key is refused: {_ended(reason)} Orders are watched with the trading key "
+        f"instead. Mend or remove KRAKEN_API_KEY and KRAKEN_API_SECRET. {_ended(cure)}".strip(),
     )
 
 

@@ -84,7 +84,7 @@ def test_rule_that_waits_for_nothing_else_is_armed() -> None:
 def test_refusal_of_an_armed_row_is_loud(was_armed: bool, end: str) -> None:
     """A protection that is gone is told as that."""
     error = {"config_id": "btc", "field": "volume", "message": "bad", "type": "error"}
-    assert words.refusal(error, was_armed=was_armed) == f"btc: refused: {end}"
+    assert words.refusal(error, was_armed=was_armed).text == f"btc: refused: {end}"
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_caution_tells_why_a_row_fires_at_once(message: str, is_due: bool, said:
     """A row that was crossed while nobody looked is told apart from mere advice."""
     warning = {"config_id": "btc", "field": "x", "message": message, "type": "warning"}
     assert words.is_about_to_fire(warning) is is_due
-    assert words.caution(warning) == said
+    assert words.caution(warning).text == said
 
 
 def test_a_config_that_is_gone_names_a_few_rows_and_counts_the_rest() -> None:

@@ -73,7 +73,7 @@ def test_the_text_says_passed_and_each_row() -> None:
     text = format_validation_result(check(GOOD, row(id="off", enabled="no")))
     assert "VALIDATION PASSED: 2 rows, 0 errors, 0 warnings" in text
     lines = text.splitlines()
-    assert lines[-2].split() == ["btc_1", "armed", "XXBTZUSD", "at", "or", "above", "60000"]
+    assert lines[-2].split() == ["btc_1", "armed", "BTC/USD", "at", "or", "above", "60000"]
     assert lines[-1].split()[:2] == ["off", "disabled"]
     assert "NOT CHECKED" in text
 

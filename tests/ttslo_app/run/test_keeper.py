@@ -10,12 +10,9 @@ from typing import Any, cast
 import pytest
 
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Mark, Market, Message, PolledPrice, Sighting, Watched
-from ttslo_app.rules.rule import read_rule
+from ttslo_app.messages import Mark, Market, Message, PolledPrice, Sighting, Watched
 from ttslo_app.run import keeper as ttslo_keeper
-from ttslo_app.run.keeper import Duty, Keeper, OrderChecks, Poller, TapeKeeper, watch_orders
+from ttslo_app.run.keeper import Duty, Keeper, Poller, TapeKeeper, watch_orders
 from ttslo_app.run.streams import Streams
 from ttslo_app.watch.tape import Saved
 
@@ -89,7 +86,7 @@ def test_complaint_is_said_once_and_so_is_its_end(said: Said) -> None:
 
     keep([Duty(lambda: 0.0, ask, "The orders cannot be watched")], said, over)
     told = f"WARNING The orders cannot be watched: {unreachable()}. It is tried again"
-    assert said == [told, "INFO Over: the orders cannot be watched"] * 2
+    assert said == [told, "INFO Again well; this is over: the orders cannot be watched"] * 2
 
 
 @pytest.mark.usefixtures("quick")
@@ -148,7 +145,13 @@ def poller(rest: Rest, said: Said) -> tuple[Poller, Streams, list[PolledPrice]]:
     """Return a poller for two markets that do not stream, and where its prices go."""
     streams, came = Streams(None, 60, said), list[PolledPrice]()
     markets = {market.name: market for market in (BTC, ETH)}
-    return Poller(cast("Any", rest), streams, lambda: markets, came.append, said), streams, came
+    made = Poller(cast("Any", rest), streams, lambda: markets, rows_of, came.append, said)
+    return made, streams, came
+
+
+def rows_of(name: str) -> list[str]:
+    """Return the armed rows of a market."""
+    return [f"{name[:3].lower()}{number}" for number in (1, 2)]
 
 
 def test_poll_asks_once_for_all_and_one_bad_pair_takes_no_other(said: Said) -> None:
@@ -159,8 +162,14 @@ def test_poll_asks_once_for_all_and_one_bad_pair_takes_no_other(said: Said) -> N
     keeper.poll()
     assert rest.asked == [["XXBTZUSD", "XETHZUSD"]]
     assert [(polled.market, polled.price) for polled in came] == [("BTC/USD", Decimal(50000))]
-    assert said == ["WARNING XETHZUSD: no price: delisted"]
+    keeper.poll()
+    assert len(said) == 1
+    assert said[0].startswith("ERROR eth1, eth2: these rows CANNOT FIRE: ETH/USD has no price, ")
+    assert "(delisted)" in said[0]
     assert (streams.is_live(BTC), streams.is_live(ETH)) == (True, False)
+    rest.answer = {"XXBTZUSD": quote, "XETHZUSD": quote}
+    keeper.poll()
+    assert said[1:] == ["INFO ETH/USD has a price again; its armed rows can fire"]
 
 
 def test_poll_that_fails_is_told_once_until_it_works(said: Said) -> None:
@@ -173,16 +182,17 @@ def test_poll_that_fails_is_told_once_until_it_works(said: Said) -> None:
     assert "no price over REST either, blind for BTC/USD, ETH/USD" in said[0]
     rest.answer = {}
     keeper.poll()
+    assert said[1:] == ["INFO REST tells prices again"]
     rest.answer = unreachable()
     keeper.poll()
-    assert len(said) == 2
+    assert len(said) == 3
 
 
 def test_poll_of_no_market_asks_nobody(said: Said) -> None:
     """Where everything streams REST is left in peace."""
     rest = Rest({})
     came: list[PolledPrice] = []
-    Poller(cast("Any", rest), Streams(None, 60, said), dict, came.append, said).poll()
+    Poller(cast("Any", rest), Streams(None, 60, said), dict, rows_of, came.append, said).poll()
     assert rest.asked == []
 
 
@@ -190,97 +200,14 @@ def test_poll_of_no_market_asks_nobody(said: Said) -> None:
 
 
 class Exchange:
-    """Kraken, which is asked what it would make of orders and what has become of them."""
+    """Kraken, which is asked what has become of orders."""
 
-    def __init__(self, outcome: Outcome | None = None) -> None:
-        self.outcome = outcome or Outcome(OutcomeKind.VALID)
-        self.checked: list[object] = []
+    def __init__(self) -> None:
         self.seen: dict[str, Sighting] = {}
-
-    def check(self, order: object) -> Outcome:
-        """Note what was asked about."""
-        self.checked.append(order)
-        return self.outcome
 
     def watch(self, txids: object) -> dict[str, Sighting]:
         """Tell what has become of the orders."""
         return self.seen
-
-
-def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
-    """Return a row that was just armed."""
-    cells = {
-        "id": name,
-        "pair": "BTC/USD",
-        "threshold_price": "90000",
-        "threshold_type": "above",
-        "direction": direction,
-        "volume": volume,
-        "trailing_offset_percent": "1",
-        "enabled": "true",
-    }
-    return BookArm(read_rule(cells), BTC)
-
-
-def checks_of(exchange: Exchange, said: Said, *changes: BookArm) -> OrderChecks:
-    """Return the checks with some rows waiting for them."""
-    checks = OrderChecks(cast("Any", exchange), said)
-    for change in changes:
-        checks.add(change)
-    return checks
-
-
-def test_many_checks_wait_for_their_turn(said: Said) -> None:
-    """The first 20 are checked at once, then one each time: the orders themselves need room."""
-    exchange = Exchange()
-    checks = checks_of(exchange, said, *(arming(f"r{n}", f"0.{n + 1:02}") for n in range(25)))
-    counts = []
-    for _ in range(3):
-        checks.work()
-        counts.append(len(exchange.checked))
-    assert counts == [20, 21, 22]
-
-
-def test_of_many_orders_one_of_a_kind_is_checked(
-    said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Thousands of rows do not use up what Kraken allows for the orders themselves."""
-    monkeypatch.setattr(ttslo_keeper, "_CHECKS_OF_ALL", 2)
-    exchange = Exchange()
-    rows = [arming(f"r{n}", f"0.0{n}") for n in range(1, 6)]
-    checks = checks_of(exchange, said, *rows, arming("other", "0.05", "buy"))
-    checks.work()
-    assert said == [
-        "DEBUG r1: Kraken would take its order",
-        "DEBUG r2: Kraken would take its order",
-        "DEBUG other: Kraken would take its order",
-    ]
-
-
-def test_same_order_is_checked_once(said: Said) -> None:
-    """Two rows that would send the same need one answer."""
-    exchange = Exchange()
-    checks_of(exchange, said, arming("one"), arming("two")).work()
-    assert len(exchange.checked) == 1
-
-
-@pytest.mark.parametrize(
-    ("outcome", "told"),
-    [
-        (
-            Outcome(OutcomeKind.REFUSED, reason="No", cure="Do."),
-            "ERROR a: Kraken would REFUSE its order as things are: No. Do. The row stays armed",
-        ),
-        (
-            Outcome(OutcomeKind.UNKNOWN, reason="no answer"),
-            "WARNING a: its order could not be checked: no answer",
-        ),
-    ],
-)
-def test_check_tells_what_kraken_said(said: Said, outcome: Outcome, told: str) -> None:
-    """Refused, and could not be checked, are two things."""
-    checks_of(Exchange(outcome), said, arming("a")).work()
-    assert said == [told]
 
 
 def test_standing_orders_are_looked_at() -> None:

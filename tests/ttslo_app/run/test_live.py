@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -43,6 +44,58 @@ def wait_for_check(program: LiveProgram, rule_id: str = "up") -> None:
 def levels(program: LiveProgram, part: str) -> set[str]:
     """Return the levels at which the log says `part`."""
     return {row["level"] for row in program.log_rows(part)}
+
+
+# --- a row that is armed, or changes ----------------------------------------------------------
+
+FULL = "armed: BTC/USD at or above {}, now 50000.0 ({} % away); then sell 0.01, trailing 0.1 %"
+
+
+def test_row_that_is_appended_changed_or_enabled_is_told_in_full(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """However a row comes to be armed: threshold, price and distance are said, and once."""
+    off = row("off", 53000).replace("true", "false")
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        program.write([row("up", 51000), off, row("new", 52000)])
+        program.wait_for_line(f"new: {FULL.format(52000, '4.00')}")
+        program.write([row("up", 51500), off, row("new", 52000)])
+        program.wait_for_line(f"up: {FULL.format(51500, '3.00')}")
+        program.write([row("up", 51500), row("off", 53000), row("new", 52000)])
+        program.wait_for_line(f"off: {FULL.format(53000, '6.00')}")
+        program.write([row("up", 51500), row("off", 53000)])
+        said = program.wait_for_line("new: no longer armed")
+        assert said == "new: no longer armed: BTC/USD at or above 52000 leads to no order any more"
+        assert len(program.log_lines("armed: BTC/USD at or above")) == 4
+
+
+def test_row_that_was_refused_and_is_mended_is_told_in_full(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """The refusal is said once however often the file is read, and so is its end."""
+    bad = row("bad", "fifty")
+    with LiveProgram(market, tmp_path, [row("up", 51000), bad]) as program:
+        assert len(program.log_lines("bad: refused: ")) == 1
+        program.write([row("up", 51000), bad, row("new", 52000)])
+        program.wait_for_line("new: armed: ")
+        assert len(program.log_lines("bad: refused: ")) == 1
+        program.write([row("up", 51000), row("bad", 53000), row("new", 52000)])
+        program.wait_for_line(f"bad: {FULL.format(53000, '6.00')}")
+
+
+def test_row_that_waited_for_kraken_is_told_in_full_when_it_is_armed(
+    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NOT ARMED YET is followed by armed, when the exchange is there."""
+    monkeypatch.setattr("ttslo_app.run.loader._READ_AGAIN", 0.2)
+    down = market.fault("http_502", endpoint="Ticker")
+    program = Polling(market, tmp_path, [row("up", 51000)])
+    program._is_armed = lambda: True  # type: ignore[method-assign]  # it is not, and that is the point
+    with program:
+        program.wait_for_line("up: NOT ARMED YET")
+        down.clear()
+        program.wait_for_line(f"up: {FULL.format(51000, '2.00')}")
+        assert len(program.log_lines("up: NOT ARMED YET")) == 1
 
 
 # --- from a tick to an order -----------------------------------------------------------------
@@ -197,7 +250,7 @@ def test_blind_time_is_told_from_when_to_when(market: FakeKraken, tmp_path: Path
         away = market.fault("refuse_connect")
         market.drop_connections()
         told = program.wait_for_line(" Reconnecting; meanwhile prices come over REST every ")
-        assert re.match(r"blind since \d\d:\d\d:\d\d for BTC/USD: ", told), told
+        assert re.match(r"blind since \d\d:\d\d:\d\dZ for BTC/USD: ", told), told
         assert levels(program, " Reconnecting; meanwhile") == {"WARNING"}
         away.clear()
         program.wait_for_line("sees again after ")
@@ -277,8 +330,6 @@ def test_state_of_the_engine_is_told(market: FakeKraken, tmp_path: Path) -> None
     [
         ("EOrder:Order minimum not met", "Raise the volume to the pair's minimum"),
         ("EOrder:Insufficient funds", "Deposit funds"),
-        ("EGeneral:Permission denied", "create an API key with 'Create & modify orders'"),
-        ("EAPI:Invalid key", "Likely causes, in this order: key and secret swapped"),
     ],
 )
 def test_order_that_kraken_would_refuse_is_told_at_the_start(
@@ -295,13 +346,52 @@ def test_order_that_kraken_would_refuse_is_told_at_the_start(
         program.crossing_of("up")
 
 
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        ("EGeneral:Permission denied", "create an API key with 'Create & modify orders'"),
+        ("EAPI:Invalid key", "key and secret swapped"),
+    ],
+)
+def test_key_that_kraken_refuses_is_told_at_the_start(
+    market: FakeKraken, tmp_path: Path, error: str, cure: str
+) -> None:
+    """Once for all rows, as the key is none of a row's doing; they stay armed."""
+    market.fault("error", endpoint="AddOrder", count=1, text=error)
+    with LiveProgram(market, tmp_path, [row("up", 51000), row("two", 52000)]) as program:
+        told = program.wait_for_line("The trading key is refused, so NONE of the 2 rows is prot")
+        assert error in told
+        assert told.count(cure) == 1
+        assert not program.log_lines("would REFUSE")
+        market.set_price(PAIR, "51001")
+        program.crossing_of("up")
+
+
+def test_reading_key_that_kraken_refuses_is_told_at_the_start_and_done_without(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """The order is watched to its end with the key that placed it."""
+    program = LiveProgram(market, tmp_path, [row("up", 51000)])
+    bad = KrakenAPI("bad", "YmFk", market.rest_url, ws_url=market.ws_url)
+    program.ttslo.kraken_api_readonly = bad
+    program.ttslo.worker.exchange.__init__(  # type: ignore[misc]  # as if from the start
+        program.ttslo.kraken_api_readwrite, bad, time.time, program.ttslo.say
+    )
+    with program:
+        program.wait_for_line("The reading key is refused: EAPI:Invalid key. Orders are watched")
+        market.set_price(PAIR, "51001")
+        program.crossing_of("up")
+        market.set_price(PAIR, "50000")
+        program.wait_for_line("is filled: ")
+
+
 def test_order_that_cannot_be_checked_is_not_called_refused(
     market: FakeKraken, tmp_path: Path
 ) -> None:
     """Checked and could not be checked are told apart."""
     market.fault("http_502", endpoint="AddOrder", count=1)
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
-        program.wait_for_line("up: its order could not be checked: ")
+        program.wait_for_line("not asked yet whether Kraken would take the orders of up: ")
         assert not program.log_lines("would REFUSE")
 
 

@@ -60,7 +60,7 @@ def streams(provider: Provider, said: list[str]) -> Streams:
 def streams_on(provider: Provider | None, said: list[str], interval: float = 60.0) -> Streams:
     """Return who streams."""
     return Streams(
-        cast("Any", provider), interval, lambda level, text: said.append(f"{level} {text}")
+        cast("Any", provider), interval, lambda level, text, **_: said.append(f"{level} {text}")
     )
 
 

@@ -1,0 +1,226 @@
+"""Whether Kraken would take the orders of armed rows: asked once, and with a good key only."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from krakenlink.errors import AuthenticationError, KrakenConnectionError, RateLimitError
+from krakenlink.rest.answers import Outcome, outcome_of
+from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.messages import BookArm, Market
+from ttslo_app.rules.rule import read_rule
+from ttslo_app.run import order_checks
+from ttslo_app.run.order_checks import OrderChecks
+
+BTC = Market("BTC/USD", "XXBTZUSD", "BTC/USD", lot_decimals=8)
+
+
+class Said(list[str]):
+    """What a person was told, level and sentence."""
+
+    def __call__(self, level: str, message: str, **fields: object) -> None:
+        self.append(f"{level} {message}")
+
+
+@pytest.fixture
+def said() -> Said:
+    """Hand out an empty sheet."""
+    return Said()
+
+
+class Clock:
+    """Seconds that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Let the checks go by seconds that the test moves."""
+    made = Clock()
+    monkeypatch.setattr(order_checks, "feed_clock", made)
+    return made
+
+
+class Exchange:
+    """Kraken, which is asked what it would make of orders."""
+
+    def __init__(self, outcome: Outcome | None = None) -> None:
+        self.outcome = outcome or Outcome(OutcomeKind.VALID)
+        self.checked: list[object] = []
+
+    def check(self, order: object) -> Outcome:
+        """Note what was asked about."""
+        self.checked.append(order)
+        return self.outcome
+
+
+def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
+    """Return a row that was just armed."""
+    cells = {
+        "id": name,
+        "pair": "BTC/USD",
+        "threshold_price": "90000",
+        "threshold_type": "above",
+        "direction": direction,
+        "volume": volume,
+        "trailing_offset_percent": "1",
+        "enabled": "true",
+    }
+    return BookArm(read_rule(cells), BTC)
+
+
+def checks_of(exchange: Exchange, said: Said, *changes: BookArm) -> OrderChecks:
+    """Return the checks with some rows waiting for them."""
+    checks = OrderChecks(cast("Any", exchange), lambda: [c.rule.id for c in changes], said)
+    for change in changes:
+        checks.add(change)
+    return checks
+
+
+def test_many_checks_wait_for_their_turn(said: Said) -> None:
+    """The first 20 are checked at once, then one each time: the orders themselves need room."""
+    exchange = Exchange()
+    checks = checks_of(exchange, said, *(arming(f"r{n}", f"0.{n + 1:02}") for n in range(25)))
+    counts = []
+    for _ in range(3):
+        checks.work()
+        counts.append(len(exchange.checked))
+    assert counts == [20, 21, 22]
+
+
+def test_of_many_orders_one_of_a_kind_is_checked(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of rows do not use up what Kraken allows for the orders themselves."""
+    monkeypatch.setattr(order_checks, "_CHECKS_OF_ALL", 2)
+    exchange = Exchange()
+    rows = [arming(f"r{n}", f"0.0{n}") for n in range(1, 6)]
+    checks = checks_of(exchange, said, *rows, arming("other", "0.05", "buy"))
+    checks.work()
+    assert said == [
+        "DEBUG r1: Kraken would take its order",
+        "DEBUG r2: Kraken would take its order",
+        "DEBUG other: Kraken would take its order",
+    ]
+
+
+def test_same_order_is_checked_once(said: Said) -> None:
+    """Two rows that would send the same need one answer."""
+    exchange = Exchange()
+    checks_of(exchange, said, arming("one"), arming("two")).work()
+    assert len(exchange.checked) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (
+            Outcome(OutcomeKind.REFUSED, reason="No", cure="Do."),
+            "ERROR a: Kraken would REFUSE its order as things are: No. Do. The row stays armed",
+        ),
+        (
+            Outcome(OutcomeKind.UNKNOWN, reason="no answer"),
+            "WARNING not asked yet whether Kraken would take the orders of a: no answer.",
+        ),
+    ],
+)
+def test_check_tells_what_kraken_said(said: Said, outcome: Outcome, told: str) -> None:
+    """Refused, and could not be checked, are two things."""
+    checks_of(Exchange(outcome), said, arming("a")).work()
+    assert len(said) == 1
+    assert said[0].startswith(told)
+
+
+def of(error: Exception) -> Outcome:
+    """Return what the checks are told of an error."""
+    return outcome_of(error, validate=True)
+
+
+BAD_KEY = of(AuthenticationError("AddOrder", ["EAPI:Invalid key"]))
+LOCKOUT = of(RateLimitError("AddOrder", ["EGeneral:Temporary lockout"]))
+NO_RIGHT = of(AuthenticationError("AddOrder", ["EGeneral:Permission denied"]))
+UNREACHED = of(KrakenConnectionError("no route", request_sent=False))
+LOST = of(KrakenConnectionError("HTTP 502", request_sent=True))
+
+
+@pytest.mark.parametrize(("outcome", "pause"), [(BAD_KEY, 300), (NO_RIGHT, 300), (LOCKOUT, 960)])
+def test_bad_key_is_told_once_for_all_rows_and_tried_again_slowly(
+    said: Said, clock: Clock, outcome: Outcome, pause: float
+) -> None:
+    """Twenty-five rows lead to one call and one sentence, and a good key is told, too."""
+    exchange = Exchange(outcome)
+    checks = checks_of(exchange, said, *(arming(f"r{n}", f"0.{n + 1:02}") for n in range(25)))
+    for _ in range(3):
+        checks.work()
+    assert len(exchange.checked) == len(said) == 1
+    assert said[0].startswith("ERROR The trading key is refused, so NONE of the 25 rows is prot")
+    assert ".." not in said[0]
+    clock.now += pause - 1
+    checks.work()
+    assert len(exchange.checked) == 1
+    clock.now += 2
+    checks.work()
+    assert (len(exchange.checked), len(said)) == (2, 1)
+    exchange.outcome = Outcome(OutcomeKind.VALID)
+    clock.now += pause + 1
+    checks.work()
+    assert len(exchange.checked) > 2
+    assert said[1] == "INFO The trading key is taken again"
+
+
+def test_bad_key_of_one_row_names_it(said: Said, clock: Clock) -> None:
+    """There is no "none of the 1 rows"."""
+    checks_of(Exchange(BAD_KEY), said, arming("only")).work()
+    assert "so the row only is NOT protected: " in said[0]
+
+
+@pytest.mark.parametrize("outcome", [UNREACHED, LOST])
+def test_kraken_that_cannot_be_asked_refuses_nothing_and_is_asked_again(
+    said: Said, clock: Clock, outcome: Outcome
+) -> None:
+    """Not asked is not refused: it is said once, and the answer is told when it comes."""
+    exchange = Exchange(outcome)
+    checks = checks_of(exchange, said, arming("a"), arming("b", "0.02"))
+    for _ in range(5):
+        checks.work()
+        clock.now += 400
+    assert len(exchange.checked) == 5
+    assert len(said) == 1
+    assert said[0].startswith("WARNING not asked yet whether Kraken would take the orders of a, b")
+    assert "REFUSE" not in said[0]
+    exchange.outcome = Outcome(OutcomeKind.REFUSED, reason="No", cure="Do.")
+    checks.work()
+    assert said[1] == "INFO Kraken can be asked again whether it would take orders"
+    assert said[2].startswith("ERROR a: Kraken would REFUSE its order as things are: No. Do. The")
+
+
+def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> None:
+    """A key that was revoked meanwhile is told of, though nothing has changed here."""
+    exchange = Exchange()
+    checks = checks_of(exchange, said, arming("a"))
+    checks.work()
+    exchange.outcome = BAD_KEY
+    clock.now += 5 * 3600
+    checks.work()
+    assert len(exchange.checked) == 1
+    clock.now += 2 * 3600
+    checks.work()
+    assert said[-1].startswith("ERROR The trading key is refused, so the row a is NOT protected")
+
+
+def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
+    """Without an armed row there is nothing that a bad key could lose."""
+    exchange, rows = Exchange(), ["a"]
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, said)
+    checks.add(arming("a"))
+    checks.work()
+    rows.clear()
+    clock.now += 7 * 3600
+    checks.work()
+    assert len(exchange.checked) == 1

@@ -1,0 +1,188 @@
+"""All that the program can say: one sentence each, which stands in a room of words."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from order_bench import life, rule
+
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.face import words as face_words
+from ttslo_app.messages import Crossing, Past, Sentence, Sighting
+from ttslo_app.orders import words as order_words
+from ttslo_app.orders.life import RuleState
+from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import words as run_words
+from ttslo_app.run.environment import unknown_names
+from ttslo_app.watch import words as watch_words
+from ttslo_app.watch.crossings import Deed, Touch
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = (face_words, order_words, run_words, watch_words)
+# Four lines of a terminal of eighty columns, the time before them included.
+LONGEST = 380
+
+SAMPLES: dict[str, object] = {
+    "address": "http://127.0.0.1:8080",
+    "ahead": 30.0,
+    "before": 2,
+    "can_find": True,
+    "complaint": "The orders cannot be watched",
+    "config": "config.csv",
+    "copy": "state.csv.damaged",
+    "count": 1000,
+    "crossing": Crossing(rule(), Decimal(50001), "50001"),
+    "cure": "Mend it.",
+    "current": rule(),
+    "damage": "state.csv.intents: damaged in line 2",
+    "deed": Deed.FIRE,
+    "error": OSError(28, "No space left on device"),
+    "errors": ["EOrder:Unknown order"],
+    "has_fired": True,
+    "is_dry": False,
+    "is_owed": True,
+    "is_reported": True,
+    "is_saved": False,
+    "life": life(RuleState.PLACED, order_id="OAAAAA-BBBBB-CCCCCC", trigger_price="50001"),
+    "lives": [life(RuleState.PLACED, order_id="OAAAAA-BBBBB-CCCCCC", trigger_price="50001")],
+    "looked_at": 12,
+    "market": "BTC/USD",
+    "message": "state.csv cannot be read.",
+    "name": "SIGINT",
+    "names": ["BTC/USD", "ETH/USD"],
+    "now": 1.8e9,
+    "outcome": Outcome(OutcomeKind.REFUSED, reason="EOrder:Insufficient funds", cure="Pay in."),
+    "owed": 60.0,
+    "pair": "BTC/USD",
+    "pause": Pause.PAIR,
+    "policy": WhenBlind.ALWAYS,
+    "poll_every": 5.0,
+    "present": Decimal(50001),
+    "price": Decimal(40000),
+    "reason": "no route to host.",
+    "rest": "https://api.kraken.com",
+    "rows": ["btc", "eth"],
+    "rule": rule(),
+    "rule_id": "btc",
+    "rule_ids": ["btc", "eth"],
+    "seconds": 12.3,
+    "sighting": Sighting("OAAAAA-BBBBB-CCCCCC", "canceled", "0.004", "49000", "by user"),
+    "since": "12:00:00Z",
+    "span": (1.8e9, 1.8e9 + 60),
+    "symbol": "BTC/USD",
+    "system": "maintenance",
+    "touch": Touch(rule(), Past(7, Decimal(50001), 1_800_000_000 * 10**9)),
+    "txid": "OAAAAA-BBBBB-CCCCCC",
+    "url": "http://127.0.0.1:9000",
+    "waited": 61.0,
+    "warning": {"config_id": "btc", "field": "volume", "message": "Volume is very small."},
+    "was_armed": True,
+    "what": "prices: there is nobody to ask",
+    "what_now": "; it is placed now",
+    "where": "the price loop",
+    "which": "trading",
+    "why": "no data",
+}
+# The same word means something else to one of them.
+OF_ITS_OWN: dict[str, dict[str, object]] = {
+    "refusal": {"error": SAMPLES["warning"]},
+    "past_unknown": {"since": 1.8e9},
+    "would_refuse": {"reason": "EOrder:Insufficient funds."},
+}
+
+
+def sayings(room: ModuleType) -> Iterator[Callable[..., Any]]:
+    """Yield each function of a room that returns sentences."""
+    for name, function in inspect.getmembers(room, inspect.isfunction):
+        is_own = function.__module__ == room.__name__ and not name.startswith("_")
+        if is_own and "Sentence" in str(inspect.signature(function).return_annotation):
+            yield function
+
+
+def said_by(function: Callable[..., Any]) -> list[Sentence]:
+    """Return what a function says of ordinary things."""
+    own = OF_ITS_OWN.get(function.__name__, {})
+    names = [n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty]
+    if names == ["run"]:
+        live = run_words.Run("https://api.kraken.com", "ws://127.0.0.1:1/v2", ("a", "b", "c"),
+            has_trading_key=True, is_dry=False, version="1.0.0")  # fmt: skip
+        found = function(live)
+    else:
+        found = function(**{name: own.get(name, SAMPLES.get(name)) for name in names})
+    return found if isinstance(found, list) else [found]
+
+
+ALL = [pytest.param(f, id=f"{r.__name__}.{f.__name__}") for r in ROOMS for f in sayings(r)]
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_sentence_is_whole(function: Callable[..., Any]) -> None:
+    """It fits, it is one line with single blanks, it has no end mark twice and no hole."""
+    for sentence in said_by(function):
+        text = sentence.text
+        assert 10 < len(text) <= LONGEST, text
+        assert text == " ".join(text.split())
+        assert not any(mark in text for mark in ("..", ".:", ".,", ".;", " .", "None", "()")), text
+        assert text[-1] not in ",;:-", text
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_sentence_names_what_it_is_about(function: Callable[..., Any]) -> None:
+    """A row's sentence begins with its id; a pair's has its one name; a value is shown."""
+    parameters = inspect.signature(function).parameters
+    for sentence in said_by(function):
+        if "id" in sentence.fields:
+            assert sentence.text.startswith(f"{sentence.fields['id']}: "), sentence.text
+        if parameters.keys() & {"pair", "symbol", "market"}:
+            assert "BTC/USD" in sentence.text
+        if parameters.keys() & {"rule_id", "crossing", "life"}:
+            assert "btc" in sentence.text
+        if "error" in parameters and "warning" not in str(parameters):
+            shown = ("No space left", "Unknown order", "very small", "No space")
+            assert any(part in sentence.text for part in shown), sentence.text
+
+
+@pytest.mark.parametrize("function", ALL)
+def test_level_is_one_of_four(function: Callable[..., Any]) -> None:
+    """Logs are searched for them."""
+    levels = {sentence.level for sentence in said_by(function)}
+    assert levels <= {"DEBUG", "INFO", "WARNING", "ERROR"}
+
+
+def test_no_sample_is_missing_and_rooms_have_sentences() -> None:
+    """A new word for something needs an ordinary value for it here."""
+    needed = {
+        name
+        for param in ALL
+        for name, p in inspect.signature(param.values[0]).parameters.items()  # type: ignore[arg-type]  # functions all
+        if p.default is p.empty
+    }
+    assert needed - SAMPLES.keys() - {"run"} == set()
+    assert len(ALL) > 60
+    assert unknown_names(["TTSLO_X"])
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "ttslo_app" / "run").glob("*.py")), ids=lambda p: p.name
+)
+def test_run_says_nothing_in_words_of_its_own(path: Path) -> None:
+    """What is said to a person in a run stands in its room of words."""
+    found = [
+        node.lineno
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("say", "_say", "log")
+        and len(node.args) > 1
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[1], ast.Constant | ast.JoinedStr)
+    ]
+    assert found == []

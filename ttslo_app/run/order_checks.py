@@ -1,0 +1,162 @@
+"""Whether Kraken would take the orders of armed rows, asked of Kraken without placing any.
+
+What it must never do: ask on with a key that Kraken refuses, or take silence for a refusal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection
+
+from krakenlink.errors import AuthenticationError
+from krakenlink.machine import feed_clock
+from krakenlink.numbers import doubled
+from krakenlink.once import Once
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, verdict_of
+from ttslo_app.messages import BookArm, Say, Sentence, tell
+from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.request import OrderRequest, build_order
+from ttslo_app.run import words
+
+# Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
+# so many at once, then one a second, leave room for the orders themselves.
+_CHECKS_AT_ONCE = 20
+# After so many different orders one of each pair and direction is enough.
+_CHECKS_OF_ALL = 100
+# Seconds. A key that is refused is tried again this seldom: Kraken locks out whoever goes on, and
+# a lockout takes a quarter of an hour.
+_KEY_PAUSE, _LOCKOUT_PAUSE = 300.0, 960.0
+# Seconds between two tries while Kraken does not answer.
+_FIRST_WAIT, _LONGEST_WAIT = 5.0, 300.0
+# One order is checked again this often, in seconds: a key may be revoked on any day.
+_RENEW = 6 * 3600.0
+_LOCKOUT = "EGeneral:Temporary lockout"
+_STRINGS = re.compile(r"\bE[A-Z][A-Za-z]+:[^,.'\"\]]+")
+_KEY, _SILENCE = "key", "silence"
+
+
+class OrderChecks:
+    """Lets Kraken look at the orders of newly armed rows, without placing them.
+
+    Args:
+        exchange: Kraken.
+        armed: Returns the ids of the armed rows.
+        say: Takes a level and a sentence for a person.
+    """
+
+    def __init__(
+        self, exchange: KrakenExchange, armed: Callable[[], Collection[str]], say: Say
+    ) -> None:
+        self._exchange = exchange
+        self._armed = armed
+        self._say = say
+        self._waiting: deque[BookArm] = deque()  # filled by the reading thread
+        self._checked: set[str] = set()
+        self._kinds: set[str] = set()
+        self._told = Once()
+        self._not_before = float("-inf")
+        self._silences = 0
+        self._last: BookArm | None = None
+        self._renew_at = feed_clock() + _RENEW
+
+    def add(self, change: BookArm) -> None:
+        """Have the order of a row checked. Never blocks; any thread."""
+        self._waiting.append(change)
+
+    def work(self) -> None:
+        """Have some of those that wait checked. Blocks for Kraken's answers."""
+        now = feed_clock()
+        if now < self._not_before:
+            return
+        self._renew(now)
+        at_once = 1 if self._checked else _CHECKS_AT_ONCE
+        while self._waiting and at_once:
+            entry = self._waiting.popleft()
+            order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
+            if not self._is_enough(entry, order):
+                at_once -= 1
+                if not self._check(entry, order):
+                    return
+
+    def _renew(self, now: float) -> None:
+        """Have one order checked anew now and then, though nothing has changed here."""
+        if now < self._renew_at or self._last is None:
+            return
+        self._renew_at = now + _RENEW
+        if self._last.rule.id in self._armed():
+            self._checked.clear()
+            self._waiting.append(self._last)
+
+    def _is_enough(self, entry: BookArm, order: OrderRequest) -> bool:
+        is_enough = len(self._checked) >= _CHECKS_OF_ALL and _kind_of(entry) in self._kinds
+        return is_enough or str(order) in self._checked
+
+    def _check(self, entry: BookArm, order: OrderRequest) -> bool:
+        """Ask Kraken about an order; False, and it waits again, where the answer is none."""
+        outcome = self._exchange.check(order)
+        if _is_of_key(outcome):
+            pause = _LOCKOUT_PAUSE if _LOCKOUT in outcome.reason else _KEY_PAUSE
+            self._put_back(entry, pause)
+            self._tell_once(_KEY, words.key_is_bad(self._names(), outcome.reason, outcome.cure))
+            return False
+        if _is_silence(outcome):
+            self._put_back(entry, doubled(_FIRST_WAIT, self._silences, _LONGEST_WAIT))
+            self._silences += 1
+            self._tell_once(_SILENCE, words.not_checked_yet(self._names(), outcome.reason))
+            return False
+        self._silences = 0
+        self._last = entry
+        self._checked.add(str(order))
+        self._kinds.add(_kind_of(entry))
+        self._tell_healed()
+        self._tell(entry.rule.id, outcome)
+        return True
+
+    def _put_back(self, entry: BookArm, pause: float) -> None:
+        self._waiting.appendleft(entry)
+        self._not_before = feed_clock() + pause
+
+    def _names(self) -> list[str]:
+        """Return the rows that are armed or wait for their check, each once."""
+        return list(dict.fromkeys([*self._armed(), *(one.rule.id for one in list(self._waiting))]))
+
+    def _tell_once(self, subject: str, sentence: Sentence) -> None:
+        if self._told.is_news(subject):
+            tell(self._say, sentence)
+
+    def _tell_healed(self) -> None:
+        if self._told.has_healed(_KEY):
+            tell(self._say, words.key_is_good_again("trading"))
+        if self._told.has_healed(_SILENCE):
+            tell(self._say, words.checked_after_all())
+
+    def _tell(self, rule_id: str, outcome: Outcome) -> None:
+        if outcome.kind is OutcomeKind.REFUSED:
+            tell(self._say, words.would_refuse(rule_id, outcome.reason, outcome.cure))
+        else:
+            tell(self._say, words.would_take(rule_id))
+
+
+def _kind_of(entry: BookArm) -> str:
+    return f"{entry.market.rest_key} {entry.rule.direction}"
+
+
+def _strings_of(outcome: Outcome) -> list[str]:
+    return [found.strip() for found in _STRINGS.findall(outcome.reason)]
+
+
+def _is_of_key(outcome: Outcome) -> bool:
+    """Tell whether Kraken has refused the key, or the account, and not the order."""
+    found = _strings_of(outcome)
+    if outcome.kind is OutcomeKind.VALID or not found:
+        return False
+    return _LOCKOUT in outcome.reason or issubclass(verdict_of(found).error, AuthenticationError)
+
+
+def _is_silence(outcome: Outcome) -> bool:
+    """Tell whether the answer says nothing about the order: none came, or Kraken wants a pause."""
+    if outcome.kind is OutcomeKind.UNKNOWN or outcome.pause is not None:
+        return True
+    return outcome.kind is OutcomeKind.REFUSED and outcome.heals and not _strings_of(outcome)
