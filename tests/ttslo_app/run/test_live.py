@@ -66,7 +66,7 @@ def test_row_that_is_appended_changed_or_enabled_is_told_in_full(
         program.write([row("up", 51500), row("off", 53000)])
         said = program.wait_for_line("new: no longer armed")
         assert said == "new: no longer armed: BTC/USD at or above 52000 leads to no order any more"
-        assert len(program.log_lines("armed: BTC/USD at or above")) == 4
+        assert len(program.log_lines(" away); then sell 0.01, trailing 0.1 %")) == 4
 
 
 def test_row_that_was_refused_and_is_mended_is_told_in_full(
