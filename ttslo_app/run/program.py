@@ -118,7 +118,10 @@ class Program:
             step=options.step,
         )
         self.inline = InlineOrders(self.worker, self.clocks, self.say)
-        self._loader = Loader(
+        self._loader = self._make_loader()
+
+    def _make_loader(self) -> Loader:
+        return Loader(
             self._files,
             self.worker,
             lambda: ConfigValidator(self.kraken_api_readonly),

@@ -210,6 +210,11 @@ def replace(
     replace_file(target, data, disk, before_rename=look_once_more)
     (stamp,) = written
     assert stamp is not None  # it was written right before
+    return _stamp_after(disk, target, stamp)
+
+
+def _stamp_after(disk: Disk, target: Path, stamp: Stamp) -> Stamp:
+    """Return our file's stamp under its last name; renaming changes a part of it."""
     with suppress(OSError):
         after = disk.stamp(target)
         if after is not None and after.is_same_write(stamp):

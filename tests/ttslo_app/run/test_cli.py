@@ -420,7 +420,8 @@ def test_other_names_of_the_files_are_kept_to(scene: Scene) -> None:
     flags = ["--config", "my.rules", "--state", "my.state", "--log", "my.log", "--once"]
     assert run(scene, *flags)[0] == 0
     found = {name.split(".tape")[0] for name in files_of(scene.folder)}
-    assert found - {"my.state.lock"} == {"my.rules", "my.state", "my.log"}
+    locks = {"my.rules.lock", "my.state.lock"}
+    assert found - locks == {"my.rules", "my.state", "my.log"}
 
 
 def test_details_are_shown_to_who_asks(scene: Scene) -> None:
