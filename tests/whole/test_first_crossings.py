@@ -51,6 +51,13 @@ def test_mark_is_not_passed_before_a_first_crossing_is_on_the_disk(bench: Bench)
     assert passed == ["now"]
 
 
+def test_first_crossing_of_an_arming_that_is_over_changes_nothing(bench: Bench) -> None:
+    """What crossed a row before it was armed as it is now is no crossing of it."""
+    bench.worker.submit(FirstCrossing("btc", "50100", "2027-01-15T07:59:59.000000+00:00"))
+    bench.worker.work_off()
+    assert not bench.life().crossed_price
+
+
 def test_first_crossing_of_a_row_that_nobody_can_rely_upon_changes_nothing(bench: Bench) -> None:
     """A row of unknown past is left as it is."""
     bench.worker.distrust(["btc"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Watched
 from ttslo_app.orders import doubt_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal
@@ -117,10 +118,16 @@ class Clerk:
                 self._teller.tell(news)
 
     def note_first(self, found: FirstCrossing) -> None:
-        """Take in that a rule was crossed earlier than at what has placed its order."""
+        """Take in that a rule was crossed earlier than at what has placed its order.
+
+        What was found of an arming that is over says nothing of the present one.
+        """
         if self._ledger.is_past_unknown(found.rule_id):
             return
         life = self._ledger.life_of(found.rule_id)
+        at_ns, since_ns = nanoseconds(found.at), nanoseconds(life.waits_since)
+        if at_ns is not None and since_ns is not None and at_ns < since_ns:
+            return
         self._ledger.put(replace(life, crossed_price=found.price, crossed_at=found.at))
         self._ledger.must_write = self._is_finding_owed = True
 

@@ -266,12 +266,24 @@ class OrderWorker:
                 self._owed.wait(crossing, Why.SETTLING)
                 self._teller.tell(words.must_settle_first(crossing))
         else:
-            self._desk.fire([crossing for crossing in taken if self._proofs.is_free(crossing)])
+            young = [crossing for crossing in taken if not self._has_grown_old(crossing, now)]
+            self._desk.fire([crossing for crossing in young if self._proofs.is_free(crossing)])
 
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""
         self._clerk.found(life, sighting)
         self._roll.leave_book(life.id)
+
+    def _has_grown_old(self, crossing: Crossing, now: float) -> bool:
+        """Give a crossing back that waited too long before anybody took it up; tell whether so.
+
+        This thread may have hung in a disk or in a call while it lay in the inbox.
+        """
+        since = now if crossing.seen_at is None else crossing.seen_at
+        is_old = now - since > self._tools.settings.owed
+        if is_old:
+            self._give_back(Wait(crossing, since, Why.SETTLING), now - since)
+        return is_old
 
     def _look_up(self) -> None:
         """Settle those unknown orders whose time has come."""

@@ -19,6 +19,8 @@ from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 from ttslo_app.watch.words import Span, past_unknown
 
+# So many answers may end too early before that is said: REST is a second or two behind.
+_PATIENT_TRIES = 4
 # A place of a market that nobody has followed for so long, in seconds, is of no use to anybody.
 _WORTH_KEEPING = 30 * 86_400.0
 
@@ -58,6 +60,23 @@ class Closed:
     is_reported: bool
     has_healed: bool
     is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """An answer that ends before the trades of the stream begin again.
+
+    Attributes:
+        past: What it told nonetheless, in order.
+        span: The time in which nobody looked, the end of which is still unknown.
+        ask: The same question once more, later.
+        said: What a person should know of it, None where that is nothing new.
+    """
+
+    past: list[Past]
+    span: Span
+    ask: Ask
+    said: Sentence | None
 
 
 class Blind:
@@ -235,11 +254,8 @@ class Blind:
 
     # --- the answer ----------------------------------------------------------------------------
 
-    def close(self, answer: Fetched) -> Closed | Ask | None:
-        """Take REST's answer; None where nobody follows that market any more.
-
-        A question comes back where the stream was faster than REST.
-        """
+    def close(self, answer: Fetched) -> Closed | Behind | None:
+        """Take REST's answer; None where nobody follows that market any more."""
         name, tape = answer.market, self.tapes.get(answer.market)
         if tape is None:
             return None
@@ -249,7 +265,12 @@ class Blind:
             tape.is_reported,
         )
         if not tape.close(answer.newest, answer.until, is_cut=answer.is_cut):
-            return self._ask(name, doubled(self._pace.settle, tape.tries, self._pace.retry_max))
+            ask = self._ask(name, doubled(self._pace.settle, tape.tries, self._pace.retry_max))
+            said = None
+            if tape.tries >= _PATIENT_TRIES and self._told.is_news(name):
+                now, reason = self._clocks.kraken(), "REST's trades end before the stream's"
+                said = past_unknown(name, span[0], now, reason)
+            return Behind(past, span, ask, said)
         has_healed = self._told.has_healed(name)
         return Closed(past, answer.until, span, is_reported, has_healed, tape.is_open)
 

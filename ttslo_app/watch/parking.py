@@ -163,6 +163,17 @@ class Parking:
         """Return the seats of a market, in the order of arming."""
         return list(self._by_market.get(market, {}).values())
 
+    def distance(self, market: str, price: Decimal | None) -> float:
+        """Return how far the nearest threshold is from a market's last price, as a part of it.
+
+        Nothing where a row is parked: it fires at no price before it is known what was missed.
+        A float, as it only says who is asked about first.
+        """
+        near = self.book.nearest(market)
+        if price is None or not near or self.near.nearest(market):
+            return 0.0
+        return float(min(abs(level - price) for level in near) / price)
+
     def was_told(self, rule_id: str) -> bool:
         """Tell whether a rule that is not here had been parked, and that was told."""
         return rule_id in self._told

@@ -195,6 +195,8 @@ class MarketTape:
         reached = -1 if newest is None else newest.trade_id
         if self._runs and not is_cut and reached < self._runs[-1][0] - 1:
             self.tries += 1
+            if newest is not None and reached > (self._base.trade_id or 0):
+                self._base = Position(newest.trade_id, newest.at_ns)  # so far it is known
             return False
         self._runs.clear()
         if newest is not None and newest.trade_id > self._newest:

@@ -30,7 +30,7 @@ from ttslo_app.messages import (
     tell,
 )
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
+from ttslo_app.watch.blind import Ask, Behind, Blind, Closed, Hide
 from ttslo_app.watch.crossings import Armed, Deed, Touch, deed_for
 from ttslo_app.watch.fired import Fired, Firing, FromBefore, news_of
 from ttslo_app.watch.freshness import DOUBT, is_of_now, is_older
@@ -262,19 +262,8 @@ class Watch:
                 self._parking.hide(deed.market)
             else:
                 name = deed.market.name
-                self._want(deed.market, deed.after, deed.delay, self._distance(name))
-
-    def _distance(self, market: str) -> float:
-        """Return how far the nearest threshold was from the last price, as a part of it.
-
-        Nothing where a row is parked: it fires at no price before it is known what was missed.
-        A float, as it only says who is asked about first.
-        """
-        price, _ = self.last.get(market, (None, 0.0))
-        near = self._parking.book.nearest(market)
-        if price is None or not near or self._parking.near.nearest(market):
-            return 0.0
-        return float(min(abs(level - price) for level in near) / price)
+                price, _ = self.last.get(name, (None, 0.0))
+                self._want(deed.market, deed.after, deed.delay, self._parking.distance(name, price))
 
     def go_blind(self, markets: Iterable[str], since: float) -> None:
         """Note that these markets are not seen any more since `since`, in seconds since 1970."""
@@ -305,7 +294,16 @@ class Watch:
         if isinstance(closed, Closed):
             self._settle(answer.market, closed)
         elif closed is not None:
-            self._do([closed])
+            self._judge_partly(answer.market, closed)
+
+    def _judge_partly(self, name: str, behind: Behind) -> None:
+        """Judge what an answer told that ends too early, and ask again; nothing is over yet."""
+        waiting = {seat.armed.rule.id: seat.armed for seat in self._parking.seats_of(name)}
+        for touch in news_of(behind.past, waiting, {}):
+            self._meet(name, touch, behind.span)
+        if behind.said is not None:
+            self._say(behind.said)
+        self._do([behind.ask])
 
     def _settle(self, name: str, closed: Closed) -> None:
         """Do what follows from what is known now of a blind time."""

@@ -348,3 +348,19 @@ def test_mark_is_not_passed_while_a_crossing_is_held_for_the_disk(bench: Bench) 
 
 
 # --- files that take long --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("waited", "is_placed"), [(59.0, True), (61.0, False), (3600.0, False)])
+def test_crossing_that_lay_in_the_inbox_for_long_waits_for_its_threshold_again(
+    bench: Bench, waited: float, is_placed: bool
+) -> None:
+    """A thread that hung for long places no order for a price of long ago, and says so."""
+    seen_at = bench.clock.monotonic()
+    bench.changes.clear()
+    bench.clock.seconds += waited
+    bench.worker.submit(Crossing(rule(), Decimal(50001), "50001", seen_at=seen_at))
+    bench.worker.work_off()
+    assert bool(bench.kraken.sent) is is_placed
+    assert bench.heard("It is placed only if its threshold is met now") is not is_placed
+    is_armed_anew = any(isinstance(change, BookArm) for change in bench.changes)
+    assert is_armed_anew is not is_placed

@@ -32,14 +32,16 @@ def test_hole_in_the_numbers_is_asked_for(bench: WatchBench) -> None:
 
 
 def test_stream_ahead_of_rest_is_asked_again(bench: WatchBench) -> None:
-    """An answer that does not reach the stream's trades settles nothing."""
+    """An answer that does not reach the stream's trades is judged, and closes nothing."""
     bench.arm(WhenBlind.ALWAYS)
     bench.settle()
     bench.trade(5, 50010)
     count = len(bench.asked)
-    bench.past(2, 51200)
+    bench.past(2, 50200)
     assert bench.fired_at == []
+    assert not any("no threshold" in text for _, text in bench.said)
     assert len(bench.asked) == count + 1
+    assert bench.asked[-1][1].trade_id == 2
 
 
 def test_restart_goes_on_from_the_place_that_was_kept() -> None:

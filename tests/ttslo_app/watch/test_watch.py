@@ -258,12 +258,13 @@ def test_number_that_is_far_too_high_hides_no_later_trade(late: WatchBench) -> N
 
 def test_number_that_is_far_too_high_over_rest_hides_no_later_trade(late: WatchBench) -> None:
     """Neither does one that REST tells."""
+    late.arm(WhenBlind.ALWAYS)
     nonsense = Past(10**14, Decimal(50000), 5000 * S)
     late.watch.fetched(Fetched("BTC/USD", (nonsense,), nonsense, is_cut=False, until=5000.0))
     late.now += 1
     late.watch.go_blind(["BTC/USD"], late.now)
     late.watch.see_again()
-    late.present = Decimal(51500)
+    late.present = Decimal(50000)
     past = Past(3, Decimal(51500), 5001 * S)
     late.watch.fetched(Fetched("BTC/USD", (past,), past, is_cut=False, until=5002.0))
     assert late.fired_at == [51500]
@@ -321,3 +322,43 @@ def test_late_trade_names_no_firing_of_an_earlier_arming(late: WatchBench) -> No
     late.arm()
     late.watch.trades(frame(5000.2, 51200))
     assert (late.found, late.fired_at) == ([], [51500, 51200])
+
+
+# --- REST that stays behind the stream -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "after", "fired"),
+    [(WhenBlind.ALWAYS, 50100, [51200]), (None, 51300, [51300]), (None, 50100, [])],
+)
+def test_what_came_of_a_hole_that_rest_does_not_close_is_judged(
+    bench: WatchBench, policy: WhenBlind | None, after: int, fired: list[int]
+) -> None:
+    """A crossing is found though the rest of the hole is not; it is judged once."""
+    bench.arm(policy)
+    bench.settle()
+    bench.trade(9, 50100)
+    bench.present = Decimal(after)
+    for _ in range(6):
+        bench.past(2, 50500, 51200, 50600)
+    assert bench.fired_at == fired
+    assert sum("crossed 51,000" in text for _, text in bench.said) == 1
+    assert not any("no threshold" in text for _, text in bench.said)
+
+
+def test_hole_that_rest_does_not_close_is_said_and_asked_for_until_it_is(
+    bench: WatchBench,
+) -> None:
+    """Once after some tries, and once when it is known again."""
+    bench.arm()
+    bench.settle()
+    bench.trade(9, 50100)
+    for tries in range(1, 9):
+        asked = len(bench.asked)
+        bench.past(2, 50500)
+        assert len(bench.asked) == asked + 1
+        is_said = any("REST's trades end before the stream's" in text for _, text in bench.said)
+        assert is_said is (tries >= 4)
+    assert sum("it is not known yet" in text for _, text in bench.said) == 1
+    bench.past(3, 50500, 50500, 50500, 50500, 50500, 50500, 50100)
+    assert any("can be fetched again" in text for _, text in bench.said)
