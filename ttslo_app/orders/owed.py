@@ -16,7 +16,7 @@ regains one order a second on each pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -142,6 +142,14 @@ class Owed:
     def begin_anew(self, rule_id: str) -> None:
         """Forget how often the rule was refused."""
         self._refusals.pop(rule_id, None)
+
+    def grown_old(self, crossings: Iterable[Crossing], now: float) -> list[Wait]:
+        """Return those of some crossings, just taken, that waited too long to be taken up.
+
+        It was told of none of them what becomes of it.
+        """
+        waits = (Wait(one, _seen_at(one), Why.SETTLING) for one in crossings)
+        return [wait for wait in waits if not wait.is_young(now, self._settings)]
 
     # --- who waits ---------------------------------------------------------------------------
 

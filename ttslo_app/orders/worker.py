@@ -129,11 +129,8 @@ class OrderWorker:
         return not self._thread.is_alive()
 
     def submit(self, message: Message) -> None:
-        """Hand over a message. Never blocks; any thread.
-
-        What comes again by itself is left out while very many wait: a thread that hangs must not
-        cost all the memory.
-        """
+        """Hand over a message. Never blocks; any thread."""
+        # What comes again by itself is left out while this thread hangs: memory is bounded.
         if self.backlog < _CROWD or not isinstance(message, Mark | Watched):
             self._inbox.put(message)
 
@@ -266,24 +263,15 @@ class OrderWorker:
                 self._owed.wait(crossing, Why.SETTLING)
                 self._teller.tell(words.must_settle_first(crossing))
         else:
-            young = [crossing for crossing in taken if not self._has_grown_old(crossing, now)]
+            for wait in self._owed.grown_old(taken, now):  # while this thread hung somewhere
+                self._give_back(wait, now - wait.since)
+            young = [crossing for crossing in taken if crossing.key in self._owed]
             self._desk.fire([crossing for crossing in young if self._proofs.is_free(crossing)])
 
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""
         self._clerk.found(life, sighting)
         self._roll.leave_book(life.id)
-
-    def _has_grown_old(self, crossing: Crossing, now: float) -> bool:
-        """Give a crossing back that waited too long before anybody took it up; tell whether so.
-
-        This thread may have hung in a disk or in a call while it lay in the inbox.
-        """
-        since = now if crossing.seen_at is None else crossing.seen_at
-        is_old = now - since > self._tools.settings.owed
-        if is_old:
-            self._give_back(Wait(crossing, since, Why.SETTLING), now - since)
-        return is_old
 
     def _look_up(self) -> None:
         """Settle those unknown orders whose time has come."""
