@@ -17,22 +17,25 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.face import words as face_words
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
+from ttslo_app.orders import doubt_words
 from ttslo_app.orders import words as order_words
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import watchdog_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch import words as watch_words
 from ttslo_app.watch.crossings import Deed, Touch
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = (face_words, order_words, run_words, watch_words)
+ROOMS = (face_words, order_words, doubt_words, run_words, watchdog_words, watch_words)
 # Four lines of a terminal of eighty columns, the time before them included.
 LONGEST = 380
 
 SAMPLES: dict[str, object] = {
     "address": "http://127.0.0.1:8080",
     "ahead": 30.0,
+    "backlog": 3,
     "before": 2,
     "can_find": True,
     "complaint": "The orders cannot be watched",
@@ -69,14 +72,18 @@ SAMPLES: dict[str, object] = {
     "price": Decimal(40000),
     "reason": "no route to host.",
     "rest": "https://api.kraken.com",
+    "rule_state": "intended",
     "rows": ["btc", "eth"],
     "rule": rule(),
     "rule_id": "btc",
     "rule_ids": ["btc", "eth"],
     "seconds": 12.3,
-    "sighting": Sighting("OAAAAA-BBBBB-CCCCCC", "canceled", "0.004", "49000", "by user"),
+    "sighting": Sighting(
+        "OAAAAA-BBBBB-CCCCCC", "canceled", "0.004", "49000", "by user", "volume 0.5"
+    ),
     "since": "12:00:00Z",
     "span": (1.8e9, 1.8e9 + 60),
+    "step": "sending",
     "symbol": "BTC/USD",
     "system": "maintenance",
     "touch": Touch(rule(), Past(7, Decimal(50001), 1_800_000_000 * 10**9)),
@@ -102,7 +109,7 @@ OF_ITS_OWN: dict[str, dict[str, object]] = {
 def sayings(room: ModuleType) -> Iterator[Callable[..., Any]]:
     """Yield each function of a room that returns sentences."""
     for name, function in inspect.getmembers(room, inspect.isfunction):
-        is_own = function.__module__ == room.__name__ and not name.startswith("_")
+        is_own = function.__module__ == room.__name__ and not name.startswith(("_", "of_row"))
         if is_own and "Sentence" in str(inspect.signature(function).return_annotation):
             yield function
 
