@@ -277,7 +277,7 @@ def test_next_moment_is_one_at_which_somebody_can_pass(line: Owed) -> None:
 @pytest.mark.parametrize(("age", "is_old"), [(0.0, False), (60.0, False), (60.5, True)])
 def test_crossing_that_nobody_took_up_in_time_has_grown_old(age: float, is_old: bool) -> None:
     """It is as old as the moment when it was seen, however long it lay in the inbox."""
-    owed = Owed(OrderSettings())
+    owed = Owed(SETTINGS)
     taken = owed.take(Crossing(rule(), Decimal(50001), "50001", seen_at=100.0), 100.0 + age)
     found = owed.grown_old([taken], 100.0 + age)
     assert [wait.since for wait in found] == ([100.0] if is_old else [])
