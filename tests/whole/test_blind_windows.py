@@ -23,7 +23,8 @@ from ttslo_app.run import live as ttslo_live
 from ws_price_provider import feed_clock
 
 BTC = Symbol(SYMBOL)
-SPAN = r"from \d\d:\d\d:\d\d to \d\d:\d\d:\d\d"
+MOMENT = r"\d\d:\d\d:\d\dZ"
+SPAN = rf"from {MOMENT} to {MOMENT}"
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_spike_during_a_reconnect_is_found_and_the_policy_decides(
     with LiveProgram(market, tmp_path, [row("up", 51000, policy=policy)]) as program:
         program.reconnect(lambda: spike(market))
         said = program.wait_for_line("crossed 51,000 at")
-        assert re.search(rf"BTC/USD crossed 51,000 at \d\d:\d\d:\d\d while blind {SPAN}; ", said)
+        assert re.search(rf"BTC/USD crossed 51,000 at {MOMENT} while blind {SPAN}; ", said)
         if is_placed:
             assert program.crossing_of("up") == 51200
         market.set_prices(PAIR, ["50200"])
@@ -172,7 +173,7 @@ def test_changed_row_takes_its_new_threshold(market: FakeKraken, tmp_path: Path)
     """The old threshold fires nothing any more, the new one does."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         program.write([row("up", 52000)])
-        program.wait_for_line("up: now BTC/USD at or above 52000")
+        program.wait_for_line("up: armed: BTC/USD at or above 52000")
         market.set_prices(PAIR, ["51500"])
         market.set_prices(PAIR, ["52000"])
         assert program.crossing_of("up") == 52000
@@ -183,7 +184,7 @@ def test_raised_threshold_is_not_fired_by_older_trades(market: FakeKraken, tmp_p
     with LiveProgram(market, tmp_path, [row("up", 59000, policy="always")]) as program:
         market.set_prices(PAIR, ["50500", "50000"])
         program.write([row("up", 50400, policy="always")])
-        program.wait_for_line("up: now BTC/USD at or above 50400")
+        program.wait_for_line("up: armed: BTC/USD at or above 50400")
         program.reconnect()
         program.wait_for_line("no threshold was crossed while blind")
         assert market.placed_count() == 0
@@ -284,7 +285,7 @@ def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_pa
         since = time.time() - 3600
         live._inbox.put(FeedStale(feed_clock(), "the machine slept", feed_clock() - 3600))
         told = program.wait_for_line("the machine slept. Reconnecting")
-        moments = [f"{datetime.fromtimestamp(since + late):%H:%M:%S}" for late in (-1, 0, 1)]
+        moments = [f"{datetime.fromtimestamp(since + late, UTC):%H:%M:%SZ}" for late in (-1, 0, 1)]
         assert any(told.startswith(f"blind since {moment} for BTC/USD") for moment in moments)
         assert abs((tapes[SYMBOL].blind_from or 0) - since) < 5
 

@@ -297,6 +297,7 @@ class LiveRun:
             case Trades():
                 self._on_trades(item)
             case Tick():
+                self._streams.heard_price(item.symbol, item.price, item.at)
                 if feed_clock() - item.at <= _TOO_LATE:
                     self.watch.price(item.symbol, item.price, item.at)
                 else:
@@ -325,8 +326,10 @@ class LiveRun:
                 tell(self._say, words.sees_again(event.blind_for))
                 self.watch.see_again()
             case FirstData():
+                self._streams.hears_anew(event.symbol)
                 self._streams.regain(event.symbol, Channel.TICKER)
             case Resubscribed():
+                self._streams.hears_anew(event.symbol)
                 if event.channel == Channel.TRADE:
                     self._streams.regain(event.symbol, Channel.TRADE)
                     self.watch.look_again(event.symbol)
@@ -340,6 +343,8 @@ class LiveRun:
                 self._on_system(event.system)
 
     def _on_trades(self, event: Trades) -> None:
+        if event.prints:
+            self._streams.heard_trades(event.symbol, event.prints[-1].price)
         behind = feed_clock() - event.at
         if behind <= _TOO_LATE:
             self._check_lag(behind)

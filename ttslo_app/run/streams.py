@@ -19,6 +19,9 @@ from ws_price_provider import WebSocketPriceProvider
 # A pair that should stream and does not is polled at least this often, whatever --interval says:
 # somebody who chose streaming did not choose to be blind for a minute.
 BLIND_POLL = 5.0
+# A price and the trade that made it come within milliseconds of each other, in whatever order: a
+# price that moves more often than a few times, for so many seconds, and no trade, is no chance.
+_FEW, _TRADES_FOLLOW = 2, 10.0
 _CHANNELS = (Channel.TICKER, Channel.TRADE)
 
 
@@ -37,6 +40,8 @@ class Streams:
         self._say = say
         self._wanted: set[str] = set()
         self._lacking: dict[str, set[str]] = {}  # by market: the channels it lacks
+        # By symbol: the last price, since when it moves without any trade, and how often.
+        self._moves: dict[str, tuple[Decimal, float, int]] = {}
         self._polled_at: dict[str, float] = {}  # by market; written by the keeper alone
 
     # --- the reading thread --------------------------------------------------------------------
@@ -59,6 +64,7 @@ class Streams:
     def leave(self, name: str) -> None:
         """Let a market's prices come no more."""
         self._lacking.pop(name, None)
+        self._moves.pop(name, None)
         if self._provider is None or name not in self._wanted:
             return
         self._wanted.discard(name)
@@ -83,6 +89,36 @@ class Streams:
         if not lacks:
             del self._lacking[symbol]
             tell(self._say, words.streams_again(symbol))
+
+    def heard_price(self, symbol: Symbol, price: Decimal, at: float) -> None:
+        """Take note of a price of the stream: where it moves, trades of the market must come.
+
+        The channel of trades has no first message that would show whether it speaks at all.
+
+        Args:
+            symbol: Of the market.
+            price: The price.
+            at: When it came, on the feed's clock.
+        """
+        known, since, count = self._moves.get(symbol, (price, at, 0))
+        if price == known:
+            self._moves[symbol] = (known, since, count)
+            return
+        since = since if count else at
+        self._moves[symbol] = (price, since, count + 1)
+        is_mute = count >= _FEW and at - since > _TRADES_FOLLOW
+        if is_mute and Channel.TRADE not in self._lacking.get(symbol, ()):
+            self.lose(SymbolMute(symbol, Channel.TRADE, at))
+
+    def heard_trades(self, symbol: Symbol, price: Decimal) -> None:
+        """Take note that trades came, the last of them at a price."""
+        self._moves[symbol] = (price, 0.0, 0)
+        if symbol in self._lacking:
+            self.regain(symbol, Channel.TRADE)
+
+    def hears_anew(self, symbol: Symbol) -> None:
+        """Take note that a market's subscription is new: its price may have moved meanwhile."""
+        self._moves.pop(symbol, None)
 
     # --- any thread ----------------------------------------------------------------------------
 

@@ -159,3 +159,60 @@ def test_polled_price_is_live_for_two_rounds(streams: Streams, rounds: int, is_l
     """What REST said longer ago than two rounds of polling proves nothing."""
     streams.note_poll("BTC/USD", feed_clock() - rounds * BLIND_POLL)
     assert streams.is_live(BTC) is is_live
+
+
+# --- trades that never come ----------------------------------------------------------------------
+
+
+def move(streams: Streams, *moments: float, first: int = 50000) -> None:
+    """Let the price move at some moments."""
+    for number, at in enumerate(moments):
+        streams.heard_price(Symbol("BTC/USD"), Decimal(first + number), at)
+
+
+def test_trades_that_never_come_while_the_price_moves_are_said_once(
+    streams: Streams, said: list[str]
+) -> None:
+    """The price goes on to be judged, and REST is asked for the trades, until they come."""
+    streams.begin(BTC)
+    move(streams, 0, 1, 4, 8, 12, 16, 20)
+    (told,) = said
+    assert "BTC/USD" in told
+    assert "it sends no trades" in told
+    assert streams.is_polled("BTC/USD")
+    streams.heard_trades(Symbol("BTC/USD"), Decimal(50006))
+    assert len(said) == 2
+    assert not streams.is_polled("BTC/USD")
+
+
+@pytest.mark.parametrize("moments", [(0, 1, 2, 9), (0, 30), (0, 1, 60)])
+def test_few_moves_or_a_short_while_are_no_silence(
+    streams: Streams, said: list[str], moments: tuple[float, ...]
+) -> None:
+    """A tick that came after its trade, and one more long afterwards, prove nothing."""
+    streams.begin(BTC)
+    move(streams, *moments)
+    assert said == []
+
+
+def test_trades_in_between_and_new_subscriptions_begin_anew(
+    streams: Streams, said: list[str]
+) -> None:
+    """Whichever of price and trade comes first; what moved while nobody listened counts not."""
+    streams.begin(BTC)
+    for at in range(0, 60, 5):
+        streams.heard_price(Symbol("BTC/USD"), Decimal(50000 + at), at)
+        streams.heard_trades(Symbol("BTC/USD"), Decimal(50000 + at))
+    for at in range(60, 120, 5):
+        streams.heard_price(Symbol("BTC/USD"), Decimal(50000 + at), at)
+        streams.hears_anew(Symbol("BTC/USD"))
+    streams.leave("BTC/USD")
+    assert said == []
+
+
+def test_price_that_stands_still_says_nothing_of_trades(streams: Streams, said: list[str]) -> None:
+    """A quiet market is no mute one."""
+    streams.begin(BTC)
+    for at in range(0, 600, 5):
+        streams.heard_price(Symbol("BTC/USD"), Decimal(50000), at)
+    assert said == []
