@@ -128,3 +128,31 @@ def test_edit_of_same_length_and_stamp_is_seen_before_an_order(
     program.process_config(config(), 60000)
     assert kraken.orders == []
     assert "was changed in the same moment" in logged(manager, "WARNING")
+
+
+@pytest.mark.parametrize("is_armed_again", [False, True])
+def test_program_that_died_right_after_its_note_places_no_second_order(
+    manager: ConfigManager, is_armed_again: bool
+) -> None:
+    """config.csv has the order and state.csv does not know it: the next start makes up for that.
+
+    A row that was armed anew in between cannot be told from one that was never noted.
+    """
+    kraken = StandIn()
+    first = TTSLO(manager, kraken, kraken)
+    first.run_once()
+    before = Path(manager.config_file).read_bytes()
+    first.process_config(config(), 60000)
+    state = manager.load_state()
+    state["btc"]["noted"] = "false"
+    manager.save_state(state)
+    if is_armed_again:
+        Path(manager.config_file).write_bytes(before)
+    again = TTSLO(manager, kraken, kraken)
+    again.load_state()
+    again.recover()
+    kraken.price = 60000
+    again.run_once()
+    assert len(kraken.orders) == 1
+    assert again.state["btc"]["noted"] == "true"
+    assert rows_of(manager)[0]["enabled"] == "false"
