@@ -21,10 +21,10 @@ import urllib.parse
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, ClassVar
 
-from krakenlink.known_names import RENAMED
 from krakenlink.machine import (
     STREAM_URL,
     STREAM_VARIABLE,
@@ -34,13 +34,14 @@ from krakenlink.machine import (
     validate_url,
 )
 from krakenlink.once import Once
-from krakenlink.pairs import Symbol, legacy_pair
+from krakenlink.pairs import Symbol, symbol_offline
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Channel, Tick
-from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
+from krakenlink.stream.events import Channel, Event, Tick
+from krakenlink.stream.handover import Companion, Run, Stoppable, wake
+from krakenlink.stream.health import FeedHealth, Proofs, SymbolHealth, feed_health
 from krakenlink.stream.reader import FeedReader
-from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, Companion, FeedThread, wake
+from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
 from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
 from krakenlink.stream.states import Subscription
 
@@ -57,17 +58,8 @@ __all__ = [
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
-
-def _default_resolve(pair: str) -> str | None:
-    """Return the v2 symbol of `pair` as far as it is known without asking Kraken."""
-    known = legacy_pair(pair)
-    if known is not None:
-        return known.symbol
-    base, slash, quote = pair.strip().partition("/")
-    if not (base and slash and quote) or "/" in quote:
-        return None
-    # The case stays as it is: AAPLx/USD is not AAPLX/USD.
-    return f"{RENAMED.get(base, base)}/{RENAMED.get(quote, quote)}"
+# Seconds that `stop` waits for the lock. Nobody holds it for long, but the thread that called may.
+_STOP_PATIENCE = 0.1
 
 
 def _address(url: str | None) -> str:
@@ -80,8 +72,12 @@ def _own_budget(url: str, settings: FeedSettings) -> ConnectBudget | None:
     return None if is_local and not settings.budget_on_loopback else ConnectBudget(settings)
 
 
-class WebSocketPriceProvider:
+class WebSocketPriceProvider(Proofs, Stoppable):
     """Live last prices by pair or symbol. Safe from any thread; the network raises nothing here.
+
+    `unsubscribe`, `unsubscribe_symbol`, `reconnect`, `stop` and a reader's `close` only hand over
+    and wait for no lock: a finalizer or a signal handler may call them in the middle of anything.
+    All other calls take the feed's lock for a moment, and are not for finalizers and handlers.
 
     The thread starts with the first subscription. After `stop` the object is as new: the
     subscriptions are given back, and a new subscription starts it again.
@@ -122,7 +118,7 @@ class WebSocketPriceProvider:
         """
         self.url = _address(url)
         self.settings = settings
-        self._resolve = resolve or _default_resolve
+        self._resolve = resolve or symbol_offline
         self._clock = clock
         budget = budget or _own_budget(self.url, settings)
         self.feed_thread = FeedThread(self.url, settings, connect, clock, budget)
@@ -178,6 +174,7 @@ class WebSocketPriceProvider:
             return False
         self._check_fork()
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             is_new = pair not in self._by_pair
             if is_new:
                 self._by_pair[pair] = self._subscriptions.want(symbol, Channel.TICKER)
@@ -193,15 +190,18 @@ class WebSocketPriceProvider:
             self.feed_thread.start_locked()
 
     def unsubscribe(self, pair: str) -> None:
-        """Give `pair` back; Kraken is told when nobody else wants its symbol."""
+        """Give `pair` back; Kraken is told when nobody else wants its symbol. From anywhere."""
         self._check_fork()
-        with self._lock:
-            sub = self._by_pair.pop(pair, None)
-            is_last = sub is not None and self._subscriptions.unwant(sub.symbol, Channel.TICKER)
-            self._changed.notify_all()
-            connection = self.feed_thread.open_connection_locked()
-        if is_last:
-            wake(connection)
+        self.feed_thread.give_back(partial(self._unwant_pair_locked, pair))
+
+    def _unwant_pair_locked(self, pair: str) -> None:
+        sub = self._by_pair.pop(pair, None)
+        if sub is not None:
+            self._unwant_locked(sub.symbol, Channel.TICKER)
+
+    def _unwant_locked(self, symbol: Symbol, channel: Channel) -> None:
+        self._subscriptions.unwant(symbol, channel)
+        self._changed.notify_all()
 
     def subscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
         """Add a reference to a v2 symbol's `ticker` or `trade` channel. Returns at once.
@@ -214,20 +214,16 @@ class WebSocketPriceProvider:
         wanted = Channel(channel)
         self._check_fork()
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             self._subscriptions.want(Symbol(symbol), wanted)
             connection = self.feed_thread.start_locked()
         wake(connection)
 
     def unsubscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
-        """Take a reference away; the last one unsubscribes. Unknown symbols are no error."""
+        """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error."""
         wanted = Channel(channel)
         self._check_fork()
-        with self._lock:
-            is_last = self._subscriptions.unwant(Symbol(symbol), wanted)
-            self._changed.notify_all()
-            connection = self.feed_thread.open_connection_locked()
-        if is_last:
-            wake(connection)
+        self.feed_thread.give_back(partial(self._unwant_locked, Symbol(symbol), wanted))
 
     def _symbol_of(self, pair: str) -> Symbol | None:
         symbol = self._resolve(pair) if isinstance(pair, str) and pair else None
@@ -269,6 +265,7 @@ class WebSocketPriceProvider:
         """
         # A closure, because its variables are found faster than attributes: this is the hot path.
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             link, lock, clock = self._link, self._lock, self._clock
             sub = self._subscriptions.tickers[symbol]
 
@@ -298,16 +295,6 @@ class WebSocketPriceProvider:
             return None
         return tick, max(0.0, now - proven_at)
 
-    def fresh_tick(self, symbol: str) -> Tick | None:
-        """Return the last tick of `symbol` if it is proven now. Never blocks."""
-        found = self.proven(symbol)
-        return None if found is None else found[0]
-
-    def proven_age(self, symbol: str) -> float | None:
-        """Return the seconds since `symbol`'s price was last proven; None if it is not now."""
-        found = self.proven(symbol)
-        return None if found is None else found[1]
-
     def wait_for_tick(self, symbol: str, timeout: float) -> Tick | None:
         """Return a proven tick, waiting up to `timeout` seconds for a first one.
 
@@ -319,6 +306,7 @@ class WebSocketPriceProvider:
         deadline = time.monotonic() + timeout
         with self._lock:
             while True:
+                self.feed_thread.handover.empty_locked()
                 sub = self._subscriptions.tickers.get(symbol)
                 if sub is None:
                     return None
@@ -345,6 +333,7 @@ class WebSocketPriceProvider:
     def subscribed_pairs(self) -> frozenset[str]:
         """The pairs of `subscribe`, as the callers spelled them."""
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             return frozenset(self._by_pair)
 
     def open_feed(
@@ -376,15 +365,22 @@ class WebSocketPriceProvider:
     def health(self) -> FeedHealth:
         """Return the feed's figures at this moment."""
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             return feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
 
     def note_rest_fallback(self, symbol: str) -> None:
         """Count that somebody had to ask REST for `symbol`."""
+        self._check_fork()
         with self._lock:
             self._rest_fallbacks[symbol] += 1
+            if self._subscriptions.by_key:
+                self.feed_thread.start_locked()  # a thread that died is not waited for, nor left
 
     def reconnect(self, reason: str) -> None:
-        """Drop the connection and make a new one; `reason` is what events and log will say."""
+        """Drop the connection and make a new one; `reason` is what events and log will say.
+
+        From anywhere.
+        """
         self.feed_thread.reconnect(reason)
 
     def accompany(self, companion: Companion) -> bool:
@@ -399,15 +395,21 @@ class WebSocketPriceProvider:
 
         Blocks until the thread is gone, at most `timeout` seconds: a connect that hangs cannot
         be called back, its thread ends by itself a moment later and touches nothing any more.
+        From anywhere: where this very thread is at work in here, as below a signal handler, it
+        is done as soon as that work is.
         """
         self._check_fork()
-        with self._lock:
-            self.stops += 1
-            run, events = self.feed_thread.end_locked()
-            self._by_pair.clear()
-        self.feed_thread.readers.publish(events)
-        if run is not None:
-            run.finish(timeout)
+        ended: list[tuple[Run | None, list[Event]]] = []
+        self.feed_thread.give_back(partial(self._end_locked, ended), min(timeout, _STOP_PATIENCE))
+        for run, events in ended:
+            self.feed_thread.readers.publish(events)
+            if run is not None:
+                run.finish(timeout)
+
+    def _end_locked(self, ended: list[tuple[Run | None, list[Event]]]) -> None:
+        self.stops += 1
+        ended.append(self.feed_thread.end_locked())
+        self._by_pair.clear()
 
     def _check_fork(self) -> None:
         """Start anew in a child process, also where the platform has no hook for it."""

@@ -302,3 +302,15 @@ def _amount(row: Mapping[Any, Any], name: str) -> Decimal | None:
     except ValueError:
         return None
     return amount if amount <= _MOST_AMOUNT else None
+
+
+def symbol_offline(pair: str) -> str | None:
+    """Return the v2 symbol of `pair` as far as it is known without asking Kraken."""
+    known = legacy_pair(pair)
+    if known is not None:
+        return known.symbol
+    base, slash, quote = pair.strip().partition("/")
+    if not (base and slash and quote) or "/" in quote:
+        return None
+    # The case stays as it is: AAPLx/USD is not AAPLX/USD.
+    return f"{RENAMED.get(base, base)}/{RENAMED.get(quote, quote)}"

@@ -15,6 +15,7 @@ from decimal import Decimal
 from krakenlink.errors import KrakenError
 from krakenlink.stream.audit import Audit, Finding, Remedy
 from krakenlink.stream.events import Channel
+from krakenlink.stream.handover import Bell
 from krakenlink.stream.runner import FeedThread
 
 _log = logging.getLogger(__name__)
@@ -36,14 +37,16 @@ class Auditor:
     ) -> None:
         self._feed = feed
         self._ask = ask
-        self._stop = threading.Event()
+        self._stop = Bell()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, unless it has or the settings say never. Called under the feed's lock."""
-        if self._thread is not None or self._feed.settings.audit_every <= 0:
+        """Begin, unless it lives or the settings say never. Called under the feed's lock."""
+        if (
+            self._thread is not None and self._thread.is_alive()
+        ) or self._feed.settings.audit_every <= 0:
             return
-        self._stop = threading.Event()
+        self._stop = Bell()
         # Daemon, because it sleeps or waits for an answer, and owns nothing to be saved.
         thread = threading.Thread(
             target=self._main, args=(self._stop,), name="kraken-audit", daemon=True
@@ -57,28 +60,34 @@ class Auditor:
 
     def stop(self) -> threading.Thread | None:
         """Tell the thread to end, and return it; a call that is under way ends first."""
-        self._stop.set()
+        self._stop.ring()
         thread, self._thread = self._thread, None
         return thread
 
-    def _main(self, stop: threading.Event) -> None:
-        settings = self._feed.settings
-        audit = Audit()
-        while not stop.wait(settings.audit_again_after if audit.is_open else settings.audit_every):
-            try:
-                self._look(audit, stop)
-            except KrakenError as error:
-                _log.debug("No audit this time: %s", error)
-            except Exception:  # noqa: BLE001 - top of the thread: one failure must not end the rest
-                _log.exception("The audit met an error and goes on")
+    def _main(self, stop: Bell) -> None:
+        try:
+            settings = self._feed.settings
+            audit = Audit()
+            while not (
+                stop.wait(settings.audit_again_after if audit.is_open else settings.audit_every)
+                or stop.is_rung
+            ):
+                try:
+                    self._look(audit, stop)
+                except KrakenError as error:
+                    _log.debug("No audit this time: %s", error)
+                except Exception:  # noqa: BLE001 - one failure must not end the rest
+                    _log.exception("The audit met an error and goes on")
+        except BaseException:  # noqa: BLE001 - top of the thread: the feed's next call starts another
+            _log.critical("The audit has died; the next call starts it anew", exc_info=True)
 
-    def _look(self, audit: Audit, stop: threading.Event) -> None:
+    def _look(self, audit: Audit, stop: Bell) -> None:
         before = self._feed.views()
         if not before:
             return
         prices = self._ask(sorted(before))
         after = self._feed.views()
-        if not stop.is_set():
+        if not stop.is_rung:
             for finding in audit.judge(before, prices, after):
                 self._treat(finding)
 

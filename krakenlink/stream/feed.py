@@ -69,6 +69,14 @@ class FeedProtocol:
         self.subscriptions.clear()
         return events
 
+    def abandon(self, now: float) -> None:
+        """Whoever ran it is gone: nothing counts, and the next one begins after a decent pause.
+
+        It asks no table, because a defect may have left a state that none of them knows.
+        """
+        self.link.abandon(now)
+        self.subscriptions.abandon()
+
     # -- what comes in
 
     def receive(self, message: Message, now: float) -> list[Event]:

@@ -114,3 +114,21 @@ def views(feed: FeedProtocol) -> dict[str, View]:
         for symbol, sub in feed.subscriptions.tickers.items()
         if sub.latest is not None
     }
+
+
+class Proofs:
+    """Parts of what is proven now, for whoever can tell the whole."""
+
+    def proven(self, symbol: str) -> tuple[Tick, float] | None:
+        """Return the tick of `symbol` that is proven now and the seconds since its proof."""
+        raise NotImplementedError
+
+    def fresh_tick(self, symbol: str) -> Tick | None:
+        """Return the last tick of `symbol` if it is proven now. Never blocks."""
+        found = self.proven(symbol)
+        return None if found is None else found[0]
+
+    def proven_age(self, symbol: str) -> float | None:
+        """Return the seconds since `symbol`'s price was last proven; None if it is not now."""
+        found = self.proven(symbol)
+        return None if found is None else found[1]

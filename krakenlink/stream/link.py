@@ -157,6 +157,17 @@ class Link:
         self.retry_at = _NEVER
         return [] if was_closed else [FeedClosed(now)]
 
+    def abandon(self, now: float) -> None:
+        """It is gone in no orderly way, whatever its state: nothing counts, nobody waits for it."""
+        self.state = FeedState.WAITING
+        self.good_until = _NEVER
+        self.live_since = None
+        self._begin_connection()
+        self.failures += 1
+        self.retry_at = now + retry_delay(self.settings, max(2, self.failures), 0.0)
+        if self.blind_since is None:
+            self.blind_since = now
+
     # -- whether it lives
 
     def proof_age(self, now: float) -> float | None:

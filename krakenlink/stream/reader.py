@@ -82,7 +82,7 @@ class FeedReader:
         return self._queue.qsize()
 
     def close(self) -> None:
-        """Stop listening, and wake whoever waits in `get`. Safe from a signal handler's thread."""
+        """Stop listening, and wake whoever waits in `get`. From anywhere, a finalizer too."""
         self._forget(self)
         self._queue.put(FeedClosed(self._clock()))
 

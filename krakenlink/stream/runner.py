@@ -16,9 +16,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
 from krakenlink.machine import note_lost_link
@@ -33,6 +31,7 @@ from krakenlink.stream.connection import (
 )
 from krakenlink.stream.events import Channel, Event, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.handover import Companion, Handover, Run, StoppedError, wake
 from krakenlink.stream.health import views
 from krakenlink.stream.messages import Complaint, Message
 from krakenlink.stream.reader import FeedReader, Readers
@@ -61,51 +60,51 @@ _A_PILE = 100
 _MERE_PRICES = frozenset({Tick, Trades})
 
 
-class _StoppedError(Exception):
-    """This thread's run is over; somebody stopped it or the process was forked."""
+class _AuditMeans:
+    """What an audit does to a feed; a part of `FeedThread`."""
+
+    lock: threading.Lock  # the feed's: here is its name only
+    changed: threading.Condition
+    clock: Callable[[], float]
+    feed: FeedProtocol
+    readers: Readers
+
+    def open_connection_locked(self) -> Connection | None:
+        """Return the connection to be woken for work that is new, if there is one."""
+        raise NotImplementedError
+
+    def views(self) -> dict[str, View]:
+        """Return the stream's side of every symbol that has had a tick; none without a link."""
+        with self.lock:
+            return views(self.feed)
+
+    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
+        """Leave and ask anew; the price stops counting until new data come."""
+        with self.lock:
+            self.feed.subscriptions.ask_again(Symbol(symbol), Channel(channel))
+            connection = self.open_connection_locked()
+        wake(connection)
+
+    def distrust(self, symbol: str, reason: str) -> None:
+        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
+        with self.lock:
+            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock())
+            self.changed.notify_all()
+        self.readers.publish(events)
+
+    def trust(self, symbol: str) -> None:
+        """Take `distrust` back: the last tick of this connection counts again."""
+        with self.lock:
+            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock())
+            self.changed.notify_all()
+        self.readers.publish(events)
 
 
-@dataclass(slots=True, eq=False)
-class Run:
-    """One life of the feed's thread, from a first subscription to `stop`."""
-
-    stop: threading.Event = field(default_factory=threading.Event)
-    connection: Connection | None = None
-    drop: str | None = None
-    has_work: bool = False  # somebody has asked for something since the thread looked last
-    thread: threading.Thread | None = None
-    companion: threading.Thread | None = None  # the one that ends with it
-
-    def finish(self, timeout: float) -> None:
-        """Wait until this run, dismissed, is gone; at most `timeout` seconds for each thread."""
-        self.stop.set()
-        if self.connection is not None:  # a dismissed thread changes nothing in here any more
-            self.connection.close()
-        for thread in (self.companion, self.thread):
-            if thread is not None:
-                thread.join(timeout)
-        if self.thread is not None and self.thread.is_alive():
-            logger.warning("The price feed is still ending; it was interrupted while connecting")
-
-
-class Companion(Protocol):
-    """Something that lives as long as the feed's thread does."""
-
-    # Both are called under the feed's lock, so that none overtakes the other: no waiting.
-
-    def start(self) -> None:
-        """Begin, if it has not; raises nothing."""
-        ...
-
-    def stop(self) -> threading.Thread | None:
-        """Tell it to end; return the thread to wait for, if there is one."""
-        ...
-
-
-class FeedThread:
+class FeedThread(_AuditMeans):
     """The thread of one feed with its lock. Safe from any thread; the network raises nothing here.
 
-    Methods whose names end in `_locked` are called under `lock`.
+    Methods whose names end in `_locked` are called under `lock`. `reconnect`, `forget_reader`
+    and `give_back` may be called from anywhere, a finalizer or a signal handler too.
 
     Args:
         url: The stream's address.
@@ -120,6 +119,7 @@ class FeedThread:
         changed: Waits on `lock` for a first price, a refusal, a mute symbol, the loss of the link,
             the end.
         feed: The protocol. After a fork it is another, as are `lock` and `changed`.
+        handover: What was given back while the lock was held; its next holder does it.
         readers: Who listens.
     """
 
@@ -146,6 +146,7 @@ class FeedThread:
     def _renew_locks(self) -> None:
         self.lock = threading.Lock()  # guards what the class says
         self.changed = threading.Condition(self.lock)
+        self.handover = Handover(self.lock)
 
     # -- life
 
@@ -155,7 +156,10 @@ class FeedThread:
         return self._run is not None
 
     def start_locked(self) -> Connection | None:
-        """Start the thread if there is none; return the open connection, to be woken."""
+        """Start the thread if there is none or it died; return the connection, to be woken."""
+        self.handover.empty_locked()
+        if self._run is not None and self._run.is_dead:
+            self._run = None
         if self._run is None and self._is_available:
             run = Run()
             # Daemon, because it waits on the network most of the time and owns nothing that
@@ -169,9 +173,8 @@ class FeedThread:
             except RuntimeError as error:  # no more threads, or the interpreter is ending
                 self._run = None
                 logger.error("The price feed cannot start (%s); prices come over REST", error)
-            else:
-                if self._companion is not None:
-                    self._companion.start()
+        if self._run is not None and self._companion is not None:
+            self._companion.start()
         return self.open_connection_locked()
 
     def open_connection_locked(self) -> Connection | None:
@@ -190,6 +193,20 @@ class FeedThread:
         if run is not None:
             run.companion = beside
         return run, events
+
+    def give_back(self, work: Callable[[], None], patience: float = 0.0) -> None:
+        """Have `work` done under the lock, by this thread or by who holds it. From anywhere.
+
+        Args:
+            work: Neither waits nor wants the lock.
+            patience: Seconds to wait for the lock, which this very thread may hold.
+        """
+        run = self._run
+        self.handover.add(
+            work, 0.0 if run and run.thread is threading.current_thread() else patience
+        )
+        if run is not None:
+            run.call()
 
     def start_anew(self) -> None:
         """Forget the parent's thread, connection and readers after a fork; keep what is wanted.
@@ -218,69 +235,65 @@ class FeedThread:
             return True
 
     def forget_reader(self, reader: FeedReader) -> None:
-        """Let `reader` have no more events."""
-        with self.lock:
-            self.readers.forget(reader)
+        """Let `reader` have no more events. From anywhere."""
+        self.give_back(partial(self.readers.forget, reader))
 
     # -- an audit's means
 
-    def views(self) -> dict[str, View]:
-        """Return the stream's side of every symbol that has had a tick; none without a link."""
-        with self.lock:
-            return views(self.feed)
-
-    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
-        """Leave and ask anew; the price stops counting until new data come."""
-        with self.lock:
-            self.feed.subscriptions.ask_again(Symbol(symbol), Channel(channel))
-            connection = self.open_connection_locked()
-        wake(connection)
-
-    def distrust(self, symbol: str, reason: str) -> None:
-        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
-        with self.lock:
-            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock())
-            self.changed.notify_all()
-        self.readers.publish(events)
-
-    def trust(self, symbol: str) -> None:
-        """Take `distrust` back: the last tick of this connection counts again."""
-        with self.lock:
-            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock())
-            self.changed.notify_all()
-        self.readers.publish(events)
-
     def reconnect(self, reason: str) -> None:
         """Drop the connection and make a new one; `reason` is what events and log will say."""
-        with self.lock:
-            connection = self.open_connection_locked()
-            if connection is not None and self._run is not None:
-                self._run.drop = reason
-        wake(connection)
+        self.give_back(partial(self._drop_locked, reason))
+
+    def _drop_locked(self, reason: str) -> None:
+        if self._run is not None:
+            self._run.drop = reason
 
     # -- the thread
 
     def _main(self, run: Run) -> None:
         try:
             while True:
-                self._wait_for_turn(run)
-                self._connect_and_serve(run)
-        except _StoppedError:
+                try:
+                    self._wait_for_turn(run)
+                    self._connect_and_serve(run)
+                except StoppedError:
+                    raise
+                except Exception as error:
+                    # Not blind for ever: a new connection starts from known ground.
+                    logger.exception("The price feed met a defect of its own and reconnects")
+                    self._lost(run, f"defect: {type(error).__name__}")
+        except StoppedError:
             logger.debug("The price feed has ended")
+        except BaseException:
+            # The one place for whatever ends the thread; the next call starts another.
+            self._bury(run)
+            logger.critical("The price feed has died; the next call starts it anew", exc_info=True)
+
+    def _bury(self, run: Run) -> None:
+        """Let nobody wait for a thread that is ending without having been told to."""
+        note_lost_link()
+        with self.lock:
+            if self._run is not run:
+                return
+            self._run = None
+            self.feed.abandon(self.clock())
+            self.changed.notify_all()
 
     def _alive_locked(self, run: Run) -> FeedProtocol:
+        self.handover.empty_locked()
         if self._run is not run:
-            raise _StoppedError
+            raise StoppedError
         return self.feed
+
+    def _pause(self, run: Run) -> float:
+        with self.lock:
+            return self._alive_locked(run).link.retry_at - self.clock()
 
     def _wait_for_turn(self, run: Run) -> None:
         """Sleep until the next attempt is due and within the budget, then announce it."""
-        with self.lock:
-            pause = self._alive_locked(run).link.retry_at - self.clock()
+        pause = self._pause(run)
         while pause > 0 or (pause := self._over_budget(run)) > 0:
-            if run.stop.wait(pause):
-                raise _StoppedError
-            pause = 0.0
+            pause = self._pause(run) if run.bell.wait(pause) else 0.0
         with self.lock:
             events = self._alive_locked(run).link.attempt(self.clock())
         self.readers.publish(events)
@@ -304,8 +317,6 @@ class FeedThread:
             connection = self._connect(self.url, self.settings.connect_timeout)
             self.adopt(run, connection)
             self.serve(run, connection)
-        except _StoppedError:
-            raise
         except ConnectionRefused as error:
             logger.error(
                 "The price stream refuses us: %s. Trying again every %.0f s; is %s the right "
@@ -317,11 +328,6 @@ class FeedThread:
             self._lost(run, str(error), at_least=self.settings.refused_delay)
         except (KrakenTransportError, OSError) as error:
             self._lost(run, str(error) or type(error).__name__)
-        except Exception as error:
-            # The top of the thread: a defect here must not leave the program blind for ever. It
-            # is shown with its traceback, and a new connection starts from known ground.
-            logger.exception("The price feed met a defect of its own and reconnects")
-            self._lost(run, f"defect: {type(error).__name__}")
         finally:
             if connection is not None:
                 connection.close()
@@ -442,9 +448,3 @@ class FeedThread:
                 logger.warning("Kraken complains: %s", message.error)
         self.readers.publish(events)
         return is_calm
-
-
-def wake(connection: Connection | None) -> None:
-    """Make the feed's thread look for new work, if it listens to `connection`."""
-    if connection is not None:
-        connection.wake()

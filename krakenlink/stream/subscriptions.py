@@ -146,6 +146,16 @@ class Subscriptions:
         self._asking.begin_connection({})
         self._begin_connection()
 
+    def abandon(self) -> None:
+        """The connection is gone in no orderly way: all is to be asked for anew."""
+        for sub in self.by_key.values():
+            sub.unprove()
+            sub.state = SubState.WANTED
+            sub.acked_at = sub.early = None
+            sub.asks = 0
+        self._asking.begin_connection({})
+        self._begin_connection()
+
     def clear(self) -> None:
         """Give all of them back; whoever still holds one finds no price in it."""
         for sub in self.by_key.values():

@@ -13,6 +13,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -38,9 +39,10 @@ class Wire:
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
         self._wait_readable = readable_waiter(sock, self._wake_out)
-        # Guards: _is_closing, _is_closed, and the closing of the sockets against wake() and
-        # shutdown() by other threads, whose file numbers might be somebody else's by then.
+        # Guards: _is_closed, and the closing of the sockets against wake() and shutdown() by other
+        # threads, whose file numbers might be somebody else's by then. Only the owner waits for it.
         self._close_lock = threading.Lock()
+        self._wakes: deque[None] = deque()
         self._is_closing = False
         self._is_closed = False
         self._owner = threading.get_ident()
@@ -109,21 +111,26 @@ class Wire:
         self.buffer += chunk
 
     def wake(self) -> None:
-        """Make a waiting `fill` return at once. Any thread may call it."""
-        with self._close_lock:
-            if not self._is_closed:
-                with suppress(OSError):  # full: it is awake already
-                    self._wake_in.send(b"w")
+        """Make a waiting `fill` return at once. From anywhere: it waits for no lock."""
+        self._wakes.append(None)
+        # Who finds the lock held leaves it to the holder, who looks again after letting it go.
+        while self._wakes and self._close_lock.acquire(blocking=False):
+            try:
+                self._wakes.clear()
+                if not self._is_closed:
+                    if self._is_closing:
+                        with suppress(OSError):
+                            self._sock.shutdown(socket.SHUT_RDWR)
+                    with suppress(OSError):  # full: it is awake already
+                        self._wake_in.send(b"w")
+            finally:
+                self._close_lock.release()
 
     def close(self) -> None:
         """Close; from a foreign thread only shut down, so that the owner wakes up and closes."""
         is_child = os.getpid() != self._pid
         if not is_child and threading.get_ident() != self._owner:
-            with self._close_lock:
-                if not self._is_closed:
-                    self._is_closing = True
-                    with suppress(OSError):
-                        self._sock.shutdown(socket.SHUT_RDWR)
+            self._is_closing = True
             self.wake()
             return
         if is_child:

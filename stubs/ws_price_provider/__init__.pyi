@@ -1,16 +1,17 @@
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from krakenlink.machine import feed_clock as feed_clock
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Tick
+from krakenlink.stream.handover import Companion
 from krakenlink.stream.health import FeedHealth as FeedHealth
 from krakenlink.stream.health import SymbolHealth as SymbolHealth
 from krakenlink.stream.reader import FeedReader as FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE as WEBSOCKET_AVAILABLE
-from krakenlink.stream.runner import Companion, FeedThread
+from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.settings import FeedSettings as FeedSettings
 
 __all__ = [
@@ -73,3 +74,5 @@ class WebSocketPriceProvider:
     def reconnect(self, reason: str) -> None: ...
     def accompany(self, companion: Companion) -> bool: ...
     def stop(self, timeout: float = 1.0) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
