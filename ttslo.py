@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - a `pathlib` may lie here
+if __name__ == "__main__" and sys.path[0] == os.getcwd() != _HERE:  # noqa: PTH109 - likewise
+    # `python -m ttslo` looks into the working folder first, where somebody else's `creds.py` or
+    # `config.py` would pass for ours: what may place orders runs no file that lies about.
+    del sys.path[0]
+
 import time
 from collections.abc import Mapping
 from typing import Any

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from decimal import Decimal
@@ -12,6 +15,7 @@ from unittest.mock import Mock
 import pytest
 from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
 
+import ttslo
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO, __version__, main
@@ -487,3 +491,22 @@ def test_door_hands_on_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"ttslo {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["creds", "config", "validator", "requests", "krakenlink"])
+def test_file_of_the_working_folder_passes_for_none_of_ours(tmp_path: Path, name: str) -> None:
+    """`python -m` looks there first, but what may place orders runs no file that lies about."""
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('somebody else')\n", encoding="utf-8")
+    root = str(Path(ttslo.__file__).parent)
+    for command in (["-m", "ttslo"], [ttslo.__file__]):
+        done = subprocess.run(
+            [sys.executable, *command, "--validate-config"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": root},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        typed = "python -m ttslo" if command[0] == "-m" else "python ttslo.py"
+        assert f"start from `{typed} --create-sample-config`" in done.stderr
+        assert "somebody else" not in done.stderr

@@ -73,6 +73,7 @@ SHELLS = {
     *("ttslo_app.orders.exchange", "ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.screen", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
+    "ttslo_app.run.ending",
     *("ttslo_app.run.order_checks", "ttslo_app.run.reading_key"),
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
     *(

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -31,10 +34,13 @@ else:
 
 _log = logging.getLogger(__name__)
 
-# Somebody who connects and says nothing is let go after this many seconds.
+# Whoever has not asked and read the answer after so many seconds is let go.
 _PATIENCE = 5.0
 # A crossing without an order is no trouble before it is this many seconds old.
 _LATE = 5.0
+# So many may ask at a time: a scraper, and a person or two.
+_MOST_READERS = 8
+_OWN_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -184,6 +190,8 @@ def _symbols(rows: tuple[SymbolHealth, ...]) -> Iterator[Any]:
     )
     ticks = CounterMetricFamily("ttslo_symbol_ticks", "Prices by symbol", labels=names)
     for row in rows:
+        if row.channel != "ticker":
+            continue  # prices come by that channel alone; of others these figures would say nothing
         labels = [row.symbol, row.channel]
         live.add_metric(labels, row.proven_age is not None)
         ticks.add_metric(labels, row.ticks)
@@ -207,11 +215,56 @@ def _counter(name: str, text: str, value: int) -> Any:
 
 
 class _Server(ThreadingHTTPServer):
+    """Serves few at a time, each for a few seconds in all: connections cost file numbers.
+
+    Those of the stream and of the orders come out of the same stock.
+    """
+
     daemon_threads = True  # one who does not read must not hold up the end of the program
+
+    def __init__(self, *args: Any) -> None:
+        self._places = threading.BoundedSemaphore(_MOST_READERS)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer on a thread, or hang up where too many ask at once."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and hang up once the time for all of it is over, come what may."""
+        # A time-out of the socket alone would begin anew with each byte.
+        end = threading.Timer(_PATIENCE, _cut, (request,))
+        end.daemon = True
+        end.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            end.cancel()
+            self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Note that somebody left in the middle; the standard one would print it."""
         _log.debug("A reader of the metrics was not answered", exc_info=True)
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # gone by itself
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def is_own_host(host: str | None) -> bool:
+    """Tell whether a `Host` header names this machine, as one who meant to ask it writes.
+
+    A page in a browser can have a name of its own lead here, and would read what it is answered.
+    """
+    return host is None or _OWN_HOST.fullmatch(host.strip()) is not None
 
 
 def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
@@ -230,6 +283,9 @@ def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
         timeout = _PATIENCE
 
         def do_GET(self) -> None:
+            if not all(is_own_host(host) for host in self.headers.get_all("Host", [])):
+                self._answer(403, _TEXT, b"ask for 127.0.0.1 or localhost\n")
+                return
             path = self.path.partition("?")[0]
             if path == "/metrics":
                 body = prometheus_client.generate_latest(registry)

@@ -20,17 +20,23 @@ Finding = Mapping[str, str]  # as a `ValidationResult` has them
 _MOST_NAMES = 5
 
 
-def config_gone(file: object, armed_ids: Sequence[str]) -> str:
-    """Return what it means that the config is not there any more."""
-    if not armed_ids:
-        return f"{file} is not there any more. No row is armed; put the file back to go on"
-    names = ", ".join(armed_ids[:_MOST_NAMES])
-    more = f" and {len(armed_ids) - _MOST_NAMES} more" if len(armed_ids) > _MOST_NAMES else ""
-    return (
-        f"{file} is not there any more. What was read last stays armed, until the file is there "
-        f"again or the program ends: {names}{more}. To disarm it, stop the program, or put the "
-        "file back with enabled=false"
-    )
+def config_gone(file: object, armed_ids: Sequence[str]) -> Sentence:
+    """Say what it means that the config is not there any more."""
+    text = f"{file} is not there any more. No row is armed; put the file back to go on"
+    if armed_ids:
+        names = ", ".join(armed_ids[:_MOST_NAMES])
+        more = f" and {len(armed_ids) - _MOST_NAMES} more" if len(armed_ids) > _MOST_NAMES else ""
+        text = (
+            f"{file} is not there any more. What was read last stays armed, until the file is "
+            f"there again or the program ends: {names}{more}. To disarm it, stop the program, or "
+            "put the file back with enabled=false"
+        )
+    return Sentence(Kind.CONFIG, "WARNING", text)
+
+
+def config_back(file: object) -> Sentence:
+    """Say that the config is there again."""
+    return Sentence(Kind.CONFIG, "INFO", f"{file} is there again, and is read")
 
 
 def describe(rule: Rule, price: Decimal | None) -> str:

@@ -6,13 +6,12 @@ import argparse
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import creds
 from kraken_api import KrakenAPI
@@ -22,12 +21,13 @@ from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler, write_line
-from ttslo_app.messages import tell
+from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.settings import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import words
+from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
@@ -41,6 +41,8 @@ from ttslo_app.store.place import check_replaceable, exposure, refuse_same
 _ONCE_PATIENCE = 45.0
 _LONGEST_WORDS = 2000
 _ENV_FILE = ".env"
+# Whoever starts a program wonders after so many seconds without a word.
+_SILENCE = 1.5
 # What the demo lets its user choose; it has an exchange and files of its own.
 _OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug"})
 
@@ -116,9 +118,9 @@ def main(
 
             return run_demo(options.replay)
         return _run(options, step, disk)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as end:
         _tell("Stopped")
-        return 0
+        return code_of(end)
     except (AlreadyRunning, ValueError, OSError) as error:
         _tell(f"Cannot run: {shown(str(error), _LONGEST_WORDS)}", is_trouble=True)
         return 1
@@ -169,18 +171,20 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         return _validate(manager, reading, is_verbose=options.verbose)
     program = _program(manager, reading, options, step)
     exposed = exposure(Path(_env_file(options)))
-    if exposed:
-        program.log("WARNING", exposed)
+    warnings = [exposed] if exposed else []
     if options.dry_run:
-        return _operate(program, options)
-    with _holding_files(program), program.keeping_journal():
+        return _operate(program, options, warnings)
+    with _holding_files(program) as absent, program.keeping_journal():
         manager.sweep()
-        return _operate(program, options)
+        return _operate(program, options, [*warnings, *absent])
 
 
 @contextmanager
-def _holding_files(program: Program) -> Iterator[None]:
+def _holding_files(program: Program) -> Iterator[list[str]]:
     """Have the files that decide about orders for this program alone, and fit for their work.
+
+    Yields:
+        What is to be said of locks that cannot be had here.
 
     Raises:
         AlreadyRunning: If another program has one of them.
@@ -192,6 +196,7 @@ def _holding_files(program: Program) -> Iterator[None]:
     may_order = program.kraken_api_readwrite is not None
     if may_order:  # else nothing is ever noted in the config
         check_replaceable(files.disk, Path(files.config_file))
+    absent: list[str] = []
     with ExitStack() as locks:
         for name in (files.state_file, files.config_file):
             lock = StateLock(name, files.disk)
@@ -199,13 +204,14 @@ def _holding_files(program: Program) -> Iterator[None]:
             with nullcontext() if may_order or name == files.state_file else suppress(OSError):
                 locks.enter_context(lock)
             if lock.absence:
-                program.log("WARNING", lock.absence)
-        yield
+                absent.append(lock.absence)
+        yield absent
 
 
 def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -> int:
     """Say what a run would say of the rules, and return the code that it would end with."""
-    result = ConfigValidator(reading).validate_config_file(manager.load_config())
+    with _patiently(lambda said: _tell(said.text, is_trouble=True), reading.base_url):
+        result = ConfigValidator(reading).validate_config_file(manager.load_config())
     result.file.extend(manager.findings)
     if not result.accepted and result.is_valid():
         name = str(manager.config_file)
@@ -277,13 +283,27 @@ def _program(
     return Program(manager, reading, trading if trading.has_keys else None, wanted)
 
 
-def _operate(program: Program, options: argparse.Namespace) -> int:
+def _operate(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, SpokenHandler):
             handler.lane = program.voice.screen
-    _end_at_once_on_sigterm()
+    end_at_once_on_signals()
+    try:
+        return _start(program, options, warnings)
+    except KeyboardInterrupt as end:
+        why = "the end of its terminal" if isinstance(end, HungUp) else "a signal"
+        tell(
+            program.say, words.ended_early(why, has_looked=options.once or program.live is not None)
+        )
+        return code_of(end)
+
+
+def _start(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
     _open(program, options)
-    with many_objects():
+    for text in warnings:
+        tell(program.say, words.caution(text))
+    rest = program.kraken_api_readonly.base_url
+    with many_objects(), _patiently(partial(tell, program.say), rest):
         is_accepted = _take_up(program)
     # What the rows have become stays until the end: looking through it would hold up prices.
     gc.freeze()
@@ -295,7 +315,6 @@ def _operate(program: Program, options: argparse.Namespace) -> int:
         return 1
     if not program.dry_run and program.kraken_api_readwrite is None:
         tell(program.say, words.no_trading_key())
-    program.report()
     return _look_once(program) if options.once else _run_on(program, options.interval)
 
 
@@ -316,6 +335,7 @@ def _open(program: Program, options: argparse.Namespace) -> None:
 
 
 def _look_once(program: Program) -> int:
+    program.report()
     program.run_once()
     program.settle(_ONCE_PATIENCE)
     program.save_state()
@@ -325,10 +345,18 @@ def _look_once(program: Program) -> int:
 
 
 def _run_on(program: Program, interval: float) -> int:
-    _stop_on_signals(program)
-    program.run_continuous(interval)
-    tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved))
-    return 0
+    def say_last_word(name: str) -> None:
+        # Not by way of the voice: what waits there may wait for ever.
+        said = words.ended_hard(name)
+        program.config_manager.log(said.level, said.text)
+        write_line(sys.stdout, said.text)
+
+    with Ending(program.stop, say_last_word) as ending:
+        program.report()
+        program.run_continuous(interval)
+    why = "the end of its terminal" if ending.code else ""
+    tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved, why=why))
+    return ending.code
 
 
 def _take_up(program: Program) -> bool:
@@ -339,31 +367,14 @@ def _take_up(program: Program) -> bool:
     return program.validate_and_load_config()
 
 
-def _end_at_once_on_sigterm() -> None:
-    """End on SIGTERM as on Ctrl-C until the loop runs: what is under way is in the state file."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    _handle(signal.SIGTERM, interrupt)
-
-
-def _stop_on_signals(program: Program) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:
-        # A second signal ends the program the hard way; what is under way is in the state file.
-        signal.signal(number, signal.SIG_DFL)
-        program.stop()
-
-    _handle(signal.SIGINT, stop)
-    _handle(signal.SIGTERM, stop)
-
-
-def _handle(number: signal.Signals, handler: Callable[[int, FrameType | None], None]) -> None:
-    """Call `handler` on a signal, unless whoever started the program has it ignored.
-
-    A shell does so with SIGINT for what it runs in the background, so that Ctrl-C ends only what
-    runs in the foreground. A host program may run this on another thread, and then handles them.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main and signal.getsignal(number) is not signal.SIG_IGN:
-        signal.signal(number, handler)
+@contextmanager
+def _patiently(say: Callable[[Sentence], object], rest: str) -> Iterator[None]:
+    """Say what is waited for, where that takes longer than a person expects."""
+    timer = threading.Timer(_SILENCE, say, (words.waits_for(rest),))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()

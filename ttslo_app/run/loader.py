@@ -140,9 +140,9 @@ class Loader:
         """Say when config.csv is gone, and when it is back."""
         was_there, self._is_there = self._is_there, is_there
         if was_there and not is_there:
-            self._say("WARNING", words.config_gone(self._manager.config_file, self._armed()))
+            tell(self._say, words.config_gone(self._manager.config_file, self._armed()))
         elif was_there is False and is_there:
-            self._say("INFO", f"{self._manager.config_file} is there again, and is read")
+            tell(self._say, words.config_back(self._manager.config_file))
 
     def _armed(self) -> list[str]:
         readings = map(self._reader.read, self.configs)

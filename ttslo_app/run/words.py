@@ -84,6 +84,11 @@ def no_trading_key() -> Sentence:
     )
 
 
+def caution(text: str) -> Sentence:
+    """Say what somebody else has found at the start."""
+    return Sentence(Kind.START, "WARNING", text)
+
+
 def waits_for(rest: str) -> Sentence:
     """Say that the start takes long, and what it waits for."""
     return Sentence(
@@ -178,9 +183,15 @@ def ended_hard(name: str) -> Sentence:
     )
 
 
-def ended_while_starting(why: str) -> Sentence:
-    """Return the last word of a run that ended before it watched anything."""
-    return Sentence(Kind.STOP, "INFO", f"Stopped by {why} while starting; nothing was placed")
+def ended_early(why: str, *, has_looked: bool) -> Sentence:
+    """Return the last word of a run that was ended before it was done."""
+    text = f"Stopped by {why} before it watched anything"
+    if has_looked:
+        text = (
+            f"Stopped by {why} in the middle of its look. An order under way is written down; the "
+            "next start finds out what became of it"
+        )
+    return Sentence(Kind.STOP, "INFO", text)
 
 
 def figures_at(url: str) -> Sentence:

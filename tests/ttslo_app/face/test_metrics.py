@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel
 from ttslo import TTSLO, main
 from ttslo_app.face import metrics as ttslo_metrics
 from ttslo_app.face.metrics import MetricsServer, MetricsUnavailable, Sources, healthz
@@ -153,6 +156,11 @@ def test_figures_tell_the_feed(
     assert told["ttslo_symbol_live", SYMBOL] == 1
     assert told["ttslo_symbol_ticks_total", SYMBOL] == 1
     assert told["ttslo_symbol_proven_age_seconds", SYMBOL] < 3
+    program.feed.subscribe_symbol(Symbol(SYMBOL), Channel.TRADE)
+    assert len(program.feed.health().symbols) == 2
+    page = ask(server, "/metrics").text
+    assert 'channel="ticker"' in page
+    assert 'channel="trade"' not in page  # its figures would be 0 on the best of links
     program.feed.feed_thread.distrust(SYMBOL, "it lies")
     told = figures(server)
     assert told["ttslo_symbol_live", SYMBOL] == 0
@@ -182,6 +190,72 @@ def test_reader_who_says_nothing_holds_up_nobody(server: MetricsServer) -> None:
         assert ask(server, "/healthz").status_code == 200
         silent.sendall(b"nonsense\r\n\r\n")
         assert b"400" in silent.recv(4096)
+
+
+def test_crowd_of_idle_readers_uses_up_neither_threads_nor_files(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 250 connections a few are held, for a few seconds; then it answers again."""
+    monkeypatch.setattr(ttslo_metrics, "_PATIENCE", 0.5)
+    before = threading.active_count()
+    crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(250)]
+    wait_until(lambda: sum(map(is_closed, crowd)) >= 240, "most are hung up on")
+    assert threading.active_count() - before <= 2 * 8 + 2
+    wait_until(lambda: all(map(is_closed, crowd)), "and the others, too")
+    for one in crowd:
+        one.close()
+    assert ask(server, "/healthz").status_code == 200
+
+
+def is_closed(connection: socket.socket) -> bool:
+    """Tell whether the other side has hung up."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_request_that_drips_is_over_when_its_time_is(
+    server: MetricsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then does not begin the time anew."""
+    monkeypatch.setattr(ttslo_metrics, "_PATIENCE", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port)) as dripping:
+        pause, drops = threading.Event(), 0
+        with suppress(OSError):  # hung up on
+            while drops < 200:
+                dripping.sendall(b"X")
+                drops += 1
+                pause.wait(0.02)
+        assert drops < 100
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9000", 200),
+        ("localhost", 200),
+        ("[::1]:9000", 200),
+        ("127.0.0.1.evil.example", 403),
+        ("evil.example:80", 403),
+        ("localhost@evil.example", 403),
+        ("", 403),
+    ],
+)
+def test_foreign_host_is_told_nothing(
+    program: Program, server: MetricsServer, host: str, status: int
+) -> None:
+    """A web page whose name leads here does not read the names of rows."""
+    program.rows = {"secret-row": False}
+    for path in ("/metrics", "/healthz"):
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.get(server.url + path, headers={"Host": host}, timeout=LONG)
+        is_told = "secret-row" in answer.text
+        assert (answer.status_code == 403, is_told) == (status == 403, status != 403)
 
 
 def test_source_that_fails_is_no_answer_and_no_end(

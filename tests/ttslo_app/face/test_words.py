@@ -107,7 +107,7 @@ def test_caution_tells_why_a_row_fires_at_once(message: str, is_due: bool, said:
 
 def test_a_config_that_is_gone_names_a_few_rows_and_counts_the_rest() -> None:
     """What stays armed, until when, and how to end it."""
-    assert "No row is armed" in words.config_gone("config.csv", [])
-    said = words.config_gone("config.csv", [f"r{n}" for n in range(12)])
+    assert "No row is armed" in words.config_gone("config.csv", []).text
+    said = words.config_gone("config.csv", [f"r{n}" for n in range(12)]).text
     assert "r0, r1, r2, r3, r4 and 7 more" in said
     assert "enabled=false" in said

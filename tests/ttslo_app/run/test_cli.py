@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -511,6 +512,51 @@ def test_signal_while_starting_ends_with_0(scene: Scene, number: signal.Signals)
         assert program.end(number) == 0, program.output
         assert_no_traceback(program.output)
         assert "Stopped" in program.output
+
+
+@pytest.mark.skipif(not SIGNALS, reason="no terminal hangs up there")
+@pytest.mark.parametrize("is_starting", [False, True])
+def test_closed_terminal_leaves_a_last_word_in_the_log(scene: Scene, is_starting: bool) -> None:
+    """Exit code 129; a program that ran has saved its state, and one that started says so."""
+    if is_starting:
+        scene.exchange.fault("black_hole", endpoint="AssetPairs")
+        scene.exchange.fault("black_hole", endpoint="Ticker")
+    with scene.run(plan={"quiet": True}) as program:
+        if is_starting:
+            assert scene.exchange.wait_for(lambda e: len(e.requests) > 0)
+        else:
+            scene.wait_for_stream(program)
+        assert program.end(signal.SIGHUP) == 129, program.output
+    end = "before it watched anything" if is_starting else "; state saved"
+    assert scene.logged("INFO").splitlines()[-1].startswith("Stopped by the end of its terminal")
+    assert scene.logged("INFO").splitlines()[-1].endswith(end)
+
+
+@pytest.mark.skipif(not SIGNALS, reason="no signal asks another process to end there")
+def test_second_ctrl_c_ends_at_once_with_a_last_word(scene: Scene) -> None:
+    """While an order waits for its answer, too; the log and the screen have the word."""
+    with scene.run(plan={"quiet": True}) as program:
+        scene.wait_for_stream(program)
+        scene.break_next_order({"name": "delayed_reply", "seconds": 10.0})
+        scene.cross()
+        assert scene.exchange.wait_for(lambda e: e.placed_count() == 1)
+        program.send(signal.SIGINT)
+        happened = threading.Event()
+        happened.wait(0.5)
+        program.send(signal.SIGINT)
+        assert program.wait() == -signal.SIGINT, program.output
+        assert "Ended at once by a second SIGINT. An order under way is written down" in (
+            program.output
+        )
+    assert "Ended at once by a second SIGINT" in scene.logged("WARNING")
+
+
+def test_start_that_waits_says_for_what(scene: Scene) -> None:
+    """Silence of a swallowed request is explained within two seconds."""
+    scene.exchange.fault("black_hole", endpoint="AssetPairs")
+    scene.exchange.fault("black_hole", endpoint="Ticker")
+    with scene.run(plan={"quiet": True}) as program:
+        program.wait_for(f"Waiting for an answer from {scene.exchange.rest_url} (not Kraken)")
 
 
 @pytest.mark.skipif(not SIGNALS, reason="no signal asks another process to end there")

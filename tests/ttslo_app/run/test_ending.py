@@ -1,0 +1,109 @@
+"""Signals: the first ends a program cleanly, the second at once, but never without a word."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from ttslo_app.run.ending import (
+    Ending,
+    Farewell,
+    HungUp,
+    code_of,
+    end_at_once_on_signals,
+    handle,
+)
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no signal reaches a process alone there")
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Give back what signals did."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_last_word_is_said_on_another_thread_and_then_the_end_comes() -> None:
+    """What a handler does is one byte; who waits for it speaks, and ends the process."""
+    said: queue.SimpleQueue[object] = queue.SimpleQueue()
+    me = threading.get_ident()
+    farewell = Farewell(lambda name: said.put((name, threading.get_ident() == me)), said.put)
+    farewell.hurry(signal.SIGTERM)
+    assert said.get(timeout=5) == ("SIGTERM", False)
+    assert said.get(timeout=5) == signal.SIGTERM
+    farewell.close()
+
+
+def test_screen_that_hangs_does_not_get_the_program() -> None:
+    """The end comes a second later, whatever became of the word."""
+    hangs, ended = threading.Event(), threading.Event()
+    farewell = Farewell(lambda name: hangs.wait(10), lambda number: ended.set())
+    farewell.hurry(signal.SIGINT)
+    assert ended.wait(5)
+    hangs.set()
+    farewell.close()
+
+
+def test_clean_end_leaves_no_thread_and_no_word() -> None:
+    """A program that ends by itself has said its last."""
+    said: list[str] = []
+    Farewell(said.append, lambda number: said.append("ended")).close()
+    assert said == []
+    assert not [t for t in threading.enumerate() if t.name == "ttslo-farewell"]
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGHUP, 129)]
+)
+def test_first_signal_stops_and_tells_its_code(number: signal.Signals, code: int) -> None:
+    """Wished for is 0; a terminal that is gone is not."""
+    stopped: list[int] = []
+    with Ending(lambda: stopped.append(1), lambda name: None) as ending:
+        signal.raise_signal(number)
+    assert (stopped, ending.code) == ([1], code)
+
+
+def test_signals_do_afterwards_what_they_did_before() -> None:
+    """A host program's handler is its own again."""
+
+    def own(number: int, frame: object) -> None:
+        """Do nothing."""
+
+    signal.signal(signal.SIGTERM, own)
+    with Ending(lambda: None, lambda name: None):
+        assert signal.getsignal(signal.SIGTERM) is not own
+    assert signal.getsignal(signal.SIGTERM) is own
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_is_ignored_at_the_start_stays_ignored(number: signal.Signals) -> None:
+    """In every phase: `nohup` and background jobs rely on it."""
+    signal.signal(number, signal.SIG_IGN)
+    stopped: list[int] = []
+    end_at_once_on_signals()
+    signal.raise_signal(number)
+    with Ending(lambda: stopped.append(1), lambda name: None):
+        signal.raise_signal(number)
+        handle(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_IGN
+    assert stopped == []
+
+
+def test_before_the_loop_a_signal_is_an_interrupt_that_knows_its_code() -> None:
+    """SIGTERM ends the start as Ctrl-C does, and a closed terminal with 129."""
+    end_at_once_on_signals()
+    with pytest.raises(KeyboardInterrupt) as wished:
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(HungUp) as hung_up:
+        signal.raise_signal(signal.SIGHUP)
+    assert (code_of(wished.value), code_of(hung_up.value)) == (0, 129)

@@ -1,0 +1,152 @@
+"""How signals end the program: cleanly at the first, at once but with a last word at the second.
+
+What must never happen here: that a signal handler says anything or takes a lock. It interrupts
+whatever the main thread is at, and that may hold any lock; so it writes one byte, and a thread
+that waits for it does the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+
+# Windows has no terminal that hangs up.
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+_ENDS = [n for n in (signal.SIGINT, signal.SIGTERM, _HANGUP) if n is not None]
+# The last word gets so many seconds; a screen or a disk that hangs does not get the program.
+_LONGEST = 1.0
+
+
+def kill(number: int) -> None:
+    """End this process as the signal would have without a handler, which must be gone by now."""
+    if os.name == "posix":
+        os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+class Farewell:
+    """Waits for a signal on a thread of its own, says the last word, and ends the process.
+
+    Args:
+        last_word: Says it; called with the signal's name, on a thread of its own, and may block.
+        end: Ends the process.
+    """
+
+    def __init__(
+        self, last_word: Callable[[str], object], end: Callable[[int], object] = kill
+    ) -> None:
+        self._last_word = last_word
+        self._end = end
+        self._inner, self._outer = os.pipe()
+        # A daemon: it waits for what hardly ever comes.
+        self._thread = threading.Thread(target=self._run, name="ttslo-farewell", daemon=True)
+        self._thread.start()
+
+    def hurry(self, number: int) -> None:
+        """Have the process ended by a signal. For signal handlers: writes a byte and returns."""
+        os.write(self._outer, bytes([number]))
+
+    def close(self) -> None:
+        """End the thread, as the program has come to its own end. Blocks for a moment."""
+        os.close(self._outer)
+        self._thread.join(_LONGEST)
+        os.close(self._inner)
+
+    def _run(self) -> None:
+        said = os.read(self._inner, 1)
+        if not said:
+            return
+        number = said[0]
+        speaker = threading.Thread(
+            target=self._last_word, args=(signal.Signals(number).name,), daemon=True
+        )
+        speaker.start()
+        speaker.join(_LONGEST)
+        self._end(number)
+
+
+class HungUp(KeyboardInterrupt):
+    """The terminal is gone."""
+
+
+def code_of(end: KeyboardInterrupt) -> int:
+    """Return the exit code of a program that was interrupted: 0 as wished, 129 if hung up on."""
+    return 129 if isinstance(end, HungUp) else 0
+
+
+def end_at_once_on_signals() -> None:
+    """Let signals end the program as Ctrl-C does: what is under way is in the state file."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise HungUp if number == _HANGUP else KeyboardInterrupt
+
+    for number in _ENDS:
+        if number != signal.SIGINT:  # which does so by itself
+            handle(number, interrupt)
+
+
+class Ending:
+    """In a `with`: the first signal ends a program cleanly, a second at once, with a last word.
+
+    Afterwards signals do what they did before.
+
+    Args:
+        stop: Ends it cleanly; called in the signal handler, so it must only hand over.
+        last_word: Says the last word; see `Farewell`.
+
+    Attributes:
+        code: The exit code that the first signal has led to.
+    """
+
+    def __init__(self, stop: Callable[[], object], last_word: Callable[[str], object]) -> None:
+        self.code = 0
+        self._stop = stop
+        self._last_word = last_word
+        self._farewell: Farewell | None = None
+        self._before = {number: signal.getsignal(number) for number in _ENDS}
+
+    def __enter__(self) -> Ending:
+        self._farewell = Farewell(self._last_word)
+        for number in _ENDS:
+            handle(number, self._first)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, before in self._before.items():
+            handle(number, before)
+        if self._farewell is not None:
+            self._farewell.close()
+
+    def _first(self, number: int, frame: FrameType | None) -> None:
+        for other in _ENDS:
+            handle(other, self._second)
+        if number == _HANGUP:
+            self.code = 129
+        self._stop()
+
+    def _second(self, number: int, frame: FrameType | None) -> None:
+        handle(signal.Signals(number), signal.SIG_DFL)  # a third one ends it without a word
+        if self._farewell is not None:
+            self._farewell.hurry(number)
+
+
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+
+def handle(number: signal.Signals, handler: Handler) -> None:
+    """Call `handler` on a signal, unless whoever started the program has it ignored.
+
+    A shell does so with SIGINT for what it runs in the background, so that Ctrl-C ends only what
+    runs in the foreground. A host program may run this on another thread, and then handles them.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and handler is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, handler)
