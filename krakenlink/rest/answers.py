@@ -157,6 +157,7 @@ class Outcome:
         cure: What a person can do about it; empty where nothing is known.
         pause: What must wait, where the order was refused for the pace alone.
         is_slow: Whether what heals it takes hours or more.
+        is_judged: Whether Kraken itself has answered, and so has taken the key.
         stands: Whether an order of this very id certainly stands, or stood, though its `txid` is
             not known yet: it is to be looked for until it is found, and never sent again.
         is_late: Whether something on the way answered in Kraken's place, so that an order that
@@ -170,10 +171,13 @@ class Outcome:
     cure: str = ""
     pause: Pause | None = None
     is_slow: bool = False
+    is_judged: bool = False
     stands: bool = False
     is_late: bool = False
 
 
+# Answers that judge the key, and no order.
+_OF_KEY = (Pause.KEY, Pause.LOCKOUT)
 _STRINGS = re.compile(r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+")
 
 
@@ -196,12 +200,12 @@ def outcome_of(
         return Outcome(OutcomeKind.UNKNOWN, reason=f"the answer is a {kind}", cure=LOOK_UP)
     txid = _txid_of(answer_or_error)
     if txid is not None:
-        return Outcome(OutcomeKind.PLACED, txid)
+        return Outcome(OutcomeKind.PLACED, txid, is_judged=True)
     if answer_or_error.get("txid"):
         said = "the answer names an order id that cannot be one of Kraken's"
         return Outcome(OutcomeKind.UNKNOWN, reason=said, cure=LOOK_UP)
     if validate and "descr" in answer_or_error:
-        return Outcome(OutcomeKind.VALID)
+        return Outcome(OutcomeKind.VALID, is_judged=True)
     return Outcome(OutcomeKind.UNKNOWN, reason="the answer names no order id", cure=LOOK_UP)
 
 
@@ -245,5 +249,6 @@ def _outcome_of_verdict(verdict: Verdict, said: str) -> Outcome:
         cure=verdict.cure_for("AddOrder"),
         pause=verdict.pause,
         is_slow=verdict.is_slow,
+        is_judged=verdict.kind is OutcomeKind.REFUSED and verdict.pause not in _OF_KEY,
         stands=verdict.proves_order,
     )

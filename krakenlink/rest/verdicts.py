@@ -31,10 +31,12 @@ class OutcomeKind(Enum):
 
 
 class Pause(Enum):
-    """What Kraken's limits on the pace hold back."""
+    """What must wait: Kraken's limits on the pace hold it back, or trouble of the key does."""
 
     PAIR = "orders on this pair"
     ACCOUNT = "orders of this account"
+    KEY = "calls with this key"  # until its owner mends it, or the account
+    LOCKOUT = "calls from here"  # a quarter of an hour, and longer for whoever calls on
 
 
 # Calls after which an order may stand that nobody knows of.
@@ -50,7 +52,7 @@ class Verdict:
         heals: Whether the same order may be taken later without anybody's doing.
         error: The class that is raised.
         cure: A sentence a person can act on, whatever the call was; empty where nothing is known.
-        pause: What must wait, where the pace was too fast.
+        pause: What must wait, where the pace was too fast or the key is refused.
         is_slow: Whether what heals it takes hours or more.
         proves_order: Whether it is the proof that an order of this `cl_ord_id` stands.
     """
@@ -101,13 +103,20 @@ def _refused(
     return Verdict(OutcomeKind.REFUSED, heals, error, cure, is_slow=is_slow)
 
 
+def _of_key(cure: str) -> Verdict:
+    """Return what is trouble of the key or the account: no row's own, and mended by a person."""
+    return Verdict(OutcomeKind.REFUSED, True, AuthenticationError, cure, Pause.KEY)
+
+
 def _unknown(cure: str = "", error: type[KrakenAPIError] = KrakenAPIError) -> Verdict:
     return Verdict(OutcomeKind.UNKNOWN, False, error, cure)
 
 
 _WAIT = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
 _WAIT_ON_PAIR = Verdict(OutcomeKind.REFUSED, True, RateLimitError, _WAIT_CURE, Pause.PAIR)
-_MARGIN = _refused(OrderRejected, "Margin rules refuse it; check margin and open positions.")
+_MARGIN = _refused(
+    OrderRejected, "Margin rules refuse it; check margin and open positions.", heals=True
+)
 
 TOO_MANY = Verdict(OutcomeKind.UNKNOWN, False, RateLimitError, _WAIT_CURE, Pause.ACCOUNT)
 """HTTP 429: of a request that something has sent twice it may be the answer to the second copy."""
@@ -125,8 +134,8 @@ _STANDS = Verdict(
 # fits is *unknown*: an order is only called refused where Kraken's documents say that it was.
 TABLE: dict[str, Verdict] = {
     # The key.
-    "EAPI:Invalid key": _refused(AuthenticationError, _KEY),
-    "EAPI:Invalid signature": _refused(AuthenticationError, _SIGNATURE),
+    "EAPI:Invalid key": _of_key(_KEY),
+    "EAPI:Invalid signature": _of_key(_SIGNATURE),
     # Something on the way may have sent the request twice: then this is the answer to the second
     # copy, and the first has used the nonce.
     "EAPI:Invalid nonce": _unknown(
@@ -135,18 +144,25 @@ TABLE: dict[str, Verdict] = {
         "the key's nonce window.",
         AuthenticationError,
     ),
-    "EAPI:Feature disabled": _refused(AuthenticationError, "Kraken has switched this call off."),
+    "EAPI:Feature disabled": _of_key("Kraken has switched this call off."),
     "EAPI:Bad request": _refused(KrakenAPIError, "The request is malformed; report this."),
-    "EGeneral:Permission denied": _refused(AuthenticationError, _PERMISSIONS),
+    "EGeneral:Permission denied": _of_key(_PERMISSIONS),
     "EAccount:Invalid permissions": _refused(
-        AuthenticationError, "Kraken does not let this account trade the pair where you live."
+        AuthenticationError,
+        "Kraken does not let this account trade the pair where you live.",
+        heals=True,
+        is_slow=True,
     ),
-    "EAuth:Account temporary disabled": _refused(
-        AuthenticationError, "Kraken has locked the account for now; sign in and look.", heals=True
+    "EAuth:Account temporary disabled": _of_key(
+        "Kraken has locked the account for now; sign in and look."
     ),
-    "EAuth:Account unconfirmed": _refused(AuthenticationError, "Confirm the account at Kraken."),
-    "EGeneral:Temporary lockout": _refused(
-        RateLimitError, "Too many wrong keys: Kraken is closed to you for 15 minutes.", heals=True
+    "EAuth:Account unconfirmed": _of_key("Confirm the account at Kraken."),
+    "EGeneral:Temporary lockout": Verdict(
+        OutcomeKind.REFUSED,
+        True,
+        RateLimitError,
+        "Too many wrong keys: Kraken is closed to you for 15 minutes.",
+        Pause.LOCKOUT,
     ),
     # The pace.
     "EAPI:Rate limit exceeded": _WAIT,
@@ -182,7 +198,10 @@ TABLE: dict[str, Verdict] = {
     ),
     "EOrder:Positions limit exceeded": _MARGIN,
     "EOrder:Trading agreement required": _refused(
-        OrderRejected, "Accept Kraken's trading agreement on its website."
+        OrderRejected,
+        "Accept Kraken's trading agreement on its website.",
+        heals=True,
+        is_slow=True,
     ),
     "EOrder:Post only order": _refused(OrderRejected, "A post-only order would trade at once."),
     "EOrder:Unknown position": _MARGIN,
@@ -210,7 +229,9 @@ TABLE: dict[str, Verdict] = {
     # The text for a `cl_ord_id` that is already in use is not documented. Were it this one, then
     # the order stands.
     "EGeneral:Invalid arguments:cl_ord_id": _unknown(),
-    "EGeneral:Unknown method": _refused(KrakenAPIError, "Kraken knows no such call."),
+    "EGeneral:Unknown method": _refused(
+        KrakenAPIError, "Kraken knows no such call.", heals=True, is_slow=True
+    ),
     "EGeneral:Unknown asset pair": _refused(KrakenAPIError, _PAIR_CURE),
     "EQuery:Unknown asset pair": _refused(KrakenAPIError, _PAIR_CURE),
     "EQuery:Invalid asset pair": _refused(KrakenAPIError, _PAIR_CURE),
@@ -226,7 +247,9 @@ TABLE: dict[str, Verdict] = {
         heals=True,
         is_slow=True,
     ),
-    "EGeneral:No data": _refused(KrakenAPIError, "Kraken has no data of this pair at the moment."),
+    "EGeneral:No data": _refused(
+        KrakenAPIError, "Kraken has no data of this pair at the moment.", heals=True
+    ),
     # Doubtful by Kraken's own words.
     "EService:Unavailable": _unknown(_BUSY_CURE),
     "EService:Busy": _unknown(_BUSY_CURE),
@@ -269,18 +292,20 @@ def _verdict_of_one(text: str) -> Verdict:
 def verdict_of(errors: Iterable[str]) -> Verdict:
     """Return what Kraken's error strings mean together.
 
-    The proof that the order stands outweighs all, the doubtful outweighs the certain, and what does
-    not heal outweighs what does. Warnings (`W...`) count for nothing. No string at all, or one that
-    the table does not know: unknown.
+    The proof that the order stands outweighs all, the doubtful outweighs the certain, trouble of
+    the key outweighs what is said of an order, and what does not heal outweighs what does.
+    Warnings (`W...`) count for nothing. No string at all, or one that the table does not know:
+    unknown.
     """
     verdicts = [_verdict_of_one(text) for text in errors if not is_warning(text)]
     if not verdicts:
         return _unknown()
 
     # Stable: among equals the string that Kraken names first decides.
-    def weight(verdict: Verdict) -> tuple[bool, bool, bool]:
+    def weight(verdict: Verdict) -> tuple[bool, bool, bool, bool]:
         is_certain = verdict.kind is not OutcomeKind.UNKNOWN
-        return (not verdict.proves_order, is_certain, verdict.heals)
+        is_of_key = verdict.pause in (Pause.KEY, Pause.LOCKOUT)
+        return (not verdict.proves_order, is_certain, not is_of_key, verdict.heals)
 
     return min(verdicts, key=weight)
 

@@ -72,6 +72,8 @@ class Reply(Enum):
     BUSY = "refuses it for now"
     TOO_FAST = "refuses it for its pace"
     BAD = "refuses it for good"
+    KEY = "refuses the key"
+    LOCKOUT = "is closed to all who call from here"
 
 
 @dataclass
@@ -86,6 +88,8 @@ class ModelKraken:
     market: Market = MARKET
     orders: dict[str, list[str]] = field(default_factory=dict)
     sent: list[tuple[OrderRequest, str, str]] = field(default_factory=list)
+    answers: list[Reply] = field(default_factory=list)
+    checked: list[tuple[float, OrderRequest]] = field(default_factory=list)
 
     def now(self) -> float:
         return self.clock.seconds
@@ -110,8 +114,24 @@ class ModelKraken:
             text = "EOrder:Rate limit exceeded"
             return Outcome(OutcomeKind.REFUSED, None, True, text, "Wait", Pause.PAIR)
         if reply is Reply.BAD:
-            return Outcome(OutcomeKind.REFUSED, None, False, "EGeneral:Permission denied", "Fix")
+            return Outcome(OutcomeKind.REFUSED, None, False, "EOrder:Invalid volume", "Fix")
+        if reply in (Reply.KEY, Reply.LOCKOUT):
+            return self._of_key(reply)
         return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
+
+    def _of_key(self, reply: Reply) -> Outcome:
+        text = "EAPI:Invalid key" if reply is Reply.KEY else "EGeneral:Temporary lockout"
+        pause = Pause.KEY if reply is Reply.KEY else Pause.LOCKOUT
+        return Outcome(OutcomeKind.REFUSED, None, True, text, "Make a key", pause)
+
+    def check(self, order: OrderRequest) -> Outcome:
+        self.checked.append((self.clock.seconds, order))
+        reply = self.answers.pop(0) if self.answers else Reply.PLACED
+        if reply in (Reply.KEY, Reply.LOCKOUT):
+            return self._of_key(reply)
+        if reply is Reply.NEVER:
+            return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
+        return Outcome(OutcomeKind.VALID, is_judged=True)
 
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         if self.is_silent:

@@ -16,7 +16,8 @@ from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing
-from ttslo_app.orders import words
+from ttslo_app.orders import trouble_words, words
+from ttslo_app.orders.keygate import OF_KEY
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.request import (
@@ -30,6 +31,8 @@ from ttslo_app.orders.tools import Tools
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
 _BURST = 10
+# The subject of what is said of the key; no rule's id holds a blank.
+_KEY = "the key"
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
 
@@ -78,6 +81,8 @@ class Desk:
         self._write_intents = write_intents
         self._placed = placed
         self._lost = lost
+        # The order at which Kraken refused the key: whether it takes the key is asked with it.
+        self._refused_at: OrderRequest | None = None
 
     def fire(self, crossings: Sequence[Crossing]) -> None:
         """Place the orders of `crossings`, first come, first served. Blocks.
@@ -85,13 +90,8 @@ class Desk:
         All of them were taken by the waiting room; each leaves it, or waits there, afterwards.
         """
         for start in range(0, len(crossings), _BURST):
-            free: list[Crossing] = []
-            for crossing in crossings[start : start + _BURST]:
-                if self._owed.is_closed(crossing.pair):
-                    self._stand_in_line(crossing)
-                else:
-                    free.append(crossing)
-            self.place(free)
+            burst = crossings[start : start + _BURST]
+            self.place([one for one in burst if not self._must_wait(one)])
 
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
@@ -106,18 +106,30 @@ class Desk:
             return
         tools.step("intended")
         for number, one in enumerate(intents):
-            if number and self._owed.is_closed(one.crossing.pair):
+            is_late = bool(number) and self._is_held_up(one.crossing)
+            if is_late:
                 # Kraken has just refused one before it: this one was never sent.
                 self._ledger.put(one.before)
-                self._stand_in_line(one.crossing)
-            else:
+            if not (is_late and self._must_wait(one.crossing)):
                 self._send(one)
 
-    def _stand_in_line(self, crossing: Crossing) -> None:
+    def _is_held_up(self, crossing: Crossing) -> bool:
+        return self._owed.key.is_shut or self._owed.is_closed(crossing.pair)
+
+    def _must_wait(self, crossing: Crossing) -> bool:
+        """Let a crossing wait whose order would be refused, whatever it is."""
+        if not self._is_held_up(crossing):
+            return False
         if not self._ledger.is_waiting(crossing.key):
             self._owed.settle(crossing.key)
-            return
-        before = self._owed.in_line()
+        elif self._owed.key.is_shut:
+            self._wait_for_key(crossing)
+        else:
+            self._stand_in_line(crossing)
+        return True
+
+    def _stand_in_line(self, crossing: Crossing) -> None:
+        before = self._owed.count(Why.PACE)
         self._owed.wait(crossing, Why.PACE)
         self._teller.tell(words.stands_in_line(crossing, before))
 
@@ -125,6 +137,8 @@ class Desk:
         """Undo an intent that could not be written; its crossing is fired again."""
         self._ledger.put(one.before)
         self._owed.wait(one.crossing, why)
+        said = trouble_words.no_order_yet(one.crossing, trouble_words.DISK)
+        self._teller.tell_once(one.crossing.key, said)
 
     # --- the intent --------------------------------------------------------------------------
 
@@ -255,6 +269,8 @@ class Desk:
             self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
             self._owed.settle(crossing.key)
             self._owed.passed(crossing.pair)
+            self._owed.key.passed()
+            self._tell_key_works()
         elif outcome.kind is OutcomeKind.REFUSED:
             self.answers["refused"] += 1
             self._refused(crossing, life, outcome)
@@ -267,7 +283,11 @@ class Desk:
         if outcome.heals or outcome.pause is not None:
             life = life.after(Signal.REFUSE, detail=outcome.reason)
             self._ledger.put(life)
-        if outcome.pause is not None:
+        if outcome.pause in OF_KEY:
+            self._refused_at = life.order
+            self._shut(outcome)
+            self._wait_for_key(crossing)
+        elif outcome.pause is not None:
             self._paused(crossing, outcome.pause, outcome.reason)
         else:
             reason = words.refusal(life, outcome)
@@ -278,6 +298,46 @@ class Desk:
         self._owed.close(crossing.pair, pause, self._tools.now())
         self._owed.stand_first(crossing)
         self._teller.tell_once(crossing.key, words.stands_first(crossing, pause, reason))
+
+    # --- the key -----------------------------------------------------------------------------
+
+    def try_key(self) -> None:
+        """Ask whether Kraken takes the key again, where that is due. Blocks for one call."""
+        gate, exchange, now = self._owed.key, self._tools.exchange, self._tools.now()
+        if not gate.is_due(now) or exchange is None:
+            return
+        if self._refused_at is None or not exchange.can_find:
+            gate.reopen()  # nobody can be asked: the next order tells
+            return
+        outcome = exchange.check(self._refused_at)
+        if outcome.pause in OF_KEY:
+            self._shut(outcome)
+        elif not outcome.is_judged:
+            gate.put_off(now)
+        else:
+            gate.reopen()
+            self._tell_key_works()
+
+    def _shut(self, outcome: Outcome) -> None:
+        """Let nothing more go out with a key that Kraken refuses, and say so once for all rows."""
+        gate, now = self._owed.key, self._tools.now()
+        assert outcome.pause is not None
+        gate.shut(outcome.pause, now)
+        said = trouble_words.key_refused(
+            self._ledger.unprotected(), outcome.reason, outcome.cure, (gate.next_at() or now) - now
+        )
+        self._teller.tell_once(_KEY, said, news=outcome.reason)
+
+    def _wait_for_key(self, crossing: Crossing) -> None:
+        self._owed.wait(crossing, Why.KEY)
+        said = trouble_words.no_order_yet(crossing, trouble_words.KEY)
+        self._teller.tell_once(crossing.key, said)
+
+    def _tell_key_works(self) -> None:
+        if self._teller.forget(_KEY):
+            self._teller.tell(trouble_words.key_works_again(self._owed.count(Why.KEY)))
+
+    # --- what is not placed ------------------------------------------------------------------
 
     def _hold_back(self, crossing: Crossing, life: Life, reason: str, *, heals: bool) -> None:
         """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""

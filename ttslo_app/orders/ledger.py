@@ -86,6 +86,11 @@ class Ledger:
         """Tell whether state.csv holds a crossing of the rule, because its order was refused."""
         return self.state.get(rule_id, {}).get("rule_state") == RuleState.REFUSED
 
+    def unprotected(self) -> list[str]:
+        """Return the rows that are armed, and those whose order is not placed yet."""
+        states = (RuleState.ARMED, RuleState.REFUSED, RuleState.INTENDED)
+        return [i for i in self.rules if self.state.get(i, {}).get("rule_state") in states]
+
     def stand(self, rule_id: str, txid: str | None) -> None:
         """Note that an order stands at Kraken, or no longer does."""
         if txid is None and rule_id not in self.standing:

@@ -23,6 +23,7 @@ from enum import Enum, auto
 from krakenlink.numbers import doubled
 from krakenlink.rest.verdicts import Pause
 from ttslo_app.messages import Crossing
+from ttslo_app.orders.keygate import KeyGate
 from ttslo_app.orders.settings import OrderSettings
 
 # One order a second is what the slowest account regains, and a little for its rounding.
@@ -40,6 +41,7 @@ class Why(Enum):
     ROW = auto()  # its row is not in config.csv just now; somebody may be saving it
     HEALING = auto()  # its order cannot be placed now, and may be later
     PACE = auto()  # Kraken takes no more orders for now: it stands in line
+    KEY = auto()  # Kraken refuses the key
 
 
 # What waits for something else than a moment: nothing but the memory knows of these.
@@ -86,9 +88,13 @@ class Owed:
     """Every crossing that waits, by rule id, in the order in which they came.
 
     For one thread. All times are seconds of one monotonic clock.
+
+    Attributes:
+        key: The gate before every call with the trading key.
     """
 
     def __init__(self, settings: OrderSettings) -> None:
+        self.key = KeyGate()
         self._settings = settings
         self._waits: dict[str, Wait] = {}
         self._gates: dict[_Name, _Gate] = {}
@@ -163,6 +169,8 @@ class Owed:
         wait = self._waits.get(rule_id)
         if wait is None or wait.why in (Why.SETTLING, Why.DISK):
             return False
+        if wait.why is Why.KEY:
+            return self.key.is_shut and not self.key.is_due(now)
         return wait.why is Why.PACE or wait.at > now
 
     @property
@@ -180,9 +188,9 @@ class Owed:
             for rule_id, wait in self._waits.items()
         )
 
-    def in_line(self) -> int:
-        """Return how many stand in line."""
-        return sum(wait.why is Why.PACE for wait in self._waits.values())
+    def count(self, why: Why) -> int:
+        """Return how many wait for that reason."""
+        return sum(wait.why is why for wait in self._waits.values())
 
     # --- whose turn it is --------------------------------------------------------------------
 
@@ -207,8 +215,10 @@ class Owed:
                 del self._gates[name]
 
     def _is_due(self, wait: Wait, now: float) -> bool:
+        if wait.why is Why.KEY:
+            return not self.key.is_shut
         if wait.why is Why.PACE:
-            return self._let_through(wait.crossing.pair, now)
+            return not self.key.is_shut and self._let_through(wait.crossing.pair, now)
         return wait.why in _PRESSING or wait.at <= now
 
     def next_at(self) -> float | None:

@@ -76,6 +76,10 @@ class Exchange(Protocol):
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         ...
 
+    def check(self, order: OrderRequest) -> Outcome:
+        """Ask Kraken whether it would take `order`, without placing it. Blocks. Never raises."""
+        ...
+
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Return the order of that id among the open and the closed ones, None if in neither.
 

@@ -193,7 +193,9 @@ class Roll:
         return False
 
     def _disarm(self, life: Life) -> None:
-        self._ledger.put(life.after(Signal.DISARM, detail="by config.csv"))
+        # Whoever disables a row ends what it is owed: enabled again, it is checked as a new one.
+        ended = life.after(Signal.DISARM, detail="by config.csv", intended_at="")
+        self._ledger.put(ended)
         self._post(BookDisarm(life.id))
         is_owed = self._owed.settle(life.id) is not None
         entry = self._ledger.rules.get(life.id)

@@ -50,6 +50,10 @@ class _Unasked:
         """
         return self._markets(pair)
 
+    def check(self, order: OrderRequest) -> Outcome:
+        """Say that nobody can be asked."""
+        return Outcome(OutcomeKind.UNKNOWN, reason=f"there is nobody to ask about {order}")
+
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Refuse: nobody can be asked.
 

@@ -48,9 +48,9 @@ class Teller:
         if self._once.is_news(subject, news or sentence.text):
             self.tell(sentence)
 
-    def forget(self, subject: str) -> None:
-        """Let whatever is said next on a subject be news."""
-        self._once.has_healed(subject)
+    def forget(self, subject: str) -> bool:
+        """Let whatever is said next on a subject be news; tell whether something had been said."""
+        return self._once.has_healed(subject)
 
 
 def of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Sentence:

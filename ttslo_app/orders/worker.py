@@ -136,11 +136,11 @@ class OrderWorker:
 
     def work_off(self) -> None:
         """Do what is waiting, on the caller's thread. For programs without an order thread."""
-        self._work(self._drain(block_for=0.0))
+        self._work(_drained(self._inbox, 0.0))
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._inbox.empty()):
-            self.turn(self._drain(self._time_to_next_duty()))
+            self.turn(_drained(self._inbox, self._time_to_next_duty()))
         self._clerk.settle(is_ending=True)
         owing = [wait.crossing.key for wait in self._owed]
         if owing:
@@ -189,21 +189,11 @@ class OrderWorker:
             self._ledger.put(lost)
             self._finder.search_for(lost)
 
-    def _drain(self, block_for: float | None) -> list[Message]:
-        messages: list[Message] = []
-        try:
-            first = self._inbox.get(timeout=block_for) if block_for else self._inbox.get_nowait()
-            while True:
-                if first is not None:
-                    messages.append(first)
-                first = self._inbox.get_nowait()
-        except queue.Empty:
-            return messages
-
     def _time_to_next_duty(self) -> float:
         """Return how long to wait for a message, in seconds."""
         now = self._tools.now()
-        moments = (part.next_at() for part in (self._finder, self._owed, self._clerk))
+        seeker = self._owed.key if self._owed.key.is_shut else self._finder
+        moments = (part.next_at() for part in (seeker, self._owed, self._clerk))
         waits = [moment - now for moment in moments if moment is not None]
         return max(_SHORTEST_WAIT, min([_LONGEST_WAIT, *waits]))
 
@@ -266,7 +256,8 @@ class OrderWorker:
             for wait in self._owed.grown_old(taken, now):  # while this thread hung somewhere
                 self._give_back(wait, now - wait.since)
             young = [crossing for crossing in taken if crossing.key in self._owed]
-            self._desk.fire([crossing for crossing in young if self._proofs.is_free(crossing)])
+            is_shut = self._owed.key.is_shut  # then nothing is asked, and the desk lets them wait
+            self._desk.fire([one for one in young if is_shut or self._proofs.is_free(one)])
 
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""
@@ -275,6 +266,8 @@ class OrderWorker:
 
     def _look_up(self) -> None:
         """Settle those unknown orders whose time has come."""
+        if self._owed.key.is_shut:
+            return
         for life, sighting in self._finder.settled():
             if sighting is not None:
                 self._clerk.found(life, sighting)
@@ -283,6 +276,7 @@ class OrderWorker:
 
     def _fire_owed(self) -> None:
         """Fire those whose turn has come; who has grown old must be met by today's price."""
+        self._desk.try_key()
         now = self._tools.now()
         due = self._owed.due(
             now,
@@ -350,6 +344,11 @@ class OrderWorker:
         """Whether an order of unknown outcome is still being looked up, or a write is owed."""
         return self._finder.is_busy or self._owed.is_pressing or self._clerk.is_behind
 
+    @property
+    def is_key_refused(self) -> bool:
+        """Whether Kraken refuses the trading key: then nothing is asked with it. Any thread."""
+        return self._owed.key.is_shut
+
     def is_held_back(self, rule_id: str) -> bool:
         """Tell whether a rule still waits for its next try."""
         return self._owed.is_held_back(rule_id, self._tools.now())
@@ -402,3 +401,15 @@ class OrderWorker:
         for life in self._roll.recover():
             self._finder.search_for(life, is_from_before=True)
         self._proofs.doubt(self._roll.waiting_from_before())
+
+
+def _drained(inbox: queue.SimpleQueue[Message | None], block_for: float) -> list[Message]:
+    messages: list[Message] = []
+    try:
+        first = inbox.get(timeout=block_for) if block_for else inbox.get_nowait()
+        while True:
+            if first is not None:
+                messages.append(first)
+            first = inbox.get_nowait()
+    except queue.Empty:
+        return messages

@@ -163,7 +163,7 @@ def watch_orders(exchange: KrakenExchange, worker: OrderWorker) -> None:
         KrakenError: If Kraken cannot be asked.
     """
     standing = dict(worker.standing)
-    if not standing:
+    if not standing or worker.is_key_refused:
         return
     seen = exchange.watch(standing.values())
     found = {rule_id: seen[txid] for rule_id, txid in standing.items() if txid in seen}

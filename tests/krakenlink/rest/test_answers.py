@@ -232,7 +232,7 @@ def test_validation_without_an_order_id_is_valid() -> None:
     ("error", "kind", "heals"),
     [
         (KrakenAPIError("AddOrder", ["EOrder:Insufficient funds"]), OutcomeKind.REFUSED, True),
-        (KrakenAPIError("AddOrder", ["EGeneral:Permission denied"]), OutcomeKind.REFUSED, False),
+        (KrakenAPIError("AddOrder", ["EGeneral:Permission denied"]), OutcomeKind.REFUSED, True),
         (KrakenAPIError("AddOrder", ["EService:Busy"]), OutcomeKind.UNKNOWN, False),
         (KrakenTimeout("no answer", request_sent=True), OutcomeKind.UNKNOWN, False),
         (KrakenTimeout("no connection", request_sent=False), OutcomeKind.REFUSED, True),

@@ -3,7 +3,7 @@
 import pytest
 
 from krakenlink.errors import AuthenticationError, KrakenAPIError
-from krakenlink.rest.verdicts import TABLE, OutcomeKind, is_unknown_pair, verdict_of
+from krakenlink.rest.verdicts import TABLE, OutcomeKind, Pause, is_unknown_pair, verdict_of
 
 LINES = sorted(TABLE)
 
@@ -51,12 +51,12 @@ def test_doubtful_errors_leave_the_order_unknown(text: str) -> None:
         ("EService:Throttled:1762820224", True),
         ("EService:Market in cancel_only mode", True),
         ("EGeneral:Invalid arguments:Index unavailable", False),
-        ("EGeneral:Permission denied", False),
+        ("EGeneral:Permission denied", True),
         ("EService:Market in reduce_only mode", True),
         ("EService:Market in any_new mode", True),
         ("EBM:limit exceeded:CAL", True),
         ("EBM:limit exceeded:NEW", True),
-        ("EGeneral:No data", False),
+        ("EGeneral:No data", True),
         ("EQuery:Unknown asset pair", False),
         ("EGeneral:Temporary lockout", True),
     ],
@@ -65,6 +65,38 @@ def test_refusals_say_whether_waiting_helps(text: str, heals: bool) -> None:
     """A refusal that a person must cure is told from one that passes."""
     verdict = verdict_of([text])
     assert (verdict.kind, verdict.heals) == (OutcomeKind.REFUSED, heals)
+
+
+@pytest.mark.parametrize(
+    ("text", "pause"),
+    [
+        ("EAPI:Invalid key", Pause.KEY),
+        ("EAPI:Invalid signature", Pause.KEY),
+        ("EAPI:Feature disabled", Pause.KEY),
+        ("EGeneral:Permission denied", Pause.KEY),
+        ("EGeneral:Permission denied:2FA required", Pause.KEY),
+        ("EAuth:Account temporary disabled", Pause.KEY),
+        ("EAuth:Account unconfirmed", Pause.KEY),
+        ("EGeneral:Temporary lockout", Pause.LOCKOUT),
+    ],
+)
+def test_trouble_of_the_key_or_the_account_is_no_rows_own(text: str, pause: Pause) -> None:
+    """It heals once a person has mended it, and until then all calls with the key wait."""
+    verdict = verdict_of([text])
+    assert (verdict.kind, verdict.heals, verdict.pause) == (OutcomeKind.REFUSED, True, pause)
+
+
+OF_THE_ORDER = (
+    *("EOrder:Order minimum not met", "EOrder:Tick size", "EOrder:Invalid price"),
+    *("EOrder:Invalid volume", "EOrder:Post only", "EGeneral:Invalid arguments"),
+    *("EGeneral:Unknown asset pair", "EQuery:", "EAPI:Bad request"),
+)
+
+
+def test_only_what_is_said_of_the_order_itself_never_heals() -> None:
+    """A row's life is ended by nothing that stands outside of it."""
+    final = {t for t, v in TABLE.items() if v.kind is OutcomeKind.REFUSED and not v.heals}
+    assert {text for text in final if not text.startswith(OF_THE_ORDER)} == set()
 
 
 def test_limit_of_the_account_heals_slowly() -> None:
@@ -98,7 +130,8 @@ def test_longest_match_decides() -> None:
     ("errors", "kind", "heals"),
     [
         (["EOrder:Insufficient funds", "EService:Busy"], OutcomeKind.UNKNOWN, False),
-        (["EOrder:Insufficient funds", "EGeneral:Permission denied"], OutcomeKind.REFUSED, False),
+        (["EOrder:Insufficient funds", "EGeneral:Invalid arguments"], OutcomeKind.REFUSED, False),
+        (["EGeneral:Invalid arguments", "EGeneral:Permission denied"], OutcomeKind.REFUSED, True),
         (["WGeneral:Danger", "EOrder:Insufficient funds"], OutcomeKind.REFUSED, True),
         (["WGeneral:Danger"], OutcomeKind.UNKNOWN, False),
         ([], OutcomeKind.UNKNOWN, False),

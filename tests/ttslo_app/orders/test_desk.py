@@ -188,7 +188,7 @@ def test_refusal_for_good_disarms_loudly(bench: Bench) -> None:
     assert len(bench.kraken.sent) == 1
     assert bench.life().state is RuleState.DISARMED
     assert bench.heard("NOT PROTECTED")
-    assert bench.heard("EGeneral:Permission denied. Fix")
+    assert bench.heard("EOrder:Invalid volume. Fix")
 
 
 def test_pair_that_kraken_lacks_is_never_sent() -> None:
@@ -358,3 +358,20 @@ def test_old_crossing_of_a_changed_row_does_not_fire_from_an_unreadable_file(ben
     bench.cross()
     assert bench.kraken.sent == []
     assert bench.heard("No order was placed for the old row")
+
+
+def test_each_crossing_that_a_full_disk_holds_back_has_its_line() -> None:
+    """The cause is said once, the victims by name; what becomes of each is said, too."""
+    bench, rules = crowd(3)
+    bench.files.is_full = True
+    bench.cross(*rules[:2])
+    bench.wait(20)
+    bench.cross(rules[2])
+    assert sum("CANNOT BE WRITTEN" in text for _, text in bench.said) == 1
+    for one in rules:
+        lines = [text for _, text in bench.said if text.startswith(f"{one.id}: ")]
+        assert len(lines) == 1
+        assert "crossed at 50001: NO ORDER yet, because the state file cannot be" in lines[0]
+    bench.files.is_full = False
+    bench.wait(3)
+    assert bench.placed == 3

@@ -166,7 +166,7 @@ def test_what_others_are_told_of_a_rule_that_waits(
 
 def test_nobody_waits_in_an_empty_room(owed: Owed) -> None:
     """Then there is nothing to wake up for, and nothing to lose."""
-    assert (owed.next_at(), owed.is_pressing, owed.in_line()) == (None, False, 0)
+    assert (owed.next_at(), owed.is_pressing, owed.count(Why.PACE)) == (None, False, 0)
     assert not owed.is_held_back("a", NOW)
     assert not owed.has_unwritten(lambda rule_id: False)
     assert owed.settle("a") is None
@@ -235,7 +235,7 @@ def test_gate_stays_while_somebody_waits(line: Owed) -> None:
     stand(line, "b")
     due(line, 500.0)
     assert line.is_closed("BTC/USD")
-    assert line.in_line() == 1
+    assert line.count(Why.PACE) == 1
 
 
 def test_whoever_leaves_is_not_let_through(line: Owed) -> None:

@@ -412,3 +412,15 @@ def test_row_that_its_user_has_touched_is_armed_again(fired: Bench, cells: dict[
     assert fired.life().generation == 2
     fired.cross()
     assert len(fired.kraken.sent) == 2
+
+
+def test_disabling_ends_what_a_refused_row_is_owed() -> None:
+    """Nothing in the state makes its next arming anything but that of a new row."""
+    bench = Bench(rule())
+    bench.kraken.replies = [Reply.BUSY] * 100
+    bench.cross()
+    bench.files.rules = {"btc": rule(enabled="false")}
+    bench.adopt()
+    assert (bench.life().state, bench.life().intended_at) == (RuleState.DISARMED, "")
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1

@@ -213,7 +213,9 @@ class Exchange:
 def test_standing_orders_are_looked_at() -> None:
     """The order thread is told of each order that Kraken knows, and asked about none it has not."""
     exchange, told = Exchange(), list[Message]()
-    worker = SimpleNamespace(standing={"a": "OA", "b": "OB"}, submit=told.append)
+    worker = SimpleNamespace(
+        is_key_refused=False, standing={"a": "OA", "b": "OB"}, submit=told.append
+    )
     exchange.seen = {"OA": Sighting("OA", "open")}
     watch_orders(cast("Any", exchange), cast("Any", worker))
     assert told == [Watched({"a": Sighting("OA", "open")})]
@@ -222,7 +224,7 @@ def test_standing_orders_are_looked_at() -> None:
 def test_without_a_standing_order_nobody_is_asked() -> None:
     """No order, no call."""
     told: list[Message] = []
-    worker = SimpleNamespace(standing={}, submit=told.append)
+    worker = SimpleNamespace(is_key_refused=False, standing={}, submit=told.append)
     watch_orders(cast("Any", None), cast("Any", worker))
     assert told == []
 

@@ -1,0 +1,93 @@
+"""The gate of the key, step by step with a clock of the test's own, and what it does to rows."""
+
+from __future__ import annotations
+
+import pytest
+from order_bench import Bench, Reply, crowd, rule
+
+from krakenlink.rest.verdicts import Pause
+from ttslo_app.orders.keygate import FIRST_WAIT, LOCKOUT_WAIT, LONGEST_WAIT, KeyGate
+from ttslo_app.orders.life import RuleState
+
+
+def test_waits_double_to_ten_minutes_and_begin_anew_after_an_order() -> None:
+    """Calling on with a refused key is one step towards a lockout."""
+    gate, waits = KeyGate(), []
+    for _ in range(6):
+        gate.shut(Pause.KEY, 100.0)
+        waits.append((gate.next_at() or 0.0) - 100.0)
+        gate.reopen()
+    assert waits == [FIRST_WAIT, 120.0, 240.0, 480.0, LONGEST_WAIT, LONGEST_WAIT]
+    gate.passed()
+    gate.shut(Pause.KEY, 100.0)
+    assert (gate.is_due(159.9), gate.is_due(160.0)) == (False, True)
+
+
+def test_lockout_is_waited_out() -> None:
+    """Nothing is asked for more than a quarter of an hour."""
+    gate = KeyGate()
+    gate.shut(Pause.LOCKOUT, 0.0)
+    assert gate.next_at() == LOCKOUT_WAIT > 900
+
+
+def test_silence_is_asked_again_after_a_minute() -> None:
+    """That Kraken could not be asked says nothing of the key."""
+    gate = KeyGate()
+    gate.shut(Pause.LOCKOUT, 0.0)
+    gate.put_off(1000.0)
+    assert (gate.is_shut, gate.next_at()) == (True, 1000.0 + FIRST_WAIT)
+
+
+def test_refused_key_is_one_call_and_said_once_for_all_rows() -> None:
+    """Each of the crossed rows has its line; none is disarmed, and none is tried by itself."""
+    bench, rules = crowd(25)
+    bench.kraken.replies = [Reply.KEY]
+    bench.kraken.answers = [Reply.KEY] * 100
+    bench.cross(*rules)
+    bench.wait(59)
+    assert (len(bench.kraken.sent), bench.kraken.checked) == (1, [])
+    assert sum("NONE of the 25 rows is protected" in text for _, text in bench.said) == 1
+    for one in rules:
+        assert sum(text.startswith(f"{one.id}: ") for _, text in bench.said) == 1
+        assert bench.heard(f"{one.id}: BTC/USD at or above 50000 was crossed at 50001: NO ORDER")
+        assert bench.life(one.id).is_waiting
+    bench.wait(600)
+    assert (len(bench.kraken.sent), len(bench.kraken.checked)) == (1, 3)
+
+
+def test_key_that_works_again_is_said_and_young_crossings_are_placed() -> None:
+    """An older crossing is met by today's price; both are told what becomes of them."""
+    bench, rules = crowd(2)
+    bench.kraken.replies, bench.kraken.answers = [Reply.KEY], [Reply.KEY]
+    bench.cross(rules[0])
+    bench.wait(150)
+    bench.cross(rules[1])
+    bench.changes.clear()
+    bench.wait(40)
+    assert bench.heard("The trading key works again; of the 2 crossed before")
+    assert list(bench.files.notes) == ["r01"]
+    assert [change.rule.id for change in bench.changes] == ["r00"]  # type: ignore[union-attr]
+    assert bench.heard("r00: its order waited")
+
+
+@pytest.mark.parametrize("answer", [Reply.KEY, Reply.LOCKOUT, Reply.NEVER])
+def test_key_that_is_not_proven_good_places_nothing(answer: Reply) -> None:
+    """Neither another refusal nor silence lets an order out."""
+    bench = Bench(rule())
+    bench.kraken.replies, bench.kraken.answers = [Reply.KEY], [answer]
+    bench.cross()
+    bench.wait(100)
+    assert (len(bench.kraken.sent), len(bench.kraken.checked)) == (1, 1)
+    assert bench.life().state is RuleState.REFUSED
+
+
+def test_no_call_is_made_in_a_lockout() -> None:
+    """Neither an order, nor a question, nor a look for a lost order."""
+    bench, rules = crowd(2)
+    bench.kraken.replies = [Reply.LOST, Reply.LOCKOUT]
+    bench.cross(*rules)
+    bench.wait(LOCKOUT_WAIT - 2)
+    assert bench.kraken.checked == []
+    assert bench.life("r00").state is RuleState.UNCERTAIN
+    bench.wait(10)
+    assert bench.life("r00").state is RuleState.PLACED

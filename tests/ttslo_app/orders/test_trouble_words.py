@@ -1,0 +1,36 @@
+"""Sentences on trouble that is no row's own."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from order_bench import rule
+
+from ttslo_app.messages import Crossing, Kind
+from ttslo_app.orders import trouble_words as words
+
+
+def test_refused_key_names_its_rows() -> None:
+    """One row by its name, several by their number, and none as none."""
+    texts = [
+        words.key_refused(ids, "EAPI:Invalid key", "Mend it", 60).text
+        for ids in ([], ["a"], ["a", "b"])
+    ]
+    assert "so nothing can be placed: EAPI:Invalid key. Mend it. The rows stay" in texts[0]
+    assert "the row a is NOT protected" in texts[1]
+    assert "NONE of the 2 rows is protected" in texts[2]
+    assert all(text.endswith("again in 1 min") for text in texts)
+
+
+def test_key_that_works_again_tells_of_those_who_wait() -> None:
+    """Where nobody waits nothing is told of them."""
+    assert words.key_works_again(0).text == "The trading key works again"
+    assert "of the 3 crossed before" in words.key_works_again(3).text
+
+
+def test_crossing_without_an_order_has_row_price_and_reason() -> None:
+    """Each has a line of its own."""
+    said = words.no_order_yet(Crossing(rule(), Decimal(51001), "51001"), "the disk is full")
+    assert said.kind is Kind.WAITING
+    assert said.fields == {"id": "btc"}
+    assert said.text.endswith("crossed at 51001: NO ORDER yet, because the disk is full")
