@@ -12,12 +12,14 @@ from decimal import Decimal
 from krakenlink.numbers import plain
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
+from ttslo_app.rules.balances import INSUFFICIENT, UNCHECKED_FUNDS
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them
 
 
 _MOST_NAMES = 5
+_ABOUT_FUNDS = (f"{INSUFFICIENT} ", UNCHECKED_FUNDS)
 
 
 def config_gone(file: object, armed_ids: Sequence[str]) -> Sentence:
@@ -124,6 +126,14 @@ def is_about_to_fire(warning: Finding) -> bool:
     Only a row that was armed before gets this as a mere warning.
     """
     return warning["message"].startswith("Threshold already met")
+
+
+def is_always_said(warning: Finding) -> bool:
+    """Tell whether a warning is for everybody, and not for those alone who want details.
+
+    It is of a row that fires at once, or of funds that do not suffice or could not be asked for.
+    """
+    return is_about_to_fire(warning) or warning["message"].startswith(_ABOUT_FUNDS)
 
 
 def caution(warning: Finding) -> Sentence:

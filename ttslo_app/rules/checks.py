@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from decimal import Context, Decimal
 from typing import ClassVar
 
-from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, quantize_down
-from krakenlink.pairs import Pair, well_known_pair
+from krakenlink.pairs import Pair
+from ttslo_app.rules.balances import check_balances
 from ttslo_app.rules.facts import (
     Funds,
     MarketFacts,
@@ -102,7 +102,7 @@ class ConfigValidator:
             _check_prices(live, market, armed_before)
         elif live:
             result.notes.append("prices: there is nobody to ask")
-        _check_balances((row for row in live if not row.is_refused), market, balances)
+        check_balances((row for row in live if not row.is_refused), market, balances)
         result.accepted = [
             Accepted(row.row, row.rule, market.listed(row.pair), row.has_order)
             for row in rows
@@ -284,31 +284,3 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
         object_to("threshold_price", f"{reason}; widen the gap or tighten the offset")
     else:
         row.warn("threshold_price", f"Small gap: {said}, less than twice the offset {offset} %")
-
-
-def _check_balances(rows: Iterable[CheckedRow], market: MarketFacts, balances: Funds) -> None:
-    """Advise on the funds of each row that sells; what Balance counts as free never blocks."""
-    selling = [row for row in rows if row.rule and row.rule.direction is Direction.SELL]
-    for row in selling if balances.is_available else ():
-        assert row.rule is not None  # those without were left out right above
-        _check_balance(row, row.rule, market, balances)
-
-
-def _check_balance(row: CheckedRow, rule: Rule, market: MarketFacts, balances: Funds) -> None:
-    pair = market.listed(row.pair) or well_known_pair(row.pair)
-    if pair is None:
-        row.warn("balance", f"Could not check the balance: the asset of {row.pair} is not known")
-        return
-    asset = asset_name(pair.base)
-    funds = balances.of(asset)
-    if isinstance(funds, Unchecked):
-        row.warn("balance", f"Could not check the balance of {asset}: {funds.why}")
-        return
-    spot, flexible = funds
-    have = f"{spot + flexible:.8f} {asset} (spot {spot:.8f}, .F {flexible:.8f})"
-    want = f"{rule.volume:.8f}"
-    if spot + flexible >= rule.volume:
-        row.warn("balance", f"{asset} balance is sufficient: {have} for a volume of {want}")
-        return
-    row.warn("balance", f"{asset} balance is insufficient: {have} for a volume of {want}")
-    row.warn("volume", f"Insufficient {asset}: the row sells {want}, the account has {have}")

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal
 from functools import partial
 
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
+
+# Never more than there is: a sum with more digits than anybody types is cut.
+_EXACT = Context(prec=200, rounding=ROUND_DOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ class Funds:
             except ValueError as error:
                 return Unchecked(f"{code}: {error}")
             spot, flexible = funds.get(asset_name(name), (Decimal(0), Decimal(0)))
-            added = (spot, flexible + number) if is_flexible else (spot + number, flexible)
+            add = _EXACT.add
+            added = (spot, add(flexible, number)) if is_flexible else (add(spot, number), flexible)
             funds[asset_name(name)] = added
         return funds

@@ -251,7 +251,7 @@ class Loader:
             was_armed = life is not None and life.state in (RuleState.ARMED, RuleState.REFUSED)
             yield words.refusal(error, was_armed=was_armed)
         for warning in result.warnings:
-            if self._is_verbose() or words.is_about_to_fire(warning):
+            if self._is_verbose() or words.is_always_said(warning):
                 yield words.caution(warning)
         for note in result.notes:
             yield words.not_checked(note)

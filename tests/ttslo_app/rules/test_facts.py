@@ -48,7 +48,7 @@ def test_a_price_is_asked_once_a_pair_and_for_armed_rows_alone() -> None:
     idle = [row(id="off", enabled="no", pair="XETHZUSD"), row(id="bad", volume="", pair="XETHZEUR")]
     idle += [row(id="twice", pair="XLTCZUSD"), row(id="twice", pair="XLTCZEUR")]
     check(*(row(id=f"r{n}", direction="buy") for n in range(10)), *idle, api=api)
-    assert api.asked == ["XXBTZUSD"]
+    assert api.asked == ["XXBTZUSD", "balance"]
 
 
 def test_all_prices_are_asked_in_one_call_where_there_is_one() -> None:
@@ -57,7 +57,7 @@ def test_all_prices_are_asked_in_one_call_where_there_is_one() -> None:
     api = Batch(funds={}, SOLUSD=gone, ADAUSD="5")
     pairs = "XXBTZUSD", "SOLUSD", "ADAUSD", "DOTUSD"
     result = check(*(row(id=pair, pair=pair, direction="buy") for pair in pairs), api=api)
-    assert api.asked == ["XXBTZUSD+SOLUSD+ADAUSD+DOTUSD"]
+    assert api.asked == ["XXBTZUSD+SOLUSD+ADAUSD+DOTUSD", "balance"]
     assert said(result.errors) == [("SOLUSD", "pair")]
     assert ("DOTUSD", "threshold_price") in said(result.warnings)
 
@@ -68,7 +68,7 @@ def test_a_batch_that_fails_is_could_not_check_for_all() -> None:
     result = check(row(direction="buy"), row(id="b", pair="SOLUSD", direction="buy"), api=api)
     assert result.is_valid()
     assert about(result.warnings, "threshold_price").count("timed out") == 2
-    assert api.asked == ["XXBTZUSD+SOLUSD"]
+    assert api.asked == ["XXBTZUSD+SOLUSD", "balance"]
 
 
 def test_no_batch_is_sent_where_nothing_is_armed() -> None:
@@ -126,12 +126,12 @@ def test_funds_follow_the_listing_where_there_is_one() -> None:
     assert "7.00000000 NEW" in about(check(row(pair="NEWUSD"), api=api).warnings, "balance")
 
 
-def test_funds_are_not_asked_for_without_keys_buys_or_armed_sells() -> None:
-    """A client without keys would only be refused; buys and idle rows need nothing here."""
+def test_funds_are_not_asked_for_without_keys_or_armed_rows() -> None:
+    """A client without keys would only be refused; idle rows need nothing here."""
     keyless = Prices()
     keyless.api_key = None  # type: ignore[attr-defined]  # as the real client without keys has it
     assert about(check(GOOD, api=keyless).warnings, "balance") == ""
-    idle = row(id="b", direction="buy"), row(id="c", enabled="no"), row(id="d", threshold_price="1")
+    idle = row(id="c", enabled="no"), row(id="d", threshold_price="1")
     api = Prices()
     assert about(check(*idle, api=api).warnings, "balance") == ""
     assert "balance" not in [*keyless.asked, *api.asked]

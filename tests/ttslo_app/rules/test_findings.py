@@ -81,7 +81,7 @@ def test_the_text_says_passed_and_each_row() -> None:
 def test_the_text_says_failed_and_why() -> None:
     """A refused row fails the file; errors, warnings and the refused rows are there."""
     bad = row(id="bad", volume="nan"), row(id="met", threshold_price="1", pair="XXBTZUSD")
-    text = format_validation_result(check(*bad, row(direction="buy"), api=Prices()))
+    text = format_validation_result(check(*bad, row(direction="buy"), api=Prices({"ZUSD": "600"})))
     assert "VALIDATION FAILED: 3 rows, 2 errors, 1 warning\n" in text
     assert text.index("ERRORS") < text.index("WARNINGS") < text.index("ROWS")
     assert "[bad] volume:" in text

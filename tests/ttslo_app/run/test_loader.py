@@ -207,3 +207,11 @@ def test_finding_of_the_file_is_told_once_and_anew_after_it_was_mended(
         Path(manager.config_file).write_text(text, encoding="utf-8")
         program.validate_and_load_config()
     assert logged(manager, "WARNING").count("names the column 'volume' 2 times") == 2
+
+
+def test_funds_that_do_not_suffice_are_said_without_being_asked(manager: ConfigManager) -> None:
+    """Nobody needs to want details to learn that two rows sell more than there is."""
+    rows = (ROW.replace("btc", name).replace("0.01", "0.6") for name in ("one", "two"))
+    Path(manager.config_file).write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+    assert TTSLO(manager, StandIn()).validate_and_load_config() is True
+    assert "Insufficient BTC: 2 armed rows take 1.20000000 together" in logged(manager, "WARNING")
