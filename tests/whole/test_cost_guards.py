@@ -30,7 +30,7 @@ from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.frames import read_frame
-from krakenlink.stream.runner import Run
+from krakenlink.stream.handover import Run
 from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
@@ -392,7 +392,8 @@ def test_start_asks_kraken_once_for_fifty_rows(
     calls = Counter(request.endpoint for request in exchange.requests)
     assert calls["AssetPairs"] == 1
     assert calls["Ticker"] <= 2
-    assert set(calls) == {"AssetPairs", "Ticker"}
+    assert calls["Time"] == 1
+    assert set(calls) == {"AssetPairs", "Ticker", "Time"}
 
 
 STREAM = (

@@ -293,7 +293,7 @@ def test_killed_at_random_moments_it_is_one_order_after_a_restart(
 
 # --- faults ----------------------------------------------------------------------------------
 
-UNCERTAIN = "btc: UNCERTAIN whether the order sell 0.01 XXBTZUSD trailing-stop +0.5% was placed"
+UNCERTAIN = "btc: UNCERTAIN whether the order sell 0.01 BTC/USD trailing-stop +0.5% was placed"
 FOUND = "btc: found at Kraken after 51001.0; order "
 NEVER = "btc: Kraken has no order for it, so none was placed; it is placed now"
 AGAIN = "It is tried again; after 60 s only while the threshold is met"

@@ -71,7 +71,7 @@ def opening(run: Run) -> list[Sentence]:
 
 def demo_opening(rest: str, version: str) -> str:
     """Return the first line of the demo."""
-    return f"DEMO on {place_of(rest)}: made-up money, files of x"
+    return f"DEMO on {place_of(rest)}: made-up money; ttslo {version}"
 
 
 def no_trading_key() -> Sentence:

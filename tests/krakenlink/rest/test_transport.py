@@ -29,6 +29,7 @@ from rest_kit import (
 
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import (
+    GatewayError,
     KrakenConnectionError,
     KrakenError,
     KrakenTimeout,
@@ -233,7 +234,7 @@ lost_answers = pytest.mark.parametrize(
         (cut_in_the_body, KrakenConnectionError),
         (stop_in_the_body, KrakenTimeout),
         (cut_a_chunk, KrakenConnectionError),
-        (redirect, KrakenConnectionError),
+        (redirect, GatewayError),
         (two_lengths, KrakenConnectionError),
         (odd_status, KrakenConnectionError),
         (odd_chunk, KrakenConnectionError),
