@@ -50,14 +50,17 @@ class Handover:
 
     Args:
         lock: The lock; not re-entrant.
+
+    Attributes:
+        waiting: What is to be done. Looked at under the lock it costs no call.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock
-        self._work: deque[Callable[[], None]] = deque()
+        self.waiting: deque[Callable[[], None]] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._work)
+        return bool(self.waiting)
 
     def add(self, work: Callable[[], None], patience: float = 0.0) -> None:
         """Have `work` done: now if the lock is free, else by its next holder. From anywhere.
@@ -66,9 +69,9 @@ class Handover:
             work: Must not wait, nor want the lock.
             patience: Seconds to wait for the lock; what holds it may be this thread itself.
         """
-        self._work.append(work)
+        self.waiting.append(work)
         # Asked again after the lock was let go: what came meanwhile has found it held.
-        while self._work and self._lock.acquire(timeout=patience):
+        while self.waiting and self._lock.acquire(timeout=patience):
             try:
                 self.empty_locked()
             finally:
@@ -76,8 +79,8 @@ class Handover:
 
     def empty_locked(self) -> None:
         """Do all that waits. Called under the lock."""
-        while self._work:
-            self._work.popleft()()
+        while self.waiting:
+            self.waiting.popleft()()
 
 
 class StoppedError(Exception):

@@ -3,7 +3,6 @@
 One daemon thread, one lock. Frames are read outside of the lock, nothing waits on the network
 under it, and no foreign code ever runs on the thread. It must never serve a price of its own: it
 only tells the protocol what came and when, by a clock that goes on while the machine sleeps.
-
 Where websocket-client or msgspec is missing, nothing here starts.
 
 Sources: Kraken, spot WebSocket v2 and its connection guide (read 2026-11).
@@ -280,7 +279,8 @@ class FeedThread(_AuditMeans):
             self.changed.notify_all()
 
     def _alive_locked(self, run: Run) -> FeedProtocol:
-        self.handover.empty_locked()
+        if self.handover.waiting:
+            self.handover.empty_locked()
         if self._run is not run:
             raise StoppedError
         return self.feed
