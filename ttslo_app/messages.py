@@ -76,6 +76,11 @@ class Crossing:
     seen_at: float | None = field(default=None, compare=False)
 
     @property
+    def is_event(self) -> bool:
+        """Whether a price has just crossed the threshold, rather than stood beyond it already."""
+        return self.seen_at is not None and self.reason == "crossed"
+
+    @property
     def key(self) -> str:
         """The rule's id: a rule crosses once."""
         return self.rule.id

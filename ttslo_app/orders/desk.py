@@ -25,7 +25,6 @@ from ttslo_app.orders.request import (
     build_order,
     fingerprint,
     letters_of,
-    market_objection,
 )
 from ttslo_app.orders.tools import Tools
 
@@ -220,11 +219,7 @@ class Desk:
         except KrakenError as error:
             self._hold_back(crossing, life, str(error), heals=True)
             return None
-        objection = market_objection(crossing.rule, market, crossing.price)
-        if objection is not None:
-            reason, heals = objection
-            self._hold_back(crossing, life, reason, heals=heals)
-            return None
+        # Whether the volume is enough is Kraken's to say: a kept listing may be out of date.
         return order
 
     def _kraken_now(self) -> float:

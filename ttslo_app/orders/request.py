@@ -10,11 +10,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal
 
 from krakenlink.numbers import plain, quantize_down, trailing_offset
 from krakenlink.pairs import shown_pair
-from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Rule
 
 
@@ -88,17 +86,3 @@ def build_order(rule: Rule, pair: str, lot_decimals: int | None) -> OrderRequest
     return OrderRequest(
         pair, rule.direction.value, plain(volume), trailing_offset(rule.offset_percent)
     )
-
-
-def market_objection(rule: Rule, market: Market, price: Decimal) -> tuple[str, bool] | None:
-    """Return why Kraken would refuse `rule` and whether that may heal; None if it would not.
-
-    Whether the pair trades just now is left to Kraken: a kept listing does not know.
-    """
-    if market.ordermin is not None and rule.volume < market.ordermin:
-        minimum = plain(market.ordermin)
-        return f"volume {plain(rule.volume)} is below Kraken's minimum of {minimum}", False
-    if market.costmin is not None and rule.volume * price < market.costmin:
-        cost, minimum = plain(rule.volume * price), plain(market.costmin)
-        return f"volume x price is {cost}, below Kraken's minimum cost of {minimum}", True
-    return None

@@ -247,6 +247,9 @@ class OrderWorker:
         for crossing in crossings:
             if not self._owed.has(crossing.key, Why.PACE):
                 fresh.setdefault(crossing.key, crossing)
+        for crossing in fresh.values():
+            if crossing.is_event and crossing.key not in self._owed:
+                self._tools.begin_anew(crossing.key)  # said anew, and counted anew
         taken = [self._owed.take(crossing, now) for crossing in fresh.values()]
         if taken and self._finder.must_settle_first:
             for crossing in taken:

@@ -200,15 +200,22 @@ def test_pair_that_kraken_lacks_is_never_sent() -> None:
     assert bench.heard("LOST/USD is no pair of Kraken's")
 
 
-def test_minimums_are_checked_again_before_sending(bench: Bench) -> None:
-    """An order that costs too little at this price is held back until it costs enough."""
-    bench.kraken.market = replace(MARKET, costmin=Decimal(1000))
-    bench.cross()
-    assert bench.kraken.sent == []
-    bench.kraken.market = MARKET
-    bench.wait(2)
+@pytest.mark.parametrize(
+    "minimum", [{"ordermin": Decimal(5)}, {"costmin": Decimal(10_000_000)}, {"ordermin": None}]
+)
+def test_kept_minimum_decides_nothing(bench: Bench, minimum: dict[str, Decimal | None]) -> None:
+    """Kraken may have lowered it since: the order is sent, and its answer counts."""
+    bench.kraken.market = replace(MARKET, **minimum)  # type: ignore[arg-type]  # fields by name
     bench.cross()
     assert bench.placed == 1
+
+
+def test_minimum_that_kraken_names_ends_the_row(bench: Bench) -> None:
+    """What Kraken says now is no kept fact."""
+    bench.kraken.replies = [Reply.BAD]
+    bench.cross()
+    assert bench.life().state is RuleState.DISARMED
+    assert bench.heard("NOT PROTECTED")
 
 
 def test_without_a_trading_key_nothing_is_sent_and_that_is_said() -> None:

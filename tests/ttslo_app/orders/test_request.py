@@ -13,7 +13,6 @@ from ttslo_app.orders.request import (
     build_order,
     condition_of,
     fingerprint,
-    market_objection,
 )
 
 CHANGED = rule(volume="0.02")
@@ -64,26 +63,6 @@ def test_order_survives_the_state_file() -> None:
 
 
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
-
-
-def test_market_objects_to_what_kraken_would_refuse() -> None:
-    """Both minimums are checked; only a volume below ordermin cannot heal."""
-    price = Decimal(50000)
-    assert market_objection(rule(), MARKET, price) is None
-    small = market_objection(rule(volume="0.00009"), MARKET, price)
-    assert small == ("volume 0.00009 is below Kraken's minimum of 0.0001", False)
-    cheap = market_objection(rule(volume="0.0001"), MARKET, Decimal(4999))
-    assert cheap == ("volume x price is 0.4999, below Kraken's minimum cost of 0.5", True)
-
-
-def test_market_at_its_minimums_has_no_objection() -> None:
-    """Exactly the minimum is enough."""
-    assert market_objection(rule(volume="0.0001"), MARKET, Decimal(5000)) is None
-
-
-def test_market_of_which_nothing_is_known_has_no_objection() -> None:
-    """What is not known does not stand in an order's way; Kraken will say."""
-    assert market_objection(rule(), Market("X", "X"), Decimal(1)) is None
 
 
 def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:

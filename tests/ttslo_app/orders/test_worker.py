@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_bench import (
-    MARKET,
     Bench,
     Crash,
     JournalFiles,
@@ -21,10 +19,12 @@ from order_bench import (
     rule,
 )
 
+from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import (
     BookArm,
     Crossing,
     Mark,
+    Market,
 )
 from ttslo_app.rules.rule import Rule
 
@@ -325,12 +325,16 @@ def test_crossing_that_met_a_surprise_needs_no_price_again(bench: Bench) -> None
 def test_mark_is_not_passed_while_a_crossing_without_an_intent_is_owed(bench: Bench) -> None:
     """What only the memory knows must be found again by the trades after a crash."""
     passed: list[float] = []
-    bench.kraken.market = replace(MARKET, costmin=Decimal(1000))
+
+    def unreachable(pair: str) -> Market:
+        raise KrakenConnectionError("no route", request_sent=False)
+
+    bench.kraken.market_of = unreachable  # type: ignore[method-assign]  # for a while
     bench.cross()
     bench.worker.submit(Mark(lambda: passed.append(0.0)))
     bench.worker.work_off()
     assert passed == []
-    bench.kraken.market = MARKET
+    del bench.kraken.market_of
     bench.wait(5)
     bench.worker.submit(Mark(lambda: passed.append(0.0)))
     bench.worker.work_off()
@@ -364,3 +368,17 @@ def test_crossing_that_lay_in_the_inbox_for_long_waits_for_its_threshold_again(
     assert bench.heard("It is placed only if its threshold is met now") is not is_placed
     is_armed_anew = any(isinstance(change, BookArm) for change in bench.changes)
     assert is_armed_anew is not is_placed
+
+
+@pytest.mark.parametrize(("reason", "times"), [("crossed", 2), ("was met already", 1)])
+def test_each_crossing_is_an_event_of_its_own(bench: Bench, reason: str, times: int) -> None:
+    """Refused for the same reason days later it is said again; a price that stays is no news."""
+    bench.kraken.replies = [Reply.BUSY] * 20
+    for _ in range(2):
+        seen = Crossing(rule(), Decimal(50001), "50001", reason, seen_at=bench.clock.monotonic())
+        bench.worker.submit(seen)
+        bench.worker.work_off()
+        bench.clock.seconds += 86_400
+        bench.worker.work_off()
+    said = [text for _, text in bench.said if "no order could be placed" in text]
+    assert len(said) == times
