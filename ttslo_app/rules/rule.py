@@ -146,6 +146,8 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     direction = reader.word("direction", Direction)
     volume = reader.number("volume")
     offset = reader.number("trailing_offset_percent")
+    if direction is Direction.SELL and offset is not None:
+        reader.refuse_worthless_stop(offset)
     enabled = reader.enabled()
     when_blind = reader.when_blind()
     if not FOREIGN_COLUMNS.keys().isdisjoint(row):
@@ -219,6 +221,8 @@ class RuleReader:
         return rules
 
 
+# In percent: so far below a price nothing is left of it.
+_WHOLE_PRICE = Decimal(100)
 # Most rows share their volumes and offsets; equal numbers are one object then.
 _number = lru_cache(maxsize=4096)(to_positive_decimal)
 
@@ -257,6 +261,12 @@ class _RowReader:
             hint = "; write 1234.5, with a point and no thousands separator"
             self._refuse(field, value, f"Invalid {field}: {error}{hint if ',' in value else ''}")
             return None
+
+    def refuse_worthless_stop(self, offset: Decimal) -> None:
+        if offset >= _WHOLE_PRICE:
+            field, value = "trailing_offset_percent", str(self._row["trailing_offset_percent"])
+            said = f"Invalid {field} {value}: a stop {value} % below the price stands at or below"
+            self._refuse(field, value, f"{said} zero and never sells; write less than 100")
 
     def word(self, field: str, words: type[W]) -> W | None:
         value = self.text(field)

@@ -133,7 +133,9 @@ class OrderChecks:
             tell(self._say, words.checked_after_all())
 
     def _tell(self, rule_id: str, outcome: Outcome) -> None:
-        if outcome.kind is OutcomeKind.REFUSED:
+        if outcome.kind is OutcomeKind.PLACED:
+            tell(self._say, words.was_placed(rule_id, outcome.txid))
+        elif outcome.kind is OutcomeKind.REFUSED:
             tell(self._say, words.would_refuse(rule_id, outcome.reason, outcome.cure))
         else:
             tell(self._say, words.would_take(rule_id))

@@ -335,6 +335,15 @@ def would_take(rule_id: str) -> Sentence:
     return Sentence(Kind.CHECK, "DEBUG", f"{rule_id}: Kraken would take its order", {"id": rule_id})
 
 
+def was_placed(rule_id: str, txid: str | None) -> Sentence:
+    """Say that Kraken has answered a question about an order with the id of one."""
+    text = (
+        f"{rule_id}: Kraken was only asked whether it would take its order, and names an order "
+        f"{txid}: look at it there at once, and cancel it if it stands. The row stays armed"
+    )
+    return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
+
+
 def would_refuse(rule_id: str, reason: str, cure: str) -> Sentence:
     """Say that Kraken would not take an order as things are."""
     why = f"{_ended(reason)} {_ended(cure)}".strip()

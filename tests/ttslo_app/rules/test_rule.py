@@ -218,3 +218,11 @@ def test_a_cell_of_a_megabyte_is_refused_in_one_line(field: str) -> None:
         read_rule({**GOOD, field: "1" * 1_000_000})
     assert "1000000 characters" in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("offset", ["100", "100.0", "250"])
+def test_stop_of_a_sell_at_or_below_zero_is_refused(offset: str) -> None:
+    """It would never sell; a buy may wait for any rise."""
+    with pytest.raises(RuleError, match="stands at or below zero and never sells"):
+        read_rule({**GOOD, "direction": "sell", "trailing_offset_percent": offset})
+    assert read_rule({**GOOD, "direction": "buy", "trailing_offset_percent": offset})

@@ -110,6 +110,15 @@ def test_of_many_orders_one_of_a_kind_is_checked(
     ]
 
 
+def test_order_id_in_the_answer_to_a_question_is_told(said: Said) -> None:
+    """Nothing was to be placed: a person must look, and the row stays as it is."""
+    checks = checks_of(Exchange(Outcome(OutcomeKind.PLACED, "OABC")), said, arming("r"))
+    checks.work()
+    assert len(said) == 1
+    assert said[0].startswith("ERROR r: Kraken was only asked")
+    assert "OABC" in said[0]
+
+
 def test_same_order_is_checked_once(said: Said) -> None:
     """Two rows that would send the same need one answer."""
     exchange = Exchange()
