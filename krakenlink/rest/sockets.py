@@ -17,8 +17,9 @@ import os
 import selectors
 import socket
 import time
+import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -177,7 +178,7 @@ class _Answer(http.client.HTTPResponse):
 class _Watched(HTTPConnection):
     """What is added to each of urllib3's kinds of connection."""
 
-    response_class = _Answer
+    _answer: Callable[[], _Answer | None] = staticmethod(lambda: None)
     _used_at = float("-inf")
     _slept = 0.0
     _is_connecting = False
@@ -190,6 +191,28 @@ class _Watched(HTTPConnection):
         since = max(feed_clock() - _MOST_IDLE, dropped_at, lost_link_at())
         is_young = self._used_at >= since and slept() - self._slept < _DRIFT
         return is_young and super().is_connected
+
+    # A class to those who call it, and a method to whom it must be told.
+    def response_class(  # type: ignore[override]
+        self, sock: socket.socket, *args: Any, **kwargs: Any
+    ) -> _Answer:
+        """Return what reads the answer, and know it: see `getresponse`."""
+        answer = _Answer(sock, *args, **kwargs)
+        self._answer = weakref.ref(answer)
+        return answer
+
+    def getresponse(self) -> Any:
+        """Return the answer; where none can be made of what came, give its socket back at once.
+
+        urllib3 closes the connection then, but the answer that it had begun holds the socket too.
+        """
+        try:
+            return super().getresponse()
+        except BaseException:
+            answer = self._answer()
+            if answer is not None:
+                answer.close()
+            raise
 
     def connect(self) -> None:
         call = call_here()

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from rest_kit import Loopback, client_of, forever_ok, http, ok, read_request
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import InvalidHeader
 
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenConnectionError, KrakenTimeout
@@ -283,3 +285,24 @@ def test_context_that_cannot_tell_its_roots_has_some(monkeypatch: pytest.MonkeyP
     timeouts = Timeouts(connect=5.0, retry_pauses=())  # reading all roots takes its time
     with Loopback(plain) as server, pytest.raises(KrakenConnectionError, match="cannot connect"):
         KrakenAPI(base_url=f"https://127.0.0.1:{server.port}", timeouts=timeouts).server_time()
+
+
+def test_answer_that_contradicts_itself_gives_its_socket_back_at_once() -> None:
+    """Two lengths make no answer: what had begun to read it is closed, collector or not."""
+    ended = threading.Event()
+
+    def treat(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(http("{}", extra="Content-Length: 9\r\nConnection: close\r\n"))
+        if sock.recv(1) == b"":
+            ended.set()
+
+    with Loopback(treat) as server:
+        connection = sockets.watched(HTTPConnection)("127.0.0.1", server.port, timeout=5)
+        connection.request("GET", "/")
+        # What is caught holds the frames, and with them the answer, as a collector may do for long.
+        with pytest.raises(InvalidHeader) as held:
+            connection.getresponse()
+        connection.close()
+        assert ended.wait(2)
+        assert "Content-Length" in str(held.value)
