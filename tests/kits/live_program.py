@@ -52,7 +52,13 @@ class LiveProgram:
         rows: Written to config.csv first; None leaves the file as it is.
         when_blind: The policy of rows that name none.
         metrics_port: Where figures are served; None for nowhere.
+        settings: The numbers of the order protocol.
+        clients: What asks for prices, and what places orders. None: a client without a key, and
+            one with the exchange's.
         disk: What the files lie on.
+
+    Attributes:
+        waits: Whether it must be armed, or have fired, before a `with` begins.
     """
 
     def __init__(
@@ -63,20 +69,23 @@ class LiveProgram:
         when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND,
         metrics_port: int | None = None,
         *,
+        settings: OrderSettings | None = None,
+        clients: tuple[KrakenAPI | None, KrakenAPI | None] = (None, None),
         disk: Disk | None = None,
     ) -> None:
         self.exchange = exchange
         self.folder = folder
+        self.waits = True
         if rows is not None:
             self.write(rows)
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
         key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
         self.ttslo = Program(
             ConfigManager(*files, disk=disk),
-            KrakenAPI(base_url=url, ws_url=exchange.ws_url),
-            KrakenAPI(key, secret, url, use_websocket=False),
+            clients[0] or KrakenAPI(base_url=url, ws_url=exchange.ws_url),
+            clients[1] or KrakenAPI(key, secret, url, use_websocket=False),
             Options(
-                settings=OrderSettings(watch=0.5),
+                settings=settings or OrderSettings(watch=0.5),
                 when_blind=when_blind,
                 pace=QUICK,
                 debug=True,
@@ -104,8 +113,14 @@ class LiveProgram:
         self.ttslo.check_config_file_changed()
         self.ttslo.validate_and_load_config()
         self._thread.start()
-        wait_until(self.is_streaming, "the program follows the trades")
-        wait_until(self._is_armed, "every row is on the books, or has fired")
+        if not self.waits:
+            return self
+        try:
+            wait_until(self.is_streaming, "the program follows the trades")
+            wait_until(self._is_armed, "every row is on the books, or has fired")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *exc_info: object) -> None:

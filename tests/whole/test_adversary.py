@@ -1,0 +1,465 @@
+"""The whole program against whoever wishes it ill: never two orders, never none without a word."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from arena import Arena, side_by_side
+from live_program import wait_until
+from misfortune import Misfortune
+from program_process import Scene
+
+from fake_kraken import FakeKraken
+from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.store.disk import Disk
+
+Fault = dict[str, Any]
+
+
+# --- what became of a request ----------------------------------------------------------------
+
+
+def answered(*faults: Fault, fills: bool = False) -> Callable[[Arena], None]:
+    """Return a scenario: an order whose answer is spoilt, and which perhaps fills at once."""
+
+    def scenario(pit: Arena) -> None:
+        with pit.run() as program:
+            pit.on_order(*faults)
+            pit.cross()
+            pit.wait_for_sent()
+            pit.wait_for_order()
+            if fills:
+                pit.fill()
+            pit.ends_with_order(program)
+            pit.never_again(1.0)
+
+    return scenario
+
+
+SPOILT: dict[str, Callable[[Arena], None]] = {
+    "two lengths": answered({"name": "two_lengths"}, fills=True),
+    "two lengths, and it stands": answered({"name": "two_lengths"}),
+    "no answer": answered({"name": "lost_reply"}, fills=True),
+    "half an answer": answered({"name": "reset_mid_body"}, fills=True),
+    "an odd result": answered({"name": "odd_result", "text": '{"txid": 5}'}, fills=True),
+    "no result": answered({"name": "odd_result", "text": "null"}),
+    "an answer that drips": answered({"name": "dripping_reply", "seconds": 1}, fills=True),
+    "a head that drips": answered({"name": "dripping_head", "seconds": 1}),
+    "a second copy": answered({"name": "sent_twice"}, fills=True),
+    "a second copy past the nonce": answered({"name": "copied_past_nonce"}),
+    "a second copy, and it fills": answered({"name": "sent_twice"}, fills=False),
+    "a gzip bomb": answered({"name": "gzip_bomb"}),
+    "a proxy that wants a password": answered({"name": "http_407", "when": "after"}, fills=True),
+    "too many calls": answered({"name": "http_429", "when": "after"}, fills=True),
+}
+
+
+def test_spoilt_answer_is_no_refusal(tmp_path: Path) -> None:
+    """What was sent may stand, whatever came back: it is looked up, and never sent again."""
+    side_by_side(SPOILT, tmp_path)
+
+
+# --- absence ---------------------------------------------------------------------------------
+
+
+def asked(*faults: Fault, seconds: float = 2.5) -> Callable[[Arena], None]:
+    """Return a scenario: a lost answer, and books that answer no question; then good ones."""
+
+    def scenario(pit: Arena) -> None:
+        with pit.run() as program:
+            pit.on_order({"name": "lost_reply"})
+            for fault in faults:
+                pit.exchange.fault(**fault)
+            pit.cross()
+            pit.wait_for_order()
+            pit.fill()
+            wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
+            pit.never_again(seconds)
+            assert pit.said("UNCERTAIN")
+            pit.exchange.clear_faults()
+            pit.ends_with_order(program, 10.0)
+
+    return scenario
+
+
+DOUBTFUL: dict[str, Callable[[Arena], None]] = {
+    "somebody else's order": asked({"name": "orders_foreign"}),
+    "an id that is spelt otherwise": asked({"name": "orders_respelt"}),
+    **{
+        f"{text} from {book}": asked({"name": "odd_result", "text": text, "endpoint": book})
+        for book in ("OpenOrders", "ClosedOrders")
+        for text in ("[]", "{}", "null", '{"open": [], "closed": []}')
+    },
+    "a foreign order in one book": asked({"name": "orders_foreign", "endpoint": "OpenOrders"}),
+}
+
+
+def test_answer_to_another_question_proves_no_absence(tmp_path: Path) -> None:
+    """A book that does not answer what was asked settles nothing, however often it is asked."""
+    side_by_side(DOUBTFUL, tmp_path)
+
+
+def all_orders(pit: Arena) -> None:
+    """The order stands in books that do not honour a filter."""
+    pit.exchange.fault("orders_unfiltered")
+    answered({"name": "lost_reply"})(pit)
+
+
+def stale(pit: Arena) -> None:
+    """A book that has an order as open which was filled."""
+    pit.exchange.fault("open_orders_stale", seconds=5)
+    answered({"name": "lost_reply"}, fills=True)(pit)
+
+
+def lagging(pit: Arena) -> None:
+    """The stop fills between two looks into two books that lag apart."""
+    pit.exchange.fault("open_orders_lag", seconds=40)
+    pit.exchange.fault("closed_orders_lag", seconds=6)
+    with pit.run() as program:
+        pit.on_order({"name": "http_502", "when": "after"})
+        pit.cross()
+        pit.wait_for_order()
+        wait_until(lambda: pit.exchange.count("OpenOrders") >= 2, "the books are asked")
+        pit.fill()
+        pit.never_again(4.0)
+        pit.ends_with_order(program, 15.0)
+
+
+def never_shown(pit: Arena) -> None:
+    """An order that was filled, in a book that never shows it."""
+    pit.exchange.fault("closed_orders_never")
+    with pit.run():
+        pit.on_order({"name": "http_504", "when": "after"})
+        pit.cross()
+        pit.wait_for_order()
+        pit.fill()
+        pit.never_again(7.0)
+
+
+def edited(pit: Arena) -> None:
+    """A row that sells another amount while its order is uncertain: the old order is not its."""
+    with pit.run():
+        pit.on_order({"name": "lost_reply"})
+        pit.exchange.fault("odd_result", text="[]", endpoint="OpenOrders")
+        pit.cross()
+        pit.wait_for_sent()
+        pit.write(pit.row.replace("0.01", "0.5"))
+        pit.wait_for_words("UNCERTAIN")
+        pit.never_again(2.0)
+        pit.exchange.clear_faults()
+        wait_until(lambda: pit.said("0.01", levels="INFO|WARNING|ERROR"), "it is told apart")
+        pit.never_again(1.0, most=2)
+        volumes = [order["vol"] for order in pit.exchange.orders]
+        assert volumes.count("0.01000000") == 1
+        assert volumes.count("0.50000000") <= 1
+
+
+# --- who looks, and from where ------------------------------------------------------------------
+
+
+def reading_elsewhere(pit: Arena) -> None:
+    """The key that reads is of another account than the key that trades."""
+    with pit.run(clients=(pit.stranger(streams=True), None)) as program:
+        pit.on_order({"name": "lost_reply"})
+        pit.cross()
+        pit.wait_for_order()
+        pit.fill()
+        pit.ends_with_order(program)
+        pit.never_again(1.0)
+
+
+def other_keys(pit: Arena) -> None:
+    """The program ends with an order under way, and starts again with keys of another account."""
+    blind = [pit.exchange.fault("black_hole", endpoint=name) for name in BOOKS]
+    with pit.run():
+        pit.on_order({"name": "lost_reply"})
+        pit.cross()
+        pit.wait_for_order()
+        pit.wait_for_words("UNCERTAIN")
+    pit.fill()
+    for fault in blind:
+        fault.clear()
+    strangers = pit.stranger(streams=True), pit.stranger(streams=False)
+    pit.fall_back()
+    with pit.run(clients=strangers, waits=False):
+        pit.cross("51002")
+        pit.never_again(5.0)
+    pit.fall_back()
+    with pit.run(waits=False) as program:
+        pit.ends_with_order(program)
+        pit.never_again(0.5)
+
+
+def restored(pit: Arena) -> None:
+    """All files are put back to what they were before an order that has been filled since."""
+    with pit.run():
+        pass
+    before = {path: path.read_bytes() for path in pit.folder.iterdir() if path.name != "logs.csv"}
+    with pit.run() as program:
+        pit.cross()
+        pit.wait_for_order()
+        pit.ends_with_order(program)
+        pit.fill()
+    for path in pit.folder.iterdir():
+        if path.name != "logs.csv":
+            path.unlink()
+    for path, data in before.items():
+        path.write_bytes(data)
+    pit.fall_back()
+    with pit.run() as program:
+        pit.cross("51003")
+        pit.never_again(3.0)
+        pit.ends_with_order(program)
+
+
+BOOKS = ("OpenOrders", "ClosedOrders")
+
+
+def test_nothing_but_good_books_of_the_right_account_settles(tmp_path: Path) -> None:
+    """Books that lag or mix, another account's, and files from before prove nothing."""
+    books = (all_orders, stale, lagging, never_shown, edited)
+    others = (reading_elsewhere, other_keys, restored)
+    side_by_side({scenario.__name__: scenario for scenario in (*books, *others)}, tmp_path)
+
+
+# --- each crossing is an event of its own ---------------------------------------------------------
+
+
+def edited_in_place(pit: Arena) -> None:
+    """An edit in place that leaves length and time stamp as they were: the new text counts."""
+    with pit.run():
+        path = pit.folder / "config.csv"
+        stamp = path.stat()
+        with path.open("r+b") as file:
+            file.write(path.read_bytes().replace(b"51000", b"52000"))
+        os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        pit.cross()
+        pit.never_again(1.5, most=0)
+        pit.cross("52001")
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+def test_crossing_goes_by_the_text_of_now(tmp_path: Path) -> None:
+    """What a row said before its edit fires nothing, however the edit was made."""
+    side_by_side({"edited in place": edited_in_place}, tmp_path)
+
+
+# --- slow answers ---------------------------------------------------------------------------------
+
+OTHER = "eth,ETH/USD,4100,above,sell,0.1,1.5,true,"
+
+
+def slow(*faults: Fault, within: float) -> Callable[[Arena], None]:
+    """Return a scenario: one row's order is looked for, Kraken is slow, and another row crosses."""
+
+    def scenario(pit: Arena) -> None:
+        pit.write(pit.row, OTHER)
+        with pit.run():
+            pit.on_order({"name": "lost_reply"})
+            for fault in faults:
+                pit.exchange.fault(**fault)
+            pit.cross()
+            pit.wait_for_order()
+            wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
+            pit.exchange.set_price("ETHUSD", "4101")
+            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, within)
+            assert done, "the other row's order waits"
+            pit.never_again(0.5, most=2)
+
+    return scenario
+
+
+def start_drips(pit: Arena) -> None:
+    """Kraken's clock drips when the program starts: it starts all the same, and trades."""
+    pit.exchange.fault("dripping_reply", endpoint="Time", seconds=1, count=1)
+    began = time.monotonic()
+    with pit.run():
+        assert time.monotonic() - began < 10.0
+        pit.cross()
+        pit.wait_for_order()
+
+
+def sync_hangs(pit: Arena) -> None:
+    """The disk never answers: the crossing is told, with its row, from another thread."""
+    going_on = threading.Event()
+
+    class Stuck(Disk):
+        def sync(self, file: BinaryIO) -> None:
+            if pit.exchange.price_of("XBTUSD") > 51000:
+                going_on.wait(30.0)
+            super().sync(file)
+
+    with pit.run(disk=Stuck()):
+        try:
+            pit.cross()
+            pit.wait_for_words("no order yet", levels="WARNING|ERROR")
+            assert pit.is_explained()
+            pit.never_again(0.1, most=0)
+        finally:
+            going_on.set()
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+SLOW = {
+    "prices that drip": slow({"name": "dripping_reply", "endpoint": "Ticker", "seconds": 1},
+                             within=10.0),
+    "a start that drips": start_drips,
+    "a disk that hangs": sync_hangs,
+}  # fmt: skip
+
+
+def test_no_slow_answer_holds_an_order_back(tmp_path: Path) -> None:
+    """Prices, clocks and disks may hang; the next crossing has its order, or a word."""
+    side_by_side(SLOW, tmp_path)
+
+
+# --- numbers and clocks ---------------------------------------------------------------------------
+
+
+def absurd_clock(pit: Arena) -> None:
+    """Kraken's clock says what no clock says, from the start and at the crossing."""
+    with pit.run():
+        pit.exchange.fault("absurd_time")
+        pit.on_order({"name": "error", "text": "EService:Deadline elapsed"})
+        pit.cross()
+        pit.wait_for_words("")
+        pit.never_again(1.0)
+        pit.exchange.clear_faults()
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+def clock_out_of_a_cache(pit: Arena) -> None:
+    """Kraken's clock comes out of a cache when the program starts: orders go out all the same."""
+    pit.exchange.fault("cached_reply", endpoint="Time")
+    with pit.run():
+        pit.cross()
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+def armed_ahead(pit: Arena) -> None:
+    """The machine's clock is an hour ahead while the row is armed, then less: nothing is missed."""
+    pit.exchange.clock_offset = -3600.0
+    with pit.run(when_blind=WhenBlind.ALWAYS):
+        pass
+    pit.exchange.clock_offset = -1800.0
+    pit.cross()
+    pit.fall_back()
+    with pit.run(when_blind=WhenBlind.ALWAYS, waits=False) as program:
+        pit.ends_with_order(program)
+        pit.never_again(0.5)
+
+
+def clock_jumps(pit: Arena, ahead: float) -> None:
+    """Kraken's clock and this machine's part while the program runs: one order, at once."""
+    with pit.run() as program:
+        pit.exchange.clock_offset = ahead
+        pit.cross()
+        pit.wait_for_order()
+        pit.ends_with_order(program)
+        pit.never_again(0.5)
+
+
+def old_prints(pit: Arena) -> None:
+    """Prints from before the row was there come as if they were of now: they fire nothing."""
+    pit.cross()
+    pit.fall_back()
+    pit.exchange.fault("trade_snapshot")
+    with pit.run() as program:
+        pit.never_again(0.5, most=0)
+        program.reconnect()
+        pit.never_again(1.0, most=0)
+        pit.cross("51005")
+        pit.wait_for_order()
+
+
+def numbers_begin_anew(pit: Arena) -> None:
+    """Prints far too high, then from 1 again: each is a price."""
+    for _ in range(3):
+        pit.fall_back()
+    with pit.run():
+        pit.exchange.fault("huge_trade_id", count=1)
+        pit.fall_back()
+        pit.exchange.fault("ids_begin_anew")
+        pit.cross()
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+def blind_in_a_cache(pit: Arena) -> None:
+    """Trades of the blind time come out of a cache: nothing is concluded before a fresh answer."""
+    with pit.run(when_blind=WhenBlind.ALWAYS) as program:
+        for _ in range(2):
+            pit.fall_back()
+
+        away = pit.exchange.fault("refuse_connect")
+
+        def spike() -> None:
+            pit.exchange.fault("cached_reply", endpoint="Trades")
+            pit.cross()
+            pit.fall_back()
+            away.clear()
+
+        program.reconnect(spike)
+        pit.never_again(1.0, most=0)
+        pit.exchange.clear_faults()
+        pit.ends_with_order(program)
+
+
+def unknown_once(pit: Arena) -> None:
+    """Kraken does not know a fresh order once: it stays watched, and its end is told."""
+    with pit.run() as program:
+        pit.cross()
+        pit.ends_with_order(program)
+        pit.exchange.fault("order_unknown")
+        pit.fill()
+        pit.wait_for_words("filled")
+
+
+CLOCKS: dict[str, Callable[[Arena], None]] = {
+    **{f.__name__: f for f in (absurd_clock, armed_ahead, clock_out_of_a_cache, old_prints,
+                               numbers_begin_anew, blind_in_a_cache, unknown_once)},
+    "an hour back": lambda pit: clock_jumps(pit, -3600.0),
+    "an hour on": lambda pit: clock_jumps(pit, 3600.0),
+}  # fmt: skip
+
+
+def test_clocks_and_numbers_beyond_sense(tmp_path: Path) -> None:
+    """Whatever Kraken's clock and numbers say, a crossing has its order, and nothing else fires."""
+    side_by_side(CLOCKS, tmp_path)
+
+
+# --- two programs ---------------------------------------------------------------------------------
+
+
+def test_second_program_on_one_config_is_refused(exchange: FakeKraken, tmp_path: Path) -> None:
+    """Each with a state of its own: the second names what is held, ends with 1, and trades not."""
+    scene = Scene(exchange, tmp_path)
+    with scene.run() as first:
+        scene.wait_for_stream(first)
+        with scene.run("--state", "other.csv", "--log", "other-log.csv") as second:
+            wait_until(lambda: second.has_ended, "the second ends")
+            assert second.wait() == 1, second.output
+            assert "config.csv" in second.output
+        scene.cross()
+        scene.wait_for_files(first)
+        assert exchange.placed_count() == 1
+
+
+# --- all of it at once ----------------------------------------------------------------------------
+
+# More of them: `TTSLO_MISFORTUNES=200 pytest tests/whole/test_adversary.py -k luck`.
+SEEDS = int(os.environ.get("TTSLO_MISFORTUNES", "6"))
+
+
+def test_no_run_of_bad_luck_makes_two_orders(tmp_path: Path) -> None:
+    """Spoilt answers, misleading books, clocks that jump, restarts: one crossing, one order."""
+    side_by_side({f"seed {seed}": Misfortune(seed) for seed in range(SEEDS)}, tmp_path)
