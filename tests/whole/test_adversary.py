@@ -119,14 +119,14 @@ def stale(pit: Arena) -> None:
 def lagging(pit: Arena) -> None:
     """The stop fills between two looks into two books that lag apart."""
     pit.exchange.fault("open_orders_lag", seconds=40)
-    pit.exchange.fault("closed_orders_lag", seconds=6)
+    pit.exchange.fault("closed_orders_lag", seconds=4)
     with pit.run() as program:
         pit.on_order({"name": "http_502", "when": "after"})
         pit.cross()
         pit.wait_for_order()
         wait_until(lambda: pit.exchange.count("OpenOrders") >= 2, "the books are asked")
         pit.fill()
-        pit.never_again(4.0)
+        pit.never_again(3.0)
         pit.ends_with_order(program, 15.0)
 
 
@@ -138,7 +138,7 @@ def never_shown(pit: Arena) -> None:
         pit.cross()
         pit.wait_for_order()
         pit.fill()
-        pit.never_again(7.0)
+        pit.never_again(5.0)
 
 
 def edited(pit: Arena) -> None:
