@@ -6,6 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -230,6 +232,37 @@ def test_nothing_but_good_books_of_the_right_account_settles(tmp_path: Path) -> 
 # --- each crossing is an event of its own ---------------------------------------------------------
 
 
+def refused_twice(pit: Arena) -> None:
+    """Two crossings, refused for the same reason: each is told with its own price."""
+    pit.settings = replace(pit.settings, owed=0.5)
+    pit.buy("0")
+    with pit.run():
+        for price in ("51001", "51007", "51011"):
+            pit.cross(price)
+            wait_until(partial(pit.is_explained, price), f"{price} is explained")
+            pit.never_again(0.7, most=0)
+            pit.fall_back()
+            pit.never_again(0.7, most=0)
+        pit.buy("5")
+        pit.cross("51013")
+        pit.wait_for_order()
+        pit.never_again(0.5)
+
+
+def disabled_meanwhile(pit: Arena) -> None:
+    """A crossing that was refused is not owed any more once its row was disabled."""
+    pit.buy("0")
+    with pit.run() as program:
+        pit.cross()
+        wait_until(pit.is_explained, "the crossing is explained")
+        pit.write(pit.row.replace("true", "false"))
+        program.wait_for_watch("btc", is_armed=False)
+        pit.buy("5")
+        pit.never_again(1.0, most=0)
+        pit.write(pit.row)
+        pit.never_again(3.0, most=0)
+
+
 def edited_in_place(pit: Arena) -> None:
     """An edit in place that leaves length and time stamp as they were: the new text counts."""
     with pit.run():
@@ -245,9 +278,10 @@ def edited_in_place(pit: Arena) -> None:
         pit.never_again(0.5)
 
 
-def test_crossing_goes_by_the_text_of_now(tmp_path: Path) -> None:
-    """What a row said before its edit fires nothing, however the edit was made."""
-    side_by_side({"edited in place": edited_in_place}, tmp_path)
+def test_each_crossing_is_an_event_of_its_own(tmp_path: Path) -> None:
+    """What was said, owed or written before neither silences a crossing nor fires one."""
+    scenarios = (refused_twice, disabled_meanwhile, edited_in_place)
+    side_by_side({scenario.__name__: scenario for scenario in scenarios}, tmp_path)
 
 
 # --- slow answers ---------------------------------------------------------------------------------
