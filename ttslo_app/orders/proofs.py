@@ -88,7 +88,7 @@ class Proofs:
         if exchange is None or not self._is_open(rule_id):
             return True
         try:
-            one = self._unproven(rule_id)
+            one = self._unproven(rule_id) or self._unlisted(crossing, exchange)
             sighting = None if one is None else look_for(one, exchange)
         except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
             again = self._tools.now() + self._tools.settings.ask_again
@@ -113,6 +113,15 @@ class Proofs:
             market = entry.market
             order = build_order(entry.rule, market.rest_key, market.lot_decimals)
             return Unproven(rule_id, life.cl_ord_id, order)
+        return None
+
+    def _unlisted(self, crossing: Crossing, exchange: Exchange) -> Unproven | None:
+        """Return the same of a row that a caller handed in, and no reading of config.csv."""
+        life = self._ledger.life_of(crossing.key)
+        with suppress(LookupError, ValueError):  # no order can come of it
+            market = exchange.market_of(crossing.pair)
+            order = build_order(crossing.rule, market.rest_key, market.lot_decimals)
+            return Unproven(life.id, life.cl_ord_id, order)
         return None
 
     def _close(self, rule_id: str, sighting: Sighting | None) -> None:

@@ -79,3 +79,13 @@ def test_arming_that_was_proven_is_asked_for_once(bench: Bench) -> None:
     bench.kraken.is_silent = True
     bench.cross()
     assert len(bench.kraken.sent) == 1
+
+
+def test_row_that_a_caller_hands_in_is_asked_for_too(bench: Bench) -> None:
+    """A rule that no reading of config.csv has brought may have an order all the same."""
+    bench.restart()
+    old_copy(bench)
+    bench.worker._ledger.rules.clear()
+    bench.cross()
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().state is RuleState.PLACED
