@@ -1,7 +1,9 @@
-"""Where API keys are looked for: the environment, then a `.env` file, under several names.
+"""Where API keys are looked for: the environment, files of secrets, then a `.env` file.
 
-Values are handed to the caller and to nobody else: they are never logged, and finding a key
-does not copy it into the environment, where every child process would see it.
+A file of secrets holds one value: `KRAKEN_API_SECRET_FILE` and the like name it, as containers do
+it, or it lies under the variable's own name in `$CREDENTIALS_DIRECTORY`, as systemd does it.
+Values are handed to the caller and to nobody else: they are never logged, and finding a key does
+not copy it into the environment, where every child process would see it.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ _OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
     "KRAKEN_API_KEY_RW": ("COPILOT_W_KR_RW_PUBLIC", "COPILOT_W_KR_RW_KEY"),
     "KRAKEN_API_SECRET_RW": ("COPILOT_W_KR_RW_SECRET", "COPILOT_W_KR_RW_SECRET_KEY"),
 }
+
+# Bytes: ten times what any key of Kraken's has.
+_LONGEST_SECRET = 4096
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=\s*(.*?)\s*", re.ASCII)
 _QUOTED = re.compile(r"""(["'])(.*?)\1\s*(?:#.*)?""")
@@ -53,17 +58,54 @@ def find_kraken_credentials(
 ) -> tuple[str | None, str | None]:
     """Return Kraken's (key, secret), each None where it is not to be found.
 
-    The exact name wins over the others, and for each name the environment over the file. A
-    read-only key never stands in for one that may place orders, nor the other way round.
+    The exact name wins over the others, and for each name the environment over a file of secrets,
+    and that over the `.env` file. A read-only key never stands in for one that may place orders,
+    nor the other way round.
 
     Args:
         readwrite: Whether to look for the key that may place orders.
         env_file: A `.env` file; it need not exist.
+
+    Raises:
+        ValueError: If a variable such as `KRAKEN_API_KEY_FILE` names a file that holds no value:
+            keys that cannot be read must not look like keys that nobody gave.
     """
     suffix = "_RW" if readwrite else ""
     in_file = _read_env_file(env_file)
-    key = _find(f"KRAKEN_API_KEY{suffix}", in_file)
-    return key, _find(f"KRAKEN_API_SECRET{suffix}", in_file)
+    key = _find(f"KRAKEN_API_KEY{suffix}", _with_secrets(f"KRAKEN_API_KEY{suffix}", in_file))
+    name = f"KRAKEN_API_SECRET{suffix}"
+    return key, _find(name, _with_secrets(name, in_file))
+
+
+def _with_secrets(name: str, in_file: Mapping[str, str]) -> Mapping[str, str]:
+    """Return what a `.env` file says, with the value of `name` from its own file of secrets."""
+    if os.environ.get(name, "").strip():
+        return in_file  # it wins anyway
+    variable = f"{name}_FILE"
+    given = os.environ.get(variable, "").strip() or in_file.get(variable, "").strip()
+    if given:
+        return {**in_file, name: _secret_in(Path(given), variable)}
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "").strip()
+    if folder and (Path(folder) / name).exists():
+        return {**in_file, name: _secret_in(Path(folder) / name, "CREDENTIALS_DIRECTORY")}
+    return in_file
+
+
+def _secret_in(path: Path, variable: str) -> str:
+    """Return the one value that a file holds; `variable` is who names it."""
+    cure = "put the value there, and nothing else, readable by the user of the program"
+    try:
+        if not path.is_file():  # a pipe would wait for its writer
+            raise ValueError(f"{variable} names {path}, which is no file: {cure}")
+        with path.open("rb") as file:
+            raw = file.read(_LONGEST_SECRET + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ValueError(f"{variable} names {path}, which cannot be read ({why}): {cure}") from None
+    value = _decoded(raw).strip()
+    if not value or len(raw) > _LONGEST_SECRET or re.search(r"\s|[^ -~]", value):
+        raise ValueError(f"{variable} names {path}, which does not hold one value: {cure}")
+    return value
 
 
 def names_in(env_file: str | Path = ".env") -> frozenset[str]:

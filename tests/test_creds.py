@@ -169,3 +169,84 @@ def test_names_of_a_file_come_without_values(tmp_path: Path) -> None:
     file.write_text("A=1\nexport B='2'\n# C=3\n", encoding="utf-8")
     assert creds.names_in(file) == {"A", "B"}
     assert creds.names_in(tmp_path / "none.env") == frozenset()
+
+
+# --- files of secrets ------------------------------------------------------------------------
+
+
+def test_file_of_a_secret_is_read_where_its_variable_names_it(monkeypatch: Env) -> None:
+    """The line end behind the value is no part of it, nor is what Notepad puts in front."""
+    monkeypatch.setenv("KRAKEN_API_KEY_RW_FILE", str(env_file("a-key\n", "key")))
+    secret = env_file(codecs.BOM_UTF8 + b"c2VjcmV0\r\n", "secret")
+    monkeypatch.setenv("KRAKEN_API_SECRET_RW_FILE", str(secret))
+    assert creds.find_kraken_credentials(readwrite=True) == ("a-key", "c2VjcmV0")
+    assert creds.find_kraken_credentials() == (None, None)
+
+
+def test_env_file_may_name_files_of_secrets() -> None:
+    """One place tells where everything is."""
+    env_file("k", "key")
+    env_file("KRAKEN_API_KEY_FILE=key\nKRAKEN_API_SECRET=in-file\n")
+    assert creds.find_kraken_credentials() == ("k", "in-file")
+
+
+def test_credentials_of_a_service_lie_under_the_names_of_the_variables(monkeypatch: Env) -> None:
+    """As systemd's LoadCredential puts them down; they beat the .env file."""
+    Path("given").mkdir()
+    env_file("service-key\n", "given/KRAKEN_API_KEY")
+    env_file("KRAKEN_API_KEY=file\nKRAKEN_API_SECRET=file-secret\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "given")
+    assert creds.find_kraken_credentials() == ("service-key", "file-secret")
+
+
+def test_value_in_the_environment_beats_a_file_of_secrets(monkeypatch: Env) -> None:
+    """Even where that file is not there: it is not asked for."""
+    monkeypatch.setenv("KRAKEN_API_KEY", "env")
+    monkeypatch.setenv("KRAKEN_API_KEY_FILE", "gone")
+    assert creds.find_kraken_credentials() == ("env", None)
+
+
+def test_variable_that_names_a_file_beats_the_credentials_of_a_service(monkeypatch: Env) -> None:
+    """What was said by name is meant."""
+    Path("given").mkdir()
+    env_file("service-key", "given/KRAKEN_API_KEY")
+    env_file("named", "named")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "given")
+    monkeypatch.setenv("KRAKEN_API_KEY_FILE", "named")
+    assert creds.find_kraken_credentials()[0] == "named"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no file"),
+        (b"", "does not hold one value"),
+        (b" \n", "does not hold one value"),
+        (b"two words", "does not hold one value"),
+        (b"KRAKEN\x00KEY", "does not hold one value"),
+        (b"\xff\xfe\x00\x01", "does not hold one value"),
+        (b"x" * 5000, "does not hold one value"),
+    ],
+)
+def test_file_that_holds_no_value_is_no_missing_key(
+    monkeypatch: Env, content: bytes | None, words: str
+) -> None:
+    """It is refused by variable and file, with the cure, and its content is not shown."""
+    if content is not None:
+        env_file(content, "secret")
+    monkeypatch.setenv("KRAKEN_API_SECRET_FILE", "secret")
+    with pytest.raises(ValueError, match=words) as refused:
+        creds.find_kraken_credentials()
+    said = str(refused.value)
+    assert said.startswith("KRAKEN_API_SECRET_FILE names secret, ")
+    assert "put the value there" in said
+    assert "two words" not in said
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")
+def test_file_that_may_not_be_read_says_why(monkeypatch: Env) -> None:
+    """Its mode is the usual cause."""
+    env_file("key", "secret").chmod(0)
+    monkeypatch.setenv("KRAKEN_API_KEY_FILE", "secret")
+    with pytest.raises(ValueError, match="Permission denied"):
+        creds.find_kraken_credentials()

@@ -14,6 +14,7 @@ from ttslo_app.messages import Kind, Sentence
 _KEYS = ("KRAKEN_API_KEY", "KRAKEN_API_SECRET", "KRAKEN_API_KEY_RW", "KRAKEN_API_SECRET_RW")
 KNOWN = (
     *_KEYS,
+    *(f"{name}_FILE" for name in _KEYS),
     *("KRAKEN_SPOT_URL", "KRAKEN_WS_PUBLIC_URL"),
     *("TTSLO_CACHE_DIR", "TTSLO_ORDER_SETTINGS"),
 )

@@ -93,7 +93,7 @@ def test_permissions_are_read_in_other_shapes(permissions: object) -> None:
 def test_what_is_not_granted_is_not_taken_for_granted() -> None:
     """A name with a no beside it is no permission."""
     told = read_key_info({"permissions": {"withdraw-funds": False, "query-funds": True}})
-    assert told.rights == {Right.QUERY_FUNDS}
+    assert told.rights == frozenset({Right.QUERY_FUNDS})
 
 
 @pytest.mark.parametrize("permissions", [["alpha", "beta"], "gamma", {"delta": True}])
