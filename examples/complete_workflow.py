@@ -19,7 +19,7 @@ from _exchange import open_market
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from ttslo import TTSLO
-from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.life import OrderSettings
 from validator import ConfigValidator, format_validation_result
 
 if TYPE_CHECKING:

@@ -39,8 +39,7 @@ from fake_kraken.engine import Engine
 from fake_kraken.faults import Fault
 from fake_kraken.keys import DEMO_KEY, DEMO_SECRET, PERMISSIONS, KeyRing
 from fake_kraken.market import price_from
-from fake_kraken.replies import let_go
-from fake_kraken.rest import Rest
+from fake_kraken.rest import Rest, let_go
 from fake_kraken.stream import Stream
 
 R = TypeVar("R")

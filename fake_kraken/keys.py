@@ -1,8 +1,10 @@
-"""Who may call: keys with their permissions, signatures, and nonces that must grow.
+"""Who may call: keys with their permissions, signatures, nonces that must grow, and the lockout.
 
-Pure, and its own reading of Kraken's guide: it shares no line with the client that signs.
+Pure, and its own reading of Kraken's guide: it shares no line with the client that signs. It is
+told the time. The lockout that wrong keys bring ends only when nobody calls for a while.
 
-Source: Kraken, REST authentication, API key permissions (read 2026-11).
+Sources: Kraken, REST authentication, API key permissions; reports of Kraken's users on the lockout,
+of which Kraken's own pages only give the name (read 2026-11).
 """
 
 from __future__ import annotations
@@ -134,3 +136,36 @@ def _signature(call: Signed, secret: bytes, nonce: str) -> bytes:
     signed = nonce.encode("utf-8", "replace") + call.query.encode() + call.body
     message = call.path.encode() + hashlib.sha256(signed).digest()
     return base64.b64encode(hmac.new(secret, message, hashlib.sha512).digest())
+
+
+_WRONG = frozenset({"EAPI:Invalid key", "EAPI:Invalid signature"})
+
+
+class Lockout:
+    """Counts the calls that were refused for their key, and closes the door after some of them."""
+
+    def __init__(self) -> None:
+        self._wrong_calls = 0
+        self._called_at = 0.0
+
+    def check(self, at: float, calls: int, pause: float) -> None:
+        """Note a private call.
+
+        Args:
+            at: Seconds since 1970.
+            calls: How many wrong ones close the door.
+            pause: Seconds without any call that open it again.
+
+        Raises:
+            Refusal: While the door is closed; and the pause begins anew.
+        """
+        quiet, self._called_at = at - self._called_at, at
+        if self._wrong_calls < calls:
+            return
+        if quiet < pause:
+            raise Refusal("EGeneral:Temporary lockout")
+        self._wrong_calls = 0
+
+    def count(self, refusal: Refusal) -> None:
+        """Count a call that was refused."""
+        self._wrong_calls += not _WRONG.isdisjoint(refusal.errors)

@@ -1,6 +1,6 @@
 """The stream over WebSocket: who is connected, what they subscribed to, and what they are told.
 
-It knows no channel's frames, which stand in `channels`; all of it is on the exchange's own thread.
+It knows no channel's frames, which stand in `shapes`; all of it is on the exchange's own thread.
 
 Source: Kraken, WebSocket v2 (read 2026-11).
 """
@@ -16,11 +16,10 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from fake_kraken.channels import CHANNELS, Channel
 from fake_kraken.core import Core
 from fake_kraken.market import Listing, Trade
-from fake_kraken.replies import reset_transport
-from fake_kraken.shapes import moment_text
+from fake_kraken.rest import reset_transport
+from fake_kraken.shapes import CHANNELS, Channel, moment_text
 
 
 @dataclass(eq=False, slots=True)

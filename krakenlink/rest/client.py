@@ -19,7 +19,9 @@ from krakenlink.foreign import shown
 from krakenlink.machine import REST_URL
 from krakenlink.numbers import trailing_offset
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, legacy_pair
-from krakenlink.rest.arguments import (
+from krakenlink.rest.listing import Listing, listing_file
+from krakenlink.rest.quotes import only_row
+from krakenlink.rest.request import (
     checked_direction,
     checked_number,
     checked_order_type,
@@ -28,8 +30,6 @@ from krakenlink.rest.arguments import (
     named,
     volume_text,
 )
-from krakenlink.rest.listing import Listing, listing_file
-from krakenlink.rest.quotes import only_row
 from krakenlink.rest.session import RestSession, alive
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 

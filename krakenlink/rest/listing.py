@@ -29,8 +29,8 @@ from krakenlink.flights import Flights
 from krakenlink.machine import feed_clock, kept_in, replace_file
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
-from krakenlink.rest.arguments import named
 from krakenlink.rest.deadline import time_left
+from krakenlink.rest.request import named
 from krakenlink.rest.verdicts import is_unknown_pair
 
 _log = logging.getLogger(__name__)

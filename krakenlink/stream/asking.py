@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from krakenlink.numbers import doubled
 from krakenlink.pairs import Symbol
-from krakenlink.stream.messages import subscribe_frame
+from krakenlink.stream.events import subscribe_frame
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Key, Subscription, SubSignal
 

@@ -13,9 +13,8 @@ import urllib.parse
 from typing import Protocol
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
-from krakenlink.stream.dial import open_socket
 from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
-from krakenlink.stream.wire import Wire
+from krakenlink.stream.wire import Wire, open_socket
 
 try:
     import websocket

@@ -12,9 +12,22 @@ from __future__ import annotations
 
 from collections import deque
 
-from krakenlink.stream.events import Channel, Due, Event, SystemState, Tick, Trades
+from krakenlink.stream.events import (
+    Ack,
+    Channel,
+    Damaged,
+    Due,
+    Event,
+    Message,
+    NoPrice,
+    Pong,
+    RateRefusal,
+    Status,
+    SystemState,
+    Tick,
+    Trades,
+)
 from krakenlink.stream.link import Link
-from krakenlink.stream.messages import Ack, Damaged, Message, NoPrice, Pong, RateRefusal, Status
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription
 from krakenlink.stream.subscriptions import Subscriptions

@@ -16,8 +16,7 @@ import msgspec
 
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Tick, TradePrint, Trades
-from krakenlink.stream.messages import (
+from krakenlink.stream.events import (
     Ack,
     Complaint,
     Damaged,
@@ -26,6 +25,9 @@ from krakenlink.stream.messages import (
     Pong,
     RateRefusal,
     Status,
+    Tick,
+    TradePrint,
+    Trades,
 )
 
 

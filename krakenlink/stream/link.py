@@ -10,6 +10,7 @@ Sources: Kraken, spot WebSocket v2 (heartbeat, ping) and its guide on connecting
 from __future__ import annotations
 
 from krakenlink.stream.events import (
+    PING,
     Due,
     Event,
     FeedBack,
@@ -19,7 +20,6 @@ from krakenlink.stream.events import (
     FeedStale,
     FeedSuspect,
 )
-from krakenlink.stream.messages import PING
 from krakenlink.stream.settings import FeedSettings, retry_delay
 from krakenlink.stream.states import TRANSITIONS, FeedSignal, FeedState, next_state
 

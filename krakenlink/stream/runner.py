@@ -28,11 +28,10 @@ from krakenlink.stream.connection import (
     ConnectionRefused,
     open_websocket,
 )
-from krakenlink.stream.events import Channel, Event, Tick, Trades
+from krakenlink.stream.events import Channel, Complaint, Event, Message, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import Companion, Handover, Run, StoppedError, wake
 from krakenlink.stream.health import views
-from krakenlink.stream.messages import Complaint, Message
 from krakenlink.stream.reader import FeedReader, Readers
 from krakenlink.stream.settings import FeedSettings
 

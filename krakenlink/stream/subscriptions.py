@@ -13,10 +13,12 @@ from __future__ import annotations
 from krakenlink.pairs import Symbol
 from krakenlink.stream.asking import Asking
 from krakenlink.stream.events import (
+    Ack,
     Channel,
     Due,
     Event,
     FirstData,
+    RateRefusal,
     Resubscribed,
     SymbolDistrusted,
     SymbolMute,
@@ -24,7 +26,6 @@ from krakenlink.stream.events import (
     SymbolTrusted,
     Tick,
 )
-from krakenlink.stream.messages import Ack, RateRefusal
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Key, Subscription, SubSignal, SubState
 

@@ -2,8 +2,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ttslo_app.messages import Market
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.orders.ports import Exchange
-from ttslo_app.orders.settings import OrderSettings
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run.cli import main as main

@@ -357,7 +357,7 @@ sys.modules["aiohttp"] = None
 from decimal import Decimal
 from fake_kraken import FAULTS, random_path, read_replay
 from fake_kraken.engine import Engine
-import fake_kraken.calls, fake_kraken.channels, fake_kraken.core, fake_kraken.keys
+import fake_kraken.calls, fake_kraken.shapes, fake_kraken.core, fake_kraken.keys
 engine = Engine(prices={"XBTUSD": "50000"})
 stop = {"pair": "XBTUSD", "type": "sell", "ordertype": "trailing-stop", "volume": "1"}
 order = engine.add_order({**stop, "price": "+10%"}, 0.0)

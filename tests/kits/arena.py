@@ -21,7 +21,7 @@ from live_program import HEADER, PAIR, LiveProgram, wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI, Timeouts
-from ttslo_app.orders.settings import OrderSettings, settings_from
+from ttslo_app.orders.life import OrderSettings, settings_from
 
 # Kraken allows no deadline under 2 s, and two readings of its clock differ by up to a second.
 QUICK = (

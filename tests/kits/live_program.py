@@ -12,7 +12,7 @@ from pathlib import Path
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program

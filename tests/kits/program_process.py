@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from fake_kraken import FakeKraken
-from ttslo_app.orders.intents import read_intents, with_intents
+from ttslo_app.orders.ledger import read_intents, with_intents
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.journal import IntentJournal
 

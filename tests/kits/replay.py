@@ -24,7 +24,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
-from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, WhenBlind, read_rule
 from ttslo_app.watch.past import Bounds, Pace
 from ws_price_provider import WebSocketPriceProvider

@@ -56,30 +56,30 @@ MAY_USE: dict[str, set[str]] = {
 SHELLS = {
     *("config", "creds", "dev", "kraken_api", "ttslo", "ws_price_provider"),
     *("fake_kraken.__main__", "fake_kraken.control", "fake_kraken.core", "fake_kraken.exchange"),
-    *("fake_kraken.replay", "fake_kraken.replies", "fake_kraken.rest", "fake_kraken.stream"),
+    *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.flights", "krakenlink.machine"),
     "krakenlink.prices",
     *("krakenlink.rest.client", "krakenlink.rest.deadline", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
-    *("krakenlink.stream.dial", "krakenlink.stream.handover", "krakenlink.stream.reader"),
+    *("krakenlink.stream.handover", "krakenlink.stream.reader"),
     *("krakenlink.stream.runner", "krakenlink.stream.wire"),
     "ttslo_app",
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
-    *("ttslo_app.orders.exchange", "ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
-    *("ttslo_app.face.metrics", "ttslo_app.face.screen", "ttslo_app.face.voice"),
+    *("ttslo_app.orders.exchange", "ttslo_app.orders.worker"),
+    *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     "ttslo_app.run.ending",
-    *("ttslo_app.run.order_checks", "ttslo_app.run.reading_key"),
+    "ttslo_app.run.order_checks",
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
     *(
         "ttslo_app.run.program",
         "ttslo_app.run.streams",
-        "ttslo_app.run.timing",
+        "ttslo_app.run.parts",
         "ttslo_app.run.watchdog",
     ),
 }
@@ -104,18 +104,18 @@ IMPURE_CALLS = frozenset(
 LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset(  # the rooms that serve; the exchange behind them needs none of it
         {
-            *("fake_kraken.control", "fake_kraken.exchange", "fake_kraken.replies"),
+            *("fake_kraken.control", "fake_kraken.exchange", "fake_kraken.rest"),
             *("fake_kraken.rest", "fake_kraken.stream"),
         }
     ),
-    "certifi": frozenset({"krakenlink.stream.dial"}),  # which requests brings along
+    "certifi": frozenset({"krakenlink.stream.wire"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "msgspec": frozenset({"krakenlink.stream.frames"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
-    "socks": frozenset({"krakenlink.stream.dial"}),  # REST meets it through requests
+    "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(
         {"krakenlink.rest.sockets", "krakenlink.rest.transport"}
     ),  # what requests does not tell apart is told there

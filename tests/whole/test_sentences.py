@@ -17,7 +17,7 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.face import words as face_words
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
-from ttslo_app.orders import doubt_words
+from ttslo_app.orders import trouble_words
 from ttslo_app.orders import words as order_words
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
@@ -28,7 +28,7 @@ from ttslo_app.watch import words as watch_words
 from ttslo_app.watch.crossings import Deed, Touch
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = (face_words, order_words, doubt_words, run_words, watchdog_words, watch_words)
+ROOMS = (face_words, order_words, trouble_words, run_words, watchdog_words, watch_words)
 # Four lines of a terminal of eighty columns, the time before them included.
 LONGEST = 380
 
@@ -93,7 +93,9 @@ SAMPLES: dict[str, object] = {
     "touch": Touch(rule(), Past(7, Decimal(50001), 1_800_000_000 * 10**9)),
     "txid": "OAAAAA-BBBBB-CCCCCC",
     "url": "http://127.0.0.1:9000",
+    "wait": 300.0,
     "waited": 61.0,
+    "waiting": 2,
     "warning": {"config_id": "btc", "field": "volume", "message": "Volume is very small."},
     "was_armed": True,
     "what": "prices: there is nobody to ask",

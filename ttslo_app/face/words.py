@@ -12,7 +12,7 @@ from decimal import Decimal
 from krakenlink.numbers import plain
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
-from ttslo_app.rules.balances import INSUFFICIENT, UNCHECKED_FUNDS
+from ttslo_app.rules.facts import INSUFFICIENT, UNCHECKED_FUNDS
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Watched
-from ttslo_app.orders import doubt_words, words
+from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import refusal_wait
+from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import fingerprint
-from ttslo_app.orders.tools import Tools
 
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
 # time: a crossing must find it free, and what a crash needs is in the journal of intents.
@@ -88,9 +88,9 @@ class Clerk:
         self.placed(life, sighting.txid, "found at Kraken after", sighting.status)
         placed, entry = self._ledger.life_of(life.id), self._ledger.rules.get(life.id)
         if sighting.differs:
-            self._teller.tell(doubt_words.stands_otherwise(placed, sighting))
+            self._teller.tell(trouble_words.stands_otherwise(placed, sighting))
         elif entry is not None and fingerprint(entry.rule) != life.row:
-            self._teller.tell(doubt_words.row_differs(placed, entry.rule))
+            self._teller.tell(trouble_words.row_differs(placed, entry.rule))
         self.watched(Watched({life.id: sighting}))
 
     def watched(self, message: Watched) -> None:

@@ -17,16 +17,15 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing
 from ttslo_app.orders import trouble_words, words
-from ttslo_app.orders.keygate import OF_KEY
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
-from ttslo_app.orders.owed import Why
+from ttslo_app.orders.owed import OF_KEY, Why
+from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import (
     OrderRequest,
     build_order,
     fingerprint,
     letters_of,
 )
-from ttslo_app.orders.tools import Tools
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
 _BURST = 10

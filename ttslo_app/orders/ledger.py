@@ -1,19 +1,29 @@
-"""What is known of every rule, as state.csv holds it, and what config.csv makes of it.
+"""What is known of every rule: lives in memory, as cells of state.csv, as lines of the journal.
 
-In memory: the files are written by others. Owned by the order thread; what others may read is
-replaced whole and never changed. What must never happen here: that a row which nobody can rely
-upon passes for one that has not fired.
+The files are written by others. Owned by the order thread; what others may read is replaced whole
+and never changed. An order may only be sent once its intent is on the platter; intents go to a
+journal that is emptied whenever state.csv is written: a line is a checksum and the cells of one row
+as JSON. What must never happen here: that a row which contradicts itself, or upon which nobody can
+rely, passes for one that has not fired and may trade; that a line which was synced is overlooked,
+or that one which is older than its row in state.csv counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 
 from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.life import Life, RuleState
-from ttslo_app.orders.request import fingerprint
-from ttslo_app.orders.row import STATE_CONTRACT, State, UnreadableLife, cells_of, read_life
+from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.rules.rule import Rule
+
+Cells = dict[str, str]
+State = dict[str, Cells]
 
 # No state of a rule, so that no version ever takes such a row for one that may trade.
 _DOUBTFUL = "doubtful"
@@ -150,3 +160,188 @@ class Ledger:
         if entry is not None and not (entry.rule.enabled and self.has_given_up(entry.rule)):
             del self._given_up[rule_id]
         return rule_id in self._given_up
+
+
+# The contract's columns come first and keep their meaning; these are ours.
+_OWN_TEXT = (
+    "armed_at",
+    "cl_ord_id",
+    "intended_at",
+    "deadline",
+    "row",
+    "letters",
+    "row_at",
+    "sent_by",
+    "doubt",
+    "order_status",
+    "vol_exec",
+    "fill_price",
+    "crossed_price",
+    "crossed_at",
+    "detail",
+)
+
+
+_CONTRACT_TEXT = ("order_id", "trigger_price", "trigger_time", "activated_on")
+
+
+_TEXT = _CONTRACT_TEXT + _OWN_TEXT
+
+
+STATE_CONTRACT = frozenset({"id", "triggered", *_CONTRACT_TEXT})
+
+
+# Small numbers of many rows are one text each.
+_count = lru_cache(maxsize=256)(str)
+
+
+def cells_of(life: Life) -> dict[str, str]:
+    """Return the cells that state.csv holds of `life`; `last_checked` is not among them."""
+    cells = {"id": life.id, "triggered": "true" if life.has_fired else "false"}
+    cells.update({name: getattr(life, name) for name in _TEXT})
+    cells["rule_state"] = life.state.value
+    cells["generation"] = _count(life.generation)
+    cells["sends"] = _count(life.sends)
+    cells["noted"] = "true" if life.noted else "false"
+    cells["order"] = life.order.to_json() if life.order else ""
+    return cells
+
+
+class UnreadableLife(ValueError):
+    """A row of state.csv from which nobody can tell whether its rule has fired."""
+
+
+def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
+    """Return what `cells`, one row of state.csv, say of a rule.
+
+    Rows of earlier versions have the contract's columns only: `triggered` decides.
+
+    Raises:
+        UnreadableLife: If the row contradicts itself or holds words that nobody wrote.
+    """
+    if not isinstance(cells, Mapping):
+        raise UnreadableLife(f"it is {type(cells).__name__} and not a dict")
+    if not cells:
+        return Life(rule_id)
+    cells = {name: "" if value is None else str(value) for name, value in cells.items()}
+    triggered = cells.get("triggered", "").strip().lower()
+    if triggered not in ("true", "false", ""):
+        raise UnreadableLife(f"triggered is {cells.get('triggered')!r}, not true or false")
+    text = {name: cells.get(name, "") for name in _TEXT}
+    word = cells.get("rule_state", "").strip().lower()
+    if not word:
+        return _earlier_life(rule_id, triggered, text)
+    try:
+        life = Life(
+            rule_id,
+            RuleState(word),
+            generation=int(cells.get("generation") or 0),
+            sends=int(cells.get("sends") or 0),
+            noted=cells.get("noted", "").strip().lower() == "true",
+            order=OrderRequest.from_json(cells["order"]) if cells.get("order") else None,
+            **text,
+        )
+    except ValueError as error:
+        raise UnreadableLife(str(error)) from error
+    if life.generation < 1 and life.state is not RuleState.DISARMED:
+        # Such rows are taken for those of earlier versions, whose thresholds may be met.
+        raise UnreadableLife(f"rule_state is {word} and generation is not there")
+    if life.has_fired != (triggered == "true"):
+        raise UnreadableLife(f"rule_state is {word} and triggered is {triggered or 'empty'}")
+    if life.is_unsettled and not (life.cl_ord_id and life.order):
+        raise UnreadableLife(f"rule_state is {word} without a cl_ord_id and an order")
+    return life
+
+
+def _earlier_life(rule_id: str, triggered: str, text: Mapping[str, str]) -> Life:
+    """Return what a row of an earlier version says, which tells no state."""
+    if not triggered and (text["trigger_price"] or text["trigger_time"]):
+        raise UnreadableLife("it tells of a trigger and says nothing under triggered")
+    has_fired = triggered == "true" or bool(text["order_id"])
+    state = RuleState.PLACED if has_fired else RuleState.DISARMED
+    return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
+
+
+def intent_lines(rows: Iterable[Mapping[str, str]]) -> bytes:
+    """Return the lines for some rows of state.csv.
+
+    Each begins with the line end of the one before it, so that a line which was cut off by a full
+    disk cannot spoil the next.
+    """
+    texts = (json.dumps(row, ensure_ascii=False).encode() for row in rows)
+    return b"".join(b"\n%08x %s" % (zlib.crc32(text), text) for text in texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Intents:
+    """What a journal says: rows of state.csv in the order of their writing.
+
+    `damaged` are the numbers, from 1, of lines that cannot be read although one that was written
+    later can. A last line that cannot be read is no damage: its sync never ended, so its order
+    was never sent.
+    """
+
+    rows: tuple[Cells, ...] = ()
+    damaged: tuple[int, ...] = ()
+
+
+def read_intents(data: bytes) -> Intents:
+    """Return what `intent_lines` wrote, as far as it can be read."""
+    rows: list[Cells] = []
+    unread: list[int] = []
+    damaged: list[int] = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line:
+            continue
+        row = _row_of(line)
+        if row is None:
+            unread.append(number)
+        else:
+            rows.append(row)
+            damaged += unread
+            unread = []
+    return Intents(tuple(rows), tuple(damaged))
+
+
+def _row_of(line: bytes) -> Cells | None:
+    checksum, _, text = line.partition(b" ")
+    if checksum != b"%08x" % zlib.crc32(text):
+        return None
+    with suppress(ValueError):
+        row = json.loads(text)
+        if isinstance(row, dict) and row.get("id"):
+            return {str(name): str(cell) for name, cell in row.items()}
+    return None
+
+
+def with_intents(state: Mapping[str, Cells], intents: Intents) -> dict[str, Cells]:
+    """Return the rows of state.csv with every intent that is newer than its row."""
+    rows = {rule_id: dict(cells) for rule_id, cells in state.items()}
+    for intent in intents.rows:
+        known = rows.get(intent["id"])
+        if known is None or _is_newer(intent, known):
+            rows[intent["id"]] = {**(known or {}), **intent}
+    return rows
+
+
+def _is_newer(intent: Cells, row: Cells) -> bool:
+    """Tell whether `intent` was written after `row`: each send counts up, in each generation.
+
+    Of the same send, `row` holds the outcome unless it holds the intent itself, perhaps with a
+    deadline that was put off since.
+    """
+    try:
+        theirs, ours = _count_of(intent), _count_of(row)
+    except ValueError:
+        return False  # a row that nobody can read stays one: it is told, and does not trade
+    return theirs > ours or (theirs == ours and row.get("rule_state") == RuleState.INTENDED)
+
+
+def _count_of(row: Cells) -> tuple[int, int]:
+    return int(row.get("generation") or 0), int(row.get("sends") or 0)
+
+
+def may_have_fired(state: Mapping[str, Cells]) -> tuple[str, ...]:
+    """Return the rules of whose orders a line that cannot be read may have spoken."""
+    waiting = (RuleState.ARMED, RuleState.REFUSED)
+    return tuple(i for i, cells in state.items() if cells.get("rule_state") in waiting)

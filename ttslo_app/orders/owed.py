@@ -1,4 +1,4 @@
-"""The one room in which crossings wait for their order, and why each of them does.
+"""The one room in which crossings wait for their order, why each does, and the gate of the key.
 
 Pure: the order thread says what happened and when. A crossing stands here from the moment it is
 taken up until it is certain what became of its order, or that it has none to come; so whatever
@@ -10,8 +10,14 @@ the account, and an order beyond them is refused and certainly not placed. A ref
 therefore closes a gate: whoever comes later stands behind the one that was refused, one at a time
 is let through, and nobody is forgotten because the price has gone back meanwhile.
 
-Source: Kraken, "API rate limits" and "trading rate limits" (read 2026-11): the slowest account
-regains one order a second on each pair.
+Trouble of a key or an account is no row's own. It stops all of them, and each call with a refused
+key is one step towards a lockout, so one question is asked after minutes, whoever waits. What must
+never happen: that a crossing goes out with a key that was just refused, or that the key's gate
+stays shut without anybody asking.
+
+Sources: Kraken, "API rate limits" and "trading rate limits": the slowest account regains one order
+a second on each pair; "EGeneral:Temporary lockout": 15 minutes, and longer for whoever goes on
+(read 2026-11).
 """
 
 from __future__ import annotations
@@ -23,8 +29,7 @@ from enum import Enum, auto
 from krakenlink.numbers import doubled
 from krakenlink.rest.verdicts import Pause
 from ttslo_app.messages import Crossing
-from ttslo_app.orders.keygate import KeyGate
-from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.life import OrderSettings
 
 # One order a second is what the slowest account regains, and a little for its rounding.
 ORDER_GAP = 1.05
@@ -277,3 +282,55 @@ def _seen_at(crossing: Crossing) -> float:
 def refusal_wait(refusals: int, settings: OrderSettings) -> float:
     """Return the pause before a refused rule may try again, after so many refusals in a row."""
     return doubled(settings.refusal_wait, refusals - 1, settings.refusal_wait_max)
+
+
+# In seconds. A lockout is waited out, and a minute more.
+FIRST_WAIT, LONGEST_WAIT = 60.0, 600.0
+
+
+LOCKOUT_WAIT = 960.0
+
+
+OF_KEY = (Pause.KEY, Pause.LOCKOUT)
+
+
+class KeyGate:
+    """Whether the key may be used. For one thread; any other may read `is_shut`.
+
+    All times are seconds of one monotonic clock.
+    """
+
+    def __init__(self) -> None:
+        self._refusals = 0
+        self._asks_at: float | None = None
+
+    @property
+    def is_shut(self) -> bool:
+        """Whether the key was refused, and not taken since. Any thread."""
+        return self._asks_at is not None
+
+    def next_at(self) -> float | None:
+        """Return when to ask whether the key is taken again; None while it is."""
+        return self._asks_at
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is time to ask."""
+        return self._asks_at is not None and now >= self._asks_at
+
+    def shut(self, pause: Pause, now: float) -> None:
+        """Note that Kraken refused the key, or all who call from here."""
+        wait = doubled(FIRST_WAIT, self._refusals, LONGEST_WAIT)
+        self._refusals += 1
+        self._asks_at = now + (LOCKOUT_WAIT if pause is Pause.LOCKOUT else wait)
+
+    def put_off(self, now: float) -> None:
+        """Note that Kraken could not be asked, which says nothing of the key."""
+        self._asks_at = now + FIRST_WAIT
+
+    def reopen(self) -> None:
+        """Note that Kraken took the key for a question; refused again, the wait grows on."""
+        self._asks_at = None
+
+    def passed(self) -> None:
+        """Note that Kraken judged an order by itself: the key is well."""
+        self._asks_at, self._refusals = None, 0

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 from krakenlink.errors import AuthenticationError
 from ttslo_app.messages import Crossing, Proved, Sighting
-from ttslo_app.orders import doubt_words
+from ttslo_app.orders import trouble_words
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.owed import Why
-from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.ports import Exchange, Tools
 from ttslo_app.orders.request import OrderRequest, build_order
-from ttslo_app.orders.tools import Tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ class Proofs:
         except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
             again = self._tools.now() + self._tools.settings.ask_again
             self._tools.owed.wait(crossing, Why.HEALING, again)
-            self._tools.teller.tell_once(rule_id, doubt_words.cannot_prove(crossing, error))
+            self._tools.teller.tell_once(rule_id, trouble_words.cannot_prove(crossing, error))
             return False
         if sighting is not None:
             self._tools.owed.settle(rule_id)
@@ -129,5 +128,5 @@ class Proofs:
         self.unproven = tuple(one for one in self.unproven if one.rule_id != rule_id)
         if sighting is not None:
             life = self._ledger.life_of(rule_id)
-            self._tools.teller.tell(doubt_words.has_an_order(life, sighting))
+            self._tools.teller.tell(trouble_words.has_an_order(life, sighting))
             self._found(life, sighting)

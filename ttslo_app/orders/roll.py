@@ -21,12 +21,12 @@ from ttslo_app.messages import (
     Crossing,
     Market,
 )
-from ttslo_app.orders import doubt_words, words
+from ttslo_app.orders import trouble_words, words
+from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState, Signal, arm
 from ttslo_app.orders.owed import Why
+from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import condition_of, fingerprint, letters_of
-from ttslo_app.orders.row import UnreadableLife
-from ttslo_app.orders.tools import Tools
 from ttslo_app.rules.rule import Rule
 
 
@@ -166,7 +166,7 @@ class Roll:
         if adoption is Adoption.EXPLAIN:
             self._teller.tell_once(rule_id, words.how_to_arm_again(life))
         if adoption is Adoption.PUT_BACK:
-            self._teller.tell(doubt_words.as_it_was(life))
+            self._teller.tell(trouble_words.as_it_was(life))
         if adoption in (Adoption.NOTE, Adoption.PUT_BACK):
             self._ledger.unnoted.add(rule_id)
         if adoption is Adoption.DISARM:

@@ -34,15 +34,12 @@ from ttslo_app.orders import words
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.desk import Desk
 from ttslo_app.orders.finder import Finder
-from ttslo_app.orders.ledger import Ledger
-from ttslo_app.orders.life import Life, RuleState, Signal
+from ttslo_app.orders.ledger import Ledger, State
+from ttslo_app.orders.life import Life, OrderSettings, RuleState, Signal
 from ttslo_app.orders.owed import Owed, Wait, Why
-from ttslo_app.orders.ports import Exchange, Files
+from ttslo_app.orders.ports import Exchange, Files, Tools
 from ttslo_app.orders.proofs import Proofs, Unproven
 from ttslo_app.orders.roll import Roll
-from ttslo_app.orders.row import State
-from ttslo_app.orders.settings import OrderSettings
-from ttslo_app.orders.tools import Tools
 from ttslo_app.orders.words import Teller
 from ttslo_app.rules.rule import Rule
 

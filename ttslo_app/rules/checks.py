@@ -14,12 +14,12 @@ from typing import ClassVar
 
 from krakenlink.numbers import plain, quantize_down
 from krakenlink.pairs import Pair
-from ttslo_app.rules.balances import check_balances
 from ttslo_app.rules.facts import (
     Funds,
     MarketFacts,
     Unchecked,
     Unknown,
+    check_balances,
 )
 from ttslo_app.rules.findings import (
     ORDER_COLUMNS,

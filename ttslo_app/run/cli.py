@@ -22,7 +22,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.voice import SpokenHandler, write_line
 from ttslo_app.messages import Sentence, tell
-from ttslo_app.orders.settings import OrderSettings, settings_from
+from ttslo_app.orders.life import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import WhenBlind

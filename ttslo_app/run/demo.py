@@ -18,7 +18,7 @@ from typing import Any
 from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
-from ttslo_app.orders.settings import OrderSettings
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
 from ttslo_app.run import words
 from ttslo_app.run.parts import Options

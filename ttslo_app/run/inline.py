@@ -13,8 +13,8 @@ from typing import Any
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Crossing, Say, tell
+from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import RuleState
-from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.findings import ValidationResult, has_order
 from ttslo_app.rules.rule import Rule, RuleError, read_rule, reading_of

@@ -52,9 +52,8 @@ from ttslo_app.run.keeper import (
     prove_one,
     watch_orders,
 )
-from ttslo_app.run.order_checks import OrderChecks
+from ttslo_app.run.order_checks import OrderChecks, ReadingKey
 from ttslo_app.run.parts import Item, Options, World
-from ttslo_app.run.reading_key import ReadingKey
 from ttslo_app.run.streams import Streams
 from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.watch.lookback import PastReader

@@ -19,9 +19,9 @@ from krakenlink.machine import feed_clock
 from ttslo_app.face import words
 from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell
 from ttslo_app.orders.exchange import is_real
+from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.request import condition_of, fingerprint
-from ttslo_app.orders.row import UnreadableLife
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult

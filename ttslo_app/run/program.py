@@ -21,14 +21,11 @@ from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.clocks import clock_time
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.face.screen import show_line
-from ttslo_app.face.voice import Voice
+from ttslo_app.face.voice import Voice, show_line
 from ttslo_app.messages import Market, Say, tell
-from ttslo_app.orders.exchange import KrakenExchange, market_from
-from ttslo_app.orders.intents import may_have_fired, with_intents
+from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
+from ttslo_app.orders.ledger import State, may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
-from ttslo_app.orders.row import State
-from ttslo_app.orders.stand_ins import DryRunExchange
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult
@@ -38,9 +35,8 @@ from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.inline import InlineOrders
 from ttslo_app.run.live import LiveRun
 from ttslo_app.run.loader import Loader
-from ttslo_app.run.parts import Item, Options, World
+from ttslo_app.run.parts import Item, Options, World, ask_for_time, ask_if_doubtful, kraken_clock
 from ttslo_app.run.streams import Streams
-from ttslo_app.run.timing import ask_for_time, ask_if_doubtful, kraken_clock
 from ttslo_app.store.manager import ConfigManager
 
 # The last words get so long to reach a screen and a log that may be stuck.

@@ -13,8 +13,7 @@ from krakenlink.numbers import doubled
 from krakenlink.once import Once
 from ttslo_app.clocks import SECOND, Clocks, nanoseconds
 from ttslo_app.messages import Fetched, Market, NotFetched, Past, Sentence
-from ttslo_app.watch.crossings import Armed
-from ttslo_app.watch.freshness import DOUBT
+from ttslo_app.watch.crossings import DOUBT, Armed
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 from ttslo_app.watch.words import Span, past_unknown

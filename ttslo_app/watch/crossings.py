@@ -1,18 +1,25 @@
-"""First crossings in the past: which rules it would have fired, and what becomes of each.
+"""First crossings in the past, what becomes of each, and whether what comes now is of now.
 
-Pure: it fires nothing itself. What it must never do: let a price count for a rule that is younger
-than the price.
+A price that fires a rule need not be the first beyond its threshold: a ticker overtakes trades
+under way, a poll or a stream that is back tells nothing of the time before. What has fired stands
+here until its first crossing is found, in the trades or in the past. Pure, and used by one thread;
+it fires nothing itself. What it must never do: let a price count for a rule that is younger than
+the price, take a trade for the first crossing that is younger than the one which fired, or call a
+price newer than it is, or old while nobody knows what time it is.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, auto
 
-from ttslo_app.messages import Market, Past
+from krakenlink.numbers import plain
+from krakenlink.stream.events import TradePrint
+from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
+from ttslo_app.messages import FirstCrossing, Market, Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
 
@@ -117,3 +124,219 @@ def deed_for(policy: WhenBlind, rule: Rule, present: Decimal | None) -> Deed:
     if policy is WhenBlind.NOTIFY:
         return Deed.PARK if is_beyond or present is None else Deed.STAY
     return Deed.FIRE if is_beyond else Deed.STAY
+
+
+# What an earlier run fired at the very price of the first crossing was seen when it happened,
+# unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
+_SEEN = 5 * SECOND
+
+
+class FromBefore(Enum):
+    """What is known of a rule that an earlier run fired."""
+
+    NOTED = auto()  # when it was written down, by this machine's clock, a moment after the trade
+    FOUND = auto()  # the trade that crossed it first, of all that were looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A rule that has fired.
+
+    Attributes:
+        at_ns: A moment at or after that of the trade that fired it, by Kraken's clock, in
+            nanoseconds since 1970.
+        seen: The price that fired it.
+        from_before: What an earlier run left, None if this run fired it.
+    """
+
+    armed: Armed
+    at_ns: int
+    seen: Decimal
+    from_before: FromBefore | None = None
+
+    def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
+        """Tell whether `first` is news: a crossing before the one that has fired.
+
+        Args:
+            first: The first trade after the place where looking began that crosses.
+            seen_at: When each price was traded first after that place.
+        """
+        if self.from_before is None:
+            return first.at_ns <= self.at_ns
+        if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
+            return False
+        if self.from_before is FromBefore.FOUND or first.bar_seconds:
+            return True
+        # The trade that fired it is among those after that place, or nothing here is older.
+        if seen_at.get(self.seen, self.at_ns + 2 * DOUBT) > self.at_ns + DOUBT:
+            return False
+        return self.seen != first.price or self.at_ns - first.at_ns > _SEEN
+
+
+class Fired:
+    """What has fired, by market.
+
+    Attributes:
+        ahead: What a ticker or a poll has fired, as long as the trade that it tells of may still
+            come.
+    """
+
+    def __init__(self) -> None:
+        self.ahead: dict[str, list[Firing]] = {}
+        # What has fired since the past was last looked at: a look back may find that it was
+        # crossed earlier than a price that was seen told.
+        self._late: dict[str, dict[str, Firing]] = {}
+
+    def add(self, firing: Firing) -> None:
+        """Keep what has fired until the past has been looked at."""
+        armed = firing.armed
+        self._late.setdefault(armed.market.name, {})[armed.rule.id] = firing
+
+    def expect(self, market: str, firings: Iterable[Firing]) -> None:
+        """Expect the trade that the price which fired them tells of."""
+        self.ahead.setdefault(market, []).extend(firings)
+
+    def leave(self, market: str) -> None:
+        """Forget what has fired in a market."""
+        self._late.pop(market, None)
+        self.ahead.pop(market, None)
+
+    def forget(self, rule_id: str, since_ns: int) -> None:
+        """Forget what a rule fired before it waited anew, since a moment of Kraken's clock.
+
+        What is found out about that would be taken for a crossing of the present arming.
+        """
+        for name, firings in list(self.ahead.items()):
+            left = [
+                f for f in firings if f.armed.rule.id != rule_id or f.armed.since_ns == since_ns
+            ]
+            self.ahead[name] = left
+            if not left:
+                del self.ahead[name]
+        for late in self._late.values():
+            if rule_id in late and late[rule_id].armed.since_ns != since_ns:
+                del late[rule_id]
+
+    def has_fired(self, market: str, start: float, end: float) -> bool:
+        """Tell whether anything fired between two moments in seconds since 1970, or soon after."""
+        first, last = round(start * SECOND), round(end * SECOND) + DOUBT
+        return any(first <= one.at_ns <= last for one in self._late.get(market, {}).values())
+
+    def catch_up(self, market: str, prints: Iterable[TradePrint]) -> list[FirstCrossing]:
+        """Find the first crossing of what fired before the trades that led there were looked at.
+
+        Kraken promises no order between its channels, and a poll overtakes trades under way.
+
+        Returns:
+            Those that differ from the price that fired.
+        """
+        found: list[FirstCrossing] = []
+        for one in prints:
+            at_ns = nanoseconds(one.timestamp) or 0
+            left = [firing for firing in self.ahead[market] if at_ns <= firing.at_ns]
+            self.ahead[market] = [f for f in left if not f.armed.rule.is_met_by(one.price)]
+            for firing in left:
+                rule = firing.armed.rule
+                if not rule.is_met_by(one.price):
+                    continue
+                self.add(replace(firing, at_ns=at_ns))
+                if one.price != firing.seen:
+                    found.append(FirstCrossing(rule.id, plain(one.price), iso_moment(at_ns)))
+        if not self.ahead[market]:
+            del self.ahead[market]
+        return found
+
+    def settle(self, market: str, found: Collection[str], until: float) -> None:
+        """Expect no trade of the stream to tell the first crossing where REST has, or would have.
+
+        What is traded a moment later, within the doubt about the clocks, would be taken for it.
+
+        Args:
+            market: Whose past was looked at.
+            found: The rules of which a first crossing was found.
+            until: When REST was asked, in seconds since 1970.
+        """
+        left = [
+            firing
+            for firing in self.ahead.pop(market, ())
+            if firing.armed.rule.id not in found and firing.at_ns > until * SECOND
+        ]
+        if left:
+            self.ahead[market] = left
+
+    def take(self, market: str, until: float, *, is_open: bool) -> dict[str, Firing]:
+        """Return, by rule id, what has fired in a market and is to be looked up in its past.
+
+        Args:
+            market: Whose past it is.
+            until: When REST was asked for it, in seconds since 1970.
+            is_open: Whether another answer will follow: it may hold what crossed a rule first
+                that fired after this one was asked for.
+        """
+        late = self._late.pop(market, {})
+        younger = {i: firing for i, firing in late.items() if firing.at_ns > until * SECOND}
+        if younger and is_open:
+            self._late[market] = younger
+        return late
+
+
+def news_of(
+    past: Sequence[Past], waiting: Mapping[str, Armed], fired: Mapping[str, Firing]
+) -> list[Touch]:
+    """Return what the past crosses of the rules that wait, or waited until they fired.
+
+    Args:
+        past: What nobody had looked at, in order.
+        waiting: The rules of that market that wait now, by id.
+        fired: What has fired in that market and does not wait anew, by rule id.
+
+    Returns:
+        In the order of the crossings; of what has fired only what crossed it before.
+    """
+    known = [*(firing.armed for firing in fired.values()), *waiting.values()]
+    seen_at: dict[Decimal, int] = {}
+    for one in past if fired else ():
+        seen_at.setdefault(one.price, one.at_ns)
+    return [
+        touch
+        for touch in first_crossings(past, known)
+        if touch.rule.id in waiting or fired[touch.rule.id].is_outdone_by(touch.past, seen_at)
+    ]
+
+
+# Our idea of Kraken's clock may be off by this much, in nanoseconds.
+DOUBT = 1 * SECOND
+
+
+# A trade that is older when it comes, in nanoseconds, was held up on its way, and what it says is
+# not how things stand; one of so long to come is nonsense.
+_OLD, _TO_COME = 30 * SECOND, 600 * SECOND
+
+
+def is_of_now(prints: Sequence[TradePrint], clocks: Clocks) -> bool:
+    """Tell whether no print of a frame is old, or of a time to come; both are no news.
+
+    Before Kraken has said what time it is nobody can tell, and they pass for news.
+    """
+    if not clocks.is_known():
+        return True
+    now_ns = clocks.kraken_ns()
+    moments = (nanoseconds(one.timestamp) for one in (prints[0], prints[-1]))
+    return all(-_TO_COME <= now_ns - at_ns <= _OLD for at_ns in moments if at_ns is not None)
+
+
+def is_older(armed: Armed, at_ns: int | None, seen_at: float | None, clocks: Clocks) -> bool:
+    """Tell whether a price is older than a rule, which it says nothing of then.
+
+    A trade bears Kraken's moment, and Kraken's clock is known to about a second. When a price
+    came is known exactly, by the same clock as when the rule was armed.
+
+    Args:
+        armed: The rule.
+        at_ns: When the price was traded, in nanoseconds since 1970; None where nobody says.
+        seen_at: When it came, or was asked for, on the monotonic clock; None for now.
+        clocks: The clocks.
+    """
+    if at_ns is not None:
+        return at_ns + DOUBT < armed.since_ns and clocks.is_known()
+    return seen_at is not None and clocks.kraken_ns_of(seen_at) < armed.since_ns

@@ -31,9 +31,19 @@ from ttslo_app.messages import (
 )
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Behind, Blind, Closed, Hide
-from ttslo_app.watch.crossings import Armed, Deed, Touch, deed_for
-from ttslo_app.watch.fired import Fired, Firing, FromBefore, news_of
-from ttslo_app.watch.freshness import DOUBT, is_of_now, is_older
+from ttslo_app.watch.crossings import (
+    DOUBT,
+    Armed,
+    Deed,
+    Fired,
+    Firing,
+    FromBefore,
+    Touch,
+    deed_for,
+    is_of_now,
+    is_older,
+    news_of,
+)
 from ttslo_app.watch.parking import Parking, Signal, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved

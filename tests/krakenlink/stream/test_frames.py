@@ -21,12 +21,6 @@ from hypothesis import strategies as st
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
-    Tick,
-    TradePrint,
-    Trades,
-)
-from krakenlink.stream.frames import read_frame, read_odd
-from krakenlink.stream.messages import (
     Ack,
     Complaint,
     Damaged,
@@ -35,7 +29,11 @@ from krakenlink.stream.messages import (
     Pong,
     RateRefusal,
     Status,
+    Tick,
+    TradePrint,
+    Trades,
 )
+from krakenlink.stream.frames import read_frame, read_odd
 
 
 def test_ticker_keeps_the_digits_on_the_wire() -> None:

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from ttslo_app.face import words
+from ttslo_app.orders.ledger import read_life
 from ttslo_app.orders.life import Life, RuleState
-from ttslo_app.orders.row import read_life
 from ttslo_app.rules.rule import Rule, read_rule
 
 RULE = read_rule(

@@ -20,8 +20,8 @@ from ttslo_app.messages import (
     Sighting,
     Watched,
 )
+from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import RuleState
-from ttslo_app.orders.row import State
 
 
 @pytest.fixture

@@ -4,10 +4,15 @@ import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
+from order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, rule
 
-from ttslo_app.orders.exchange import KrakenExchange
-from ttslo_app.orders.ports import Exchange, Files
-from ttslo_app.orders.stand_ins import DryRunExchange, StandInExchange
+from ttslo_app.messages import Crossing, Kind, Sentence
+from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, StandInExchange
+from ttslo_app.orders.ledger import Ledger
+from ttslo_app.orders.life import OrderSettings
+from ttslo_app.orders.owed import Owed
+from ttslo_app.orders.ports import Exchange, Files, Tools
+from ttslo_app.orders.words import Teller
 from ttslo_app.run.files import OrderFiles
 
 
@@ -43,3 +48,49 @@ def test_whoever_serves_a_port_has_all_of_it(port: type, server: type) -> None:
 def test_only_kraken_can_find_an_order(server: type) -> None:
     """Where nothing can be looked up an unknown outcome stays unknown, and nobody searches."""
     assert server.can_find is (server is KrakenExchange)  # type: ignore[attr-defined]  # it has it
+
+
+def tools(exchange: ModelKraken | None, said: list[str], clock: ManualClock) -> Tools:
+    """Return the tools of a thread that has just begun."""
+    settings = OrderSettings()
+    teller = Teller(lambda level, text, **fields: said.append(text))
+    owed = Owed(settings)
+    return Tools(
+        Ledger({}), owed, MemoryFiles(), exchange, clock.clocks, teller, settings, lambda step: None
+    )
+
+
+@pytest.mark.parametrize("can_find", [True, False])
+def test_orders_are_looked_up_where_that_is_possible(can_find: bool) -> None:
+    """A stand-in cannot find any, and without a key there is nobody to ask."""
+    clock = ManualClock()
+    assert tools(ModelKraken(clock, can_find=can_find), [], clock).can_find is can_find
+    assert not tools(None, [], clock).can_find
+
+
+def test_moments_are_written_as_the_files_hold_them() -> None:
+    """ISO in UTC, to the millisecond; the other clock counts seconds."""
+    clock = ManualClock()
+    hand = tools(None, [], clock)
+    before = hand.now()
+    clock.seconds += 1.5
+    assert hand.now() - before == 1.5
+    assert len(hand.timestamp()) == len(NOW)
+    assert hand.timestamp().endswith("+00:00")
+
+
+def test_a_rule_that_begins_anew_is_refused_and_told_of_as_at_first() -> None:
+    """Neither the length of its wait nor what was said of it comes from its earlier life."""
+    said: list[str] = []
+    hand = tools(None, said, ManualClock())
+    refused = Sentence(Kind.REFUSED, "ERROR", "btc: refused")
+    waits = []
+    for begins_anew in (False, False, True):
+        if begins_anew:
+            hand.begin_anew("btc")
+        taken = hand.owed.take(Crossing(rule(), rule().threshold, "50000"), 0.0)
+        hand.owed.refuse(taken, 0.0)
+        waits.append(next(wait.at for wait in hand.owed))
+        hand.teller.tell_once("btc", refused)
+    assert waits[0] == waits[2] < waits[1]
+    assert said == ["btc: refused"] * 2

@@ -1,12 +1,19 @@
 """What a run is put together from: what is taken where a user chooses nothing."""
 
-from dataclasses import FrozenInstanceError, fields
+import time
+from dataclasses import FrozenInstanceError, dataclass, field, fields
+from typing import Any
 
 import pytest
 
-from ttslo_app.orders.settings import OrderSettings
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenTimeout
+from krakenlink.machine import feed_clock
+from ttslo_app.clocks import KrakenClock
+from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run.parts import Options, World
+from ttslo_app.run.parts import Options, World, ask_for_time, ask_if_doubtful, kraken_clock
 
 
 def test_options_left_out_place_orders_and_say_little() -> None:
@@ -36,3 +43,93 @@ def test_the_world_is_named_in_full() -> None:
     assert [part.name for part in fields(World)] == [
         *("prices", "provider", "exchange", "tape", "clocks", "set_clock")
     ]
+
+
+def mute(*words: object, **fields: object) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class Worker:
+    """An order thread that has an exchange, or none."""
+
+    exchange: KrakenExchange | None = None
+
+
+@dataclass
+class Program:
+    """The part of a program that knows the time."""
+
+    kraken_api_readonly: Any
+    worker: Any = field(default_factory=Worker)
+    kraken_clock: KrakenClock = field(default_factory=lambda: kraken_clock(mute)[0])
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let Kraken's clock stand at a moment of 2033, and note each question."""
+    questions: list[str] = []
+
+    def server_time(api: KrakenAPI) -> float:
+        questions.append("Time")
+        return 2e9
+
+    monkeypatch.setattr(KrakenAPI, "server_time", server_time)
+    return questions
+
+
+def test_clocks_of_a_program_go_by_one_that_nobody_sets() -> None:
+    """Kraken's is one of them, and what is written down goes by it."""
+    clock, clocks = kraken_clock(mute)
+    assert not clocks.is_known()
+    clock.measure(lambda: 2e9)
+    assert clocks.is_known()
+    assert clocks.utc().year == 2033
+    assert clocks.monotonic is feed_clock
+
+
+def test_dry_run_asks_for_the_time_too(asked: list[str]) -> None:
+    """Without an exchange for orders the reading client is asked."""
+    program = Program(KrakenAPI(use_websocket=False))
+    ask_for_time(program)
+    assert program.kraken_clock.now() == pytest.approx(2e9, abs=2)
+    assert asked == ["Time"]
+
+
+def test_exchange_is_asked_where_there_is_one(asked: list[str]) -> None:
+    """Orders and files go by one clock."""
+    api = KrakenAPI(use_websocket=False)
+    program = Program(object())
+    program.worker.exchange = KrakenExchange(api, api, time.time, mute, program.kraken_clock)
+    ask_for_time(program)
+    assert program.kraken_clock.is_known()
+
+
+def test_stand_in_is_not_asked(asked: list[str]) -> None:
+    """What only resembles a client has no clock."""
+    program = Program(object())
+    ask_for_time(program)
+    assert not program.kraken_clock.is_known()
+    assert asked == []
+
+
+def test_time_is_asked_for_again_only_in_doubt(asked: list[str]) -> None:
+    """A clock that was read and that nobody has set needs no second look."""
+    program = Program(KrakenAPI(use_websocket=False))
+    ask_if_doubtful(program)
+    ask_if_doubtful(program)
+    assert asked == ["Time"]
+
+
+def test_kraken_that_does_not_answer_leaves_what_was_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A doubt that cannot be cleared up now stops nobody."""
+
+    def fail(api: KrakenAPI) -> float:
+        raise KrakenTimeout("no answer", request_sent=True)
+
+    monkeypatch.setattr(KrakenAPI, "server_time", fail)
+    program = Program(KrakenAPI(use_websocket=False))
+    ask_if_doubtful(program)
+    assert program.kraken_clock.is_doubtful()
+    with pytest.raises(KrakenTimeout):
+        ask_for_time(program)

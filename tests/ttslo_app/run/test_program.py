@@ -13,7 +13,7 @@ from config import ConfigManager
 from krakenlink.machine import feed_clock
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
-from ttslo_app.orders.intents import read_intents
+from ttslo_app.orders.ledger import read_intents
 from ttslo_app.rules.rule import read_rule
 
 

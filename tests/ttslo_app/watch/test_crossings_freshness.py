@@ -8,7 +8,7 @@ import pytest
 from watch_kit import S, armed, printed
 
 from ttslo_app.clocks import Clocks
-from ttslo_app.watch.freshness import is_of_now, is_older
+from ttslo_app.watch.crossings import is_of_now, is_older
 
 CLOCKS = Clocks(lambda: 1000.0, lambda: 0.0, lambda: 50.0)
 UNKNOWN = replace(CLOCKS, is_known=lambda: False)

@@ -27,10 +27,10 @@ from stream_kit import (
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.stream.connection import open_websocket
-from krakenlink.stream.dial import proxy_for, tls_context
 from krakenlink.stream.events import (
     Tick,
 )
+from krakenlink.stream.wire import proxy_for, tls_context
 
 
 @pytest.fixture

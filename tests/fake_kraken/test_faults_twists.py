@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from fake_kraken.faults import Fault, Faults
-from fake_kraken.twists import bare, dumped, twisted, widened
+from fake_kraken.faults import Fault, Faults, bare, dumped, twisted, widened
 
 
 def faults_on(name: str, **options: Any) -> Faults:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.face.screen import folded, show_line, width_of
+from ttslo_app.face.voice import folded, show_line, width_of
 
 LINE = "12:00:00Z  btc: armed: BTC/USD at or above 51000, now 50000 (2.00 % away); then sell 0.01"
 

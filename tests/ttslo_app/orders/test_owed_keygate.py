@@ -6,8 +6,8 @@ import pytest
 from order_bench import Bench, Reply, crowd, rule
 
 from krakenlink.rest.verdicts import Pause
-from ttslo_app.orders.keygate import FIRST_WAIT, LOCKOUT_WAIT, LONGEST_WAIT, KeyGate
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.owed import FIRST_WAIT, LOCKOUT_WAIT, LONGEST_WAIT, KeyGate
 
 
 def test_waits_double_to_ten_minutes_and_begin_anew_after_an_order() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from krakenlink.errors import ProtocolError
 from ttslo_app.messages import Sighting
+from ttslo_app.orders.finder import difference, order_in, rows_of, sightings_of
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.orders.sightings import difference, order_in, rows_of, sightings_of
 
 ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+1.25%")
 OURS = "10dbbc38-8940-5a21-9d7b-b5c9342ca547"

@@ -11,7 +11,7 @@ from watch_kit import OLD, S, WatchBench, armed, priced, printed, rule
 from ttslo_app.clocks import clock_time
 from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.watch.fired import Fired, Firing, news_of
+from ttslo_app.watch.crossings import Fired, Firing, news_of
 from ttslo_app.watch.tape import Position, Saved
 
 AT_TWO = "1970-01-01T00:20:02.000000+00:00"

@@ -7,8 +7,7 @@ from typing import get_args
 import pytest
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Channel
-from krakenlink.stream.messages import PING, Ack, Message, NoPrice, subscribe_frame
+from krakenlink.stream.events import PING, Ack, Channel, Message, NoPrice, subscribe_frame
 
 PAIRS = [Symbol("BTC/USD"), Symbol("ETH/USD")]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from engine_kit import NOW, engine_at, move
 
-from fake_kraken.channels import CHANNELS
+from fake_kraken.shapes import CHANNELS
 
 
 def data_of(frame: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from order_bench import SETTINGS
 
-from ttslo_app.orders.settings import settings_from
+from ttslo_app.orders.life import settings_from
 
 
 def test_settings_are_read_by_name() -> None:
