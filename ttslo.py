@@ -17,7 +17,7 @@ from typing import Any
 
 from krakenlink import VERSION
 from krakenlink.numbers import plain, to_positive_decimal
-from ttslo_app.messages import Market
+from ttslo_app.messages import Kind, Market
 from ttslo_app.orders.exchange import KrakenExchange, StandInExchange, is_real
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.orders.ports import Exchange
@@ -94,16 +94,19 @@ class TTSLO(Program):
         try:
             price = to_positive_decimal(current_price)
         except ValueError as error:
-            self.log("ERROR", f"No threshold is checked against a doubtful price: {error}")
+            said = f"No threshold is checked against a doubtful price: {error}"
+            self.say("ERROR", said, kind=Kind.PRICE)
             return False
         if not isinstance(config, Mapping):
-            self.log("ERROR", f"A rule must be a dict of text, not {type(config).__name__}")
+            said = f"A rule must be a dict of text, not {type(config).__name__}"
+            self.say("ERROR", said, kind=Kind.CONFIG)
             return False
         try:
             threshold = to_positive_decimal(config.get("threshold_price"))
             kind = ThresholdType(str(config.get("threshold_type", "")).strip().lower())
         except ValueError as error:
-            self.log("ERROR", f"{config.get('id')}: the threshold cannot be checked: {error}")
+            said = f"{config.get('id')}: the threshold cannot be checked: {error}"
+            self.say("ERROR", said, kind=Kind.CONFIG)
             return False
         return kind.is_met(threshold, price)
 
@@ -124,10 +127,12 @@ class TTSLO(Program):
             defaults = {"threshold_price": plain(price), "threshold_type": "above"}
             rule = read_rule({**defaults, **config, "enabled": "true"})
         except ValueError as error:
-            self.log("ERROR", f"No order is placed for a doubtful row or price: {error}")
+            said = f"No order is placed for a doubtful row or price: {error}"
+            self.say("ERROR", said, kind=Kind.CONFIG)
             return None
         if self.dry_run:
-            self.log("INFO", f"{rule.id}: dry run, no order is placed", pair=rule.pair)
+            said = f"{rule.id}: dry run, no order is placed"
+            self.say("INFO", said, kind=Kind.PLACED, pair=rule.pair)
             return DRY_RUN_ORDER_ID
         self.inline.decide_anew(rule.id)
         return self.inline.fire(rule, price, str(trigger_price))
@@ -157,7 +162,7 @@ class TTSLO(Program):
         try:
             return self.kraken_api_readonly.get_current_price(pair)
         except Exception as error:  # noqa: BLE001 - a stand-in raises what it likes; one pair is isolated
-            self.log("WARNING", f"{pair}: no price: {error}", pair=pair)
+            self.say("WARNING", f"{pair}: no price: {error}", kind=Kind.PRICE, pair=pair)
             return None
 
     # --- with a stand-in for Kraken ------------------------------------------------------------
@@ -204,7 +209,7 @@ class TTSLO(Program):
                 self.run_once()
                 self.stopping.wait(interval)
         except KeyboardInterrupt:
-            self.log("INFO", "Stopped")
+            self.say("INFO", "Stopped", kind=Kind.STOP)
         self.save_state()
 
 

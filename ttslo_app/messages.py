@@ -271,6 +271,10 @@ class Kind(StrEnum):
     LINK = "link"
     PRICE = "price"
     CHECK = "order checked"
+    STANDING = "where a row stands"
+    NOTIFY = "notifications"
+    DIGEST = "daily digest"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +285,22 @@ class Sentence:
     level: str
     text: str
     fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence as it was said, for whoever listens beside screen and log.
+
+    Attributes:
+        row: The id of the row that it is about; empty where it is about none, or about many.
+        at: When, in seconds since 1970 by this machine's clock.
+    """
+
+    kind: Kind
+    level: str
+    row: str
+    text: str
+    at: float
 
 
 def tell(say: Say, sentence: Sentence) -> None:

@@ -23,6 +23,7 @@ from functools import partial
 from typing import TextIO
 
 from krakenlink.foreign import shown
+from ttslo_app.messages import Said
 
 _log = logging.getLogger(__name__)
 
@@ -118,8 +119,46 @@ class Lane:
             _log.debug("A line could not be written", exc_info=True)
 
 
+class Ear:
+    """Hears what is said, for a thread of its own that takes it up when it likes.
+
+    Whoever speaks never waits for it: where too much waits, the oldest is thrown away and counted.
+
+    Args:
+        limit: How much may wait.
+    """
+
+    def __init__(self, limit: int = 1_000) -> None:
+        # Guards both below; wakes the thread that takes.
+        self._changed = threading.Condition()
+        self._waiting: deque[Said] = deque()
+        self._missed = 0
+        self._limit = limit
+
+    def hear(self, said: Said) -> None:
+        """Take a sentence. Never blocks; any thread."""
+        with self._changed:
+            if len(self._waiting) >= self._limit:
+                self._waiting.popleft()
+                self._missed += 1
+            self._waiting.append(said)
+            self._changed.notify()
+
+    def take(self, timeout: float = 0.0) -> Said | None:
+        """Return the oldest sentence that waits; None if there is none for `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting, timeout)
+            return self._waiting.popleft() if self._waiting else None
+
+    def missed(self) -> int:
+        """Return how many were thrown away since this was last asked."""
+        with self._changed:
+            count, self._missed = self._missed, 0
+        return count
+
+
 class Voice:
-    """What is said to a person: lines on the screen, and lines of the log file.
+    """What is said to a person: lines on the screen, lines of the log file, and who else listens.
 
     `screen` is the lane to the screen, for others who write there.
 
@@ -133,6 +172,7 @@ class Voice:
         self._show = show
         self._file = Lane("ttslo-log", self._lost_from_file)
         self.screen = Lane("ttslo-screen", self._lost_from_screen)
+        self._ears: tuple[Ear, ...] = ()
 
     def start(self) -> None:
         """Let nobody wait for screen or log any more."""
@@ -152,6 +192,15 @@ class Voice:
     def show(self, text: str) -> None:
         """Have `text` written to the screen, a line end after it."""
         self.screen.put(lambda: self._show(text))
+
+    def listen(self, ear: Ear) -> None:
+        """Let `ear` hear all that is told from now on. To be called before threads speak."""
+        self._ears = (*self._ears, ear)
+
+    def tell(self, said: Said) -> None:
+        """Let all who listen hear a sentence. Never blocks; any thread."""
+        for ear in self._ears:
+            ear.hear(said)
 
     def _lost_from_file(self, count: int) -> None:
         text = f"{count} lines are missing here: the file could not be written for so long"

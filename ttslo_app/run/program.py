@@ -22,7 +22,7 @@ from krakenlink.numbers import to_positive_decimal
 from ttslo_app.clocks import clock_time
 from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.voice import Voice, show_line
-from ttslo_app.messages import Market, Say, tell
+from ttslo_app.messages import Kind, Market, Said, tell
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.ledger import State, may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
@@ -42,18 +42,6 @@ from ttslo_app.store.manager import ConfigManager
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
 _LONGEST_LINE = 10_000
-
-
-def _without_kind(log: Say) -> Say:
-    """Return `log` for sentences that also name their kind.
-
-    The kind is for those who choose what they are told of; a log has a level.
-    """
-
-    def say(level: str, message: str, *, kind: object = None, **fields: object) -> None:
-        log(level, message, **fields)
-
-    return say
 
 
 class Program:
@@ -77,7 +65,6 @@ class Program:
         inline: Its work on the caller's thread, rule by rule, while it does not run.
         live: What reads the prices, while it runs and afterwards.
         stopping: Set once it is to end.
-        say: `log` for its parts, whose sentences also name their kind.
     """
 
     def __init__(
@@ -96,9 +83,8 @@ class Program:
         self.is_blind = self.is_saved = False
         self.live: LiveRun | None = None
         self.stopping = threading.Event()
-        self.say = _without_kind(self.log)
         self.kraken_clock, self.clocks = kraken_clock(self.say)
-        self.voice = Voice(self._write_log, lambda text: show_line(sys.stdout, text))
+        self.voice = Voice(config_manager.log, lambda text: show_line(sys.stdout, text))
         if isinstance(config_manager, ConfigManager):
             config_manager.tell_log_troubles(self._show)
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
@@ -185,6 +171,14 @@ class Program:
 
     # --- words -------------------------------------------------------------------------------
 
+    def say(self, level: str, message: str, *, kind: Kind = Kind.OTHER, **fields: object) -> None:
+        """Do what `log` does, for the program's parts; whoever listens hears the kind, too.
+
+        The kind is for those who choose what they are told of; a log has a level.
+        """
+        self.log(level, message, **fields)
+        self.voice.tell(Said(kind, level, str(fields.get("id", "")), message, time.time()))
+
     def log(self, level: str, message: str, **fields: object) -> None:
         """Write a line to the log file, and print it unless it is a detail nobody asked for.
 
@@ -198,9 +192,6 @@ class Program:
         mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
         # One line, whatever words of others are in it.
         self.voice.show(f"{clock_time(time.time())}  {mark}{shown(message, _LONGEST_LINE)}")
-
-    def _write_log(self, level: str, message: str, **fields: object) -> None:
-        self.config_manager.log(level, message, **fields)
 
     def _log_lines(self, level: str, messages: Sequence[str]) -> None:
         """Do what `log` does for many, with few writes: each costs more than a line is worth."""

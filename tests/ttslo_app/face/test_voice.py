@@ -17,7 +17,8 @@ import pytest
 from program_process import PAIR, ROW, Scene, wait_until
 
 from fake_kraken import FakeKraken
-from ttslo_app.face.voice import Lane, SpokenHandler, Voice, write_line
+from ttslo_app.face.voice import Ear, Lane, SpokenHandler, Voice, write_line
+from ttslo_app.messages import Kind, Said
 
 LONG, SHORT = 10.0, 0.05
 
@@ -102,6 +103,65 @@ def test_started_twice_is_one_thread(lane: Lane) -> None:
     """A second start changes nothing."""
     lane.start()
     assert sum(thread.name == "ttslo-test" for thread in threading.enumerate()) == 1
+
+
+def said(text: str, kind: Kind = Kind.LINK) -> Said:
+    """Return something that was said."""
+    return Said(kind, "INFO", "", text, 1.8e9)
+
+
+def test_all_who_listen_hear_everything_in_order() -> None:
+    """One who takes nothing up takes nothing away from another."""
+    voice, ears = Voice(lambda *args: None, lambda text: None), (Ear(), Ear())
+    voice.tell(said("heard by nobody"))
+    for ear in ears:
+        voice.listen(ear)
+    for text in ("one", "two"):
+        voice.tell(said(text))
+    for ear in ears:
+        assert [ear.take(), ear.take(), ear.take()] == [said("one"), said("two"), None]
+        assert ear.missed() == 0
+
+
+def test_ear_that_takes_nothing_up_keeps_the_newest_and_counts_the_rest() -> None:
+    """Nobody waits for it, its memory is bounded, and it knows what it has missed."""
+    ear = Ear(limit=3)
+    for number in range(1000):
+        ear.hear(said(str(number)))
+    assert (ear.missed(), ear.missed()) == (997, 0)
+    assert [ear.take(), ear.take(), ear.take(), ear.take()] == [
+        *(said(text) for text in ("997", "998", "999")),
+        None,
+    ]
+
+
+def test_ear_wakes_who_waits_for_it() -> None:
+    """A listener sleeps until something is said."""
+    ear, taken = Ear(), list[Said | None]()
+    listener = threading.Thread(target=lambda: taken.append(ear.take(LONG)))
+    listener.start()
+    ear.hear(said("at last"))
+    listener.join(LONG)
+    assert taken == [said("at last")]
+
+
+def test_many_who_speak_at_once_lose_nothing_but_what_is_counted() -> None:
+    """What was heard and what was missed is all that was said."""
+    ear = Ear(limit=100)
+
+    def speak() -> None:
+        for number in range(500):
+            ear.hear(said(str(number)))
+
+    speakers = [threading.Thread(target=speak) for _ in range(4)]
+    for one in speakers:
+        one.start()
+    for one in speakers:
+        one.join(LONG)
+    heard = 0
+    while ear.take() is not None:
+        heard += 1
+    assert (heard, heard + ear.missed()) == (100, 2000)
 
 
 def test_screen_that_is_stopped_holds_no_line_of_the_log_back() -> None:

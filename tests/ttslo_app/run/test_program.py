@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,8 @@ from caller_kit import SlowStandIn, StandIn, config, logged, manager_in
 from config import ConfigManager
 from krakenlink.machine import feed_clock
 from ttslo import TTSLO
-from ttslo_app.messages import Crossing
+from ttslo_app.face.voice import Ear
+from ttslo_app.messages import Crossing, Kind
 from ttslo_app.orders.ledger import read_intents
 from ttslo_app.rules.rule import read_rule
 
@@ -47,11 +49,57 @@ def test_kind_of_a_sentence_is_not_written_to_the_log(manager: ConfigManager) ->
             super().log(level, message, **fields)
 
     program = Host(manager, StandIn())
-    program.say("INFO", "look here", kind="order placed", id="btc")
+    program.say("INFO", "look here", kind=Kind.PLACED, id="btc")
     text = Path(manager.log_file).read_text(encoding="utf-8")
     assert heard == [{"id": "btc"}]
     assert "look here" in text
     assert "order placed" not in text
+
+
+def test_whoever_listens_hears_kind_and_row_after_log_and_screen(
+    manager: ConfigManager, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is said by way of `say` has its kind; the log and the screen have it by then."""
+    program, ear = TTSLO(manager, StandIn()), Ear()
+    program.voice.listen(ear)
+    before = time.time()
+    program.say("ERROR", "btc: look here", kind=Kind.REFUSED, id="btc", order_id="O1")
+    said = ear.take()
+    assert said is not None
+    assert (said.kind, said.level, said.row) == (Kind.REFUSED, "ERROR", "btc")
+    assert said.text == "btc: look here"
+    assert before <= said.at <= time.time()
+    assert logged(manager, "ERROR") == "btc: look here"
+    assert "look here" in capsys.readouterr().out
+    assert ear.take() is None
+
+
+@pytest.mark.parametrize(
+    ("speak", "kind"),
+    [
+        (lambda p: p.check_threshold({"id": "btc"}, "soon"), Kind.PRICE),
+        (lambda p: p.check_threshold({"id": "btc"}, 5), Kind.CONFIG),
+        (lambda p: p.check_threshold("btc", 5), Kind.CONFIG),
+        (lambda p: p.create_tsl_order({"id": "btc"}, 5), Kind.CONFIG),
+        (lambda p: p.create_tsl_order(config(), 5), Kind.PLACED),
+        (lambda p: p.look_at(config(), None), Kind.PRICE),
+    ],
+)
+def test_what_the_door_says_has_its_kind(
+    manager: ConfigManager, speak: Callable[[TTSLO], object], kind: Kind
+) -> None:
+    """Its sentences are of a kind like all others."""
+
+    class Mute(StandIn):
+        def get_current_price(self, pair: str) -> float:
+            raise ConnectionError("nobody there")
+
+    program, ear = TTSLO(manager, Mute(), dry_run=True), Ear()
+    program.voice.listen(ear)
+    speak(program)
+    said = ear.take()
+    assert said is not None
+    assert said.kind is kind
 
 
 def test_state_that_cannot_be_saved_is_said_not_raised(manager: ConfigManager) -> None:
