@@ -37,7 +37,7 @@ from fake_kraken.control import Control
 from fake_kraken.core import Core, Request
 from fake_kraken.engine import Engine
 from fake_kraken.faults import Fault
-from fake_kraken.keys import DEMO_KEY, DEMO_SECRET, PERMISSIONS, KeyRing
+from fake_kraken.keys import DEMO_KEY, DEMO_SECRET, USUAL, KeyRing
 from fake_kraken.market import price_from
 from fake_kraken.rest import Rest, let_go
 from fake_kraken.stream import Stream
@@ -211,26 +211,31 @@ class FakeKraken:
         self,
         key: str,
         secret: str,
-        permissions: Iterable[str] = PERMISSIONS,
+        permissions: Iterable[str] = USUAL,
         *,
         account: str = "",
         nonce_window: int = 0,
+        valid_until: float = 0.0,
+        addresses: Iterable[str] = (),
     ) -> None:
-        """Accept another key, with some of `PERMISSIONS`.
+        """Accept another key, or the same one with other permissions.
 
         Args:
             key: The key, with its `secret`.
             secret: In base64.
-            permissions: What it may do.
+            permissions: What it may do: some of `fake_kraken.keys.PERMISSIONS`; all but to
+                withdraw where they are left out.
             account: Whose it is: one that `add_account` has made, or the first.
             nonce_window: How far below the highest nonce one may be that was not used yet.
+            valid_until: When it ends, in seconds since 1970; 0 for never.
+            addresses: Those that GetApiKeyInfo tells may use it; that is not enforced.
 
         Raises:
             ValueError: If the secret is not base64, or there is no such permission or account.
         """
         if account not in self.core.engine.accounts:
             raise ValueError(f"there is no account {account!r}; add it first")
-        self._keys.add(key, secret, permissions, account, nonce_window)
+        self._keys.add(key, secret, permissions, account, nonce_window, valid_until, addresses)
 
     def revoke_key(self, key: str) -> None:
         """Know a key no more, as if its owner had deleted it."""

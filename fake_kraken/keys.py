@@ -21,7 +21,19 @@ from fake_kraken.params import Refusal, is_digits
 DEMO_KEY = "EMBEDDED-EXCHANGE-KEY"
 DEMO_SECRET = base64.b64encode(b"embedded exchange, not a secret".ljust(64, b".")).decode()
 
-PERMISSIONS = frozenset({"query funds", "query open", "query closed", "modify", "cancel"})
+# What each permission is called in the answer of GetApiKeyInfo.
+_NAMES = {
+    "query funds": "query-funds",
+    "query open": "query-open-trades",
+    "query closed": "query-closed-trades",
+    "modify": "modify-trades",
+    "cancel": "close-trades",
+    "websocket": "create-ws-token",
+    "withdraw": "withdraw-funds",
+}
+PERMISSIONS = frozenset(_NAMES)
+# What a key may do where nothing is said: a key that may withdraw has to be asked for.
+USUAL = PERMISSIONS - {"withdraw"}
 # Any one of these permissions is enough for the call.
 _NEEDED: dict[str, frozenset[str]] = {
     "Balance": frozenset({"query funds"}),
@@ -32,6 +44,7 @@ _NEEDED: dict[str, frozenset[str]] = {
     "ClosedOrders": frozenset({"query closed"}),
     "AddOrder": frozenset({"modify"}),
     "CancelOrder": frozenset({"modify", "cancel"}),
+    "GetApiKeyInfo": frozenset(),  # needs none
 }
 _LARGEST_NONCE = 2**64 - 1
 
@@ -45,6 +58,8 @@ class Key:
         nonce: The highest nonce that was used.
         window: How far below it a nonce may be that was not used yet.
         used: The nonces that were used within the window.
+        valid_until: When it ends, in seconds since 1970; 0 for never.
+        addresses: The addresses that may use it, which is told and not enforced; none for all.
     """
 
     secret: bytes = field(repr=False)
@@ -53,6 +68,8 @@ class Key:
     nonce: int = 0
     window: int = 0
     used: set[int] = field(default_factory=set, repr=False)
+    valid_until: float = 0.0
+    addresses: tuple[str, ...] = ()
 
     def takes(self, nonce: int) -> bool:
         """Use a nonce up; False where it is not to be taken."""
@@ -85,9 +102,11 @@ class KeyRing:
         self,
         key: str,
         secret: str,
-        permissions: Iterable[str] = PERMISSIONS,
+        permissions: Iterable[str] = USUAL,
         owner: str = "",
         nonce_window: int = 0,
+        valid_until: float = 0.0,
+        addresses: Iterable[str] = (),
     ) -> None:
         """Accept a key, with some of `PERMISSIONS`, for the account `owner`.
 
@@ -101,7 +120,14 @@ class KeyRing:
             decoded = base64.b64decode(secret, validate=True)
         except ValueError:
             raise ValueError("the secret is not base64; Kraken's always are") from None
-        self._keys[key] = Key(decoded, granted, owner, window=nonce_window)
+        self._keys[key] = Key(
+            decoded,
+            granted,
+            owner,
+            window=nonce_window,
+            valid_until=valid_until,
+            addresses=tuple(addresses),
+        )
 
     def remove(self, key: str) -> None:
         """Know a key no more."""
@@ -111,22 +137,48 @@ class KeyRing:
         """Return the name of a key's account; the first account's where it has gone meanwhile."""
         return self._keys[key].owner if key in self._keys else ""
 
-    def admit(self, call: Signed, endpoint: str, nonce: str) -> Key:
+    def info(self, key: str) -> dict[str, object]:
+        """Return what GetApiKeyInfo tells of a key: numbers are texts, and "0" is for never."""
+        found = self._keys[key]
+        return {
+            "apiKeyName": "embedded",
+            "apiKey": key,
+            "nonce": str(found.nonce),
+            "nonceWindow": str(found.window),
+            "permissions": sorted(_NAMES[name] for name in found.permissions),
+            "iban": "",
+            "validUntil": str(int(found.valid_until)),
+            "queryFrom": "0",
+            "queryTo": "0",
+            "createdTime": "0",
+            "modifiedTime": "0",
+            "ipAllowlist": list(found.addresses),
+            "lastUsed": "0",
+        }
+
+    def admit(self, call: Signed, endpoint: str, nonce: str, at: float = 0.0) -> Key:
         """Check a private call in the order in which Kraken does, and use its nonce up.
+
+        Args:
+            call: As it was signed.
+            endpoint: Kraken's name of it.
+            nonce: As it was sent.
+            at: When it came in, in seconds since 1970.
 
         Raises:
             Refusal: If key, signature, nonce or permission will not do. A call that only lacks
                 the permission has used its nonce up all the same.
         """
         key = self._keys.get(call.key)
-        if key is None:
+        if key is None or 0 < key.valid_until <= at:
             raise Refusal("EAPI:Invalid key")
         given = call.signature.encode("utf-8", "replace")
         if not hmac.compare_digest(_signature(call, key.secret, nonce), given):
             raise Refusal("EAPI:Invalid signature")
         if not is_digits(nonce) or not key.takes(int(nonce)):
             raise Refusal("EAPI:Invalid nonce")
-        if not key.permissions & _NEEDED.get(endpoint, PERMISSIONS):
+        needed = _NEEDED.get(endpoint, PERMISSIONS)
+        if needed and not key.permissions & needed:
             raise Refusal("EGeneral:Permission denied")
         return key
 

@@ -101,6 +101,8 @@ class Rest:
         struck = partial(self._core.faults.struck, endpoint=endpoint, key=signed.key)
 
         def act(params: Params) -> Any:
+            if endpoint == "GetApiKeyInfo":
+                return self._keys.info(signed.key)
             if endpoint == "AddOrder":
                 check_deadline(params.get("deadline"), arrived, self._core.now())
             call = _called(self._calls.private, endpoint)
@@ -122,7 +124,7 @@ class Rest:
         try:
             if struck("key_revoked"):
                 raise Refusal("EAPI:Invalid key")
-            self._keys.admit(signed, endpoint, nonce)
+            self._keys.admit(signed, endpoint, nonce, self._core.now())
         except Refusal as refusal:
             self._lockout.count(refusal)
             raise

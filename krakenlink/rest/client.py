@@ -321,6 +321,14 @@ class RestClient(RestSession):
         """Return Kraken's TradeBalance `result`, counted in `asset`."""
         return self._private("TradeBalance", {"asset": asset})
 
+    def get_api_key_info(self) -> dict[str, Any]:
+        """Return Kraken's GetApiKeyInfo `result`: what the key of this client may do.
+
+        Needs no permission. It holds the key itself and may hold the number of a bank account, so
+        it belongs into no log; `krakenlink.rest.key_info` reads what matters of it.
+        """
+        return self._private("GetApiKeyInfo")
+
     def query_open_orders(
         self, trades: bool = False, userref: int | None = None, cl_ord_id: str | None = None
     ) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def test_key_must_be_one() -> None:
     with pytest.raises(ValueError, match="not base64"):
         FakeKraken(key="K", secret="?")
     with pytest.raises(ValueError, match="query funds"):
-        FakeKraken().add_key("K", "eA==", {"withdraw"})
+        FakeKraken().add_key("K", "eA==", {"all of it"})
     with pytest.raises(ValueError, match="must be positive"):
         FakeKraken(heartbeat_seconds=0)
 

@@ -52,6 +52,38 @@ def test_key_can_be_revoked(client: Client) -> None:
         assert client.post("Balance") == {"error": ["EAPI:Invalid key"]}
 
 
+def test_key_tells_what_it_may_do_and_needs_no_permission_for_it(client: Client) -> None:
+    """In the shape of Kraken's page: texts for numbers, Kraken's names of the permissions."""
+    exchange = client.exchange
+    exchange.add_key("bare", exchange.api_secret, set(), nonce_window=50,
+                     valid_until=4e9, addresses=["10.0.0.1"])  # fmt: skip
+    told = client.post("GetApiKeyInfo", key="bare")["result"]
+    assert (told["permissions"], told["nonceWindow"]) == ([], "50")
+    assert (told["validUntil"], told["ipAllowlist"]) == ("4000000000", ["10.0.0.1"])
+    assert client.post("Balance", key="bare") == {"error": ["EGeneral:Permission denied"]}
+
+
+def test_key_may_withdraw_only_where_that_is_asked_for(client: Client) -> None:
+    """The usual key has every other permission."""
+    exchange = client.exchange
+    usual = client.post("GetApiKeyInfo")["result"]
+    assert usual["validUntil"] == "0"
+    assert "modify-trades" in usual["permissions"]
+    assert "withdraw-funds" not in usual["permissions"]
+    exchange.add_key("rich", exchange.api_secret, {"withdraw"})
+    rich = client.post("GetApiKeyInfo", key="rich")["result"]
+    assert rich["permissions"] == ["withdraw-funds"]
+
+
+def test_key_that_has_ended_is_none(client: Client) -> None:
+    """By the exchange's own clock."""
+    exchange = client.exchange
+    exchange.add_key("short", exchange.api_secret, valid_until=exchange.now() + 60)
+    assert client.post("Balance", key="short")["error"] == []
+    exchange.clock_offset = 61
+    assert client.post("Balance", key="short") == {"error": ["EAPI:Invalid key"]}
+
+
 def test_keys_of_two_accounts_see_nothing_of_each_other(client: Client) -> None:
     """Funds and all books are those of the key's own account."""
     exchange = client.exchange

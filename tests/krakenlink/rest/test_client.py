@@ -319,6 +319,13 @@ def test_status_that_is_left_out_is_online(web: Web, rest: KrakenAPI) -> None:
     assert rest.pair_status("SOLUSD") == "online"
 
 
+def test_key_info_is_asked_for_as_what_changes_nothing(web: Web, rest: KrakenAPI) -> None:
+    """A refused nonce is tried again, once, and the answer comes back as it is."""
+    web.on("GetApiKeyInfo", refusal("EAPI:Invalid nonce"), ok({"permissions": ["query-funds"]}))
+    assert rest.get_api_key_info() == {"permissions": ["query-funds"]}
+    assert len(web.asked("GetApiKeyInfo")) == 2
+
+
 # --- callers' own classes ---
 
 
