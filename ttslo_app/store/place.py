@@ -36,6 +36,12 @@ _FOLDER_CURES = {
     errno.ENAMETOOLONG: "its name is too long; name a shorter one",
     errno.ELOOP: "its links lead in a circle; name the file itself",
 }
+# What ends by itself, or by somebody's tidying up.
+_PASSING = {
+    errno.ENOSPC: "the disk is full; free some of it",
+    errno.EDQUOT: "this user's share of the disk is used up; free some of it",
+    errno.EIO: "the disk answers with errors; look at its cable and its health",
+}
 
 
 class Unfit(ValueError):
@@ -111,6 +117,30 @@ def check_replaceable(disk: Disk, path: Path) -> None:
     Raises:
         Unfit: If it cannot work, with the cure.
     """
+    step, error = _tried(disk, path)
+    why = _objection(error.errno or 0, step) if error is not None else ""
+    if why:
+        raise Unfit(f"{path} cannot be written: {why}") from error
+
+
+def check_writable(disk: Disk, path: Path) -> None:
+    """Refuse a file that cannot be replaced durably at this moment, whatever may pass by itself.
+
+    As `check_replaceable`, for who asks how things are, and not whether to begin at all.
+
+    Raises:
+        Unfit: If it does not work now, with the cure.
+    """
+    step, error = _tried(disk, path)
+    if error is None:
+        return
+    why = _objection(error.errno or 0, step) or _PASSING.get(error.errno or 0, "")
+    said = error.strerror or type(error).__name__
+    raise Unfit(f"{path} cannot be written: {why or f'{said}; see what its disk says'}") from error
+
+
+def _tried(disk: Disk, path: Path) -> tuple[str, OSError | None]:
+    """Return the step that failed of making, syncing and renaming a file beside `path`."""
     target = _resolved(path)
     _check_itself(disk, path, target)
     # What a killed program leaves is swept as other temporary files are.
@@ -127,13 +157,12 @@ def check_replaceable(disk: Disk, path: Path) -> None:
         step = "sync"
         disk.sync_folder(target.parent)
     except OSError as error:
-        why = _objection(error.errno or 0, step)
-        if why:
-            raise Unfit(f"{path} cannot be written: {why}") from error
+        return step, error
     finally:
         for left in (first, second):
             with suppress(OSError):
                 left.unlink()
+    return "", None
 
 
 def _check_itself(disk: Disk, path: Path, target: Path) -> None:

@@ -78,6 +78,43 @@ def test_the_lock_ends_with_its_process() -> None:
         assert holder.pid == os.getpid()
 
 
+def test_asking_for_a_lock_takes_none_and_makes_nothing() -> None:
+    """Whoever looks at a program that runs must not be in the way of the next one."""
+    lock = StateLock("state.csv")
+    assert not lock.is_held()
+    assert list(Path().iterdir()) == []
+    with StateLock("state.csv") as held:
+        assert lock.is_held()
+        assert held.holder() == lock.holder()
+    assert not lock.is_held()
+    with StateLock("state.csv"):
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is one kind of lock")
+def test_many_may_ask_at_once() -> None:
+    """Two who look do not take each other for a program."""
+    fcntl = pytest.importorskip("fcntl")
+    with StateLock("state.csv"):
+        pass
+    with Path("state.csv.lock").open("w") as asker:
+        fcntl.flock(asker, fcntl.LOCK_SH)
+        assert not StateLock("state.csv").is_held()
+
+
+@pytest.mark.parametrize("is_without_shared_locks", [False, True])
+def test_asking_tells_a_holder_on_each_system(
+    is_without_shared_locks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system knows no shared lock it is tried, and given back at once."""
+    if is_without_shared_locks:
+        monkeypatch.setattr("ttslo_app.store.lock.fcntl", None)
+    with StateLock("state.csv"):
+        assert StateLock("state.csv").is_held()
+    assert not StateLock("state.csv").is_held()
+    assert not StateLock("state.csv").is_held()
+
+
 def hold_lock(path: str, ready: threading.Event, end: threading.Event) -> None:
     """Hold the lock until killed; runs in a process of its own."""
     with StateLock(path):

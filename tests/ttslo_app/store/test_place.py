@@ -12,7 +12,7 @@ import pytest
 from store_kit import FailingDisk, litter
 
 from ttslo_app.store.disk import Disk, overwrite
-from ttslo_app.store.place import Unfit, check_replaceable, exposure, refuse_same
+from ttslo_app.store.place import Unfit, check_replaceable, check_writable, exposure, refuse_same
 
 FILE = Path("state.csv")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="links and modes are POSIX's")
@@ -114,6 +114,35 @@ def test_a_passing_obstacle_does_not_hinder_the_start(step: str, number: int) ->
     """A disk that is full may be freed while the program waits for its prices."""
     check_replaceable(FailingDisk(step, error=OSError(number, "full")), FILE)
     assert litter() == []
+
+
+@pytest.mark.parametrize(
+    ("step", "number", "words"),
+    [
+        ("write", errno.ENOSPC, "the disk is full; free some of it"),
+        ("sync", errno.ENOSPC, "the disk is full; free some of it"),
+        ("sync", errno.EIO, "the disk answers with errors"),
+        ("create", errno.EMFILE, "as it was said; see what its disk says"),
+        ("create", errno.EROFS, "its file system is read-only; mount it writable"),
+        ("rename", errno.EXDEV, "Mount its folder instead"),
+    ],
+)
+def test_who_asks_how_things_are_now_hears_of_passing_obstacles_too(
+    step: str, number: int, words: str
+) -> None:
+    """Each with its cure, and nothing is left behind."""
+    if os.name == "nt" and number == errno.EXDEV:
+        pytest.skip("there somebody may only have the file open")
+    with pytest.raises(Unfit, match=words) as caught:
+        check_writable(FailingDisk(step, error=OSError(number, "as it was said")), FILE)
+    assert str(caught.value).startswith("state.csv cannot be written: ")
+    assert litter() == []
+
+
+def test_a_good_place_is_writable_now_and_left_as_it_was() -> None:
+    """The question itself changes nothing."""
+    check_writable(Disk(), FILE)
+    assert list(Path().iterdir()) == []
 
 
 @on_posix
