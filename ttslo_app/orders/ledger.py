@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.life import Life, RuleState
-from ttslo_app.orders.request import OrderRequest, fingerprint
+from ttslo_app.orders.request import OrderRequest, condition_of, fingerprint
 from ttslo_app.rules.rule import Rule
 
 Cells = dict[str, str]
@@ -110,6 +110,52 @@ class Ledger:
         if txid is not None:
             standing[rule_id] = txid
         self.standing = standing
+
+    # --- what became of the rows ---------------------------------------------------------------
+
+    def fired(self) -> set[str]:
+        """Return the ids of rules that have no use for a price: their order is known or sought.
+
+        Not among them are rows that have fired and are enabled all the same: whoever arms a row
+        again, or saves an old copy of the file over the new one, must not fire it at once.
+        """
+        lives = {
+            rule_id: self._readable_life(rule_id)
+            for rule_id, cells in list(self.state.items())
+            if not cells
+            or cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
+        }
+        return {
+            rule_id
+            for rule_id, life in lives.items()
+            if life and (life.is_unsettled or (life.has_fired and not life.noted))
+        }
+
+    def was_armed(self, rule: Rule) -> bool:
+        """Tell whether a crossing is acted upon although the threshold is met by now.
+
+        The rule was armed with this very condition while the threshold was not met: what happened
+        since is a crossing, and not a slip of the hand.
+        """
+        if self.is_waiting_for(rule):
+            return True
+        life = self._readable_life(rule.id)
+        if life is None:
+            return False
+        if life.generation == 0:
+            # Earlier versions wrote down only that they had looked at a row.
+            cells = self.state.get(rule.id, {})
+            is_marked = bool(cells.get("rule_state"))  # by a dry run, which looked and refused it
+            return not (life.has_fired or is_marked) and bool(cells.get("last_checked"))
+        is_same = condition_of(life.row) == condition_of(fingerprint(rule))
+        is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
+        return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)
+
+    def _readable_life(self, rule_id: str) -> Life | None:
+        try:
+            return self.life_of(rule_id)
+        except UnreadableLife:
+            return None
 
     # --- doubts ------------------------------------------------------------------------------
 

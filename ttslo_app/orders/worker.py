@@ -361,6 +361,14 @@ class OrderWorker:
         """Tell whether this very rule was refused for good since the start. Any thread."""
         return self._ledger.has_given_up(rule)
 
+    def was_armed(self, rule: Rule) -> bool:
+        """Tell whether a crossing is acted upon although the threshold is met by now."""
+        return self._ledger.was_armed(rule)
+
+    def fired(self) -> set[str]:
+        """Return the ids of rules that have no use for a price, as `Ledger.fired`."""
+        return self._ledger.fired()
+
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
 

@@ -21,7 +21,6 @@ from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence,
 from ttslo_app.orders.exchange import is_real
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
-from ttslo_app.orders.request import condition_of, fingerprint
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult
@@ -201,9 +200,11 @@ class Loader:
     ) -> tuple[_Sorting, ValidationResult]:
         self._reader = RuleReader(self._reader)
         rules = self._reader.by_id(file.rows)
-        armed = {i for i, rule in rules.items() if rule is not None and self._was_armed(rule)}
+        armed = {
+            i for i, rule in rules.items() if rule is not None and self._worker.was_armed(rule)
+        }
         result = validator.validate_config_file(
-            file.rows, armed_before=armed, fired=self._fired(), read=self._reader.read
+            file.rows, armed_before=armed, fired=self._worker.fired(), read=self._reader.read
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]
@@ -307,46 +308,8 @@ class Loader:
 
     # --- what became of the rows ---------------------------------------------------------------
 
-    def _fired(self) -> set[str]:
-        """Return the ids of rules that have no use for a price: their order is known or sought.
-
-        Not among them are rows that have fired and are enabled all the same: whoever arms a row
-        again, or saves an old copy of the file over the new one, must not fire it at once.
-        """
-        lives = {
-            rule_id: self._life_of(rule_id)
-            for rule_id, cells in list(self._worker.state.items())
-            if not cells
-            or cells.get("rule_state") != RuleState.ARMED  # it waits, so there is nothing to find
-        }
-        return {
-            rule_id
-            for rule_id, life in lives.items()
-            if life and (life.is_unsettled or (life.has_fired and not life.noted))
-        }
-
     def _life_of(self, rule_id: str) -> Life | None:
         try:
             return self._worker.life_of(rule_id)
         except UnreadableLife:
             return None
-
-    def _was_armed(self, rule: Rule) -> bool:
-        """Tell whether a crossing is acted upon although the threshold is met by now.
-
-        The rule was armed with this very condition while the threshold was not met: what happened
-        since is a crossing, and not a slip of the hand.
-        """
-        if self._worker.is_waiting_for(rule):
-            return True
-        life = self._life_of(rule.id)
-        if life is None:
-            return False
-        if life.generation == 0:
-            # Earlier versions wrote down only that they had looked at a row.
-            cells = self._worker.state.get(rule.id, {})
-            is_marked = bool(cells.get("rule_state"))  # by a dry run, which looked and refused it
-            return not (life.has_fired or is_marked) and bool(cells.get("last_checked"))
-        is_same = condition_of(life.row) == condition_of(fingerprint(rule))
-        is_owed = life.state is RuleState.DISARMED and bool(life.intended_at)
-        return is_same and (life.state in (RuleState.ARMED, RuleState.REFUSED) or is_owed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from order_bench import MARKET, life, rule
 from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.ledger import Ledger, UnreadableLife, cells_of, read_life
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import fingerprint
 
 
 @pytest.fixture
@@ -171,3 +173,49 @@ def test_read_life_raises_nothing_else(cells: dict[str, str]) -> None:
     """Any text in any cell is a life or an UnreadableLife."""
     with suppress(UnreadableLife):
         assert read_life("btc", cells).id == "btc"
+
+
+# --- what became of the rows -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "is_noted", "is_fired"),
+    [
+        (RuleState.ARMED, False, False),
+        (RuleState.REFUSED, False, False),
+        (RuleState.INTENDED, False, True),
+        (RuleState.UNCERTAIN, False, True),
+        (RuleState.PLACED, False, True),
+        (RuleState.PLACED, True, False),
+    ],
+)
+def test_rows_whose_order_is_known_or_sought_have_no_use_for_a_price(
+    ledger: Ledger, state: RuleState, is_noted: bool, is_fired: bool
+) -> None:
+    """One that config.csv was told of is armed again by its user alone, and is checked anew."""
+    ledger.put(replace(life(state), noted=is_noted))
+    assert ledger.fired() == ({"btc"} if is_fired else set())
+
+
+def test_row_that_nobody_can_read_has_not_fired_and_was_not_armed(ledger: Ledger) -> None:
+    """It contradicts itself: what is doubtful is refused elsewhere."""
+    ledger.state["btc"] = {"id": "btc", "triggered": "perhaps"}
+    assert ledger.fired() == set()
+    assert not ledger.was_armed(rule())
+
+
+@pytest.mark.parametrize("state", [RuleState.ARMED, RuleState.REFUSED])
+def test_row_was_armed_with_this_condition_and_no_other(ledger: Ledger, state: RuleState) -> None:
+    """A new threshold that is met at once is a slip of the hand, and an old one a crossing."""
+    ledger.put(replace(life(state), row=fingerprint(rule())))
+    assert ledger.was_armed(rule())
+    assert not ledger.was_armed(replace(rule(), threshold=rule().threshold + 1))
+
+
+def test_row_of_an_earlier_version_was_armed_where_it_was_looked_at(ledger: Ledger) -> None:
+    """It wrote down no more than that."""
+    assert not ledger.was_armed(rule())
+    ledger.state["btc"] = {"id": "btc", "triggered": "false", "last_checked": "now"}
+    assert ledger.was_armed(rule())
+    ledger.state["btc"]["rule_state"] = RuleState.DISARMED
+    assert not ledger.was_armed(rule())
