@@ -80,7 +80,7 @@ class OrderWorker:
     ) -> None:
         settings = settings or OrderSettings()
         self.exchange = exchange
-        self._ledger = Ledger(state)
+        self._ledger = self.ledger = Ledger(state)
         self._owed = Owed(settings)
         self._teller = Teller(say)
         # The step that the thread is at, and since when; replaced whole, so any thread may read.
@@ -360,14 +360,6 @@ class OrderWorker:
     def has_given_up(self, rule: Rule) -> bool:
         """Tell whether this very rule was refused for good since the start. Any thread."""
         return self._ledger.has_given_up(rule)
-
-    def was_armed(self, rule: Rule) -> bool:
-        """Tell whether a crossing is acted upon although the threshold is met by now."""
-        return self._ledger.was_armed(rule)
-
-    def fired(self) -> set[str]:
-        """Return the ids of rules that have no use for a price, as `Ledger.fired`."""
-        return self._ledger.fired()
 
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.

@@ -200,11 +200,10 @@ class Loader:
     ) -> tuple[_Sorting, ValidationResult]:
         self._reader = RuleReader(self._reader)
         rules = self._reader.by_id(file.rows)
-        armed = {
-            i for i, rule in rules.items() if rule is not None and self._worker.was_armed(rule)
-        }
+        books = self._worker.ledger
+        armed = {i for i, rule in rules.items() if rule is not None and books.was_armed(rule)}
         result = validator.validate_config_file(
-            file.rows, armed_before=armed, fired=self._worker.fired(), read=self._reader.read
+            file.rows, armed_before=armed, fired=books.fired(), read=self._reader.read
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]
