@@ -29,11 +29,31 @@ class Market:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """Where the stop of a standing order is.
+
+    Attributes:
+        price: The stop itself, in quote currency.
+        best: The best price since the order was entered; None where it is not told.
+        reference: Which price it follows, `last` or `index`; empty where it is not told.
+        is_triggered: Whether that price has come back to it, so that the order is being filled.
+        at: When it was first seen there, ISO UTC; empty where nobody says.
+    """
+
+    price: Decimal
+    best: Decimal | None = None
+    reference: str = ""
+    is_triggered: bool = False
+    at: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Sighting:
     """An order as Kraken shows it; `status` is open, closed, canceled, expired or pending.
 
     Attributes:
         differs: In what it is another order than the one that was sent; empty if in nothing.
+        stop: Where its stop is; None for an order without one, or where it is not told.
     """
 
     txid: str
@@ -42,6 +62,7 @@ class Sighting:
     price: str = ""
     reason: str = ""
     differs: str = ""
+    stop: Stop | None = field(default=None, compare=False)
 
     @property
     def is_final(self) -> bool:

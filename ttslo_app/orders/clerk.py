@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
+from krakenlink.numbers import to_decimal
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Watched
 from ttslo_app.orders import trouble_words, words
@@ -97,10 +99,14 @@ class Clerk:
         """Take in what Kraken says of orders that stand there."""
         for rule_id, sighting in message.sightings.items():
             life = self._ledger.life_of(rule_id)
-            is_known = (life.order_status, life.vol_exec) == (sighting.status, sighting.vol_exec)
+            known, executed = _amount(life.vol_exec), _amount(sighting.vol_exec)
+            is_known = (life.order_status, known) == (sighting.status, executed)
             if life.state is not RuleState.PLACED or life.order_id != sighting.txid:
                 continue
-            if is_known and not sighting.is_final:
+            if sighting.stop is not None:
+                self._ledger.note_stop(rule_id, sighting.stop, self._tools.timestamp())
+            # What is filled stays filled: less than was known is an answer that was overtaken.
+            if (is_known or executed < known) and not sighting.is_final:
                 continue
             seen = replace(
                 life,
@@ -219,3 +225,11 @@ class Clerk:
         wait = refusal_wait(self._failed_notes, self._tools.settings)
         self._note_at = self._tools.now() + wait
         self._teller.tell_once(_NOTES, words.config_unwritable(lives, error))
+
+
+def _amount(text: str) -> Decimal:
+    """Return a volume that Kraken has told; 0 where it has told none."""
+    try:
+        return to_decimal(text)
+    except ValueError:
+        return Decimal(0)

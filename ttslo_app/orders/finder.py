@@ -13,14 +13,16 @@ Source: Kraken, REST OpenOrders, ClosedOrders and QueryOrders (read 2026-11); wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
 from krakenlink.errors import ProtocolError
-from krakenlink.numbers import doubled, to_decimal
-from ttslo_app.messages import Sighting
+from krakenlink.numbers import doubled, to_decimal, to_positive_decimal
+from ttslo_app.messages import Sighting, Stop
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import LATE, STANDS, Life, OrderSettings
 from ttslo_app.orders.ports import Exchange, Tools
@@ -199,7 +201,28 @@ def _sighting(txid: str, row: Mapping[str, Any]) -> Sighting:
         vol_exec=str(row.get("vol_exec") or ""),
         price=str(row.get("price") or ""),
         reason=str(row.get("reason") or row.get("misc") or ""),
+        stop=_stop(row),
     )
+
+
+def _stop(row: Mapping[str, Any]) -> Stop | None:
+    """Return where the stop of an order is; None for another kind of order, or damage.
+
+    What Kraken calls `limitprice` is the best price since a trailing stop was entered.
+    """
+    descr = row.get("descr")
+    kind = descr.get("ordertype") if isinstance(descr, Mapping) else None
+    if kind != "trailing-stop":
+        return None
+    try:
+        price = to_positive_decimal(row.get("stopprice"))
+    except ValueError:
+        return None
+    best: Decimal | None = None
+    with suppress(ValueError):
+        best = to_positive_decimal(row.get("limitprice"))
+    trigger = row.get("trigger") or "last"
+    return Stop(price, best, trigger if trigger in ("last", "index") else "")
 
 
 def order_in(

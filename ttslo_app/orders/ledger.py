@@ -14,10 +14,10 @@ import json
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ttslo_app.messages import AcceptedRule
+from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.request import OrderRequest, condition_of, fingerprint
 from ttslo_app.rules.rule import Rule
@@ -38,6 +38,7 @@ class Ledger:
     Attributes:
         rules: The rows of config.csv that may trade, by id.
         standing: The orders to watch, by rule id: replaced whole, so any thread may read.
+        stops: Where their stops are, by rule id, as far as Kraken has told: likewise.
         unnoted: The rules of whose orders config.csv has not been told.
         noted_at: When config.csv was told of a rule's order, on the monotonic clock.
         must_write: Whether something is known that state.csv does not say.
@@ -47,6 +48,7 @@ class Ledger:
         self.state = state
         self.rules: dict[str, AcceptedRule] = {}
         self.standing: Mapping[str, str] = {}
+        self.stops: Mapping[str, Stop] = {}
         self.unnoted: set[str] = set()
         self.noted_at: dict[str, float] = {}
         self.must_write = False
@@ -103,6 +105,8 @@ class Ledger:
 
     def stand(self, rule_id: str, txid: str | None) -> None:
         """Note that an order stands at Kraken, or no longer does."""
+        if rule_id in self.stops and txid != self.standing.get(rule_id):
+            self.stops = {known: stop for known, stop in self.stops.items() if known != rule_id}
         if txid is None and rule_id not in self.standing:
             return
         standing = dict(self.standing)  # 3 us for a thousand, beside a call to Kraken
@@ -110,6 +114,17 @@ class Ledger:
         if txid is not None:
             standing[rule_id] = txid
         self.standing = standing
+
+    def note_stop(self, rule_id: str, stop: Stop, at: str) -> None:
+        """Note where the stop of a standing order is; unmoved, it keeps the moment it has.
+
+        Args:
+            rule_id: The rule of the order.
+            stop: As Kraken shows it.
+            at: When it was seen, for a stop that names no moment; ISO UTC.
+        """
+        if self.stops.get(rule_id) != stop:
+            self.stops = {**self.stops, rule_id: stop if stop.at else replace(stop, at=at)}
 
     # --- what became of the rows ---------------------------------------------------------------
 

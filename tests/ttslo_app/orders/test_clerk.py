@@ -18,6 +18,7 @@ from ttslo_app.messages import (
     Crossing,
     Mark,
     Sighting,
+    Stop,
     Watched,
 )
 from ttslo_app.orders.ledger import State
@@ -112,6 +113,42 @@ def test_what_happens_to_the_order_is_said_once(
     assert bench.life().state is state
     assert sum(words in message for _, message in bench.said) == 1
     assert ("btc" in bench.worker.standing) == (state is RuleState.PLACED)
+
+
+@pytest.mark.parametrize("seen", ["0.004", "0.00400000", "0.00300000", ""])
+def test_partial_fill_that_is_known_is_not_told_again(bench: Bench, seen: str) -> None:
+    """Another spelling is no news, and neither is an answer that a newer one has overtaken."""
+    bench.cross()
+    for amount in ("0.00400000", seen):
+        bench.worker.submit(Watched({"btc": Sighting("O1", "open", amount)}))
+        bench.worker.work_off()
+    assert sum("is partly filled" in message for _, message in bench.said) == 1
+    assert bench.life().vol_exec == "0.00400000"
+
+
+def test_stop_of_a_standing_order_is_known_until_the_order_ends(bench: Bench) -> None:
+    """It is told where, and since when: a stop that did not move keeps its moment."""
+    stops = [Stop(Decimal(47500), Decimal(50000), "last"), Stop(Decimal(48000), None, "last")]
+    bench.cross()
+    for stop in (stops[0], stops[0], stops[1]):
+        bench.clock.seconds += 10
+        bench.worker.submit(Watched({"btc": Sighting("O1", "open", stop=stop)}))
+        bench.worker.work_off()
+        known = bench.worker.ledger.stops["btc"]
+        assert known == stop
+    assert known.at.endswith("30.000+00:00")
+    bench.worker.submit(Watched({"btc": Sighting("O1", "closed", "0.01", "48000")}))
+    bench.worker.work_off()
+    assert not bench.worker.ledger.stops
+
+
+def test_stop_of_another_order_is_no_stop_of_ours(bench: Bench) -> None:
+    """A rule that was armed again does not show where its earlier order stands."""
+    bench.cross()
+    old = Sighting("O0", "open", stop=Stop(Decimal(47500)))
+    bench.worker.submit(Watched({"btc": old}))
+    bench.worker.work_off()
+    assert not bench.worker.ledger.stops
 
 
 def test_sighting_of_another_order_changes_nothing(bench: Bench) -> None:

@@ -1,11 +1,12 @@
 """What Kraken's lists of orders prove of one order, and what they leave in doubt."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from krakenlink.errors import ProtocolError
-from ttslo_app.messages import Sighting
+from ttslo_app.messages import Sighting, Stop
 from ttslo_app.orders.finder import difference, order_in, rows_of, sightings_of
 from ttslo_app.orders.request import OrderRequest
 
@@ -124,3 +125,33 @@ def test_sighting_has_kraken_s_texts() -> None:
     rows = {"O1": {"status": "canceled", "vol_exec": "0.5", "price": "9.10", "reason": "User"}}
     assert sightings_of(rows) == [Sighting("O1", "canceled", "0.5", "9.10", "User")]
     assert sightings_of({"O2": {"vol_exec": None}}) == [Sighting("O2", "", "", "", "")]
+
+
+TRAILING: dict[str, Any] = {
+    "status": "open",
+    "descr": {"ordertype": "trailing-stop"},
+    "stopprice": "97584.70000",
+    "limitprice": "109645.70000",
+    "trigger": "index",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "stop"),
+    [
+        ({}, Stop(Decimal("97584.7"), Decimal("109645.7"), "index")),
+        ({"trigger": None}, Stop(Decimal("97584.7"), Decimal("109645.7"), "last")),
+        ({"trigger": "mark"}, Stop(Decimal("97584.7"), Decimal("109645.7"), "")),
+        ({"trigger": ["last"]}, Stop(Decimal("97584.7"), Decimal("109645.7"), "")),
+        ({"limitprice": "0.00000"}, Stop(Decimal("97584.7"), None, "index")),
+        ({"stopprice": "0.00000"}, None),
+        ({"stopprice": "NaN"}, None),
+        ({"stopprice": None}, None),
+        ({"descr": None}, None),
+        ({"descr": {"ordertype": "limit"}}, None),
+    ],
+)
+def test_stop_is_read_as_far_as_it_makes_sense(changes: dict[str, Any], stop: Stop | None) -> None:
+    """Where it stands, the best price since, what it follows; never a number that is none."""
+    (seen,) = sightings_of({"O1": {**TRAILING, **changes}})
+    assert seen.stop == stop

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from order_bench import MARKET, life, rule
 
-from ttslo_app.messages import AcceptedRule
+from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.ledger import Ledger, UnreadableLife, cells_of, read_life
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import fingerprint
@@ -28,6 +29,26 @@ def test_life_comes_back_as_it_was_put(ledger: Ledger) -> None:
         ledger.put(life(state))
         assert ledger.life_of("btc") == life(state)
     assert ledger.life_of("other").state is RuleState.DISARMED
+
+
+def test_stop_keeps_its_moment_until_it_moves_and_goes_with_its_order(ledger: Ledger) -> None:
+    """Seen again at the same place it is as old as it was; another order begins without one."""
+    ledger.stand("btc", "O1")
+    for price, seen_at in ((Decimal(10), "one"), (Decimal(10), "two")):
+        ledger.note_stop("btc", Stop(price, Decimal(11), "last"), seen_at)
+    assert ledger.stops["btc"].at == "one"
+    before = ledger.stops
+    ledger.note_stop(
+        "btc", Stop(Decimal(10), Decimal(11), "last", is_triggered=True, at="own"), "x"
+    )
+    assert (ledger.stops["btc"].at, before["btc"].at) == ("own", "one")
+    ledger.stand("btc", "O1")
+    assert ledger.stops
+    ledger.stand("btc", "O2")
+    assert not ledger.stops
+    ledger.note_stop("btc", Stop(Decimal(10)), "three")
+    ledger.stand("btc", None)
+    assert not ledger.stops
 
 
 def test_row_of_a_caller_keeps_the_cells_that_are_not_ours(ledger: Ledger) -> None:
