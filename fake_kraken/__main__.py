@@ -111,11 +111,13 @@ def _introduction(exchange: FakeKraken) -> Iterator[str]:
     """Yield where it is and its keys, then the same as lines to be pasted into a shell."""
     yield f"REST      {exchange.rest_url}"
     yield f"stream    {exchange.ws_url}"
+    yield f"account   {exchange.ws_auth_url}"
     yield f"key       {exchange.api_key}"
     yield f"secret    {exchange.api_secret}"
     variables = {
         "KRAKEN_SPOT_URL": exchange.rest_url,
         "KRAKEN_WS_PUBLIC_URL": exchange.ws_url,
+        "KRAKEN_WS_AUTH_URL": exchange.ws_auth_url,
         "KRAKEN_API_KEY": exchange.api_key,
         "KRAKEN_API_SECRET": exchange.api_secret,
         "KRAKEN_API_KEY_RW": exchange.api_key,

@@ -25,19 +25,24 @@ _HUGE = 2**62  # beyond every trade there ever was
 class Control:
     """What can be done to a running exchange."""
 
-    def __init__(self, core: Core, stream: Stream) -> None:
-        self._core, self._stream = core, stream
+    def __init__(self, core: Core, stream: Stream, account_stream: Stream) -> None:
+        self._core, self._stream, self._account_stream = core, stream, account_stream
         self._actions: dict[str, Callable[[dict[str, Any]], None]] = {
             "price": self._price,
             "fault": lambda order: self.switch_on(Fault(**order)),
             "clear": lambda _: core.faults.clear(),
-            "drop": lambda _: stream.abort_all(),
+            "drop": lambda _: self.drop_all(),
             "pair": lambda order: self.change_pair(order["pair"], order["changes"]),
         }
 
     def add_routes(self, app: web.Application) -> None:
         """Serve below `/fake`."""
         app.router.add_route("*", "/fake/{what}", self._serve)
+
+    def drop_all(self) -> None:
+        """Reset every stream, of prices and of accounts."""
+        for stream in (self._stream, self._account_stream):
+            stream.abort_all()
 
     def print_trades(
         self, pair: str, prices: Sequence[Decimal], qty: Decimal, at: float | None = None
@@ -84,6 +89,8 @@ class Control:
         self._core.faults.switch_on(fault)
         if fault.name == "drop":
             self._stream.abort_all()
+        elif fault.name == "account_drop":
+            self._account_stream.abort_all()
         elif fault.name == "ordermin_lowered":
             for listing in self._core.engine.listings.values():
                 if fault.symbol in (None, listing.symbol):
@@ -97,7 +104,8 @@ class Control:
     def set_system_status(self, status: str) -> None:
         """Set the engine's state and push it."""
         self._core.engine.system_status = status
-        self._stream.tell_status()
+        for stream in (self._stream, self._account_stream):
+            stream.tell_status()
 
     def shown_orders(self, owner: str | None = None) -> list[dict[str, Any]]:
         """Return every order ever placed, as OpenOrders shows it, with its `txid`.

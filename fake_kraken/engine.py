@@ -13,13 +13,13 @@ Source: Kraken, REST AddOrder, CancelOrder, trailing stop orders (read 2026-11).
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from fake_kraken.account import Account
 from fake_kraken.market import Listing, Row, Trade, default_pairs, modern, price_from
-from fake_kraken.orders import KINDS, Order, read_order, txid_of
+from fake_kraken.orders import KINDS, Change, Order, read_order, txid_of
 from fake_kraken.params import Params, Refusal, is_true, places_of
 
 
@@ -38,6 +38,7 @@ class Engine:
         orders: Every order ever entered, of all accounts, by txid, oldest first.
         by_symbol: Those that are streamed, by the WebSocket v2 symbol.
         system_status: What SystemStatus says.
+        tell: Called with each change of an order, of whichever account, while it happens.
         order_pace: The counter that an order must stay under, and how much it loses a second;
             None: no limit. Kraken's for a starter are 60 and 1 on each pair, for a pro 180 and
             3.75.
@@ -66,9 +67,10 @@ class Engine:
         self.accounts = {self.account.name: self.account}
         self.system_status = "online"
         self.order_pace: tuple[float, float] | None = None
+        self.tell: Callable[[Change], None] = _tell_nobody
         # What waits for a price, by market and txid: a trade looks at its own market alone.
         self._resting: dict[str, dict[str, Order]] = {key: {} for key in self.listings}
-        self._last_number = 0
+        self._last_number = self._last_fill = 0
 
     def _list(self, key: str, row: Row, price: Decimal) -> None:
         wsname = row.get("wsname")
@@ -120,7 +122,11 @@ class Engine:
 
     def _move(self, order: Order, listing: Listing, at: float) -> None:
         kind = KINDS[order.kind]
+        stood = order.stop
         price = kind.met(order, listing)
+        order.is_triggered = order.is_trailing and price is not None
+        if order.is_triggered or order.stop != stood:
+            self.tell(Change("status", order))
         if price is not None:
             self.fill(order, price, at, misc=kind.misc)
 
@@ -174,6 +180,8 @@ class Engine:
         account.enter(order)
         self.orders[order.txid] = order
         self._resting[listing.key][order.txid] = order
+        for kind in ("pending_new", "new"):
+            self.tell(Change(kind, order))
 
     def fill(
         self, order: Order, price: Decimal, at: float, misc: str = "", volume: Decimal | None = None
@@ -191,9 +199,13 @@ class Engine:
         account.execute(order, part, price)
         account.change(row["base"], sign * part)
         account.change(row["quote"], -sign * part * price)
+        self._last_fill += 1
+        exec_id = "T" + txid_of(self._last_fill)[1:]
+        self.tell(Change("trade", order, part, price, exec_id))
         if not order.left:
             order.misc = misc
             self._close(order, "closed", at)
+            self.tell(Change("filled", order))
 
     def cancel(
         self, order: Order, at: float, reason: str = "User requested", status: str = "canceled"
@@ -206,6 +218,7 @@ class Engine:
         _check_open(order)
         order.reason = reason
         self._close(order, status, at)
+        self.tell(Change(status, order))
 
     def _close(self, order: Order, status: str, at: float) -> None:
         self.accounts[order.owner].close(order, status, at)
@@ -231,6 +244,10 @@ class Engine:
         for order in found:
             self.cancel(order, at)
         return len(found)
+
+
+def _tell_nobody(change: Change) -> None:
+    """Leave a change untold: nobody listens."""
 
 
 def _check_status(order: Order, listing: Listing) -> None:

@@ -32,6 +32,7 @@ except ImportError as error:  # pragma: no cover - the extra is installed where 
         "The embedded exchange needs the library aiohttp: pip install aiohttp"
     ) from error
 
+from fake_kraken.account_stream import AccountStream
 from fake_kraken.calls import Calls
 from fake_kraken.control import Control
 from fake_kraken.core import Core, Request
@@ -62,7 +63,8 @@ class FakeKraken:
 
     Attributes:
         core: What lies behind the wires, for who looks there; it is the exchange's own thread's.
-        stream: The streams that are open, likewise.
+        stream: The streams of prices that are open, likewise.
+        account_stream: Those of accounts.
 
     Raises:
         ValueError: If a price or a duration is none, or the secret is not base64.
@@ -88,9 +90,10 @@ class FakeKraken:
         engine = Engine(pairs, prices, balances)
         engine.order_pace = order_pace
         self.core = Core(engine)
-        self.stream = Stream(self.core, heartbeat_seconds)
-        self._control = Control(self.core, self.stream)
         self._keys = KeyRing()
+        self.stream = Stream(self.core, heartbeat_seconds)
+        self.account_stream = AccountStream(self.core, self._keys, heartbeat_seconds)
+        self._control = Control(self.core, self.stream, self.account_stream)
         self._rest = Rest(self.core, self._keys, Calls(engine, self.core.faults, self.core.now))
         self.add_key(self.api_key, self.api_secret)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -108,7 +111,12 @@ class FakeKraken:
     @property
     def ws_url(self) -> str:
         """The address for `ws_url` and KRAKEN_WS_PUBLIC_URL."""
-        return f"ws://127.0.0.1:{self.port}/v2"
+        return f"ws://127.0.0.1:{self.port}{self.stream.PATH}"
+
+    @property
+    def ws_auth_url(self) -> str:
+        """The address for `ws_auth_url` and KRAKEN_WS_AUTH_URL: the account's stream."""
+        return f"ws://127.0.0.1:{self.port}{self.account_stream.PATH}"
 
     def start(self) -> FakeKraken:
         """Listen, and return once connections are taken.
@@ -148,7 +156,7 @@ class FakeKraken:
 
     async def _open(self) -> None:
         app = web.Application(middlewares=[let_go])
-        for part in (self._rest, self.stream, self._control):
+        for part in (self._rest, self.stream, self.account_stream, self._control):
             part.add_routes(app)
         self._runner = web.AppRunner(
             app, access_log=None, shutdown_timeout=0.05, max_line_size=65536
@@ -163,7 +171,7 @@ class FakeKraken:
         self.port = self._runner.addresses[0][1]
 
     async def _close(self) -> None:
-        self.stream.abort_all()
+        self._control.drop_all()
         if self._runner is not None:
             await self._runner.cleanup()
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -360,7 +368,7 @@ class FakeKraken:
         async def close() -> None:
             assert self._site is not None
             await self._site.stop()
-            self.stream.abort_all()
+            self._control.drop_all()
 
         self._run(close())
 

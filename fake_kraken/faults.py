@@ -30,6 +30,18 @@ FAULTS: dict[str, str] = {
     "ids_begin_anew": "the next print of `symbol` has the number 1, and the count goes on there",
     "huge_trade_id": "prints of `symbol` have numbers far too high, over REST too",
     "ordermin_lowered": "a tenth of `ordermin` is enough from now on, for `symbol` or all",
+    # the account's stream
+    "account_drop": "as `drop`, for the account's streams",
+    "account_silent": "as `silent`, for the account's streams",
+    "account_refuse_connect": "as `refuse_connect`, for the account's streams",
+    "account_mute": "acknowledged, heartbeats go on, and neither a snapshot nor an event follows",
+    "account_gap": "an event is lost, and its number with it",
+    "account_doubled": "each event comes twice, with the same number",
+    "account_renumbered": "the numbers begin at 1 again with the next event (once)",
+    "account_unnumbered": "events have no number",
+    "account_late_snapshot": "the snapshot comes `seconds` after the acknowledgement",
+    "account_denied": "subscriptions are refused with EGeneral:Permission denied",
+    "token_expired": "all tokens so far are too old at the next subscription (once)",
     # REST, each for one `endpoint` or for all
     "lost_reply": "acted upon, then the connection is reset without an answer",
     "delayed_reply": "acted upon, answered after `seconds`",
@@ -98,7 +110,9 @@ _ENDPOINTS = {
     "order_unknown": "QueryOrders",
     "validate_txid": "AddOrder",
 }
-_ONCE = frozenset({"clock_set", "ids_begin_anew", "order_unknown"})
+_ONCE = frozenset(
+    {"account_renumbered", "clock_set", "ids_begin_anew", "order_unknown", "token_expired"}
+)
 
 
 @dataclass(slots=True, eq=False)

@@ -45,8 +45,12 @@ _NEEDED: dict[str, frozenset[str]] = {
     "AddOrder": frozenset({"modify"}),
     "CancelOrder": frozenset({"modify", "cancel"}),
     "GetApiKeyInfo": frozenset(),  # needs none
+    "GetWebSocketsToken": frozenset({"websocket"}),
+    # No call of REST: the account's stream, which asks for it once it is subscribed to.
+    "executions": frozenset({"query open"}),
 }
 _LARGEST_NONCE = 2**64 - 1
+_TOKEN_SECONDS = 900.0
 
 
 @dataclass(slots=True)
@@ -81,6 +85,15 @@ class Key:
         return True
 
 
+@dataclass(slots=True)
+class Token:
+    """What opens the account's stream: whose key made it, until when, and how many use it now."""
+
+    key: str
+    valid_until: float
+    users: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """What of a private call is signed, and with what: path and query are as they were sent."""
@@ -97,6 +110,8 @@ class KeyRing:
 
     def __init__(self) -> None:
         self._keys: dict[str, Key] = {}
+        self._tokens: dict[str, Token] = {}
+        self._last_token = 0
 
     def add(
         self,
@@ -181,6 +196,46 @@ class KeyRing:
         if needed and not key.permissions & needed:
             raise Refusal("EGeneral:Permission denied")
         return key
+
+    # --- tokens of the account's stream --------------------------------------------------------
+
+    def issue_token(self, key: str, at: float) -> dict[str, object]:
+        """Return what GetWebSocketsToken answers: a token to be used within 15 minutes."""
+        self._last_token += 1
+        digest = hashlib.sha256(f"{key} {self._last_token} {at!r}".encode()).digest()
+        token = base64.b64encode(digest).decode().rstrip("=")
+        self._tokens[token] = Token(key, at + _TOKEN_SECONDS)
+        return {"token": token, "expires": int(_TOKEN_SECONDS)}
+
+    def open_session(self, token: object, channel: str, at: float) -> str:
+        """Use a token for a channel, and return whose account it is; it is let go of afterwards.
+
+        While somebody uses it, it does not expire.
+
+        Raises:
+            Refusal: If it is none of ours, too old, or its key has gone or may not do this.
+        """
+        found = self._tokens.get(token) if isinstance(token, str) else None
+        if found is None:
+            raise Refusal("EAPI:Invalid token")
+        if found.key not in self._keys or (found.valid_until <= at and not found.users):
+            raise Refusal("ESession:Invalid session")
+        key = self._keys[found.key]
+        if not key.permissions & _NEEDED[channel]:
+            raise Refusal("EGeneral:Permission denied")
+        found.users += 1
+        return key.owner
+
+    def close_session(self, token: str) -> None:
+        """Let go of a token that was used."""
+        found = self._tokens.get(token)
+        if found is not None:
+            found.users = max(0, found.users - 1)
+
+    def expire_tokens(self) -> None:
+        """Let no token that was handed out so far open anything any more."""
+        for token in self._tokens.values():
+            token.valid_until, token.users = 0.0, 0
 
 
 def _signature(call: Signed, secret: bytes, nonce: str) -> bytes:

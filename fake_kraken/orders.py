@@ -39,6 +39,7 @@ class Order:
         hold: What it keeps back while it is open: an asset, and how much for each unit.
         opened_at: Seconds since 1970, as is `closed_at`.
         owner: The name of the account that it was entered for.
+        is_triggered: Whether the price has come back to its stop.
     """
 
     txid: str
@@ -64,6 +65,7 @@ class Order:
     reason: str = ""
     misc: str = ""
     owner: str = ""
+    is_triggered: bool = False
 
     @property
     def fill_price(self) -> Decimal:
@@ -79,6 +81,23 @@ class Order:
     def is_trailing(self) -> bool:
         """Whether it is a stop that follows the price."""
         return self.kind == "trailing-stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that happens to an order: `kind` is the stream's word for it.
+
+    Attributes:
+        order: The order, as it is at this moment and not later.
+        part: How much of it a trade has filled, at `price`; 0 for other changes.
+        exec_id: Tells one trade from another.
+    """
+
+    kind: str
+    order: Order
+    part: Decimal = Decimal(0)
+    price: Decimal = Decimal(0)
+    exec_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,8 @@ class Rest:
         def act(params: Params) -> Any:
             if endpoint == "GetApiKeyInfo":
                 return self._keys.info(signed.key)
+            if endpoint == "GetWebSocketsToken":
+                return self._keys.issue_token(signed.key, self._core.now())
             if endpoint == "AddOrder":
                 check_deadline(params.get("deadline"), arrived, self._core.now())
             call = _called(self._calls.private, endpoint)

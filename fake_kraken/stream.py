@@ -36,7 +36,7 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """A message that wants an answer: whose, what of it comes back, and when it came."""
 
     client: Client
@@ -52,10 +52,14 @@ class Stream:
         heartbeat_seconds: Between heartbeats on a quiet stream.
 
     Attributes:
+        PATH: Where it is served.
+        FAULTS: How the names of its own faults begin.
         clients: The streams that are open.
         connections_made: How many were ever opened.
         messages: The messages that came in and are remembered, oldest first.
     """
+
+    PATH, FAULTS = "/v2", ""
 
     def __init__(self, core: Core, heartbeat_seconds: float) -> None:
         self._core = core
@@ -65,13 +69,13 @@ class Stream:
         self.messages: list[dict[str, Any]] = []
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve at `/v2`."""
-        app.router.add_get("/v2", self._serve)
+        """Serve at `PATH`."""
+        app.router.add_get(self.PATH, self._serve)
 
     # --- connections -------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        if fault := self._core.faults.struck("refuse_connect"):
+        if fault := self._core.faults.struck(f"{self.FAULTS}refuse_connect"):
             return web.Response(status=fault.status, text="refused")
         peer = web.WebSocketResponse(autoping=True, compress=False)
         await peer.prepare(request)
@@ -84,7 +88,7 @@ class Stream:
                 if message.type is WSMsgType.TEXT:
                     self._receive(client, message.data)
         finally:
-            self.clients.discard(client)
+            self._left(client)
             writer.cancel()
             beater.cancel()
             self._core.tell()
@@ -97,7 +101,7 @@ class Stream:
         self.clients.add(client)
         self.connections_made += 1
         self._core.tell()
-        if fault := self._core.faults.struck("drop"):
+        if fault := self._core.faults.struck(f"{self.FAULTS}drop"):
             asyncio.get_running_loop().call_later(fault.seconds, self._abort, client)
         return client
 
@@ -120,7 +124,7 @@ class Stream:
 
     def _send(self, client: Client, frame: Mapping[str, Any] | str) -> None:
         client.sent_at = time.monotonic()
-        if not self._core.faults.is_on("silent"):
+        if not self._core.faults.is_on(f"{self.FAULTS}silent"):
             client.outbox.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
 
     def abort_all(self) -> None:
@@ -128,8 +132,11 @@ class Stream:
         for client in list(self.clients):
             self._abort(client)
 
-    def _abort(self, client: Client) -> None:
+    def _left(self, client: Client) -> None:
         self.clients.discard(client)
+
+    def _abort(self, client: Client) -> None:
+        self._left(client)
         reset_transport(client.transport)
         self._core.tell()
 
@@ -184,7 +191,7 @@ class Stream:
         if method == "ping":
             self._send(client, {"method": "pong", **head, **self._times(came)})
         elif method in ("subscribe", "unsubscribe"):
-            question = _Question(client, {"method": method, **head}, came)
+            question = Question(client, {"method": method, **head}, came)
             self._subscribe(question, params if isinstance(params, dict) else {})
         else:
             self._send(client, {"error": "Method not found", "success": False, **head})
@@ -193,7 +200,7 @@ class Stream:
     def _times(self, came: str) -> dict[str, str]:
         return {"time_in": came, "time_out": moment_text(self._core.now())}
 
-    def _subscribe(self, question: _Question, params: Mapping[str, Any]) -> None:
+    def _subscribe(self, question: Question, params: Mapping[str, Any]) -> None:
         if self._core.faults.struck("msg_rate"):
             self._send(question.client, {"Error": "Exceeded msg rate"})
             return
@@ -213,7 +220,7 @@ class Stream:
                 self._subscribe_one(question, channel, symbol, wants_snapshot)
 
     def _subscribe_one(
-        self, question: _Question, channel: Channel, symbol: str, wants_snapshot: bool
+        self, question: Question, channel: Channel, symbol: str, wants_snapshot: bool
     ) -> None:
         client, wanted = question.client, (channel.name, symbol)
         if error := self._refusal_of(client, wanted):
@@ -231,7 +238,7 @@ class Stream:
             listing = self._core.engine.by_symbol[symbol]
             self._send(client, channel.snapshot(listing, self._core.now()))
 
-    def _unsubscribe_one(self, question: _Question, wanted: tuple[str, str]) -> None:
+    def _unsubscribe_one(self, question: Question, wanted: tuple[str, str]) -> None:
         client, (channel, symbol) = question.client, wanted
         if wanted not in client.subscriptions:
             self._refuse(question, "Subscription Not Found", symbol=symbol)
@@ -240,11 +247,11 @@ class Stream:
         client.dumb.discard(wanted)
         self._accept(question, channel=channel, symbol=symbol)
 
-    def _accept(self, question: _Question, **result: Any) -> None:
+    def _accept(self, question: Question, **result: Any) -> None:
         answer = {**question.head, "success": True, "result": result}
         self._send(question.client, answer | self._times(question.came))
 
-    def _refuse(self, question: _Question, error: str, **more: Any) -> None:
+    def _refuse(self, question: Question, error: str, **more: Any) -> None:
         answer = {"error": error, **question.head, **more, "success": False}
         self._send(question.client, answer | self._times(question.came))
 

@@ -374,3 +374,48 @@ except SystemExit as error:
 def test_engine_needs_no_server() -> None:
     """Without aiohttp a stop is placed, trails and fills; only the server says what it misses."""
     assert run_python(WITHOUT_SERVER).splitlines() == ["closed 54000", "True"]
+
+
+# --------------------------------------------------------------------------------- what is told
+
+
+def test_each_change_is_told_while_the_order_is_as_it_was_then() -> None:
+    """Entered and live, then the move of its stop, then trigger, trade and end."""
+    engine = engine_at()
+    told: list[tuple[str, str, Decimal, bool]] = []
+    engine.tell = lambda change: told.append(
+        (change.kind, change.order.status, change.order.stop, change.order.is_triggered)
+    )
+    place(engine)
+    move(engine, 60000, 59000, 54000)
+    low, high = Decimal(45000), Decimal(54000)
+    assert told == [
+        ("pending_new", "open", low, False),
+        ("new", "open", low, False),
+        ("status", "open", high, False),
+        ("status", "open", high, True),
+        ("trade", "open", high, True),
+        ("filled", "closed", high, True),
+    ]
+
+
+def test_what_is_only_checked_or_refused_is_told_to_nobody() -> None:
+    """Nothing has happened to any order."""
+    engine = engine_at()
+    told: list[str] = []
+    engine.tell = lambda change: told.append(change.kind)
+    place(engine, validate="true")
+    refusal_of(engine, volume="0")
+    assert told == []
+    engine.cancel(place(engine), NOW, status="expired")
+    assert told == ["pending_new", "new", "expired"]
+
+
+def test_market_order_is_told_as_filled_without_a_trigger() -> None:
+    """It has no stop that could be met."""
+    engine = engine_at()
+    told: list[tuple[str, Decimal]] = []
+    engine.tell = lambda change: told.append((change.kind, change.part))
+    place(engine, ordertype="market")
+    kinds = ["pending_new", "new", "trade", "filled"]
+    assert told == list(zip(kinds, (0, 0, Decimal("0.5"), 0), strict=True))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import account_kit
 import fault_checks
 import pytest
 import requests
@@ -216,6 +217,7 @@ CHECKS: dict[str, Callable[[Client, Stream], None]] = {
     "http_504": edge("http_504", 504),
     "http_520": edge("http_520", 520),
     "html": edge("html", 200),
+    **account_kit.CHECKS,
     **fault_checks.CHECKS,
 }  # fmt: skip
 

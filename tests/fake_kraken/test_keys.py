@@ -212,3 +212,25 @@ def test_each_call_prolongs_it_and_a_pause_ends_it() -> None:
     lockout.check(4597.0, 3, 900.0)
     lockout.count(Refusal("EAPI:Invalid key"))
     lockout.check(4598.0, 3, 900.0)
+
+
+def test_token_is_held_by_all_who_use_it() -> None:
+    """It grows old only once the last of them has let go, or where all of them are ended."""
+    ring = KeyRing()
+    ring.add("k", "eHh4", owner="me")
+    token = str(ring.issue_token("k", 0.0)["token"])
+    for _ in range(2):
+        assert ring.open_session(token, "executions", 10.0) == "me"
+    ring.close_session(token)
+    assert ring.open_session(token, "executions", 5000.0) == "me"
+    for _ in range(2):
+        ring.close_session(token)
+    with pytest.raises(Refusal, match="ESession:Invalid session"):
+        ring.open_session(token, "executions", 5000.0)
+    fresh = str(ring.issue_token("k", 5000.0)["token"])
+    ring.open_session(fresh, "executions", 5001.0)
+    ring.expire_tokens()
+    ring.close_session(fresh)  # by whoever held it until then
+    with pytest.raises(Refusal, match="ESession:Invalid session"):
+        ring.open_session(fresh, "executions", 5002.0)
+    ring.close_session("unknown")

@@ -78,12 +78,12 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def greeting_of(process: "subprocess.Popen[str]") -> dict[str, str]:
     """Return what the program says at its start, by name."""
     assert process.stdout is not None
-    lines = [process.stdout.readline().split(maxsplit=1) for _ in range(4)]
+    lines = [process.stdout.readline().split(maxsplit=1) for _ in range(5)]
     return {name: value.strip() for name, value in lines}
 
 
 def test_program_serves_until_it_is_ended(program: Start, session: requests.Session) -> None:
-    """It says both addresses and the key pair it accepts, which is so; SIGTERM ends it with 0."""
+    """It says its addresses and the key pair it accepts, which is so; SIGTERM ends it with 0."""
     process = program("--port", "0", "--key", "mine", "--secret", "eHh4", "--fault", "no_ack")
     said = greeting_of(process)
     assert (said["key"], said["secret"]) == ("mine", "eHh4")
@@ -97,11 +97,11 @@ def test_program_serves_until_it_is_ended(program: Start, session: requests.Sess
 
 @pytest.mark.skipif(os.name == "nt", reason="no sh there")
 def test_program_prints_lines_that_a_shell_takes_as_they_are(program: Start) -> None:
-    """Pasted, they give whatever is started next both addresses and both pairs of keys."""
+    """Pasted, they give whatever is started next all addresses and both pairs of keys."""
     process = program("--port", "0", "--key", "a 'b", "--secret", "eHh4")
     said = greeting_of(process)
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(14)]
+    lines = [process.stdout.readline() for _ in range(16)]
     exports = "".join(line for line in lines if line.startswith("export "))
     shown = subprocess.run(
         ["sh", "-c", f"{exports}env"], capture_output=True, text=True, check=True
@@ -109,9 +109,10 @@ def test_program_prints_lines_that_a_shell_takes_as_they_are(program: Start) -> 
     found = dict(line.partition("=")[::2] for line in shown.stdout.splitlines())
     assert found["KRAKEN_SPOT_URL"] == said["REST"]
     assert found["KRAKEN_WS_PUBLIC_URL"] == said["stream"]
+    assert found["KRAKEN_WS_AUTH_URL"] == said["account"]
     assert found["KRAKEN_API_KEY"] == found["KRAKEN_API_KEY_RW"] == "a 'b"
     assert found["KRAKEN_API_SECRET"] == found["KRAKEN_API_SECRET_RW"] == "eHh4"
-    assert sum(line.startswith("$env:KRAKEN_") for line in lines) == 6
+    assert sum(line.startswith("$env:KRAKEN_") for line in lines) == 7
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no shell leaves it deaf there")

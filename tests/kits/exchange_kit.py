@@ -90,11 +90,11 @@ def sign(path: str, nonce: str, body: str, secret: str) -> str:
 class Stream:
     """One WebSocket connection to the exchange."""
 
-    def __init__(self, exchange: FakeKraken) -> None:
+    def __init__(self, exchange: FakeKraken, url: str | None = None) -> None:
         self.plain = socket.create_connection(("127.0.0.1", exchange.port))
         try:
             self.socket = websocket.create_connection(
-                exchange.ws_url, timeout=LONG, socket=self.plain
+                url or exchange.ws_url, timeout=LONG, socket=self.plain
             )
         except BaseException:
             self.plain.close()

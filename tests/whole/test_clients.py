@@ -23,7 +23,10 @@ def options(exchange: FakeKraken) -> dict[str, Any]:
     """Return what ccxt is given: keys, and other `urls`."""
     # Left to itself it waits a second before each call; Kraken's limits are not what is tested.
     rest = {"public": exchange.rest_url, "private": exchange.rest_url}
-    stream = {"ws": {"public": exchange.ws_url, "publicV2": exchange.ws_url}}
+    prices, account = exchange.ws_url, exchange.ws_auth_url
+    stream = {
+        "ws": {"public": prices, "publicV2": prices, "private": account, "privateV2": account}
+    }
     keys = {"apiKey": exchange.api_key, "secret": exchange.api_secret}
     return {**keys, "enableRateLimit": False, "urls": {"api": {**rest, **stream}}}
 
@@ -108,6 +111,59 @@ def test_ccxt_pro_watches_a_price(exchange: FakeKraken) -> None:
     assert asyncio.run(watch()) == [50000.0, 51000.0]
 
 
+def test_ccxt_pro_watches_its_orders(exchange: FakeKraken, shop: Any) -> None:
+    """With a token of its own it gets what is open, each move, and what becomes of it."""
+    order = shop.create_order("BTC/USD", "market", "sell", 0.5, None, {"trailingPercent": 5})
+
+    async def watch() -> list[tuple[Any, ...]]:
+        client = ccxt.pro.kraken(options(exchange))
+
+        async def following(change: Any, *args: object) -> tuple[Any, ...]:
+            waiting = asyncio.ensure_future(client.watch_orders())
+            await asyncio.sleep(0)  # it listens before anything happens
+            await asyncio.to_thread(change, *args)
+            (seen,) = await asyncio.wait_for(waiting, LONG)
+            return seen["id"], seen["status"], seen["info"]
+
+        try:
+            (first,) = await asyncio.wait_for(client.watch_orders(), LONG)
+            moved = await following(exchange.set_price, "XBTUSD", 60000)
+            ended = await following(exchange.cancel_order, order["id"])
+        finally:
+            await client.close()
+        return [(first["id"], first["status"], first["info"]), moved, ended]
+
+    seen = asyncio.run(watch())
+    assert [(txid, status) for txid, status, _ in seen] == [
+        (order["id"], "open"),
+        (order["id"], "open"),
+        (order["id"], "canceled"),
+    ]
+    stops = [info["triggers"]["actual_price"] for _, _, info in seen[:2]]
+    assert stops == [47500.0, 57000.0]
+    assert exchange.count("GetWebSocketsToken") == 1
+
+
+def test_ccxt_pro_watches_its_fills(exchange: FakeKraken, shop: Any) -> None:
+    """Those of before, and each new one."""
+    order = shop.create_order("BTC/USD", "market", "sell", 0.5, None, {"trailingPercent": 5})
+    exchange.fill_order(order["id"], "0.5")
+
+    async def watch() -> list[float]:
+        client = ccxt.pro.kraken(options(exchange))
+        try:
+            (first,) = await asyncio.wait_for(client.watch_my_trades(), LONG)
+            following = asyncio.ensure_future(client.watch_my_trades())
+            await asyncio.sleep(0)
+            await asyncio.to_thread(exchange.set_price, "XBTUSD", 40000)
+            (second,) = await asyncio.wait_for(following, LONG)
+        finally:
+            await client.close()
+        return [first["amount"], first["price"], second["amount"], second["price"]]
+
+    assert asyncio.run(watch()) == [0.25, 50000.0, 0.25, 40000.0]
+
+
 # ----------------------------------------------------------------------------- python-kraken-sdk
 
 
@@ -172,3 +228,46 @@ def test_sdk_follows_the_stream() -> None:
     with FakeKraken(heartbeat_seconds=0.05) as exchange:
         asyncio.run(follow(exchange))
     assert last == [50000.0, 51000.0]
+
+
+def test_sdk_follows_its_account() -> None:
+    """Its private connection brings a token, subscribes, and hears of a fill."""
+    random.seed(1)
+    heard: list[tuple[str, str]] = []
+
+    async def follow(exchange: FakeKraken) -> None:
+        news = asyncio.Event()
+
+        async def hear(message: dict[str, Any]) -> None:
+            if message.get("channel") == "executions":
+                heard.extend((message["type"], row["exec_type"]) for row in message["data"])
+                if not message["data"] or heard[-1][1] in ("new", "filled"):
+                    news.set()
+
+        client = SpotWSClient(
+            key=exchange.api_key,
+            secret=exchange.api_secret,
+            callback=hear,
+            no_public=True,
+            rest_url=exchange.rest_url,
+            auth_ws_url=exchange.ws_auth_url.removesuffix("/v2"),
+        )
+        await client.start()
+        await client.subscribe(params={"channel": "executions", "snap_orders": True})
+        await asyncio.wait_for(news.wait(), LONG)
+        trade = Trade(exchange.api_key, exchange.api_secret, exchange.rest_url)
+        for change in (
+            lambda: trade.create_order(
+                ordertype="trailing-stop", side="sell", volume="0.5", pair="XBTUSD", price="+5%"
+            ),
+            lambda: exchange.set_price("XBTUSD", 40000),
+        ):
+            news.clear()
+            await asyncio.to_thread(change)
+            await asyncio.wait_for(news.wait(), LONG)
+        await client.close()
+
+    with FakeKraken(heartbeat_seconds=0.05) as exchange:
+        asyncio.run(follow(exchange))
+    kinds = ["pending_new", "new", "status", "trade", "filled"]
+    assert heard == [("update", kind) for kind in kinds]

@@ -55,7 +55,13 @@ MAY_USE: dict[str, set[str]] = {
 # import pure rooms only, so that whoever loads it loads nothing else.
 SHELLS = {
     *("config", "creds", "dev", "kraken_api", "ttslo", "ws_price_provider"),
-    *("fake_kraken.__main__", "fake_kraken.control", "fake_kraken.core", "fake_kraken.exchange"),
+    *(
+        "fake_kraken.__main__",
+        "fake_kraken.account_stream",
+        "fake_kraken.control",
+        "fake_kraken.core",
+        "fake_kraken.exchange",
+    ),
     *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.flights", "krakenlink.machine"),
     "krakenlink.prices",
