@@ -80,6 +80,8 @@ SHELLS = {
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     "ttslo_app.run.ending",
+    *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
+    "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
     *(

@@ -242,11 +242,15 @@ def _needs(row: CheckedRow, market: MarketFacts) -> Iterator[_Need]:
     pair = market.listed(row.pair) or well_known_pair(row.pair)
     if pair is None:
         row.warn("balance", f"{UNCHECKED_FUNDS}: the asset of {row.pair} is not known")
-    elif row.rule.direction is Direction.SELL:
-        yield _Need(row, row.rule, asset_name(pair.base), row.rule.volume)
     else:
-        cost = _EXACT.multiply(row.rule.volume, row.rule.threshold)
-        yield _Need(row, row.rule, asset_name(pair.quote), cost)
+        yield _Need(row, row.rule, *need_of(row.rule, pair))
+
+
+def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal]:
+    """Return what `rule` takes from the account when its stop fills: the asset, and how much."""
+    if rule.direction is Direction.SELL:
+        return asset_name(pair.base), rule.volume
+    return asset_name(pair.quote), _EXACT.multiply(rule.volume, rule.threshold)
 
 
 def _advise(need: _Need, funds: Funds, total: Decimal, count: int) -> None:

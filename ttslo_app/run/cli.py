@@ -103,6 +103,11 @@ def main(
 
     `step` and `disk` are for tests that end or hinder the program at one of its steps.
     """
+    words_given = list(sys.argv[1:] if argv is None else argv)
+    if words_given[:1] == ["doctor"]:
+        from ttslo_app.run import doctor  # which nobody else needs
+
+        return doctor.main(words_given[1:])
     parser = _parser()
     options = parser.parse_args(argv)
     if options.replay and not options.demo:

@@ -98,12 +98,12 @@ class OrderChecks:
     def _check(self, entry: BookArm, order: OrderRequest) -> bool:
         """Ask Kraken about an order; False, and it waits again, where the answer is none."""
         outcome = self._exchange.check(order)
-        if _is_of_key(outcome):
+        if is_of_key(outcome):
             pause = _LOCKOUT_PAUSE if _LOCKOUT in outcome.reason else _KEY_PAUSE
             self._put_back(entry, pause)
             self._tell_once(_KEY, words.key_is_bad(self._names(), outcome.reason, outcome.cure))
             return False
-        if _is_silence(outcome):
+        if is_silence(outcome):
             self._put_back(entry, doubled(_FIRST_WAIT, self._silences, _LONGEST_WAIT))
             self._silences += 1
             self._tell_once(_SILENCE, words.not_checked_yet(self._names(), outcome.reason))
@@ -151,7 +151,7 @@ def _strings_of(outcome: Outcome) -> list[str]:
     return [found.strip() for found in _STRINGS.findall(outcome.reason)]
 
 
-def _is_of_key(outcome: Outcome) -> bool:
+def is_of_key(outcome: Outcome) -> bool:
     """Tell whether Kraken has refused the key, or the account, and not the order."""
     found = _strings_of(outcome)
     if outcome.kind is OutcomeKind.VALID or not found:
@@ -159,7 +159,7 @@ def _is_of_key(outcome: Outcome) -> bool:
     return _LOCKOUT in outcome.reason or issubclass(verdict_of(found).error, AuthenticationError)
 
 
-def _is_silence(outcome: Outcome) -> bool:
+def is_silence(outcome: Outcome) -> bool:
     """Tell whether the answer says nothing about the order: none came, or Kraken wants a pause."""
     if outcome.kind is OutcomeKind.UNKNOWN or outcome.pause is not None:
         return True

@@ -1,0 +1,464 @@
+"""What the doctor finds out about keys, rows, funds and orders, without placing anything."""
+
+from __future__ import annotations
+
+import base64
+import time
+from pathlib import Path
+
+import pytest
+from doctor_kit import Clinic, clinic
+from program_process import HEADER, READ_KEY, READ_SECRET, ROW
+
+from fake_kraken.keys import USUAL
+from krakenlink.rest.key_info import KeyInfo
+from ttslo_app.run import doctor_account as account
+from ttslo_app.store.lock import StateLock
+
+__all__ = ["clinic"]
+
+OTHER_SECRET = base64.b64encode(b"the secret of another key").decode()
+ETH = "eth,ETH/USD,100,below,buy,1,1.25,true"
+DAY = 86_400.0
+KEYS = ("keys.rights", "keys.withdrawal", "keys.expiry", "keys.addresses", "keys.nonces")
+
+
+def trading(clinic: Clinic, *missing: str, also: str = "", **options: object) -> None:
+    """Give the trading key all permissions but those that are named, and one more."""
+    exchange = clinic.exchange
+    granted = (USUAL - set(missing)) | ({also} if also else set())
+    exchange.add_key(exchange.api_key, exchange.api_secret, granted, **options)  # type: ignore[arg-type]  # by name
+
+
+# --- whether there are keys, and whether they are taken ------------------------------------------
+
+
+def test_no_trading_key_warns_that_nothing_can_be_placed(clinic: Clinic) -> None:
+    """A program that only watches is meant by some."""
+    clinic.set(KRAKEN_API_KEY_RW="", KRAKEN_API_SECRET_RW="")
+    report = clinic.examine()
+    assert report.code == 0
+    status, text, cure = report.lines("keys.found")[1]
+    assert (status, "CANNOT PLACE ORDERS" in text) == ("warn", True)
+    assert cure == "Set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW"
+    assert "no trading key" in report.only("rows.orders")[1]
+    assert clinic.exchange.count("AddOrder") == 0
+
+
+def test_no_keys_at_all_is_told_once(clinic: Clinic) -> None:
+    """The checks that need one have nothing to look at."""
+    clinic.set(KRAKEN_API_KEY_RW="", KRAKEN_API_SECRET_RW="", KRAKEN_API_KEY="",
+               KRAKEN_API_SECRET="")  # fmt: skip
+    report = clinic.examine()
+    assert report.odd() == {"keys.found", "rows.funds"}
+    for name in KEYS:
+        assert report.only(name) == ("ok", "nothing to look at: Kraken was asked about no key", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        (
+            "KRAKEN_API_KEY",
+            "the reading key is half a key: KRAKEN_API_SECRET is set, KRAKEN_API_KEY",
+        ),
+        ("KRAKEN_API_SECRET_RW", "the trading key is half a key: KRAKEN_API_KEY_RW is set"),
+    ],
+)
+def test_half_a_key_fails_with_the_name_of_what_is_missing(
+    clinic: Clinic, variable: str, words: str
+) -> None:
+    """The program would take it for no key at all."""
+    clinic.set(**{variable: ""})
+    report = clinic.examine()
+    (line,) = (one for one in report.lines("keys.found") if one[0] == "fail")
+    assert line[1].startswith(words)
+    assert line[2] == f"Set {variable}"
+
+
+def test_file_of_a_key_that_cannot_be_read_fails(clinic: Clinic) -> None:
+    """By its variable; the other key is looked at all the same."""
+    clinic.set(KRAKEN_API_KEY_RW="", KRAKEN_API_KEY_RW_FILE="gone")
+    report = clinic.examine()
+    assert report.statuses("keys.found") == ["fail", "ok"]
+    assert "KRAKEN_API_KEY_RW_FILE names gone" in report.lines("keys.found")[0][1]
+
+
+def test_keys_are_found_in_a_file_of_keys(clinic: Clinic) -> None:
+    """The one that `--env-file` names."""
+    clinic.set(KRAKEN_API_KEY="", KRAKEN_API_SECRET="")
+    Path("my.env").write_text(f"KRAKEN_API_KEY={READ_KEY}\nKRAKEN_API_SECRET={READ_SECRET}\n")
+    Path("my.env").chmod(0o600)
+    assert clinic.examine("--env-file", "my.env").statuses("keys.found") == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "words", "cure"),
+    [
+        ("WRONG", OTHER_SECRET, "EAPI:Invalid key", "swapped"),
+        ("", OTHER_SECRET, "EAPI:Invalid signature", "another key"),
+        ("", "no base64 at all", "base64", "Copy key and secret anew"),
+    ],
+)
+def test_wrong_key_fails_and_is_not_used_again(
+    clinic: Clinic, key: str, secret: str, words: str, cure: str
+) -> None:
+    """Kraken locks out whoever goes on: one call, and no order is asked about with it."""
+    clinic.exchange.fault("lockout", calls=2)
+    clinic.set(KRAKEN_API_KEY_RW=key or clinic.exchange.api_key, KRAKEN_API_SECRET_RW=secret)
+    report = clinic.examine()
+    status, text, helps = report.lines("keys.found")[1]
+    assert (status, words in text) == ("fail", True)
+    assert text.startswith("the trading key is refused: ")
+    assert cure in helps
+    assert clinic.exchange.count("AddOrder") == 0
+    assert all("the reading key" in report.only(name)[1] for name in KEYS)
+    assert "no trading key to ask with" in report.only("rows.orders")[1]
+
+
+def test_lockout_is_told_and_not_prolonged(clinic: Clinic) -> None:
+    """One call a key, and no other."""
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Temporary lockout")
+    report = clinic.examine()
+    assert report.statuses("keys.found") == ["fail", "fail"]
+    assert "15 minutes" in report.lines("keys.found")[0][2]
+    private = {"Balance", "OpenOrders", "ClosedOrders", "AddOrder"}
+    assert {call.endpoint for call in clinic.exchange.requests} & private == set()
+
+
+def test_no_answer_about_a_key_is_no_refusal(clinic: Clinic) -> None:
+    """It is not called wrong, nor right."""
+    clinic.exchange.fault("http_502", endpoint="GetApiKeyInfo")
+    report = clinic.examine()
+    assert report.statuses("keys.found") == ["warn", "warn"]
+    assert "Kraken gave no answer about the reading key: " in report.lines("keys.found")[0][1]
+
+
+def test_one_key_for_both_is_asked_about_once(clinic: Clinic) -> None:
+    """It is looked at as the trading key, which must be able to do more."""
+    clinic.set(KRAKEN_API_KEY=clinic.exchange.api_key, KRAKEN_API_SECRET=clinic.exchange.api_secret)
+    report = clinic.examine()
+    assert report.lines("keys.found")[0][1].startswith("the reading key is the trading key")
+    assert clinic.exchange.count("GetApiKeyInfo") == 1
+    assert len(report.lines("keys.rights")) == 1
+    assert report.statuses("rows.funds") == ["ok"]
+
+
+def test_key_of_a_program_that_runs_is_left_alone(clinic: Clinic) -> None:
+    """The reading key may be asked about: the program asks again where its nonce is refused."""
+    with StateLock("state.csv"):
+        report = clinic.examine()
+    assert report.statuses("keys.found") == ["ok", "warn"]
+    assert "could spoil a nonce" in report.lines("keys.found")[1][1]
+    assert clinic.exchange.count("GetApiKeyInfo") == 1
+    assert clinic.exchange.count("AddOrder") == 0
+    assert report.code == 0
+
+
+def test_one_key_for_both_is_left_alone_while_it_is_used(clinic: Clinic) -> None:
+    """The same nonces, whatever it is called."""
+    clinic.set(KRAKEN_API_KEY=clinic.exchange.api_key, KRAKEN_API_SECRET=clinic.exchange.api_secret)
+    with StateLock("config.csv"):
+        report = clinic.examine()
+    assert clinic.exchange.count("GetApiKeyInfo") == clinic.exchange.count("Balance") == 0
+    assert report.statuses("rows.funds") == ["warn"]
+
+
+# --- what they may do ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("missing", "status", "words"),
+    [
+        ("modify", "fail", "'Create & modify orders' (for placing the stop)"),
+        ("query open", "fail", "'Query open orders & trades' (for watching orders"),
+        ("query closed", "fail", "'Query closed orders & trades' (for seeing how an order ended"),
+        ("query funds", "warn", "'Query funds' (for looking at funds"),
+    ],
+)
+def test_missing_permission_is_named_with_what_it_is_for(
+    clinic: Clinic, missing: str, status: str, words: str
+) -> None:
+    """What an order can do without only warns."""
+    trading(clinic, missing)
+    report = clinic.examine()
+    line = report.lines("keys.rights")[1]
+    assert line[0] == status
+    assert line[1].startswith(f"the trading key lacks {words}")
+    assert "page of API keys" in line[2]
+    assert ("rows.orders" in report.failing()) is (missing == "modify")
+
+
+def test_reading_key_needs_no_permission_to_place_and_only_warns(clinic: Clinic) -> None:
+    """Orders are watched with the trading key instead."""
+    clinic.exchange.add_key(READ_KEY, READ_SECRET, {"query open"})
+    report = clinic.examine()
+    line = report.lines("keys.rights")[0]
+    assert line[0] == "warn"
+    assert "Create & modify" not in line[1]
+    assert "'Query funds'" in line[1]
+    assert report.failing() == set()
+    assert report.statuses("rows.funds") == ["warn"]
+
+
+def test_key_that_may_withdraw_is_warned_of(clinic: Clinic) -> None:
+    """Loudly, with what could happen."""
+    trading(clinic, also="withdraw")
+    report = clinic.examine()
+    assert report.statuses("keys.withdrawal") == ["ok", "warn"]
+    _, text, cure = report.lines("keys.withdrawal")[1]
+    assert text.startswith("the trading key MAY WITHDRAW: ")
+    assert "the program never needs it" in cure
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "words"),
+    [(0.0, "ok", "does not end"), (90.0, "ok", "ends on 20"), (3.0, "warn", "ends on 20")],
+)
+def test_end_of_a_key_is_told(clinic: Clinic, days: float, status: str, words: str) -> None:
+    """Two weeks before it is a warning."""
+    trading(clinic, valid_until=time.time() + days * DAY if days else 0.0)
+    line = clinic.examine().lines("keys.expiry")[1]
+    assert (line[0], words in line[1]) == (status, True)
+
+
+def test_key_that_has_ended_by_its_own_words_fails() -> None:
+    """Where Kraken still answers, or this machine's clock is ahead."""
+    sentence = account._expiry("trading", KeyInfo(expires_at=1.0))
+    assert (sentence.level, sentence.text) == (
+        "ERROR", "the trading key has ended on 1970-01-01 00:00Z")  # fmt: skip
+
+
+def test_addresses_and_window_are_told(clinic: Clinic) -> None:
+    """Neither is wrong by itself."""
+    trading(clinic, addresses=["192.0.2.7", "192.0.2.8"], nonce_window=10_000)
+    report = clinic.examine()
+    assert report.lines("keys.addresses")[1][1] == (
+        "the trading key may be used from 192.0.2.7, 192.0.2.8"
+    )
+    assert report.lines("keys.nonces")[1][1] == "the trading key has a nonce window of 10000"
+    assert report.lines("keys.nonces")[0][1].startswith("the reading key has no nonce window")
+    assert report.code == 0
+
+
+@pytest.mark.parametrize("text", ["[]", '{"permissions": ["alpha", "beta"]}', '{"key": 1}'])
+def test_answer_that_tells_nothing_is_told_as_that(clinic: Clinic, text: str) -> None:
+    """Not known is neither missing nor granted; the orders are asked about all the same."""
+    clinic.exchange.fault("odd_result", endpoint="GetApiKeyInfo", text=text)
+    report = clinic.examine()
+    assert "fail" not in report.statuses("keys.rights")
+    assert "fail" not in report.statuses("keys.found")
+    if text != "[]":
+        assert report.statuses("keys.rights") == ["warn", "warn"]
+        assert report.statuses("keys.withdrawal") == ["warn", "warn"]
+        assert report.statuses("keys.expiry") == ["warn", "warn"]
+        assert report.statuses("rows.orders") == ["ok"]
+
+
+@pytest.mark.parametrize("text", ["EGeneral:Permission denied", "EGeneral:Unknown method"])
+def test_key_of_which_kraken_tells_nothing_is_found_out_by_harmless_calls(
+    clinic: Clinic, text: str
+) -> None:
+    """One for each permission; of withdrawing nothing is tried, and nothing is claimed."""
+    trading(clinic, "query closed")
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text=text)
+    report = clinic.examine()
+    assert report.statuses("keys.found") == ["warn", "warn"]
+    assert report.lines("keys.rights")[0][0] == "ok"
+    status, told, _ = report.lines("keys.rights")[1]
+    assert status == "fail"
+    assert told.startswith("the trading key lacks 'Query closed orders & trades'")
+    assert report.statuses("keys.withdrawal") == ["warn", "warn"]
+    orders = [call.params for call in clinic.exchange.requests if call.endpoint == "AddOrder"]
+    assert orders
+    assert all(params["validate"] == "true" for params in orders)
+
+
+def test_key_that_may_place_nothing_is_found_out_without_being_told(clinic: Clinic) -> None:
+    """By an order that is only checked."""
+    trading(clinic, "modify")
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Unknown method")
+    report = clinic.examine()
+    assert "'Create & modify orders'" in report.lines("keys.rights")[1][1]
+    assert report.lines("keys.rights")[1][0] == "fail"
+
+
+def test_calls_that_are_not_answered_prove_no_permission_missing(clinic: Clinic) -> None:
+    """No answer is not a no."""
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Unknown method")
+    clinic.exchange.fault("http_502", endpoint="OpenOrders")
+    assert clinic.examine().statuses("keys.rights") == ["warn", "warn"]
+
+
+# --- rows ------------------------------------------------------------------------------------
+
+
+def test_each_refused_row_fails_once_and_the_others_go_on(clinic: Clinic) -> None:
+    """Text, pair, minimum and threshold, each in the check that finds it."""
+    clinic.write(
+        ROW,
+        "text,BTC/USD,soon,above,sell,0.01,0.5,true",
+        "pair,XX/USD,51000,above,sell,0.01,0.5,true",
+        "tiny,BTC/USD,51000,above,sell,0.0000001,0.5,true",
+        "met,BTC/USD,49000,above,sell,0.01,0.5,true",
+    )
+    report = clinic.examine()
+    told = [
+        (one["id"], one["about"])
+        for one in report.told["checks"]
+        if one["status"] == "fail" and one["id"] in ("files.config", "rows.checked")
+    ]
+    assert sorted(told) == [
+        ("files.config", "text"),
+        ("rows.checked", "met"),
+        ("rows.checked", "pair"),
+        ("rows.checked", "tiny"),
+    ]
+    assert report.only("rows.orders")[1] == (
+        "btc: Kraken would take sell 0.01 BTC/USD trailing-stop +0.5%"
+    )
+
+
+def test_row_that_was_armed_and_is_met_by_now_is_no_mistake(clinic: Clinic) -> None:
+    """The program would fire it: the doctor says what the program says."""
+    clinic.write("btc,BTC/USD,49000,above,sell,0.01,0.5,true")
+    assert "rows.checked" in clinic.examine().failing()
+    Path("state.csv").write_text(
+        "id,triggered,trigger_price,trigger_time,order_id,activated_on,last_checked\n"
+        "btc,false,,,,,2026-11-25T12:00:00Z\n"
+    )
+    report = clinic.examine()
+    assert "rows.checked" not in report.failing()
+    assert any("it fires at once" in text for _, text, _ in report.lines("rows.checked"))
+
+
+@pytest.mark.parametrize("place", ["state", "config"])
+def test_row_that_has_fired_asks_for_neither_funds_nor_order(clinic: Clinic, place: str) -> None:
+    """Its stop stands at Kraken."""
+    if place == "config":
+        clinic.write(f"{ROW},OABC", header=f"{HEADER},order_id")
+    else:
+        Path("state.csv").write_text("id,triggered,order_id\nbtc,true,OABC-DEFGH-IJKLMN\n")
+    report = clinic.examine()
+    assert report.only("rows.orders")[1] == "nothing to look at: no row is armed"
+    assert report.only("rows.funds")[1] == "nothing to look at: no row is armed"
+    assert clinic.exchange.count("AddOrder") == 0
+
+
+def test_pair_is_told_as_it_is_now(clinic: Clinic) -> None:
+    """Not as a list of a day ago has it."""
+    assert clinic.examine().only("rows.pairs")[1].startswith("BTC/USD is online, at least 0.0000")
+    clinic.exchange.set_pair_status("XXBTZUSD", "cancel_only")
+    status, text, _ = clinic.examine().only("rows.pairs")
+    assert (status, "BTC/USD is cancel_only" in text) == ("warn", True)
+    clinic.exchange.change_pair("XXBTZUSD", status="online", ordermin="1")
+    report = clinic.examine()
+    assert "at least 1, worth" in report.only("rows.pairs")[1]
+    assert "below Kraken's minimum of 1" in report.lines("rows.checked")[0][1]
+
+
+# --- funds -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("volumes", "status", "words"),
+    [
+        (["30", "30"], "ok", "BTC: 2 armed rows take 60.00000000, the account has 100"),
+        (["60", "60"], "warn", "BTC: 2 armed rows take 120.00000000 together, the account has 100"),
+        (["150", "1"], "fail", "BTC: r0 alone takes 150.00000000, the account has 100"),
+    ],
+)
+def test_sells_are_summed_by_asset(
+    clinic: Clinic, volumes: list[str], status: str, words: str
+) -> None:
+    """Enough for all, for each but not for all, and not even for one."""
+    clinic.write(*(f"r{n},BTC/USD,51000,above,sell,{volume},0.5,true"
+                   for n, volume in enumerate(volumes)))  # fmt: skip
+    line = clinic.examine().only("rows.funds")
+    assert line[0] == status
+    assert line[1].startswith(words)
+    assert bool(line[2]) is (status != "ok")
+
+
+def test_buys_pay_in_the_other_asset_and_disabled_rows_nothing(clinic: Clinic) -> None:
+    """At their threshold."""
+    clinic.write(
+        ETH, ETH.replace("eth,", "e2,").replace("100,", "200,"), ROW.replace("true", "false")
+    )
+    (line,) = clinic.examine().lines("rows.funds")
+    assert line[1].startswith("USD: 2 armed rows take 300.00000000, the account has 1000000")
+
+
+def test_funds_that_cannot_be_asked_for_are_neither_enough_nor_lacking(clinic: Clinic) -> None:
+    """No answer is not a no."""
+    clinic.exchange.fault("http_502", endpoint="Balance")
+    line = clinic.examine().only("rows.funds")
+    assert line[0] == "warn"
+    assert line[1].startswith("funds are not looked at: ")
+
+
+# --- orders ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "words"),
+    [
+        ("EOrder:Insufficient funds", "fail", "would REFUSE sell 0.01 BTC/USD"),
+        ("EOrder:Trading agreement required", "fail", "would REFUSE"),
+        ("EGeneral:Permission denied", "fail", "would REFUSE"),
+        ("EService:Unavailable", "warn", "is not known"),
+        ("EAPI:Rate limit exceeded", "warn", "is not known"),
+    ],
+)
+def test_real_order_is_judged_by_kraken(clinic: Clinic, text: str, status: str, words: str) -> None:
+    """A refusal tells its cure; an answer that is none is no refusal."""
+    clinic.exchange.fault("error", endpoint="AddOrder", text=text)
+    line = clinic.examine().only("rows.orders")
+    assert line[0] == status
+    assert words in line[1]
+    assert text in line[1]
+    assert line[2]
+
+
+def test_order_that_appears_from_a_mere_question_is_shouted(clinic: Clinic) -> None:
+    """It was never seen, and would be money."""
+    clinic.exchange.fault("validate_txid")
+    status, text, cure = clinic.examine().only("rows.orders")
+    assert status == "fail"
+    assert "Kraken names an order" in text
+    assert "cancel it" in cure
+
+
+def test_orders_that_are_alike_are_asked_about_once(clinic: Clinic) -> None:
+    """Each such question counts against Kraken's limit of orders on a pair."""
+    clinic.write(*(f"r{n},BTC/USD,{51000 + n},above,sell,0.01,0.5,true" for n in range(5)))
+    line = clinic.examine().only("rows.orders")
+    assert line[1].startswith("r0, r1, r2 and 2 more: Kraken would take ")
+    assert clinic.exchange.count("AddOrder") == 1
+
+
+def test_many_orders_are_not_all_asked_about(clinic: Clinic) -> None:
+    """Twenty at once, and the rest is named."""
+    clinic.write(*(f"r{n},BTC/USD,51000,above,sell,0.0{n + 10},0.5,true" for n in range(23)))
+    lines = clinic.examine().lines("rows.orders")
+    assert [line[0] for line in lines] == ["ok"] * 20 + ["warn"]
+    assert lines[-1][1].startswith("r20, r21, r22: not asked about")
+
+
+def test_key_that_is_refused_meanwhile_ends_the_questions(clinic: Clinic) -> None:
+    """Whoever goes on is locked out."""
+    clinic.write(ROW, ETH)
+    clinic.exchange.fault("error", endpoint="AddOrder", text="EAPI:Invalid key")
+    report = clinic.examine()
+    assert report.statuses("rows.orders") == ["fail", "warn"]
+    assert clinic.exchange.count("AddOrder") == 1
+
+
+def test_own_words_for_what_a_key_is_for_cover_what_the_readme_asks() -> None:
+    """A permission that the table of keys names is looked at."""
+    readme = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("\n## Keys\n")[2].partition("\n## ")[0]
+    for part in ("Funds: Query", "Query open orders & trades", "Query closed orders & trades",
+                 "Create & modify orders"):  # fmt: skip
+        assert part in table
+    assert len(account._USES) == 4

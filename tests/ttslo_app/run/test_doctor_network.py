@@ -1,0 +1,335 @@
+"""What the doctor finds on the way to Kraken, over real sockets of this machine."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from chaos_kit import CERTIFICATE
+from doctor_kit import Clinic, clinic
+from program_process import ROW
+from rest_kit import Loopback, forever_ok
+
+from krakenlink.machine import feed_clock
+from ttslo_app.run import doctor_network as network
+from ttslo_app.run.doctor_local import Findings, Patient, look_at_address
+from ttslo_app.run.doctor_words import say, status_of
+
+__all__ = ["clinic"]
+
+ETH = "eth,ETH/USD,100,below,sell,0.1,1.25,true"
+
+
+def unused_port() -> int:
+    """Return a port of this machine at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture
+def patient() -> Iterator[Patient]:
+    """Hand out somebody who is looked at step by step."""
+    whom = Patient(
+        ("config.csv", "state.csv", "logs.csv"), ".env", is_env_named=False, use_websocket=True,
+        cache_dir=".", ends_at=feed_clock() + 5,
+    )  # fmt: skip
+    yield whom
+    whom.close()
+
+
+def found(look: Callable[[Patient], Findings], whom: Patient) -> list[tuple[str, ...]]:
+    """Return status, text and cure of each line, of who has met the environment's exchange."""
+    if whom.public is None:
+        assert [status_of(one) for one in look_at_address(whom)] == ["ok"]
+    return [(status_of(one), one.text, one.fields["cure"]) for one in look(whom)]
+
+
+# --- on the way ------------------------------------------------------------------------------
+
+
+def test_refused_port_is_told_and_what_builds_on_it_is_not_looked_at(clinic: Clinic) -> None:
+    """No network, as far as a program can tell: one line fails, and says what helps."""
+    port = unused_port()
+    clinic.set(KRAKEN_SPOT_URL=f"http://127.0.0.1:{port}",
+               KRAKEN_WS_PUBLIC_URL=f"ws://127.0.0.1:{port}/v2")  # fmt: skip
+    report = clinic.examine()
+    status, text, cure = report.only("net.port")
+    assert status == "fail"
+    assert text == f"127.0.0.1:{port} takes no connection (Connection refused)"
+    assert "firewall" in cure
+    for name in ("net.tls", "rest.time", "stream.link"):
+        assert report.only(name)[:2] == ("warn", "not looked at, as net.port fails")
+    assert report.only("rows.orders")[1] == "not looked at, as rest.time fails"
+    assert report.failing() == {"net.port", "stream.price"}
+    assert report.only("files.state")[0] == "ok"
+
+
+def test_stream_alone_that_is_refused_leaves_rest_and_its_prices(clinic: Clinic) -> None:
+    """What one server does says nothing of the other."""
+    clinic.set(KRAKEN_WS_PUBLIC_URL=f"ws://127.0.0.1:{unused_port()}/v2")
+    report = clinic.examine()
+    assert report.failing() == {"net.port", "stream.link"}
+    assert report.statuses("net.port") == ["ok", "fail"]
+    assert "the stream does not open" in report.only("stream.link")[1]
+    status, text, _ = report.only("stream.price")
+    assert (status, text) == ("warn", "BTC/USD 50000.0 over REST only: the stream is not open")
+    assert report.statuses("rows.orders") == ["ok"]
+
+
+@pytest.fixture
+def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no name be found."""
+
+    def fail(host: object, *_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+
+
+@pytest.mark.usefixtures("no_names")
+def test_name_that_is_not_found_is_told_for_each_host(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As without a network, or with a wrong DNS server."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "https://api.example.com")
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", "wss://ws.example.com/v2")
+    report = clinic.examine()
+    lines = report.lines("net.name")
+    assert [line[1] for line in lines] == [
+        "the name api.example.com is not found (Name or service not known)",
+        "the name ws.example.com is not found (Name or service not known)",
+    ]
+    assert all("DNS" in cure for _, _, cure in lines)
+    assert report.only("net.port")[1] == "not looked at, as net.name fails"
+    assert report.only("rest.time")[1] == "not looked at, as net.port fails"
+
+
+def test_name_server_that_never_answers_holds_nobody_up(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look-up cannot be told how long it may take."""
+    release: list[int] = []
+
+    def hang(*_: object, **__: object) -> list[object]:
+        while not release:
+            time.sleep(0.01)
+        return []
+
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "https://localhost:1")
+    assert found(network.look_at_proxy, patient)[0][0] == "ok"
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    patient.ends_at = feed_clock() + 0.1
+    began = feed_clock()
+    assert found(network.look_up_names, patient) == [
+        ("fail", "the name localhost is not found (timed out)", say(
+            "name lost", host="h", error="e").fields["cure"])]  # fmt: skip
+    assert feed_clock() - began < 2
+    release.append(1)
+
+
+def test_proxy_is_named_without_its_password(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is the proxy that is looked up and connected to."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:hush@127.0.0.1:9")
+    lines = found(network.look_at_proxy, patient)
+    assert [line[1] for line in lines] == [
+        "api.kraken.com is reached through the proxy http://127.0.0.1:9",
+        "ws.kraken.com is reached through the proxy http://127.0.0.1:9",
+    ]
+    assert found(network.look_up_names, patient)[0][1] == "127.0.0.1 is 127.0.0.1"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port()}")
+    assert found(network.look_at_ports, patient)[0][0] == "fail"
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path) -> Iterator[Loopback]:
+    """Hand out a server whose certificate only its own file vouches for."""
+    file = tmp_path / "localhost.pem"
+    file.write_text(CERTIFICATE, encoding="ascii")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+
+    def treat(sock: socket.socket) -> None:
+        with suppress(ssl.SSLError), context.wrap_socket(sock, server_side=True) as inner:
+            forever_ok(inner)
+
+    with Loopback(treat) as server:
+        yield server
+
+
+def test_certificate_is_looked_at(
+    patient: Patient, tls_server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody vouches for fails; with the right file it is well, and its end is told."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", f"https://localhost:{tls_server.port}")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    status, text, cure = found(network.look_at_certificates, patient)[0]
+    assert status == "fail"
+    assert text.startswith("TLS with localhost fails (")
+    assert "certificate" in text
+    assert f"SSL_CERT_DIR={tmp_path}" in text
+    assert "clock" in cure
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "localhost.pem"))
+    status, text, _ = found(network.look_at_certificates, patient)[0]
+    assert status == "ok"
+    assert re.fullmatch(r"localhost has a certificate that is trusted, until \S+ \S+Z", text)
+
+
+def test_server_without_tls_is_told(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers there is no server of Kraken's."""
+    with Loopback(forever_ok) as server:
+        monkeypatch.setenv("KRAKEN_SPOT_URL", f"https://localhost:{server.port}")
+        patient.ends_at = feed_clock() + 0.3
+        assert found(network.look_at_certificates, patient)[0][0] == "fail"
+
+
+# --- REST ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("offset", "side"), [(3600, "behind"), (-3600, "ahead of")])
+def test_clock_that_is_an_hour_off_is_told_with_the_cure(
+    clinic: Clinic, offset: float, side: str
+) -> None:
+    """The program goes by Kraken's, so it only warns; nonces do not."""
+    clinic.exchange.clock_offset = offset
+    report = clinic.examine()
+    status, text, cure = report.only("rest.time")
+    assert status == "warn"
+    assert re.search(rf"clock is (3599|3600|3601) s {side} Kraken's", text)
+    assert "timedatectl" in cure
+    assert "nonces" in cure
+    assert report.statuses("rows.orders") == ["ok"]
+
+
+@pytest.mark.parametrize("fault", ["dripping_reply", "dripping_head"])
+def test_answer_that_drips_is_given_up(clinic: Clinic, fault: str) -> None:
+    """Each byte comes, and no answer ever: all ends in time, and the stream is told, too."""
+    clinic.exchange.fault(fault, endpoint="Time", seconds=0.3)
+    began = feed_clock()
+    report = clinic.examine(seconds=1.0)
+    assert feed_clock() - began < 5
+    assert report.failing() == {"rest.time"}
+    assert report.statuses("stream.link") == report.statuses("stream.price") == ["ok"]
+    assert report.only("keys.found")[1].startswith("not looked at")
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("http_502", "HTTP 502"),
+        ("http_407", "HTTP 407"),
+        ("html", "cannot be read as Kraken's"),
+        ("lost_reply", "broke off"),
+        ("absurd_time", "Time"),
+    ],
+)
+def test_rest_that_answers_nonsense_fails_in_its_own_words(
+    clinic: Clinic, fault: str, words: str
+) -> None:
+    """A page of a provider, a proxy that wants a password, an edge that is down."""
+    clinic.exchange.fault(fault, endpoint="Time")
+    status, text, cure = clinic.examine().only("rest.time")
+    assert (status, words in text) == ("fail", True)
+    assert "status.kraken.com" in cure
+
+
+@pytest.mark.parametrize("system", ["maintenance", "cancel_only", "post_only"])
+def test_engine_that_takes_no_order_is_told(clinic: Clinic, system: str) -> None:
+    """It passes by itself."""
+    clinic.exchange.set_system_status(system)
+    status, text, _ = clinic.examine().only("rest.engine")
+    assert (status, f"engine is {system}" in text) == ("warn", True)
+
+
+# --- the stream ------------------------------------------------------------------------------
+
+
+def test_every_pair_of_the_config_has_its_price_and_age(clinic: Clinic) -> None:
+    """Each once, disabled rows too, however the pair is spelled."""
+    clinic.write(ROW, ETH, ROW.replace("btc,BTC/USD", "b2,XBTUSD").replace("true", "false"),
+                 ROW.replace("btc,", "b3,"))  # fmt: skip
+    clinic.exchange.set_price("ETH/USD", "4000.25")
+    lines = clinic.examine().lines("stream.price")
+    assert [status for status, _, _ in lines] == ["ok", "ok", "ok"]
+    assert [text.split(" ")[:2] for _, text, _ in lines] == [
+        ["BTC/USD", "50000.0,"],
+        ["ETH/USD", "4000.25,"],
+        ["XBTUSD", "50000.0,"],
+    ]
+    assert all(re.search(r"proven \d\.\d s ago", text) for _, text, _ in lines)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [("refuse", "the stream refuses it"), ("ack_without_data", "the stream brought none")],
+)
+def test_pair_without_a_streamed_price_is_polled(clinic: Clinic, fault: str, words: str) -> None:
+    """The others stream; this one has a price over REST, and why."""
+    clinic.write(ROW, ETH)
+    clinic.exchange.fault(fault, symbol="ETH/USD")
+    report = clinic.examine(seconds=1.5)
+    assert report.statuses("stream.price") == ["ok", "warn"]
+    _, text, cure = report.lines("stream.price")[1]
+    assert text.startswith("ETH/USD 4000.00 over REST only: ")
+    assert words in text
+    assert "spike" in cure
+    assert report.code == 0
+
+
+def test_pair_without_any_price_fails(clinic: Clinic) -> None:
+    """Its threshold would not be watched."""
+    clinic.write(ROW, ETH)
+    clinic.exchange.fault("refuse", symbol="ETH/USD")
+    clinic.exchange.fault("no_data", symbol="ETH/USD")
+    status, text, cure = clinic.examine().lines("stream.price")[1]
+    assert status == "fail"
+    assert text.startswith("ETH/USD has no price, neither streamed nor over REST: ")
+    assert "not watched" in cure
+
+
+def test_stream_that_is_not_wanted_is_no_fault(clinic: Clinic) -> None:
+    """`--no-websocket`, as the program is run; prices are looked at over REST."""
+    report = clinic.examine("--no-websocket")
+    assert report.only("stream.link")[:2] == (
+        "ok", "prices come over REST only, as --no-websocket says")  # fmt: skip
+    assert report.statuses("stream.price") == ["warn"]
+    assert clinic.exchange.ws_connections_made == 0
+
+
+def test_stream_of_an_unknown_exchange_is_told(clinic: Clinic) -> None:
+    """Where REST is not Kraken's own, its stream would tell other prices."""
+    clinic.set(KRAKEN_WS_PUBLIC_URL="")
+    status, text, cure = clinic.examine().only("stream.link")
+    assert (status, "is not known" in text) == ("warn", True)
+    assert cure == "Set KRAKEN_WS_PUBLIC_URL"
+
+
+def test_stream_that_refuses_the_handshake_fails_with_its_reason(clinic: Clinic) -> None:
+    """A firewall that knows no WebSockets looks so."""
+    clinic.exchange.fault("refuse_connect", status=403)
+    report = clinic.examine()
+    status, text, cure = report.only("stream.link")
+    assert (status, "403" in text) == ("fail", True)
+    assert "proxy for WebSockets" in cure
+    assert clinic.exchange.ws_connections == 0
+
+
+def test_no_connection_stays_behind(clinic: Clinic) -> None:
+    """Neither of REST nor of the stream."""
+    clinic.examine()
+    assert clinic.exchange.wait_for(lambda exchange: exchange.ws_connections == 0, 5)
+
+
+def test_config_without_pairs_has_no_price_to_look_at(clinic: Clinic) -> None:
+    """The rows are refused elsewhere."""
+    clinic.write("bad,,soon,above,sell,0.01,0.5,true")
+    assert clinic.examine().only("stream.price")[1] == (
+        "nothing to look at: there is no row with a pair"
+    )

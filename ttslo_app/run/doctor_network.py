@@ -1,0 +1,291 @@
+"""What the doctor asks the network: each step on the way, and a first price of every pair.
+
+What it must never do: wait beyond the one deadline of the whole, or hold on to the stream.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import time
+import urllib.parse
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import TypeVar
+
+from kraken_api import WEBSOCKET_AVAILABLE, Quote
+from krakenlink.errors import KrakenError
+from krakenlink.foreign import without_login
+from krakenlink.machine import feed_clock, is_loopback
+from krakenlink.numbers import plain
+from krakenlink.pairs import symbol_offline
+from krakenlink.rest.deadline import Call, by_thread, watching
+from krakenlink.rest.sockets import dial
+from krakenlink.stream.events import FeedLive, FeedStale
+from krakenlink.stream.wire import open_socket, proxy_for
+from ttslo_app.clocks import KrakenClock
+from ttslo_app.run.doctor_local import Findings, Patient
+from ttslo_app.run.doctor_words import moment_of, say, some_of
+from ws_price_provider import WebSocketPriceProvider
+
+# Seconds: a person waits for all of it, and each step must leave time for the next.
+_STEP, _HANDSHAKE, _FIRST_PRICE = 2.0, 3.0, 4.0
+# Left for what comes after a step that waits.
+_RESERVE = 0.5
+_TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+Found = TypeVar("Found")
+
+
+# --- on the way --------------------------------------------------------------------------------
+
+
+def _targets(patient: Patient) -> list[urllib.parse.SplitResult]:
+    """Return the addresses of REST and, where prices are to stream, of the stream."""
+    api = patient.public
+    if api is None:
+        return []
+    stream = [api.ws_url] if patient.use_websocket and api.ws_url else []
+    return [urllib.parse.urlsplit(url) for url in (api.base_url, *stream)]
+
+
+def _peers(patient: Patient) -> list[tuple[str, int]]:
+    """Return whom connections go to: the servers, or the proxies before them, each once."""
+    found: dict[tuple[str, int], None] = {}
+    for parts in _targets(patient):
+        proxy = _proxy_of(parts)
+        named = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        peer = named if proxy else parts
+        default = 443 if peer.scheme in ("https", "wss") else 80
+        found[peer.hostname or "", peer.port or (1080 if "socks" in peer.scheme else default)] = (
+            None
+        )
+    return list(found)
+
+
+def _proxy_of(parts: urllib.parse.SplitResult) -> str:
+    host = parts.hostname or ""
+    return "" if is_loopback(host) else proxy_for(host) or ""
+
+
+def look_at_proxy(patient: Patient) -> Findings:
+    """Tell by which proxy each server is reached."""
+    hosts = {parts.hostname or "": _proxy_of(parts) for parts in _targets(patient)}
+    for host, proxy in hosts.items():
+        if proxy:
+            yield say("proxy", host, host=host, proxy=without_login(proxy))
+    if not any(hosts.values()):
+        yield say("no proxy")
+
+
+def look_up_names(patient: Patient) -> Findings:
+    """Look each name up."""
+    for host in dict.fromkeys(host for host, _ in _peers(patient)):
+        try:
+            found = _bounded(patient, partial(socket.getaddrinfo, host, None))
+        except (OSError, UnicodeError) as error:
+            yield say("name lost", host, host=host, error=_why(error))
+        else:
+            addresses = dict.fromkeys(str(one[4][0]) for one in found)
+            yield say("name found", host, host=host, addresses=some_of(list(addresses)))
+
+
+def look_at_ports(patient: Patient) -> Findings:
+    """Connect to each server, or its proxy."""
+    for host, port in _peers(patient):
+        name, began = f"{host}:{port}", feed_clock()
+        ends_at = began + patient.left(_STEP)
+        call = Call(ends_at, _STEP, ends_at, ends_at)
+        try:
+            with watching(call):
+                _bounded(patient, partial(dial, host, port, None)).close()
+        except OSError as error:
+            yield say("port shut", name, host=name, error=_why(error))
+        else:
+            yield say("port open", name, host=name, milliseconds=(feed_clock() - began) * 1000)
+
+
+def look_at_certificates(patient: Patient) -> Findings:
+    """Look who vouches for each server."""
+    plain_hosts: dict[str, None] = {}
+    for parts in _targets(patient):
+        host = parts.hostname or ""
+        if parts.scheme in ("http", "ws"):
+            plain_hosts[host] = None
+            continue
+        tls = urllib.parse.urlsplit(f"wss://{parts.netloc.rpartition('@')[2]}")
+        try:
+            sock = _bounded(patient, partial(open_socket, tls, patient.left(_STEP)))
+        except (OSError, KrakenError) as error:
+            named = [f"{n}={os.environ[n]}" for n in _TRUST if os.environ.get(n)]
+            trust = f"; whom to trust says {', '.join(named)}" if named else ""
+            why = getattr(error, "verify_message", "") or _why(error)
+            yield say("tls bad", host, host=host, error=why, variables=trust)
+            continue
+        with sock:
+            told = sock.getpeercert() if isinstance(sock, ssl.SSLSocket) else None
+        until = ssl.cert_time_to_seconds(str((told or {})["notAfter"]))
+        yield say("tls good", host, host=host, until=moment_of(until))
+    for host in plain_hosts:
+        yield say("tls unused", host, host=host)
+
+
+def _bounded(patient: Patient, work: Callable[[], Found]) -> Found:
+    """Return what `work` returns, or raise TimeoutError: a look-up cannot be told how long."""
+    done: list[Found] = []
+
+    def undo() -> None:
+        for late in done:
+            if isinstance(late, socket.socket):
+                late.close()
+
+    by_thread(lambda: done.append(work()), undo, feed_clock() + patient.left(_STEP))
+    return done[0]
+
+
+def _why(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def look_at_clock(patient: Patient) -> Findings:
+    """Ask REST what time it is."""
+    said: list[str] = []
+    clock = KrakenClock(time.time, feed_clock, lambda level, text, **_: said.append(text))
+    try:
+        clock.measure(patient.exchange().server_time)
+    except KrakenError as error:
+        yield say("rest silent", error=error)
+        return
+    for text in said:
+        yield say("clock wrong", what=text)
+    if not said:
+        seconds = max(1, round(abs(clock.now() - time.time())))
+        yield say("clock right", seconds=seconds)
+
+
+def look_at_engine(patient: Patient) -> Findings:
+    """Ask whether Kraken takes orders at all."""
+    status = str(patient.exchange().system_status().get("status", ""))
+    yield say("engine online") if status == "online" else say("engine", system=status)
+
+
+# --- the stream --------------------------------------------------------------------------------
+
+
+class StreamLook:
+    """The stream, opened for as long as the doctor looks at it, by a provider of its own."""
+
+    def __init__(self) -> None:
+        self._provider: WebSocketPriceProvider | None = None
+        self._is_closed = False
+
+    def look_at_link(self, patient: Patient) -> Findings:
+        """Open the stream."""
+        url = patient.exchange().ws_url
+        if not patient.use_websocket:
+            yield say("stream unwanted", why="--no-websocket says")
+        elif not WEBSOCKET_AVAILABLE:
+            cure = "pip install websocket-client msgspec"
+            yield say("stream impossible", why="a library is missing", cure=cure)
+        elif url is None:
+            why = "the stream of this exchange is not known"
+            yield say("stream impossible", why=why, cure="Set KRAKEN_WS_PUBLIC_URL")
+        else:
+            yield from self._opened(WebSocketPriceProvider(url), patient)
+
+    def _opened(self, provider: WebSocketPriceProvider, patient: Patient) -> Findings:
+        self._provider = provider
+        began, why = feed_clock(), "no answer"
+        reader = provider.open_feed()
+        provider.connect()
+        ends_at = began + patient.left(_HANDSHAKE)
+        while (left := ends_at - feed_clock()) > 0:
+            event = reader.get(left)
+            if isinstance(event, FeedLive):
+                yield say("stream open", milliseconds=(feed_clock() - began) * 1000)
+                return
+            if isinstance(event, FeedStale):
+                why = event.reason
+                break  # another try would only come later
+        provider.stop()
+        self._provider = None
+        yield say("stream shut", why=why)
+
+    def look_at_prices(self, patient: Patient) -> Findings:
+        """Wait for a proven price of every pair; ask REST for those that have none."""
+        try:
+            yield from self._prices(patient)
+        finally:
+            if self._is_closed:  # meanwhile, and a question has opened it again
+                self.close()
+
+    def _prices(self, patient: Patient) -> Findings:
+        pairs = list(dict.fromkeys(rule.pair for rule in patient.rules()))
+        if not pairs:
+            yield say("nothing", why="there is no row with a pair")
+            return
+        symbols = {pair: self._symbol_of(patient, pair) for pair in pairs}
+        for wanted in filter(None, symbols.values()):
+            if self._provider is not None:
+                self._provider.subscribe_symbol(wanted)
+        ends_at = feed_clock() + max(0.0, patient.left(_FIRST_PRICE + _RESERVE) - _RESERVE)
+        missing: dict[str, str] = {}
+        for pair, symbol in symbols.items():
+            proven = self._proven(symbol, ends_at - feed_clock())
+            if proven is None:
+                missing[pair] = self._reason(symbol)
+            else:
+                price, seconds = proven
+                yield say("price streams", pair, pair=pair, price=plain(price), seconds=seconds)
+        yield from _polled(patient, missing)
+
+    def _symbol_of(self, patient: Patient, pair: str) -> str | None:
+        try:
+            return patient.exchange().resolve_pair(pair).symbol
+        except (KrakenError, LookupError):
+            return symbol_offline(pair)
+
+    def _proven(self, symbol: str | None, patience: float) -> tuple[Decimal, float] | None:
+        provider = self._provider
+        if provider is None or symbol is None:
+            return None
+        provider.wait_for_tick(symbol, max(0.0, patience))
+        found = provider.proven(symbol)
+        return None if found is None else (found[0].price, found[1])
+
+    def _reason(self, symbol: str | None) -> str:
+        if self._provider is None:
+            return "the stream is not open"
+        if symbol is None:
+            return "it has no stream"
+        health = next(
+            (one for one in self._provider.health().symbols if one.symbol == symbol), None
+        )
+        if health is not None and health.error:
+            return f"the stream refuses it ({health.error})"
+        return "the stream brought none"
+
+    def close(self) -> None:
+        """Close the stream, if it is open, for good. Any thread."""
+        self._is_closed = True
+        if self._provider is not None:
+            self._provider.stop()
+
+
+def _polled(patient: Patient, missing: dict[str, str]) -> Findings:
+    """Ask REST for the pairs that have no streamed price, and tell of each."""
+    if not missing:
+        return
+    found: dict[str, Quote | Exception]
+    try:
+        found = patient.exchange().get_tickers(missing)
+    except KrakenError as error:
+        found = dict.fromkeys(missing, error)
+    for pair, why in missing.items():
+        quote = found.get(pair)
+        if isinstance(quote, Quote):
+            yield say("price polled", pair, pair=pair, price=plain(quote.price), why=why)
+        else:
+            yield say("price missing", pair, pair=pair, why=f"{why}; {quote}")
