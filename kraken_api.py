@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 import creds
 from krakenlink import VERSION
 from krakenlink.machine import (
+    ACCOUNT_URL,
+    ACCOUNT_VARIABLE,
     REST_URL,
     REST_VARIABLE,
     STREAM_URL,
@@ -38,6 +40,7 @@ from krakenlink.rest.session import alive
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
+    from krakenlink.stream.account import AccountFeed
     from krakenlink.stream.settings import FeedSettings
     from ws_price_provider import WebSocketPriceProvider
 
@@ -91,6 +94,8 @@ class KrakenAPI(RestClient):
         timeouts: How long REST calls may take.
         feed_settings: Every number of the stream, its audit's among them; those of the first
             client of an address count. None for the usual ones.
+        ws_auth_url: Where the account's stream is. None: `KRAKEN_WS_AUTH_URL`, else Kraken's own if
+            REST is Kraken's own; else there is none.
 
     Raises:
         ValueError: If an address is not `https:`/`wss:` and not on this machine.
@@ -108,6 +113,7 @@ class KrakenAPI(RestClient):
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         feed_settings: FeedSettings | None = None,
+        ws_auth_url: str | None = None,
     ) -> None:
         if base_url == REST_URL:
             base_url = os.environ.get(REST_VARIABLE) or base_url
@@ -121,17 +127,22 @@ class KrakenAPI(RestClient):
             import krakenlink.stream.auditor  # noqa: F401 - loaded for later
             import ws_price_provider  # noqa: F401 - and with it all of the stream
         self.ws_timeout = ws_timeout
+        own_account = ACCOUNT_URL if self._root == REST_URL else None
+        self.ws_auth_url = ws_auth_url or os.environ.get(ACCOUNT_VARIABLE) or own_account
+        if self.ws_auth_url is not None:
+            validate_url(self.ws_auth_url)
         self._feed_settings = feed_settings
 
     def _own_stream(self) -> str | None:
         return STREAM_URL if self._root == REST_URL else None
 
-    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers"}
+    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers", "_account"}
 
     def _start_anew(self) -> None:
         super()._start_anew()
-        self._lock = threading.Lock()  # guards `_provider`
+        self._lock = threading.Lock()  # guards `_provider` and `_account`
         self._provider: WebSocketPriceProvider | None = None
+        self._account: AccountFeed | None = None
         me = weakref.ref(self)  # what belongs to a client must not keep it, or sockets stay open
         self._prices = Prices(
             self.listing,
@@ -169,7 +180,10 @@ class KrakenAPI(RestClient):
         """
         with self._lock:
             provider, self._provider = self._provider, None
+            account, self._account = self._account, None
         self._prices.let_go(provider)
+        if account is not None:
+            account.stop()
         super().close()
 
     def get_current_price(self, pair: str) -> float:
@@ -244,6 +258,34 @@ class KrakenAPI(RestClient):
         if provider is not None:
             return provider
         return self._joined_stream(self.ws_url)
+
+    def account_feed(self) -> AccountFeed | None:
+        """Return the stream of this key's account: what happens to its orders, told at once.
+
+        One for each client, whatever `use_websocket` says of prices. Starts no thread: `open_feed`
+        of what is returned does.
+
+        Returns:
+            None where there is none: no keys, no address known, or a library missing.
+        """
+        if not self.has_keys or self.ws_auth_url is None or not WEBSOCKET_AVAILABLE:
+            return None
+        from krakenlink.stream.account import AccountFeed  # here, for who wants no stream
+        from krakenlink.stream.handover import StoppedError
+        from krakenlink.stream.settings import DEFAULT_SETTINGS
+
+        me = weakref.ref(self)
+
+        def token() -> str:
+            if (client := me()) is None:
+                raise StoppedError  # the feed ends with its client
+            return client.get_websockets_token()
+
+        with self._lock:
+            if self._account is None:
+                settings = self._feed_settings or DEFAULT_SETTINGS
+                self._account = AccountFeed(self.ws_auth_url, token, settings=settings)
+            return self._account
 
     def _joined_stream(self, url: str) -> WebSocketPriceProvider:
         # The class by its name in this module: whoever puts another one there is heard.

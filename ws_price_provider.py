@@ -17,7 +17,6 @@ import logging
 import os
 import threading
 import time
-import urllib.parse
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -29,13 +28,12 @@ from krakenlink.machine import (
     STREAM_URL,
     STREAM_VARIABLE,
     feed_clock,
-    is_loopback,
     on_fork,
     validate_url,
 )
 from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
-from krakenlink.stream.budget import ConnectBudget
+from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Channel, Event, Tick
 from krakenlink.stream.handover import Companion, Run, Stoppable, wake
@@ -64,12 +62,6 @@ _STOP_PATIENCE = 0.1
 
 def _address(url: str | None) -> str:
     return validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
-
-
-def _own_budget(url: str, settings: FeedSettings) -> ConnectBudget | None:
-    """Return this machine's budget; None for a server on this machine, which bans nobody."""
-    is_local = is_loopback(urllib.parse.urlsplit(url).hostname or "")
-    return None if is_local and not settings.budget_on_loopback else ConnectBudget(settings)
 
 
 class WebSocketPriceProvider(Proofs, Stoppable):
@@ -120,7 +112,7 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         self.settings = settings
         self._resolve = resolve or symbol_offline
         self._clock = clock
-        budget = budget or _own_budget(self.url, settings)
+        budget = budget or own_budget(self.url, settings)
         self.feed_thread = FeedThread(self.url, settings, connect, clock, budget)
         # All three, and `stops`, are guarded by the feed's lock.
         self._by_pair: dict[str, Subscription] = {}

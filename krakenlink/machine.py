@@ -36,6 +36,7 @@ CACHE_VARIABLE = "TTSLO_CACHE_DIR"
 # same names.
 REST_URL, REST_VARIABLE = "https://api.kraken.com", "KRAKEN_SPOT_URL"
 STREAM_URL, STREAM_VARIABLE = "wss://ws.kraken.com/v2", "KRAKEN_WS_PUBLIC_URL"
+ACCOUNT_URL, ACCOUNT_VARIABLE = "wss://ws-auth.kraken.com/v2", "KRAKEN_WS_AUTH_URL"
 
 
 def _suspend_aware_clock() -> Callable[[], float]:

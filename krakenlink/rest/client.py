@@ -329,6 +329,21 @@ class RestClient(RestSession):
         """
         return self._private("GetApiKeyInfo")
 
+    def get_websockets_token(self) -> str:
+        """Return a token for the account's stream, to be used within 15 minutes. Blocks for a call.
+
+        It lets every other call of the key go first. It is a secret, and belongs into no log.
+
+        Raises:
+            AuthenticationError: If the key may not have one: it needs "Access WebSockets".
+            ProtocolError: If the answer holds none.
+            KrakenError: If Kraken does not answer.
+        """
+        token = self._private("GetWebSocketsToken").get("token")
+        if not isinstance(token, str) or not re.fullmatch(r"[!-~]{1,4096}", token):
+            raise ProtocolError("GetWebSocketsToken: the answer holds no token")
+        return token
+
     def query_open_orders(
         self, trades: bool = False, userref: int | None = None, cl_ord_id: str | None = None
     ) -> dict[str, Any]:

@@ -8,11 +8,12 @@ Source: Kraken, the connection guide of the spot WebSocket v2 (read 2026-11).
 from __future__ import annotations
 
 import logging
+import urllib.parse
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from krakenlink.machine import CACHE_VARIABLE, cache_folder, replace_file
+from krakenlink.machine import CACHE_VARIABLE, cache_folder, is_loopback, replace_file
 from krakenlink.once import Once
 from krakenlink.stream.settings import FeedSettings
 
@@ -85,6 +86,12 @@ class ConnectBudget:
                 error,
                 CACHE_VARIABLE,
             )
+
+
+def own_budget(url: str, settings: FeedSettings) -> ConnectBudget | None:
+    """Return this machine's budget; None for a server on this machine, which bans nobody."""
+    is_local = is_loopback(urllib.parse.urlsplit(url).hostname or "")
+    return None if is_local and not settings.budget_on_loopback else ConnectBudget(settings)
 
 
 def _read_ledger(path: Path) -> list[float]:

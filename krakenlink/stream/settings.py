@@ -75,7 +75,24 @@ class FeedSettings:
     rate_window: float = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """What the account's stream needs beside the numbers of its link. Durations are seconds."""
+
+    # A key without the permission gets it by its owner's hand, in minutes at best; and whoever goes
+    # on asking with a key that is refused is locked out.
+    denied_delay: float = 300.0
+    # The lockout that follows ends after a quarter of an hour in which nobody calls.
+    lockout_delay: float = 960.0
+    # All orders are asked for anew where a number is missing, but not without a pause: a stream
+    # that loses one event in two must not be answered with as many snapshots.
+    snapshot_pause: float = 5.0
+    # Orders that have ended are known so long, so that a late event does not bring one back.
+    most_ended: int = 500
+
+
 DEFAULT_SETTINGS = FeedSettings()
+DEFAULT_ACCOUNT = AccountSettings()
 
 
 def retry_delay(settings: FeedSettings, failures: int, chance: float) -> float:

@@ -7,6 +7,7 @@ from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote as Quote
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS as DEFAULT_TIMEOUTS
 from krakenlink.rest.transport import Timeouts as Timeouts
+from krakenlink.stream.account import AccountFeed
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import WebSocketPriceProvider as WebSocketPriceProvider
 
@@ -26,6 +27,7 @@ class KrakenAPI(RestClient):
     use_websocket: bool
     ws_url: str | None
     ws_timeout: float
+    ws_auth_url: str | None
     def __init__(
         self,
         api_key: str | None = None,
@@ -38,6 +40,7 @@ class KrakenAPI(RestClient):
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = ...,
         feed_settings: FeedSettings | None = None,
+        ws_auth_url: str | None = None,
     ) -> None: ...
     @classmethod
     def from_env(
@@ -52,4 +55,5 @@ class KrakenAPI(RestClient):
     def get_current_price(self, pair: str) -> float: ...
     def get_quote(self, pair: str, max_age: float | None = None) -> Quote: ...
     def get_tickers(self, pairs: Iterable[str]) -> dict[str, Quote | Exception]: ...
+    def account_feed(self) -> AccountFeed | None: ...
     def price_provider(self) -> WebSocketPriceProvider | None: ...

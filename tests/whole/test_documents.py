@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from krakenlink.stream.events import Event
+from krakenlink.stream.private import ACCOUNT_TRANSITIONS
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
 from ttslo_app.rules.rule import WhenBlind
@@ -57,7 +58,11 @@ def drawn(heading: str) -> set[tuple[str, str, str]]:
 
 @pytest.mark.parametrize(
     ("heading", "table"),
-    [("The life of the link", TRANSITIONS), ("The life of a subscription", SUB_TRANSITIONS)],
+    [
+        ("The life of the link", TRANSITIONS),
+        ("The life of a subscription", SUB_TRANSITIONS),
+        ("The life of the account's subscription", ACCOUNT_TRANSITIONS),
+    ],
 )
 def test_state_table_is_the_code_s(heading: str, table: dict[tuple[Enum, Enum], Enum]) -> None:
     """The picture draws every transition of the code, and no other."""

@@ -68,6 +68,7 @@ SHELLS = {
     *("krakenlink.rest.client", "krakenlink.rest.deadline", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
+    "krakenlink.stream.account",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
     *("krakenlink.stream.handover", "krakenlink.stream.reader"),
     *("krakenlink.stream.runner", "krakenlink.stream.wire"),

@@ -18,6 +18,7 @@ from rest_kit import (
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
+    AuthenticationError,
     KrakenAPIError,
     KrakenError,
     ProtocolError,
@@ -324,6 +325,19 @@ def test_key_info_is_asked_for_as_what_changes_nothing(web: Web, rest: KrakenAPI
     web.on("GetApiKeyInfo", refusal("EAPI:Invalid nonce"), ok({"permissions": ["query-funds"]}))
     assert rest.get_api_key_info() == {"permissions": ["query-funds"]}
     assert len(web.asked("GetApiKeyInfo")) == 2
+
+
+def test_token_of_the_account_s_stream_is_text_or_nothing(web: Web, rest: KrakenAPI) -> None:
+    """What could not be one goes into no message; the key's own refusal comes as it is."""
+    web.on("GetWebSocketsToken", refusal("EAPI:Invalid nonce"), ok({"token": "t/+=", "expires": 9}))
+    assert rest.get_websockets_token() == "t/+="
+    for odd in ({}, {"token": ""}, {"token": 7}, {"token": "a b"}, {"token": "x" * 5000}):
+        web.on("GetWebSocketsToken", ok(odd))
+        with pytest.raises(ProtocolError, match="holds no token"):
+            rest.get_websockets_token()
+    web.on("GetWebSocketsToken", refusal("EGeneral:Permission denied"))
+    with pytest.raises(AuthenticationError):
+        rest.get_websockets_token()
 
 
 # --- callers' own classes ---

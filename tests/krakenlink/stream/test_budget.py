@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from krakenlink.stream.budget import ConnectBudget
+from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.settings import FeedSettings
 
 FEW = FeedSettings(budget_attempts=3, budget_window=600.0)
@@ -48,3 +48,11 @@ def test_budget_takes_a_clock_that_was_set_back_for_now(tmp_path: Path) -> None:
     assert [budget.reserve(9e9) for _ in range(3)] == [0, 0, 0]
     assert budget.reserve(1000.0) == 600.0
     assert budget.reserve(1601.0) == 0
+
+
+def test_server_on_this_machine_needs_no_budget() -> None:
+    """It bans nobody, unless somebody wants to see it counted."""
+    assert own_budget("ws://127.0.0.1:8080/v2", FEW) is None
+    assert own_budget("wss://ws.kraken.com/v2", FEW) is not None
+    counted = FeedSettings(budget_on_loopback=True)
+    assert own_budget("ws://localhost:8080/v2", counted) is not None
