@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -211,24 +211,33 @@ def main(argv: Sequence[str] | None = None, *, seconds: float = BUDGET) -> int:
     options = parser().parse_args(argv)
     began = feed_clock()
     found: list[tuple[str, Sentence]] = []
-    # A list of pairs of this minute: the one that is kept may be a day old.
-    with tempfile.TemporaryDirectory(prefix="ttslo-", ignore_cleanup_errors=True) as folder:
-        patient = Patient(
-            files=(options.config, options.state, options.log),
-            env_file=options.env_file or ".env",
-            is_env_named=options.env_file is not None,
-            use_websocket=not options.no_websocket,
-            cache_dir=folder,
-            ends_at=began + seconds,
-        )
-        with closing(network.StreamLook()) as stream, closing(patient):
-            for finding in Examination(patient, table(stream), seconds).findings():
-                found.append(finding)
-                if not options.json:
-                    _tell(*finding)
+    with ExitStack() as ending:
+        patient = ending.enter_context(closing(_patient(options, began + seconds, ending)))
+        stream = ending.enter_context(closing(network.StreamLook()))
+        for finding in Examination(patient, table(stream), seconds).findings():
+            found.append(finding)
+            if not options.json:
+                _tell(*finding)
     told = report(found, feed_clock() - began)
     write_line(sys.stdout, json.dumps(told, ensure_ascii=False) if options.json else _end(told))
     return 0 if told["ok"] else 1
+
+
+def _patient(options: argparse.Namespace, ends_at: float, ending: ExitStack) -> Patient:
+    """Return what is looked at; what it needs meanwhile goes with `ending`."""
+    folder = None
+    with suppress(OSError):  # where nothing can be written the kept list of pairs will do
+        # A list of pairs of this minute: the one that is kept may be a day old.
+        made = tempfile.TemporaryDirectory(prefix="ttslo-", ignore_cleanup_errors=True)
+        folder = ending.enter_context(made)
+    return Patient(
+        files=(options.config, options.state, options.log),
+        env_file=options.env_file or ".env",
+        is_env_named=options.env_file is not None,
+        use_websocket=not options.no_websocket,
+        cache_dir=folder,
+        ends_at=ends_at,
+    )
 
 
 def _tell(name: str, sentence: Sentence) -> None:

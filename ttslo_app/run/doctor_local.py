@@ -63,7 +63,7 @@ class Patient:
         env_file: Where keys may stand.
         is_env_named: Whether the user has named that file.
         use_websocket: Whether prices are to stream.
-        cache_dir: Where the list of pairs is kept meanwhile.
+        cache_dir: Where the list of pairs is kept meanwhile; None for the usual folder.
         ends_at: When all is to be over, on `feed_clock`.
         disk: The file system.
         holder: Who works on the files; empty for nobody.
@@ -81,7 +81,7 @@ class Patient:
     env_file: str
     is_env_named: bool
     use_websocket: bool
-    cache_dir: str
+    cache_dir: str | None
     ends_at: float
     disk: Disk = field(default_factory=Disk)
     holder: str = ""

@@ -296,6 +296,16 @@ def test_nothing_is_left_behind(clinic: Clinic) -> None:
     assert all(after[path] == content for path, content in before.items())
 
 
+def test_machine_without_any_place_for_temporary_files_is_looked_at(clinic: Clinic) -> None:
+    """As in a container whose root is read-only."""
+
+    def nowhere(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory found")
+
+    clinic.patch.setattr("tempfile.TemporaryDirectory", nowhere)
+    assert clinic.examine().code == 0
+
+
 # --- beside a program that runs --------------------------------------------------------------
 
 
