@@ -228,8 +228,8 @@ class StreamLook:
             return
         symbols = {pair: self._symbol_of(patient, pair) for pair in pairs}
         for wanted in filter(None, symbols.values()):
-            if self._provider is not None:
-                self._provider.subscribe_symbol(wanted)
+            if (provider := self._open()) is not None:
+                provider.subscribe_symbol(wanted)
         ends_at = feed_clock() + max(0.0, patient.left(_FIRST_PRICE + _RESERVE) - _RESERVE)
         missing: dict[str, str] = {}
         for pair, symbol in symbols.items():
@@ -241,6 +241,10 @@ class StreamLook:
                 yield say("price streams", pair, pair=pair, price=plain(price), seconds=seconds)
         yield from _polled(patient, missing)
 
+    def _open(self) -> WebSocketPriceProvider | None:
+        # A question would open it again, and time is up.
+        return None if self._is_closed else self._provider
+
     def _symbol_of(self, patient: Patient, pair: str) -> str | None:
         try:
             return patient.exchange().resolve_pair(pair).symbol
@@ -248,7 +252,7 @@ class StreamLook:
             return symbol_offline(pair)
 
     def _proven(self, symbol: str | None, patience: float) -> tuple[Decimal, float] | None:
-        provider = self._provider
+        provider = self._open()
         if provider is None or symbol is None:
             return None
         provider.wait_for_tick(symbol, max(0.0, patience))
