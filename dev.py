@@ -1,4 +1,4 @@
-"""Everything a fresh clone needs, with nothing but Python: `demo`, `exchange` and `test`.
+"""Everything a fresh clone needs, with nothing but Python: `demo`, `exchange`, `test`, `pythons`.
 
 Makes `.venv` beside itself when it is missing, installs into it what pyproject.toml names when
 that has changed, and then runs the program or its checks. A second run calls no installer and
@@ -39,6 +39,7 @@ usage: python3 dev.py COMMAND [ARGUMENT ...]
   exchange [ARGUMENT ...]  serve the embedded exchange, such as: exchange --port 8080
   test                     format, lint, types, stubs, and all tests with their coverage
   test ARGUMENT ...        hand the arguments to pytest and run nothing else
+  pythons                  the tests of all rooms on every other Python that is found here
 """
 
 
@@ -52,11 +53,11 @@ def main(arguments: list[str]) -> int:
     if command in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
-    if command not in ("demo", "exchange", "test"):
+    if command not in ("demo", "exchange", "test", "pythons"):
         print(USAGE, end="", file=sys.stderr)
         return 2
     try:
-        python = set_up("dev" if command == "test" else "demo")
+        python = set_up("dev" if command in ("test", "pythons") else "demo")
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
         return become([python, "-P", "-m", "fake_kraken", *rest])
-    return test(python, rest)
+    return pythons(python) if command == "pythons" else test(python, rest)
 
 
 def test(python: str, arguments: list[str]) -> int:
@@ -95,23 +96,103 @@ def test(python: str, arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
+def pythons(python: str) -> int:
+    """Run the tests of all rooms on each other Python that the project is for; 0 if all passed.
+
+    Those of the whole program, which take longest, run on the Python of `.venv` alone, but for
+    what earlier callers rely on. A Python that is not here, or that the packages cannot be
+    installed for, is named and left out.
+    """
+    found = {version: interpreter(version) for version in supported()}
+    ours = version_of([python])
+    missing = [version for version, path in found.items() if path is None and version != ours]
+    if missing:
+        print(f"== not run, because it is not here: Python {', '.join(missing)}", flush=True)
+    failed = []
+    for version, path in found.items():
+        if path is None or version == ours:
+            continue
+        try:
+            other = set_up("test", VENV / "pythons" / version, path)
+        except SetupError as error:
+            print(f"== not run: Python {version}: {error}", file=sys.stderr, flush=True)
+            continue
+        print(f"== tests on Python {version}: {path}", flush=True)
+        if run([other, "-m", "pytest", "-q", "-n", TEST_WORKERS, *tests_of_rooms()]) != 0:
+            failed.append(version)
+    if failed:
+        print(f"dev.py: failed on Python {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def tests_of_rooms() -> list[str]:
+    """Return the tests of single rooms and doors, and those of what callers rely on."""
+    paths = [*ROOT.glob("tests/*/"), *ROOT.glob("tests/test_*.py")]
+    paths += ROOT.glob("tests/whole/test_contract*.py")
+    left_out = ("whole", "kits", "__pycache__")
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths if path.name not in left_out)
+
+
+def supported() -> list[str]:
+    """Return the versions of Python that pyproject.toml says the project is for."""
+    said = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    lines = said["project"]["classifiers"]
+    return [line.rpartition(" :: ")[2] for line in lines if ":: Python :: 3." in line]
+
+
+def interpreter(version: str) -> "str | None":
+    """Return the path of a Python of that version, such as "3.12"; None where there is none.
+
+    Looked for on PATH, where Windows' launcher knows of one, and where pyenv and uv keep theirs.
+    """
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT") or home / ".pyenv")
+    program = "python.exe" if os.name == "nt" else f"bin/python{version}"
+    kept = [
+        *pyenv.glob(f"versions/{version}.*/{program}"),
+        *pyenv.glob(f"pyenv-win/versions/{version}.*/{program}"),
+        *home.glob(f".local/share/uv/python/cpython-{version}.*/{program}"),
+        *home.glob(f"AppData/Roaming/uv/python/cpython-{version}.*/{program}"),
+    ]
+    candidates = [[f"python{version}"], ["py", f"-{version}"], *([str(path)] for path in kept)]
+    for command in candidates:
+        # Each one is really run: version managers leave commands behind that only say "not found".
+        if version_of(command) == version:
+            return answer_of(command, "import sys; print(sys.executable)")
+    return None
+
+
+def version_of(command: list[str]) -> str:
+    """Return the version of the Python that `command` starts, such as "3.12"; else empty."""
+    return answer_of(command, "import sys; print('%d.%d' % sys.version_info[:2])")
+
+
+def answer_of(command: list[str], code: str) -> str:
+    """Return what the Python that `command` starts prints; empty where it does not start."""
+    try:
+        answer = subprocess.run([*command, "-c", code], check=False, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
 def stubs() -> list[str]:
     """Return the modules that have a stub, which is to be held against them."""
     return sorted(path.parent.name for path in ROOT.glob("stubs/*/__init__.pyi"))
 
 
-def set_up(group: str) -> str:
-    """Make `.venv` hold what `group`, an extra of pyproject.toml, needs; return its Python.
+def set_up(group: str, folder: Path = VENV, maker: str = sys.executable) -> str:
+    """Make `folder` hold what `group`, an extra of pyproject.toml, needs; return its Python.
 
     Raises:
         SetupError: If the environment cannot be made or filled.
     """
-    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not is_usable(python):
-        make_venv()
+        make_venv(folder, maker)
     # "dev" holds "demo", so whoever has run the tests can run the demo offline.
-    if not any(is_installed(name) for name in {group, "dev"}):
-        install(str(python), group)
+    if not any(is_installed(name, folder) for name in {group, "dev"}):
+        install(str(python), group, folder)
     return str(python)
 
 
@@ -125,14 +206,14 @@ def is_usable(python: Path) -> bool:
     return answer.returncode == 0
 
 
-def make_venv() -> None:
-    """Make `.venv` anew with the Python that runs this.
+def make_venv(folder: Path, maker: str) -> None:
+    """Make an environment anew with the Python `maker`.
 
     Raises:
         SetupError: If that Python cannot.
     """
-    print(f"dev.py: making {VENV}", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
+    print(f"dev.py: making {folder}", file=sys.stderr, flush=True)
+    command = [maker, "-m", "venv", "--clear", str(folder)]
     # Debian ships Python without ensurepip; then the pip of this Python fills the environment.
     if not has_module("ensurepip"):
         if not has_module("pip"):
@@ -143,12 +224,12 @@ def make_venv() -> None:
         command.insert(-1, "--without-pip")
     if not has_module("venv") or run(command) != 0:
         raise SetupError(
-            f"{sys.executable} could not make {VENV}; see above, and make sure that the folder can"
+            f"{maker} could not make {folder}; see above, and make sure that the folder can"
             " be written and that Python has its venv module (Debian: apt install python3-venv)."
         )
 
 
-def install(python: str, group: str) -> None:
+def install(python: str, group: str, folder: Path) -> None:
     """Install the requirements of `group` into the environment of `python`, and note that.
 
     Raises:
@@ -164,7 +245,7 @@ def install(python: str, group: str) -> None:
             "pip could not install the packages that pyproject.toml names; see above, check the"
             " network and pip's configuration (index, proxy, certificates), and run this again."
         )
-    stamp(group).write_text(digest(group), encoding="ascii")
+    stamp(group, folder).write_text(digest(group), encoding="ascii")
 
 
 def pip_for(python: str) -> list[str]:
@@ -207,15 +288,15 @@ def digest(group: str) -> str:
     return hashlib.sha256("\n".join(requirements(group)).encode()).hexdigest()
 
 
-def stamp(group: str) -> Path:
-    """Return the file whose text says what was installed; it goes when `.venv` is made anew."""
-    return VENV / f"installed-{group}.txt"
+def stamp(group: str, folder: Path) -> Path:
+    """Return the file whose text says what was installed; it goes when `folder` is made anew."""
+    return folder / f"installed-{group}.txt"
 
 
-def is_installed(group: str) -> bool:
-    """Tell whether the requirements of `group`, as they are now, have been installed."""
+def is_installed(group: str, folder: Path) -> bool:
+    """Tell whether the requirements of `group`, as they are now, have been installed there."""
     try:
-        return stamp(group).read_text(encoding="ascii") == digest(group)
+        return stamp(group, folder).read_text(encoding="ascii") == digest(group)
     except OSError:
         return False
 

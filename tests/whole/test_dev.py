@@ -17,10 +17,25 @@ PROJECT = """\
 [project]
 name = "ttslo"
 dependencies = []
-optional-dependencies = { demo = [], dev = ["ttslo[demo]"] }
+optional-dependencies = { demo = [], test = [], dev = ["ttslo[demo]"] }
+classifiers = [
+  "Programming Language :: Python :: 3",
+  "Programming Language :: Python :: 3.12",
+  "Programming Language :: Python :: 3.99",
+]
 """
 # A stand-in program that says how it was started.
 PROGRAM = "import os, sys; print(sys.prefix, os.getcwd(), *sys.argv[1:], sep='|'); sys.exit(7)"
+# A Python 3.12 that can make an environment of its kind, and has tests that pass or fail.
+OTHER_PYTHON = """\
+#!/bin/sh
+case "$*" in
+  *version_info*) echo 3.12 ;;
+  *sys.executable*) echo "$0" ;;
+  *"-m venv"*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
+  *"-m pytest"*) echo "pytest $*"; exit CODE ;;
+esac
+"""
 # What Debian's Python looks like without its extra packages.
 BARE_PYTHON = """\
 import importlib.util
@@ -153,7 +168,7 @@ def test_usage_names_every_command(
 
 @pytest.mark.skipif(os.name == "nt", reason="the checks of a server are started by a shell")
 def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
-    """`.ci/run` is `dev.py test`, as a deaf background job without an input too."""
+    """It is `dev.py test`, then `dev.py pythons`, as a deaf background job without input too."""
     shutil.copytree(ROOT / ".ci", clone / ".ci")
     says = "import sys; print(sys.argv[1:], repr(sys.stdin.read()), flush=True); sys.exit(7)"
     (clone / "dev.py").write_text(says, encoding="utf-8")
@@ -161,9 +176,70 @@ def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
     answer = subprocess.run(
         ["bash", "-c", started], cwd=clone, capture_output=True, text=True, check=False
     )
-    assert (answer.stdout, answer.stderr) == ("['test'] ''\n", "")
+    assert (answer.stdout, answer.stderr) == ("['test'] ''\n['pythons'] ''\n", "")
     assert answer.returncode == 7
     assert "python3 dev.py test\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
+@pytest.mark.parametrize("code", [0, 3])
+def test_other_pythons_run_the_tests_of_all_rooms(clone: Path, tmp_path: Path, code: int) -> None:
+    """A Python that pyenv keeps is used, one that is not here is named, and a failure counts."""
+    give_venv(clone)
+    for folder in ("tests/rooms", "tests/whole", "tests/kits"):
+        (clone / folder).mkdir(parents=True)
+    for name in ("tests/test_door.py", "tests/whole/test_contract.py", "tests/whole/test_slow.py"):
+        (clone / name).touch()
+    shim, kept = tmp_path / "bin/python3.12", tmp_path / "pyenv/versions/3.12.4/bin/python3.12"
+    for path, text in (
+        (shim, "#!/bin/sh\necho not found; exit 127\n"),
+        (kept, OTHER_PYTHON.replace("CODE", str(code))),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+    folders = os.pathsep.join([str(shim.parent), "/usr/bin", "/bin"])
+    answer = run(
+        clone, "pythons", PATH=folders, HOME=str(tmp_path), PYENV_ROOT=str(kept.parents[3])
+    )
+    assert "not run, because it is not here: Python 3.99" in answer.stdout
+    assert f"tests on Python 3.12: {kept}" in answer.stdout
+    rooms = "tests/rooms tests/test_door.py tests/whole/test_contract.py"
+    assert f"pytest -m pytest -q -n 4 {rooms}\n" in answer.stdout
+    assert answer.returncode == (1 if code else 0)
+    assert ("failed on Python 3.12" in answer.stderr) is bool(code)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
+def test_python_without_its_packages_is_named_and_left_out(clone: Path, tmp_path: Path) -> None:
+    """A Python that nothing can be installed for fails nobody's checks."""
+    give_venv(clone)
+    kept = tmp_path / "versions/3.12.4/bin/python3.12"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(OTHER_PYTHON.replace("mkdir", "false"), encoding="utf-8")
+    kept.chmod(0o755)
+    answer = run(
+        clone, "pythons", PATH="/usr/bin:/bin", HOME=str(tmp_path), PYENV_ROOT=str(tmp_path)
+    )
+    assert f"not run: Python 3.12: {kept} could not make" in answer.stderr
+    assert answer.returncode == 0
+
+
+def test_python_that_runs_the_tests_is_not_asked_again(clone: Path) -> None:
+    """`dev.py test` has run everything on it."""
+    give_venv(clone)
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    text = PROJECT.replace("3.12", ours)
+    (clone / "pyproject.toml").write_text(text, encoding="utf-8")
+    answer = run(clone, "pythons")
+    assert "tests on" not in answer.stdout
+    assert ours not in answer.stdout.replace("3.99", "")
+    assert answer.returncode == 0
+
+
+def test_every_python_of_the_package_is_looked_for() -> None:
+    """The classifiers are the list."""
+    assert dev.supported() == ["3.11", "3.12", "3.13", "3.14"]
 
 
 def test_every_door_has_a_stub_that_is_held_against_it() -> None:

@@ -1,12 +1,17 @@
-"""The wheel: what somebody gets who installs TTSLO instead of cloning it."""
+"""Wheel and source distribution: what somebody gets who does not clone TTSLO."""
 
+import ast
 import email.message
 import email.parser
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,28 +21,68 @@ import ttslo
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("fake_kraken", "krakenlink", "ttslo_app")
-BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
+BUILD = "import sys; from setuptools import build_meta as b; b.build_{}(sys.argv[1])"
+# What is quick, and needs files of every kind: code, documents, stubs, and the tests themselves.
+QUICK_TESTS = "test_numbers.py or test_documents.py"
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with the setuptools at hand, from a copy: a build litters its folder."""
-    source = tmp_path_factory.mktemp("source")
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("*.md"), ROOT / "LICENSE", ROOT / "pyproject.toml"]:
-        shutil.copy(path, source)
-    for folder in (*PACKAGES, "stubs"):
-        shutil.copytree(ROOT / folder, source / folder)
-    target = tmp_path_factory.mktemp("wheel")
-    build = subprocess.run(
-        [sys.executable, "-c", BUILD, str(target)],
+def files_of_the_project() -> set[str]:
+    """Return the paths of what is kept in the repository; without one, of all that is here."""
+    if not (ROOT / ".git").exists():
+        paths = (path for path in ROOT.rglob("*") if path.is_file())
+        names = {path.relative_to(ROOT).as_posix() for path in paths}
+        return {
+            n
+            for n in names
+            if "egg-info/" not in n
+            and "__pycache__/" not in n
+            and n not in ("PKG-INFO", "setup.cfg")
+        }
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {name for name in listed.stdout.split("\0") if (ROOT / name).is_file()}
+
+
+def build(kind: str, source: Path, target: Path) -> Path:
+    """Build a wheel or an sdist with the setuptools at hand: nothing is fetched."""
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD.format(kind), str(target)],
         cwd=source,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert build.returncode == 0, build.stderr
-    (built,) = target.glob("*.whl")
+    assert done.returncode == 0, done.stderr
+    (built,) = target.iterdir()
     return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the source distribution, from a copy as a build litters its folder, and unpack it."""
+    source = tmp_path_factory.mktemp("source")
+    for name in files_of_the_project():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, source / name)
+    built = build("sdist", source, tmp_path_factory.mktemp("sdist"))
+    target = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(built) as archive:
+        archive.extractall(target, filter="data")
+    (folder,) = target.iterdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel from the source distribution, as those do who have no other."""
+    source = tmp_path_factory.mktemp("copy") / "source"
+    shutil.copytree(unpacked, source)
+    return build("wheel", source, tmp_path_factory.mktemp("wheel"))
 
 
 def read(wheel: Path, name: str) -> str:
@@ -177,7 +222,45 @@ def test_base_install_needs_five_libraries(wheel: Path) -> None:
     assert names == {"filelock", "msgspec", "platformdirs", "requests", "websocket-client"}
 
 
-def test_wheel_shows_the_readme(wheel: Path) -> None:
-    """The description is README.md itself."""
-    assert metadata(wheel)["Description-Content-Type"] == "text/markdown"
-    assert (ROOT / "README.md").read_text("utf-8").strip() in read(wheel, ".dist-info/METADATA")
+def test_wheel_says_who_made_it_and_for_which_pythons(wheel: Path) -> None:
+    """Authors, keywords, and each Python on which the tests are run where it is found."""
+    told = metadata(wheel)
+    assert told["Author"] == told["Maintainer"] == "TTSLO contributors"
+    assert told["Keywords"]
+    said = told.get_all("Classifier", [])
+    assert [line for line in said if " 3." in line] == [
+        f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13, 14)
+    ]
+    assert "Typing :: Typed" in said
+
+
+def test_description_leads_nowhere_that_an_installation_lacks(wheel: Path) -> None:
+    """It is PACKAGE.md, without a link into a clone, and every call in it is right."""
+    told = metadata(wheel)
+    text = (ROOT / "PACKAGE.md").read_text("utf-8")
+    assert told["Description-Content-Type"] == "text/markdown"
+    assert text.strip() in read(wheel, ".dist-info/METADATA")
+    assert re.findall(r"\]\((?!https:)", text) == []
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ast.parse(code)
+    assert set(re.findall(r"ttslo\[(\w+)\]", text)) < set(told.get_all("Provides-Extra", []))
+    flags = set(re.findall(r"ttslo (--[a-z-]+)", text))
+    with pytest.raises(SystemExit), redirect_stdout(StringIO()) as screen:
+        ttslo.main(["--help"])
+    assert flags
+    assert [flag for flag in flags if flag not in screen.getvalue()] == []
+
+
+def test_source_distribution_is_the_whole_project(unpacked: Path) -> None:
+    """Nothing that is kept in the repository is missing, and nothing of a build lies in it."""
+    inside = {p.relative_to(unpacked).as_posix() for p in unpacked.rglob("*") if p.is_file()}
+    made = {name for name in inside if name.startswith("ttslo.egg-info/")}
+    assert inside - made - {"PKG-INFO", "setup.cfg"} == files_of_the_project()
+
+
+def test_source_distribution_tests_itself(unpacked: Path) -> None:
+    """All its tests are found, and a quick part of them passes, in a folder of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK_TESTS]
+    done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert " passed" in done.stdout
