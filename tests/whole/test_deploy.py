@@ -120,7 +120,12 @@ def test_image_is_built_from_what_the_wheel_is_built_from() -> None:
     tools = PROJECT["tool"]["setuptools"]
     packages = {name.partition(".")[0] for name in tools["packages"] if not name.endswith("-stubs")}
     doors = {f"{name}.py" for name in tools["py-modules"]}
-    assert copied == packages | doors | {"stubs", "pyproject.toml", "README.md", "LICENSE"}
+    assert copied == packages | doors | {
+        "stubs",
+        "pyproject.toml",
+        PROJECT["project"]["readme"],
+        "LICENSE",
+    }
     assert all((ROOT / name).exists() for name in copied)
     allowed = set(re.findall(r"^!(.+)$", read("Dockerfile.dockerignore"), re.MULTILINE))
     assert allowed == copied
