@@ -23,11 +23,11 @@ from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, Symbol, legacy_pair
 from krakenlink.rest.answers import result_of
-from krakenlink.rest.deadline import done_within
 from krakenlink.rest.listing import ASK_GAP, Listing
 from krakenlink.rest.quotes import Quote, read_quote, row_for, row_of, rows_beside
 from krakenlink.rest.request import checked_number, checked_pair, named
 from krakenlink.rest.verdicts import is_unknown_pair, may_be_one_pairs
+from krakenlink.sockets import done_within
 
 if TYPE_CHECKING:  # REST alone loads nothing of the stream
     from krakenlink.stream.events import Tick

@@ -29,9 +29,9 @@ from krakenlink.flights import Flights
 from krakenlink.machine import feed_clock, kept_in, replace_file
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
-from krakenlink.rest.deadline import time_left
 from krakenlink.rest.request import named
 from krakenlink.rest.verdicts import is_unknown_pair
+from krakenlink.sockets import time_left
 
 _log = logging.getLogger(__name__)
 

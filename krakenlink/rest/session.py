@@ -17,10 +17,10 @@ from krakenlink.errors import ArgumentError, AuthenticationError, KrakenError, K
 from krakenlink.foreign import without_login
 from krakenlink.machine import checked_root, kept_in, on_fork
 from krakenlink.rest.answers import read_answer, result_of, too_many
-from krakenlink.rest.deadline import time_left
 from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import private_request, sign
 from krakenlink.rest.transport import Answer, Timeouts, Transport, check_proxy
+from krakenlink.sockets import time_left
 
 # Private calls that change nothing. All others are sent once, whatever the answer.
 _READS = frozenset(

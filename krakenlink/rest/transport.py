@@ -41,9 +41,18 @@ from krakenlink.errors import (
 )
 from krakenlink.foreign import shown, without_login
 from krakenlink.machine import feed_clock
-from krakenlink.rest.deadline import Call, call_here, done_within, promised, time_left, watching
 from krakenlink.rest.request import encode
-from krakenlink.rest.sockets import MOST_BYTES, TooLong, watched
+from krakenlink.rest.sockets import watched
+from krakenlink.sockets import (
+    MOST_BYTES,
+    Call,
+    TooLong,
+    call_here,
+    done_within,
+    promised,
+    time_left,
+    watching,
+)
 
 
 @dataclass(frozen=True, slots=True)

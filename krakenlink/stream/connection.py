@@ -13,15 +13,16 @@ import urllib.parse
 from typing import Protocol
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
+from krakenlink.foreign import shown
 from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
 from krakenlink.stream.wire import Wire, open_socket
 
 try:
     import websocket
-except ImportError:
+except (Exception, SystemExit):  # noqa: BLE001 - somebody's own websocket.py may do anything
     CLIENT_AVAILABLE = False
 else:
-    CLIENT_AVAILABLE = True
+    CLIENT_AVAILABLE = hasattr(websocket, "WebSocketApp")  # or it is another thing of that name
 
 
 class ConnectionRefused(KrakenConnectionError):
@@ -57,8 +58,8 @@ def open_websocket(
 ) -> Connection:
     """Connect to `url` with websocket-client; TLS is verified, proxies come from the environment.
 
-    Blocks up to `timeout` seconds for each step of the handshake. Of `settings` the longest message
-    and the longest wait of a `send` count.
+    Blocks up to `timeout` seconds, from the look-up of the name to the end of the handshake. Of
+    `settings` the longest message and the longest wait of a `send` count.
 
     Raises:
         KrakenTransportError: If there is no connection at the end of it.
@@ -66,18 +67,27 @@ def open_websocket(
     """
     if not CLIENT_AVAILABLE:
         raise KrakenConnectionError("websocket-client is not installed", request_sent=False)
-    parts = urllib.parse.urlsplit(url)
-    wire = Wire(open_socket(parts, timeout), settings.send_timeout)
+    ends_at = time.monotonic() + timeout
     try:
-        return _WebSocketClient(url, wire, timeout, settings.max_message_bytes)
+        sock = open_socket(urllib.parse.urlsplit(url), timeout)
+    except TimeoutError as error:
+        raise TimeoutError(f"no connection within {timeout:g} s ({error})") from error
+    wire = Wire(sock, settings.send_timeout)
+    wire.deadline = ends_at  # for the whole answer, not for each byte
+    try:
+        return _WebSocketClient(url, wire, settings.max_message_bytes)
     except BaseException:
         wire.close()
         raise
 
 
+_SWITCHED = 101
 _CONTROL_BITS = 0x08
 _PLAIN_TEXT = 0x81  # one whole text frame, no extension
 _TWO_BYTE_LENGTH = 126  # in the place of the length: two bytes with the real one follow
+
+# Of one message; Kraken sends none in pieces. Empty ones would never fill the bytes allowed.
+_MOST_FRAGMENTS = 1000
 
 
 class _WebSocketClient:
@@ -88,14 +98,14 @@ class _WebSocketClient:
     everything odd go through the library.
     """
 
-    def __init__(self, url: str, wire: Wire, timeout: float, max_message_bytes: int) -> None:
+    def __init__(self, url: str, wire: Wire, max_message_bytes: int) -> None:
         self._wire = wire
         self._max = max_message_bytes
         self._ending: Exception | None = None
         self._fragments: list[bytes] = []
+        self._size = 0  # of all fragments
         # UTF-8 is checked by `decode` below, in C; the library would do it in Python.
         self._ws = websocket.WebSocket(fire_cont_frame=True, skip_utf8_validation=True)
-        wire.deadline = time.monotonic() + timeout  # for the whole answer, not for each byte
         try:
             self._ws.connect(  # type: ignore[no-untyped-call]  # it has no annotations
                 url,
@@ -105,12 +115,15 @@ class _WebSocketClient:
                 redirect_limit=0,
             )
         except websocket.WebSocketBadStatusException as error:
-            said = f"the server answered the handshake with HTTP {error.status_code}"
-            is_refusal = 400 <= error.status_code < 500
-            kind = ConnectionRefused if is_refusal else KrakenConnectionError
-            raise kind(said, request_sent=True) from error
-        except (websocket.WebSocketException, ValueError) as error:
-            raise KrakenConnectionError(f"no handshake: {error}", request_sent=True) from error
+            raise _status_error(error.status_code) from error
+        except (OSError, KrakenTransportError):
+            raise
+        except Exception as error:  # the library meets some odd lines with an IndexError
+            said = f"no handshake: {shown(str(error), 100)}"
+            raise KrakenConnectionError(said, request_sent=True) from error
+        status = self._ws.getstatus()  # type: ignore[no-untyped-call]
+        if status != _SWITCHED:  # the library takes a redirect that it does not follow for an open
+            raise _status_error(status)
         wire.deadline = 0.0
 
     def send(self, text: str) -> None:
@@ -217,14 +230,29 @@ class _WebSocketClient:
         if opcode & _CONTROL_BITS:
             return []  # a ping, which the library has answered, or a pong
         self._fragments.append(data)
-        size = sum(map(len, self._fragments))
-        if size > self._max:
-            self._refuse_size(size)
+        self._size += len(data)
+        if self._size > self._max:
+            self._refuse_size(self._size)
+        if len(self._fragments) > _MOST_FRAGMENTS:
+            said = f"a message in more than {_MOST_FRAGMENTS} pieces"
+            raise KrakenConnectionError(said, request_sent=True)
         if not frame.fin:
             return []
         whole = bytearray(b"".join(self._fragments))
         self._fragments.clear()
+        self._size = 0
         return [_text(whole)]
+
+
+def _status_error(status: int | None) -> KrakenConnectionError:
+    """Return what a status other than 101 means; a 3xx is never followed to another address."""
+    is_redirect = status is not None and 300 <= status < 400
+    said = f"the server answered the handshake with HTTP {status}" + (
+        ", a redirect, which is not followed" if is_redirect else ""
+    )
+    is_refusal = status is not None and 300 <= status < 500
+    kind = ConnectionRefused if is_refusal else KrakenConnectionError
+    return kind(said, request_sent=True)
 
 
 def _text(payload: bytearray) -> str | bytes:

@@ -12,7 +12,8 @@ import json
 from decimal import Decimal
 from typing import Any, TypeVar
 
-import msgspec
+from msgspec import UNSET, Struct  # so that another thing of that name is as good as none
+from msgspec.json import Decoder
 
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
 from krakenlink.pairs import Symbol
@@ -31,7 +32,7 @@ from krakenlink.stream.events import (
 )
 
 
-class _Row(msgspec.Struct, gc=False):
+class _Row(Struct, gc=False):
     """One item of a frame's data, of whichever channel. What is not named is not looked at."""
 
     # Any, because Kraken's types are judged below, one field at a time: a bid that is no number
@@ -47,7 +48,7 @@ class _Row(msgspec.Struct, gc=False):
     system: Any = None
 
 
-class _Frame(msgspec.Struct, gc=False):
+class _Frame(Struct, gc=False):
     """One frame, of a channel or in answer to a question of ours."""
 
     channel: Any = None
@@ -56,18 +57,31 @@ class _Frame(msgspec.Struct, gc=False):
     method: Any = None
     success: Any = None
     result: Any = None
-    error: Any = msgspec.UNSET
-    Error: Any = msgspec.UNSET
-    errorMessage: Any = msgspec.UNSET  # noqa: N815 - Kraken's own spelling
+    error: Any = UNSET
+    Error: Any = UNSET
+    errorMessage: Any = UNSET  # noqa: N815 - Kraken's own spelling
     req_id: Any = None
     symbol: Any = None
 
 
-S = TypeVar("S", bound=msgspec.Struct)
+S = TypeVar("S", bound=Struct)
 
 # With the hook a number keeps the digits on the wire: ints come as int, all others as Decimal.
-_decode = msgspec.json.Decoder(_Frame, float_hook=Decimal).decode
-_decode_odd = json.JSONDecoder(parse_float=Decimal).decode
+_decode = Decoder(_Frame, float_hook=Decimal).decode
+
+# Characters of a frame in which every number is short enough: a ticker has some 330. A price in a
+# longer one is counted, because it goes with all of its digits into files and onto screens.
+_SHORT = 600
+_MOST_DIGITS = 100
+
+
+def _number(text: str) -> Decimal | float:
+    """Return the number with its digits; NaN, which is no price, where nobody means so many."""
+    return Decimal(text) if len(text) <= _MOST_DIGITS else float("nan")
+
+
+_decode_long = Decoder(_Frame, float_hook=_number).decode
+_decode_odd = json.JSONDecoder(parse_float=_number).decode
 
 
 def read_frame(frame: str | bytes, at: float) -> list[Message]:
@@ -82,7 +96,7 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
     if isinstance(frame, bytes):
         return [Damaged("not UTF-8 text")]
     try:
-        content = _decode(frame)
+        content = _decode(frame) if len(frame) <= _SHORT else _decode_long(frame)
     except (ValueError, ArithmeticError, RecursionError):
         # Nearly all that comes here is damage.
         return read_odd(frame, at)
@@ -231,7 +245,7 @@ def _read_answer(content: _Frame) -> Message:
 
 def _error_text(content: _Frame) -> str:
     for error in (content.error, content.Error, content.errorMessage):
-        if error is not msgspec.UNSET:
+        if error is not UNSET:
             return error if isinstance(error, str) else ""
     return ""
 

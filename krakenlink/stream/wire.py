@@ -24,10 +24,15 @@ import urllib.parse
 import urllib.request
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from krakenlink.errors import KrakenConnectionError, unusable_proxy
-from krakenlink.machine import is_loopback
+from krakenlink.foreign import shown
+from krakenlink.machine import feed_clock, is_loopback
+from krakenlink.sockets import Answer, Call, by_thread, dial, watching
+
+# Bytes of the answer to a handshake; Kraken's has some five hundred.
+_LONGEST_HANDSHAKE = 65536
 
 
 class Wire:
@@ -41,6 +46,7 @@ class Wire:
         self.buffer = bytearray()
         self.at = 0  # where in the buffer the next frame begins
         self.deadline = 0.0  # until when `recv` of the library may wait: the handshake only
+        self._room = _LONGEST_HANDSHAKE
         self._send_timeout = send_timeout
         self._sock = sock
         sock.setblocking(False)
@@ -76,11 +82,15 @@ class Wire:
             self.fill(remaining)
         data = bytes(self.buffer[self.at : self.at + count])
         self.at += len(data)
+        if self.deadline:
+            self._room -= len(data)
+            if self._room < 0:
+                raise KrakenConnectionError("the handshake has no end", request_sent=True)
         return data
 
     def send(self, data: bytes) -> int:
         """Send all of `data`, or raise `OSError` when the socket takes no more for too long."""
-        deadline = time.monotonic() + self._send_timeout
+        deadline = self.deadline or time.monotonic() + self._send_timeout
         view = memoryview(data)
         while view:
             try:
@@ -192,23 +202,47 @@ _SOCKS_SCHEMES = ("socks5", "socks5h", "socks4", "socks4a")
 
 
 def open_socket(parts: urllib.parse.SplitResult, timeout: float) -> socket.socket:
-    """Return a connected socket, through the proxy that the environment names, with TLS if due."""
+    """Return a connected socket, through the proxy that the environment names, with TLS if due.
+
+    Blocks `timeout` seconds at most, for the look-up, all addresses, the proxy and TLS together.
+
+    Raises:
+        OSError: If there is none, in the operating system's words.
+        KrakenConnectionError: If the proxy cannot be used, or does not let us through.
+    """
+    ends_at = feed_clock() + timeout
+    found: list[socket.socket] = []
+
+    def undo() -> None:
+        for sock in found:
+            sock.close()
+
+    with watching(Call(ends_at, timeout, ends_at, 0.0)):
+        # On a thread of its own, because the system lets no look-up be interrupted.
+        by_thread(lambda: found.append(_connected(parts, ends_at)), undo, ends_at)
+    return found[0]
+
+
+def _connected(parts: urllib.parse.SplitResult, ends_at: float) -> socket.socket:
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "wss" else 80)
     # A proxy elsewhere cannot reach this machine's loopback, whatever the environment says.
     proxy = None if is_loopback(host) else proxy_for(host)
-    if proxy is None:
-        sock = socket.create_connection((host, port), timeout)
-    else:
-        sock = _tunnel(proxy, host, port, timeout)
+    sock = dial(host, port) if proxy is None else _tunnel(proxy, host, port, ends_at)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if parts.scheme == "wss":
-            sock = tls_context().wrap_socket(sock, server_hostname=host)
+            context = tls_context()
+            sock.settimeout(_left(ends_at))  # for the whole handshake, not for each byte
+            sock = context.wrap_socket(sock, server_hostname=host)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _left(ends_at: float) -> float:
+    return max(0.001, ends_at - feed_clock())
 
 
 def tls_context() -> ssl.SSLContext:
@@ -220,7 +254,9 @@ def tls_context() -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     is_chosen = bool({"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys())
-    if not is_chosen and (sys.platform == "win32" or not _has_roots(context)):
+    if is_chosen or _asks_the_system(context):
+        return context
+    if sys.platform == "win32" or not _has_roots(context):
         with suppress(ImportError):
             import certifi  # here, because most systems need none
 
@@ -234,6 +270,15 @@ def _has_roots(context: ssl.SSLContext) -> bool:
     return bool(context.get_ca_certs()) or (folder is not None and any(os.scandir(folder)))
 
 
+def _asks_the_system(context: ssl.SSLContext) -> bool:
+    """Tell whether the system itself judges certificates, as truststore has it: nobody counts."""
+    try:
+        context.get_ca_certs()
+    except NotImplementedError:
+        return True
+    return False
+
+
 def proxy_for(host: str) -> str | None:
     """Return the proxy for `host`, from where requests takes it too; None for none."""
     if urllib.request.proxy_bypass(host):
@@ -242,16 +287,22 @@ def proxy_for(host: str) -> str | None:
     return proxies.get("https") or proxies.get("all")
 
 
-def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
-    parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+def _tunnel(proxy: str, host: str, port: int, ends_at: float) -> socket.socket:
     instead = (
         f"set HTTPS_PROXY to an http: proxy, or NO_PROXY to {host}; meanwhile prices come over REST"
     )
-    if parts.hostname and parts.scheme == "http":
-        return _http_tunnel(parts, host, port, timeout)
-    if parts.hostname and parts.scheme in _SOCKS_SCHEMES:
+    try:
+        parts = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        proxy_port = parts.port
+    except ValueError:
+        parts, proxy_port = urllib.parse.urlsplit(""), None
+    if not parts.hostname or proxy_port == 0:
+        cure = f"which is no address of a proxy, such as http://host:port: {instead}"
+    elif parts.scheme == "http":
+        return _http_tunnel(proxy, parts, host, port)
+    elif parts.scheme in _SOCKS_SCHEMES:
         try:
-            return _socks_tunnel(parts, host, port, timeout)
+            return _socks_tunnel(parts, host, port, _left(ends_at))
         except ImportError:
             cure = f"which needs the package PySocks: install it, or {instead}"
     else:
@@ -260,21 +311,44 @@ def _tunnel(proxy: str, host: str, port: int, timeout: float) -> socket.socket:
 
 
 def _http_tunnel(
-    proxy: urllib.parse.SplitResult, host: str, port: int, timeout: float
+    proxy: str, parts: urllib.parse.SplitResult, host: str, port: int
 ) -> socket.socket:
-    headers = {}
-    name, password = _login(proxy)
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    request = f"CONNECT {where} HTTP/1.1\r\nHost: {where}\r\n"
+    name, password = _login(parts)
     if name is not None:
-        login = f"{name}:{password or ''}"
-        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(login.encode()).decode()
-    assert proxy.hostname is not None  # as with the SOCKS proxy, `_tunnel` has looked
-    http_connection = http.client.HTTPConnection(proxy.hostname, proxy.port or 80, timeout=timeout)
-    http_connection.set_tunnel(host, port, headers)
-    http_connection.connect()
-    sock = http_connection.sock
-    http_connection.sock = None  # the socket outlives this helper object
-    assert isinstance(sock, socket.socket)
+        login = base64.b64encode(f"{name}:{password or ''}".encode()).decode()
+        request += f"Proxy-Authorization: Basic {login}\r\n"
+    assert parts.hostname is not None  # as with the SOCKS proxy, `_tunnel` has looked
+    sock = dial(parts.hostname, parts.port or 80)
+    try:
+        sock.sendall(f"{request}\r\n".encode("ascii"))
+        answer = Answer(sock, method="CONNECT")
+        with closing(answer):
+            answer.begin()
+        if not 200 <= answer.status < 300:
+            cure = _proxy_cure(answer.status, shown(answer.reason.strip(), 100))
+            raise KrakenConnectionError(unusable_proxy(proxy, os.environ, cure), request_sent=False)
+    except http.client.HTTPException as error:
+        sock.close()
+        cure = f"whose answer is not HTTP ({type(error).__name__}); meanwhile prices come over REST"
+        raise KrakenConnectionError(
+            unusable_proxy(proxy, os.environ, cure), request_sent=False
+        ) from error
+    except BaseException:
+        sock.close()
+        raise
     return sock
+
+
+def _proxy_cure(status: int, reason: str) -> str:
+    said = f"HTTP {status}" + (f" {reason}" if reason else "")
+    if status == 407:
+        return (
+            f"which wants another name and password ({said}): write them into its address as "
+            "http://NAME:PASSWORD@HOST:PORT; meanwhile prices come over REST"
+        )
+    return f"which does not let the stream through ({said}); meanwhile prices come over REST"
 
 
 def _socks_tunnel(

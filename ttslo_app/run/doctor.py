@@ -21,7 +21,7 @@ from typing import Any
 from krakenlink import VERSION
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.rest.deadline import done_within
+from krakenlink.sockets import done_within
 from ttslo_app.face.voice import show_line, write_line
 from ttslo_app.messages import Sentence
 from ttslo_app.run import doctor_account as account

@@ -21,8 +21,7 @@ from krakenlink.foreign import without_login
 from krakenlink.machine import feed_clock, is_loopback
 from krakenlink.numbers import plain
 from krakenlink.pairs import symbol_offline
-from krakenlink.rest.deadline import Call, by_thread, watching
-from krakenlink.rest.sockets import dial
+from krakenlink.sockets import Call, by_thread, dial, watching
 from krakenlink.stream.events import FeedLive, FeedStale
 from krakenlink.stream.wire import open_socket, proxy_for
 from ttslo_app.clocks import KrakenClock

@@ -13,12 +13,12 @@ from rest_kit import Loopback, client_of, forever_ok, http, ok, read_request
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InvalidHeader
 
+import krakenlink.sockets
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenConnectionError, KrakenTimeout
 from krakenlink.machine import feed_clock, note_lost_link
 from krakenlink.rest import sockets
-from krakenlink.rest.deadline import Call, watching
-from krakenlink.rest.sockets import dial
+from krakenlink.sockets import Call, dial, watching
 
 real_getaddrinfo = socket.getaddrinfo
 
@@ -59,7 +59,7 @@ def test_good_address_behind_dead_ones_is_found_in_time(
     monkeypatch: pytest.MonkeyPatch, dead_address: tuple[str, int]
 ) -> None:
     """Four addresses that say nothing cost a second, not four deadlines."""
-    monkeypatch.setattr(sockets, "_STAGGER", 0.02)
+    monkeypatch.setattr(krakenlink.sockets, "_STAGGER", 0.02)
     with Loopback(forever_ok) as server:
         api = client_of(server.url)
         resolve_to(monkeypatch, *[dead_address] * 4, ("127.0.0.1", server.port))

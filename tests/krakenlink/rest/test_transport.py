@@ -28,6 +28,7 @@ from rest_kit import (
 )
 
 from kraken_api import KrakenAPI, Timeouts
+from krakenlink import sockets
 from krakenlink.errors import (
     GatewayError,
     KrakenConnectionError,
@@ -36,8 +37,8 @@ from krakenlink.errors import (
     KrakenTransportError,
     ProtocolError,
 )
-from krakenlink.rest import sockets, transport
-from krakenlink.rest.sockets import MOST_BYTES
+from krakenlink.rest import transport
+from krakenlink.sockets import MOST_BYTES
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

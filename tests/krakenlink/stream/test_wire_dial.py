@@ -152,7 +152,7 @@ def run_proxy(
 
     server.scripts = [script]
     monkeypatch.setenv(variable, proxy)
-    with pytest.raises(OSError, match=r"407|SSL|EOF|reset"):
+    with pytest.raises((OSError, KrakenConnectionError), match=r"407|SSL|EOF|reset"):
         open_websocket("wss://ws.kraken.invalid/v2", LONG)
     return asked.get(timeout=LONG)
 

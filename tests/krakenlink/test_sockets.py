@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from krakenlink.machine import feed_clock
-from krakenlink.rest.deadline import (
+from krakenlink.sockets import (
     NEVER,
     Call,
     by_thread,
