@@ -66,6 +66,15 @@ with suppress(ImportError, ValueError):  # somebody's hook, or a stand-in that i
 _told = Once()  # in this process, not by each client
 
 
+def _can_stream() -> bool:
+    """Tell whether both libraries are there and are what their names say; loads the stream."""
+    if not WEBSOCKET_AVAILABLE:
+        return False
+    from krakenlink.stream import runner
+
+    return runner.WEBSOCKET_AVAILABLE
+
+
 def __getattr__(name: str) -> Any:
     """Load the stream for those who ask this module for its class."""
     if name == "WebSocketPriceProvider":
@@ -250,7 +259,7 @@ class KrakenAPI(RestClient):
         """
         if not self.use_websocket or self.ws_url is None:
             return None
-        if not WEBSOCKET_AVAILABLE:
+        if not _can_stream():
             if _told.is_news("a library is missing"):
                 _log.info("websocket-client or msgspec is not installed: prices come over REST")
             return None
@@ -268,7 +277,7 @@ class KrakenAPI(RestClient):
         Returns:
             None where there is none: no keys, no address known, or a library missing.
         """
-        if not self.has_keys or self.ws_auth_url is None or not WEBSOCKET_AVAILABLE:
+        if not self.has_keys or self.ws_auth_url is None or not _can_stream():
             return None
         from krakenlink.stream.account import AccountFeed  # here, for who wants no stream
         from krakenlink.stream.handover import StoppedError

@@ -121,7 +121,7 @@ class _WebSocketClient:
         except Exception as error:  # the library meets some odd lines with an IndexError
             said = f"no handshake: {shown(str(error), 100)}"
             raise KrakenConnectionError(said, request_sent=True) from error
-        status = self._ws.getstatus()  # type: ignore[no-untyped-call]
+        status = self._ws.getstatus()
         if status != _SWITCHED:  # the library takes a redirect that it does not follow for an open
             raise _status_error(status)
         wire.deadline = 0.0

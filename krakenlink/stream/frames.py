@@ -12,9 +12,6 @@ import json
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from msgspec import UNSET, Struct  # so that another thing of that name is as good as none
-from msgspec.json import Decoder
-
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
@@ -30,6 +27,12 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
+
+try:  # by name, so that another thing called msgspec is as good as none
+    from msgspec import UNSET, Struct
+    from msgspec.json import Decoder
+except (Exception, SystemExit) as error:  # which may do anything
+    raise ImportError(f"msgspec is not installed ({type(error).__name__})") from error
 
 
 class _Row(Struct, gc=False):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import queue
 import struct
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
+import websocket
 from chaos_kit import frame
 from fresh_python import run_python
 from stream_kit import (
@@ -24,7 +27,7 @@ from stream_kit import (
 )
 
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.stream.connection import ConnectionRefused, open_websocket
+from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
 from krakenlink.stream.events import (
     FeedStale,
     Tick,
@@ -106,9 +109,21 @@ def test_large_message_within_the_limit_is_read(server: Server, make: Make) -> N
         (lambda peer: peer.shake_hands("502 Bad"), KrakenConnectionError, "HTTP 502"),
         (lambda peer: peer.shake_hands("301 Moved"), KrakenConnectionError, "Redirect"),
         (lambda peer: peer.send(b"rubbish\r\n\r\n"), KrakenConnectionError, "handshake"),
+        (lambda peer: peer.send(b"HTTP/1.1\r\n\r\n"), KrakenConnectionError, "handshake"),
+        (lambda peer: peer.send(b"HTTP/1.1 1e2 OK\r\n\r\n"), KrakenConnectionError, "handshake"),
+        (lambda peer: peer.send(b"HTTP/1.1 101 \xff\r\n\r\n"), KrakenConnectionError, "handshake"),
+        (
+            lambda peer: peer.send(b"HTTP/1.1 101 S\r\nno colon\r\n\r\n"),
+            KrakenConnectionError,
+            "Invalid header",
+        ),
+        (lambda peer: peer.send(b"HTTP/1.1 200 OK\r\n\r\n<html>"), KrakenConnectionError, "200"),
         (lambda peer: None, KrakenConnectionError, "closed by the server|reset"),
     ],
-    ids=["forbidden", "gateway", "redirect", "rubbish", "closed"],
+    ids=[
+        *("forbidden", "gateway", "redirect", "rubbish", "no-status", "odd-status", "not-utf-8"),
+        *("no-header", "web-page", "closed"),
+    ],
 )
 def test_handshake_that_fails_raises_in_words(
     server: Server, script: Script, error: type[Exception], words: str
@@ -117,6 +132,77 @@ def test_handshake_that_fails_raises_in_words(
     server.scripts = [script]
     with pytest.raises((error, OSError), match=words):
         open_websocket(server.url, LONG)
+
+
+def test_handshake_without_an_end_has_a_bound(server: Server) -> None:
+    """Headers for ever, as fast as they come, end long before the time does."""
+    server.scripts = [lambda peer: peer.send(b"HTTP/1.1 101 S\r\n" + b"X-Y: z\r\n" * 30_000)]
+    with pytest.raises(KrakenConnectionError, match="no end"):
+        open_websocket(server.url, LONG)
+
+
+def test_redirect_is_no_open_connection(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the library follows none and says nothing of it, as its older versions, we do."""
+    monkeypatch.setattr(websocket.WebSocket, "getstatus", lambda _: 302)
+    server.scripts = [lambda peer: peer.shake_hands()]
+    with pytest.raises(ConnectionRefused, match="HTTP 302, a redirect, which is not followed"):
+        open_websocket(server.url, LONG)
+
+
+def read_on(connection: Connection) -> None:
+    """Read until the end."""
+    while True:
+        connection.recv(LONG)
+
+
+@pytest.mark.parametrize("piece", [b"", b"x"], ids=["empty", "one-byte"])
+def test_message_in_endless_pieces_has_a_bound(
+    server: Server, monkeypatch: pytest.MonkeyPatch, piece: bytes
+) -> None:
+    """Pieces that never fill the bytes allowed are counted: so many are read, and no more."""
+    reads = 0
+    real_read = websocket.WebSocket.recv_data_frame
+
+    def read(self: Any, control_frame: bool = False) -> Any:
+        nonlocal reads
+        reads += 1
+        return real_read(self, control_frame)
+
+    monkeypatch.setattr(websocket.WebSocket, "recv_data_frame", read)
+
+    def endless(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send(frame("{", first_bits=0), frame(piece, CONTINUED, 0) * 30_000)
+        peer.receive()
+
+    server.scripts = [endless]
+    connection = open_websocket(server.url, LONG)
+    with pytest.raises(KrakenConnectionError, match="more than 1000 pieces"):
+        read_on(connection)
+    connection.close()
+    assert reads == 1001
+
+
+def test_many_messages_in_pieces_are_each_their_own(server: Server) -> None:
+    """The bound is for one message: pieces and bytes are counted anew for the next."""
+    pieces = [
+        frame("a" * 30, first_bits=0),
+        *[frame("b", CONTINUED, 0)] * 500,
+        frame("c", CONTINUED),
+    ]
+
+    def many(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send(*pieces * 4)
+        peer.receive()
+
+    server.scripts = [many]
+    connection = open_websocket(server.url, LONG, FeedSettings(max_message_bytes=600))
+    got: list[str | bytes] = []
+    while len(got) < 4:
+        got += connection.recv(LONG) or []
+    connection.close()
+    assert got == ["a" * 30 + "b" * 500 + "c"] * 4
 
 
 def test_handshake_that_never_ends_has_a_deadline(server: Server) -> None:
@@ -168,6 +254,28 @@ def test_sending_on_a_dead_socket_raises(server: Server) -> None:
     with pytest.raises((OSError, KrakenConnectionError)):
         connection.send("x" * 20_000_000)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "foreign"),
+    [
+        ("websocket", "WebSocket = object"),
+        ("websocket", "import sys; sys.exit(3)"),
+        ("msgspec", "Struct = UNSET = object"),
+        ("msgspec", "raise NameError('mine')"),
+    ],
+)
+def test_other_thing_of_that_name_is_none(tmp_path: Path, name: str, foreign: str) -> None:
+    """Somebody's own file in the way is as if the library were missing, whatever it does."""
+    (tmp_path / f"{name}.py").write_text(foreign, encoding="ascii")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import kraken_api, ws_price_provider\n"
+        "assert not ws_price_provider.WEBSOCKET_AVAILABLE\n"
+        "api = kraken_api.KrakenAPI('k', 'c2VjcmV0')\n"
+        "print(api.price_provider(), api.account_feed())"
+    )
+    assert run_python(code) == "None None"
 
 
 def test_without_websocket_client_the_reason_is_said() -> None:

@@ -119,6 +119,44 @@ def test_price_that_is_not_finite_and_positive_is_dropped(last: str) -> None:
         assert isinstance(message, Damaged)
 
 
+@pytest.mark.parametrize("field", ["last", "bid", "volume"])
+@pytest.mark.parametrize("digits", [1_000, 1_000_000])
+def test_number_has_a_bound(field: str, digits: int) -> None:
+    """Nobody trades at a price of a million digits, and none of them come into a file."""
+    number = "50000." + "1" * digits
+    row = {"symbol": BTC, "bid": 1.0, "ask": 3.0, "last": 2.0} | {field: 7.5}
+    text = json.dumps({"channel": "ticker", "data": [row]}).replace("7.5", number)
+    for message in (*read_frame(text, 1.0), *read_odd(text, 1.0)):
+        if field == "last":
+            assert message == Damaged("BTC/USD: last is not a price")
+        else:
+            bid = None if field == "bid" else Decimal("1.0")
+            assert message == Tick(BTC, Decimal("2.0"), bid, Decimal("3.0"), 1.0, None)
+
+
+def test_long_numbers_are_not_made_into_decimals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is too long is not even read: the work does not grow with its digits."""
+    made: list[int] = []
+
+    def decimal(text: str) -> Decimal:
+        made.append(len(text))
+        return Decimal(text)
+
+    monkeypatch.setattr("krakenlink.stream.frames.Decimal", decimal)
+    read_frame(ticker_frame(bid=1.5).replace("1.5", "1." + "5" * 90_000), 1.0)
+    assert made
+    assert max(made) <= 100
+
+
+def test_trades_of_a_long_frame_keep_their_digits() -> None:
+    """A snapshot of many trades is long, and none of its numbers is."""
+    row = {"symbol": BTC, "price": 50000.1, "qty": 5e-05, "trade_id": 7}
+    text = json.dumps({"channel": "trade", "type": "snapshot", "data": [row] * 50})
+    (trades,) = read_frame(text, 1.0)
+    assert isinstance(trades, Trades)
+    assert {(str(one.price), str(one.qty)) for one in trades.prints} == {("50000.1", "0.00005")}
+
+
 @pytest.mark.parametrize("fields", [{"last": None}, {"last": 0}, {"last": 0.0}])
 def test_ticker_without_a_last_price_says_so(fields: dict[str, Any]) -> None:
     """A market that did not trade within a day is told apart from a damaged frame."""
@@ -149,6 +187,8 @@ def test_ticker_with_an_empty_side_has_no_bid_there() -> None:
             '{"channel":5}',
             b"\xff\xfe",
             "[" * 100_000,
+            '{"channel":"ticker","data":' + "[" * 100_000,
+            '{"channel":"ticker","x":' + '{"y":' * 100_000,
         ),
         "[" * 100_000,
         *('{"channel":"ticker"}', '{"channel":"ticker","data":[{"last":1}]}', '{"a":' + "9" * 5000),

@@ -9,8 +9,13 @@ import socket
 import ssl
 import struct
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from chaos_kit import CERTIFICATE
@@ -131,6 +136,135 @@ def test_list_of_the_system_is_enough(
     folder = SimpleNamespace(capath=str(tmp_path))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: folder)
     tls_context()
+
+
+def test_context_that_cannot_tell_its_roots_has_some(
+    no_choice: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the system judges certificates itself, as truststore has it, certifi is not asked."""
+
+    def refuse(*_: object) -> Any:
+        raise NotImplementedError
+
+    monkeypatch.setattr(ssl.SSLContext, "get_ca_certs", refuse)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
+    monkeypatch.setattr("certifi.where", lambda: pytest.fail("asked all the same"))
+    for platform in ("linux", "win32"):
+        monkeypatch.setattr("sys.platform", platform)
+        assert tls_context().verify_mode is ssl.CERT_REQUIRED
+
+
+# --- one deadline over everything --------------------------------------------------------------
+
+
+def promised(url: str, seconds: float) -> str:
+    """Connect in vain within some seconds, of which each step could take more; return the words."""
+    began = time.monotonic()
+    with pytest.raises((TimeoutError, KrakenConnectionError), match="timed out") as caught:
+        open_websocket(url, seconds)
+    assert seconds <= time.monotonic() - began < LONG / 4
+    return str(caught.value)
+
+
+def test_slow_look_up_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that takes its time costs the stream no more than was promised."""
+    go_on = threading.Event()
+
+    def slow(*_: object) -> Any:
+        go_on.wait(LONG)
+        raise socket.gaierror(-3, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    assert promised("ws://localhost:1/v2", 0.05) == "no connection within 0.05 s (timed out)"
+    go_on.set()
+
+
+def test_good_address_behind_dead_ones_is_found(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next address is tried beside those that say nothing, not after them."""
+    server.scripts = [lambda peer: peer.shake_hands()]
+    monkeypatch.setattr("krakenlink.sockets._STAGGER", 0.001)
+    with silent_address() as dead:
+        resolve_to(monkeypatch, *[dead] * 4, ("127.0.0.1", server.port))
+        open_websocket(f"ws://localhost:{server.port}/v2", LONG).close()
+        resolve_to(monkeypatch, *[dead] * 4)
+        assert "timed out" in promised("ws://localhost:1/v2", 0.05)
+
+
+@contextmanager
+def silent_address() -> Iterator[tuple[str, int]]:
+    """Hand out an address that answers no connection: its queue is full."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
+    """Let every name have these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_drip_ends_with_the_deadline(server: Server, scheme: str) -> None:
+    """A deadline between two bytes is none: neither TLS nor the handshake may drip for ever."""
+    header = b"\x16\x03\x03\x40\x00" if scheme == "wss" else b"HTTP/1.1 101 "
+
+    def drip(peer: Peer) -> None:
+        peer.send(header)
+        while True:
+            peer.send(b"x")
+            time.sleep(0.01)
+
+    server.scripts = [drip]
+    promised(f"{scheme}://localhost:{server.port}/v2", 0.1)
+
+
+def test_proxy_that_drips_ends_with_the_deadline(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do the words of a proxy."""
+
+    def drip(peer: Peer) -> None:
+        peer.send(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            peer.send(b"X")
+            time.sleep(0.01)
+
+    server.scripts = [drip]
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.port}")
+    promised("wss://ws.kraken.invalid/v2", 0.1)
+
+
+def test_socket_that_comes_too_late_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits any more for what a slow look-up finds, and nobody keeps it."""
+    ended, go_on, real = threading.Event(), threading.Event(), socket.getaddrinfo
+
+    def until_the_end(peer: Peer) -> None:
+        assert peer.stream.read(1) == b""
+        ended.set()
+
+    def slow(*args: Any) -> Any:
+        go_on.wait(LONG)
+        # What is found late is tried all the same, within a second.
+        monkeypatch.setattr("krakenlink.sockets.feed_clock", lambda: 0.0)
+        return real(*args)
+
+    server.scripts = [until_the_end]
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    promised(server.url, 0.02)
+    go_on.set()
+    assert ended.wait(LONG)
+
+
+# --- proxies -----------------------------------------------------------------------------------
 
 
 def run_proxy(
@@ -265,6 +399,76 @@ def test_proxy_that_cannot_be_used_is_named_without_its_password(
         f"ALL_PROXY names the proxy {proxy}127.0.0.1:1080, {cure} HTTPS_PROXY to an http: proxy, "
         "or NO_PROXY to ws.kraken.invalid; meanwhile prices come over REST"
     )
+
+
+INSTEAD = "meanwhile prices come over REST"
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+            (
+                "which wants another name and password (HTTP 407 Proxy Authentication Required): "
+                "write them into its address as http://NAME:PASSWORD@HOST:PORT; "
+                "meanwhile prices come over REST"
+            ),
+        ),
+        (
+            b"HTTP/1.1 403 \x1b[2J\r\n\r\n",
+            rf"which does not let the stream through (HTTP 403 \x1b[2J); {INSTEAD}",
+        ),
+        (
+            b"HTTP/1.1 302\r\nLocation: http://login.invalid/\r\n\r\n",
+            f"which does not let the stream through (HTTP 302); {INSTEAD}",
+        ),
+        (b"SSH-2.0-x\r\n", f"whose answer is not HTTP (BadStatusLine); {INSTEAD}"),
+        (b"HTTP/1.1 200\r\n" + b"X" * 70_000, f"whose answer is not HTTP (LineTooLong); {INSTEAD}"),
+    ],
+    ids=["407", "403", "redirect", "no-http", "endless"],
+)
+def test_proxy_that_says_no_is_named_with_its_words(
+    server: Server, monkeypatch: pytest.MonkeyPatch, answer: bytes, words: str
+) -> None:
+    """What a proxy answers is told in one sentence, with the cure and without the password."""
+
+    def script(peer: Peer) -> None:
+        while peer.stream.readline() != b"\r\n":
+            pass
+        peer.send(answer)
+
+    server.scripts = [script]
+    monkeypatch.setenv("https_proxy", f"http://me:hunter2@127.0.0.1:{server.port}")
+    with pytest.raises(KrakenConnectionError) as caught:
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+    assert (
+        str(caught.value) == f"https_proxy names the proxy http://127.0.0.1:{server.port}, {words}"
+    )
+    assert not caught.value.request_sent
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://proxy:abc", "http://proxy:99999", "http://proxy:0", "http://", "http://[::1"]
+)
+def test_proxy_that_is_no_address_is_named(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """A slip in the environment is told as such, and is no defect of ours."""
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(KrakenConnectionError, match="which is no address of a proxy") as caught:
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
+    assert proxy in str(caught.value)
+
+
+def test_proxy_whose_name_is_none_is_a_failed_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that no host can have is told in words."""
+
+    def refuse(*_: object) -> Any:
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setenv("https_proxy", f"http://{'a' * 70}.invalid:3128")
+    with pytest.raises(OSError, match="no name of a host"):
+        open_websocket("wss://ws.kraken.invalid/v2", LONG)
 
 
 def test_loopback_and_no_proxy_go_directly(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
