@@ -358,9 +358,9 @@ class FakeKraken:
             (channel, symbol) in client.subscriptions for client in list(self.stream.clients)
         )
 
-    def drop_connections(self) -> None:
-        """Reset every stream."""
-        self._ask(self.stream.abort_all)
+    def drop_connections(self, *, of_account: bool = False) -> None:
+        """Reset every stream of prices, or every one of accounts."""
+        self._ask((self.account_stream if of_account else self.stream).abort_all)
 
     def stop_listening(self) -> None:
         """Drop all streams and take no connection until `resume`."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from krakenlink.stream.executions import AccountOrder
 from ttslo_app.rules.rule import Rule
 
 
@@ -145,6 +146,21 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class Streamed:
+    """What the account's stream says of one order: early, and a hint.
+
+    Attributes:
+        order: All that it has told of it.
+        rest_key: REST's name of its pair; empty where that is not known.
+        doubt: Called where it settles nothing, so that REST is asked; must not block.
+    """
+
+    order: AccountOrder
+    rest_key: str
+    doubt: Callable[[], None] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Proved:
     """What Kraken says of an arming that an earlier run made; None: it has no order."""
 
@@ -212,7 +228,7 @@ class Mark:
     passed: Callable[[], None]
 
 
-Message = Crossing | FirstCrossing | Adopt | Proved | Watched | Mark
+Message = Crossing | FirstCrossing | Adopt | Proved | Watched | Streamed | Mark
 
 
 BookChange = BookArm | BookDisarm | BookFired

@@ -24,7 +24,7 @@ MAY_USE: dict[str, set[str]] = {
     },
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
     "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
-    "ttslo_app.messages": {"ttslo_app.rules"},
+    "ttslo_app.messages": {"krakenlink.stream.executions", "ttslo_app.rules"},
     "ttslo_app.watch": {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.rules"),
     },
@@ -80,7 +80,7 @@ SHELLS = {
     *("ttslo_app.orders.exchange", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
-    "ttslo_app.run.ending",
+    *("ttslo_app.run.account_watch", "ttslo_app.run.ending"),
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",

@@ -21,14 +21,22 @@ from ttslo_app.orders import trouble_words
 from ttslo_app.orders import words as order_words
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import watchdog_words
+from ttslo_app.run import account_words, watchdog_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch import words as watch_words
 from ttslo_app.watch.crossings import Deed, Touch
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = (face_words, order_words, trouble_words, run_words, watchdog_words, watch_words)
+ROOMS = (
+    face_words,
+    order_words,
+    trouble_words,
+    run_words,
+    account_words,
+    watchdog_words,
+    watch_words,
+)
 # Four lines of a terminal of eighty columns, the time before them included.
 LONGEST = 380
 
@@ -48,6 +56,7 @@ SAMPLES: dict[str, object] = {
     "current": rule(),
     "damage": "state.csv.intents: damaged in line 2",
     "deed": Deed.FIRE,
+    "every": 10.0,
     "error": OSError(28, "No space left on device"),
     "errors": ["EOrder:Unknown order"],
     "file": "config.csv",
@@ -80,6 +89,7 @@ SAMPLES: dict[str, object] = {
     "rule": rule(),
     "rule_id": "btc",
     "rule_ids": ["btc", "eth"],
+    "said": "EGeneral:Permission denied",
     "seconds": 12.3,
     "sighting": Sighting(
         "OAAAAA-BBBBB-CCCCCC", "canceled", "0.004", "49000", "by user", "volume 0.5"

@@ -13,12 +13,13 @@ from decimal import Decimal
 
 from krakenlink.numbers import to_decimal
 from ttslo_app.clocks import nanoseconds
-from ttslo_app.messages import FirstCrossing, Sighting, Watched
+from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import refusal_wait
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import fingerprint
+from ttslo_app.orders.streamed import doubt_of, is_finished, sighting_of
 
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
 # time: a crossing must find it free, and what a crash needs is in the journal of intents.
@@ -95,9 +96,10 @@ class Clerk:
             self._teller.tell(trouble_words.row_differs(placed, entry.rule))
         self.watched(Watched({life.id: sighting}))
 
-    def watched(self, message: Watched) -> None:
+    def watched(self, message: Watched | Streamed) -> None:
         """Take in what Kraken says of orders that stand there."""
-        for rule_id, sighting in message.sightings.items():
+        told = self._believed(message) if isinstance(message, Streamed) else message.sightings
+        for rule_id, sighting in told.items():
             life = self._ledger.life_of(rule_id)
             known, executed = _amount(life.vol_exec), _amount(sighting.vol_exec)
             is_known = (life.order_status, known) == (sighting.status, executed)
@@ -122,6 +124,20 @@ class Clerk:
             news = words.news_of(life, sighting)
             if news is not None:
                 self._teller.tell(news)
+
+    def _believed(self, message: Streamed) -> dict[str, Sighting]:
+        """Return what the stream says of an order of ours; nothing where it settles nothing."""
+        order = message.order
+        standing = self._ledger.standing.items()
+        rule_id = next((one for one, txid in standing if txid == order.order_id), None)
+        if rule_id is None or is_finished(order):
+            return {}  # none that stands; or Kraken's word for its end comes in a moment
+        doubt = doubt_of(self._ledger.life_of(rule_id), message)
+        if doubt:
+            self._teller.tell(words.stream_is_doubted(rule_id, order.order_id, doubt))
+            message.doubt()
+            return {}
+        return {rule_id: sighting_of(order)}
 
     def note_first(self, found: FirstCrossing) -> None:
         """Take in that a rule was crossed earlier than at what has placed its order.

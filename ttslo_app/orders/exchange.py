@@ -83,6 +83,16 @@ class KrakenExchange:
         """The client that only reads; whether Kraken takes its key is for others to find out."""
         return self._public
 
+    @property
+    def clients(self) -> Sequence[KrakenAPI]:
+        """The clients that have a key, the one that sends the orders first."""
+        return [api for api in (self._trading, self._public) if api.has_keys]
+
+    def rest_key_of(self, symbol: str) -> str:
+        """Return REST's name of a pair on the stream; empty where it is not known. No I/O."""
+        pair = self._public.listing.in_memory(symbol) if symbol else None
+        return pair.rest_key if pair is not None else ""
+
     def read_with_reader(self, is_good: bool) -> None:
         """Read orders with the reading client where its key is good, else with the trading one."""
         is_usable = is_good and self._public.has_keys

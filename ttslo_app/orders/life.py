@@ -225,6 +225,8 @@ class OrderSettings:
         write_again: Between two tries to write a state file that cannot be written.
         watch: Between two looks at the open orders, one call for all rows; Kraken's smallest
             allowance regains a call in 3 s.
+        watch_streamed: The same for orders that the account's stream proves at this moment: what it
+            could leave out shows within a minute.
     """
 
     deadline: float = 5.0
@@ -239,6 +241,7 @@ class OrderSettings:
     in_line: float = 600.0
     write_again: float = 1.0
     watch: float = 10.0
+    watch_streamed: float = 60.0
 
 
 def settings_from(text: str) -> OrderSettings:

@@ -353,6 +353,12 @@ def news_of(life: Life, sighting: Sighting) -> Sentence | None:
     return of_row(kind, level, life.id, text, order_id=sighting.txid, vol_exec=sighting.vol_exec)
 
 
+def stream_is_doubted(rule_id: str, txid: str, why: str) -> Sentence:
+    """Say that REST is asked, because what the account's stream told is not certain."""
+    text = f"Kraken's stream tells of order {txid}, and {why}; it is looked at over REST"
+    return of_row(Kind.LINK, "DEBUG", rule_id, text)
+
+
 # --- the files ---------------------------------------------------------------------------------
 
 

@@ -28,6 +28,7 @@ from ttslo_app.messages import (
     Proved,
     Say,
     Sighting,
+    Streamed,
     Watched,
 )
 from ttslo_app.orders import words
@@ -128,7 +129,7 @@ class OrderWorker:
     def submit(self, message: Message) -> None:
         """Hand over a message. Never blocks; any thread."""
         # What comes again by itself is left out while this thread hangs: memory is bounded.
-        if self.backlog < _CROWD or not isinstance(message, Mark | Watched):
+        if self.backlog < _CROWD or not isinstance(message, Mark | Watched | Streamed):
             self._inbox.put(message)
 
     def work_off(self) -> None:
@@ -205,7 +206,7 @@ class OrderWorker:
                     crossings.append(message)
                 case Adopt():
                     self._adopt(message)
-                case Watched():
+                case Watched() | Streamed():
                     self._clerk.watched(message)
                 case Proved():
                     self._proofs.take(message)

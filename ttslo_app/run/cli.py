@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--once", action="store_true", help="look at every row once, then end")
     add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
         help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
-    add("--no-websocket", action="store_true", help="ask for prices over REST only")
+    add("--no-websocket", action="store_true", help="ask for prices and orders over REST only")
     add("--when-blind", choices=[str(one) for one in WhenBlind], default=WhenBlind.ARM_IF_BEYOND,
         metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
         "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "

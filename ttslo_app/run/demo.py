@@ -160,7 +160,11 @@ class Show:
             ConfigManager(*files),
             KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url),
             KrakenAPI(
-                exchange.api_key, exchange.api_secret, exchange.rest_url, use_websocket=False
+                exchange.api_key,
+                exchange.api_secret,
+                exchange.rest_url,
+                use_websocket=False,
+                ws_auth_url=exchange.ws_auth_url,
             ),
             Options(settings=OrderSettings(watch=0.3)),
         )

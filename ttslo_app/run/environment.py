@@ -15,7 +15,7 @@ _KEYS = ("KRAKEN_API_KEY", "KRAKEN_API_SECRET", "KRAKEN_API_KEY_RW", "KRAKEN_API
 KNOWN = (
     *_KEYS,
     *(f"{name}_FILE" for name in _KEYS),
-    *("KRAKEN_SPOT_URL", "KRAKEN_WS_PUBLIC_URL"),
+    *("KRAKEN_SPOT_URL", "KRAKEN_WS_PUBLIC_URL", "KRAKEN_WS_AUTH_URL"),
     *("TTSLO_CACHE_DIR", "TTSLO_ORDER_SETTINGS"),
 )
 # What begins so is meant for this program; other names of Kraken's belong to other tools.

@@ -43,6 +43,7 @@ from ttslo_app.messages import (
 )
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import words
+from ttslo_app.run.account_watch import account_watch_of
 from ttslo_app.run.keeper import (
     BEAT,
     Duty,
@@ -50,7 +51,6 @@ from ttslo_app.run.keeper import (
     Poller,
     TapeKeeper,
     prove_one,
-    watch_orders,
 )
 from ttslo_app.run.order_checks import OrderChecks, ReadingKey
 from ttslo_app.run.parts import Item, Options, World
@@ -143,10 +143,10 @@ class LiveRun:
         self._checks = (
             OrderChecks(world.exchange, lambda: list(armed), say) if world.exchange else None
         )
+        self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
-        self._mark_at = 0.0
+        self._mark_at, self._is_starting = 0.0, False
         self._once = Once()
-        self._is_starting = False
         self._system = "online"
         self._reader = world.provider.open_feed(sink=inbox) if world.provider else None
 
@@ -168,11 +168,12 @@ class LiveRun:
             Duty(lambda: 0.0, reload),
             Duty(lambda: streams.poll_every, poller.poll),
         ]
-        if exchange is not None and self._checks is not None:
-            watch = partial(watch_orders, exchange, self._worker)
+        account = self._account
+        if exchange is not None and account is not None and self._checks is not None:
             key = ReadingKey(exchange.reader, exchange.read_with_reader, self._say)
             duties += [
-                Duty(lambda: options.settings.watch, watch, "The orders cannot be watched"),
+                Duty(lambda: 1.0, account.keep),
+                Duty(account.every, account.look, "The orders cannot be watched"),
                 Duty(key.every, key.look, "It is not known yet whether the reading key is taken"),
                 Duty(lambda: 1.0, self._checks.work),
                 Duty(lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker)),
@@ -202,6 +203,8 @@ class LiveRun:
                 tell(self._say, words.internal_error("the price loop"))
         if self._reader is not None:
             self._reader.close()
+        if self._account is not None:
+            self._account.stop()
         self._tape.mark(self.watch.places)
         if not self._worker.stop(_ORDER_PATIENCE):
             for sentence in self._watchdog.last_words():
@@ -315,7 +318,13 @@ class LiveRun:
             case NotFetched():
                 self.watch.not_fetched(item)
             case _:
-                self._on_feed_event(item)
+                self._on_other(item)
+
+    def _on_other(self, event: Item) -> None:
+        """Handle an event of one of the feeds."""
+        self._on_feed_event(event)
+        if self._account is not None:
+            self._account.hear(event)
 
     def _on_feed_event(self, event: Item) -> None:
         match event:

@@ -22,6 +22,7 @@ from ttslo_app.watch.lookback import PastSource
 from ttslo_app.watch.past import Pace
 
 if TYPE_CHECKING:
+    from krakenlink.stream.account import AccountFeed
     from ws_price_provider import WebSocketPriceProvider
 
 Item = Any  # whatever the threads put in; `LiveRun` knows them all
@@ -88,6 +89,7 @@ class World:
             there is no trading key.
         tape: Where it is kept how far the tapes were seen; None keeps nothing.
         clocks: The clocks.
+        account: The account's stream; None to look at orders over REST only.
         set_clock: Asks Kraken for the time; blocks, and raises KrakenError.
     """
 
@@ -97,6 +99,7 @@ class World:
     tape: TapeFile | None
     clocks: Clocks
     set_clock: Callable[[], None]
+    account: AccountFeed | None
 
 
 class Timed(Protocol):

@@ -31,6 +31,7 @@ from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.run import words
+from ttslo_app.run.account_watch import account_feed_of
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.inline import InlineOrders
 from ttslo_app.run.live import LiveRun
@@ -377,6 +378,7 @@ class Program:
             tape=None if self.dry_run else self.config_manager,
             clocks=self.clocks,
             set_clock=partial(ask_for_time, self),
+            account=account_feed_of(exchange, api),
         )
         return LiveRun(
             world,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from order_bench import (
@@ -14,11 +16,13 @@ from order_bench import (
     rule,
 )
 
+from krakenlink.stream.executions import AccountOrder
 from ttslo_app.messages import (
     Crossing,
     Mark,
     Sighting,
     Stop,
+    Streamed,
     Watched,
 )
 from ttslo_app.orders.ledger import State
@@ -149,6 +153,95 @@ def test_stop_of_another_order_is_no_stop_of_ours(bench: Bench) -> None:
     bench.worker.submit(Watched({"btc": old}))
     bench.worker.work_off()
     assert not bench.worker.ledger.stops
+
+
+# --- what the account's stream tells ----------------------------------------------------------
+
+
+def streamed(bench: Bench, **changes: Any) -> list[str]:
+    """Let the stream tell of the order O1 of the rule; return whether REST was asked for."""
+    asked: list[str] = []
+    order = AccountOrder(
+        "O1",
+        "new",
+        bench.life().cl_ord_id,
+        "BTC/USD",
+        "sell",
+        "trailing-stop",
+        Decimal("0.01"),
+        stop=Decimal(47500),
+        reference="last",
+    )
+    told = replace(order, **changes)
+    bench.worker.submit(Streamed(told, "XXBTZUSD", lambda: asked.append(told.order_id)))
+    bench.worker.work_off()
+    return asked
+
+
+FILL: dict[str, Any] = {
+    "status": "filled",
+    "executed": Decimal("0.01"),
+    "price": Decimal("47499.5"),
+}
+
+
+def test_fill_of_the_stream_is_told_once_whoever_brings_it(bench: Bench) -> None:
+    """First the stream and then REST, in another spelling; the row is closed by the first."""
+    bench.cross()
+    assert streamed(bench, **FILL) == []
+    assert bench.life().state is RuleState.CLOSED
+    closed = Sighting("O1", "closed", "0.01000000", "47499.50000")
+    bench.worker.submit(Watched({"btc": closed}))
+    bench.worker.work_off()
+    streamed(bench, **FILL)
+    assert sum("order O1 is filled: 0.01000000 at 47499.5" in m for _, m in bench.said) == 1
+    assert (bench.life().fill_price, bench.worker.standing) == ("47499.5", {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {**FILL, "side": "buy"},
+        {**FILL, "is_certain": False},
+        {**FILL, "price": None},
+        {**FILL, "symbol": ""},
+        {"status": "canceled", "volume": Decimal("0.02")},
+        {"status": "", "executed": Decimal("0.004")},
+    ],
+)
+def test_doubtful_word_of_the_stream_ends_no_row_and_rest_is_asked(
+    bench: Bench, changes: dict[str, Any]
+) -> None:
+    """What REST says then is what counts."""
+    bench.cross()
+    before = bench.life()
+    assert streamed(bench, **changes) == ["O1"]
+    assert bench.life() == before
+    assert bench.worker.standing == {"btc": "O1"}
+    assert not bench.heard("O1 is filled")
+    bench.worker.submit(Watched({"btc": Sighting("O1", "canceled", "0", "", "User requested")}))
+    bench.worker.work_off()
+    assert bench.heard("was canceled (User requested)")
+
+
+def test_part_and_stop_of_the_stream_are_taken_in(bench: Bench) -> None:
+    """A part is told once; one that fills all of it waits for Kraken's word."""
+    bench.cross()
+    for part in ("0.004", "0.00400000", "0.01"):
+        part_told = {"status": "partially_filled", "executed": Decimal(part)}
+        assert streamed(bench, **part_told) == []
+    assert sum("is partly filled: 0.00400000" in m for _, m in bench.said) == 1
+    assert sum("is partly filled" in m for _, m in bench.said) == 1
+    assert bench.worker.ledger.stops["btc"].price == 47500
+    assert bench.life().state is RuleState.PLACED
+
+
+def test_order_that_does_not_stand_is_passed_over(bench: Bench) -> None:
+    """Somebody else's, or one whose answer has not come yet: nothing is asked for it."""
+    assert streamed(bench) == []
+    bench.cross()
+    assert streamed(bench, order_id="O7", **FILL) == []
+    assert bench.life().state is RuleState.PLACED
 
 
 def test_sighting_of_another_order_changes_nothing(bench: Bench) -> None:
