@@ -314,9 +314,11 @@ def look_at_orders(patient: Patient) -> Findings:
             market = market_from(listed[rule.id])
             order = build_order(rule, market.rest_key, market.lot_decimals)
             orders.setdefault(order, []).append(rule.id)
-    if not orders or client is None:
-        why = "there is no trading key to ask with" if orders else "no row is armed"
-        yield say("nothing", why=why)
+    if not orders:
+        yield say("nothing", why="no row is armed")
+        return
+    if client is None:
+        yield say("orders unasked", rows=some_of([row for rows in orders.values() for row in rows]))
         return
     exchange = _exchange(patient, client)
     waiting = list(orders.items())

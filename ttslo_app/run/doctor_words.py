@@ -236,6 +236,10 @@ SAYINGS: dict[str, Saying] = {
         "{rows}: only asked about its order, Kraken names an order {txid}",
         "Look at it there at once, and cancel it if it stands",
     ),
+    "orders unasked": _warn(
+        "{rows}: not asked about, as there is no trading key to ask with",
+        "See what keys.found tells",
+    ),
     "orders left": _warn(
         "{rows}: not asked about, to stay within Kraken's pace and the time",
         "Start the program: it asks about each order",

@@ -67,6 +67,8 @@ def test_refused_port_is_told_and_what_builds_on_it_is_not_looked_at(clinic: Cli
         assert report.only(name)[:2] == ("warn", "not looked at, as net.port fails")
     assert report.only("rows.orders")[1] == "not looked at, as rest.time fails"
     assert report.failing() == {"net.port", "stream.price"}
+    blind = [one for one in report.told["checks"] if one["id"].startswith(("keys.", "rows."))]
+    assert {one["status"] for one in blind} == {"warn"}  # nothing is called well unseen
     assert report.only("files.state")[0] == "ok"
 
 
