@@ -16,6 +16,7 @@ import pytest
 from program_process import HEADER, ROW
 from store_kit import FailingDisk, litter
 
+from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
 from ttslo_app.orders.ledger import intent_lines
 from ttslo_app.run import doctor_local as local
@@ -468,3 +469,16 @@ def test_versions_are_those_of_the_project() -> None:
     extras = {text.partition(">")[0] for part in ("metrics", "socks")
               for text in project["optional-dependencies"][part]}  # fmt: skip
     assert extras == set(local.OPTIONAL)
+
+
+def test_list_of_pairs_is_kept_apart_from_the_programs(
+    exchange: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kept one may be a day old: what is told of a pair is of this minute."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", exchange.rest_url)
+    whom = patient()
+    whom.cache_dir = str(tmp_path / "of-this-minute")
+    assert only(local.look_at_address, whom)[0] == "ok"
+    whom.exchange().pair_directory()
+    assert any((tmp_path / "of-this-minute").iterdir())
+    whom.close()
