@@ -80,7 +80,8 @@ SHELLS = {
     *("ttslo_app.orders.exchange", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
-    *("ttslo_app.run.account_watch", "ttslo_app.run.ending"),
+    *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
+    "ttslo_app.run.price",
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
@@ -131,7 +132,12 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "websocket": frozenset({"krakenlink.stream.connection"}),
 }
 
-TALKERS = frozenset({"dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.demo"})
+TALKERS = frozenset(
+    {
+        *("dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.commands"),
+        "ttslo_app.run.demo",
+    }
+)
 TALK = frozenset(
     {
         *("print", "sys.stdout.write", "sys.stderr.write"),

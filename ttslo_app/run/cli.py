@@ -26,7 +26,7 @@ from ttslo_app.orders.life import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import words
+from ttslo_app.run import commands, words
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.loader import many_objects
@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_command(),
         description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
+        epilog=commands.listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("--config", default="config.csv", help="the rules (default: %(default)s)")
@@ -103,12 +105,13 @@ def main(
 
     `step` and `disk` are for tests that end or hinder the program at one of its steps.
     """
-    words_given = list(sys.argv[1:] if argv is None else argv)
-    if words_given[:1] == ["doctor"]:
-        from ttslo_app.run import doctor  # which nobody else needs
-
-        return doctor.main(words_given[1:])
+    given = list(sys.argv[1:] if argv is None else argv)
+    code = commands.dispatch(given)
+    if code is not None:
+        return code
     parser = _parser()
+    if given and given[0] and not given[0].startswith("-"):
+        parser.error(commands.unknown(given[0]))
     options = parser.parse_args(argv)
     if options.replay and not options.demo:
         parser.error("--replay needs --demo")

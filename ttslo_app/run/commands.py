@@ -1,0 +1,105 @@
+"""The words of the command line: `ttslo price`, `ttslo status` and so on, each a module of its own.
+
+A word's module is loaded when somebody writes the word, so nobody else pays for it. What it must
+never do: take a flag, or anything the command line meant before there were words, for a word.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+
+from krakenlink.foreign import shown
+
+_LONGEST_LINE = 10_000
+# What people write who know other programs.
+_MEANT = {"prices": "price", "ticker": "price", "check": "doctor", "show": "status", "ps": "status"}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the command line.
+
+    Attributes:
+        module: Has `main(argv)`, which returns the exit code.
+        help: What it does, in one line.
+    """
+
+    module: str
+    help: str
+
+
+WORDS = {
+    "doctor": Word("ttslo_app.run.doctor", "look at all that the program needs, place nothing"),
+    "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
+}
+
+
+class OutputClosed(Exception):
+    """Nobody reads what is printed any more, such as after `| head`."""
+
+
+def put(text: str) -> None:
+    """Print a line, whatever the terminal can show. May block.
+
+    Raises:
+        OutputClosed: If nobody reads it any more.
+    """
+    stream = sys.stdout
+    if stream is None:  # a program without a console
+        raise OutputClosed
+    encoding = stream.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except (OSError, ValueError):
+        raise OutputClosed from None
+
+
+def put_trouble(text: str) -> None:
+    """Print a line about what went wrong, on the standard error. Never raises OSError."""
+    with suppress(OSError, ValueError):
+        print(shown(text, _LONGEST_LINE), file=sys.stderr, flush=True)
+
+
+def dispatch(argv: Sequence[str]) -> int | None:
+    """Run the word that a command line begins with and return its exit code. Blocks.
+
+    Returns:
+        None where it begins with no word: then it means what it always meant.
+    """
+    if not argv or argv[0] not in WORDS:
+        return None
+    try:
+        code: int = import_module(WORDS[argv[0]].module).main(list(argv[1:]))
+    except KeyboardInterrupt:
+        return 130
+    except OutputClosed:
+        _let_go_of_output()
+        return 0
+    return code
+
+
+def _let_go_of_output() -> None:
+    """See to it that the end of the interpreter finds nobody gone: it flushes once more."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def unknown(word: str) -> str:
+    """Return what is said of a first argument that is neither a flag nor a word."""
+    close = get_close_matches(word.lower(), [*WORDS, *_MEANT], n=1, cutoff=0.6)
+    meant = _MEANT.get(close[0], close[0]) if close else ""
+    hint = f"did you mean {meant}?" if meant in WORDS else f"there are {', '.join(WORDS)}"
+    return f"there is no command {shown(word, 40)!r}; {hint}"
+
+
+def listing() -> str:
+    """Return the words with what they do, a line each."""
+    width = max(map(len, WORDS))
+    lines = (f"  ttslo {name:<{width}}  {word.help}" for name, word in WORDS.items())
+    return "\n".join(["commands, each with a --help of its own:", *lines])
