@@ -40,14 +40,18 @@ _PROBES: dict[Right, str] = {
     Right.QUERY_FUNDS: "get_balance",
     Right.QUERY_OPEN: "query_open_orders",
     Right.QUERY_CLOSED: "query_closed_orders",
+    Right.STREAM: "get_websockets_token",
 }
+_DENIED = "Permission denied"
 # What each permission is for, and whether the trading key can do without.
 _USES = {
     Right.MODIFY: ("placing the stop", True),
     Right.QUERY_OPEN: ("watching orders, and finding one whose answer was lost", True),
     Right.QUERY_CLOSED: ("seeing how an order ended, and finding one", True),
     Right.QUERY_FUNDS: ("looking at funds before a row fires", False),
+    Right.STREAM: ("hearing of a fill at once", False),
 }
+_OF_TRADING = frozenset({Right.MODIFY, Right.STREAM})
 # Any order will do to find out whether a key may place one; it is only checked.
 _ANY_ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+10.0%")
 
@@ -95,7 +99,7 @@ def _asked(patient: Patient, which: str, key: str, secret: str) -> Findings:
             yield _refused(which, error)
             return
         yield say("key untold", which, which=which, error=_errors_of(error))
-        patient.info[which] = _found_out(patient, client)
+        patient.info[which] = _found_out(patient, client, which)
     else:
         yield say("key taken", which, which=which)
         patient.info[which] = info
@@ -105,7 +109,7 @@ def _asked(patient: Patient, which: str, key: str, secret: str) -> Findings:
 
 def _is_about_the_call(error: Exception) -> bool:
     """Tell whether Kraken refuses this call alone, and not the key."""
-    known = ("Permission denied", "Unknown method", "Feature disabled", "Invalid arguments")
+    known = (_DENIED, "Unknown method", "Feature disabled", "Invalid arguments")
     return isinstance(error, KrakenAPIError) and any(part in str(error) for part in known)
 
 
@@ -123,23 +127,29 @@ def _errors_of(error: Exception) -> str:
     return ", ".join(getattr(error, "errors", ())) or str(error)
 
 
-def _found_out(patient: Patient, client: KrakenAPI) -> KeyInfo:
+def _found_out(patient: Patient, client: KrakenAPI, which: str) -> KeyInfo:
     """Find out what a key may do by one call for each permission, which changes nothing."""
     rights: set[Right] = set()
-    for right, method in _PROBES.items():
-        try:
-            getattr(client, method)()
-        except AuthenticationError:
-            continue
-        except KrakenError:
-            return KeyInfo()  # no answer is not a no
+    for right in _wanted(which):
+        if right in _PROBES:
+            try:
+                getattr(client, _PROBES[right])()
+            except KrakenError as error:
+                if _DENIED not in str(error):
+                    return KeyInfo()  # no answer is not a no
+                continue
+        else:
+            outcome = _exchange(patient, client).check(_ANY_ORDER)
+            if _DENIED in outcome.reason:
+                continue
+            if is_silence(outcome) or is_of_key(outcome):
+                return KeyInfo()
         rights.add(right)
-    outcome = _exchange(patient, client).check(_ANY_ORDER)
-    if outcome.kind is OutcomeKind.UNKNOWN:
-        return KeyInfo()
-    if "Permission denied" not in outcome.reason:
-        rights.add(Right.MODIFY)
     return KeyInfo(frozenset(rights))
+
+
+def _wanted(which: str) -> list[Right]:
+    return [right for right in _USES if which == "trading" or right not in _OF_TRADING]
 
 
 def _exchange(patient: Patient, client: KrakenAPI) -> KrakenExchange:
@@ -159,7 +169,7 @@ def _each_key(look: Callable[[str, KeyInfo], Sentence]) -> Callable[[Patient], F
 
 
 def _rights(which: str, info: KeyInfo) -> Sentence:
-    wanted = [r for r in _USES if which == "trading" or r is not Right.MODIFY]
+    wanted = _wanted(which)
     if info.rights is None:
         return say("rights unknown", which, which=which, why="Kraken did not tell it")
     missing = [right for right in wanted if right not in info.rights]

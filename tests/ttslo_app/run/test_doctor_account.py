@@ -174,6 +174,7 @@ def test_one_key_for_both_is_left_alone_while_it_is_used(clinic: Clinic) -> None
         ("query open", "fail", "'Query open orders & trades' (for watching orders"),
         ("query closed", "fail", "'Query closed orders & trades' (for seeing how an order ended"),
         ("query funds", "warn", "'Query funds' (for looking at funds"),
+        ("websocket", "warn", "'Access WebSockets' (for hearing of a fill at once)"),
     ],
 )
 def test_missing_permission_is_named_with_what_it_is_for(
@@ -286,8 +287,19 @@ def test_key_that_may_place_nothing_is_found_out_without_being_told(clinic: Clin
 def test_calls_that_are_not_answered_prove_no_permission_missing(clinic: Clinic) -> None:
     """No answer is not a no."""
     clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Unknown method")
-    clinic.exchange.fault("http_502", endpoint="OpenOrders")
+    fault = clinic.exchange.fault("http_502", endpoint="OpenOrders")
     assert clinic.examine().statuses("keys.rights") == ["warn", "warn"]
+    fault.clear()
+    clinic.exchange.fault("error", endpoint="AddOrder", text="EService:Unavailable")
+    assert clinic.examine().statuses("keys.rights") == ["ok", "warn"]
+
+
+def test_reading_key_is_not_asked_whether_it_may_place(clinic: Clinic) -> None:
+    """Only what each key is for is found out."""
+    clinic.set(KRAKEN_API_KEY_RW="", KRAKEN_API_SECRET_RW="")
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Unknown method")
+    assert clinic.examine().statuses("keys.rights") == ["ok"]
+    assert clinic.exchange.count("AddOrder") == clinic.exchange.count("GetWebSocketsToken") == 0
 
 
 # --- rows ------------------------------------------------------------------------------------
@@ -459,6 +471,6 @@ def test_own_words_for_what_a_key_is_for_cover_what_the_readme_asks() -> None:
     readme = (Path(__file__).resolve().parents[3] / "README.md").read_text(encoding="utf-8")
     table = readme.partition("\n## Keys\n")[2].partition("\n## ")[0]
     for part in ("Funds: Query", "Query open orders & trades", "Query closed orders & trades",
-                 "Create & modify orders"):  # fmt: skip
+                 "Create & modify orders", "Access WebSockets"):  # fmt: skip
         assert part in table
-    assert len(account._USES) == 4
+    assert len(account._USES) == 5
