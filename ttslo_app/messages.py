@@ -170,6 +170,23 @@ class Proved:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of a look for the order of an uncertain row.
+
+    Attributes:
+        began: When the look began, in seconds of the monotonic clock.
+        sighting: The order; None where neither book has it, or where there was no answer.
+        error: Why there was no answer; None where there was one.
+    """
+
+    rule_id: str
+    cl_ord_id: str
+    began: float
+    sighting: Sighting | None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class BookArm:
     """Tells the reader of prices to arm a rule, and to look at the present price at once.
 
@@ -228,7 +245,7 @@ class Mark:
     passed: Callable[[], None]
 
 
-Message = Crossing | FirstCrossing | Adopt | Proved | Watched | Streamed | Mark
+Message = Crossing | FirstCrossing | Adopt | Looked | Proved | Watched | Streamed | Mark
 
 
 BookChange = BookArm | BookDisarm | BookFired

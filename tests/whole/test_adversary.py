@@ -11,12 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from arena import Arena, side_by_side
+from arena import SECRET, Arena, side_by_side
 from live_program import wait_until
 from misfortune import Misfortune
 from program_process import Scene
 
 from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI, Timeouts
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.store.disk import Disk
 
@@ -310,6 +311,30 @@ def slow(*faults: Fault, within: float) -> Callable[[Arena], None]:
     return scenario
 
 
+def look(name: str, **more: float) -> Callable[[Arena], None]:
+    """Return a scenario: the look for one row's order gets no answer, and another row crosses."""
+    patient = Timeouts(connect=3.0, read=30.0, read_order=4.0)
+
+    def scenario(pit: Arena) -> None:
+        pit.write(pit.row, OTHER)
+        url = pit.exchange.rest_url
+        trading = KrakenAPI(
+            pit.exchange.api_key, SECRET, url, use_websocket=False, timeouts=patient
+        )
+        with pit.run(clients=(None, trading)) as program:
+            pit.on_order({"name": "lost_reply"})
+            pit.exchange.fault(name, endpoint="OpenOrders", count=1, **more)
+            pit.cross()
+            wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
+            pit.exchange.set_price("ETHUSD", "4101")
+            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, 7.0)
+            assert done, "the other row's order waits"
+            assert not program.ttslo.state["btc"]["order_id"], "the look has ended"
+            pit.never_again(0.5, most=2)
+
+    return scenario
+
+
 def start_drips(pit: Arena) -> None:
     """Kraken's clock drips when the program starts: it starts all the same, and trades."""
     pit.exchange.fault("dripping_reply", endpoint="Time", seconds=1, count=1)
@@ -345,6 +370,9 @@ def sync_hangs(pit: Arena) -> None:
 SLOW = {
     "prices that drip": slow({"name": "dripping_reply", "endpoint": "Ticker", "seconds": 1},
                              within=10.0),
+    "a look that is never answered": look("black_hole"),
+    "a look that is slow": look("delayed_reply", seconds=9),
+    "a look that drips": look("dripping_reply", seconds=5),
     "a start that drips": start_drips,
     "a disk that hangs": sync_hangs,
 }  # fmt: skip

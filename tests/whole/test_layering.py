@@ -77,7 +77,7 @@ SHELLS = {
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
-    *("ttslo_app.orders.exchange", "ttslo_app.orders.worker"),
+    *("ttslo_app.orders.exchange", "ttslo_app.orders.seeker", "ttslo_app.orders.worker"),
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),

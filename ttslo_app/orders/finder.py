@@ -12,7 +12,7 @@ Source: Kraken, REST OpenOrders, ClosedOrders and QueryOrders (read 2026-11); wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from typing import Any
 
 from krakenlink.errors import ProtocolError
 from krakenlink.numbers import doubled, to_decimal, to_positive_decimal
-from ttslo_app.messages import Sighting, Stop
+from ttslo_app.messages import Looked, Sighting, Stop
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import LATE, STANDS, Life, OrderSettings
 from ttslo_app.orders.ports import Exchange, Tools
@@ -68,14 +68,27 @@ def begin_search(seconds_to_deadline: float, now: float, settings: OrderSettings
 
 
 def after_look(
-    search: Search, sighting: Sighting | None, now: float, settings: OrderSettings
+    search: Search,
+    sighting: Sighting | None,
+    now: float,
+    settings: OrderSettings,
+    began: float | None = None,
 ) -> tuple[Verdict, Search]:
-    """Return what a look that Kraken answered has settled, and the search to go on with."""
+    """Return what a look that Kraken answered has settled, and the search to go on with.
+
+    Args:
+        search: The search so far.
+        sighting: What was found.
+        now: When the answer was there: what it does not show may have come about until then.
+        settings: The numbers of the protocol.
+        began: When the look began, which is what tells whether it came late enough; None for now.
+    """
     if sighting is not None:
         return Verdict.FOUND, search
     missed_at = now if search.missed_at is None else search.missed_at
     settles_at = max(search.settles_at, missed_at + settings.lookup_gap)
-    if search.missed_at is not None and now >= settles_at and not search.stands:
+    is_late_enough = (now if began is None else began) >= settles_at
+    if search.missed_at is not None and is_late_enough and not search.stands:
         return Verdict.NOT_PLACED, search
     again = now + settings.lookup_gap
     if settles_at > now:
@@ -90,7 +103,7 @@ def after_silence(search: Search, now: float, settings: OrderSettings) -> Search
 
 
 class Finder:
-    """Looks up what became of orders. For the order thread.
+    """Knows what orders are looked for, and what the looks have settled. For the order thread.
 
     Args:
         tools: What every part has in hand.
@@ -99,6 +112,7 @@ class Finder:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._searches: dict[str, Search] = {}
+        self._under_way: set[str] = set()  # the rules of whose orders Kraken is being asked
 
     @property
     def is_busy(self) -> bool:
@@ -112,8 +126,9 @@ class Finder:
         return is_recovering and self._tools.can_find
 
     def next_at(self) -> float | None:
-        """Return when to look next; None while nothing is looked for."""
-        return min((search.not_before for search in self._searches.values()), default=None)
+        """Return when to look next; None while nothing is looked for that is not asked for now."""
+        waiting = (s.not_before for i, s in self._searches.items() if i not in self._under_way)
+        return min(waiting, default=None)
 
     def search_for(self, life: Life, *, is_from_before: bool = False) -> None:
         """Look for the order of a life, once no late copy of it can be accepted any more."""
@@ -134,44 +149,74 @@ class Finder:
             is_from_before=is_from_before and not tools.is_sent_by_another(life),
         )
 
-    def settled(self) -> Iterator[tuple[Life, Sighting | None]]:
-        """Look for those whose time has come; yield what is certain, None for no order. Blocks."""
-        exchange, now = self._tools.exchange, self._tools.now()
-        due = [i for i, search in self._searches.items() if search.not_before <= now]
-        for rule_id in due:
-            assert exchange is not None  # `search_for` looks for nothing without one
-            life = self._tools.ledger.life_of(rule_id)
-            verdict, sighting = self._look_for(life, exchange)
-            if verdict is not Verdict.LOOK_AGAIN:
-                del self._searches[rule_id]
-                self._tools.begin_anew(rule_id)
-                self._tools.ledger.must_write = True
-                yield life, sighting
+    def due(self) -> list[Life]:
+        """Return those that are to be looked for now, and take them for asked."""
+        now = self._tools.now()
+        due = [i for i, s in self._searches.items() if s.not_before <= now]
+        lives = [self._tools.ledger.life_of(i) for i in due if i not in self._under_way]
+        ours = [life for life in lives if self._is_ours(life)]
+        self._under_way.update(life.id for life in ours)
+        return ours
 
-    def _look_for(self, life: Life, exchange: Exchange) -> tuple[Verdict, Sighting | None]:
-        tools, search = self._tools, self._searches[life.id]
-        if tools.is_sent_by_another(life):
-            self._searches[life.id] = after_silence(search, tools.now(), tools.settings)
-            tools.teller.tell_once(life.id, trouble_words.sent_by_another_key(life))
-            return Verdict.LOOK_AGAIN, None
-        tools.step("looking")
-        try:
-            assert life.order is not None  # `read_life` takes no unsettled life without one
-            sighting = exchange.find(life.cl_ord_id, life.order)
-        except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
-            self._searches[life.id] = after_silence(search, tools.now(), tools.settings)
-            tools.teller.tell_once(life.id, words.still_uncertain(life, error))
-            return Verdict.LOOK_AGAIN, None
-        if sighting is None and 0 < _seconds_to_deadline(life, exchange) <= _LONGEST_DEADLINE:
+    def _is_ours(self, life: Life) -> bool:
+        """Tell whether this key may settle an order; if not it is put off, and said."""
+        if not self._tools.is_sent_by_another(life):
+            return True
+        self._put_off(life.id)
+        self._tools.teller.tell_once(life.id, trouble_words.sent_by_another_key(life))
+        return False
+
+    def _put_off(self, rule_id: str) -> None:
+        search, tools = self._searches[rule_id], self._tools
+        self._searches[rule_id] = after_silence(search, tools.now(), tools.settings)
+
+    def take_up(self, looked: Looked) -> None:
+        """Have an order looked for again after an error of our own broke off the work on it."""
+        self._under_way.discard(looked.rule_id)
+        life = self._tools.ledger.life_of(looked.rule_id)
+        if life.is_unsettled and life.id not in self._searches:
+            self.search_for(life)
+        elif life.id in self._searches:
+            self._put_off(life.id)
+
+    def take(self, looked: Looked) -> tuple[Life, Sighting | None] | None:
+        """Return the life that a look has settled, and its order, None for none; else None."""
+        self._under_way.discard(looked.rule_id)
+        search = self._searches.get(looked.rule_id)
+        life = self._tools.ledger.life_of(looked.rule_id)
+        if search is None or life.cl_ord_id != looked.cl_ord_id or not life.is_unsettled:
+            return None  # of a row that has changed meanwhile
+        if looked.error is not None:
+            self._put_off(life.id)
+            self._tools.teller.tell_once(life.id, words.still_uncertain(life, looked.error))
+            return None
+        if looked.sighting is None and self._is_too_early(life, looked):
             # Kraken's clock, read during the look, says that a late copy can still arrive.
             self.search_for(life, is_from_before=search.is_from_before)
-            return Verdict.LOOK_AGAIN, None
+            return None
+        return self._judged(life, search, looked)
+
+    def _is_too_early(self, life: Life, looked: Looked) -> bool:
+        """Tell whether a late copy could still arrive when the look began."""
+        exchange, tools = self._tools.exchange, self._tools
+        assert exchange is not None  # `search_for` looks for nothing without one
+        ago = tools.now() - looked.began
+        return 0 < _seconds_to_deadline(life, exchange) + ago <= _LONGEST_DEADLINE
+
+    def _judged(
+        self, life: Life, search: Search, looked: Looked
+    ) -> tuple[Life, Sighting | None] | None:
+        tools, sighting = self._tools, looked.sighting
         if sighting is None and search.stands:
             tools.teller.tell_once(life.id, trouble_words.stands_unseen(life))
-        verdict, again = after_look(search, sighting, tools.now(), tools.settings)
-        tools.step("looked")
-        self._searches[life.id] = again
-        return verdict, sighting
+        verdict, again = after_look(search, sighting, tools.now(), tools.settings, looked.began)
+        if verdict is Verdict.LOOK_AGAIN:
+            self._searches[life.id] = again
+            return None
+        del self._searches[life.id]
+        tools.begin_anew(life.id)
+        tools.ledger.must_write = True
+        return life, sighting
 
 
 def _seconds_to_deadline(life: Life, exchange: Exchange) -> float:

@@ -23,6 +23,7 @@ from ttslo_app.messages import (
     BookChange,
     Crossing,
     FirstCrossing,
+    Looked,
     Mark,
     Message,
     Proved,
@@ -41,6 +42,7 @@ from ttslo_app.orders.owed import Owed, Wait, Why
 from ttslo_app.orders.ports import Exchange, Files, Tools
 from ttslo_app.orders.proofs import Proofs, Unproven
 from ttslo_app.orders.roll import Roll
+from ttslo_app.orders.seeker import Seeker
 from ttslo_app.orders.words import Teller
 from ttslo_app.rules.rule import Rule
 
@@ -105,6 +107,9 @@ class OrderWorker:
         )
         self._proofs = Proofs(self._tools, self._take_in_old)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._seeker = (
+            None if exchange is None else Seeker(exchange, self._tools.now, self.submit, step)
+        )
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -116,6 +121,8 @@ class OrderWorker:
         # under way then is an intent in the state file, and the next start settles it.
         self._thread = threading.Thread(target=self._run, name="ttslo-orders", daemon=True)
         self._thread.start()
+        if self._seeker is not None:
+            self._seeker.start()
 
     def stop(self, timeout: float) -> bool:
         """End the thread once its inbox is empty, and say whether it ended in time. Blocks."""
@@ -123,6 +130,8 @@ class OrderWorker:
         self._inbox.put(None)
         if self._thread is None:
             return True
+        if self._seeker is not None:
+            self._seeker.stop()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -162,6 +171,8 @@ class OrderWorker:
         for message in messages:
             if isinstance(message, Crossing) and message.key not in self._owed:
                 self._owed.take(message, now)
+            elif isinstance(message, Looked):
+                self._finder.take_up(message)
         for wait in self._owed:
             if wait.why is not Why.IN_HAND:
                 continue
@@ -198,29 +209,29 @@ class OrderWorker:
     # --- a turn --------------------------------------------------------------------------------
 
     def _work(self, messages: Sequence[Message]) -> None:
-        crossings: list[Crossing] = []
-        marks: list[Mark] = []
         for message in messages:
-            match message:
-                case Crossing():
-                    crossings.append(message)
-                case Adopt():
-                    self._adopt(message)
-                case Watched() | Streamed():
-                    self._clerk.watched(message)
-                case Proved():
-                    self._proofs.take(message)
-                case FirstCrossing():
-                    self._clerk.note_first(message)
-                case Mark():
-                    marks.append(message)
-        self.fire(crossings)
-        self._pass(marks)
+            self._take_in(message)
+        self.fire([one for one in messages if isinstance(one, Crossing)])
+        self._pass([one for one in messages if isinstance(one, Mark)])
+        for looked in (one for one in messages if isinstance(one, Looked)):
+            self._settle(looked)
         self._look_up()
         self._fire_owed()
         if self._inbox.empty():
             self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
             self._fire_owed()  # what waited for the disk alone
+
+    def _take_in(self, message: Message) -> None:
+        """Do what a message asks for that is neither a crossing nor follows one."""
+        match message:
+            case Adopt():
+                self._adopt(message)
+            case Watched() | Streamed():
+                self._clerk.watched(message)
+            case Proved():
+                self._proofs.take(message)
+            case FirstCrossing():
+                self._clerk.note_first(message)
 
     def _adopt(self, message: Adopt) -> None:
         self._clerk.write_notes()
@@ -266,14 +277,25 @@ class OrderWorker:
         self._roll.leave_book(life.id)
 
     def _look_up(self) -> None:
-        """Settle those unknown orders whose time has come."""
-        if self._owed.key.is_shut:
+        """Have those unknown orders looked for whose time has come."""
+        if self._owed.key.is_shut or self._seeker is None:
             return
-        for life, sighting in self._finder.settled():
-            if sighting is not None:
-                self._clerk.found(life, sighting)
-            elif (crossing := self._roll.not_placed(life)) is not None:
-                self.fire([crossing])
+        for life in self._finder.due():
+            if self.is_running:
+                self._seeker.look_for(life)
+            else:
+                self._settle(self._seeker.look(life))
+
+    def _settle(self, looked: Looked) -> None:
+        """Take in what came of a look."""
+        settled = self._finder.take(looked)
+        if settled is None:
+            return
+        life, sighting = settled
+        if sighting is not None:
+            self._clerk.found(life, sighting)
+        elif (crossing := self._roll.not_placed(life)) is not None:
+            self.fire([crossing])
 
     def _fire_owed(self) -> None:
         """Fire those whose turn has come; who has grown old must be met by today's price."""
