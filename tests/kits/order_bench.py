@@ -235,7 +235,7 @@ class Bench:
             settings=SETTINGS,
             step=lambda name: self.step(name),
         )
-        self.worker.distrust(doubted)
+        self.worker.ledger.distrust(doubted)
         self.worker.recover()
         self.adopt(undecided=undecided)
 

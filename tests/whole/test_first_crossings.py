@@ -60,7 +60,7 @@ def test_first_crossing_of_an_arming_that_is_over_changes_nothing(bench: Bench) 
 
 def test_first_crossing_of_a_row_that_nobody_can_rely_upon_changes_nothing(bench: Bench) -> None:
     """A row of unknown past is left as it is."""
-    bench.worker.distrust(["btc"])
+    bench.worker.ledger.distrust(["btc"])
     bench.worker.submit(FOUND)
     bench.worker.work_off()
     assert not bench.life().crossed_price

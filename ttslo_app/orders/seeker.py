@@ -20,7 +20,7 @@ class Seeker:
     """Looks for orders, one after another.
 
     Args:
-        exchange: Kraken.
+        exchange: Kraken; None where there is no key, and nobody looks.
         now: Seconds that only ever grow.
         take: Takes what came of a look. Called from that thread; must not block.
         step: Called at each step by its name, for tests that end the program there.
@@ -28,7 +28,7 @@ class Seeker:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange | None,
         now: Callable[[], float],
         take: Callable[[Looked], None],
         step: Callable[[str], None],
@@ -40,7 +40,9 @@ class Seeker:
         self._wanted: queue.SimpleQueue[Life | None] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, where there is somebody to ask."""
+        if self._exchange is None:
+            return
         # A daemon: a process that is told to end must not hang on an answer from Kraken.
         threading.Thread(target=self._run, name="ttslo-finder", daemon=True).start()
 
@@ -61,6 +63,7 @@ class Seeker:
         self._step("looking")
         began = self._now()
         try:
+            assert self._exchange is not None  # nothing is looked for without one
             assert life.order is not None  # `read_life` takes no unsettled life without one
             sighting = self._exchange.find(life.cl_ord_id, life.order)
         except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing

@@ -88,13 +88,16 @@ class OrderWorker:
         self._teller = Teller(say)
         # The step that the thread is at, and since when; replaced whole, so any thread may read.
         self.doing = ("", 0.0)
-
-        def note_step(name: str) -> None:
-            self.doing = (name, clock.monotonic())
-            step(name)
-
+        self._clock, self._step = clock, step
         self._tools = Tools(
-            self._ledger, self._owed, files, exchange, clock, self._teller, settings, note_step
+            self._ledger,
+            self._owed,
+            files,
+            exchange,
+            clock,
+            self._teller,
+            settings,
+            self._note_step,
         )
         self._roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
@@ -107,11 +110,13 @@ class OrderWorker:
         )
         self._proofs = Proofs(self._tools, self._take_in_old)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
-        self._seeker = (
-            None if exchange is None else Seeker(exchange, self._tools.now, self.submit, step)
-        )
+        self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+
+    def _note_step(self, name: str) -> None:
+        self.doing = (name, self._clock.monotonic())
+        self._step(name)
 
     # --- the thread --------------------------------------------------------------------------
 
@@ -121,8 +126,7 @@ class OrderWorker:
         # under way then is an intent in the state file, and the next start settles it.
         self._thread = threading.Thread(target=self._run, name="ttslo-orders", daemon=True)
         self._thread.start()
-        if self._seeker is not None:
-            self._seeker.start()
+        self._seeker.start()
 
     def stop(self, timeout: float) -> bool:
         """End the thread once its inbox is empty, and say whether it ended in time. Blocks."""
@@ -130,8 +134,7 @@ class OrderWorker:
         self._inbox.put(None)
         if self._thread is None:
             return True
-        if self._seeker is not None:
-            self._seeker.stop()
+        self._seeker.stop()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -278,7 +281,7 @@ class OrderWorker:
 
     def _look_up(self) -> None:
         """Have those unknown orders looked for whose time has come."""
-        if self._owed.key.is_shut or self._seeker is None:
+        if self._owed.key.is_shut:
             return
         for life in self._finder.due():
             if self.is_running:
@@ -376,14 +379,6 @@ class OrderWorker:
         """Tell whether a rule still waits for its next try."""
         return self._owed.is_held_back(rule_id, self._tools.now())
 
-    def is_waiting_for(self, rule: Rule) -> bool:
-        """Tell whether this very rule waits for its crossing. Any thread, and cheap."""
-        return self._ledger.is_waiting_for(rule)
-
-    def has_given_up(self, rule: Rule) -> bool:
-        """Tell whether this very rule was refused for good since the start. Any thread."""
-        return self._ledger.has_given_up(rule)
-
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
 
@@ -391,14 +386,6 @@ class OrderWorker:
             UnreadableLife: If its row in state.csv cannot be understood.
         """
         return self._ledger.life_of(rule_id)
-
-    def distrust(self, rule_ids: Sequence[str] | None) -> None:
-        """Let rules not trade whose past nobody can know; None: all that the state lacks."""
-        self._ledger.distrust(rule_ids)
-
-    def ensure_known(self, rule_id: str) -> None:
-        """Raise UnreadableLife if nobody can know whether the rule has fired."""
-        self._ledger.ensure_known(rule_id)
 
     def ensure_armed(self, rule: Rule) -> None:
         """Arm `rule` if it is not: for callers that hand in rows one by one.

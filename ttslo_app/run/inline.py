@@ -50,12 +50,12 @@ class InlineOrders:
     def is_waiting(self, rule: Rule) -> bool:
         """Tell whether nothing has become of a rule so far."""
         try:
-            self._worker.ensure_known(rule.id)
+            self._worker.ledger.ensure_known(rule.id)
             life = self._worker.life_of(rule.id)
         except UnreadableLife as error:
             self._tell_unreadable(rule, error)
             return False
-        is_over = life.has_fired or life.is_unsettled or self._worker.has_given_up(rule)
+        is_over = life.has_fired or life.is_unsettled or self._worker.ledger.has_given_up(rule)
         return not is_over
 
     def note_look(self, rule: Rule) -> None:

@@ -146,7 +146,7 @@ class Loader:
     def _armed(self) -> list[str]:
         readings = map(self._reader.read, self.configs)
         rules = (rule for rule in readings if isinstance(rule, Rule))
-        return [rule.id for rule in rules if self._worker.is_waiting_for(rule)]
+        return [rule.id for rule in rules if self._worker.ledger.is_waiting_for(rule)]
 
     def is_settled(self) -> bool:
         """Tell whether nobody has written to config.csv since the last look.
@@ -268,7 +268,7 @@ class Loader:
         news: dict[str, tuple[Rule, Decimal | None]] = {}
         for rule_id, entry in sorting.ready.items():
             rule = entry.rule
-            is_news = rule_id in self._news or not self._worker.is_waiting_for(rule)
+            is_news = rule_id in self._news or not self._worker.ledger.is_waiting_for(rule)
             if rule.enabled and is_news and rule_id not in result.fired:
                 news[rule_id] = rule, result.prices.get(rule.pair)
         self._news = news  # at once: `report` may look from another thread
@@ -279,7 +279,7 @@ class Loader:
         The order thread arms it in its own time, so this is asked for again and again.
         """
         for rule_id, (rule, price) in list(self._news.items()):
-            if self._worker.is_waiting_for(rule):
+            if self._worker.ledger.is_waiting_for(rule):
                 del self._news[rule_id]
                 tell(self._say, words.now_armed(rule, price))
 
@@ -300,7 +300,7 @@ class Loader:
         ]
 
     def _standing_of(self, rule: Rule, price: Decimal | None) -> str:
-        if self._worker.is_waiting_for(rule):
+        if self._worker.ledger.is_waiting_for(rule):
             return words.armed(rule, price)  # as nearly all are, and cheap to see
         is_unpriced = rule.id in self.unpriced
         return words.standing(rule, self._life_of(rule.id), price, is_unpriced=is_unpriced)

@@ -220,11 +220,11 @@ class Program:
         self.worker.state = with_intents(found.rows, intents)
         for problem in found.problems:
             tell(self.say, words.state_problem(problem.message, found.copy))
-            self.worker.distrust(problem.ids or None)
+            self.worker.ledger.distrust(problem.ids or None)
         if damage:
             tell(self.say, words.journal_damaged(damage))
-            self.worker.distrust(may_have_fired(self.state))
-            self.worker.distrust(None)
+            self.worker.ledger.distrust(may_have_fired(self.state))
+            self.worker.ledger.distrust(None)
 
     @contextmanager
     def keeping_journal(self) -> Iterator[None]:

@@ -232,7 +232,7 @@ def test_damaged_row_of_the_state_does_not_trade(bench: Bench) -> None:
 def test_rule_that_a_torn_state_file_lacks_does_not_trade() -> None:
     """When rows of the state file are lost, a rule that it does not know might have fired."""
     bench = Bench()
-    bench.worker.distrust(None)
+    bench.worker.ledger.distrust(None)
     bench.files.rules = {"btc": rule()}
     bench.adopt()
     bench.cross()
