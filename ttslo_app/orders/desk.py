@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
@@ -52,13 +53,24 @@ class _Intent:
     deadline: float
 
 
+class Scribe(Protocol):
+    """What the desk needs of whoever writes the files."""
+
+    def write_intents(self, rule_ids: Sequence[str]) -> bool:
+        """Make the rows of some rules durable; False, and said, if that failed."""
+        ...
+
+    def placed(self, life: Life, txid: str, why: str) -> None:
+        """Take the life of a rule whose order stands, its txid and why it was placed."""
+        ...
+
+
 class Desk:
     """Places the orders of crossings. For the order thread.
 
     Args:
         tools: What every part has in hand.
-        write_intents: Makes the rows of some rules durable; False, and said, if that failed.
-        placed: Takes the life of a rule whose order stands, its txid and why it was placed.
+        clerk: Writes down what must outlive the program.
         lost: Takes a life of whose order nobody knows whether it stands.
 
     Attributes:
@@ -68,16 +80,14 @@ class Desk:
     def __init__(
         self,
         tools: Tools,
-        *,
-        write_intents: Callable[[Sequence[str]], bool],
-        placed: Callable[[Life, str, str], None],
+        clerk: Scribe,
         lost: Callable[[Life], None],
     ) -> None:
         self.answers = dict.fromkeys(("placed", "refused", "uncertain"), 0)
         self._tools = tools
         self._ledger, self._owed, self._teller = tools.ledger, tools.owed, tools.teller
-        self._write_intents = write_intents
-        self._placed = placed
+        self._write_intents = clerk.write_intents
+        self._placed = clerk.placed
         self._lost = lost
         # The order at which Kraken refused the key: whether it takes the key is asked with it.
         self._refused_at: OrderRequest | None = None

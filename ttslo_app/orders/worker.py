@@ -102,12 +102,7 @@ class OrderWorker:
         self._roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
         self._clerk = Clerk(self._tools)
-        self._desk = Desk(
-            self._tools,
-            write_intents=self._clerk.write_intents,
-            placed=self._clerk.placed,
-            lost=self._finder.search_for,
-        )
+        self._desk = Desk(self._tools, self._clerk, self._finder.search_for)
         self._proofs = Proofs(self._tools, self._take_in_old)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
@@ -305,9 +300,7 @@ class OrderWorker:
         self._desk.try_key()
         now = self._tools.now()
         due = self._owed.due(
-            now,
-            is_settling=self._finder.must_settle_first,
-            is_disk_bad=self._clerk.is_disk_bad,
+            now, is_settling=self._finder.must_settle_first, is_disk_bad=self._clerk.is_disk_bad
         )
         young: list[Crossing] = []
         for wait in due:
