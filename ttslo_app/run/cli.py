@@ -176,6 +176,8 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         )
         return 1
     if options.validate_config:
+        for odd in _odd_names(options):
+            _tell(f"{odd.level}: {odd.text}", is_trouble=True)
         return _validate(manager, reading, is_verbose=options.verbose)
     program = _program(manager, reading, options, step)
     exposed = exposure(Path(_env_file(options)))
@@ -337,9 +339,14 @@ def _open(program: Program, options: argparse.Namespace) -> None:
         is_dry=program.dry_run,
         version=VERSION,
     )
-    names = {*os.environ, *creds.names_in(_env_file(options))}
-    for sentence in [*words.opening(run), *unknown_names(names, any_case=os.name == "nt")]:
+    for sentence in [*words.opening(run), *_odd_names(options)]:
         tell(program.say, sentence)
+
+
+def _odd_names(options: argparse.Namespace) -> list[Sentence]:
+    """Return what is to be said of misspelt settings, in the environment and the .env file."""
+    names = {*os.environ, *creds.names_in(_env_file(options))}
+    return unknown_names(names, any_case=os.name == "nt")
 
 
 def _look_once(program: Program) -> int:

@@ -42,6 +42,7 @@ _MEANT = {
     "TTSLO_WHEN_BLIND": "the flag --when-blind",
     "TTSLO_DEMO": "the flag --demo",
 }
+_OWN_START = "TTSLO_"
 _LONGEST = 60
 
 
@@ -77,5 +78,8 @@ def _meant_by(name: str) -> str:
         return upper
     if upper in _MEANT:
         return _MEANT[upper]
-    close = get_close_matches(upper, [*KNOWN, *_MEANT], n=1, cutoff=0.75)
-    return _MEANT.get(close[0], close[0]) if close else ""
+    # What all names begin with makes none of them like another.
+    start = _OWN_START if upper.startswith(_OWN_START) else ""
+    names = {name.removeprefix(start): name for name in (*KNOWN, *_MEANT) if name.startswith(start)}
+    close = get_close_matches(upper.removeprefix(start), names, n=1, cutoff=0.75)
+    return _MEANT.get(names[close[0]], names[close[0]]) if close else ""

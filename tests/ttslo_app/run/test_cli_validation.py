@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,33 @@ def test_an_empty_file_gets_the_answer_of_a_run(validate: Validate, data: str) -
     assert (code, "VALIDATION FAILED" in said) == (1, True)
     assert "there is nothing to watch" in said
     assert main(["--no-websocket", "--once"]) == 1
+
+
+def test_misspelt_setting_is_told_by_the_check_too(
+    validate: Validate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the verdict, which it does not change; its value is nobody's business."""
+    monkeypatch.setenv("TTSLO_DRYRUN", "SECRET-VALUE")
+    Path(".env").write_text("KRAKEN_REST_URL=SECRET-VALUE\n", encoding="utf-8")
+    with redirect_stderr(StringIO()) as screen:
+        assert validate(f"{HEADER}\n{GOOD}\n")[0] == 0
+    said = screen.getvalue()
+    assert "WARNING: TTSLO_DRYRUN is set, but no setting has that name" in said
+    assert "WARNING: KRAKEN_REST_URL is set, but no setting has that name" in said
+    assert "SECRET-VALUE" not in said
+
+
+@pytest.mark.parametrize("flags", [["--validate-config"], ["--once", "--dry-run"]])
+def test_misspelt_column_is_told_by_the_check_and_at_the_start(
+    validate: Validate, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    """With the name that was meant; the row that lacks the right one is refused."""
+    validate(f"{HEADER.replace('trailing_offset_percent', 'tralling_offset')}\n{ROW}\n")
+    capsys.readouterr()
+    assert main([*flags, "--no-websocket"]) == 1
+    said = " ".join("".join(capsys.readouterr()).split())
+    assert "column 'tralling_offset' is none of ours; did you mean trailing_offset_percent?" in said
+    assert "Required field trailing_offset_percent is missing or empty" in said
 
 
 def test_rows_that_are_all_disabled_pass_as_they_run(validate: Validate) -> None:
