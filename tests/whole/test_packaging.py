@@ -3,6 +3,7 @@
 import ast
 import email.message
 import email.parser
+import os
 import re
 import shutil
 import subprocess
@@ -83,6 +84,18 @@ def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("copy") / "source"
     shutil.copytree(unpacked, source)
     return build("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Put the wheel's modules into a folder, with the command that its entry point stands for."""
+    folder = tmp_path_factory.mktemp("installed")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    (folder / "ttslo-command").mkdir()
+    command = "import sys\nfrom ttslo import main\nsys.exit(main())\n"
+    (folder / "ttslo-command" / "ttslo").write_text(command, encoding="utf-8")
+    return folder
 
 
 def read(wheel: Path, name: str) -> str:
@@ -188,6 +201,27 @@ def test_caller_of_an_installed_wheel_is_checked_against_real_types(
     found = {int(line.split(":")[1]) for line in checked.stdout.splitlines() if ": error:" in line}
     wrong = {n for n, line in enumerate(CALLER.splitlines(), 1) if line.endswith("# wrong")}
     assert found == wrong, checked.stdout + checked.stderr
+
+
+@pytest.mark.parametrize("how", ["command", "module"])
+def test_installed_program_runs_no_file_of_the_working_folder(
+    installed: Path, tmp_path: Path, how: str
+) -> None:
+    """Somebody's own `config.py` lies beside the rules, and is neither run nor missed."""
+    for name in ("config", "validator", "creds", "krakenlink", "requests"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('another file ran')\n", "utf-8")
+    # What pip makes of the entry point lies in a folder of its own, which comes first.
+    command = {"command": [str(installed / "ttslo-command" / "ttslo")], "module": ["-m", "ttslo"]}
+    done = subprocess.run(
+        [sys.executable, *command[how], "--create-sample-config"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "config_sample.csv").exists()
 
 
 def test_wheel_installs_the_ttslo_command(wheel: Path) -> None:
