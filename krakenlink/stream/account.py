@@ -285,8 +285,8 @@ class AccountFeed(Stoppable):
             self._alive_locked(run)
         self._publish([AccountDenied(said, self._clock())])
         account = self._account
-        is_locked = "lockout" in said.lower()
-        pause = account.lockout_delay if is_locked else account.denied_delay
+        is_of_rights = "Permission denied" in said  # else each call may be one of the wrong ones
+        pause = account.denied_delay if is_of_rights else account.lockout_delay
         self._lost(run, error.said, at_least=pause)
 
     def _lost(self, run: Run, reason: str, at_least: float = 0.0) -> None:

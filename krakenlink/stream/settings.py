@@ -79,10 +79,10 @@ class FeedSettings:
 class AccountSettings:
     """What the account's stream needs beside the numbers of its link. Durations are seconds."""
 
-    # A key without the permission gets it by its owner's hand, in minutes at best; and whoever goes
-    # on asking with a key that is refused is locked out.
+    # A key without the permission gets it by its owner's hand, in minutes at best.
     denied_delay: float = 300.0
-    # The lockout that follows ends after a quarter of an hour in which nobody calls.
+    # Whoever goes on calling with a key that is unknown is locked out, and a lockout ends after a
+    # quarter of an hour in which nobody calls.
     lockout_delay: float = 960.0
     # All orders are asked for anew where a number is missing, but not without a pause: a stream
     # that loses one event in two must not be answered with as many snapshots.
