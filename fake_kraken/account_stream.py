@@ -1,6 +1,6 @@
 """The account's stream over WebSocket: tokens, subscriptions, and what happens to orders.
 
-Connections are served as those of prices are; what is told of an order stands in `executions`, who
+Connections are served as those of prices are; what is told of an order stands in `shapes`, who
 may hear it in `keys`. All of it is on the exchange's own thread.
 
 Source: Kraken, WebSocket v2 executions channel and authentication (read 2026-11).
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_kraken.core import Core
-from fake_kraken.executions import OPENINGS_AND_ENDS, Row, row_of, snapshot_row
 from fake_kraken.keys import KeyRing
 from fake_kraken.orders import Change
 from fake_kraken.params import Refusal
+from fake_kraken.shapes import OPENINGS_AND_ENDS, Row, row_of, snapshot_row
 from fake_kraken.stream import Client, Question, Stream
 
 _CHANNEL = "executions"

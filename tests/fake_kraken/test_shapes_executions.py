@@ -7,8 +7,8 @@ import pytest
 from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
-from fake_kraken.executions import OPENINGS_AND_ENDS, Row, row_of, snapshot_row
 from fake_kraken.orders import Order
+from fake_kraken.shapes import OPENINGS_AND_ENDS, Row, row_of, snapshot_row
 
 
 class Told:
