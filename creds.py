@@ -108,6 +108,17 @@ def _secret_in(path: Path, variable: str) -> str:
     return value
 
 
+def get_setting(name: str, env_file: str | Path = ".env") -> str | None:
+    """Return a variable from the environment, else from a `.env` file; None where it is empty.
+
+    Args:
+        name: Its exact name.
+        env_file: A `.env` file; it need not exist.
+    """
+    own = os.environ.get(name, "").strip()
+    return own or _read_env_file(env_file).get(name, "").strip() or None
+
+
 def names_in(env_file: str | Path = ".env") -> frozenset[str]:
     """Return the names of the variables in a `.env` file, without their values.
 

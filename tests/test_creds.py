@@ -250,3 +250,16 @@ def test_file_that_may_not_be_read_says_why(monkeypatch: Env) -> None:
     monkeypatch.setenv("KRAKEN_API_KEY_FILE", "secret")
     with pytest.raises(ValueError, match="Permission denied"):
         creds.find_kraken_credentials()
+
+
+def test_setting_is_read_from_the_environment_then_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its exact name; what is empty counts as not there."""
+    env = tmp_path / ".env"
+    env.write_text("TTSLO_NOTIFY='ntfy://a ntfy://b'\nTTSLO_PING=\n", encoding="utf-8")
+    assert creds.get_setting("TTSLO_NOTIFY", env) == "ntfy://a ntfy://b"
+    assert creds.get_setting("TTSLO_PING", env) is None
+    assert creds.get_setting("TTSLO_NOTIFY", tmp_path / "none") is None
+    monkeypatch.setenv("TTSLO_NOTIFY", " ntfy://c ")
+    assert creds.get_setting("TTSLO_NOTIFY", env) == "ntfy://c"

@@ -22,6 +22,8 @@ REQUIRED_COLUMNS = (
 CONFIG_COLUMNS = (*REQUIRED_COLUMNS, "enabled")
 TRIGGER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
 WHEN_BLIND_COLUMN = "when_blind"
+# Words of the user's own, which appear in notifications and mean nothing to the program.
+NOTE_COLUMN = "note"
 
 _LINK = "the row would depend on another one"
 _DATE = "the row would fire, or end, by the calendar"
@@ -40,7 +42,13 @@ FOREIGN_COLUMNS: Mapping[str, str] = {
 # What such a column says where it asks for nothing else than what is done anyway.
 _HARMLESS = {"trigger_type": "price", "reduce_only": "false"}
 
-KNOWN_COLUMNS = (*CONFIG_COLUMNS, *TRIGGER_COLUMNS, WHEN_BLIND_COLUMN, *FOREIGN_COLUMNS)
+KNOWN_COLUMNS = (
+    *CONFIG_COLUMNS,
+    *TRIGGER_COLUMNS,
+    WHEN_BLIND_COLUMN,
+    NOTE_COLUMN,
+    *FOREIGN_COLUMNS,
+)
 
 # Columns that are left out in most files: who means one of them and misspells it gets no other
 # word, so what stands there is not passed over.

@@ -48,7 +48,6 @@ def test_a_near_miss_names_the_column_that_is_missing(typed: str, meant: str | N
     [
         *(
             "note",
-            "notes",
             "comment",
             "date",
             "price",
@@ -65,6 +64,12 @@ def test_a_users_own_column_stays_a_note(own: str) -> None:
     """Beside all columns of ours it means nothing to us."""
     assert misspelled([*CONFIG_COLUMNS, own]) == {}
     assert foreign_meaning(own, "2027") == ""
+
+
+def test_notes_that_would_not_be_told_are_named() -> None:
+    """Whoever writes `notes` wants them told; a row may have a value there all the same."""
+    assert misspelled([*CONFIG_COLUMNS, "notes"]) == {"notes": "note"}
+    assert suspicious([*CONFIG_COLUMNS, "notes"]) == {}
 
 
 def test_only_what_means_something_is_suspicious() -> None:

@@ -33,8 +33,8 @@ MAY_USE: dict[str, set[str]] = {
         "ttslo_app.rules",
     },
     "ttslo_app.face": {
-        *("krakenlink", "ttslo_app.messages", "ttslo_app.orders.life", "ttslo_app.rules"),
-        "ws_price_provider",
+        *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.orders.life"),
+        *("ttslo_app.rules", "ws_price_provider"),
     },
     "ttslo_app.run": {
         "creds",
@@ -78,6 +78,8 @@ SHELLS = {
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.seeker", "ttslo_app.orders.worker"),
+    *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
+    "ttslo_app.run.telling",
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
@@ -118,6 +120,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             *("fake_kraken.rest", "fake_kraken.stream"),
         }
     ),
+    "apprise": frozenset({"ttslo_app.face.services"}),
     "certifi": frozenset({"krakenlink.stream.wire"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "msgspec": frozenset({"krakenlink.stream.frames"}),

@@ -11,19 +11,23 @@ caller's thread.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import sys
 import textwrap
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
 from krakenlink.foreign import shown
-from ttslo_app.messages import Said
+from ttslo_app.clocks import clock_time
+from ttslo_app.messages import Kind, Said
 
 _log = logging.getLogger(__name__)
 
@@ -165,11 +169,18 @@ class Voice:
     Args:
         log: Writes one line of the log: level, message, and fields by name.
         show: Writes text to the screen; may block.
+        form: Returns what was said as it is to be shown.
     """
 
-    def __init__(self, log: Callable[..., object], show: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        log: Callable[..., object],
+        show: Callable[[str], object],
+        form: Callable[[Said], str] | None = None,
+    ) -> None:
         self._write = log
         self._show = show
+        self.form = form or as_text
         self._file = Lane("ttslo-log", self._lost_from_file)
         self.screen = Lane("ttslo-screen", self._lost_from_screen)
         self._ears: tuple[Ear, ...] = ()
@@ -202,12 +213,52 @@ class Voice:
         for ear in self._ears:
             ear.hear(said)
 
+    def show_trouble(self, level: str, text: str) -> None:
+        """Have something shown that is wrong with the log file itself."""
+        self.show(self.form(Said(Kind.DISK, level, "", text, time.time())))
+
+    def show_rows(self, texts: Sequence[str]) -> None:
+        """Have many lines shown at once, each of which begins with the id of its row."""
+        now = time.time()
+        said = (Said(Kind.STANDING, "INFO", t.partition(":")[0], t, now) for t in texts)
+        self.show("\n".join(map(self.form, said)))
+
     def _lost_from_file(self, count: int) -> None:
         text = f"{count} lines are missing here: the file could not be written for so long"
         self._write("WARNING", text)
 
     def _lost_from_screen(self, count: int) -> None:
-        self._show(f"... {count} lines were not shown in time; the log file has them")
+        text = f"... {count} lines were not shown in time; the log file has them"
+        self._show(self.form(Said(Kind.OTHER, "WARNING", "", text, time.time())))
+
+
+# --- how it is shown -----------------------------------------------------------------------------
+
+
+def as_text(said: Said) -> str:
+    """Return what was said as a line for people: one line, whatever words of others are in it."""
+    mark = "" if said.level.upper() == "INFO" else f"{said.level.upper()}: "
+    return f"{clock_time(said.at)}  {mark}{shown(said.text, _LONGEST_LINE)}"
+
+
+def as_json(said: Said) -> str:
+    """Return what was said as one JSON object on one line, in ASCII, so that no screen harms it.
+
+    `time` is ISO UTC, `row` is null where it is about none, `text` is cut where it is very long.
+    """
+    moment = datetime.fromtimestamp(said.at, UTC).isoformat(timespec="milliseconds")
+    fields = {
+        "time": moment.replace("+00:00", "Z"),
+        "level": said.level.upper(),
+        "kind": str(said.kind),
+        "row": said.row or None,
+    }
+    text = said.text
+    while True:
+        line = json.dumps({**fields, "text": text}).replace("\x7f", "\\u007f")
+        if len(line) <= _LONGEST_LINE:
+            return line
+        text = f"{text[: len(text) * 2 // 3]}..."
 
 
 def write_line(stream: TextIO | None, text: str) -> None:
@@ -245,16 +296,42 @@ def _write_all(write: Callable[[bytes], int | None], data: bytes) -> None:
             data = data[count:]
 
 
-class SpokenHandler(logging.Handler):
-    """Shows records of `logging` on a stream, by way of `lane` once there is one."""
+class Console:
+    """Where a program without a voice speaks: before a run, and where there is none.
 
-    def __init__(self, stream: TextIO | None) -> None:
+    Attributes:
+        is_json: Whether all of it is JSON objects on the standard output, one a line.
+    """
+
+    is_json = False
+
+    def tell(self, text: str, *, is_trouble: bool = False) -> None:
+        """Print a text, whatever the terminal can show, and whether or not anybody reads it."""
+        if self.is_json:
+            level = "ERROR" if is_trouble else "INFO"
+            text = as_json(Said(Kind.OTHER, level, "", text.strip(), time.time()))
+        write_line(sys.stderr if is_trouble and not self.is_json else sys.stdout, text)
+
+
+class SpokenHandler(logging.Handler):
+    """Shows records of `logging` on a stream, by way of `lane` once there is one.
+
+    Args:
+        stream: Where; None for nowhere.
+        is_json: Whether each record is a JSON object.
+    """
+
+    def __init__(self, stream: TextIO | None, *, is_json: bool = False) -> None:
         super().__init__()
         self._stream = stream
+        self._is_json = is_json
         self.lane: Lane | None = None
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as text; what it says is one line, whoever's words are in it."""
+        if self._is_json:
+            plain = logging.Formatter("%(name)s: %(message)s").format(record)
+            return as_json(Said(Kind.OTHER, record.levelname, "", plain, record.created))
         said = logging.makeLogRecord(
             {**record.__dict__, "msg": shown(record.getMessage(), _LONGEST_LINE)}
         )

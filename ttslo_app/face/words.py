@@ -142,5 +142,66 @@ def caution(warning: Finding) -> Sentence:
     return _of_row(Kind.CONFIG, "WARNING", warning["config_id"], f"{why}{warning['message']}")
 
 
+# --- telling people elsewhere --------------------------------------------------------------------
+
+
+def cannot_tell(name: str, why: str) -> Sentence:
+    """Say that somebody is not told, for now."""
+    text = f"{name} is not reached: {why}. Its messages wait, and are sent when it can be"
+    return Sentence(Kind.NOTIFY, "WARNING", text)
+
+
+def told_again(name: str) -> Sentence:
+    """Say that an address is told again."""
+    return Sentence(Kind.NOTIFY, "INFO", f"{name} is reached again")
+
+
+def left_untold(count: int) -> Sentence:
+    """Say that somebody was not told everything before the end."""
+    text = f"{count} notifications were not sent before the end; the log has what they tell"
+    return Sentence(Kind.NOTIFY, "WARNING", text)
+
+
+def test_text() -> str:
+    """Return what somebody reads who had a notification sent to try it."""
+    return "This is a test: notifications of TTSLO arrive here. Nothing has happened"
+
+
+def digest(armed: int, nearest: str, happened: str, hours: float) -> Sentence:
+    """Say once a day that the program lives, where it stands and what has happened.
+
+    Args:
+        armed: How many rows are armed.
+        nearest: The row that is nearest to its threshold; empty where none has a price.
+        happened: What became of orders, in words.
+        hours: Since when that is.
+    """
+    rows = f"{armed} row is armed" if armed == 1 else f"{armed} rows are armed"
+    near = f"; nearest {nearest}" if nearest else ""
+    text = f"Daily digest: {rows}{near}. In the last {hours:.0f} hours: {happened}"
+    return Sentence(Kind.DIGEST, "INFO", text)
+
+
+def ping_fails(place: str, why: str) -> Sentence:
+    """Say that the address which waits for a sign of life does not get it."""
+    text = f"The sign of life does not reach {place}: {why}. It is sent again each minute"
+    return Sentence(Kind.NOTIFY, "WARNING", text)
+
+
+def ping_works_again(place: str) -> Sentence:
+    """Say that it gets it again."""
+    return Sentence(Kind.NOTIFY, "INFO", f"The sign of life reaches {place} again")
+
+
+def ping_withheld(why: str) -> Sentence:
+    """Say why no sign of life is given: whoever waits for it will raise an alarm."""
+    return Sentence(Kind.NOTIFY, "WARNING", f"No sign of life is given: {why}")
+
+
+def ping_given_again() -> Sentence:
+    """Say that signs of life are given again."""
+    return Sentence(Kind.NOTIFY, "INFO", "Signs of life are given again")
+
+
 def _of_row(kind: Kind, level: str, rule_id: str, text: str) -> Sentence:
     return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id})

@@ -6,12 +6,14 @@ import argparse
 import gc
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import creds
 from kraken_api import KrakenAPI
@@ -20,7 +22,8 @@ from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
-from ttslo_app.face.voice import SpokenHandler, write_line
+from ttslo_app.face.services import is_fit_to_show
+from ttslo_app.face.voice import Console, SpokenHandler
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator
@@ -32,6 +35,7 @@ from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
+from ttslo_app.run.telling import FLAGS, add_flags, exposed_files, telling_from
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
@@ -43,8 +47,9 @@ _LONGEST_WORDS = 2000
 _ENV_FILE = ".env"
 # Whoever starts a program wonders after so many seconds without a word.
 _SILENCE = 1.5
+_CONSOLE = Console()
 # What the demo lets its user choose; it has an exchange and files of its own.
-_OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug"})
+_OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug", *FLAGS})
 
 
 def _command() -> str:
@@ -53,8 +58,16 @@ def _command() -> str:
     return words.command_of(sys.argv[0], is_module=is_module)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2 and what is wrong."""
+        super().error(re.sub(r"(?<=://)\S+", "...", message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=_command(),
         description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
         epilog=commands.listing(),
@@ -77,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
     add("--metrics-port", type=int, metavar="PORT",
         help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
+    add_flags(add)
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
@@ -124,7 +138,7 @@ def main(
                 run_demo,  # its exchange needs the `demo` extra, nobody else does
             )
 
-            return run_demo(options.replay)
+            return run_demo(options.replay, telling=telling_from(options), console=_CONSOLE)
         return _run(options, step, disk)
     except KeyboardInterrupt as end:
         _tell("Stopped")
@@ -146,8 +160,10 @@ def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Names
 
 
 def _configure_logging(options: argparse.Namespace) -> None:
+    is_json = _CONSOLE.is_json = options.log_format == "json"
     level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
-    handler = SpokenHandler(sys.stderr)
+    handler = SpokenHandler(sys.stdout if is_json else sys.stderr, is_json=is_json)
+    handler.addFilter(is_fit_to_show)
     form = "%(asctime)s  %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=level, format=form, handlers=[handler])
     # The HTTP library logs addresses at DEBUG; none of ours carries a secret, but nobody needs it.
@@ -179,14 +195,16 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         for odd in _odd_names(options):
             _tell(f"{odd.level}: {odd.text}", is_trouble=True)
         return _validate(manager, reading, is_verbose=options.verbose)
+    telling = telling_from(options, _env_file(options))
     program = _program(manager, reading, options, step)
-    exposed = exposure(Path(_env_file(options)))
-    warnings = [exposed] if exposed else []
-    if options.dry_run:
-        return _operate(program, options, warnings)
-    with _holding_files(program) as absent, program.keeping_journal():
-        manager.sweep()
-        return _operate(program, options, [*warnings, *absent])
+    secrets = [Path(_env_file(options)), *exposed_files(os.environ)]
+    warnings = [*filter(None, map(exposure, secrets))]
+    with telling.over(program, "DRY RUN" if options.dry_run else ""):
+        if options.dry_run:
+            return _operate(program, options, warnings)
+        with _holding_files(program) as absent, program.keeping_journal():
+            manager.sweep()
+            return _operate(program, options, [*warnings, *absent])
 
 
 @contextmanager
@@ -232,7 +250,7 @@ def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -
 
 def _tell(text: str, *, is_trouble: bool = False) -> None:
     """Print a text, whatever the terminal can show, and whether or not anybody reads it."""
-    write_line(sys.stderr if is_trouble else sys.stdout, text)
+    _CONSOLE.tell(text, is_trouble=is_trouble)
 
 
 def _write_sample(manager: ConfigManager) -> int:
@@ -288,6 +306,7 @@ def _program(
         settings=_order_settings(),
         when_blind=WhenBlind(options.when_blind),
         metrics_port=options.metrics_port,
+        is_json=_CONSOLE.is_json,
         step=step,
     )
     return Program(manager, reading, trading if trading.has_keys else None, wanted)
@@ -364,7 +383,7 @@ def _run_on(program: Program, interval: float) -> int:
         # Not by way of the voice: what waits there may wait for ever.
         said = words.ended_hard(name)
         program.config_manager.log(said.level, said.text)
-        write_line(sys.stdout, said.text)
+        _tell(said.text)
 
     with Ending(program.stop, say_last_word) as ending:
         program.report()

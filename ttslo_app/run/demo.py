@@ -18,11 +18,13 @@ from typing import Any
 from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
+from ttslo_app.face.voice import Console
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
 from ttslo_app.run import words
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
+from ttslo_app.run.telling import Telling
 from ttslo_app.store.manager import ConfigManager
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
@@ -122,10 +124,20 @@ def _met_by(bar: Bar, rules: Sequence[Rule]) -> list[Rule]:
     return [rule for rule in rules if any(map(rule.is_met_by, bar.prices))]
 
 
-def run_demo(replay: str | None = None, pause: float = _MADE_UP_PAUSE) -> int:
+def run_demo(
+    replay: str | None = None,
+    pause: float = _MADE_UP_PAUSE,
+    *,
+    telling: Telling | None = None,
+    console: Console | None = None,
+) -> int:
     """Run the demo, on recorded prices where `replay` names a file. Blocks for up to 20 s.
 
-    `pause` is the time in seconds between two made-up prices.
+    Args:
+        replay: The file of recorded prices; None for made-up ones.
+        pause: The time in seconds between two made-up prices.
+        telling: Who else is told of it.
+        console: Where it speaks beside the program.
 
     Returns:
         0 if every threshold that was crossed led to its one order; 1 if not.
@@ -141,22 +153,26 @@ def run_demo(replay: str | None = None, pause: float = _MADE_UP_PAUSE) -> int:
         start = bars[0].prices[0]
         rows = rules_around(start)
     with FakeKraken(prices={PAIR: start}) as exchange, tempfile.TemporaryDirectory() as folder:
-        show = Show(exchange, Path(folder), rows)
-        return show.run(bars)
+        show = Show(exchange, Path(folder), rows, console or Console())
+        with (telling or Telling()).over(show.program, "DEMO"):
+            return show.run(bars)
 
 
 class Show:
     """One performance: the program on this thread, the prices on another."""
 
-    def __init__(self, exchange: FakeKraken, folder: Path, rows: Sequence[str]) -> None:
+    def __init__(
+        self, exchange: FakeKraken, folder: Path, rows: Sequence[str], console: Console
+    ) -> None:
         self._exchange = exchange
+        self._console = console
         self._rules = [
             read_rule(dict(zip(HEADER.split(","), r.split(","), strict=True))) for r in rows
         ]
         self._fired: dict[str, str] = {}
         (folder / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
-        self._program = Program(
+        self.program = Program(
             ConfigManager(*files),
             KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url),
             KrakenAPI(
@@ -166,13 +182,13 @@ class Show:
                 use_websocket=False,
                 ws_auth_url=exchange.ws_auth_url,
             ),
-            Options(settings=OrderSettings(watch=0.3)),
+            Options(settings=OrderSettings(watch=0.3), is_json=console.is_json),
         )
 
     def run(self, bars: Iterable[Bar]) -> int:
         """Perform, print the summary, and return the exit code."""
-        print(words.demo_opening(self._exchange.rest_url, VERSION) + "\n", flush=True)
-        program = self._program
+        self._tell(words.demo_opening(self._exchange.rest_url, VERSION) + "\n")
+        program = self.program
         program.load_state()
         program.recover()
         program.check_config_file_changed()
@@ -189,11 +205,15 @@ class Show:
             provider.stop()
         return self._summary()
 
+    def _tell(self, text: str) -> None:
+        """Speak beside the program, in the order of its own lines."""
+        self.program.voice.screen.put(lambda: self._console.tell(text))
+
     def _play(self, bars: Iterable[Bar]) -> None:
         try:
             self._play_on(bars, time.monotonic() + _LONGEST - 2 * _PATIENCE)
         finally:
-            self._program.stop()
+            self.program.stop()
 
     def _play_on(self, bars: Iterable[Bar], end: float) -> None:
         exchange = self._exchange
@@ -207,11 +227,11 @@ class Show:
                 # Recorded prices go by a thousand times faster than life: give the program the
                 # blink of an eye that it needs, so that its order meets the price of its minute.
                 waiting.remove(rule)
-                exchange.wait_for(_has_order_of(self._program, rule), _PATIENCE)
+                exchange.wait_for(_has_order_of(self.program, rule), _PATIENCE)
                 self._fired[rule.id] = bar.name
             now = time.monotonic()
             if now > end:
-                print("(the rest of the recording is left out: time is up)")
+                self._tell("(the rest of the recording is left out: time is up)")
                 break
             if bar.pause:
                 time.sleep(bar.pause)
@@ -225,7 +245,7 @@ class Show:
 
         def is_seen(exchange: FakeKraken) -> bool:
             closed = [order["txid"] for order in exchange.orders if order["status"] == "closed"]
-            lives = list(self._program.state.values())
+            lives = list(self.program.state.values())
             seen = {cells.get("order_id") for cells in lives if cells["rule_state"] == "closed"}
             return seen.issuperset(closed)
 
@@ -236,26 +256,27 @@ class Show:
         for order in self._exchange.orders:
             if order["status"] == "open":
                 best, stop = (Decimal(order[name]) for name in ("limitprice", "stopprice"))
-                print(
+                self._tell(
                     f"          at Kraken: price {price}, best since entry {best:.1f}, the stop of "
-                    f"{order['txid']} stands at {stop:.1f}",
-                    flush=True,
+                    f"{order['txid']} stands at {stop:.1f}"
                 )
 
     def _summary(self) -> int:
         orders = {order["txid"]: order for order in self._exchange.orders}
-        print("\nWhat happened:")
+        self._tell("\nWhat happened:")
         complete = True
         for rule in self._rules:
-            cells = self._program.state.get(rule.id, {})
+            cells = self.program.state.get(rule.id, {})
             order = orders.pop(cells.get("order_id", ""), None)
             has_crossed = rule.id in self._fired
             complete = complete and has_crossed == (order is not None)
-            print(f"  {rule.id:10} {self._line(rule, cells, order)}")
+            self._tell(f"  {rule.id:10} {self._line(rule, cells, order)}")
         if orders:
             complete = False
-            print(f"  and orders that no row asked for: {', '.join(orders)}")
-        print("Each crossing led to one order." if complete else "THIS IS NOT AS IT SHOULD BE.")
+            self._tell(f"  and orders that no row asked for: {', '.join(orders)}")
+        self._tell(
+            "Each crossing led to one order." if complete else "THIS IS NOT AS IT SHOULD BE."
+        )
         return 0 if complete else 1
 
     def _line(self, rule: Rule, cells: dict[str, str], order: dict[str, Any] | None) -> str:

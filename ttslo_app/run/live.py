@@ -107,6 +107,7 @@ class LiveRun:
 
     Attributes:
         watch: All that is armed.
+        turned_at: When the price loop came round last, on `feed_clock`; 0 before it has begun.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class LiveRun:
         )
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
-        self._mark_at, self._is_starting = 0.0, False
+        self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False
         self._once = Once()
         self._system = "online"
         self._reader = world.provider.open_feed(sink=inbox) if world.provider else None
@@ -196,6 +197,7 @@ class LiveRun:
         self._watchdog.start()
         self._is_starting = True
         while not self._stopping.is_set():
+            self.turned_at = feed_clock()
             try:
                 self._turn()
             except Exception:  # noqa: BLE001 - the loop must outlive every surprise: it watches money
@@ -226,6 +228,11 @@ class LiveRun:
             rule_id: live.get(armed.market.name, False)
             for rule_id, armed in list(self.watch.rules.items())
         }
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether all rows of the start are on the books, and their prices come. Any thread."""
+        return self.turned_at > 0 and not self._is_starting
 
     def orderless(self) -> dict[str, float]:
         """Return how many seconds ago each row without its order was crossed. Any thread."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
+from ttslo_app.columns import NOTE_COLUMN as NOTE
 from ttslo_app.face import words
 from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell
 from ttslo_app.orders.exchange import is_real
@@ -83,6 +84,7 @@ class Loader:
         configs: The rows that may trade.
         validation: What the last validation found; None before the first.
         unpriced: Ids of rows that are not armed for want of a price.
+        notes: What the user noted beside rows, those too that are refused, by id.
         mtime: When config.csv was last changed, as far as it was looked at.
     """
 
@@ -99,6 +101,7 @@ class Loader:
         self.configs: list[Mapping[str, Any]] = []
         self.validation: ValidationResult | None = None
         self.unpriced: frozenset[str] = frozenset()
+        self.notes: Mapping[str, str] = {}
         self.mtime: float | None = None
         self._manager = files.manager
         self._files = files
@@ -207,6 +210,8 @@ class Loader:
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]
+        # Replaced whole: another thread reads it.
+        self.notes = {row.get("id", ""): row[NOTE] for row in file.rows if row.get(NOTE)}
         self._files.take(file, rules)
         return _Sorting(armed), result
 

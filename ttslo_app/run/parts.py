@@ -45,6 +45,7 @@ class Options:
             unless their cell `when_blind` says otherwise.
         pace: How fast trades of blind times are fetched; Kraken's limits where it is None.
         metrics_port: Where figures are served on this machine; None for nowhere.
+        is_json: Whether what is printed is one JSON object a line.
         step: Called by name at each step of the order protocol, for tests that end it there.
     """
 
@@ -55,6 +56,7 @@ class Options:
     when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND
     pace: Pace | None = None
     metrics_port: int | None = None
+    is_json: bool = False
     step: Callable[[str], None] = _no_step
 
 

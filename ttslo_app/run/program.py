@@ -17,11 +17,9 @@ from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
-from krakenlink.foreign import shown
 from krakenlink.numbers import to_positive_decimal
-from ttslo_app.clocks import clock_time
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.face.voice import Voice, show_line
+from ttslo_app.face.voice import Voice, as_json, as_text, show_line, write_line
 from ttslo_app.messages import Kind, Market, Said, tell
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
 from ttslo_app.orders.ledger import State, may_have_fired, with_intents
@@ -42,7 +40,6 @@ from ttslo_app.store.manager import ConfigManager
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
-_LONGEST_LINE = 10_000
 
 
 class Program:
@@ -65,6 +62,7 @@ class Program:
         worker: The order thread.
         inline: Its work on the caller's thread, rule by rule, while it does not run.
         live: What reads the prices, while it runs and afterwards.
+        loader: What reads config.csv.
         stopping: Set once it is to end.
     """
 
@@ -85,9 +83,10 @@ class Program:
         self.live: LiveRun | None = None
         self.stopping = threading.Event()
         self.kraken_clock, self.clocks = kraken_clock(self.say)
-        self.voice = Voice(config_manager.log, lambda text: show_line(sys.stdout, text))
+        show, form = (write_line, as_json) if options.is_json else (show_line, as_text)
+        self.voice = Voice(config_manager.log, lambda text: show(sys.stdout, text), form)
         if isinstance(config_manager, ConfigManager):
-            config_manager.tell_log_troubles(self._show)
+            config_manager.tell_log_troubles(self.voice.show_trouble)
         self._files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.worker = OrderWorker(
@@ -101,7 +100,7 @@ class Program:
             step=options.step,
         )
         self.inline = InlineOrders(self.worker, self.clocks, self.say)
-        self._loader = self._make_loader()
+        self.loader = self._make_loader()
 
     def _make_loader(self) -> Loader:
         return Loader(
@@ -159,57 +158,54 @@ class Program:
     @property
     def configs(self) -> list[Mapping[str, Any]]:
         """The rows that may trade."""
-        return self._loader.configs
+        return self.loader.configs
 
     @configs.setter
     def configs(self, rows: list[Mapping[str, Any]]) -> None:
-        self._loader.configs = rows
+        self.loader.configs = rows
 
     @property
     def validation(self) -> ValidationResult | None:
         """What the last validation of config.csv found; None before the first."""
-        return self._loader.validation
+        return self.loader.validation
 
     # --- words -------------------------------------------------------------------------------
 
     def say(self, level: str, message: str, *, kind: Kind = Kind.OTHER, **fields: object) -> None:
-        """Do what `log` does, for the program's parts; whoever listens hears the kind, too.
-
-        The kind is for those who choose what they are told of; a log has a level.
-        """
-        self.log(level, message, **fields)
-        self.voice.tell(Said(kind, level, str(fields.get("id", "")), message, time.time()))
+        """Do what `log` does, for the program's parts; who listens chooses by the kind."""
+        said = Said(kind, level, str(fields.get("id", "")), message, time.time())
+        if type(self).log is Program.log:
+            self._speak(said, fields)
+        else:  # a host program's, which knows no kinds
+            self.log(level, message, **fields)
+        self.voice.tell(said)
 
     def log(self, level: str, message: str, **fields: object) -> None:
         """Write a line to the log file, and print it unless it is a detail nobody asked for.
 
         While the program runs live nobody waits for that: see `face.voice`.
         """
-        self.voice.log(level, message, **fields)
-        if level.upper() != "DEBUG" or self.debug:
-            self._show(level, message)
+        row = str(fields.get("id", ""))
+        self._speak(Said(Kind.OTHER, level, row, message, time.time()), fields)
 
-    def _show(self, level: str, message: str) -> None:
-        mark = "" if level.upper() == "INFO" else f"{level.upper()}: "
-        # One line, whatever words of others are in it.
-        self.voice.show(f"{clock_time(time.time())}  {mark}{shown(message, _LONGEST_LINE)}")
+    def _speak(self, said: Said, fields: Mapping[str, object]) -> None:
+        self.voice.log(said.level, said.text, **fields)
+        if said.level.upper() != "DEBUG" or self.debug:
+            self.voice.show(self.voice.form(said))
 
-    def _log_lines(self, level: str, messages: Sequence[str]) -> None:
+    def _log_lines(self, messages: Sequence[str]) -> None:
         """Do what `log` does for many, with few writes: each costs more than a line is worth."""
         has_own_log = type(self).log is not Program.log  # a host program's, which wants every word
         if has_own_log or not isinstance(self.config_manager, ConfigManager):
             for message in messages:
-                self.log(level, message)
-            return
-        self.config_manager.log_lines(level, messages)
-        now = clock_time(time.time())
-        if messages:
-            lines = (f"{now}  {shown(message, _LONGEST_LINE)}" for message in messages)
-            self.voice.show("\n".join(lines))
+                self.log("INFO", message)
+        elif messages:
+            self.config_manager.log_lines("INFO", messages)
+            self.voice.show_rows(messages)
 
     def report(self) -> None:
         """Print one line a row: armed and how far, fired, disabled, or refused and why."""
-        self._log_lines("INFO", self._loader.standings())
+        self._log_lines(self.loader.standings())
 
     # --- files -------------------------------------------------------------------------------
 
@@ -260,8 +256,8 @@ class Program:
 
         Also True some seconds after a reading that left questions open.
         """
-        has_changed = self._loader.has_changed()
-        self.config_file_mtime = self._loader.mtime
+        has_changed = self.loader.has_changed()
+        self.config_file_mtime = self.loader.mtime
         return has_changed
 
     def validate_and_load_config(self) -> bool:
@@ -272,11 +268,11 @@ class Program:
         Returns:
             Whether at least one row is accepted.
         """
-        return self._loader.load()
+        return self.loader.load()
 
     def _reload_if_edited(self) -> None:
-        self._loader.tell_news()
-        if self._loader.is_settled() and self.check_config_file_changed():
+        self.loader.tell_news()
+        if self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             self.validate_and_load_config()
 
@@ -304,7 +300,7 @@ class Program:
         self.is_blind = bool(prices) and all(price is None for price in prices.values())
         for row in self.configs:
             price = prices.get(row.get("pair", ""))
-            if price is not None and row.get("id") not in self._loader.unpriced:
+            if price is not None and row.get("id") not in self.loader.unpriced:
                 self.look_at(row, price)
         if self.dry_run and self.validation is not None:
             self.inline.note_refused(self.validation)

@@ -18,6 +18,19 @@ _AT = {
 }
 
 
+NOT_BEGUN = "it has not begun to watch yet"
+
+
+def loop_hangs(seconds: float) -> str:
+    """Return that no price is looked at."""
+    return f"no price has been looked at for {seconds:.0f} s"
+
+
+def orders_hang(seconds: float) -> str:
+    """Return that the order thread does not come round, or has ended."""
+    return f"the order thread has not turned for {seconds:.0f} s"
+
+
 def at_what(step: str) -> str:
     """Return what the order thread is at."""
     return _AT.get(step, "the order thread is busy")

@@ -366,6 +366,8 @@ sol_buy_the_dip,SOL/EUR,60,below,buy,1.5,3,false
 # while the program could not see the prices. arm-if-beyond places the stop if the price is still
 # beyond the threshold. always places it anyway. notify only says so. Empty is arm-if-beyond
 #
+# A column note may follow too: words of your own which appear in notifications of the row.
+#
 # When a row fires the program sets enabled to false and adds the columns
 # order_id and trigger_time and trigger_price. Columns of your own are left as they are.
 """

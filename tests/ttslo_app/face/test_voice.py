@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import threading
@@ -17,7 +18,7 @@ import pytest
 from program_process import PAIR, ROW, Scene, wait_until
 
 from fake_kraken import FakeKraken
-from ttslo_app.face.voice import Ear, Lane, SpokenHandler, Voice, write_line
+from ttslo_app.face.voice import Console, Ear, Lane, SpokenHandler, Voice, as_json, write_line
 from ttslo_app.messages import Kind, Said
 
 LONG, SHORT = 10.0, 0.05
@@ -184,7 +185,7 @@ def test_lines_that_are_missing_are_told_where_they_are_missing() -> None:
     voice._lost_from_file(3)
     voice._lost_from_screen(2)
     assert lines[0].startswith("WARNING 3 lines are missing here")
-    assert lines[1].startswith("... 2 lines were not shown in time")
+    assert "... 2 lines were not shown in time" in lines[1]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
@@ -320,3 +321,88 @@ def test_record_of_logging_is_one_line_whoevers_words_are_in_it() -> None:
     record = logging.LogRecord("x", logging.ERROR, "x", 1, "said %s", ("a\n12:00 ERROR b",), None)
     handler.emit(record)
     assert stream.getvalue() == "ERROR said a\\n12:00 ERROR b\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        'say "no"',
+        "two\nlines",
+        "\x1b[2J\x00\x7f",
+        "caf\u00e9 \u202e \U0001f600",
+        "\ud800",
+        "\u2028",
+    ],
+)
+def test_json_line_is_one_line_of_ascii_and_says_the_text_as_it_is(text: str) -> None:
+    """Whatever is in it, no screen and no encoding harms it."""
+    line = as_json(Said(Kind.REFUSED, "error", "btc", text, 1.8e9 + 0.25))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line) == {
+        "time": "2027-01-15T08:00:00.250Z",
+        "level": "ERROR",
+        "kind": "order refused",
+        "row": "btc",
+        "text": text,
+    }
+    stream = io.StringIO()
+    write_line(stream, line)
+    assert stream.getvalue() == f"{line}\n"
+
+
+@pytest.mark.parametrize("letter", ["x", "\x00", "\U0001f600"])
+def test_json_line_is_never_longer_than_a_line_may_be(letter: str) -> None:
+    """A line that is cut on its way would be no JSON any more, so its text is."""
+    line = as_json(Said(Kind.OTHER, "INFO", "", letter * 50_000, 1.8e9))
+    assert len(line) <= 10_000
+    said = json.loads(line)
+    assert said["text"].startswith(letter * 100)
+    assert said["text"].endswith("...")
+    assert said["row"] is None
+
+
+def test_voice_shows_in_the_form_that_it_was_given() -> None:
+    """Rows, troubles of the log and lines that are missing are objects, too."""
+    shown: list[str] = []
+    voice = Voice(lambda *args, **fields: None, shown.append, as_json)
+    voice.show_rows(["btc: armed", "eth: disabled"])
+    voice.show_trouble("ERROR", "the log cannot be written")
+    voice._lost_from_screen(3)
+    said = [json.loads(line) for text in shown for line in text.splitlines()]
+    assert [(one["row"], one["kind"], one["level"]) for one in said] == [
+        ("btc", "where a row stands", "INFO"),
+        ("eth", "where a row stands", "INFO"),
+        (None, "disk", "ERROR"),
+        (None, "other", "WARNING"),
+    ]
+
+
+def test_record_of_logging_is_an_object_with_its_trace() -> None:
+    """What a module logs is parseable, whoever's words are in it."""
+    stream = io.StringIO()
+    handler = SpokenHandler(stream, is_json=True)
+    logger = logging.Logger("a.module")
+    logger.addHandler(handler)
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        logger.exception("an error\nand %s", "more")
+    said = json.loads(stream.getvalue())
+    assert said["level"] == "ERROR"
+    assert said["text"].startswith("a.module: an error\nand more\nTraceback")
+    assert said["text"].endswith("ValueError: inside")
+
+
+def test_console_speaks_to_people_or_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Trouble goes to the error stream, but for who reads the output as JSON."""
+    console = Console()
+    console.tell("well")
+    console.tell("not well", is_trouble=True)
+    assert capsys.readouterr() == ("well\n", "not well\n")
+    console.is_json = True
+    console.tell("  not\nwell\n", is_trouble=True)
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert (said["text"], said["level"], printed.err) == ("not\nwell", "ERROR", "")

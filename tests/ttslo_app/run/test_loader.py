@@ -215,3 +215,34 @@ def test_funds_that_do_not_suffice_are_said_without_being_asked(manager: ConfigM
     Path(manager.config_file).write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
     assert TTSLO(manager, StandIn()).validate_and_load_config() is True
     assert "Insufficient BTC: 2 armed rows take 1.20000000 together" in logged(manager, "WARNING")
+
+
+def test_notes_are_known_of_good_and_bad_rows_and_stay_in_the_file(manager: ConfigManager) -> None:
+    """What the user wrote beside a row is kept as it is, and is no part of what the row means."""
+    bad = "bad,XXBTZUSD,fifty,above,sell,0.01,5.0,true,mend me"
+    text = f"{HEADER},note\n{bad}\n{ROW},half; of the savings\n"
+    Path(manager.config_file).write_text(text, encoding="utf-8")
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    assert program.loader.notes == {}
+    program.run_once()
+    assert program.loader.notes == {"bad": "mend me", "btc": "half; of the savings"}
+    kraken.price = 60000
+    program.run_once()
+    rows = {row["id"]: row for row in rows_of(manager)}
+    assert rows["btc"]["enabled"] == "false"
+    assert rows["btc"]["note"] == "half; of the savings"
+
+
+def test_note_that_changes_arms_nothing_anew(manager: ConfigManager) -> None:
+    """Words are no condition: the row waits on as it did."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    Path(manager.config_file).write_text(f"{HEADER},note\n{ROW},one\n", encoding="utf-8")
+    program.run_once()
+    before = dict(program.state["btc"])
+    Path(manager.config_file).write_text(f"{HEADER},note\n{ROW},another\n", encoding="utf-8")
+    program.run_once()
+    assert program.loader.notes == {"btc": "another"}
+    changed = {k for k, v in program.state["btc"].items() if before.get(k) != v}
+    assert changed <= {"last_checked"}

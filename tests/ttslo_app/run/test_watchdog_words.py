@@ -43,3 +43,9 @@ def test_order_that_was_never_sent_is_not_told_to_be_under_way() -> None:
     said = words.ends_without_order(CROSSING, 9.0, "intending", "intended").text
     assert said.startswith("r: crossed 9 s ago at 51001, and NO ORDER was sent")
     assert "under way" not in said
+
+
+def test_reasons_for_no_sign_of_life_name_the_seconds() -> None:
+    """They stand in a status line and behind a colon."""
+    assert words.loop_hangs(12.3) == "no price has been looked at for 12 s"
+    assert words.orders_hang(31.0) == "the order thread has not turned for 31 s"

@@ -1,0 +1,340 @@
+"""Whom a run tells: flags, settings and files, and the whole of it as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from live_program import LiveProgram, row, wait_until
+from program_process import HEADER, PAIR, ROW, Scene
+from receiver_kit import Receiver
+
+from fake_kraken import FakeKraken
+from krakenlink.machine import feed_clock
+from ttslo import main
+from ttslo_app.face.outbox import Level
+from ttslo_app.face.pulse import Systemd
+from ttslo_app.face.services import NotifyUnavailable
+from ttslo_app.messages import Market
+from ttslo_app.rules.rule import read_rule
+from ttslo_app.run.live import LiveRun
+from ttslo_app.run.program import Program
+from ttslo_app.run.telling import (
+    Telling,
+    add_flags,
+    exposed_files,
+    standing_of,
+    status_of,
+    telling_from,
+    trouble_of,
+    vitals_of,
+)
+from ttslo_app.watch.crossings import Armed
+
+SECRET = "s3cr3t-t0k3n"
+
+
+def options(*argv: str) -> argparse.Namespace:
+    """Return a command line with the flags of this room."""
+    parser = argparse.ArgumentParser()
+    add_flags(parser.add_argument)
+    return parser.parse_args(argv)
+
+
+def urls(telling: Telling) -> list[tuple[str, Level]]:
+    """Return whom a run tells, and of what."""
+    return [(address.url, address.level) for address, _ in telling.ways]
+
+
+# --- settings ----------------------------------------------------------------------------------
+
+
+def test_without_flags_and_settings_nobody_is_told(place_of_its_own: Path) -> None:
+    """And no library is asked for."""
+    telling = telling_from(options(), ".env")
+    assert (telling.ways, telling.ping_url) == ((), "")
+
+
+def test_addresses_come_from_flags_setting_and_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them count, each once; the setting may stand in the .env file as well."""
+    listed = tmp_path / "addresses"
+    listed.write_text("# mine\nall=json://127.0.0.1/c\njson://127.0.0.1/a\n", encoding="utf-8")
+    env = tmp_path / "my.env"
+    env.write_text(f"TTSLO_NOTIFY_FILE={listed}\nTTSLO_PING=http://127.0.0.1/p\n", encoding="utf-8")
+    monkeypatch.setenv("TTSLO_NOTIFY", "json://127.0.0.1/b")
+    telling = telling_from(options("--notify", "orders=json://127.0.0.1/a"), str(env))
+    assert urls(telling) == [
+        ("json://127.0.0.1/a", Level.ORDERS),
+        ("json://127.0.0.1/b", Level.WARNINGS),
+        ("json://127.0.0.1/c", Level.ALL),
+    ]
+    assert telling.ping_url == "http://127.0.0.1/p"
+
+
+def test_flags_alone_count_for_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told of made-up money without having asked for it."""
+    monkeypatch.setenv("TTSLO_NOTIFY", "json://127.0.0.1/b")
+    assert urls(telling_from(options())) == []
+
+
+def test_credentials_of_systemd_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie under the names of the variables."""
+    (tmp_path / "TTSLO_NOTIFY").write_text("json://127.0.0.1/a\n", encoding="utf-8")
+    (tmp_path / "TTSLO_PING").write_text("http://127.0.0.1/p\n", encoding="utf-8")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    telling = telling_from(options(), ".env")
+    assert (len(telling.ways), telling.ping_url) == (1, "http://127.0.0.1/p")
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "which cannot be read (No such file or directory)"),
+        ("folder", "which is no file"),
+        (b"", "which is empty"),
+        (b"x" * 200_000, "which is too large"),
+    ],
+)
+def test_file_of_addresses_that_cannot_be_used_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | str | None, why: str
+) -> None:
+    """Addresses that are looked for in vain must not look like none that were given."""
+    path = tmp_path / "addresses"
+    if content == "folder":
+        path.mkdir()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    monkeypatch.setenv("TTSLO_NOTIFY_FILE", str(path))
+    with pytest.raises(NotifyUnavailable) as found:
+        telling_from(options(), ".env")
+    assert str(found.value).startswith(f"TTSLO_NOTIFY_FILE names {path}, {why}")
+    assert str(found.value).endswith("put the addresses there, one a line, readable by the user "
+        "of the program")  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_file_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's own word for it is told."""
+    path = tmp_path / "addresses"
+    path.write_text("json://127.0.0.1", encoding="utf-8")
+    path.chmod(0)
+    monkeypatch.setenv("TTSLO_NOTIFY_FILE", str(path))
+    with pytest.raises(NotifyUnavailable, match="Permission denied"):
+        telling_from(options(), ".env")
+
+
+def test_files_of_secrets_are_looked_at_for_who_may_read_them() -> None:
+    """Those that a variable names, but for a container's own."""
+    environ = {
+        "KRAKEN_API_SECRET_RW_FILE": "/etc/ttslo/secret",
+        "KRAKEN_API_KEY_RW_FILE": "/run/secrets/key",
+        "TTSLO_NOTIFY_FILE": " /etc/ttslo/notify ",
+        "SOME_FILE": "/etc/passwd",
+    }
+    found = {str(path) for path in exposed_files(environ)}
+    assert found == {"/etc/ttslo/secret", "/etc/ttslo/notify"}
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--notify", f"nosuch://{SECRET}"], "apprise knows no such service"),
+        (["--notify", SECRET], "notification address 1 (...) is no address"),
+        (["--notify", f"orders=tgram://{SECRET}"], "notification address 1 (tgram://...) cannot"),
+        (["--ping", f"ftp://h/{SECRET}"], "--ping: that is no address that can be fetched"),
+    ],
+)
+def test_wrong_address_ends_the_start_with_a_sentence_and_no_secret(
+    argv: list[str], words: str, place_of_its_own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is found at the start, not at the first crossing."""
+    Path("config.csv").write_text(f"{HEADER}\n{ROW}\n", encoding="utf-8")
+    assert main(["--dry-run", *argv]) == 1
+    printed = "".join(capsys.readouterr())
+    assert f"Cannot run: {words}" in printed or words in printed
+    assert SECRET not in printed
+
+
+def test_missing_library_ends_the_start_with_what_to_install(
+    place_of_its_own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks for notifications and cannot have them is told so at once."""
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    Path("config.csv").write_text(f"{HEADER}\n{ROW}\n", encoding="utf-8")
+    assert main(["--dry-run", "--notify", f"ntfy://{SECRET}"]) == 1
+    assert "--notify needs the library apprise: pip install apprise" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [["--notfy", f"ntfy://{SECRET}"], [f"ntfy://{SECRET}"]])
+def test_mistyped_flag_shows_no_address(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The journal of a service manager keeps what is printed."""
+    with pytest.raises(SystemExit) as end:
+        main(argv)
+    assert end.value.code == 2
+    printed = "".join(capsys.readouterr())
+    assert "ntfy://..." in printed
+    assert SECRET not in printed
+
+
+def test_json_is_printed_before_a_run_too(
+    place_of_its_own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that cannot begin says so as it was told to speak."""
+    assert main(["--log-format", "json"]) == 1
+    printed = capsys.readouterr()
+    said = json.loads(printed.out)
+    assert (said["level"], said["row"], printed.err) == ("ERROR", None, "")
+    assert said["text"].startswith("Cannot run: there is no config.csv")
+    assert main([]) == 1
+    assert capsys.readouterr().err.startswith("Cannot run: there is no config.csv")
+
+
+# --- how a run is ------------------------------------------------------------------------------
+
+
+def armed(rule_id: str, threshold: str, market: str = "BTC/USD") -> Armed:
+    """Return an armed row."""
+    cells = dict(zip(HEADER.split(","), ROW.split(","), strict=True))
+    rule = read_rule({**cells, "id": rule_id, "threshold_price": threshold})
+    return Armed(rule, Market(market, market), 0)
+
+
+def run_with(*rows: Armed, price: str = "50000", **more: object) -> LiveRun:
+    """Return what looks like a run with rows, BTC/USD at `price` and no price of anything else."""
+    watch = SimpleNamespace(
+        rules={one.rule.id: one for one in rows}, last={"BTC/USD": (Decimal(price), 1.0)}
+    )
+    live = {"has_begun": True, "turned_at": math.inf, "armed": dict, "orderless": dict}
+    return cast("LiveRun", SimpleNamespace(watch=watch, **{**live, **more}))
+
+
+def test_nearest_row_is_the_one_with_the_shortest_way_in_percent() -> None:
+    """Above or below; rows without a price are counted alone."""
+    rows = [armed("far", "60000"), armed("near", "49000"), armed("eth", "1", "ETH/USD")]
+    count, nearest = standing_of(run_with(*rows))
+    assert count == 3
+    assert nearest.startswith("near: BTC/USD at or above 49000, now 50000 (2.00 % away)")
+    assert status_of(run_with(*rows)) == f"3 armed; nearest {nearest}"
+    assert status_of(run_with()) == "0 armed"
+    assert (standing_of(None), status_of(None)) == ((0, ""), "0 armed")
+
+
+def test_of_very_many_rows_none_is_called_nearest() -> None:
+    """Looking through them would take time away from prices."""
+    rows = [armed(f"r{number}", "60000") for number in range(5001)]
+    assert standing_of(run_with(*rows)) == (5001, "")
+    assert standing_of(run_with(*rows[1:]))[1]
+
+
+def program_with(live: LiveRun | None, idle: float = 0.0, *, is_running: bool = True) -> Program:
+    """Return what looks like a program whose order thread turned `idle` seconds ago."""
+    worker = SimpleNamespace(doing=("", 1000.0 - idle), is_running=is_running)
+    clocks = SimpleNamespace(monotonic=lambda: 1000.0)
+    return cast("Program", SimpleNamespace(live=live, worker=worker, clocks=clocks))
+
+
+@pytest.mark.parametrize(
+    ("program", "trouble"),
+    [
+        (program_with(run_with()), ""),
+        (program_with(run_with(armed=lambda: {"btc": True})), ""),
+        (program_with(None), "it has not begun to watch yet"),
+        (program_with(run_with(has_begun=False)), "it has not begun to watch yet"),
+        (
+            program_with(run_with(turned_at=feed_clock() - 10_000)),
+            "no price has been looked at for",
+        ),
+        (program_with(run_with(), 31.0), "the order thread has not turned for 31 s"),
+        (program_with(run_with(), is_running=False), "the order thread has not turned"),
+        (
+            program_with(run_with(armed=lambda: {"btc": True, "eth": False})),
+            'no live price for 1 of 2 armed rows: ["eth"]',
+        ),
+        (
+            program_with(run_with(orderless=lambda: {"btc": 9.0})),
+            'crossed, and no order yet: ["btc"]',
+        ),
+    ],
+)
+def test_sign_of_life_is_withheld_for_whatever_could_miss_a_crossing(
+    program: Program, trouble: str
+) -> None:
+    """Both threads turn, each row has a proven price, and no crossing waits."""
+    said = trouble_of(program)
+    assert said.startswith(trouble)
+    assert bool(said) is bool(trouble)
+
+
+def test_running_program_is_well_until_its_stream_is_gone(
+    exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """The true run: armed, well, and not well any more once nothing proves its price."""
+    exchange.set_price(PAIR, "50000")
+    with LiveProgram(exchange, tmp_path, [row("up", 51000)]) as program:
+        vitals = vitals_of(program.ttslo)
+        wait_until(lambda: vitals.is_armed() and not vitals.trouble(), "all is well")
+        assert vitals.status().startswith("1 armed; nearest up: BTC/USD at or above 51000")
+        assert not vitals.is_stopping()
+        exchange.stop()
+        wait_until(lambda: "no live price for 1 of 1" in vitals.trouble(), "it is not well")
+    assert vitals.is_stopping()
+
+
+def test_nobody_to_tell_costs_no_thread(exchange: FakeKraken, tmp_path: Path) -> None:
+    """Without an address the `with` does nothing at all."""
+    program = LiveProgram(exchange, tmp_path, [row("up", 51000)])
+    with Telling(systemd=Systemd({})).over(program.ttslo, "DEMO"):
+        assert program.ttslo.voice._ears == ()
+
+
+# --- the whole ---------------------------------------------------------------------------------
+
+
+def test_run_tells_what_it_is_what_happens_and_its_end(
+    exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """One real run: notifications with mark and note, a ping, and JSON on the screen."""
+    scene = Scene(exchange, tmp_path)
+    (tmp_path / "config.csv").write_text(f"{HEADER},note\n{ROW},my savings\n", encoding="utf-8")
+    with Receiver() as receiver, Receiver("mute") as mute:
+        flags = ["--dry-run", "--verbose", "--log-format", "json"]
+        for url in (f"json://{receiver.place}/{SECRET}", f"json://{mute.place}/{SECRET}"):
+            flags += ["--notify", url]
+        flags += ["--ping", f"http://{receiver.place}/{SECRET}"]
+        with scene.run(*flags, plan={"quiet": True}) as program:
+            scene.wait_for_stream(program)
+            scene.cross()
+            placed = receiver.wait_for_text("crossed at 51001")
+            receiver.wait_for(lambda found: any(line.startswith("GET") for line, _ in found))
+            code = program.end()
+            printed = program.output
+        messages: list[dict[str, Any]] = receiver.messages
+    assert code == 0
+    assert all(message["title"].startswith("TTSLO DRY RUN: ") for message in messages)
+    assert "Note: my savings" in placed["message"]
+    assert "DRY RUN on" in messages[0]["message"]
+    if os.name == "posix":
+        assert "Stopped" in messages[-1]["message"]
+    said = [json.loads(line) for line in printed.splitlines()]
+    assert {tuple(one) for one in said} == {("time", "level", "kind", "row", "text")}
+    (crossed,) = (one for one in said if "crossed at 51001" in one["text"])
+    assert (crossed["row"], crossed["kind"]) == ("btc", "order placed")
+    assert SECRET not in printed
+    assert SECRET not in (tmp_path / "logs.csv").read_text(encoding="utf-8")
