@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import threading
@@ -16,7 +17,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from krakenlink import VERSION
 from krakenlink.errors import KrakenError
@@ -92,6 +93,8 @@ def table(stream: network.StreamLook) -> tuple[Check, ...]:
         Check("rows.pairs", "rows", account.look_at_pairs, rows),
         Check("rows.funds", "rows", account.look_at_funds, rows, after=("rows.checked", *keys)),
         Check("rows.orders", "rows", account.look_at_orders, rows, after=("rows.checked", *keys)),
+        Check("notify.address", "notify", network.look_at_addresses),
+        Check("notify.test", "notify", network.send_tests, ("notify.address",)),
     )  # fmt: skip
 
 
@@ -184,9 +187,17 @@ def _is_idle(sentence: Sentence) -> bool:
 # --- the command -------------------------------------------------------------------------------
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2 and what is wrong."""
+        super().error(re.sub(r"(?<=://)\S+", "...", message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the flags of the command."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog="ttslo doctor",
         description="Looks at all that the program needs, places nothing, and says what helps.",
         epilog="Exit codes: 0 nothing fails, 1 something does, 2 a flag is wrong.",
@@ -197,6 +208,10 @@ def parser() -> argparse.ArgumentParser:
     add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
     add("--env-file", metavar="FILE", help="where keys may stand (default: .env)")
     add("--no-websocket", action="store_true", help="as the program is run: prices over REST only")
+    add("--notify", action="append", default=[], metavar="[LEVEL=]URL",
+        help="an address to be told at, as the program is run; may be given again")  # fmt: skip
+    add("--ping", default="", metavar="URL", help="the address to be fetched, as it is run")
+    add("--send-test", action="store_true", help="send one message to each address")
     add("--json", action="store_true", help="tell it as one JSON object, for programs")
     return made
 
@@ -237,6 +252,9 @@ def _patient(options: argparse.Namespace, ends_at: float, ending: ExitStack) -> 
         use_websocket=not options.no_websocket,
         cache_dir=folder,
         ends_at=ends_at,
+        notify=options.notify,
+        ping=options.ping,
+        is_sending=options.send_test,
     )
 
 

@@ -29,6 +29,7 @@ from ttslo_app.rules.findings import ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.run.doctor_words import counted, say, some_of
 from ttslo_app.run.environment import KNOWN, unknown_names
+from ttslo_app.run.telling import exposed_files
 from ttslo_app.run.words import place_of
 from ttslo_app.store.disk import Disk, read_settled
 from ttslo_app.store.journal import IntentJournal
@@ -66,6 +67,9 @@ class Patient:
         cache_dir: Where the list of pairs is kept meanwhile; None for the usual folder.
         ends_at: When all is to be over, on `feed_clock`.
         disk: The file system.
+        notify: Addresses to be told at, as the flags name them.
+        ping: The address to be fetched, as its flag names it.
+        is_sending: Whether each address is to get a message.
         holder: Who works on the files; empty for nobody.
         rows: The rows of config.csv, once they are read.
         refused: What was found wrong with the text of the rows alone.
@@ -84,6 +88,9 @@ class Patient:
     cache_dir: str | None
     ends_at: float
     disk: Disk = field(default_factory=Disk)
+    notify: Sequence[str] = ()
+    ping: str = ""
+    is_sending: bool = False
     holder: str = ""
     rows: Sequence[ConfigRow] = ()
     refused: frozenset[tuple[str, str]] = frozenset()
@@ -292,6 +299,9 @@ def look_at_space(patient: Patient) -> Findings:
 
 def look_at_keys_file(patient: Patient) -> Findings:
     """Look whether the file of keys is there if it is named, and whether others may read it."""
+    for secret in exposed_files(os.environ):
+        if exposed := exposure(secret):
+            yield say("keys exposed", str(secret), what=exposed)
     name = patient.env_file
     path = Path(name)
     if not path.exists():

@@ -25,8 +25,17 @@ from krakenlink.sockets import Call, by_thread, dial, watching
 from krakenlink.stream.events import FeedLive, FeedStale
 from krakenlink.stream.wire import open_socket, proxy_for
 from ttslo_app.clocks import KrakenClock
+from ttslo_app.face.pulse import check_ping
+from ttslo_app.face.services import (
+    Address,
+    NotifyUnavailable,
+    Plugin,
+    read_addresses,
+    send_test,
+)
 from ttslo_app.run.doctor_local import Findings, Patient
 from ttslo_app.run.doctor_words import moment_of, say, some_of
+from ttslo_app.run.telling import settings_of
 from ws_price_provider import WebSocketPriceProvider
 
 # Seconds: a person waits for all of it, and each step must leave time for the next.
@@ -292,3 +301,50 @@ def _polled(patient: Patient, missing: dict[str, str]) -> Findings:
             yield say("price polled", pair, pair=pair, price=plain(quote.price), why=why)
         else:
             yield say("price missing", pair, pair=pair, why=f"{why}; {quote}")
+
+
+# --- notifications -----------------------------------------------------------------------------
+
+
+def look_at_addresses(patient: Patient) -> Findings:
+    """Read each address that is to be told, and load what tells it."""
+    try:
+        addresses = _addresses(patient)
+        ping = patient.ping or next(settings_of("TTSLO_PING", patient.env_file), "").strip()
+        if ping:
+            check_ping(ping)
+            yield say("ping good")
+    except ValueError as error:
+        yield say("address bad", error=error)
+        return
+    for address in addresses:
+        try:
+            Plugin(address)
+        except NotifyUnavailable as error:
+            yield say("address bad", address.name, error=error)
+        else:
+            yield say("address good", address.name, name=address.name, level=address.level)
+    if not (addresses or ping):
+        yield say("nobody told")
+
+
+def _addresses(patient: Patient) -> list[Address]:
+    return read_addresses([*patient.notify, *settings_of("TTSLO_NOTIFY", patient.env_file)])
+
+
+def send_tests(patient: Patient) -> Findings:
+    """Send a message to each address, where that is wanted."""
+    addresses = _addresses(patient)
+    if not (patient.is_sending and addresses):
+        yield say("test left") if addresses else say("nobody told")
+        return
+    for number, address in enumerate(addresses):
+        share = max(0.0, patient.left() - _RESERVE) / (len(addresses) - number)
+        try:
+            why = send_test(address, timeout=share)
+        except NotifyUnavailable as error:
+            why = str(error)
+        if why:
+            yield say("test failed", address.name, name=address.name, why=why)
+        else:
+            yield say("test sent", address.name, name=address.name)

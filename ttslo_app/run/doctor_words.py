@@ -208,6 +208,16 @@ SAYINGS: dict[str, Saying] = {
     "no window": _ok("the {which} key has no nonce window: use it for one program only"),
     "window": _ok("the {which} key has a nonce window of {window}"),
     "window untold": _ok("the nonce window of the {which} key is not told"),
+    # --- notifications
+    "address good": _ok("{name} is told of: {level}"),
+    "address bad": _fail("{error}", "As it says; the program does not start with it"),
+    "ping good": _ok("an address is fetched each minute in which nothing could be missed"),
+    "nobody told": _ok("nobody is to be told of anything; --notify names whom"),
+    "test left": _ok("nothing was sent; --send-test sends one message to each address"),
+    "test sent": _ok("{name} has taken the test message; see that it has arrived"),
+    "test failed": _fail(
+        "{name} has not taken the test message: {why}", "Correct the address, or see to its service"
+    ),
     # --- rows
     "row odd": _warn("{row}: {what}", "Look at the row in config.csv"),
     "rows good": _ok("{rows} checked against Kraken's pairs and prices"),

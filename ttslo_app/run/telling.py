@@ -107,15 +107,15 @@ def telling_from(options: argparse.Namespace, env_file: str | None = None) -> Te
     Raises:
         ValueError: If one of them cannot be used; the sentence shows no address.
     """
-    addresses = read_addresses([*options.notify, *_settings("TTSLO_NOTIFY", env_file)])
-    ping = (options.ping or next(_settings("TTSLO_PING", env_file), "")).strip()
+    addresses = read_addresses([*options.notify, *settings_of("TTSLO_NOTIFY", env_file)])
+    ping = (options.ping or next(settings_of("TTSLO_PING", env_file), "")).strip()
     if ping:
         check_ping(ping)
     ways = tuple((address, Plugin(address)) for address in addresses)
     return Telling(ways, ping, Systemd(os.environ))
 
 
-def _settings(name: str, env_file: str | None) -> Iterator[str]:
+def settings_of(name: str, env_file: str | None) -> Iterator[str]:
     """Yield what a setting holds: its own variable, and the file that `..._FILE` names.
 
     Raises:

@@ -14,9 +14,11 @@ import pytest
 from chaos_kit import CERTIFICATE
 from doctor_kit import Clinic, clinic
 from program_process import ROW
+from receiver_kit import Receiver
 from rest_kit import Loopback, forever_ok
 
 from krakenlink.machine import feed_clock
+from ttslo_app.run import doctor
 from ttslo_app.run import doctor_network as network
 from ttslo_app.run.doctor_local import Findings, Patient, look_at_address
 from ttslo_app.run.doctor_words import say, status_of
@@ -335,3 +337,102 @@ def test_config_without_pairs_has_no_price_to_look_at(clinic: Clinic) -> None:
     assert clinic.examine().only("stream.price")[1] == (
         "nothing to look at: there is no row with a pair"
     )
+
+
+# --- notifications ---------------------------------------------------------------------------
+
+
+def test_nobody_to_be_told_is_no_fault(clinic: Clinic) -> None:
+    """Notifications are an extra."""
+    report = clinic.examine()
+    assert report.only("notify.address")[0] == report.only("notify.test")[0] == "ok"
+    assert "nobody is to be told" in report.only("notify.address")[1]
+
+
+def test_each_address_is_read_and_none_is_shown(clinic: Clinic) -> None:
+    """From flag, variable and file; by its number, its service and its level."""
+    Path("addresses").write_text("# of the file\nall=ntfy://hush-hush-hush\n")
+    clinic.set(TTSLO_NOTIFY="orders=ntfy://hush-variable", TTSLO_NOTIFY_FILE="addresses",
+               TTSLO_PING="https://hc.example/hush-ping")  # fmt: skip
+    report = clinic.examine("--notify", "ntfy://hush-flag")
+    lines = report.lines("notify.address")
+    assert [status for status, _, _ in lines] == ["ok"] * 4
+    told = " ".join(text for _, text, _ in lines)
+    assert all(level in told for level in ("warnings", "orders", "all"))
+    assert "notification address 3 (ntfy://...)" in told
+    assert "hush" not in str(report.told)
+    assert "--send-test" in report.only("notify.test")[1]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("no-address-hush", "is no address; write one as apprise knows it"),
+        ("nosuchservice://hush", "cannot be used"),
+        ("loud=ntfy://hush", "is no address"),
+    ],
+)
+def test_address_that_is_none_fails_without_being_shown(
+    clinic: Clinic, address: str, words: str
+) -> None:
+    """It is an error at the start of the program, too."""
+    report = clinic.examine("--notify", address)
+    status, text, _ = report.lines("notify.address")[0]
+    assert (status, words in text) == ("fail", True)
+    assert "hush" not in str(report.told)
+    assert report.only("notify.test")[1] == "not looked at, as notify.address fails"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TTSLO_PING", "hush"), ("TTSLO_NOTIFY_FILE", "gone")]
+)
+def test_setting_that_cannot_be_used_fails(clinic: Clinic, variable: str, value: str) -> None:
+    """An address that cannot be fetched, and a file that is not there."""
+    clinic.set(**{variable: value})
+    status, text, cure = clinic.examine().only("notify.address")
+    assert status == "fail"
+    assert "hush" not in text
+    assert "does not start" in cure
+
+
+def test_flag_that_is_mistyped_before_an_address_shows_none_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It ends with 2, and what stands on the screen may be read by others."""
+    with pytest.raises(SystemExit) as ended:
+        doctor.main(["--notfy", "ntfy://hush"])
+    assert ended.value.code == 2
+    assert "hush" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("manner", "status", "words"),
+    [
+        ("record", "ok", "has taken the test message"),
+        ("status 403", "fail", "has not taken the test message: "),
+        ("reset", "fail", "has not taken the test message: "),
+    ],
+)
+def test_test_message_is_sent_where_that_is_wanted(
+    clinic: Clinic, manner: str, status: str, words: str
+) -> None:
+    """One to each address, and its answer is told; without the flag none leaves."""
+    with Receiver(manner) as receiver:
+        address = f"json://{receiver.place}/hush"
+        clinic.examine("--notify", address)
+        assert receiver.requests == []
+        line = clinic.examine("--notify", address, "--send-test").only("notify.test")
+    assert (line[0], words in line[1]) == (status, True)
+    assert "hush" not in str(line)
+    if status == "ok":
+        (message,) = receiver.messages
+        assert "test" in f"{message['title']} {message['message']}".lower()
+
+
+def test_service_that_never_answers_leaves_time_for_the_next(clinic: Clinic) -> None:
+    """Each has its share of what is left."""
+    with Receiver("mute") as mute, Receiver() as other:
+        addresses = (f"json://{one.place}/" for one in (mute, other))
+        flags = [flag for address in addresses for flag in ("--notify", address)]
+        report = clinic.examine(*flags, "--send-test", seconds=3.0)
+    assert report.statuses("notify.test") == ["fail", "ok"]

@@ -21,7 +21,7 @@ SAMPLES: dict[str, Any] = {
     "addresses": "192.0.2.7 and 1 more", "armed": 2, "asset": "BTC", "check": "net.name",
     "cure": "Mend it", "error": OSError(28, "No space left on device"), "file": "state.csv",
     "given": "KRAKEN_API_KEY", "have": "0.50000000", "holder": "process 7 on box since noon",
-    "host": "api.kraken.com", "kind": "", "least": "3.11", "megabytes": 12,
+    "host": "api.kraken.com", "kind": "", "least": "3.11", "level": "warnings", "megabytes": 12,
     "milliseconds": 12.3, "missing": "KRAKEN_API_SECRET", "moment": "2027-01-15 08:00Z",
     "name": "requests", "names": "'Query funds'", "order": "sell 1 BTC/USD trailing-stop +5.0%",
     "pair": "BTC/USD", "price": "50000", "proxy": "http://proxy:3128", "rest": "Kraken",
