@@ -160,6 +160,8 @@ class KrakenAPI(RestClient):
             self._transport.longest,
         )
         self._readers = self._prices.readers
+        # Whoever drops a client without `close` gives back its subscriptions all the same.
+        weakref.finalize(self, self._prices.let_go).atexit = False
 
     @classmethod
     def from_env(
@@ -185,14 +187,15 @@ class KrakenAPI(RestClient):
     def close(self) -> None:
         """Close the connections and give up the subscriptions, which may be done twice.
 
-        `with KrakenAPI() as api:` does it at the end. The next call opens new ones.
+        `with KrakenAPI() as api:` does it at the end. The next call opens new ones. It only hands
+        over and waits for no lock: a finalizer or a signal handler may do it in the middle of
+        anything. A client that is dropped without it gives the same back.
         """
-        with self._lock:
-            provider, self._provider = self._provider, None
-            account, self._account = self._account, None
-        self._prices.let_go(provider)
+        self._provider = None
+        account, self._account = self._account, None
+        self._prices.let_go()
         if account is not None:
-            account.stop()
+            account.stop(0.0)
         super().close()
 
     def get_current_price(self, pair: str) -> float:
@@ -293,7 +296,8 @@ class KrakenAPI(RestClient):
         with self._lock:
             if self._account is None:
                 settings = self._feed_settings or DEFAULT_SETTINGS
-                self._account = AccountFeed(self.ws_auth_url, token, settings=settings)
+                account = self._account = AccountFeed(self.ws_auth_url, token, settings=settings)
+                weakref.finalize(self, account.stop, 0.0).atexit = False
             return self._account
 
     def _joined_stream(self, url: str) -> WebSocketPriceProvider:

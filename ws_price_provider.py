@@ -35,8 +35,8 @@ from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Channel, Event, Tick
-from krakenlink.stream.handover import Companion, Run, Stoppable, wake
+from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.handover import Companion, Stoppable, wake
 from krakenlink.stream.health import FeedHealth, Proofs, SymbolHealth, feed_health
 from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
@@ -56,9 +56,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
-# Seconds that `stop` waits for the lock. Nobody holds it for long, but the thread that called may.
-_STOP_PATIENCE = 0.1
-
 
 def _address(url: str | None) -> str:
     return validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
@@ -71,8 +68,8 @@ class WebSocketPriceProvider(Proofs, Stoppable):
     and wait for no lock: a finalizer or a signal handler may call them in the middle of anything.
     All other calls take the feed's lock for a moment, and are not for finalizers and handlers.
 
-    The thread starts with the first subscription. After `stop` the object is as new: the
-    subscriptions are given back, and a new subscription starts it again.
+    The thread starts with the first subscription. After `stop` the object is as new: a new
+    subscription starts it again. A thread that died is started again by every call, reads too.
 
     Attributes:
         url: The stream's address.
@@ -244,7 +241,10 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         except (KeyError, TypeError):
             return None
         # Asked after the price was taken: a delay in between makes it older, never younger.
-        return price if self._clock() < good_until else None
+        if self._clock() < good_until:
+            return price
+        self.feed_thread.revive()
+        return None
 
     def price_reader(self, symbol: str) -> Callable[[], float | None]:
         """Return a function that returns the price of `symbol` if it is proven now.
@@ -258,7 +258,7 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         # A closure, because its variables are found faster than attributes: this is the hot path.
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            link, lock, clock = self._link, self._lock, self._clock
+            link, lock, clock, revive = self._link, self._lock, self._clock, self.feed_thread.revive
             sub = self._subscriptions.tickers[symbol]
 
         def read() -> float | None:
@@ -266,7 +266,10 @@ class WebSocketPriceProvider(Proofs, Stoppable):
                 price = sub.price
                 good_until = link.good_until
             # Asked after the price was taken: a delay in between makes it older, never younger.
-            return price if clock() < good_until else None
+            if clock() < good_until:
+                return price
+            revive()
+            return None
 
         return read
 
@@ -284,6 +287,7 @@ class WebSocketPriceProvider(Proofs, Stoppable):
             return None
         now = self._clock()  # last: a delay in between makes the proof older, never younger
         if tick is None or proven_at is None or now >= good_until:
+            self.feed_thread.revive()
             return None
         return tick, max(0.0, now - proven_at)
 
@@ -365,8 +369,7 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         self._check_fork()
         with self._lock:
             self._rest_fallbacks[symbol] += 1
-            if self._subscriptions.by_key:
-                self.feed_thread.start_locked()  # a thread that died is not waited for, nor left
+        self.feed_thread.revive()  # a thread that died is not waited for, nor left
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and make a new one; `reason` is what events and log will say.
@@ -391,16 +394,10 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         is done as soon as that work is.
         """
         self._check_fork()
-        ended: list[tuple[Run | None, list[Event]]] = []
-        self.feed_thread.give_back(partial(self._end_locked, ended), min(timeout, _STOP_PATIENCE))
-        for run, events in ended:
-            self.feed_thread.readers.publish(events)
-            if run is not None:
-                run.finish(timeout)
+        self.feed_thread.end(self._forget_locked, timeout)
 
-    def _end_locked(self, ended: list[tuple[Run | None, list[Event]]]) -> None:
+    def _forget_locked(self) -> None:
         self.stops += 1
-        ended.append(self.feed_thread.end_locked())
         self._by_pair.clear()
 
     def _check_fork(self) -> None:

@@ -113,9 +113,10 @@ class Prices:
         self._ask = ask
         self._stream = stream
         self.readers: dict[str, Callable[[], float | None]] = {}
-        self._lock = threading.Lock()  # guards the five below
+        self._lock = threading.Lock()  # guards the six below, but `let_go` does without it
         self._followed: set[Symbol] = set()  # subscriptions this client holds
-        self._stops = 0  # of the stream, when it was last subscribed to
+        self._held_of: Stream | None = None  # whose they are
+        self._stops = 0  # of that stream, when it was last subscribed to
         self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
         self._unstreamed = Once()  # names that have no stream, as told to the user
         self._ask_again_at = 0.0
@@ -194,17 +195,18 @@ class Prices:
                 found |= self._rest_quotes(asset_class, wanted)
         return {name: found[name] for name in names}
 
-    def let_go(self, stream: Stream | None) -> None:
-        """Give back what this client holds of `stream`."""
-        with self._lock:
-            symbols, self._followed = self._followed, set()
-            if stream is not None and stream.stops != self._stops:
-                symbols = set()  # gone already; what is there now belongs to others
-            self._waited = set()
-            self.readers.clear()
-        if stream is not None:
-            for symbol in symbols:
-                stream.unsubscribe_symbol(symbol)
+    def let_go(self) -> None:
+        """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
+        stream = self._held_of
+        # After a stop it is gone already; what is there now belongs to others.
+        is_gone = stream is None or stream.stops != self._stops
+        self.readers.clear()
+        self._waited.clear()
+        with suppress(KeyError):
+            while True:
+                symbol = self._followed.pop()  # one step, so that nothing is given back twice
+                if stream is not None and not is_gone:
+                    stream.unsubscribe_symbol(symbol)
 
     # --- from the stream ---
 
@@ -233,15 +235,16 @@ class Prices:
 
     def _follow(self, stream: Stream, symbol: Symbol) -> None:
         with self._lock:
-            if stream.stops != self._stops:
+            if stream is not self._held_of or stream.stops != self._stops:
                 # Somebody has stopped the stream that all share, and with it our subscriptions.
-                self._stops = stream.stops
+                self._held_of, self._stops = stream, stream.stops
                 self._followed.clear()
                 self._waited.clear()
-            is_new = symbol not in self._followed
-            self._followed.add(symbol)
-        if is_new:
-            stream.subscribe_symbol(symbol)
+            if symbol not in self._followed:
+                # In this order and in one hold, so that whoever lets go finds what is to be given
+                # back, or nothing yet.
+                stream.subscribe_symbol(symbol)
+                self._followed.add(symbol)
 
     def _symbol_of(self, name: str, stream: Stream, deadline: float) -> Symbol | None:
         """Return the symbol of a pair from Kraken's own listing; None where it has none."""

@@ -1,5 +1,6 @@
 """The client: what is sent, what is asked again, and where prices come from."""
 
+import gc
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 import tomllib
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import Mock
@@ -35,6 +37,7 @@ import kraken_api
 import krakenlink
 from kraken_api import KrakenAPI
 from krakenlink.rest.gate import gate_of
+from ws_price_provider import WebSocketPriceProvider
 
 web, streaming = rest_kit.web, price_kit.streaming  # fixtures
 
@@ -184,6 +187,68 @@ def test_stream_may_be_switched_off(web: Web, streaming: Streaming) -> None:
     assert off.get_current_price("XBTUSD") == 7.0
     assert off.price_provider() is None
     assert api.price_provider() is not None
+
+
+def wanted(provider: WebSocketPriceProvider) -> list[str]:
+    """Return the symbols that somebody holds."""
+    return [one.symbol for one in provider.health().symbols]
+
+
+@pytest.mark.parametrize("is_locked", [False, True], ids=["free", "below the feed's lock"])
+def test_dropped_client_gives_its_subscriptions_back(
+    web: Web, streaming: Streaming, is_locked: bool
+) -> None:
+    """Without `close`, in a circle, collected while this thread holds the feed's lock."""
+    api, stream = streaming(BTC_USD="1", ETH_USD="2")
+    provider = api.price_provider()
+    assert provider is not None
+    assert api.get_current_price("XBTUSD") == 1
+    dropped = [KrakenAPI(ws_url=stream.ws_url, timeouts=QUICK) for _ in range(3)]
+    for one in dropped:
+        assert (one.get_current_price("XBTUSD"), one.get_current_price("ETH/USD")) == (1, 2)
+        one.circle = one  # type: ignore[attr-defined]  # for the collector to find
+    assert wanted(provider) == ["BTC/USD", "ETH/USD"]
+    del one
+    dropped.clear()
+    with provider.feed_thread.lock if is_locked else nullcontext():
+        gc.collect()
+    assert wanted(provider) == ["BTC/USD"]
+    api.close()
+    assert wanted(provider) == []
+
+
+def test_close_waits_for_no_lock(web: Web, streaming: Streaming) -> None:
+    """A finalizer may close a client in the middle of whatever its thread does with that client."""
+    api, _ = streaming(BTC_USD="1")
+    web.on("Time", ok({"unixtime": 1_700_000_000}))
+    assert api.get_current_price("XBTUSD") == 1
+    api.server_time()
+    provider = api.price_provider()
+    assert provider is not None
+    with ExitStack() as held:
+        for lock in (api._lock, api._prices._lock, provider.feed_thread.lock):
+            held.enter_context(lock)
+        closing = threading.Thread(target=api.close, daemon=True)
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
+    assert wanted(provider) == []
+    assert api.get_current_price("XBTUSD") == 1
+
+
+def test_close_waits_for_no_lock_of_the_pool_of_connections() -> None:
+    """Nor for those of the libraries below: what a call uses is closed with that call."""
+    with Loopback(forever_ok) as server, client_of(server.url) as api:
+        api.warm_up()
+        pool = api._transport._adapter.poolmanager.connection_from_url(server.url)
+        with pool.pool.mutex, api._transport._adapter.poolmanager.pools.lock:
+            closing = threading.Thread(target=api.close, daemon=True)
+            closing.start()
+            closing.join(20)
+            assert not closing.is_alive()
+        del pool
+        server.wait_closed(0)
+        api.warm_up()
 
 
 # --- other processes, other installations ---

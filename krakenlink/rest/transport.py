@@ -144,10 +144,7 @@ class Transport:
             "Accept-Encoding": "gzip",  # it is unpacked here, within bounds
             "Cache-Control": "no-cache",  # prices are of this moment
         }
-        # An adapter and no session: half of what a session does for a call has no use here, such
-        # as redirects, or would do harm, such as credentials from ~/.netrc.
-        # 0: the adapter retries nothing, or a POST would be sent twice.
-        self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
+        self.close()
 
     @property
     def pause(self) -> float:
@@ -201,8 +198,15 @@ class Transport:
         self._used_since = feed_clock()
 
     def close(self) -> None:
-        """Close the connections that are kept; the next call opens new ones."""
-        self._adapter.close()
+        """Close the connections that are kept; the next call opens new ones. From anywhere.
+
+        The old ones go with what holds them, at once or with the call that uses them: to close
+        them here would take locks of urllib3's, which this very thread may hold.
+        """
+        # An adapter and no session: half of what a session does for a call has no use here, such
+        # as redirects, or would do harm, such as credentials from ~/.netrc.
+        # 0: the adapter retries nothing, or a POST would be sent twice.
+        self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
 
     @cached_property
     def _surroundings(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import random
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -28,7 +30,7 @@ from krakenlink.machine import feed_clock, on_fork, validate_url
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
 from krakenlink.stream.executions import AccountOrder
-from krakenlink.stream.handover import Run, Stoppable, StoppedError
+from krakenlink.stream.handover import Handover, Run, Stoppable, StoppedError
 from krakenlink.stream.private import AccountDenied, AccountDue, AccountEvent, AccountProtocol
 from krakenlink.stream.settings import (
     DEFAULT_ACCOUNT,
@@ -40,6 +42,9 @@ from krakenlink.stream.settings import (
 _log = logging.getLogger(__name__)
 
 _feeds: weakref.WeakSet[AccountFeed] = weakref.WeakSet()
+
+# Seconds that `stop` waits for the lock. Nobody holds it for long, but the thread that called may.
+_STOP_PATIENCE = 0.1
 
 
 class _Ended(KrakenConnectionError):
@@ -131,6 +136,8 @@ class AccountFeed(Stoppable):
         """Be as new: without thread, reader or connection. After a fork, in the child."""
         # Guards: the run, the protocol with its orders, and the readers. Never held across I/O.
         self._lock = threading.Lock()
+        self._handover = Handover(self._lock)
+        self._farewells: deque[AccountEvent] = deque()  # to be told after the lock is let go
         self._run: Run | None = None
         self._protocol = AccountProtocol(self.settings, self._account)
         self._readers: tuple[weakref.ref[AccountReader], ...] = ()
@@ -140,6 +147,7 @@ class AccountFeed(Stoppable):
     def start(self) -> None:
         """Start the thread if there is none or it died. Returns at once."""
         with self._lock:
+            self._handover.empty_locked()
             if self._run is not None and not self._run.is_dead:
                 return
             run = Run()
@@ -189,18 +197,33 @@ class AccountFeed(Stoppable):
         return self._protocol.gaps
 
     def stop(self, timeout: float = 1.0) -> None:
-        """End the thread and tell the readers; `start` begins anew. Waits `timeout` at most."""
-        with self._lock:
-            run, self._run = self._run, None
-            events = self._protocol.close(self._clock()) if run is not None else []
-        self._publish(events)
+        """End the thread and tell the readers; `start` begins anew. Waits `timeout` at most.
+
+        From anywhere: where this very thread is at work in here, as below a signal handler or in a
+        finalizer, it is done as soon as that work is.
+        """
+        run = self._run
+        self._handover.add(self._end_locked, min(timeout, _STOP_PATIENCE))
+        self._say_farewell()
         if run is None:
             return
-        run.bell.ring()
+        run.call()
+        if run is self._run:  # handed over: its thread will see it
+            return
         if run.connection is not None:
             run.connection.close()
         if run.thread is not None and run.thread is not threading.current_thread():
             run.thread.join(timeout)
+
+    def _end_locked(self) -> None:
+        if self._run is not None:
+            self._run = None
+            self._farewells.extend(self._protocol.close(self._clock()))
+
+    def _say_farewell(self) -> None:
+        while self._farewells:
+            with suppress(IndexError):  # somebody else has just told it
+                self._publish([self._farewells.popleft()])
 
     # -- the thread
 
@@ -217,6 +240,7 @@ class AccountFeed(Stoppable):
                     _log.exception("The account's feed met a defect of its own and reconnects")
                     self._lost(run, f"defect: {type(error).__name__}")
         except StoppedError:
+            self._say_farewell()
             _log.debug("The account's feed has ended")
         except BaseException:  # noqa: BLE001 - said with its traceback
             # The one place for whatever ends the thread; the next `start` begins another.
@@ -230,6 +254,7 @@ class AccountFeed(Stoppable):
                 self._protocol.abandon(self._clock())
 
     def _alive_locked(self, run: Run) -> AccountProtocol:
+        self._handover.empty_locked()
         if self._run is not run:
             raise StoppedError
         return self._protocol

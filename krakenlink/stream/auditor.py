@@ -13,12 +13,63 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from krakenlink.errors import KrakenError
-from krakenlink.stream.audit import Audit, Finding, Remedy
+from krakenlink.pairs import Symbol
+from krakenlink.stream.audit import Audit, Finding, Remedy, View
+from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Channel
-from krakenlink.stream.handover import Bell
-from krakenlink.stream.runner import FeedThread
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.handover import Bell, wake
+from krakenlink.stream.health import views
+from krakenlink.stream.reader import Readers
+from krakenlink.stream.settings import FeedSettings
 
 _log = logging.getLogger(__name__)
+
+
+class AuditMeans:
+    """What an audit does to a feed; a part of its thread, which says how it drops a connection."""
+
+    settings: FeedSettings
+
+    lock: threading.Lock  # the feed's: here is its name only
+    changed: threading.Condition
+    clock: Callable[[], float]
+    feed: FeedProtocol
+    readers: Readers
+
+    def open_connection_locked(self) -> Connection | None:
+        """Return the connection to be woken for work that is new, if there is one."""
+        raise NotImplementedError
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and make a new one; `reason` is what events and log will say."""
+        raise NotImplementedError
+
+    def views(self) -> dict[str, View]:
+        """Return the stream's side of every symbol that has had a tick; none without a link."""
+        with self.lock:
+            return views(self.feed)
+
+    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
+        """Leave and ask anew; the price stops counting until new data come."""
+        with self.lock:
+            self.feed.subscriptions.ask_again(Symbol(symbol), Channel(channel))
+            connection = self.open_connection_locked()
+        wake(connection)
+
+    def distrust(self, symbol: str, reason: str) -> None:
+        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
+        with self.lock:
+            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock())
+            self.changed.notify_all()
+        self.readers.publish(events)
+
+    def trust(self, symbol: str) -> None:
+        """Take `distrust` back: the last tick of this connection counts again."""
+        with self.lock:
+            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock())
+            self.changed.notify_all()
+        self.readers.publish(events)
 
 
 class Auditor:
@@ -32,7 +83,7 @@ class Auditor:
 
     def __init__(
         self,
-        feed: FeedThread,
+        feed: AuditMeans,
         ask: Callable[[list[str]], Mapping[str, Decimal]],
     ) -> None:
         self._feed = feed

@@ -1,7 +1,8 @@
-"""What may be called from anywhere only hands over: work for a lock's next holder, and a bell.
+"""How the feed's thread begins and ends; what may be called from anywhere only hands over.
 
 A finalizer or a signal handler runs in the middle of whatever its thread is doing, and so perhaps
-while that thread holds the very lock that it would wait for. It must never wait for a lock here.
+while that thread holds the very lock that it would wait for. It must never wait for a lock here: it
+leaves work to the lock's next holder, and rings a bell.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol, Self
 
 from krakenlink.stream.connection import Connection
+from krakenlink.stream.events import Event
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.reader import FeedReader, Readers
+from krakenlink.stream.settings import FeedSettings
 
 logger = logging.getLogger("krakenlink.stream.runner")
+
+# Seconds that an end waits for the lock. Nobody holds it for long, but the thread that called may.
+_STOP_PATIENCE = 0.1
 
 
 class Bell:
@@ -97,6 +107,7 @@ class Run:
     has_work: bool = False  # somebody has asked for something since the thread looked last
     thread: threading.Thread | None = None
     companion: threading.Thread | None = None  # the one that ends with it
+    farewell: deque[Event] = field(default_factory=deque)  # to be told once the lock is let go
 
     @property
     def is_dead(self) -> bool:
@@ -157,3 +168,172 @@ class Stoppable:
     def stop(self, timeout: float = 1.0) -> None:
         """Come to an end, in so many seconds at most."""
         raise NotImplementedError
+
+
+class FeedLife:
+    """How the feed's thread begins and ends, and what others may have it do; see `FeedThread`.
+
+    Args:
+        settings: Every number of the feed.
+        clock: Seconds that never step back.
+        is_available: Whether there is all that the thread needs.
+    """
+
+    def __init__(
+        self, settings: FeedSettings, clock: Callable[[], float], *, is_available: bool
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._is_available = is_available
+        self.readers = Readers()
+        self.feed = FeedProtocol(settings)
+        self._run: Run | None = None
+        self._companion: Companion | None = None
+        self._farewell: deque[Event] = deque()  # of an end without a run; see there
+        self._renew_locks()
+
+    def _renew_locks(self) -> None:
+        self.lock = threading.Lock()  # guards what the class says
+        self.changed = threading.Condition(self.lock)
+        self.handover = Handover(self.lock)
+
+    @property
+    def is_running_locked(self) -> bool:
+        """Whether there is a thread."""
+        return self._run is not None
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether there is no thread, or it has died. Takes no lock."""
+        run = self._run
+        return run is None or run.is_dead
+
+    def start_locked(self) -> Connection | None:
+        """Start the thread if there is none or it died; return the connection, to be woken."""
+        self.handover.empty_locked()
+        if self._run is not None and self._run.is_dead:
+            self._run = None
+        if self._run is None and self._is_available:
+            run = Run()
+            # Daemon, because it waits on the network most of the time and owns nothing that
+            # would have to be saved: the interpreter's exit must not wait for it.
+            run.thread = threading.Thread(
+                target=self.main, args=(run,), name="kraken-price-feed", daemon=True
+            )
+            self._run = run
+            try:
+                run.thread.start()
+            except RuntimeError as error:  # no more threads, or the interpreter is ending
+                self._run = None
+                logger.error("The price feed cannot start (%s); prices come over REST", error)
+        if self._run is not None and self._companion is not None:
+            self._companion.start()
+        return self.open_connection_locked()
+
+    def open_connection_locked(self) -> Connection | None:
+        """Return the connection to be woken for work that is new, if there is one."""
+        if self._run is None:
+            return None
+        self._run.has_work = True
+        return self._run.connection
+
+    def revive(self) -> None:
+        """Start a thread anew that has died: who only reads would wait for its prices for ever."""
+        if self.is_dead:
+            with self.lock:
+                if self.feed.subscriptions.by_key:
+                    self.start_locked()
+
+    def end(self, forget: Callable[[], None], timeout: float) -> None:
+        """Dismiss the thread, give all subscriptions back and tell the readers. From anywhere.
+
+        Args:
+            forget: Done under the lock with it; neither waits nor wants the lock.
+            timeout: Longest wait for the thread, in seconds. Where this very thread is at work in
+                here it is handed over: the feed's thread says the rest.
+        """
+        ended: list[Run | None] = []
+
+        def work() -> None:
+            forget()
+            ended.append(self._end_locked())
+
+        self.give_back(work, min(timeout, _STOP_PATIENCE))
+        for run in ended:
+            if run is not None:
+                run.finish(timeout)
+            # After the thread has told what it had taken in: the end is the last that is told.
+            self.say_farewell(run)
+
+    def _end_locked(self) -> Run | None:
+        run, self._run = self._run, None
+        (run.farewell if run is not None else self._farewell).extend(self.feed.close(self.clock()))
+        self.changed.notify_all()
+        beside = self._companion.stop() if self._companion is not None else None
+        if run is not None:
+            run.companion = beside
+        return run
+
+    def say_farewell(self, run: Run | None) -> None:
+        """Tell what the end of a run, or of none, has left to be told; each thing once."""
+        for farewell in (self._farewell, run.farewell if run is not None else ()):
+            while farewell:
+                with suppress(IndexError):  # another thread has just told it
+                    self.readers.publish([farewell.popleft()])
+
+    def give_back(self, work: Callable[[], None], patience: float = 0.0) -> None:
+        """Have `work` done under the lock, by this thread or by who holds it. From anywhere.
+
+        Args:
+            work: Neither waits nor wants the lock.
+            patience: Seconds to wait for the lock, which this very thread may hold.
+        """
+        run = self._run
+        self.handover.add(
+            work, 0.0 if run and run.thread is threading.current_thread() else patience
+        )
+        if run is not None:
+            run.call()
+
+    def start_anew(self) -> None:
+        """Forget the parent's thread, connection and readers after a fork; keep what is wanted.
+
+        Only the forking thread exists here, and locks may have been copied in the locked state.
+        """
+        self._renew_locks()
+        run, self._run = self._run, None
+        self.readers.clear()
+        self._farewell.clear()
+        self._companion = None  # its thread and its connection are the parent's
+        old, self.feed = self.feed, FeedProtocol(self.settings)
+        for sub in list(old.subscriptions.by_key.values()):
+            for _ in range(sub.refs):
+                self.feed.subscriptions.want(sub.symbol, sub.channel)
+        if run is not None and run.connection is not None:
+            run.connection.close()  # the child's copy of it; the parent's lives on
+
+    def accompany(self, companion: Companion) -> bool:
+        """Let `companion` begin and end with the thread. False: there is one already."""
+        with self.lock:
+            if self._companion is not None:
+                return False
+            self._companion = companion
+            if self._run is not None:
+                companion.start()
+            return True
+
+    def main(self, run: Run) -> None:
+        """Be the thread of `run`."""
+        raise NotImplementedError
+
+    def forget_reader(self, reader: FeedReader) -> None:
+        """Let `reader` have no more events. From anywhere."""
+        self.give_back(partial(self.readers.forget, reader))
+
+    def reconnect(self, reason: str) -> None:
+        """Drop the connection and make a new one; `reason` is what events and log will say."""
+        self.give_back(partial(self._drop_locked, reason))
+
+    def _drop_locked(self, reason: str) -> None:
+        if self._run is not None:
+            self._run.drop = reason

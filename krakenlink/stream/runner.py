@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
 from krakenlink.machine import note_lost_link
-from krakenlink.pairs import Symbol
-from krakenlink.stream.audit import View
+from krakenlink.stream.auditor import AuditMeans
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import (
     CLIENT_AVAILABLE,
@@ -28,11 +26,9 @@ from krakenlink.stream.connection import (
     ConnectionRefused,
     open_websocket,
 )
-from krakenlink.stream.events import Channel, Complaint, Event, Message, Tick, Trades
+from krakenlink.stream.events import Complaint, Message, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.handover import Companion, Handover, Run, StoppedError, wake
-from krakenlink.stream.health import views
-from krakenlink.stream.reader import FeedReader, Readers
+from krakenlink.stream.handover import FeedLife, Run, StoppedError
 from krakenlink.stream.settings import FeedSettings
 
 try:
@@ -58,47 +54,7 @@ _A_PILE = 100
 _MERE_PRICES = frozenset({Tick, Trades})
 
 
-class _AuditMeans:
-    """What an audit does to a feed; a part of `FeedThread`."""
-
-    lock: threading.Lock  # the feed's: here is its name only
-    changed: threading.Condition
-    clock: Callable[[], float]
-    feed: FeedProtocol
-    readers: Readers
-
-    def open_connection_locked(self) -> Connection | None:
-        """Return the connection to be woken for work that is new, if there is one."""
-        raise NotImplementedError
-
-    def views(self) -> dict[str, View]:
-        """Return the stream's side of every symbol that has had a tick; none without a link."""
-        with self.lock:
-            return views(self.feed)
-
-    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
-        """Leave and ask anew; the price stops counting until new data come."""
-        with self.lock:
-            self.feed.subscriptions.ask_again(Symbol(symbol), Channel(channel))
-            connection = self.open_connection_locked()
-        wake(connection)
-
-    def distrust(self, symbol: str, reason: str) -> None:
-        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
-        with self.lock:
-            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock())
-            self.changed.notify_all()
-        self.readers.publish(events)
-
-    def trust(self, symbol: str) -> None:
-        """Take `distrust` back: the last tick of this connection counts again."""
-        with self.lock:
-            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock())
-            self.changed.notify_all()
-        self.readers.publish(events)
-
-
-class FeedThread(_AuditMeans):
+class FeedThread(FeedLife, AuditMeans):
     """The thread of one feed with its lock. Safe from any thread; the network raises nothing here.
 
     Methods whose names end in `_locked` are called under `lock`. `reconnect`, `forget_reader`
@@ -129,126 +85,17 @@ class FeedThread(_AuditMeans):
         clock: Callable[[], float],
         budget: ConnectBudget | None,
     ) -> None:
+        super().__init__(
+            settings, clock, is_available=CAN_READ and bool(connect or CLIENT_AVAILABLE)
+        )
         self.url = url
-        self.settings = settings
-        self.clock = clock
         self._connect = connect or partial(open_websocket, settings=settings)
         self._budget = budget
-        self._is_available = CAN_READ and (connect is not None or CLIENT_AVAILABLE)
-        self.readers = Readers()
-        self.feed = FeedProtocol(settings)
-        self._run: Run | None = None
-        self._companion: Companion | None = None
-        self._renew_locks()
-
-    def _renew_locks(self) -> None:
-        self.lock = threading.Lock()  # guards what the class says
-        self.changed = threading.Condition(self.lock)
-        self.handover = Handover(self.lock)
-
-    # -- life
-
-    @property
-    def is_running_locked(self) -> bool:
-        """Whether there is a thread."""
-        return self._run is not None
-
-    def start_locked(self) -> Connection | None:
-        """Start the thread if there is none or it died; return the connection, to be woken."""
-        self.handover.empty_locked()
-        if self._run is not None and self._run.is_dead:
-            self._run = None
-        if self._run is None and self._is_available:
-            run = Run()
-            # Daemon, because it waits on the network most of the time and owns nothing that
-            # would have to be saved: the interpreter's exit must not wait for it.
-            run.thread = threading.Thread(
-                target=self._main, args=(run,), name="kraken-price-feed", daemon=True
-            )
-            self._run = run
-            try:
-                run.thread.start()
-            except RuntimeError as error:  # no more threads, or the interpreter is ending
-                self._run = None
-                logger.error("The price feed cannot start (%s); prices come over REST", error)
-        if self._run is not None and self._companion is not None:
-            self._companion.start()
-        return self.open_connection_locked()
-
-    def open_connection_locked(self) -> Connection | None:
-        """Return the connection to be woken for work that is new, if there is one."""
-        if self._run is None:
-            return None
-        self._run.has_work = True
-        return self._run.connection
-
-    def end_locked(self) -> tuple[Run | None, list[Event]]:
-        """Dismiss the thread and give all subscriptions back; `Run.finish` waits for it."""
-        run, self._run = self._run, None
-        events = self.feed.close(self.clock())
-        self.changed.notify_all()
-        beside = self._companion.stop() if self._companion is not None else None
-        if run is not None:
-            run.companion = beside
-        return run, events
-
-    def give_back(self, work: Callable[[], None], patience: float = 0.0) -> None:
-        """Have `work` done under the lock, by this thread or by who holds it. From anywhere.
-
-        Args:
-            work: Neither waits nor wants the lock.
-            patience: Seconds to wait for the lock, which this very thread may hold.
-        """
-        run = self._run
-        self.handover.add(
-            work, 0.0 if run and run.thread is threading.current_thread() else patience
-        )
-        if run is not None:
-            run.call()
-
-    def start_anew(self) -> None:
-        """Forget the parent's thread, connection and readers after a fork; keep what is wanted.
-
-        Only the forking thread exists here, and locks may have been copied in the locked state.
-        """
-        self._renew_locks()
-        run, self._run = self._run, None
-        self.readers.clear()
-        self._companion = None  # its thread and its connection are the parent's
-        old, self.feed = self.feed, FeedProtocol(self.settings)
-        for sub in list(old.subscriptions.by_key.values()):
-            for _ in range(sub.refs):
-                self.feed.subscriptions.want(sub.symbol, sub.channel)
-        if run is not None and run.connection is not None:
-            run.connection.close()  # the child's copy of it; the parent's lives on
-
-    def accompany(self, companion: Companion) -> bool:
-        """Let `companion` begin and end with the thread. False: there is one already."""
-        with self.lock:
-            if self._companion is not None:
-                return False
-            self._companion = companion
-            if self._run is not None:
-                companion.start()
-            return True
-
-    def forget_reader(self, reader: FeedReader) -> None:
-        """Let `reader` have no more events. From anywhere."""
-        self.give_back(partial(self.readers.forget, reader))
-
-    # -- an audit's means
-
-    def reconnect(self, reason: str) -> None:
-        """Drop the connection and make a new one; `reason` is what events and log will say."""
-        self.give_back(partial(self._drop_locked, reason))
-
-    def _drop_locked(self, reason: str) -> None:
-        if self._run is not None:
-            self._run.drop = reason
 
     # -- the thread
 
-    def _main(self, run: Run) -> None:
+    def main(self, run: Run) -> None:
+        """Connect and serve for one run, until it is ended."""
         try:
             while True:
                 try:
@@ -261,6 +108,7 @@ class FeedThread(_AuditMeans):
                     logger.exception("The price feed met a defect of its own and reconnects")
                     self._lost(run, f"defect: {type(error).__name__}")
         except StoppedError:
+            self.say_farewell(run)  # where the end was handed over, nobody else may come by
             logger.debug("The price feed has ended")
         except BaseException:
             # The one place for whatever ends the thread; the next call starts another.

@@ -3,9 +3,12 @@
 import json
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import price_kit
 import pytest
@@ -31,6 +34,8 @@ from krakenlink.errors import (
     KrakenError,
     PriceUnavailable,
 )
+from krakenlink.pairs import Symbol
+from krakenlink.prices import Prices
 from krakenlink.rest.quotes import Quote
 
 web, rest, streaming = rest_kit.web, rest_kit.rest, price_kit.streaming  # fixtures
@@ -525,6 +530,68 @@ def test_many_who_want_one_price_make_one_call(web: Web, rest: KrakenAPI) -> Non
         quotes = list(pool.map(ask, names))
     assert [quote.pair for quote in quotes] == names
     assert len(web.asked("Ticker")) == 1
+
+
+class Counting:
+    """A stream that only counts who wants what, and lets a test do something in between."""
+
+    def __init__(self) -> None:
+        self.stops = 0
+        self.refs: Counter[str] = Counter()
+        self.between: Callable[[], None] = lambda: None
+
+    def subscribe_symbol(self, symbol: str) -> None:
+        self.between()
+        self.refs[symbol] += 1
+        self.between()
+
+    def unsubscribe_symbol(self, symbol: str) -> None:
+        assert self.refs[symbol] > 0, "given back twice"
+        self.refs[symbol] -= 1
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None  # no price, and nobody waits
+
+
+def counted(stream: Counting) -> Prices:
+    """Return prices whose stream is `stream`, with pairs that need no asking."""
+    asked: Any = {"error": [], "result": {}}
+    return Prices(Mock(known=lambda _: None), lambda _: asked, lambda: cast("Any", stream), 1.0)
+
+
+def test_nothing_is_given_back_twice() -> None:
+    """Eight threads let go of fifty symbols at once: each of them goes once."""
+    for _ in range(20):
+        stream = Counting()
+        prices = counted(stream)
+        for n in range(50):
+            prices._follow(cast("Any", stream), Symbol(f"A{n}/USD"))
+        with ThreadPoolExecutor(8) as pool:
+            for one in [pool.submit(prices.let_go) for _ in range(8)]:
+                one.result()
+        assert set(stream.refs.values()) == {0}
+
+
+def test_letting_go_in_the_middle_of_following_leaves_nothing_for_ever() -> None:
+    """By a finalizer, on this very thread: what it could not give back the next one does."""
+    stream = Counting()
+    prices = counted(stream)
+    stream.between = prices.let_go
+    for _ in range(3):
+        prices._follow(cast("Any", stream), Symbol("BTC/USD"))
+    assert stream.refs == {"BTC/USD": 1}
+    prices.let_go()
+    assert stream.refs == {"BTC/USD": 0}
+
+
+def test_another_stream_is_owed_nothing() -> None:
+    """What was held of one stream is not given back to the next."""
+    old, new = Counting(), Counting()
+    prices = counted(old)
+    prices._follow(cast("Any", old), Symbol("BTC/USD"))
+    prices._follow(cast("Any", new), Symbol("ETH/USD"))
+    prices.let_go()
+    assert (old.refs, new.refs) == ({"BTC/USD": 1}, {"ETH/USD": 0})
 
 
 def test_price_has_one_deadline_over_all_its_calls(web: Web) -> None:

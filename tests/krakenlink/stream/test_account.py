@@ -418,6 +418,23 @@ def test_child_of_a_fork_has_a_feed_without_a_thread(follow: Follow) -> None:
     follower.next(OrderNews)
 
 
+def test_stop_below_the_lock_is_done_after_it(follow: Follow) -> None:
+    """In a finalizer or a handler this very thread may be at work in here: it only hands over."""
+    follower = follow()
+    feed = follower.feed
+    run = feed._run
+    assert run is not None
+    assert run.thread is not None
+    with feed._lock:
+        feed.stop()
+        assert feed._run is run
+    run.thread.join(LONG)
+    assert not run.thread.is_alive()
+    assert feed._run is None
+    follower.next(AccountClosed)
+    assert not feed._farewells
+
+
 # --- the door ----------------------------------------------------------------------------------
 
 
@@ -459,7 +476,6 @@ def test_feed_of_a_client_that_has_gone_ends(exchange: FakeKraken) -> None:
     assert thread is not None
     del api
     gc.collect()
-    exchange.fault("account_drop", count=1)
     thread.join(LONG)
     assert not thread.is_alive()
 

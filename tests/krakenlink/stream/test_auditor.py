@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -40,7 +40,7 @@ class Rest:
     def __init__(self, exchange: FakeKraken) -> None:
         self.api = KrakenAPI(base_url=exchange.rest_url, use_websocket=False)
         self.asked: list[list[str]] = []
-        self.errors: list[Exception] = []
+        self.errors: list[BaseException] = []
         self._changed = threading.Condition()
 
     def prices(self, symbols: list[str]) -> Mapping[str, Decimal]:
@@ -217,6 +217,25 @@ def test_thread_that_cannot_start_is_said(
         auditor.start()
     assert "The stream is not audited (can't start new thread)" in caplog.messages
     assert auditor.stop() is None
+
+
+@pytest.mark.parametrize("error", [MemoryError("no more"), RecursionError(), SystemExit(1)])
+def test_whatever_an_audit_raises_there_is_a_next_one(
+    audited: Audited, caplog: pytest.LogCaptureFixture, error: Any
+) -> None:
+    """It is said, prices go on, and the next call of the feed starts a dead audit again."""
+    provider, rest = audited()
+    rest.wait_for_looks(1)
+    rest.errors.append(error)
+    until(lambda: not rest.errors)
+    if isinstance(error, SystemExit):
+        until(lambda: "The audit has died; the next call starts it anew" in caplog.messages)
+        until(lambda: not auditors())
+        assert provider.get_current_price(PAIR) is not None
+        provider.subscribe(PAIR)
+    rest.wait_for_looks(2)
+    assert len(auditors()) == 1
+    assert [one.exc_info is not None for one in caplog.records if one.levelno >= 40] == [True]
 
 
 def test_nothing_is_audited_without_a_link(exchange: FakeKraken, audited: Audited) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,26 @@ def test_budget_without_a_file_counts_for_itself(
     assert budget.reserve(1000.0) == 600.0
     (record,) = caplog.records
     assert "TTSLO_CACHE_DIR" in record.getMessage()
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("none"), MemoryError(), OSError(38, "x")])
+def test_budget_without_locks_counts_for_itself(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    """A file system without locks, or a full memory, stops no feed, and is said once."""
+
+    def refuse(*_: object, **__: object) -> Any:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    budget = ConnectBudget(FeedSettings(budget_attempts=2), tmp_path)
+    waits = [budget.reserve(1000.0 + second) for second in range(3)]
+    assert waits[:2] == [0.0, 0.0]
+    assert waits[2] > 0
+    assert [one[:39] for one in caplog.messages] == ["Cannot count connection attempts across"]
 
 
 def test_budget_takes_a_clock_that_was_set_back_for_now(tmp_path: Path) -> None:

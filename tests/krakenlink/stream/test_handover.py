@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import gc
+import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from stream_kit import LONG, Make, Server, live
+from stream_kit import LONG, Make, Server, live, ticker, wait_for
 
+from krakenlink.stream.events import FeedClosed, FeedStale, Tick
 from krakenlink.stream.handover import Bell, Handover
 from ws_price_provider import WebSocketPriceProvider
 
@@ -90,6 +95,134 @@ def test_stop_below_a_signal_handler(server: Server, make: Make) -> None:
         signal.signal(signal.SIGINT, before)
     assert provider.health().symbols == ()
     assert provider.stops == 1
+
+
+@pytest.mark.parametrize("who", ["the thread", "another caller"])
+def test_end_that_was_handed_over_is_told_as_a_direct_one(
+    who: str, server: Server, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Readers have their last event and the log its line, whoever came to the lock next."""
+    caplog.set_level(logging.INFO)
+    provider = make()
+    reader = live(provider)
+    run = provider.feed_thread._run
+    assert run is not None
+    assert run.thread is not None
+    with provider.feed_thread.lock:
+        provider.stop()
+        assert provider.stops == 0
+        if who == "another caller":
+            provider.feed_thread.handover.empty_locked()
+    run.thread.join(LONG)
+    wait_for(reader, FeedClosed)
+    assert caplog.messages.count("The price stream is closed") == 1
+    assert provider.stops == 1
+    assert provider.feed_thread.is_dead
+    provider.stop()
+    assert reader.backlog == 0
+
+
+@pytest.mark.parametrize("when", ["direct", "handed over"])
+def test_end_is_told_once_however_many_want_it(
+    when: str, server: Server, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Eight threads stop at once: one end, one line."""
+    caplog.set_level(logging.INFO)
+    provider = make()
+    reader = live(provider)
+    threads = [threading.Thread(target=provider.stop) for _ in range(8)]
+    with provider.feed_thread.lock if when == "handed over" else nullcontext():
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    wait_for(reader, FeedClosed)
+    assert reader.get(0) is None
+    assert caplog.messages.count("The price stream is closed") == 1
+
+
+READS: dict[str, Callable[[WebSocketPriceProvider], object]] = {
+    "get_current_price": lambda provider: provider.get_current_price("XXBTZUSD"),
+    "price_reader": lambda provider: provider.price_reader("BTC/USD")(),
+    "proven": lambda provider: provider.proven("BTC/USD"),
+    "note_rest_fallback": lambda provider: provider.note_rest_fallback("BTC/USD"),
+    "subscribe": lambda provider: provider.subscribe("XXBTZUSD"),
+    "subscribe_symbol": lambda provider: provider.subscribe_symbol("BTC/USD", "trade"),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_dead_thread_is_started_again_by_whoever_asks(
+    read: Callable[[WebSocketPriceProvider], object],
+    server: Server,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who only reads has prices again, too; nobody has to know what brings a thread back."""
+    provider = make()
+    reader = live(provider)
+    kill(provider, monkeypatch)
+    wait_for(reader, FeedStale)
+    read(provider)
+    assert not provider.feed_thread.is_dead
+    wait_for(reader, Tick)
+    assert provider.get_current_price("XXBTZUSD") == 2.5
+
+
+def test_reads_start_nothing_after_a_stop(server: Server, make: Make) -> None:
+    """What was stopped stays so until somebody subscribes, whoever reads meanwhile."""
+    provider = make()
+    live(provider)
+    old = provider.price_reader("BTC/USD")
+    provider.stop(LONG)
+    assert provider.get_current_price("XXBTZUSD") is None
+    assert old() is None
+    assert provider.proven("BTC/USD") is None
+    assert provider.feed_thread.is_dead
+
+
+def kill(provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the feed's thread as nothing that is caught on the way would, and wait for its end."""
+    run = provider.feed_thread._run
+    assert run is not None
+    assert run.thread is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(provider.feed_thread, "serve", die)
+        provider.reconnect("for a new look at what serves")
+        run.thread.join(LONG)
+    assert not run.thread.is_alive()
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, NotImplementedError, SystemExit])
+def test_whatever_a_frame_raises_prices_come_back(
+    error: type[BaseException],
+    server: Server,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No memory, a module that was loaded anew: said once, over with the next connection."""
+    provider = make()
+    reader = live(provider)
+    run = provider.feed_thread._run
+    assert run is not None
+    assert run.thread is not None
+
+    def fail(*_: object) -> Any:
+        monkeypatch.undo()  # once
+        raise error
+
+    wait_for(reader, Tick)
+    monkeypatch.setattr("krakenlink.stream.runner.read_frame", fail)
+    server.broadcast(ticker("BTC/USD", 3))
+    if error is SystemExit:
+        run.thread.join(LONG)
+        assert provider.get_current_price("XXBTZUSD") is None  # which starts it again
+    assert wait_for(reader, Tick).price == Decimal("2.50")
+    said = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert [one.getMessage().split(" the next")[0].split(" of its")[0] for one in said] == [
+        "The price feed has died;" if error is SystemExit else "The price feed met a defect"
+    ]
 
 
 def test_dead_thread_is_started_again(
