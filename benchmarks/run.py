@@ -24,7 +24,17 @@ from typing import Any
 
 from common import ROOT, Figure, environment
 
-PARTS = ("cached", "throughput", "tick_to_order", "fill", "cold", "load", "rows", "detection")
+PARTS = (
+    "cached",
+    "throughput",
+    "tick_to_order",
+    "notify",
+    "fill",
+    "cold",
+    "load",
+    "rows",
+    "detection",
+)
 PACKAGES = ("requests", "urllib3", "websocket-client", "ccxt", "python-kraken-sdk", "websockets")
 PLOT = "benchmarks/latency.svg"
 

@@ -56,9 +56,11 @@ def program_environment(wire: Wire, folder: Path) -> dict[str, str]:
 
 
 class Program:
-    """`ttslo.py` in a folder of its own, with 50 armed rows, against `wire`."""
+    """`ttslo.py` in a folder of its own, with 50 armed rows, against `wire`, with `flags`."""
 
-    def __init__(self, wire: Wire, folder: Path, thresholds: Sequence[float]) -> None:
+    def __init__(
+        self, wire: Wire, folder: Path, thresholds: Sequence[float], flags: Sequence[str] = ()
+    ) -> None:
         self._moments = folder / "moments.json"
         rows = [
             f"row{n:02d},BTC/USD,{threshold:.1f},above,sell,0.01,1.5,true"
@@ -70,7 +72,7 @@ class Program:
         self._armed = threading.Event()
         self.started_at = time.perf_counter_ns()
         self._process = subprocess.Popen(  # noqa: S603 - our own script
-            [sys.executable, str(ROOT / "benchmarks" / "program.py"), str(self._moments)],
+            [sys.executable, str(ROOT / "benchmarks" / "program.py"), str(self._moments), *flags],
             cwd=folder,
             stdout=subprocess.PIPE,
             text=True,
@@ -116,13 +118,15 @@ def own_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @contextmanager
-def armed_program(thresholds: Sequence[float]) -> Iterator[tuple[Wire, Program, dict[str, float]]]:
+def armed_program(
+    thresholds: Sequence[float], flags: Sequence[str] = ()
+) -> Iterator[tuple[Wire, Program, dict[str, float]]]:
     """Start wire and program, wait until all is armed; yield both and what the start took."""
     with (
         Wire() as wire,
         own_folder() as folder,
     ):
-        program = Program(wire, Path(folder), thresholds)
+        program = Program(wire, Path(folder), thresholds, flags)
         said_at = program.wait_armed()
         # Ticker and trades of one market: two acknowledgements.
         seen = wire.wait_until(lambda seen: seen["acked"] >= 2)
@@ -139,11 +143,13 @@ def armed_program(thresholds: Sequence[float]) -> Iterator[tuple[Wire, Program, 
                 program._process.wait(5)
 
 
-def one_by_one() -> tuple[list[dict[str, float]], dict[str, float], float | None]:
+def one_by_one(
+    flags: Sequence[str] = (),
+) -> tuple[list[dict[str, float]], dict[str, float], float | None]:
     """Cross 50 thresholds, one tick each; return the steps of each crossing in ms, start, MB."""
     thresholds = [FIRST + n for n in range(ROWS)]
     sent: list[int] = []
-    with armed_program(thresholds) as (wire, program, start):
+    with armed_program(thresholds, flags) as (wire, program, start):
         memory = program.memory()
         for number, threshold in enumerate(thresholds):
             sent.append(wire.ask("tick", price=threshold))
