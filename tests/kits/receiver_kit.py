@@ -18,6 +18,7 @@ class Receiver:
 
     Args:
         manner: `record` answers 200, `status N` answers that, `mute` reads and never answers,
+            `garbled` answers 200 with a header that is none,
             `reset` cuts the connection, `drip` sends a byte of an endless header now and then.
 
     Attributes:
@@ -105,6 +106,8 @@ class Receiver:
                 connection.sendall(
                     f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
                 )
+            case ["garbled"]:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nno header\r\n\r\n")
             case ["reset"]:
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -255,7 +255,7 @@ def as_json(said: Said) -> str:
     }
     text = said.text
     while True:
-        line = json.dumps({**fields, "text": text}).replace("\x7f", "\\u007f")
+        line = json.dumps({**fields, "text": text})
         if len(line) <= _LONGEST_LINE:
             return line
         text = f"{text[: len(text) * 2 // 3]}..."

@@ -313,16 +313,17 @@ def test_run_tells_what_it_is_what_happens_and_its_end(
     """One real run: notifications with mark and note, a ping, and JSON on the screen."""
     scene = Scene(exchange, tmp_path)
     (tmp_path / "config.csv").write_text(f"{HEADER},note\n{ROW},my savings\n", encoding="utf-8")
-    with Receiver() as receiver, Receiver("mute") as mute:
+    with Receiver() as receiver, Receiver("mute") as mute, Receiver("garbled") as garbled:
         flags = ["--dry-run", "--verbose", "--log-format", "json"]
-        for url in (f"json://{receiver.place}/{SECRET}", f"json://{mute.place}/{SECRET}"):
-            flags += ["--notify", url]
+        for one in (receiver, mute, garbled):  # of the last one its library logs the whole address
+            flags += ["--notify", f"json://{one.place}/{SECRET}"]
         flags += ["--ping", f"http://{receiver.place}/{SECRET}"]
         with scene.run(*flags, plan={"quiet": True}) as program:
             scene.wait_for_stream(program)
             scene.cross()
             placed = receiver.wait_for_text("crossed at 51001")
             receiver.wait_for(lambda found: any(line.startswith("GET") for line, _ in found))
+            garbled.wait_for(len)
             code = program.end()
             printed = program.output
         messages: list[dict[str, Any]] = receiver.messages
