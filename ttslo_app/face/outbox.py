@@ -38,10 +38,11 @@ _MERE_NEWS = frozenset({Kind.ARMED, Kind.STANDING, Kind.OTHER})
 
 # Seconds. What belongs together is said within a moment, and is one message.
 GATHER = 1.0
-# Between two messages to one address; doubled while one follows the other or is a flood.
+# Between two messages to one address; doubled while each tells much, or many were sent of late.
 GAP, LONGEST_GAP = 1.0, 60.0
-# So many facts at once are a flood.
-FLOOD = 6
+URGENT_GAP = 10.0  # the longest that a message waits in which a person must act
+# So many facts at once are much, and so many messages in a minute are many: services count, too.
+FLOOD, OFTEN = 3, 10
 # Between two tells of the same fact; doubled each time, and begun anew after a quiet time.
 REPEAT, LONGEST_REPEAT, QUIET = 300.0, 14_400.0, 21_600.0
 # Between two tries of a message that could not be sent.
@@ -145,6 +146,7 @@ class Outbox:
         self._send_at: float | None = None
         self._not_before = 0.0
         self._gap = GAP
+        self._recent: deque[float] = deque(maxlen=OFTEN)
         self._failures = 0
         self._lost = 0
         self._number = 0
@@ -200,6 +202,9 @@ class Outbox:
         self._waiting[fact.urgency].append(fact)
         self._thin()
         self._wake(now)
+        if fact.urgency == 2 and self._send_at is not None and not self._failures:
+            soon = max(now + GATHER, self._not_before - self._gap + URGENT_GAP)
+            self._send_at = min(self._send_at, soon)
 
     def _thin(self) -> None:
         while sum(map(len, self._waiting)) > MOST_FACTS:
@@ -249,8 +254,10 @@ class Outbox:
         self._send_at = None
         if not facts and not unlisted:
             return None
-        is_much = len(facts) + unlisted.total() >= FLOOD or now < self._not_before + self._gap
+        is_often = len(self._recent) == OFTEN and now - self._recent[0] < 60
+        is_much = len(facts) + unlisted.total() >= FLOOD or is_often
         self._gap = min(self._gap * 2, LONGEST_GAP) if is_much else GAP
+        self._recent.append(now)
         self._not_before = now + self._gap
         return _parcel(facts, unlisted, self._mark, self._take_lost())
 

@@ -17,6 +17,7 @@ from ttslo_app.face.outbox import (
     QUIET,
     REPEAT,
     RETRY,
+    URGENT_GAP,
     Day,
     Level,
     Outbox,
@@ -202,6 +203,41 @@ def test_messages_that_follow_each_other_come_ever_slower_and_quiet_ends_that() 
         box.take(said(f"order at {moment}"), "", moment)
         assert box.parcel(moment + GATHER) is not None
     assert box._gap == GAP
+
+
+def test_orders_that_come_one_by_one_are_each_told_at_once_until_they_are_many() -> None:
+    """A handful in a minute is no flood; services refuse who sends without an end."""
+    box, waits = Outbox(Level.ORDERS), list[float]()
+    for number in range(30):
+        at = number * 4.0
+        box.take(said(f"order {number} placed"), "", at)
+        due = box.due_at()
+        assert due is not None
+        waits.append(due - at)
+        if box.parcel(min(due, at + 3.9)) is not None:
+            box.sent()
+    assert waits[:10] == [GATHER] * 10
+    assert max(waits) > 10.0
+    assert sum(wait == GATHER for wait in waits) < 20
+
+
+def test_flood_holds_up_nothing_on_which_a_person_must_act() -> None:
+    """It is told within ten seconds, also while other messages come once a minute."""
+    box, now = Outbox(Level.ORDERS), 0.0
+    while box._gap < LONGEST_GAP:
+        for number in range(9):
+            box.take(said(f"order {now} {number} placed"), "", now)
+        now = box.due_at() or now
+        parcel_of(box, now)
+    box.take(said("order placed"), "", now + 1)
+    assert box.due_at() == now + LONGEST_GAP
+    box.take(said("btc: NOT PROTECTED", Kind.REFUSED, "ERROR"), "", now + 2)
+    assert box.due_at() == now + URGENT_GAP
+    parcel = box.parcel(now + URGENT_GAP)
+    assert parcel is not None
+    box.failed(parcel, now + 20, is_unknown=False)
+    box.take(said("eth: NOT PROTECTED", Kind.REFUSED, "ERROR", "eth"), "", now + 21)
+    assert box.due_at() == now + 20 + RETRY
 
 
 @given(st.lists(st.tuples(st.sampled_from(Kind), st.sampled_from(["INFO", "ERROR"])), max_size=60))
