@@ -6,8 +6,10 @@ import pytest
 from order_bench import Bench, Reply, crowd, rule
 
 from krakenlink.rest.verdicts import Pause
+from ttslo_app.messages import Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.owed import FIRST_WAIT, LOCKOUT_WAIT, LONGEST_WAIT, KeyGate
+from ttslo_app.orders.request import OrderRequest
 
 
 def test_waits_double_to_ten_minutes_and_begin_anew_after_an_order() -> None:
@@ -91,3 +93,30 @@ def test_no_call_is_made_in_a_lockout() -> None:
     assert bench.life("r00").state is RuleState.UNCERTAIN
     bench.wait(10)
     assert bench.life("r00").state is RuleState.PLACED
+
+
+def test_earlier_arming_is_asked_for_by_nobody_while_the_key_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its crossing waits for the key; its order is asked for once the key is taken again."""
+    bench, rules = crowd(2)
+    bench.restart()
+    asked: list[str] = []
+    find = bench.kraken.find
+
+    def counted(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        asked.append(cl_ord_id)
+        return find(cl_ord_id, order)
+
+    monkeypatch.setattr(bench.kraken, "find", counted)
+    bench.kraken.replies, bench.kraken.answers = [Reply.KEY], [Reply.KEY]
+    bench.cross(rules[0])
+    assert asked == [bench.life("r00").cl_ord_id]
+    bench.cross(rules[1])
+    bench.wait(55)
+    assert asked == [bench.life("r00").cl_ord_id]
+    assert bench.heard("r01: BTC/USD at or above 50000 was crossed at 50001: NO ORDER")
+    bench.wait(300)
+    bench.cross(rules[1])
+    assert asked[1:] == [bench.life("r01").cl_ord_id]
+    assert bench.life("r01").state is RuleState.PLACED

@@ -229,6 +229,14 @@ def test_without_a_standing_order_nobody_is_asked() -> None:
     assert told == []
 
 
+def test_key_that_kraken_refuses_is_asked_nothing() -> None:
+    """Each call with a refused key is a step towards a lockout; orders are watched later."""
+    told: list[Message] = []
+    worker = SimpleNamespace(is_key_refused=True, standing={"a": "OA"}, submit=told.append)
+    watch_orders(cast("Any", None), cast("Any", worker))
+    assert told == []
+
+
 # --- how far the tapes were seen ---------------------------------------------------------------
 
 
