@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from krakenlink.rest.answers import Outcome
 from krakenlink.stream.executions import AccountOrder
 from ttslo_app.rules.rule import Rule
 
@@ -162,11 +163,15 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """What Kraken says of an arming that an earlier run made; None: it has no order."""
+    """What Kraken says of an arming that an earlier run made; None: it has no order.
+
+    `error` tells why there was no answer; then `sighting` says nothing.
+    """
 
     rule_id: str
     cl_ord_id: str
     sighting: Sighting | None
+    error: Exception | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +189,14 @@ class Looked:
     began: float
     sighting: Sighting | None
     error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRefused:
+    """Kraken refused the trading key when the order of a row was checked."""
+
+    rule_id: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +258,9 @@ class Mark:
     passed: Callable[[], None]
 
 
-Message = Crossing | FirstCrossing | Adopt | Looked | Proved | Watched | Streamed | Mark
+Message = (
+    Crossing | FirstCrossing | Adopt | KeyRefused | Looked | Proved | Watched | Streamed | Mark
+)
 
 
 BookChange = BookArm | BookDisarm | BookFired

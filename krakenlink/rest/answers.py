@@ -181,16 +181,12 @@ _OF_KEY = (Pause.KEY, Pause.LOCKOUT)
 _STRINGS = re.compile(r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+")
 
 
-def outcome_of(
-    answer_or_error: object, *, may_be_resend: bool = False, validate: bool = False
-) -> Outcome:
+def outcome_of(answer_or_error: object, *, validate: bool = False) -> Outcome:
     """Return what became of an order, from what `add_order` returned or raised.
 
     Args:
         answer_or_error: Kraken's `result`, or the exception. From anybody's stand-in of the
             client, too: only what is certain counts as certain.
-        may_be_resend: Whether the same order may have been sent earlier. It changes nothing:
-            something on the way may have sent even a first one twice.
         validate: Whether the order was only to be validated.
     """
     if isinstance(answer_or_error, BaseException):
@@ -214,12 +210,17 @@ def outcome_of(
 _TXID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,63}", re.ASCII)
 
 
+def is_txid(text: str) -> bool:
+    """Tell whether a text can be an order id of Kraken's, and is safe in a file and on a screen."""
+    return _TXID.fullmatch(text) is not None
+
+
 def _txid_of(answer: dict[Any, Any]) -> str | None:
     # AddOrder answers with a list; a row of a batch with one text.
     txids = answer.get("txid")
     first = txids[0] if isinstance(txids, list | tuple) and txids else txids
     text = first.strip() if isinstance(first, str) else ""
-    return text if _TXID.fullmatch(text) else None
+    return text if is_txid(text) else None
 
 
 def _outcome_of_error(error: BaseException) -> Outcome:

@@ -97,9 +97,7 @@ class ModelKraken:
             raise LookupError(f"{pair} is no pair of Kraken's")
         return self.market
 
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
+    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         self.sent.append((order, cl_ord_id, deadline))
         reply = self.replies.pop(0) if self.replies else Reply.PLACED
         if reply in (Reply.PLACED, Reply.LOST):

@@ -24,7 +24,7 @@ MAY_USE: dict[str, set[str]] = {
     },
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
     "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
-    "ttslo_app.messages": {"krakenlink.stream.executions", "ttslo_app.rules"},
+    "ttslo_app.messages": {"krakenlink", "ttslo_app.rules"},
     "ttslo_app.watch": {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.rules"),
     },

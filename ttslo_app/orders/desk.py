@@ -261,9 +261,7 @@ class Desk:
         exchange, life = self._tools.exchange, one.life
         assert exchange is not None  # `_order_of` lets nothing pass without one
         self._tools.step("sending")
-        outcome = exchange.place(
-            one.order, life.cl_ord_id, life.deadline, may_be_resend=life.sends > 1
-        )
+        outcome = exchange.place(one.order, life.cl_ord_id, life.deadline)
         self._tools.step("answered")
         self._settle(one.crossing, life, outcome)
 
@@ -321,6 +319,16 @@ class Desk:
         else:
             gate.reopen()
             self._tell_key_works()
+
+    def key_refused(self, outcome: Outcome, rule_id: str) -> None:
+        """Take in that Kraken refused the key for a look or a check of a row; else do nothing."""
+        if outcome.pause not in OF_KEY or self._owed.key.is_shut:
+            return
+        entry = self._ledger.rules.get(rule_id)
+        if entry is not None:
+            market = entry.market
+            self._refused_at = build_order(entry.rule, market.rest_key, market.lot_decimals)
+        self._shut(outcome)
 
     def _shut(self, outcome: Outcome) -> None:
         """Let nothing more go out with a key that Kraken refuses, and say so once for all rows."""

@@ -137,12 +137,10 @@ class KrakenExchange:
         """
         self._trading.warm_up()
 
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
+    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
-        outcome = outcome_of(answer, may_be_resend=may_be_resend)
+        outcome = outcome_of(answer)
         if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
             # The steady clock may have stood still since it was compared with Kraken's.
             with suppress(KrakenError):
@@ -321,20 +319,16 @@ class StandInExchange(_Unasked):
         super().__init__(lambda pair: Market(pair, pair), wall_clock)
         self._api = api
 
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
+    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
         answer = answer_of(self._api.add_trailing_stop_loss, order)
-        return outcome_of(answer, may_be_resend=may_be_resend)
+        return outcome_of(answer)
 
 
 class DryRunExchange(_Unasked):
     """Takes every order and places none; of a pair it says what the real exchange would."""
 
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
+    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Say that the order would have been placed."""
         _log.info("Dry run: %s would be placed", order)
         return Outcome(OutcomeKind.PLACED, txid=DRY_RUN_ORDER_ID)

@@ -21,7 +21,9 @@ from enum import Enum
 from typing import Any
 
 from krakenlink.errors import ProtocolError
+from krakenlink.foreign import shown
 from krakenlink.numbers import doubled, to_decimal, to_positive_decimal
+from krakenlink.rest.answers import is_txid
 from ttslo_app.messages import Looked, Sighting, Stop
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import LATE, STANDS, Life, OrderSettings
@@ -241,11 +243,11 @@ def sightings_of(orders: object) -> list[Sighting]:
 
 def _sighting(txid: str, row: Mapping[str, Any]) -> Sighting:
     return Sighting(
-        txid=txid,
-        status=str(row.get("status", "")),
-        vol_exec=str(row.get("vol_exec") or ""),
-        price=str(row.get("price") or ""),
-        reason=str(row.get("reason") or row.get("misc") or ""),
+        txid=shown(txid),
+        status=shown(str(row.get("status", ""))),
+        vol_exec=shown(str(row.get("vol_exec") or "")),
+        price=shown(str(row.get("price") or "")),
+        reason=shown(str(row.get("reason") or row.get("misc") or "")),
         stop=_stop(row),
     )
 
@@ -295,8 +297,7 @@ def order_in(
     nameless: list[Sighting] = []
     foreign = 0
     for txid, row in rows.items():
-        if not isinstance(row, Mapping) or not isinstance(row.get("descr"), Mapping):
-            raise ProtocolError(f"the list of {book} orders has a row that is no order")
+        _check_row(book, txid, row)
         differs = difference(row, order, is_pair)
         name = row.get("cl_ord_id")
         if name and _bare(name) == _bare(cl_ord_id):
@@ -310,6 +311,14 @@ def order_in(
     return nameless[0] if nameless else None
 
 
+def _check_row(book: str, txid: object, row: object) -> None:
+    if not isinstance(row, Mapping) or not isinstance(row.get("descr"), Mapping):
+        raise ProtocolError(f"the list of {book} orders has a row that is no order")
+    if not is_txid(str(txid)):
+        name = shown(str(txid), 40)
+        raise ProtocolError(f"the list of {book} orders has {name!r}, which is no order id")
+
+
 def _bare(cl_ord_id: object) -> str:
     """Return an id without what its spellings differ in: case, dashes, braces."""
     return "".join(c for c in str(cl_ord_id).lower() if c.isalnum())
@@ -318,20 +327,20 @@ def _bare(cl_ord_id: object) -> str:
 def difference(row: Mapping[str, Any], order: OrderRequest, is_pair: Callable[[str], bool]) -> str:
     """Return in what an order that Kraken shows is another than `order`; empty if in nothing."""
     descr = row.get("descr")
-    shown: Mapping[str, Any] = descr if isinstance(descr, Mapping) else {}
+    told: Mapping[str, Any] = descr if isinstance(descr, Mapping) else {}
     found = [
-        f"{name} {theirs or 'unknown'} instead of {ours}"
+        f"{name} {shown(str(theirs or 'unknown'), 40)} instead of {ours}"
         for name, theirs, ours, is_same in (
-            ("side", shown.get("type"), order.type, shown.get("type") == order.type),
+            ("side", told.get("type"), order.type, told.get("type") == order.type),
             (
                 "order type",
-                shown.get("ordertype"),
+                told.get("ordertype"),
                 order.ordertype,
-                shown.get("ordertype") == order.ordertype,
+                told.get("ordertype") == order.ordertype,
             ),
             ("volume", row.get("vol"), order.volume, _is_equal(row.get("vol"), order.volume)),
-            ("offset", shown.get("price"), order.price, _is_equal(shown.get("price"), order.price)),
-            ("pair", shown.get("pair"), order.pair, is_pair(str(shown.get("pair") or ""))),
+            ("offset", told.get("price"), order.price, _is_equal(told.get("price"), order.price)),
+            ("pair", told.get("pair"), order.pair, is_pair(str(told.get("pair") or ""))),
         )
         if not is_same
     ]

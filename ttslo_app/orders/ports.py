@@ -78,9 +78,7 @@ class Exchange(Protocol):
         """
         ...
 
-    def place(
-        self, order: OrderRequest, cl_ord_id: str, deadline: str, *, may_be_resend: bool
-    ) -> Outcome:
+    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         ...
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
-from krakenlink.errors import AuthenticationError
 from ttslo_app.messages import Crossing, Proved, Sighting
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders.life import Life
@@ -30,18 +30,15 @@ class Unproven:
     order: OrderRequest
 
 
-def look_for(one: Unproven, exchange: Exchange) -> Sighting | None:
-    """Return the order that an arming has already; None if there is none. Blocks.
+def prove(one: Unproven, exchange: Exchange) -> Proved:
+    """Return what Kraken says of an arming. Blocks. Never raises.
 
-    A key that may not look cannot tell, and the order must not wait for that.
-
-    Raises:
-        KrakenError: If Kraken could not be asked.
+    A key that may not ask has no answer, and the order may stand.
     """
     try:
-        return exchange.find(one.cl_ord_id, one.order)
-    except AuthenticationError:
-        return None
+        return Proved(one.rule_id, one.cl_ord_id, exchange.find(one.cl_ord_id, one.order))
+    except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
+        return Proved(one.rule_id, one.cl_ord_id, None, error)
 
 
 class Proofs:
@@ -50,17 +47,26 @@ class Proofs:
     Args:
         tools: What every part has in hand.
         found: Takes a life and its order, of which nobody here knew.
+        ask: Has a question put to Kraken; what it returns comes back by `take`.
 
     Attributes:
         unproven: What others may look up: replaced whole, never changed. Any thread.
     """
 
-    def __init__(self, tools: Tools, found: Callable[[Life, Sighting], None]) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        found: Callable[[Life, Sighting], None],
+        ask: Callable[[Callable[[], Proved]], None],
+    ) -> None:
         self.unproven: tuple[Unproven, ...] = ()
         self._tools = tools
         self._ledger = tools.ledger
         self._found = found
+        self._ask = ask
         self._doubts: set[str] = set()
+        self._asked: set[str] = set()  # of whom Kraken is being asked for a crossing
+        self._again_at: dict[str, float] = {}
 
     def doubt(self, rule_ids: Iterable[str]) -> None:
         """Have Kraken asked for an order of these armings before their first send."""
@@ -76,28 +82,55 @@ class Proofs:
     def take(self, message: Proved) -> None:
         """Take in what somebody has looked up."""
         rule_id = message.rule_id
+        self._asked.discard(rule_id)
         if not self._is_open(rule_id):
             return
-        if self._ledger.life_of(rule_id).cl_ord_id == message.cl_ord_id:
+        if message.error is not None:
+            self._put_off(rule_id, message.error)
+        elif self._ledger.life_of(rule_id).cl_ord_id == message.cl_ord_id:
             self._close(rule_id, message.sighting)
 
+    def _put_off(self, rule_id: str, error: Exception) -> None:
+        """Have Kraken asked again a little later, and say so to whoever waits."""
+        tools = self._tools
+        self._again_at[rule_id] = tools.now() + tools.settings.ask_again
+        waiting = [wait.crossing for wait in tools.owed if wait.crossing.key == rule_id]
+        for crossing in waiting:
+            tools.owed.wait(crossing, Why.HEALING, self._again_at[rule_id])
+            tools.teller.tell_once(rule_id, trouble_words.cannot_prove(crossing, error))
+
     def is_free(self, crossing: Crossing) -> bool:
-        """Tell whether an order may be sent for a crossing; if not, it waits or has one. Blocks."""
+        """Tell whether an order may be sent for a crossing; if not, it waits or has one."""
         rule_id, exchange = crossing.key, self._tools.exchange
         if exchange is None or not self._is_open(rule_id):
             return True
-        try:
-            one = self._unproven(rule_id) or self._unlisted(crossing, exchange)
-            sighting = None if one is None else look_for(one, exchange)
-        except Exception as error:  # noqa: BLE001 - an answer that no code expected says nothing
-            again = self._tools.now() + self._tools.settings.ask_again
-            self._tools.owed.wait(crossing, Why.HEALING, again)
-            self._tools.teller.tell_once(rule_id, trouble_words.cannot_prove(crossing, error))
+        again_at = self._again_at.get(rule_id, 0.0)
+        if again_at > self._tools.now():
+            self._tools.owed.wait(crossing, Why.HEALING, again_at)
             return False
-        if sighting is not None:
-            self._tools.owed.settle(rule_id)
-        self._close(rule_id, sighting)
-        return sighting is None
+        return self._is_proven(crossing, exchange)
+
+    def _is_proven(self, crossing: Crossing, exchange: Exchange) -> bool:
+        """Ask for the order of a crossing; tell whether there is certainly none by now."""
+        rule_id, owed = crossing.key, self._tools.owed
+        owed.wait(crossing, Why.SETTLING)
+        if rule_id not in self._asked:
+            self._asked.add(rule_id)
+            try:
+                one = self._unproven(rule_id) or self._unlisted(crossing, exchange)
+            except Exception as error:  # noqa: BLE001 - what cannot be found out proves nothing
+                self.take(Proved(rule_id, "", None, error))
+                return False
+            if one is None:
+                self._close(rule_id, None)
+            else:
+                self._ask(partial(prove, one, exchange))
+        is_free = not self._is_open(rule_id) and self._ledger.is_waiting(rule_id)
+        if is_free:
+            owed.take(crossing, self._tools.now())
+        elif not self._ledger.is_waiting(rule_id):
+            owed.settle(rule_id)
+        return is_free
 
     def _is_open(self, rule_id: str) -> bool:
         return rule_id in self._doubts and self._ledger.is_waiting(rule_id)
@@ -125,6 +158,7 @@ class Proofs:
 
     def _close(self, rule_id: str, sighting: Sighting | None) -> None:
         self._doubts.discard(rule_id)
+        self._again_at.pop(rule_id, None)
         self.unproven = tuple(one for one in self.unproven if one.rule_id != rule_id)
         if sighting is not None:
             life = self._ledger.life_of(rule_id)

@@ -7,7 +7,6 @@ that a crossing of the row as it was fires the row as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from enum import Enum
 
 from krakenlink.numbers import to_positive_decimal
@@ -240,6 +239,17 @@ class Roll:
         if life.state is RuleState.DISARMED:
             self.arm(life, rule)
 
+    def drop_doubt(self, rule_id: str) -> None:
+        """Take an order in doubt for not placed, as a caller says who cannot have it looked up.
+
+        Raises:
+            UnreadableLife: If nobody can know whether the rule has fired.
+        """
+        life = self._ledger.life_of(rule_id)
+        if life.state is RuleState.UNCERTAIN:
+            self._ledger.put(life.after(Signal.MISS, detail="by the caller"))
+            self._owed.settle(rule_id)
+
     def arm_as_it_is(self, rule_id: str) -> None:
         """Let today's price decide about a rule, if its row may still trade."""
         entry = self._ledger.rules.get(rule_id)
@@ -290,7 +300,7 @@ class Roll:
 
     def _young_crossing_of(self, life: Life, rule: Rule) -> Crossing | None:
         """Return the crossing that `life` has written down; None if it is old, or not readable."""
-        age = self._age_of(life.trigger_time)
+        age = self._tools.clocks.age_of(life.trigger_time)
         try:
             price = to_positive_decimal(life.trigger_price)
         except ValueError:
@@ -298,11 +308,3 @@ class Roll:
         if age > self._tools.settings.owed:
             return None
         return Crossing(rule, price, life.trigger_price, seen_at=self._tools.now() - age)
-
-    def _age_of(self, moment: str) -> float:
-        try:
-            # A moment to come is as doubtful as one long ago: this machine's clock was set.
-            then = datetime.fromisoformat(moment)
-            return abs((self._tools.clocks.utc() - then).total_seconds())
-        except (ValueError, TypeError):
-            return float("inf")

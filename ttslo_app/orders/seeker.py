@@ -1,4 +1,4 @@
-"""The thread that asks Kraken for orders of unknown outcome, so that no crossing waits for a look.
+"""The thread that asks Kraken what it knows of orders, so that no crossing of others waits for it.
 
 A look may take as long as Kraken likes; the order of another row must leave meanwhile. One look is
 under way at a time. What it must never do: decide anything. What Kraken answered goes to the order
@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from ttslo_app.messages import Looked
+from ttslo_app.messages import Looked, Message
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange
 
@@ -30,14 +30,14 @@ class Seeker:
         self,
         exchange: Exchange | None,
         now: Callable[[], float],
-        take: Callable[[Looked], None],
+        take: Callable[[Message], None],
         step: Callable[[str], None],
     ) -> None:
         self._exchange = exchange
         self._now = now
         self._take = take
         self._step = step
-        self._wanted: queue.SimpleQueue[Life | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[Callable[[], Message] | None] = queue.SimpleQueue()
 
     def start(self) -> None:
         """Start the thread, where there is somebody to ask."""
@@ -50,13 +50,17 @@ class Seeker:
         """Let the thread end after the look that is under way. Does not wait for it."""
         self._wanted.put(None)
 
-    def look_for(self, life: Life) -> None:
-        """Have the order of a life looked for, after those before it. Never blocks; any thread."""
-        self._wanted.put(life)
+    def ask(self, question: Callable[[], Message]) -> None:
+        """Have a question asked, after those before it. Never blocks; any thread.
+
+        Args:
+            question: Asks, and returns what is to be told; must not raise.
+        """
+        self._wanted.put(question)
 
     def _run(self) -> None:
-        while (life := self._wanted.get()) is not None:
-            self._take(self.look(life))
+        while (question := self._wanted.get()) is not None:
+            self._take(question())
 
     def look(self, life: Life) -> Looked:
         """Look for the order of a life. Blocks for Kraken's answers, on the caller's thread."""

@@ -15,14 +15,17 @@ import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
+from krakenlink.rest.answers import outcome_of
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import (
     Adopt,
     BookChange,
     Crossing,
     FirstCrossing,
+    KeyRefused,
     Looked,
     Mark,
     Message,
@@ -44,7 +47,6 @@ from ttslo_app.orders.proofs import Proofs, Unproven
 from ttslo_app.orders.roll import Roll
 from ttslo_app.orders.seeker import Seeker
 from ttslo_app.orders.words import Teller
-from ttslo_app.rules.rule import Rule
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -67,6 +69,11 @@ class OrderWorker:
         post: Called with each change of the rule book; must not block.
         say: Called with level, message and fields for what a person should read.
         step: Called at each step of the protocol by its name, for tests that end it there.
+
+    Attributes:
+        ledger: What is known of every rule.
+        roll: What becomes of rows; for the order thread, and for callers who have none.
+        doing: The step that the thread is at, and since when: replaced whole. Any thread.
     """
 
     def __init__(
@@ -86,7 +93,6 @@ class OrderWorker:
         self._ledger = self.ledger = Ledger(state)
         self._owed = Owed(settings)
         self._teller = Teller(say)
-        # The step that the thread is at, and since when; replaced whole, so any thread may read.
         self.doing = ("", 0.0)
         self._clock, self._step = clock, step
         self._tools = Tools(
@@ -99,11 +105,11 @@ class OrderWorker:
             settings,
             self._note_step,
         )
-        self._roll = Roll(self._tools, post)
+        self.roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
         self._clerk = Clerk(self._tools)
         self._desk = Desk(self._tools, self._clerk, self._finder.search_for)
-        self._proofs = Proofs(self._tools, self._take_in_old)
+        self._proofs = Proofs(self._tools, self._take_in_old, self._ask)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
         self._thread: threading.Thread | None = None
@@ -226,14 +232,17 @@ class OrderWorker:
                 self._adopt(message)
             case Watched() | Streamed():
                 self._clerk.watched(message)
+            case KeyRefused():
+                self._desk.key_refused(message.outcome, message.rule_id)
             case Proved():
+                self._hear(message.error, message.rule_id)
                 self._proofs.take(message)
             case FirstCrossing():
                 self._clerk.note_first(message)
 
     def _adopt(self, message: Adopt) -> None:
         self._clerk.write_notes()
-        has_changed = self._roll.adopt(message)
+        has_changed = self.roll.adopt(message)
         self._proofs.publish()
         for entry in islice(self._ledger.rules.values(), 1):
             with suppress(OSError):  # read now what the first crossing would have to wait for
@@ -272,7 +281,7 @@ class OrderWorker:
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""
         self._clerk.found(life, sighting)
-        self._roll.leave_book(life.id)
+        self.roll.leave_book(life.id)
 
     def _look_up(self) -> None:
         """Have those unknown orders looked for whose time has come."""
@@ -280,20 +289,33 @@ class OrderWorker:
             return
         for life in self._finder.due():
             if self.is_running:
-                self._seeker.look_for(life)
+                self._seeker.ask(partial(self._seeker.look, life))
             else:
                 self._settle(self._seeker.look(life))
 
+    def _ask(self, question: Callable[[], Proved]) -> None:
+        """Have a question put to Kraken, at once where this is no thread that others wait for."""
+        if self.is_running:
+            self._seeker.ask(question)
+        else:
+            self._proofs.take(question())
+
     def _settle(self, looked: Looked) -> None:
         """Take in what came of a look."""
+        self._hear(looked.error, looked.rule_id)
         settled = self._finder.take(looked)
         if settled is None:
             return
         life, sighting = settled
         if sighting is not None:
             self._clerk.found(life, sighting)
-        elif (crossing := self._roll.not_placed(life)) is not None:
+        elif (crossing := self.roll.not_placed(life)) is not None:
             self.fire([crossing])
+
+    def _hear(self, error: Exception | None, rule_id: str) -> None:
+        """Let the gate of the key be shut where Kraken has refused a look for the key itself."""
+        if error is not None and "EGeneral:Permission denied" not in str(error):
+            self._desk.key_refused(outcome_of(error), rule_id)
 
     def _fire_owed(self) -> None:
         """Fire those whose turn has come; who has grown old must be met by today's price."""
@@ -320,7 +342,7 @@ class OrderWorker:
             self._tools.begin_anew(rule_id)
         if not wait.is_told:
             self._teller.tell(words.waited_too_long(wait.crossing, waited))
-        self._roll.arm_as_it_is(rule_id)
+        self.roll.arm_as_it_is(rule_id)
 
     # --- what others ask -----------------------------------------------------------------------
 
@@ -380,30 +402,11 @@ class OrderWorker:
         """
         return self._ledger.life_of(rule_id)
 
-    def ensure_armed(self, rule: Rule) -> None:
-        """Arm `rule` if it is not: for callers that hand in rows one by one.
-
-        Raises:
-            UnreadableLife: If nobody can know whether it has fired.
-        """
-        self._roll.ensure_armed(rule)
-
-    def drop_doubt(self, rule_id: str) -> None:
-        """Take an order in doubt for not placed, as a caller says who cannot have it looked up.
-
-        Raises:
-            UnreadableLife: If nobody can know whether the rule has fired.
-        """
-        life = self._ledger.life_of(rule_id)
-        if life.state is RuleState.UNCERTAIN:
-            self._ledger.put(life.after(Signal.MISS, detail="by the caller"))
-            self._owed.settle(rule_id)
-
     def recover(self) -> None:
         """Take up every intent without an outcome, before anything else may fire."""
-        for life in self._roll.recover():
+        for life in self.roll.recover():
             self._finder.search_for(life, is_from_before=True)
-        self._proofs.doubt(self._roll.waiting_from_before())
+        self._proofs.doubt(self.roll.waiting_from_before())
 
 
 def _drained(inbox: queue.SimpleQueue[Message | None], block_for: float) -> list[Message]:

@@ -20,12 +20,13 @@ from krakenlink.rest.key_info import KeyInfo, Right, read_key_info
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.exchange import KrakenExchange, market_from
+from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, build_order
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import INSUFFICIENT, Funds, Unchecked, amount, need_of
 from ttslo_app.run.doctor_local import TIMEOUTS, Findings, Patient
 from ttslo_app.run.doctor_words import counted, moment_of, say, some_of
-from ttslo_app.run.order_checks import is_of_key, is_silence
+from ttslo_app.run.order_checks import is_silence
 
 # No order is asked about when so little is left.
 _RESERVE = 0.5
@@ -142,7 +143,7 @@ def _found_out(patient: Patient, client: KrakenAPI, which: str) -> KeyInfo:
             outcome = _exchange(patient, client).check(_ANY_ORDER)
             if _DENIED in outcome.reason:
                 continue
-            if is_silence(outcome) or is_of_key(outcome):
+            if is_silence(outcome) or outcome.pause in OF_KEY:
                 return KeyInfo()
         rights.add(right)
     return KeyInfo(frozenset(rights))
@@ -336,7 +337,7 @@ def look_at_orders(patient: Patient) -> Findings:
         order, rows = waiting.pop(0)
         outcome = exchange.check(order)
         yield _judged(rows, order, outcome)
-        if is_of_key(outcome):
+        if outcome.pause in OF_KEY:
             break  # Kraken locks out whoever goes on
     if left := [row for _, rows in waiting for row in rows]:
         yield say("orders left", rows=some_of(left))
@@ -348,7 +349,7 @@ def _judged(rows: list[str], order: OrderRequest, outcome: Outcome) -> Sentence:
         return say("order appeared", about, rows=named, txid=outcome.txid)
     if outcome.kind is OutcomeKind.VALID:
         return say("order welcome", about, rows=named, order=order)
-    if is_silence(outcome) and not is_of_key(outcome):
+    if is_silence(outcome) and outcome.pause not in OF_KEY:
         return say("order unanswered", about, rows=named, order=order, error=outcome.reason)
     cure = outcome.cure.rstrip(".") or "Mend the row in config.csv"
     why = outcome.reason

@@ -90,7 +90,7 @@ class InlineOrders:
         if exchange is None or exchange.can_find:
             return
         try:
-            self._worker.drop_doubt(rule_id)
+            self._worker.roll.drop_doubt(rule_id)
         except UnreadableLife:
             return  # said when it is to fire
 
@@ -103,7 +103,7 @@ class InlineOrders:
             price_text: The same as it was given, for the files.
         """
         try:
-            self._worker.ensure_armed(rule)
+            self._worker.roll.ensure_armed(rule)
             if self._worker.is_held_back(rule.id):
                 return None
             fired_before = self._worker.life_of(rule.id).has_fired

@@ -16,9 +16,9 @@ from typing import Any
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from ttslo_app.messages import Mark, Market, Message, PolledPrice, Proved, Say, Watched, tell
+from ttslo_app.messages import Mark, Market, Message, PolledPrice, Say, Watched, tell
 from ttslo_app.orders.exchange import KrakenExchange
-from ttslo_app.orders.proofs import look_for
+from ttslo_app.orders.proofs import prove
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import words
 from ttslo_app.run.parts import PriceSource, TapeFile
@@ -178,8 +178,11 @@ def prove_one(exchange: KrakenExchange, worker: OrderWorker) -> None:
     Raises:
         KrakenError: If Kraken cannot be asked.
     """
-    for one in worker.unproven[:1]:
-        worker.submit(Proved(one.rule_id, one.cl_ord_id, look_for(one, exchange)))
+    for one in () if worker.is_key_refused else worker.unproven[:1]:
+        proved = prove(one, exchange)
+        worker.submit(proved)
+        if proved.error is not None:
+            raise proved.error
 
 
 class TapeKeeper:

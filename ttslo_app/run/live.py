@@ -141,9 +141,7 @@ class LiveRun:
             pace=options.pace,
         )
         armed = self.watch.rules
-        self._checks = (
-            OrderChecks(world.exchange, lambda: list(armed), say) if world.exchange else None
-        )
+        self._checks = _checks_of(world, lambda: list(armed), worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False
@@ -177,7 +175,9 @@ class LiveRun:
                 Duty(account.every, account.look, "The orders cannot be watched"),
                 Duty(key.every, key.look, "It is not known yet whether the reading key is taken"),
                 Duty(lambda: 1.0, self._checks.work),
-                Duty(lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker)),
+                Duty(
+                    lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker), words.UNPROVEN
+                ),
                 Duty(lambda: _KEEP_WARM, exchange.warm_up),
             ]
         return [*duties, Duty(lambda: _MARK_EVERY, self._tape.keep)]
@@ -425,3 +425,9 @@ class LiveRun:
             return
         self._system = system
         tell(self._say, words.engine_is(system))
+
+
+def _checks_of(
+    world: World, armed: Callable[[], list[str]], worker: OrderWorker, say: Say
+) -> OrderChecks | None:
+    return None if world.exchange is None else OrderChecks(world.exchange, armed, worker, say)

@@ -16,9 +16,10 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind, verdict_of
-from ttslo_app.messages import BookArm, Say, Sentence, tell
+from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.messages import BookArm, KeyRefused, Say, Sentence, tell
 from ttslo_app.orders.exchange import KrakenExchange
+from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, build_order
 from ttslo_app.run import words
 
@@ -27,16 +28,25 @@ from ttslo_app.run import words
 _CHECKS_AT_ONCE = 20
 # After so many different orders one of each pair and direction is enough.
 _CHECKS_OF_ALL = 100
-# Seconds. A key that is refused is tried again this seldom: Kraken locks out whoever goes on, and
-# a lockout takes a quarter of an hour.
-_KEY_PAUSE, _LOCKOUT_PAUSE = 300.0, 960.0
 # Seconds between two tries while Kraken does not answer.
 _FIRST_WAIT, _LONGEST_WAIT = 5.0, 300.0
 # One order is checked again this often, in seconds: a key may be revoked on any day.
 _RENEW = 6 * 3600.0
-_LOCKOUT = "EGeneral:Temporary lockout"
 _STRINGS = re.compile(r"\bE[A-Z][A-Za-z]+:[^,.'\"\]]+")
-_KEY, _SILENCE = "key", "silence"
+_SILENCE = "silence"
+
+
+class KeyHolder(Protocol):
+    """What the checks need of the order thread."""
+
+    @property
+    def is_key_refused(self) -> bool:
+        """Whether Kraken refuses the trading key: then nothing is asked with it."""
+        ...
+
+    def submit(self, message: KeyRefused) -> None:
+        """Take a message. Never blocks."""
+        ...
 
 
 class OrderChecks:
@@ -45,14 +55,20 @@ class OrderChecks:
     Args:
         exchange: Kraken.
         armed: Returns the ids of the armed rows.
+        worker: Knows whether Kraken refuses the trading key, and is told where it does.
         say: Takes a level and a sentence for a person.
     """
 
     def __init__(
-        self, exchange: KrakenExchange, armed: Callable[[], Collection[str]], say: Say
+        self,
+        exchange: KrakenExchange,
+        armed: Callable[[], Collection[str]],
+        worker: KeyHolder,
+        say: Say,
     ) -> None:
         self._exchange = exchange
         self._armed = armed
+        self._worker = worker
         self._say = say
         self._waiting: deque[BookArm] = deque()  # filled by the reading thread
         self._checked: set[str] = set()
@@ -70,7 +86,7 @@ class OrderChecks:
     def work(self) -> None:
         """Have some of those that wait checked. Blocks for Kraken's answers."""
         now = feed_clock()
-        if now < self._not_before:
+        if now < self._not_before or self._worker.is_key_refused:
             return
         self._renew(now)
         at_once = 1 if self._checked else _CHECKS_AT_ONCE
@@ -98,10 +114,9 @@ class OrderChecks:
     def _check(self, entry: BookArm, order: OrderRequest) -> bool:
         """Ask Kraken about an order; False, and it waits again, where the answer is none."""
         outcome = self._exchange.check(order)
-        if is_of_key(outcome):
-            pause = _LOCKOUT_PAUSE if _LOCKOUT in outcome.reason else _KEY_PAUSE
-            self._put_back(entry, pause)
-            self._tell_once(_KEY, words.key_is_bad(self._names(), outcome.reason, outcome.cure))
+        if outcome.pause in OF_KEY:
+            self._waiting.appendleft(entry)
+            self._worker.submit(KeyRefused(entry.rule.id, outcome))
             return False
         if is_silence(outcome):
             self._put_back(entry, doubled(_FIRST_WAIT, self._silences, _LONGEST_WAIT))
@@ -129,8 +144,6 @@ class OrderChecks:
             tell(self._say, sentence)
 
     def _tell_healed(self) -> None:
-        if self._told.has_healed(_KEY):
-            tell(self._say, words.key_is_good_again("trading"))
         if self._told.has_healed(_SILENCE):
             tell(self._say, words.checked_after_all())
 
@@ -149,14 +162,6 @@ def _kind_of(entry: BookArm) -> str:
 
 def _strings_of(outcome: Outcome) -> list[str]:
     return [found.strip() for found in _STRINGS.findall(outcome.reason)]
-
-
-def is_of_key(outcome: Outcome) -> bool:
-    """Tell whether Kraken has refused the key, or the account, and not the order."""
-    found = _strings_of(outcome)
-    if outcome.kind is OutcomeKind.VALID or not found:
-        return False
-    return _LOCKOUT in outcome.reason or issubclass(verdict_of(found).error, AuthenticationError)
 
 
 def is_silence(outcome: Outcome) -> bool:

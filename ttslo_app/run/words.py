@@ -323,6 +323,12 @@ def put_off(complaint: str, error: object) -> Sentence:
     return Sentence(Kind.LINK, "WARNING", f"{complaint}: {error}. It is tried again")
 
 
+UNPROVEN = (
+    "Rows that an earlier run armed are NOT protected yet: Kraken cannot be asked whether they "
+    "have an order already"
+)
+
+
 def over(complaint: str) -> Sentence:
     """Say that it can be done again."""
     return Sentence(
@@ -364,14 +370,6 @@ def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
 def checked_after_all() -> Sentence:
     """Say that Kraken has answered after all."""
     return Sentence(Kind.CHECK, "INFO", "Kraken can be asked again whether it would take orders")
-
-
-def key_is_bad(rule_ids: Sequence[str], reason: str, cure: str) -> Sentence:
-    """Say that the trading key is refused, and which rows that leaves without protection."""
-    count = len(rule_ids)
-    whom = f"the row {_named(rule_ids)} is NOT" if count == 1 else f"NONE of the {count} rows is"
-    text = f"The trading key is refused, so {whom} protected: {_ended(reason)} {_ended(cure)}"
-    return Sentence(Kind.KEY, "ERROR", f"{text.strip()} It is tried again every few minutes")
 
 
 def reading_key_is_bad(reason: str, cure: str) -> Sentence:

@@ -275,10 +275,9 @@ def test_error_carries_what_its_words_mean() -> None:
         Exception("Kraken API error: ['EAPI:Invalid nonce']"),
     ],
 )
-@pytest.mark.parametrize("may_be_resend", [False, True])
-def test_refused_nonce_proves_nothing(error: Exception, may_be_resend: bool) -> None:
+def test_refused_nonce_proves_nothing(error: Exception) -> None:
     """Something on the way may send even a first order twice: then the first copy may stand."""
-    outcome = outcome_of(error, may_be_resend=may_be_resend)
+    outcome = outcome_of(error)
     assert (outcome.kind, outcome.stands) == (OutcomeKind.UNKNOWN, False)
     assert "open orders" in outcome.cure
 
@@ -330,7 +329,7 @@ def test_order_id_is_taken(txid: str) -> None:
 def test_other_refusals_stand_for_a_resend_too() -> None:
     """What is refused for another reason than its nonce stays refused."""
     error = OrderRejected("AddOrder", ["EOrder:Insufficient funds"])
-    assert outcome_of(error, may_be_resend=True).kind is OutcomeKind.REFUSED
+    assert outcome_of(error).kind is OutcomeKind.REFUSED
 
 
 @given(JSON | st.text().map(Exception) | st.lists(st.text()).map(lambda e: KrakenAPIError("A", e)))

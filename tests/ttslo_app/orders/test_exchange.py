@@ -58,7 +58,7 @@ def deadline_of(kraken: KrakenExchange, seconds: float = 5.0) -> str:
 
 def place(kraken: KrakenExchange, cl_ord_id: str = OURS) -> str:
     """Place `ORDER` and return its id."""
-    outcome = kraken.place(ORDER, cl_ord_id, deadline_of(kraken), may_be_resend=False)
+    outcome = kraken.place(ORDER, cl_ord_id, deadline_of(kraken))
     assert outcome.kind is OutcomeKind.PLACED, outcome
     assert outcome.txid
     return outcome.txid
@@ -97,7 +97,7 @@ def test_clock_that_is_off_unnoticed_refuses_for_now(
 ) -> None:
     """Before the clocks are compared a wrong deadline never places, and never ends the row."""
     exchange.clock_offset = offset
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0))
     is_unknown = outcome.kind is OutcomeKind.UNKNOWN  # the word `elapsed` is looked into
     assert is_unknown or (outcome.kind is OutcomeKind.REFUSED and outcome.heals)
     assert exchange.placed_count() == 0
@@ -108,7 +108,7 @@ def test_deadline_that_is_refused_lets_the_clocks_be_compared(
 ) -> None:
     """The next try goes by Kraken's clock, whenever this machine's was set."""
     exchange.clock_offset = -60.0
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 20.0))
     assert outcome.kind is OutcomeKind.REFUSED
     assert place(kraken) == exchange.orders[0]["txid"]
 
@@ -162,7 +162,7 @@ def test_clock_that_cannot_be_asked_keeps_the_old_estimate(
 def test_order_goes_out_to_the_letter(exchange: FakeKraken, kraken: KrakenExchange) -> None:
     """What was written down is what is sent, with the id, the deadline and the last price."""
     deadline = deadline_of(kraken)
-    kraken.place(ORDER, OURS, deadline, may_be_resend=False)
+    kraken.place(ORDER, OURS, deadline)
     (sent,) = [r.params for r in exchange.requests if r.endpoint == "AddOrder"]
     assert sent == {
         "ordertype": "trailing-stop",
@@ -182,7 +182,7 @@ def test_offset_reaches_kraken_as_it_was_written_down(
 ) -> None:
     """No number stands between the intent and the wire."""
     written = replace(ORDER, price=price)
-    kraken.place(written, OURS, deadline_of(kraken), may_be_resend=False)
+    kraken.place(written, OURS, deadline_of(kraken))
     (sent,) = [r.params for r in exchange.requests if r.endpoint == "AddOrder"]
     assert sent["price"] == price
 
@@ -200,7 +200,7 @@ def test_client_with_a_method_of_its_own_is_called_by_it_with_keywords() -> None
     """The contract names that call, so whoever overrides it sees every order."""
     client = OwnWay("key", "secret", use_websocket=False)
     kraken = KrakenExchange(client, client, time.time, lambda *words, **fields: None)
-    outcome = kraken.place(ORDER, OURS, "soon", may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, "soon")
     assert outcome.txid == "THEIRS"
     assert client.taken == {
         "pair": PAIR,
@@ -239,7 +239,7 @@ def test_order_that_comes_too_late_may_be_tried_again(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:
     """A deadline that was too near when it arrived says nothing against the row."""
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 1.0), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken, 1.0))
     assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)
     assert outcome.cure == "It came too late for its deadline; the next one gets a new one."
     assert exchange.placed_count() == 0
@@ -248,7 +248,7 @@ def test_order_that_comes_too_late_may_be_tried_again(
 def test_lost_answer_is_unknown_and_sent_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
     """Nothing on the way to Kraken sends an order a second time."""
     exchange.fault("lost_reply", endpoint="AddOrder")
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert outcome.kind is OutcomeKind.UNKNOWN
     assert exchange.count("AddOrder") == exchange.placed_count() == 1
 
@@ -256,8 +256,8 @@ def test_lost_answer_is_unknown_and_sent_once(exchange: FakeKraken, kraken: Krak
 def test_refused_nonce_proves_nothing(exchange: FakeKraken, kraken: KrakenExchange) -> None:
     """Something on the way may have sent the order twice, and the first copy may stand."""
     exchange.fault("nonce_refused", endpoint="AddOrder")
-    first = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
-    again = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
+    first = kraken.place(ORDER, OURS, deadline_of(kraken))
+    again = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert (first.kind, again.kind) == (OutcomeKind.UNKNOWN, OutcomeKind.UNKNOWN)
 
 
@@ -275,14 +275,14 @@ def test_id_that_is_in_use_proves_that_its_order_stands(
     """Whoever gets this answer sends no other, and looks until the order is shown."""
     assert kraken.find(OURS, ORDER) is None
     exchange.fault("error", endpoint="AddOrder", text=text)
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=True)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert (outcome.kind, outcome.stands) == (OutcomeKind.UNKNOWN, True)
 
 
 def test_refusal_says_its_cure_once(exchange: FakeKraken, kraken: KrakenExchange) -> None:
     """The reason is Kraken's word, and the cure is beside it and not inside it."""
     exchange.fault("error", endpoint="AddOrder", text="EOrder:Insufficient funds")
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert outcome.reason == "Kraken API error on AddOrder: EOrder:Insufficient funds"
     assert outcome.cure.startswith("Deposit funds")
 
@@ -554,5 +554,5 @@ def test_pair_that_is_closed_is_refused_by_kraken_and_may_heal(
 ) -> None:
     """The order is tried again: nothing here decides that it cannot be placed."""
     exchange.set_pair_status(PAIR, "cancel_only")
-    outcome = kraken.place(ORDER, OURS, deadline_of(kraken), may_be_resend=False)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)

@@ -56,7 +56,7 @@ def test_stand_in_is_called_once_and_judged_like_kraken(answer: object, kind: Ou
     """One call with four keywords; what it answers or raises is classified."""
     api = Bare(answer)
     exchange = StandInExchange(api, lambda: 7.0)
-    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
+    outcome = exchange.place(ORDER, OURS, "")
     assert outcome.kind is kind
     assert api.calls == [{"pair": PAIR, "direction": "sell", "volume": "0.01"}]
     assert exchange.market_of("btc") == Market("btc", "btc")
@@ -67,7 +67,7 @@ def test_dry_run_takes_all_and_calls_nobody() -> None:
     """It answers with its own id, and knows the markets that the real one would."""
     market = Market("BTC/USD", PAIR)
     exchange = DryRunExchange({"btc": market}.__getitem__, lambda: 7.0)
-    outcome = exchange.place(ORDER, OURS, "", may_be_resend=False)
+    outcome = exchange.place(ORDER, OURS, "")
     assert (outcome.kind, outcome.txid) == (OutcomeKind.PLACED, DRY_RUN_ORDER_ID)
     assert exchange.market_of("btc") is market
     assert exchange.now() == 7.0

@@ -155,3 +155,18 @@ def test_stop_is_read_as_far_as_it_makes_sense(changes: dict[str, Any], stop: St
     """Where it stands, the best price since, what it follows; never a number that is none."""
     (seen,) = sightings_of({"O1": {**TRAILING, **changes}})
     assert seen.stop == stop
+
+
+@pytest.mark.parametrize("txid", ["=cmd|' /C calc'!A0", "O1\nforged", "", "O" * 65, "Ö1", "O1,2"])
+def test_what_cannot_be_an_order_id_is_no_answer(txid: str) -> None:
+    """It would be written into the user's files, where a spreadsheet obeys it."""
+    with pytest.raises(ProtocolError, match="which is no order id"):
+        look({txid: ROW})
+
+
+def test_words_of_an_order_are_shown_and_not_obeyed() -> None:
+    """No answer can forge a line, or fill a file."""
+    row = {**ROW, "status": "open\x1b[2J", "reason": "a\nb", "price": "9" * 5000}
+    (found,) = sightings_of({"O1": row})
+    assert (found.status, found.reason) == (r"open\x1b[2J", r"a\nb")
+    assert len(found.price) < 1000

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from order_bench import Bench, Reply, crowd, rule
 
-from krakenlink.rest.verdicts import Pause
-from ttslo_app.messages import Sighting
+from krakenlink.errors import AuthenticationError
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.messages import KeyRefused, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.owed import FIRST_WAIT, LOCKOUT_WAIT, LONGEST_WAIT, KeyGate
 from ttslo_app.orders.request import OrderRequest
@@ -120,3 +122,67 @@ def test_earlier_arming_is_asked_for_by_nobody_while_the_key_is_refused(
     bench.cross(rules[1])
     assert asked[1:] == [bench.life("r01").cl_ord_id]
     assert bench.life("r01").state is RuleState.PLACED
+
+
+class Refused(Bench):
+    """Two rows, one of them in doubt, and looks that Kraken refuses for the key."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(rule("btc"), rule("eth"))
+        self.kraken.replies = [Reply.LOST]
+        self.cross(rule("btc"))
+        self.find, self.looks = self.kraken.find, 0
+        self.error: Exception | None = AuthenticationError("OpenOrders", [words])
+        self.kraken.find = self._find  # type: ignore[method-assign]  # refused until it is healed
+
+    def _find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        self.looks += 1
+        if self.error is not None:
+            raise self.error
+        return self.find(cl_ord_id, order)
+
+
+@pytest.mark.parametrize("words", ["EAPI:Invalid key", "EAPI:Invalid signature"])
+def test_key_that_a_look_finds_refused_shuts_the_same_gate(words: str) -> None:
+    """One look, one sentence for all rows, no order with it; it heals by itself."""
+    bench = Refused(words)
+    bench.wait(40)
+    assert bench.looks == 1
+    assert sum("Kraken refuses the trading key" in text for _, text in bench.said) == 1
+    bench.cross(rule("eth"))
+    assert len(bench.kraken.sent) == 1
+    bench.error = None
+    bench.wait(40)
+    assert bench.heard("is taken again") or bench.heard("works again")
+    assert bench.life("btc").order_id == "O1"
+
+
+def test_key_that_may_only_not_look_still_places_orders() -> None:
+    """A missing permission to query says nothing of orders."""
+    bench = Refused("EGeneral:Permission denied")
+    bench.wait(40)
+    assert not bench.worker.is_key_refused
+    bench.cross(rule("eth"))
+    assert bench.life("eth").order_id == "O2"
+
+
+def test_key_that_a_check_finds_refused_shuts_the_same_gate() -> None:
+    """Crossings wait with their moment; the key is tried once, with the order of the row."""
+    bench = Bench(rule("btc"))
+    bench.worker.submit(KeyRefused("btc", bench.kraken._of_key(Reply.KEY)))
+    bench.worker.submit(KeyRefused("btc", bench.kraken._of_key(Reply.KEY)))
+    bench.cross()
+    assert bench.kraken.sent == []
+    assert sum("is NOT protected" in text for _, text in bench.said) == 1
+    bench.wait(61)
+    assert [order.volume for _, order in bench.kraken.checked] == ["0.01"]
+    assert not bench.worker.is_key_refused
+
+
+def test_trouble_that_is_not_the_keys_shuts_no_gate() -> None:
+    """Kraken that cannot be reached says nothing of the key."""
+    bench = Bench(rule("btc"))
+    for kind in (OutcomeKind.UNKNOWN, OutcomeKind.REFUSED):
+        bench.worker.submit(KeyRefused("btc", Outcome(kind, reason="EOrder:Insufficient funds")))
+    bench.cross()
+    assert bench.life().order_id == "O1"

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from decimal import Decimal
+
 import pytest
+from live_program import wait_until
 from order_bench import Bench, rule
 
-from ttslo_app.messages import BookDisarm, Proved
+from krakenlink.errors import AuthenticationError
+from ttslo_app.messages import BookDisarm, Crossing, Proved, Sighting
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import OrderRequest
 
 
 @pytest.fixture
@@ -89,3 +95,49 @@ def test_row_that_a_caller_hands_in_is_asked_for_too(bench: Bench) -> None:
     bench.cross()
     assert len(bench.kraken.sent) == 1
     assert bench.life().state is RuleState.PLACED
+
+
+def test_key_that_may_not_ask_places_nothing_unproven_and_says_so(bench: Bench) -> None:
+    """The order may stand: the row waits, and its user is told what is missing."""
+    bench.restart()
+    bench.restart()
+    find = bench.kraken.find
+    error = AuthenticationError("OpenOrders", ["EGeneral:Permission denied"])
+
+    def refuse(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        raise error
+
+    bench.kraken.find = refuse  # type: ignore[method-assign]  # until the right is given
+    bench.cross()
+    bench.wait(20)
+    assert bench.kraken.sent == []
+    assert sum("EGeneral:Permission denied" in text for _, text in bench.said) == 1
+    bench.kraken.find = find  # type: ignore[method-assign]  # it is
+    bench.wait(5)
+    assert len(bench.kraken.sent) == 1
+
+
+def test_proof_of_one_row_holds_no_order_of_another(bench: Bench) -> None:
+    """It is asked for on another thread; the crossing leaves once it is there."""
+    fresh = rule("eth")
+    bench.restart()
+    bench.files.rules["eth"] = fresh
+    bench.restart()  # "btc" is of an earlier run now
+    may_answer, asked, find = threading.Event(), threading.Event(), bench.kraken.find
+
+    def held(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
+        asked.set()
+        assert may_answer.wait(10)
+        return find(cl_ord_id, order)
+
+    bench.kraken.find = held  # type: ignore[method-assign]  # slow from now on
+    bench.worker.start()
+    bench.worker.submit(Crossing(rule(), Decimal(50001), "50001"))
+    assert asked.wait(10)
+    bench.worker.submit(Crossing(fresh, Decimal(50001), "50001"))
+    wait_until(lambda: bench.life("eth").state is RuleState.PLACED, "the other order is placed")
+    assert len(bench.kraken.sent) == 1
+    may_answer.set()
+    wait_until(lambda: bench.life().state is RuleState.PLACED, "the proven order is placed")
+    assert bench.worker.stop(10)
+    assert len(bench.kraken.sent) == 2

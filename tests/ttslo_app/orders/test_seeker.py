@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from live_program import wait_until
 from order_bench import ORDER, SETTINGS, Bench, Reply, life, rule
 
 from krakenlink.errors import KrakenConnectionError
-from ttslo_app.messages import Crossing, Looked, Sighting
+from ttslo_app.messages import Crossing, Looked, Message, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.seeker import Seeker
@@ -40,7 +41,7 @@ class Books:
         return self.answer
 
 
-def seeker(books: Books, take: Callable[[Looked], None], steps: list[str] | None = None) -> Seeker:
+def seeker(books: Books, take: Callable[[Message], None], steps: list[str] | None = None) -> Seeker:
     """Return a seeker at second 7."""
     step = [].append if steps is None else steps.append
     return Seeker(books, lambda: 7.0, take, step)  # type: ignore[arg-type]  # as much as it needs
@@ -68,10 +69,10 @@ def test_steps_are_told_in_their_order() -> None:
 def test_thread_looks_for_one_after_the_other_and_ends() -> None:
     """In the order in which they were asked for; what was asked for before the end is done."""
     books = Books()
-    met: list[Looked] = []
+    met: list[Message] = []
     made = seeker(books, met.append)
-    made.look_for(life(RuleState.UNCERTAIN, cl_ord_id="first"))
-    made.look_for(life(RuleState.UNCERTAIN, cl_ord_id="second"))
+    for name in ("first", "second"):
+        made.ask(partial(made.look, life(RuleState.UNCERTAIN, cl_ord_id=name)))
     made.stop()
     made.start()
     wait_until(lambda: len(met) == 2, "both are looked for")

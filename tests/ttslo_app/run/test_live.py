@@ -359,12 +359,13 @@ def test_key_that_kraken_refuses_is_told_at_the_start(
     """Once for all rows, as the key is none of a row's doing; they stay armed."""
     market.fault("error", endpoint="AddOrder", count=1, text=error)
     with LiveProgram(market, tmp_path, [row("up", 51000), row("two", 52000)]) as program:
-        told = program.wait_for_line("The trading key is refused, so NONE of the 2 rows is prot")
+        told = program.wait_for_line("refuses the trading key, so NONE of the 2 rows is protected")
         assert error in told
         assert told.count(cure) == 1
         assert not program.log_lines("would REFUSE")
         market.set_price(PAIR, "51001")
-        program.crossing_of("up")
+        assert "up: " in program.wait_for_line("was crossed at 51001: NO ORDER yet, because Kraken")
+        assert market.placed_count() == 0
 
 
 def test_reading_key_that_kraken_refuses_is_told_at_the_start_and_done_without(

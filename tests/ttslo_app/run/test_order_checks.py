@@ -9,7 +9,7 @@ import pytest
 from krakenlink.errors import AuthenticationError, KrakenConnectionError, RateLimitError
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Market
+from ttslo_app.messages import BookArm, KeyRefused, Market
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run import order_checks
 from ttslo_app.run.order_checks import OrderChecks, ReadingKey
@@ -60,6 +60,19 @@ class Exchange:
         return self.outcome
 
 
+class Worker:
+    """An order thread, which is told of a refused key and shuts its gate."""
+
+    def __init__(self) -> None:
+        self.told: list[KeyRefused] = []
+        self.is_key_refused = False
+
+    def submit(self, message: KeyRefused) -> None:
+        """Shut the gate."""
+        self.told.append(message)
+        self.is_key_refused = True
+
+
 def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
     """Return a row that was just armed."""
     cells = {
@@ -75,9 +88,12 @@ def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
     return BookArm(read_rule(cells), BTC)
 
 
-def checks_of(exchange: Exchange, said: Said, *changes: BookArm) -> OrderChecks:
+def checks_of(
+    exchange: Exchange, said: Said, *changes: BookArm, worker: Worker | None = None
+) -> OrderChecks:
     """Return the checks with some rows waiting for them."""
-    checks = OrderChecks(cast("Any", exchange), lambda: [c.rule.id for c in changes], said)
+    armed = [c.rule.id for c in changes]
+    checks = OrderChecks(cast("Any", exchange), lambda: armed, worker or Worker(), said)
     for change in changes:
         checks.add(change)
     return checks
@@ -158,35 +174,24 @@ UNREACHED = of(KrakenConnectionError("no route", request_sent=False))
 LOST = of(KrakenConnectionError("HTTP 502", request_sent=True))
 
 
-@pytest.mark.parametrize(("outcome", "pause"), [(BAD_KEY, 300), (NO_RIGHT, 300), (LOCKOUT, 960)])
-def test_bad_key_is_told_once_for_all_rows_and_tried_again_slowly(
-    said: Said, clock: Clock, outcome: Outcome, pause: float
+@pytest.mark.parametrize("outcome", [BAD_KEY, NO_RIGHT, LOCKOUT])
+def test_bad_key_is_the_order_threads_affair_and_nothing_is_asked_meanwhile(
+    said: Said, clock: Clock, outcome: Outcome
 ) -> None:
-    """Twenty-five rows lead to one call and one sentence, and a good key is told, too."""
-    exchange = Exchange(outcome)
-    checks = checks_of(exchange, said, *(arming(f"r{n}", f"0.{n + 1:02}") for n in range(25)))
+    """Twenty-five rows lead to one call; they are checked once the key is taken again."""
+    exchange, worker = Exchange(outcome), Worker()
+    rows = [arming(f"r{n}", f"0.{n + 1:02}") for n in range(25)]
+    checks = checks_of(exchange, said, *rows, worker=worker)
     for _ in range(3):
         checks.work()
-    assert len(exchange.checked) == len(said) == 1
-    assert said[0].startswith("ERROR The trading key is refused, so NONE of the 25 rows is prot")
-    assert ".." not in said[0]
-    clock.now += pause - 1
-    checks.work()
+        clock.now += 3600
     assert len(exchange.checked) == 1
-    clock.now += 2
-    checks.work()
-    assert (len(exchange.checked), len(said)) == (2, 1)
-    exchange.outcome = Outcome(OutcomeKind.VALID)
-    clock.now += pause + 1
-    checks.work()
-    assert len(exchange.checked) > 2
-    assert said[1] == "INFO The trading key is taken again"
-
-
-def test_bad_key_of_one_row_names_it(said: Said, clock: Clock) -> None:
-    """There is no "none of the 1 rows"."""
-    checks_of(Exchange(BAD_KEY), said, arming("only")).work()
-    assert "so the row only is NOT protected: " in said[0]
+    assert worker.told == [KeyRefused("r0", outcome)]
+    assert said == []
+    worker.is_key_refused, exchange.outcome = False, Outcome(OutcomeKind.VALID)
+    for _ in range(10):
+        checks.work()
+    assert len({str(order) for order in exchange.checked}) == 25
 
 
 @pytest.mark.parametrize("outcome", [UNREACHED, LOST])
@@ -211,8 +216,8 @@ def test_kraken_that_cannot_be_asked_refuses_nothing_and_is_asked_again(
 
 def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> None:
     """A key that was revoked meanwhile is told of, though nothing has changed here."""
-    exchange = Exchange()
-    checks = checks_of(exchange, said, arming("a"))
+    exchange, worker = Exchange(), Worker()
+    checks = checks_of(exchange, said, arming("a"), worker=worker)
     checks.work()
     exchange.outcome = BAD_KEY
     clock.now += 5 * 3600
@@ -220,13 +225,13 @@ def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> No
     assert len(exchange.checked) == 1
     clock.now += 2 * 3600
     checks.work()
-    assert said[-1].startswith("ERROR The trading key is refused, so the row a is NOT protected")
+    assert worker.told == [KeyRefused("a", BAD_KEY)]
 
 
 def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
     """Without an armed row there is nothing that a bad key could lose."""
     exchange, rows = Exchange(), ["a"]
-    checks = OrderChecks(cast("Any", exchange), lambda: rows, said)
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, Worker(), said)
     checks.add(arming("a"))
     checks.work()
     rows.clear()
