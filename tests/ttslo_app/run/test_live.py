@@ -364,7 +364,7 @@ def test_key_that_kraken_refuses_is_told_at_the_start(
         assert told.count(cure) == 1
         assert not program.log_lines("would REFUSE")
         market.set_price(PAIR, "51001")
-        assert "up: " in program.wait_for_line("was crossed at 51001: NO ORDER yet, because Kraken")
+        assert "up: " in program.wait_for_line("was crossed at 51001.0: NO ORDER yet")
         assert market.placed_count() == 0
 
 
