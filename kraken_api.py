@@ -327,7 +327,8 @@ class KrakenAPI(RestClient):
                 clients.append(
                     cls(base_url=root, use_websocket=False, cache_dir=cache_dir, timeouts=timeouts)
                 )
-            found = clients[0].get_tickers(symbols)
+            with clients[0] as client:  # at the next look a kept connection would be too old
+                found = client.get_tickers(symbols)
             return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
 
         return last_prices
