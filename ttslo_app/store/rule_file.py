@@ -37,6 +37,10 @@ from ttslo_app.store.rule_text import (
 _log = logging.getLogger(__name__)
 
 
+# Writes between two looks at the file are few; an older one is taken for an edit, and read.
+_KEPT_WRITES = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class RuleReading:
     """One reading of config.csv; `stamp` is None where there is no file.
@@ -139,6 +143,8 @@ class RuleFile:
                     return left_out
                 with suppress(Changed):
                     self._own_writes[replace(self._disk, self.path, merged, stamp)] = stamp
+                    if len(self._own_writes) > _KEPT_WRITES:
+                        del self._own_writes[next(iter(self._own_writes))]
                     return left_out
         raise OSError(errno.EBUSY, "keeps changing while a row is written", str(self.path))
 

@@ -91,7 +91,7 @@ def found_words(market: str, touch: Touch, span: Span) -> str:
     if touch.past.bar_seconds:
         end = at + touch.past.bar_seconds
         moment = f"between {clock_time(at, span[1])} and {clock_time(end, span[1])}"
-    threshold = f"{touch.rule.threshold:,f}"
+    threshold = plain(touch.rule.threshold)
     return f"{market} crossed {threshold} {moment} while blind {span_words(span)}"
 
 

@@ -265,6 +265,19 @@ def test_mode_and_link_survive_an_update() -> None:
     assert Path("real.csv").stat().st_mode & 0o777 == 0o640
 
 
+def test_own_writes_are_kept_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that runs for months remembers the last ones; an older one is read again."""
+    monkeypatch.setattr("ttslo_app.store.rule_file._KEPT_WRITES", 3)
+    files = rule_file(table(HEADER, ROW_A, ROW_B))
+    stamps = [stamp_of(files)]
+    for number in range(6):
+        files.update_row("a", {"volume": f"0.{number + 1}"})
+        stamps.append(stamp_of(files))
+    assert files.is_own_write(stamps[-1], stamps[-2])
+    assert files.is_own_write(stamps[-1], stamps[-4])
+    assert not files.is_own_write(stamps[-1], stamps[-5])
+
+
 def test_own_writes_are_told_from_the_users() -> None:
     """A version that only this program led to is its own; a save of the user's is not."""
     files = rule_file(table(HEADER, ROW_A, ROW_B))

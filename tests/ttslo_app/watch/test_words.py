@@ -41,7 +41,7 @@ def test_sentence_names_market_threshold_moment_and_span() -> None:
     trade = Touch(rule(), Past(1, Decimal(51200), 44 * S))
     start, end = clock_time(11), clock_time(52)
     said = found_words("BTC/USD", trade, (11.0, 52.0))
-    expected = f"BTC/USD crossed 51,000 at {clock_time(44)} while blind from {start} to {end}"
+    expected = f"BTC/USD crossed 51000 at {clock_time(44)} while blind from {start} to {end}"
     assert said == expected
     bar = Touch(rule("0.00001"), Past(0, Decimal(1), 0, 60))
     said = found_words("X", bar, (0.0, 90.0))
@@ -59,7 +59,7 @@ def test_crossing_has_its_details_for_the_log() -> None:
     touch = Touch(rule(rule_id="up"), Past(1, Decimal("51200.10"), 44 * S))
     said = crossed_while_blind("BTC/USD", touch, (11.0, 52.0), Deed.FIRE, WhenBlind.ALWAYS, None)
     assert (said.kind, said.level) == (Kind.CROSSED_BLIND, "WARNING")
-    assert said.text.startswith("up: BTC/USD crossed 51,000 at")
+    assert said.text.startswith("up: BTC/USD crossed 51000 at")
     assert said.text.endswith("; its order is placed now")
     assert said.fields == {
         "id": "up",
