@@ -59,7 +59,8 @@ _RECORDS = frozenset({"triggered", "activated_on", "last_checked"})
 _OTHER_NAMES = {
     **dict.fromkeys(("name", "rule"), "id"),
     **dict.fromkeys(("symbol", "market"), "pair"),
-    **dict.fromkeys(("price", "threshold", "target_price"), "threshold_price"),
+    **dict.fromkeys(("price", "threshold", "level"), "threshold_price"),
+    **dict.fromkeys(("target_price", "stop_price"), "threshold_price"),
     **dict.fromkeys(("type", "condition"), "threshold_type"),
     **dict.fromkeys(("side", "action"), "direction"),
     **dict.fromkeys(("amount", "size", "quantity", "qty"), "volume"),

@@ -112,6 +112,10 @@ SAMPLES: dict[str, object] = {
     "waited": 61.0,
     "waiting": 2,
     "warning": {"config_id": "btc", "field": "volume", "message": "Volume is very small."},
+    "warnings": [
+        {"config_id": name, "field": "volume", "message": "Insufficient BTC: too little."}
+        for name in ("btc", "eth")
+    ],
     "was_armed": True,
     "what": "prices: there is nobody to ask",
     "what_now": "; it is placed now",

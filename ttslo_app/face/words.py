@@ -12,7 +12,9 @@ from decimal import Decimal
 from krakenlink.numbers import plain
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
-from ttslo_app.rules.facts import INSUFFICIENT, UNCHECKED_FUNDS
+from ttslo_app.rules.checks import FAR
+from ttslo_app.rules.facts import UNCHECKED_FUNDS
+from ttslo_app.rules.findings import INSUFFICIENT, by_message, distance_words
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them
@@ -26,12 +28,10 @@ def config_gone(file: object, armed_ids: Sequence[str]) -> Sentence:
     """Say what it means that the config is not there any more."""
     text = f"{file} is not there any more. No row is armed; put the file back to go on"
     if armed_ids:
-        names = ", ".join(armed_ids[:_MOST_NAMES])
-        more = f" and {len(armed_ids) - _MOST_NAMES} more" if len(armed_ids) > _MOST_NAMES else ""
         text = (
             f"{file} is not there any more. What was read last stays armed, until the file is "
-            f"there again or the program ends: {names}{more}. To disarm it, stop the program, or "
-            "put the file back with enabled=false"
+            f"there again or the program ends: {_named(armed_ids)}. To disarm it, stop the "
+            "program, or put the file back with enabled=false"
         )
     return Sentence(Kind.CONFIG, "WARNING", text)
 
@@ -46,8 +46,7 @@ def describe(rule: Rule, price: Decimal | None) -> str:
     action = f"{rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
     if price is None:
         return f"{rule.condition}, no price yet; then {action}"
-    away = abs(rule.threshold - price) / price * 100
-    return f"{rule.condition}, now {plain(price)} ({away:.2f} % away); then {action}"
+    return f"{rule.condition}, {distance_words(rule, price)}; then {action}"
 
 
 def armed(rule: Rule, price: Decimal | None) -> str:
@@ -131,15 +130,39 @@ def is_about_to_fire(warning: Finding) -> bool:
 def is_always_said(warning: Finding) -> bool:
     """Tell whether a warning is for everybody, and not for those alone who want details.
 
-    It is of a row that fires at once, or of funds that do not suffice or could not be asked for.
+    It is of a row that fires at once, of a threshold far off the price, or of funds that do not
+    suffice or could not be asked for.
     """
-    return is_about_to_fire(warning) or warning["message"].startswith(_ABOUT_FUNDS)
+    is_far = warning["message"].startswith(FAR)
+    return is_far or is_about_to_fire(warning) or _is_about_funds(warning)
 
 
 def caution(warning: Finding) -> Sentence:
     """Say what is to be looked at in a row that trades."""
     why = "armed before, and crossed meanwhile: " if is_about_to_fire(warning) else ""
     return _of_row(Kind.CONFIG, "WARNING", warning["config_id"], f"{why}{warning['message']}")
+
+
+def cautions(warnings: Sequence[Finding]) -> list[Sentence]:
+    """Say what is to be looked at in rows that trade; of funds that several share, once."""
+    found = [caution(one) for one in warnings if not _is_about_funds(one)]
+    for name, ids, said, where in by_message(filter(_is_about_funds, warnings)):
+        if len(ids) == 1:
+            one = {"config_id": ids[0], "field": name, "message": f"{said}{where}"}
+            found.append(caution(one))
+        else:
+            found.append(Sentence(Kind.CONFIG, "WARNING", f"{_named(ids)}: {said}{where}"))
+    return found
+
+
+def _is_about_funds(warning: Finding) -> bool:
+    return warning["message"].startswith(_ABOUT_FUNDS)
+
+
+def _named(names: Sequence[str]) -> str:
+    """Return names with commas, and how many more there are beyond the first few."""
+    shown = ", ".join(names[:_MOST_NAMES])
+    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
 
 
 # --- telling people elsewhere --------------------------------------------------------------------

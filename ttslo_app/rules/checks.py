@@ -42,12 +42,18 @@ from ttslo_app.rules.rule import (
     reading_of,
 )
 
+# How a finding begins that a person must see in any run.
+FAR = "Far threshold:"
+
 # Below a cent zeros are easily miscounted; above a million nothing at Kraken has traded.
 _SMALL_PRICE, _LARGE_PRICE = Decimal("0.01"), Decimal(1_000_000)
 # Less than a minimum order of the dearest coin; more than a fortune of all but penny coins.
 _SMALL_VOLUME, _LARGE_VOLUME = Decimal("0.0001"), Decimal(10_000)
 # Tighter than the noise of a minute; wider than most people would want to give back.
 _SMALL_OFFSET, _LARGE_OFFSET, _HUGE_OFFSET = Decimal("0.1"), Decimal(20), Decimal(50)
+
+# A threshold so many times the price, or such a part of it, is often a slip of the hand.
+_FAR = 2
 
 # A product of two numbers as people type them has more digits than Python's 28.
 _EXACT = Context(prec=100)
@@ -208,7 +214,9 @@ def _check_pair(row: CheckedRow, market: MarketFacts) -> None:
 
 
 def _check_listing(row: CheckedRow, pair: Pair) -> None:
-    if pair.status != "online":
+    if pair.status.startswith("delist") and row.waits:
+        row.refuse("pair", f"This row cannot fire: {row.pair} is {pair.status} at Kraken")
+    elif pair.status != "online":
         row.warn("pair", f"{row.pair} is {pair.status} at Kraken; an order may be refused")
     if row.rule is None or not row.waits:
         return
@@ -254,11 +262,30 @@ def _check_market(row: CheckedRow, market: MarketFacts, *, is_old: bool) -> None
     price = market.price(row.pair)
     if isinstance(price, Unknown):
         row.refuse("pair", f"Unknown pair {row.pair!r}: {price.why}")
+    elif isinstance(price, Unchecked) and price.is_answered and not is_old:
+        said = f"This row cannot fire: {row.pair} has no price at Kraken ({price.why})"
+        cure = "see there whether the pair is traded; it is asked for until there is one"
+        row.refuse("pair", f"{said}; {cure}")
+        row.result.unpriced.add(row.label)
     elif isinstance(price, Unchecked):
-        said = f"Could not check the threshold: no price for {row.pair} ({price.why})"
-        row.warn("threshold_price", said)
+        said = f"Could not check the threshold: no price ({price.why})"
+        row.warn("threshold_price", f"{said}; it is asked for until there is one")
+        if not is_old:
+            row.result.unpriced.add(row.label)
     else:
         _check_distance(row, row.rule, price, is_old=is_old)
+
+
+def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:
+    """Warn of a threshold that may be of another pair, or have its point in the wrong place."""
+    is_above = rule.threshold > price
+    times = rule.threshold / price if is_above else price / rule.threshold
+    if times < _FAR:
+        return
+    factor = f"{times:.1f}".removesuffix(".0") if times < 10 else f"{times:.0f}"
+    than = f"{factor} times the price" if is_above else f"the price divided by {factor}"
+    said = f"{FAR} {plain(rule.threshold)} is {than} of {row.pair}, {plain(price)}"
+    row.warn("threshold_price", f"{said}; count the digits, a point is the decimal mark")
 
 
 def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool) -> None:
@@ -268,6 +295,8 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
     for such a row each reason is a warning.
     """
     is_met = rule.is_met_by(price)
+    if not is_met:
+        _check_magnitude(row, rule, price)
     gap = abs(rule.threshold - price) / price * 100
     if not is_met and gap >= 2 * rule.offset_percent:
         return  # as nearly all are
@@ -284,3 +313,20 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
         object_to("threshold_price", f"{reason}; widen the gap or tighten the offset")
     else:
         row.warn("threshold_price", f"Small gap: {said}, less than twice the offset {offset} %")
+
+
+def complete_prices(result: ValidationResult, kraken_api: object) -> None:
+    """Add today's prices of the rows that need none to be checked, for whoever looks at them.
+
+    Blocks for one call where the API object knows how. What has no price is left out.
+    """
+    rules = (rule for rule in map(reading_of, result.configs) if isinstance(rule, Rule))
+    names = [rule.pair for rule in rules if rule.pair not in result.prices]
+    market = MarketFacts(kraken_api)
+    if not names or not market.has_prices:
+        return
+    market.ask_prices(names)
+    for name in names:
+        price = market.price(name)
+        if isinstance(price, Decimal):
+            result.prices[name] = price

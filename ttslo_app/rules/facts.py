@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 from functools import partial
 
+from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
-from ttslo_app.rules.findings import CheckedRow
+from ttslo_app.rules.findings import INSUFFICIENT, CheckedRow
 from ttslo_app.rules.rule import Direction, Rule
 
 # Never more than there is: a sum with more digits than anybody types is cut.
@@ -35,9 +36,15 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """It could not be found out, and why."""
+    """It could not be found out, and why.
+
+    Attributes:
+        why: The reason.
+        is_answered: Whether Kraken has answered, and had no price; else nobody knows.
+    """
 
     why: str
+    is_answered: bool = False
 
 
 def _ask(question: Callable[[], object]) -> object:
@@ -60,7 +67,11 @@ def _reason(answer: object) -> str:
 def _as_price(answer: object) -> Decimal | Unknown | Unchecked:
     if isinstance(answer, Exception):
         said = _reason(answer)
-        return Unknown(said) if "Unknown asset pair" in said else Unchecked(said)
+        if "Unknown asset pair" in said:
+            return Unknown(said)
+        if isinstance(answer, PriceUnavailable):
+            return Unchecked(answer.reason, is_answered=answer.age is None)
+        return Unchecked(said)
     if not isinstance(answer, str | int | float | Decimal):
         return Unchecked(_reason(answer))
     try:
@@ -193,9 +204,6 @@ class Funds:
             added = (spot, add(flexible, number)) if is_flexible else (add(spot, number), flexible)
             funds[asset_name(name)] = added
         return funds
-
-
-INSUFFICIENT = "Insufficient"
 
 
 UNCHECKED_FUNDS = "Could not check the balance"

@@ -6,8 +6,9 @@ another. The text, which is for a terminal, says nothing that the result does no
 
 from __future__ import annotations
 
+import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -16,10 +17,14 @@ from krakenlink.numbers import plain
 from krakenlink.pairs import Pair
 from ttslo_app.rules.rule import Rule, reading_of
 
+INSUFFICIENT = "Insufficient"  # begins what is said of funds that do not suffice
 Row = Mapping[str, object]
 
 ORDER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
-_WIDTH = 96
+# Of the narrowest terminal that people have.
+_WIDTH = 79
+_MOST_NAMES = 8
+_PLACE = re.compile(r" \(line ([0-9]+)\)\Z")
 _LONGEST = 2000  # characters of one finding
 
 
@@ -53,6 +58,7 @@ class ValidationResult:
         notes: What could not be checked for any row, and why.
         file: What is odd about the file apart from its rows, as far as somebody has read one.
         prices: Today's price by pair as typed, for the armed rows whose pair has one.
+        unpriced: Ids of the rows that could not be checked against a price, and so wait for one.
     """
 
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -63,6 +69,7 @@ class ValidationResult:
     notes: list[str] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)
     file: list[str] = field(default_factory=list)
+    unpriced: set[str] = field(default_factory=set)
     # The ids in the first so many errors.
     _refused: set[str] = field(default_factory=set, repr=False, compare=False)
     _counted: int = field(default=0, repr=False, compare=False)
@@ -183,15 +190,15 @@ def format_validation_result(result: ValidationResult, verbose: bool = False) ->
     lines = ["=" * _WIDTH, f"{verdict}: {_count(result.configs, 'row')}, {counts}", "=" * _WIDTH]
     if result.file:
         lines += ["", "THE FILE", *(line for said in result.file for line in _folded(said, 6))]
-    for title, findings in (("ERRORS", result.errors), ("WARNINGS", result.warnings)):
+    for title, findings in (("ERRORS", result.errors), ("WARNINGS", told_once(result.warnings))):
         if findings:
-            lines += ["", title, *(line for one in findings for line in _wrapped(one))]
+            lines += ["", title, *_wrapped(findings)]
     if result.notes:
-        lines += ["", "NOT CHECKED", *(f"  {note}" for note in result.notes)]
+        lines += ["", "NOT CHECKED", *(line for note in result.notes for line in _folded(note, 6))]
     if result.configs:
         lines += ["", "ROWS"]
         for number, row in enumerate(result.configs, 1):
-            lines += _folded(_summary(result, row, number, verbose), 37)
+            lines += _row_lines(result, row, number, verbose)
     return "\n".join(lines)
 
 
@@ -199,9 +206,44 @@ def _count(things: Sequence[object], word: str) -> str:
     return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
-def _wrapped(finding: Mapping[str, str]) -> list[str]:
-    text = f"[{finding['config_id']}] {finding['field']}: {finding['message']}"
-    return _folded(text, 6)
+def told_once(warnings: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Return `warnings` without what another of the same row says better: what it is short of."""
+    short = {one["config_id"] for one in warnings if one["message"].startswith(INSUFFICIENT)}
+    if not short:
+        return list(warnings)
+    return [one for one in warnings if one["field"] != "balance" or one["config_id"] not in short]
+
+
+def by_message(findings: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, list[str], str, str]]:
+    """Yield each fact once: its field, the ids of its rows, what is said, and their lines."""
+    rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for one in findings:
+        place = _PLACE.search(one["message"])
+        said = one["message"][: place.start()] if place else one["message"]
+        told = rows.setdefault((one["field"], said), [])
+        told.append((one["config_id"], place[1] if place else ""))
+    for (name, said), told in rows.items():
+        numbers = list(dict.fromkeys(line for _, line in told if line))
+        noun = "line" if len(numbers) == 1 else "lines"
+        where = f" ({noun} {_listed(numbers)})" if numbers else ""
+        yield name, list(dict.fromkeys(config_id for config_id, _ in told)), said, where
+
+
+def _wrapped(findings: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return what was found, each fact once, whichever rows it is said of."""
+    told = by_message(findings)
+    texts = [f"[{_listed(ids)}] {name}: {said}{where}" for name, ids, said, where in told]
+    return [line for text in texts for line in _folded(text, 6)]
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names with commas, and how many more there are beyond the first few."""
+    shown_names = ", ".join(names[:_MOST_NAMES])
+    return (
+        f"{shown_names} and {len(names) - _MOST_NAMES} more"
+        if len(names) > _MOST_NAMES
+        else shown_names
+    )
 
 
 def _folded(text: str, indent: int) -> list[str]:
@@ -209,13 +251,22 @@ def _folded(text: str, indent: int) -> list[str]:
     return textwrap.wrap(visible, _WIDTH, initial_indent="  ", subsequent_indent=" " * indent)
 
 
-def _summary(result: ValidationResult, row: Row, number: int, verbose: bool) -> str:
+def _row_lines(result: ValidationResult, row: Row, number: int, verbose: bool) -> list[str]:
+    """Return a row's id and standing, its condition, and how far today's price is from it."""
     label, rule = label_of(row, number), reading_of(row)
     if not isinstance(rule, Rule):
-        return f"{label:<24} refused"
-    start = f"{label:<24} {_standing(result, rule, label):<9} {rule.condition}"
-    order = f": {rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
-    return f"{start}{order if verbose else ''}"
+        return _folded(f"{label}: refused", 6)
+    order = f"; {rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
+    price = result.prices.get(rule.pair)
+    away = f", {distance_words(rule, price)}" if price is not None else ", no price"
+    start = f"{label}: {_standing(result, rule, label)}, {rule.condition}"
+    return _folded(f"{start}{away}{order if verbose else ''}", 6)
+
+
+def distance_words(rule: Rule, price: Decimal) -> str:
+    """Return today's price, and how far it is from a threshold in percent of the price."""
+    away = abs(rule.threshold - price) / price * 100
+    return f"now {plain(price)} ({away:.2f} % away)"
 
 
 def _standing(result: ValidationResult, rule: Rule, label: str) -> str:
@@ -223,4 +274,6 @@ def _standing(result: ValidationResult, rule: Rule, label: str) -> str:
         return "refused"
     if label in result.fired:
         return "fired"
-    return "armed" if rule.enabled else "disabled"
+    if not rule.enabled:
+        return "disabled"
+    return "armed" if label not in result.unpriced else "not armed yet"

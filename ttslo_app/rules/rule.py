@@ -146,8 +146,8 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     direction = reader.word("direction", Direction)
     volume = reader.number("volume")
     offset = reader.number("trailing_offset_percent")
-    if direction is Direction.SELL and offset is not None:
-        reader.refuse_worthless_stop(offset)
+    if direction is not None and offset is not None:
+        reader.refuse_worthless_stop(direction, offset)
     enabled = reader.enabled()
     when_blind = reader.when_blind()
     if not FOREIGN_COLUMNS.keys().isdisjoint(row):
@@ -227,6 +227,36 @@ _WHOLE_PRICE = Decimal(100)
 _number = lru_cache(maxsize=4096)(to_positive_decimal)
 
 
+# What people write around a number: a sign or a code of a currency, a percent sign.
+_DECORATION = re.compile(r"(?i)\s*(?:[$\u20ac\u00a3\u00a5\u20bf%]|\b[a-z]{3,4}\b)\s*")
+_DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[0-9]{1,3}(?:[, '_\u00a0\u202f][0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
+
+
+def _number_hint(text: str) -> str:
+    """Return what may have been meant by text that is no number, and how to write it.
+
+    It is a question: a row is never read as something that it does not say.
+    """
+    bare = _DECORATION.sub("", text)
+    meant: list[str] = []
+    if _THOUSANDS.fullmatch(bare):
+        meant.append(re.sub(r"[^0-9.]", "", bare))
+    if _DECIMAL_COMMA.fullmatch(bare):
+        meant.append(bare.replace(",", "."))
+    if bare != text and _DIGITS.fullmatch(bare):
+        meant.append(bare)
+    question = f"; did you mean {' or '.join(meant)}?" if meant else ""
+    if "," in text:
+        hint = "write 1234.5, with a point and no thousands separator"
+    elif bare != text or meant:
+        hint = "write the digits alone, such as 1234.5"
+    else:
+        return ""
+    return f"{question} {hint[0].upper()}{hint[1:]}" if meant else f"; {hint}"
+
+
 class _RowReader:
     """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
 
@@ -258,15 +288,17 @@ class _RowReader:
         try:
             return _number(value)
         except ValueError as error:
-            hint = "; write 1234.5, with a point and no thousands separator"
-            self._refuse(field, value, f"Invalid {field}: {error}{hint if ',' in value else ''}")
+            self._refuse(field, value, f"Invalid {field}: {error}{_number_hint(value)}")
             return None
 
-    def refuse_worthless_stop(self, offset: Decimal) -> None:
+    def refuse_worthless_stop(self, direction: Direction, offset: Decimal) -> None:
+        """Refuse an offset of the whole price: nobody means a stop at zero, or at twice it."""
         if offset >= _WHOLE_PRICE:
             field, value = "trailing_offset_percent", str(self._row["trailing_offset_percent"])
-            said = f"Invalid {field} {value}: a stop {value} % below the price stands at or below"
-            self._refuse(field, value, f"{said} zero and never sells; write less than 100")
+            what = f"a stop {value} % below the price stands at or below zero and never sells"
+            if direction is Direction.BUY:
+                what = f"a stop {value} % above the price buys at twice the price, or more"
+            self._refuse(field, value, f"Invalid {field} {value}: {what}; write less than 100")
 
     def word(self, field: str, words: type[W]) -> W | None:
         value = self.text(field)

@@ -26,7 +26,7 @@ from ttslo_app.face.services import is_fit_to_show
 from ttslo_app.face.voice import Console, SpokenHandler
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from
-from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.checks import ConfigValidator, complete_prices
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
@@ -240,6 +240,7 @@ def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -
     """Say what a run would say of the rules, and return the code that it would end with."""
     with _patiently(lambda said: _tell(said.text, is_trouble=True), reading.base_url):
         result = ConfigValidator(reading).validate_config_file(manager.load_config())
+        complete_prices(result, reading)
     result.file.extend(manager.findings)
     if not result.accepted and result.is_valid():
         name = str(manager.config_file)

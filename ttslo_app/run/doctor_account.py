@@ -23,7 +23,8 @@ from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, build_order
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.facts import INSUFFICIENT, Funds, Unchecked, amount, need_of
+from ttslo_app.rules.facts import Funds, Unchecked, amount, need_of
+from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.run.doctor_local import TIMEOUTS, Findings, Patient
 from ttslo_app.run.doctor_words import counted, moment_of, say, some_of
 from ttslo_app.run.order_checks import is_silence

@@ -24,7 +24,7 @@ from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.findings import Accepted, ValidationResult
+from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
@@ -194,7 +194,7 @@ class Loader:
         self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
         if not self._worker.is_running:
             self._worker.work_off()
-        if not sorting.undecided and not self.unpriced:
+        if not sorting.undecided and not self.unpriced and not result.unpriced:
             self._read_again_at = None
         return bool(self.configs)
 
@@ -255,9 +255,9 @@ class Loader:
             life = self._life_of(rule_id)
             was_armed = life is not None and life.state in (RuleState.ARMED, RuleState.REFUSED)
             yield words.refusal(error, was_armed=was_armed)
-        for warning in result.warnings:
-            if self._is_verbose() or words.is_always_said(warning):
-                yield words.caution(warning)
+        warnings = told_once(result.warnings)
+        wanted = [w for w in warnings if self._is_verbose() or words.is_always_said(w)]
+        yield from words.cautions(wanted)
         for note in result.notes:
             yield words.not_checked(note)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
-from krakenlink.errors import KrakenTimeout
-from ttslo_app.rules.checks import ConfigValidator
+from krakenlink.errors import KrakenTimeout, PriceUnavailable
+from ttslo_app.rules.checks import FAR, ConfigValidator, complete_prices
 from ttslo_app.rules.findings import Accepted, format_validation_result
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.store.rule_text import ConfigRow
@@ -388,3 +388,98 @@ def test_a_row_that_does_not_say_enabled_is_not_armed_and_that_is_said() -> None
     assert result.is_valid()
     assert "not armed" in next(w["message"] for w in result.warnings if w["field"] == "enabled")
     assert not result.accepted[0].rule.enabled
+
+
+@pytest.mark.parametrize(
+    ("side", "threshold", "words"),
+    [
+        ("above", "500000", "500000 is 10 times the price of XXBTZUSD, 50000.0"),
+        ("above", "100000", "100000 is 2 times the price"),
+        ("above", "125000", "125000 is 2.5 times the price"),
+        ("below", "45.000", "45.000 is the price divided by 1111 of XXBTZUSD"),
+        ("below", "25000", "25000 is the price divided by 2"),
+        ("below", "1500", "1500 is the price divided by 33"),
+    ],
+)
+def test_threshold_far_off_the_price_is_warned_of(side: str, threshold: str, words: str) -> None:
+    """Digits are easily lost, and a level of one coin is easily typed for another."""
+    direction = "sell" if side == "above" else "buy"
+    one = row(threshold_price=threshold, threshold_type=side, direction=direction)
+    result = check(one, api=Prices(funds={"XXBT": "9", "ZUSD": "99999"}))
+    assert result.is_valid()
+    said_of_it = about(result.warnings, "threshold_price")
+    assert said_of_it.startswith(FAR)
+    assert words in said_of_it
+    assert "a point is the decimal mark" in said_of_it
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold_price": "99999"},
+        {"threshold_price": "25001", "threshold_type": "below", "direction": "buy"},
+    ],
+)
+def test_threshold_within_half_and_twice_the_price_is_not(changes: dict[str, str]) -> None:
+    """People do wait for a price that is half as high again."""
+    assert about(check(row(**changes), api=Prices()).warnings, "threshold_price") == ""
+
+
+class Priceless(Batch):
+    """A client whose Kraken answers, and knows no price of one pair."""
+
+    why = PriceUnavailable("ADAUSD", "Kraken's answer holds no price")
+
+    def get_tickers(self, pairs: list[str]) -> object:
+        return {pair: self.why if pair == "ADAUSD" else Decimal(50000) for pair in pairs}
+
+
+def test_pair_without_a_price_is_an_error_of_its_rows() -> None:
+    """Kraken was asked and has none: the row cannot fire, and is asked about again."""
+    rows = GOOD, row(id="ada", pair="ADAUSD")
+    result = check(*rows, api=Priceless())
+    assert said(result.errors) == [("ada", "pair")]
+    message = about(result.errors, "pair")
+    assert message.startswith("This row cannot fire: ADAUSD has no price at Kraken (Kraken's")
+    assert result.unpriced == {"ada"}
+    assert "ada" not in [one["config_id"] for one in result.warnings]
+
+
+def test_pair_that_loses_its_price_takes_no_protection_away() -> None:
+    """A row that was armed stays so: there may be a price before it is needed."""
+    result = check(row(id="ada", pair="ADAUSD"), api=Priceless(), armed_before={"ada"})
+    assert result.is_valid()
+    assert "no price" in about(result.warnings, "threshold_price")
+    assert result.unpriced == set()
+
+
+def test_price_that_came_too_late_is_not_called_missing() -> None:
+    """That is the network's doing, and says nothing of the pair."""
+    api = Priceless()
+    api.why = PriceUnavailable("ADAUSD", "Kraken's answer took 40 s", 40.0)
+    result = check(row(id="ada", pair="ADAUSD"), api=api)
+    assert result.is_valid()
+    assert result.unpriced == {"ada"}
+
+
+def test_delisted_pair_is_an_error_and_a_paused_one_is_not() -> None:
+    """What is gone for good cannot fire; what is paused may come back before it has to."""
+    gone = check(GOOD, api=Listed(replace(BTC, status="delisted")))
+    assert about(gone.errors, "pair") == "This row cannot fire: XXBTZUSD is delisted at Kraken"
+    paused = check(GOOD, api=Listed(replace(BTC, status="cancel_only")))
+    assert paused.is_valid()
+    assert "cancel_only" in about(paused.warnings, "pair")
+    idle = check(row(enabled="false"), api=Listed(replace(BTC, status="delisted")))
+    assert idle.is_valid()
+
+
+def test_prices_of_rows_that_need_none_can_be_asked_for_besides() -> None:
+    """Whoever looks at a file wants to see how far each row is, disabled ones too."""
+    api = Batch(SOLUSD="150", funds={})
+    rows = GOOD, row(id="off", enabled="no", pair="SOLUSD"), row(id="bad", volume="", pair="X")
+    result = check(*rows, row(id="gone", enabled="no", pair="ADAUSD"), api=api)
+    assert set(result.prices) == {"XXBTZUSD"}
+    complete_prices(result, api)
+    assert result.prices == {"XXBTZUSD": Decimal("50000.0"), "SOLUSD": Decimal(150)}
+    complete_prices(result, None)
+    assert api.asked.count("SOLUSD+ADAUSD") == 1

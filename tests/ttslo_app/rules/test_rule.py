@@ -221,8 +221,49 @@ def test_a_cell_of_a_megabyte_is_refused_in_one_line(field: str) -> None:
 
 
 @pytest.mark.parametrize("offset", ["100", "100.0", "250"])
-def test_stop_of_a_sell_at_or_below_zero_is_refused(offset: str) -> None:
-    """It would never sell; a buy may wait for any rise."""
+def test_stop_at_zero_or_at_twice_the_price_is_refused(offset: str) -> None:
+    """A sell would never trigger there, and no buy is meant to pay twice the price."""
     with pytest.raises(RuleError, match="stands at or below zero and never sells"):
         read_rule({**GOOD, "direction": "sell", "trailing_offset_percent": offset})
-    assert read_rule({**GOOD, "direction": "buy", "trailing_offset_percent": offset})
+    with pytest.raises(RuleError, match="buys at twice the price, or more; write less than 100"):
+        read_rule({**GOOD, "direction": "buy", "trailing_offset_percent": offset})
+
+
+@pytest.mark.parametrize("direction", ["buy", "sell"])
+def test_stop_short_of_that_is_a_rule(direction: str) -> None:
+    """What is odd is only warned of."""
+    assert read_rule({**GOOD, "direction": direction, "trailing_offset_percent": "99.9"})
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "question"),
+    [
+        ("trailing_offset_percent", "1.5%", "did you mean 1.5?"),
+        ("trailing_offset_percent", "1.5 %", "did you mean 1.5?"),
+        ("trailing_offset_percent", "1,5", "did you mean 1.5?"),
+        ("threshold_price", "$72000", "did you mean 72000?"),
+        ("threshold_price", "72000 USD", "did you mean 72000?"),
+        ("threshold_price", "\u20ac72,000.50", "did you mean 72000.50?"),
+        ("threshold_price", "72,000", "did you mean 72000 or 72.000?"),
+        ("threshold_price", "1,072,000", "did you mean 1072000?"),
+        ("threshold_price", "72 000", "did you mean 72000?"),
+        ("volume", "0.5 BTC", "did you mean 0.5?"),
+    ],
+)
+def test_number_with_a_sign_is_refused_with_what_was_meant(
+    field: str, typed: str, question: str
+) -> None:
+    """It is asked, and never guessed: the row does not trade."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({**GOOD, field: typed})
+    (problem,) = caught.value.problems
+    assert (problem.field, problem.value) == (field, typed)
+    assert f"{typed!r} is not a number; {question} Write " in problem.message
+
+
+@pytest.mark.parametrize("typed", ["fifty", "1.2.3", "--5", "nan"])
+def test_what_cannot_be_guessed_is_not(typed: str) -> None:
+    """A question about nothing would only confuse."""
+    with pytest.raises(RuleError) as caught:
+        read_rule({**GOOD, "volume": typed})
+    assert "did you mean" not in str(caught.value)

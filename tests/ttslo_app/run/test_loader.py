@@ -214,7 +214,19 @@ def test_funds_that_do_not_suffice_are_said_without_being_asked(manager: ConfigM
     rows = (ROW.replace("btc", name).replace("0.01", "0.6") for name in ("one", "two"))
     Path(manager.config_file).write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
     assert TTSLO(manager, StandIn()).validate_and_load_config() is True
-    assert "Insufficient BTC: 2 armed rows take 1.20000000 together" in logged(manager, "WARNING")
+    said = "one, two: Insufficient BTC: 2 armed rows take 1.20000000 together"
+    assert logged(manager, "WARNING").count("Insufficient BTC") == 1
+    assert said in logged(manager, "WARNING")
+
+
+def test_far_threshold_is_said_without_being_asked(manager: ConfigManager) -> None:
+    """Nobody needs to want details to learn that a digit may be missing."""
+    far = ROW.replace("50000", "5000000")
+    Path(manager.config_file).write_text(f"{HEADER}\n{far}\n", encoding="utf-8")
+    program = TTSLO(manager, StandIn(price=40000), StandIn(price=40000))
+    program.run_once()
+    program.run_once()
+    assert logged(manager, "WARNING").count("Far threshold: 5000000 is 125 times the price") == 1
 
 
 def test_notes_are_known_of_good_and_bad_rows_and_stay_in_the_file(manager: ConfigManager) -> None:
