@@ -19,7 +19,8 @@ class Receiver:
     Args:
         manner: `record` answers 200, `status N` answers that, `mute` reads and never answers,
             `garbled` answers 200 with a header that is none,
-            `reset` cuts the connection, `drip` sends a byte of an endless header now and then.
+            `babble` answers no HTTP, `reset` cuts the connection,
+            `drip` sends a byte of an endless header now and then.
 
     Attributes:
         requests: What came, each as its first line and its body.
@@ -106,6 +107,8 @@ class Receiver:
                 connection.sendall(
                     f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
                 )
+            case ["babble"]:
+                connection.sendall(b"what do you want?\r\n\r\n")
             case ["garbled"]:
                 connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nno header\r\n\r\n")
             case ["reset"]:

@@ -178,19 +178,25 @@ class Notifier:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                self._turn()
-            except Exception as error:  # noqa: BLE001 - who tells of trouble must outlive it
-                # Without its text and its trace: there may be an address in them.
-                _log.error("Notifications met an error and go on: %s", type(error).__name__)
-                self._stopping.wait(_SLEEP)
-        while time.monotonic() < self._ends_at:
-            self._hear(0.0)
-            for way in self._ways:
-                way.go_on(feed_clock(), is_ending=True)
-            if all(way.is_done for way in self._ways):
-                return
-            time.sleep(_GLANCE / 2)
+            self._do(self._turn)
+        is_done = False
+        while not is_done and time.monotonic() < self._ends_at:
+            self._do(self._flush)
+            is_done = all(way.is_done for way in self._ways)
+            time.sleep(0.0 if is_done else _GLANCE / 2)
+
+    def _do(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - who tells of trouble must outlive it
+            # Without its text and its trace: there may be an address in them.
+            _log.error("Notifications met an error and go on: %s", type(error).__name__)
+            self._stopping.wait(_SLEEP)
+
+    def _flush(self) -> None:
+        self._hear(0.0)
+        for way in self._ways:
+            way.go_on(feed_clock(), is_ending=True)
 
     def _turn(self) -> None:
         now = feed_clock()

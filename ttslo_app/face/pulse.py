@@ -10,9 +10,11 @@ Source: systemd, sd_notify(3) and sd_watchdog_enabled(3); healthchecks.io, pingi
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
@@ -139,8 +141,20 @@ def fetch(url: str) -> str:
         return f"it answers HTTP {error.code}"
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        known = isinstance(reason, OSError) and reason.strerror
-        return str(known or f"it cannot be fetched ({type(reason).__name__})")
+        found = (text for kind, text in _MEANINGS if isinstance(reason, kind))
+        return next(found, f"it cannot be fetched ({type(reason).__name__})")
+    except http.client.HTTPException as error:
+        return f"what it answers is no HTTP ({type(error).__name__})"
+
+
+# What an error means; its own text may quote the address.
+_MEANINGS: tuple[tuple[type[Exception], str], ...] = (
+    (ConnectionRefusedError, "nobody listens at its address"),
+    (ConnectionError, "it hangs up"),
+    (TimeoutError, "it does not answer"),
+    (ssl.SSLCertVerificationError, "its certificate is not trusted"),
+    (socket.gaierror, "the name of its host cannot be looked up"),
+)
 
 
 class _Ping:

@@ -255,7 +255,12 @@ def test_name_of_the_address_is_its_host() -> None:
 
 @pytest.mark.parametrize(
     ("manner", "why"),
-    [("record", ""), ("status 404", "it answers HTTP 404"), ("reset", "Connection reset by peer")],
+    [
+        ("record", ""),
+        ("status 404", "it answers HTTP 404"),
+        ("reset", "it hangs up"),
+        ("babble", "what it answers is no HTTP (BadStatusLine)"),
+    ],
 )
 def test_fetch_tells_what_became_of_it(manner: str, why: str) -> None:
     """By a real request; the words show no address."""
@@ -265,10 +270,20 @@ def test_fetch_tells_what_became_of_it(manner: str, why: str) -> None:
 
 
 def test_nobody_there_is_told_as_such() -> None:
-    """Connection refused, in the system's words."""
+    """A closed door is told from one that opens and says nothing."""
     with Receiver() as receiver:
         place = receiver.place
-    assert "refused" in fetch(f"http://{place}/")
+    assert fetch(f"http://{place}/") == "nobody listens at its address"
+
+
+def test_name_that_nobody_knows_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the name: it is part of the address."""
+
+    def getaddrinfo(*args: object, **kwargs: object) -> object:
+        raise socket.gaierror(-2, f"Name or service not known: {SECRET}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert fetch(f"http://{SECRET}.example/") == "the name of its host cannot be looked up"
 
 
 def test_sign_is_given_each_minute_and_only_while_nothing_is_missed(body: Body) -> None:

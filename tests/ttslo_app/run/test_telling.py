@@ -315,10 +315,13 @@ def test_run_tells_what_it_is_what_happens_and_its_end(
     (tmp_path / "config.csv").write_text(f"{HEADER},note\n{ROW},my savings\n", encoding="utf-8")
     with Receiver() as receiver, Receiver("mute") as mute, Receiver("garbled") as garbled:
         flags = ["--dry-run", "--verbose", "--log-format", "json"]
-        for one in (receiver, mute, garbled):  # of the last one its library logs the whole address
+        for one in (receiver, garbled):  # of the latter its library logs the whole address
             flags += ["--notify", f"json://{one.place}/{SECRET}"]
+        listed = tmp_path / "addresses"
+        listed.write_text(f"json://{mute.place}/{SECRET}\n", encoding="utf-8")
+        listed.chmod(0o644)
         flags += ["--ping", f"http://{receiver.place}/{SECRET}"]
-        with scene.run(*flags, plan={"quiet": True}) as program:
+        with scene.run(*flags, plan={"quiet": True}, TTSLO_NOTIFY_FILE=str(listed)) as program:
             scene.wait_for_stream(program)
             scene.cross()
             placed = receiver.wait_for_text("crossed at 51001")
@@ -333,6 +336,7 @@ def test_run_tells_what_it_is_what_happens_and_its_end(
     assert "DRY RUN on" in messages[0]["message"]
     if os.name == "posix":
         assert "Stopped" in messages[-1]["message"]
+        assert "addresses may be read by every user of this machine" in printed
     said = [json.loads(line) for line in printed.splitlines()]
     assert {tuple(one) for one in said} == {("time", "level", "kind", "row", "text")}
     (crossed,) = (one for one in said if "crossed at 51001" in one["text"])
