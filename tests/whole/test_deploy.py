@@ -234,9 +234,6 @@ def test_compose_parses() -> None:
 
 def test_unit_waits_for_ready_and_for_signs_of_life_that_the_program_gives() -> None:
     """Else it would never become active, or be started again for ever."""
-    if value("Type") == "exec":
-        assert "WatchdogSec" not in UNIT
-        return
     assert value("Type") == "notify"
     assert int(value("WatchdogSec")) >= 60
     code = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "ttslo_app").rglob("*.py"))
