@@ -304,11 +304,12 @@ def test_lost_connection_comes_back_with_what_is_open_now(
 def test_silent_connection_is_given_up(exchange: FakeKraken, follow: Follow) -> None:
     """The socket is open and nothing comes: as with prices, that is death."""
     quick = FeedSettings(
-        retry_delays=(0.0,), ping_after=0.1, dead_after=0.3, connect_timeout=LONG, mute_after=LONG
+        retry_delays=(0.0,), ping_after=0.2, dead_after=1.0, connect_timeout=LONG, mute_after=LONG
     )
     follower = follow(settings=quick)
     silence = exchange.fault("account_silent")
-    assert "no frame for" in follower.next(AccountLost).reason
+    reason = follower.next(AccountLost).reason
+    assert "no frame for" in reason or "was heard for longer" in reason  # as a busy machine sees it
     silence.clear()
     follower.next(AccountFollowed)
 
