@@ -1,5 +1,7 @@
 """The switches that other processes reach over HTTP."""
 
+from decimal import Decimal
+
 import pytest
 from exchange_kit import STOP, Client, Stream
 
@@ -49,3 +51,53 @@ def test_pairs_can_be_changed_from_elsewhere(client: Client) -> None:
     assert client.ok("AssetPairs", pair="XBTUSD")["XXBTZUSD"]["ordermin"] == "0.6"
     assert client.post("AddOrder", STOP)["error"] == ["EOrder:Order minimum not met"]
     assert client.control("pair", {"pair": "NOPE", "changes": changes}).status_code == 400
+
+
+def test_share_of_an_order_is_filled_and_the_rest_stays(client: Client) -> None:
+    """Under one it is a share of the whole; one is all that is left."""
+    txid = client.place(volume="1")
+    exchange = client.exchange
+    for share, executed, status in (
+        (0.25, "0.25", "open"),
+        (0.5, "0.75", "open"),
+        (1, "1", "closed"),
+    ):
+        exchange.fill_order(txid, share)
+        (order,) = exchange.orders
+        assert (float(order["vol_exec"]), order["status"]) == (float(executed), status)
+    assert exchange.price_of("XBTUSD") == 50000
+
+
+def test_lower_minimum_is_of_the_market_that_is_meant(client: Client) -> None:
+    """A tenth of it, for one market or for all of them."""
+    before = {key: row["ordermin"] for key, row in client.ok("AssetPairs").items()}
+    client.control("fault", {"name": "ordermin_lowered", "symbol": "ETH/USD"})
+    rows = client.ok("AssetPairs")
+    assert Decimal(rows["XETHZUSD"]["ordermin"]) == Decimal(before["XETHZUSD"]) / 10
+    assert {k for k, row in rows.items() if row["ordermin"] != before[k]} == {"XETHZUSD"}
+    client.control("fault", {"name": "ordermin_lowered"})
+    rows = client.ok("AssetPairs")
+    assert Decimal(rows["XXBTZUSD"]["ordermin"]) == Decimal(before["XXBTZUSD"]) / 10
+    assert Decimal(rows["XETHZUSD"]["ordermin"]) == Decimal(before["XETHZUSD"]) / 100
+
+
+@pytest.mark.parametrize("body", ["[]", "5", '"x"', "null", "{", "[[[["])
+def test_body_that_is_no_object_is_refused(client: Client, body: str) -> None:
+    """With 400, whatever it is instead."""
+    url = f"{client.exchange.rest_url}/fake/price"
+    answer = client.session.post(url, data=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("price: ")
+
+
+def test_each_print_is_told_with_the_next_number(client: Client, stream: Stream) -> None:
+    """Prices of one switch are one trade each, in order and of one hundredth."""
+    stream.ask("BTC/USD", channel="trade", snapshot=False)
+    client.control("price", {"pair": "XBTUSD", "prices": ["50001", "50002.5"]})
+    frame = stream.next()
+    while frame.get("channel") != "trade":
+        frame = stream.next()
+    first, second = frame["data"]
+    assert [row["price"] for row in (first, second)] == [Decimal(50001), Decimal("50002.5")]
+    assert second["trade_id"] == first["trade_id"] + 1
+    assert {row["qty"] for row in (first, second)} == {Decimal("0.01")}

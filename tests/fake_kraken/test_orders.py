@@ -9,6 +9,7 @@ from engine_kit import NOW, STOP, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import KINDS, offset_of, read_order, txid_of
+from fake_kraken.params import Refusal
 
 LISTING = Engine().listing("XBTUSD")
 
@@ -71,3 +72,64 @@ def test_order_ids_have_krakens_shape_and_never_repeat() -> None:
     """The same number leads to the same id."""
     assert txid_of(1) == txid_of(1) != txid_of(2)
     assert re.fullmatch(r"O[A-Z2-7]{5}-[A-Z2-7]{5}-[A-Z2-7]{6}", txid_of(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"type": "hold"}, "Invalid arguments:type"),
+        ({"ordertype": "stop-loss"}, "Invalid arguments:ordertype"),
+        ({"volume": "0"}, "Invalid arguments:volume"),
+        ({"volume": "-1"}, "Invalid arguments:volume"),
+        ({"price": "5%"}, "Invalid price argument"),
+        ({"price": "+0%"}, "Invalid arguments:price"),
+        ({"price": "+100%"}, "Invalid arguments:price"),
+        ({"price": "+50000"}, "Invalid arguments:price"),
+        ({"trigger": "mark"}, "Invalid arguments:trigger"),
+        ({"ordertype": "limit", "price": "50000.01"}, "Tick size check failed"),
+        ({"ordertype": "limit", "price": "x"}, "Invalid arguments:price"),
+        ({"cl_ord_id": "a b"}, "Invalid arguments:cl_ord_id"),
+        ({"userref": "x"}, "Invalid arguments:userref"),
+    ],
+)
+def test_order_that_makes_no_sense_is_refused_in_krakens_words(
+    changes: dict[str, str], words: str
+) -> None:
+    """Each names what is wrong with it."""
+    LISTING.start_at(Decimal(50000))
+    with pytest.raises(Refusal, match=words):
+        read_order({**STOP, **changes}, LISTING, NOW)
+
+
+def test_buy_may_trail_by_more_than_the_whole_price() -> None:
+    """Its stop is above the market, and stays a price."""
+    LISTING.start_at(Decimal(50000))
+    order = read_order({**STOP, "type": "buy", "price": "+150%"}, LISTING, NOW)
+    assert order.stop == Decimal(125000)
+
+
+def test_index_is_the_reference_where_there_is_one() -> None:
+    """Of bitcoin and ether; another asset has none, and Kraken says so."""
+    engine = Engine()
+    order = read_order({**STOP, "trigger": "index"}, engine.listing("XBTUSD"), NOW)
+    assert order.trigger == "index"
+    with pytest.raises(Refusal, match="Index unavailable"):
+        read_order({**STOP, "trigger": "index"}, engine.listing("SOLUSD"), NOW)
+
+
+def test_market_order_is_met_by_whatever_the_price_is() -> None:
+    """At once, and for that price."""
+    LISTING.start_at(Decimal("49321.5"))
+    order = read_order({**STOP, "ordertype": "market", "price": ""}, LISTING, NOW)
+    assert KINDS["market"].met(order, LISTING) == Decimal("49321.5")
+
+
+def test_price_of_a_fill_is_the_mean_of_its_parts() -> None:
+    """Weighed by what each part was; nothing was paid for nothing."""
+    engine = Engine(prices={"XXBTZUSD": "50000"})
+    order = place(engine, price="+50%", volume="1")
+    assert order.fill_price == 0
+    engine.fill(order, Decimal(50000), NOW, volume=Decimal("0.25"))
+    engine.fill(order, Decimal(40000), NOW)
+    assert order.fill_price == Decimal(42500)
+    assert (order.left, order.status) == (Decimal(0), "closed")

@@ -115,3 +115,93 @@ def test_parameters_that_are_missing_have_their_defaults() -> None:
         True,
         True,
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "is_good"),
+    [
+        ("0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f", True),
+        ("0A1B2C3D0A1B0A1B0A1B0A1B2C3D4E5F", True),
+        ("free-text_of.18!!!", True),
+        ("x", True),
+        ("nineteen-characters", False),
+        ("with blank", False),
+        ("0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5", False),
+        ("{0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f}", False),
+        ("täglich", False),
+    ],
+)
+def test_client_order_id_has_one_of_three_shapes(text: str, is_good: bool) -> None:
+    """A UUID, the same without dashes, or a short free text."""
+    if is_good:
+        assert client_id({"cl_ord_id": text}) == text
+    else:
+        with pytest.raises(Refusal, match="cl_ord_id"):
+            client_id({"cl_ord_id": text})
+
+
+def test_client_order_id_stands_alone() -> None:
+    """Kraken takes it or a userref, and none is none."""
+    with pytest.raises(Refusal, match="cl_ord_id"):
+        client_id({"cl_ord_id": "x", "userref": "1"})
+    assert client_id({"userref": "1"}) is None
+    assert client_id({"cl_ord_id": ""}) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("", 0),
+        ("0", 0),
+        ("7", 7),
+        ("-7", -7),
+        (str(2**31 - 1), 2**31 - 1),
+        (str(-(2**31)), -(2**31)),
+    ],
+)
+def test_userref_is_a_number_of_32_bits(text: str, number: int) -> None:
+    """Signed, to its very ends."""
+    assert userref({"userref": text}) == number
+
+
+@pytest.mark.parametrize("text", [str(2**31), str(-(2**31) - 1), "1.0", "x", "9" * 400, "\u0661"])
+def test_userref_that_is_none_is_refused(text: str) -> None:
+    """One beyond the ends, or no number."""
+    with pytest.raises(Refusal, match="userref"):
+        userref({"userref": text})
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1700000000", 1700000000.0), ("1.5", 1.5), ("0", 0.0)]
+)
+def test_start_and_end_are_seconds(text: str, number: float) -> None:
+    """As they were sent; what is missing is what is meant then."""
+    assert moment({"start": text}, "start", -1.0) == number
+    assert moment({}, "start", -1.0) == moment({"start": ""}, "start", -1.0) == -1.0
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1e9", "1.", "1.x", "OABC-DEFGH-IJKLMN"])
+def test_start_that_is_no_moment_is_refused(text: str) -> None:
+    """An order id is one at Kraken, and none here."""
+    if text == "1.":
+        assert moment({"start": text}, "start", 0.0) == 1.0
+    else:
+        with pytest.raises(Refusal, match="start"):
+            moment({"start": text}, "start", 0.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["1e3", "-1", "0", "0.0", "", "1" * 21, "+1", "1,5", "NaN", "Inf", " 1"]
+)
+def test_number_is_positive_and_plain(text: str) -> None:
+    """Neither an exponent, nor a sign, nor nothing, nor more digits than can be exact."""
+    with pytest.raises(Refusal, match="volume"):
+        number_of(text, "volume")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1", "1"), ("0.5", "0.5"), (".5", "0.5"), ("5.", "5")]
+)
+def test_plain_numbers_are_exact(text: str, number: str) -> None:
+    """With a point before, in or after them."""
+    assert number_of(text, "volume") == Decimal(number)

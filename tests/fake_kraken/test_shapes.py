@@ -6,7 +6,18 @@ import pytest
 from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
-from fake_kraken.shapes import candles, shown, ticker_row
+from fake_kraken.shapes import (
+    altname,
+    amount_text,
+    asset_row,
+    candles,
+    modern_asset,
+    modern_row,
+    moment_text,
+    shown,
+    ticker_row,
+    trade_row,
+)
 
 
 def test_open_stop_is_shown_as_kraken_shows_it() -> None:
@@ -92,3 +103,72 @@ def test_candles_hold_the_trades_of_their_minutes() -> None:
         [1699999980, "50000.0", "50010.0", "49990.0", "49990.0", "50000.0", "3.00000000", 3],
         [1700000100, "50002.0", "50002.0", "50002.0", "50002.0", "50002.0", "1.00000000", 1],
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "alt", "modern"),
+    [
+        ("XXBT", "XBT", "BTC"),
+        ("XXDG", "XDG", "DOGE"),
+        ("XETH", "ETH", "ETH"),
+        ("ZUSD", "USD", "USD"),
+        ("XAUT", "XAUT", "XAUT"),
+        ("ZETA", "ZETA", "ZETA"),
+        ("SOL", "SOL", "SOL"),
+        ("USDT", "USDT", "USDT"),
+        ("1INCH", "1INCH", "1INCH"),
+        ("AAPLx", "AAPLx", "AAPLx"),
+    ],
+)
+def test_assets_have_their_three_names(name: str, alt: str, modern: str) -> None:
+    """A prefix is one of the oldest assets' alone."""
+    assert (altname(name), modern_asset(name)) == (alt, modern)
+
+
+@pytest.mark.parametrize(
+    ("name", "decimals", "shown_as"), [("ZEUR", 4, 2), ("XXBT", 10, 5), ("SOL", 10, 5)]
+)
+def test_cash_has_fewer_digits_than_coins(name: str, decimals: int, shown_as: int) -> None:
+    """As REST Assets tells of them."""
+    row = asset_row(name, "currency")
+    assert (row["decimals"], row["display_decimals"]) == (decimals, shown_as)
+    assert (row["aclass"], row["altname"], row["status"]) == ("currency", altname(name), "enabled")
+
+
+def test_row_of_a_market_keeps_all_but_the_names() -> None:
+    """Base and quote alone are the modern ones."""
+    listing = engine_at().listing("XBTUSD")
+    row = modern_row(listing)
+    assert (row["base"], row["quote"]) == ("BTC", "USD")
+    names = {"base", "quote"}
+    assert {k: v for k, v in row.items() if k not in names} == {
+        k: v for k, v in listing.row.items() if k not in names
+    }
+
+
+def test_trade_is_shown_as_rest_trades_shows_it() -> None:
+    """Price and quantity as text, seconds, one letter for the side, and its number."""
+    engine = engine_at()
+    move(engine, "50001.5", "50001")
+    listing = engine.listing("XBTUSD")
+    first, second = (trade_row(trade, listing) for trade in listing.trades)
+    assert first[:2] == ["50001.5", "0.01000000"]
+    assert first[2] == pytest.approx(NOW, abs=1e-3)
+    assert (first[3:6], second[3:6]) == (["b", "m", ""], ["s", "m", ""])
+    assert (first[6], second[6]) == (1, 2)
+
+
+def test_candle_without_volume_has_the_last_price_for_its_mean() -> None:
+    """A quantity of nothing divides by nothing."""
+    engine = engine_at()
+    listing = engine.listing("XBTUSD")
+    for price in ("50010", "50020"):
+        engine.trade(listing, Decimal(price), Decimal(0), NOW)
+    (row,) = candles(listing, 1)
+    assert row[1:] == ["50010.0", "50020.0", "50010.0", "50020.0", "50020.0", "0.00000000", 2]
+
+
+def test_amounts_and_moments_have_krakens_digits() -> None:
+    """Ten decimals of an asset, six of a second."""
+    assert amount_text(Decimal("1.5")) == "1.5000000000"
+    assert moment_text(NOW) == "2023-11-14T22:13:20.000000Z"
