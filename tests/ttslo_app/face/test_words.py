@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from ttslo_app.face import words
+from ttslo_app.messages import Kind
 from ttslo_app.orders.ledger import read_life
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.rules.rule import Rule, read_rule
@@ -111,3 +112,32 @@ def test_a_config_that_is_gone_names_a_few_rows_and_counts_the_rest() -> None:
     said = words.config_gone("config.csv", [f"r{n}" for n in range(12)]).text
     assert "r0, r1, r2, r3, r4 and 7 more" in said
     assert "enabled=false" in said
+
+
+@pytest.mark.parametrize(
+    ("armed", "nearest", "begin"),
+    [
+        (0, "", "Daily digest: 0 rows are armed. In"),
+        (1, "btc: near", "Daily digest: 1 row is armed; nearest btc: near. In"),
+        (7, "", "Daily digest: 7 rows are armed. In"),
+    ],
+)
+def test_digest_tells_what_it_knows_and_no_more(armed: int, nearest: str, begin: str) -> None:
+    """Where no row has a price none is called nearest."""
+    said = words.digest(armed, nearest, "no order", 23.6)
+    assert said.text.startswith(begin)
+    assert said.text.endswith("In the last 24 hours: no order")
+    assert (said.kind, said.level) == (Kind.DIGEST, "INFO")
+
+
+def test_what_is_said_of_an_address_has_its_end() -> None:
+    """A warning, and in time the word that it is over, both of one kind."""
+    pairs = [
+        (words.cannot_tell("address 1", "it hangs up"), words.told_again("address 1")),
+        (words.ping_fails("https://a", "it hangs up"), words.ping_works_again("https://a")),
+        (words.ping_withheld("blind"), words.ping_given_again()),
+    ]
+    for bad, good in pairs:
+        assert (bad.kind, bad.level) == (Kind.NOTIFY, "WARNING")
+        assert (good.kind, good.level) == (Kind.NOTIFY, "INFO")
+        assert "again" in good.text

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from receiver_kit import Receiver
 
 from ttslo import main
+from ttslo_app.face.voice import Console
 from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.run.demo import Bar, made_up_bars, run_demo, swept
+from ttslo_app.run.telling import telling_from
 
 COLUMNS = "timestamp,open,high,low,close,volume"
 
@@ -116,3 +121,30 @@ def test_made_up_path_turns_where_it_should() -> None:
     assert max(path) == 52000
     assert min(path) == 47200
     assert path[-1] == 48100
+
+
+def test_demo_speaks_json_where_that_is_wanted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its own lines and the program's are objects alike, and nothing else is printed."""
+    console = Console()
+    console.is_json = True
+    assert run_demo(pause=0.004, console=console) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    texts = [one["text"] for one in said]
+    assert texts[0].startswith("DEMO on http://127.0.0.1:")
+    assert texts[-1] == "Each crossing led to one order."
+    placed = [one["row"] for one in said if one["kind"] == "order placed"]
+    assert placed == ["sell_high", "buy_dip"]
+
+
+def test_demo_tells_those_who_are_named_and_marks_each_message() -> None:
+    """A rehearsal is told as one, to the last message."""
+    with Receiver() as receiver:
+        url = f"orders=json://{receiver.place}/"
+        options = argparse.Namespace(notify=[url], ping=None, log_format="text")
+        assert run_demo(pause=0.004, telling=telling_from(options)) == 0
+        messages = receiver.messages
+    assert messages
+    assert all(message["title"].startswith("TTSLO DEMO: ") for message in messages)
+    told = "".join(message["message"] for message in messages)
+    assert told.count(" placed: ") == 2
+    assert told.count(" is filled: ") == 2

@@ -20,6 +20,9 @@ from ttslo_app.run.environment import KNOWN, unknown_names
         ("TTSLO_DRYRUN", "the flag --dry-run"),
         ("TTSLO_ORDER_SETTING", "TTSLO_ORDER_SETTINGS"),
         ("kraken_api_key", "KRAKEN_API_KEY"),
+        ("TTSLO_NOTIFI", "TTSLO_NOTIFY"),
+        ("TTSLO_NOTIFY_FILES", "TTSLO_NOTIFY_FILE"),
+        ("TTSLO_PINGS", "TTSLO_PING"),
     ],
 )
 def test_misspelt_name_is_told_with_what_was_meant(name: str, meant: str) -> None:

@@ -6,7 +6,9 @@ import argparse
 import json
 import math
 import os
+import socket
 import sys
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,6 +124,31 @@ def test_file_of_addresses_that_cannot_be_used_is_named_with_the_cure(
         "of the program")  # fmt: skip
 
 
+def test_service_manager_hears_of_a_real_run(exchange: FakeKraken, tmp_path: Path) -> None:
+    """Ready once its rows are armed, with the nearest one, and of its end as soon as it begins."""
+    if not hasattr(socket, "AF_UNIX") or os.name != "posix":
+        return
+    scene = Scene(exchange, tmp_path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "sock"))
+        manager.settimeout(20)
+        name = str(tmp_path / "sock")
+        with scene.run(
+            "--dry-run", plan={"quiet": True}, NOTIFY_SOCKET=name, WATCHDOG_USEC="400000"
+        ) as program:
+            ready = manager.recv(4096).decode()
+            assert ready.startswith("READY=1\nSTATUS=1 armed")
+            seen = {manager.recv(4096).decode().partition("=")[0] for _ in range(3)}
+            assert "WATCHDOG" in seen
+            assert program.end() == 0
+        heard = [ready]
+        manager.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(manager.recv(4096).decode())
+    assert heard[-1] == "STOPPING=1"
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
 def test_file_that_may_not_be_read_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,6 +231,19 @@ def test_json_is_printed_before_a_run_too(
     assert said["text"].startswith("Cannot run: there is no config.csv")
     assert main([]) == 1
     assert capsys.readouterr().err.startswith("Cannot run: there is no config.csv")
+
+
+@pytest.mark.parametrize("flags", [["--create-sample-config"], ["--validate-config"]])
+def test_json_is_printed_where_nothing_runs(
+    flags: list[str], exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """A check of the rules is read by programs, too; each object is whole on its line."""
+    scene = Scene(exchange, tmp_path)
+    with scene.run("--log-format", "json", *flags, plan={"quiet": True}) as program:
+        assert program.wait() == 0
+        said = [json.loads(line) for line in program.output.splitlines()]
+    assert said
+    assert {one["kind"] for one in said} == {"other"}
 
 
 # --- how a run is ------------------------------------------------------------------------------
