@@ -83,6 +83,7 @@ def table(stream: network.StreamLook) -> tuple[Check, ...]:
         Check("stream.link", "stream", stream.look_at_link, ("net.port",)),
         Check("stream.price", "stream", stream.look_at_prices, ("net.address", "files.config"),
               after=("stream.link",)),
+        Check("stream.account", "account", network.look_at_account_stream, ("net.address",)),
         Check("keys.found", "keys", account.look_at_keys, ("rest.time",), after=("files.locks",)),
         Check("keys.rights", "keys", account.look_at_rights, keys),
         Check("keys.withdrawal", "keys", account.look_at_withdrawal, keys),

@@ -286,6 +286,24 @@ class StreamLook:
             self._provider.stop()
 
 
+def look_at_account_stream(patient: Patient) -> Findings:
+    """Connect to the server that tells of fills at once; without it orders are looked at later."""
+    url = patient.exchange().ws_auth_url
+    if url is None or not patient.use_websocket:
+        why = (
+            "--no-websocket says" if not patient.use_websocket else "no KRAKEN_WS_AUTH_URL is known"
+        )
+        yield say("account polled", why=why)
+        return
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        open_socket(urllib.parse.urlsplit(url), patient.left(_STEP)).close()
+    except (OSError, KrakenError) as error:
+        yield say("account unreachable", host, host=host, error=_why(error))
+    else:
+        yield say("account reachable", host, host=host)
+
+
 def _polled(patient: Patient, missing: dict[str, str]) -> Findings:
     """Ask REST for the pairs that have no streamed price, and tell of each."""
     if not missing:

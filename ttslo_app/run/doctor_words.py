@@ -152,6 +152,12 @@ SAYINGS: dict[str, Saying] = {
         "Look at the network, its firewall and proxy for WebSockets; until then prices come over "
         "REST, each some seconds old",
     ),
+    "account polled": _ok("orders are looked at over REST only, as {why}"),
+    "account reachable": _ok("{host} takes connections, to tell of a fill at once"),
+    "account unreachable": _warn(
+        "{host}, which tells of a fill at once, takes no connection ({error})",
+        "Look at the firewall and HTTPS_PROXY; until then orders are looked at over REST",
+    ),
     "price streams": _ok("{pair} {price}, proven {seconds:.1f} s ago"),
     "price polled": _warn(
         "{pair} {price} over REST only: {why}",

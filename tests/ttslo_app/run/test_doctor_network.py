@@ -339,6 +339,29 @@ def test_config_without_pairs_has_no_price_to_look_at(clinic: Clinic) -> None:
     )
 
 
+# --- the account's stream --------------------------------------------------------------------
+
+
+def test_server_of_the_accounts_stream_is_connected_to(clinic: Clinic) -> None:
+    """That it cannot be had only warns: orders are looked at over REST then."""
+    assert "no KRAKEN_WS_AUTH_URL is known" in clinic.examine().only("stream.account")[1]
+    clinic.set(KRAKEN_WS_AUTH_URL=clinic.exchange.ws_url)
+    assert clinic.examine().only("stream.account")[0] == "ok"
+    clinic.set(KRAKEN_WS_AUTH_URL=f"ws://127.0.0.1:{unused_port()}/v2")
+    report = clinic.examine()
+    status, text, cure = report.only("stream.account")
+    assert (status, "takes no connection (Connection refused)" in text) == ("warn", True)
+    assert "over REST" in cure
+    assert report.code == 0
+
+
+def test_stream_that_is_not_wanted_is_not_connected_to_for_orders_either(clinic: Clinic) -> None:
+    """`--no-websocket` means both."""
+    clinic.set(KRAKEN_WS_AUTH_URL=f"ws://127.0.0.1:{unused_port()}/v2")
+    status, text, _ = clinic.examine("--no-websocket").only("stream.account")
+    assert (status, "--no-websocket says" in text) == ("ok", True)
+
+
 # --- notifications ---------------------------------------------------------------------------
 
 
