@@ -168,7 +168,7 @@ def test_usage_names_every_command(
 
 @pytest.mark.skipif(os.name == "nt", reason="the checks of a server are started by a shell")
 def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
-    """It is `dev.py test`, then `dev.py pythons`, as a deaf background job without input too."""
+    """It is `dev.py pythons`, then `dev.py test`, as a deaf background job without input too."""
     shutil.copytree(ROOT / ".ci", clone / ".ci")
     says = "import sys; print(sys.argv[1:], repr(sys.stdin.read()), flush=True); sys.exit(7)"
     (clone / "dev.py").write_text(says, encoding="utf-8")
@@ -176,7 +176,7 @@ def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
     answer = subprocess.run(
         ["bash", "-c", started], cwd=clone, capture_output=True, text=True, check=False
     )
-    assert (answer.stdout, answer.stderr) == ("['test'] ''\n['pythons'] ''\n", "")
+    assert (answer.stdout, answer.stderr) == ("['pythons'] ''\n['test'] ''\n", "")
     assert answer.returncode == 7
     assert "python3 dev.py test\n" in (ROOT / "README.md").read_text(encoding="utf-8")
 
