@@ -297,11 +297,16 @@ class Soak:
         finally:
             os._exit(code)
 
+    def figures(self) -> dict[str, Any]:
+        """Return what has been done so far, and what there is of files and threads now."""
+        now = {"file numbers": open_files(), "threads": threading.active_count()}
+        return dict(sorted(self.counts.items())) | now | {"faults": len(self.faults)}
+
     def watch(self, seconds: float) -> None:
         """Be the main thread: ask, fork, and see that nobody stands still."""
         chance = seeded(self.seed, "main")
         ends_at = time.monotonic() + seconds
-        next_fork = time.monotonic() + 0.5
+        next_fork, next_word = time.monotonic() + 0.5, time.monotonic() + 60
         while time.monotonic() < ends_at:
             faulthandler.dump_traceback_later(STANDSTILL * 1.5, exit=True)
             self.beats["main"] = time.monotonic()
@@ -310,6 +315,9 @@ class Soak:
             if hasattr(os, "fork") and time.monotonic() > next_fork:
                 next_fork = time.monotonic() + chance.uniform(0.2, 3)
                 self.fork()
+            if time.monotonic() > next_word:
+                next_word = time.monotonic() + 60
+                print(json.dumps(self.figures()), flush=True)
             for name, beat in list(self.beats.items()):
                 if time.monotonic() - beat > STANDSTILL:
                     faulthandler.dump_traceback(all_threads=True)
@@ -434,7 +442,7 @@ def soaked(seconds: float, seed: int) -> Soak:
 
 
 def main() -> int:
-    """Run as the command line says; print the figures as one line of JSON, then what was wrong."""
+    """Run as the command line says; print a line of figures a minute, then what was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -443,9 +451,8 @@ def main() -> int:
     logging.basicConfig(level=logging.CRITICAL)
     began = time.monotonic()
     soak = soaked(60.0 * wanted.minutes, wanted.seed)
-    figures: dict[str, Any] = dict(sorted(soak.counts.items()))
-    figures |= {"seed": wanted.seed, "seconds": round(time.monotonic() - began, 1)}
-    print(json.dumps(figures | {"faults": len(soak.faults)}), flush=True)
+    run = {"seed": wanted.seed, "seconds": round(time.monotonic() - began, 1)}
+    print(json.dumps(soak.figures() | run), flush=True)
     for said in soak.faults:
         print(said, flush=True)
     return 1 if soak.faults else 0
