@@ -255,7 +255,8 @@ class KrakenAPI(RestClient):
     def price_provider(self) -> WebSocketPriceProvider | None:
         """Return the stream that prices come from, shared by all clients of its address.
 
-        Starts no thread: the first subscription does.
+        Starts no thread: the first subscription does. It may take a lock: a finalizer or a signal
+        handler uses what was returned before.
 
         Returns:
             None where there is none: not wanted, no address known, or a library missing.

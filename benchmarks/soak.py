@@ -103,8 +103,12 @@ class Soak:
         self.is_over = threading.Event()
         self.beats: dict[str, float] = {}
         self.clients: weakref.WeakSet[KrakenAPI] = weakref.WeakSet()
-        # Its provider is the one that all share; it stays from the first moment to the last.
+        # Its provider is the one that all share; it stays from the first moment to the last. Who
+        # may be called in the middle of anything asks for none: that takes a lock.
         self.keeper = self.client()
+        provider = self.keeper.price_provider()
+        assert provider is not None
+        self.provider = provider
 
     def client(self) -> KrakenAPI:
         """Return a new client of the exchange."""
@@ -122,6 +126,7 @@ class Soak:
         """Take note of something that must not be."""
         if len(self.faults) < 20:
             self.faults.append(said)
+            print(said, flush=True)
 
     # -- who does what
 
@@ -208,10 +213,8 @@ class Soak:
 
     def collect(self, chance: random.Random) -> None:
         """Run the collector at an odd moment, and now and then below the feed's lock."""
-        provider = self.keeper.price_provider()
-        assert provider is not None
         if chance.random() < 0.2:
-            with provider.feed_thread.lock:
+            with self.provider.feed_thread.lock:
                 gc.collect(0)
         elif chance.random() < 0.1:
             gc.collect()
@@ -220,8 +223,7 @@ class Soak:
     def disturb(self, chance: random.Random) -> None:
         """Cut, stop or silence the stream."""
         time.sleep(chance.uniform(0.1, 1.0))
-        provider = self.keeper.price_provider()
-        assert provider is not None
+        provider = self.provider
         way = chance.randrange(6)
         if way == 0:
             self.exchange.drop_connections()
@@ -244,8 +246,7 @@ class Soak:
 
     def on_signal(self, *_: object) -> None:
         """Do in the middle of anything what may be done from anywhere."""
-        provider = self.keeper.price_provider()
-        assert provider is not None
+        provider = self.provider
         way = random.randrange(5)  # noqa: S311 - no secret
         if way == 0:
             provider.stop(0.0)
@@ -442,7 +443,7 @@ def soaked(seconds: float, seed: int) -> Soak:
 
 
 def main() -> int:
-    """Run as the command line says; print a line of figures a minute, then what was wrong."""
+    """Run as the command line says; print what is wrong, and a line of figures a minute."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--seed", type=int, default=1)
@@ -453,8 +454,6 @@ def main() -> int:
     soak = soaked(60.0 * wanted.minutes, wanted.seed)
     run = {"seed": wanted.seed, "seconds": round(time.monotonic() - began, 1)}
     print(json.dumps(soak.figures() | run), flush=True)
-    for said in soak.faults:
-        print(said, flush=True)
     return 1 if soak.faults else 0
 
 

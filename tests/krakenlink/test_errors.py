@@ -1,11 +1,14 @@
 """The errors: facts in attributes, a sentence in the text, one tree."""
 
 import copy
+import importlib
 import pickle
+import pkgutil
 from collections.abc import Callable
 
 import pytest
 
+import krakenlink
 from krakenlink.errors import (
     ArgumentError,
     AuthenticationError,
@@ -123,6 +126,24 @@ def test_error_travels_between_processes(
     there = copied(error)
     assert type(there) is type(error)
     assert (str(there), there.args, vars(there)) == (str(error), error.args, vars(error))
+
+
+def all_errors(kind: type[KrakenError] = KrakenError) -> list[type[KrakenError]]:
+    """Return every class of the tree that is loaded."""
+    return [kind, *(one for below in kind.__subclasses__() for one in all_errors(below))]
+
+
+def test_no_error_of_the_library_stays_at_home() -> None:
+    """Those of rooms further up too, however they are made: as they are."""
+    for module in pkgutil.walk_packages(krakenlink.__path__, "krakenlink."):
+        importlib.import_module(module.name)
+    ours = [kind for kind in all_errors() if kind.__module__.startswith("krakenlink")]
+    assert len(ours) > len(EVERY_ERROR) - 3
+    for kind in ours:
+        error = kind.__new__(kind, "said")
+        error.__dict__.update(request_sent=True, endpoint="Time", pair="BTC/USD", at_least=3.0)
+        there = pickle.loads(pickle.dumps(error))
+        assert (type(there), there.args, vars(there)) == (kind, error.args, vars(error))
 
 
 def test_error_of_a_callers_own_class_travels_too() -> None:

@@ -362,6 +362,28 @@ def test_other_pair_is_asked_for_alone(web: Web, streaming: Streaming) -> None:
     assert web.calls == [("AssetPairs", {"pair": "SOL/USD"})]
 
 
+def test_many_who_want_one_new_pair_ask_one_question(web: Web, streaming: Streaming) -> None:
+    """Fifty threads, a pair that nobody has asked for: one question, one subscription, no more."""
+    api, stream = streaming(SOL_USD="150.5")
+    here, all_are_here = iter(range(50)), threading.Event()
+
+    def slow(_: dict[str, str]) -> str:
+        all_are_here.wait(20)
+        time.sleep(0.1)  # for the last of them to take its place
+        return ok({"SOLUSD": LISTING["SOLUSD"]})
+
+    def ask(_: int) -> float:
+        if next(here) == 49:
+            all_are_here.set()
+        return api.get_current_price("sol-usd")
+
+    web.replies["AssetPairs"] = slow
+    with ThreadPoolExecutor(50) as pool:
+        assert set(pool.map(ask, range(50))) == {150.5}
+    assert web.calls == [("AssetPairs", {"pair": "SOL/USD"})]
+    assert stream.symbols == ["SOL/USD"]
+
+
 def test_kept_listing_spares_the_question(web: Web, streaming: Streaming) -> None:
     """With a listing on disk a cold price needs no REST call at all."""
     web.on("AssetPairs", ok(LISTING))
