@@ -318,3 +318,26 @@ def test_poll_that_is_answered_after_the_stream_is_back_counts_no_more(
         live._inbox.put(PolledPrice(SYMBOL, Decimal(51300), feed_clock()))
         market.set_price(PAIR, 51001)
         assert program.crossing_of("up") == 51001
+
+
+@pytest.mark.parametrize("fault", ["cached_reply", "old_reply"])
+def test_old_answers_prove_no_absence_of_a_crossing(
+    market: FakeKraken, tmp_path: Path, fault: str
+) -> None:
+    """Trades out of a cache, marked or not, end before the spike: nobody calls that time quiet."""
+    with LiveProgram(market, tmp_path, [row("up", 51000, policy="always")]) as program:
+        market.set_prices(PAIR, ["50010"])
+
+        def spike_behind_a_cache() -> None:
+            market.fault(fault, endpoint="Trades")
+            spike(market)
+
+        program.reconnect(spike_behind_a_cache)
+        market.set_prices(PAIR, ["50020"])
+        program.wait_for_line("it is not known yet what was traded while blind")
+        assert not program.log_lines("threshold was crossed while blind")
+        assert market.placed_count() == 0
+        market.clear_faults()
+        said = program.wait_for_line("crossed 51000 at")
+        assert "while blind" in said
+        assert program.crossing_of("up") == 51200

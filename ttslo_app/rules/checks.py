@@ -55,6 +55,9 @@ _SMALL_OFFSET, _LARGE_OFFSET, _HUGE_OFFSET = Decimal("0.1"), Decimal(20), Decima
 # A threshold so many times the price, or such a part of it, is often a slip of the hand.
 _FAR = 2
 
+# A spreadsheet's error begins so; what the row as a whole was refused for is not said of its cell.
+_FORMULA = "#"
+
 # A product of two numbers as people type them has more digits than Python's 28.
 _EXACT = Context(prec=100)
 
@@ -144,7 +147,8 @@ def _read(
     for said in findings:
         checked.refuse("row", f"The row {said}")
     for problem in () if isinstance(reading, Rule) else reading:
-        checked.refuse(problem.field, problem.message)
+        if not (findings and problem.value.startswith(_FORMULA)):
+            checked.refuse(problem.field, problem.message)
     return checked
 
 
@@ -201,7 +205,7 @@ def _odd_sizes(rule: Rule) -> Iterator[tuple[str, str]]:
 
 
 def _check_pair(row: CheckedRow, market: MarketFacts) -> None:
-    if not row.pair:
+    if not row.pair or (row.is_refused and row.pair.startswith(_FORMULA)):
         return
     found = market.pair(row.pair)
     if isinstance(found, Unknown):

@@ -483,3 +483,13 @@ def test_prices_of_rows_that_need_none_can_be_asked_for_besides() -> None:
     assert result.prices == {"XXBTZUSD": Decimal("50000.0"), "SOLUSD": Decimal(150)}
     complete_prices(result, None)
     assert api.asked.count("SOLUSD+ADAUSD") == 1
+
+
+@pytest.mark.parametrize("field", ["id", "pair"])
+def test_error_of_a_spreadsheet_is_told_once(field: str) -> None:
+    """The row says it already; that the cell is no name either is no other fact."""
+    damaged = ConfigRow(row(**{field: "#REF!"}), line=2, findings=["has a spreadsheet's error"])
+    result = check(damaged, api=Prices())
+    assert [one["field"] for one in result.errors] == ["row"]
+    assert result.accepted == []
+    assert not check(row(**{field: "#REF!"}), api=Prices()).is_valid()
