@@ -219,13 +219,14 @@ def _check_pair(row: CheckedRow, market: MarketFacts) -> None:
 
 def _check_listing(row: CheckedRow, pair: Pair) -> None:
     if pair.status.startswith("delist") and row.waits:
-        row.refuse("pair", f"This row cannot fire: {row.pair} is {pair.status} at Kraken")
+        row.refuse("pair", f"This row cannot fire: {row.market} is {pair.status} at Kraken")
     elif pair.status != "online":
-        row.warn("pair", f"{row.pair} is {pair.status} at Kraken; an order may be refused")
+        row.warn("pair", f"{row.market} is {pair.status} at Kraken; an order may be refused")
     if row.rule is None or not row.waits:
         return
     if pair.symbol is None:
-        row.warn("pair", f"{row.pair} has no stream; its price is polled, so a spike can be missed")
+        said = f"{row.market} has no stream; its price is polled, so a spike can be missed"
+        row.warn("pair", said)
     _check_minimums(row, row.rule, pair)
 
 
@@ -235,17 +236,17 @@ def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
         volume = quantize_down(rule.volume, pair.lot_decimals)
     if volume != rule.volume:
         typed = plain(rule.volume)
-        said = f"Volume {typed} has more places than {row.pair} takes; cut to {plain(volume)}"
+        said = f"Volume {typed} has more places than {row.market} takes; cut to {plain(volume)}"
         row.warn("volume", said)
     cost = _EXACT.multiply(volume, rule.threshold)
     if not volume or (pair.ordermin is not None and volume < pair.ordermin):
         least = plain(pair.ordermin) if pair.ordermin else "one lot"
-        said = f"Volume {plain(volume)} is below Kraken's minimum of {least} for {row.pair}"
+        said = f"Volume {plain(volume)} is below Kraken's minimum of {least} for {row.market}"
         row.refuse("volume", said)
     elif pair.costmin is not None and cost < pair.costmin:
         said = f"Volume {plain(volume)} is worth {plain(cost)} at the threshold, below Kraken's"
         row.refuse(
-            "volume", f"{said} minimum of {plain(pair.costmin)} for {row.pair}; raise the volume"
+            "volume", f"{said} minimum of {plain(pair.costmin)} for {row.market}; raise the volume"
         )
 
 
@@ -267,7 +268,7 @@ def _check_market(row: CheckedRow, market: MarketFacts, *, is_old: bool) -> None
     if isinstance(price, Unknown):
         row.refuse("pair", f"Unknown pair {row.pair!r}: {price.why}")
     elif isinstance(price, Unchecked) and price.is_answered and not is_old:
-        said = f"This row cannot fire: {row.pair} has no price at Kraken ({price.why})"
+        said = f"This row cannot fire: {row.market} has no price at Kraken ({price.why})"
         cure = "see there whether the pair is traded; it is asked for until there is one"
         row.refuse("pair", f"{said}; {cure}")
         row.result.unpriced.add(row.label)
@@ -288,7 +289,7 @@ def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:
         return
     factor = f"{times:.1f}".removesuffix(".0") if times < 10 else f"{times:.0f}"
     than = f"{factor} times the price" if is_above else f"the price divided by {factor}"
-    said = f"{FAR} {plain(rule.threshold)} is {than} of {row.pair}, {plain(price)}"
+    said = f"{FAR} {plain(rule.threshold)} is {than} of {row.market}, {plain(price)}"
     row.warn("threshold_price", f"{said}; count the digits, a point is the decimal mark")
 
 
@@ -306,7 +307,7 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
         return  # as nearly all are
     object_to = row.warn if is_old else row.refuse
     threshold, offset = plain(rule.threshold), plain(rule.offset_percent)
-    now = f"the price of {row.pair} is {plain(price)}"
+    now = f"the price of {row.market} is {plain(price)}"
     said = f"{now}, {gap:.2f} % from the threshold {threshold}"
     if is_met:
         met = f"Threshold already met: {now}, which is at or {rule.threshold_type} {threshold}"

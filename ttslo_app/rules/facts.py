@@ -249,7 +249,7 @@ def _needs(row: CheckedRow, market: MarketFacts) -> Iterator[_Need]:
     assert row.rule is not None  # live rows are whole rules
     pair = market.listed(row.pair) or well_known_pair(row.pair)
     if pair is None:
-        row.warn("balance", f"{UNCHECKED_FUNDS}: the asset of {row.pair} is not known")
+        row.warn("balance", f"{UNCHECKED_FUNDS}: the asset of {row.market} is not known")
     else:
         yield _Need(row, row.rule, *need_of(row.rule, pair))
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import plain
-from krakenlink.pairs import Pair
+from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.rules.rule import Rule, reading_of
 
 INSUFFICIENT = "Insufficient"  # begins what is said of funds that do not suffice
@@ -121,6 +121,11 @@ class CheckedRow:
     pair: str
     rule: Rule | None
     has_order: bool
+
+    @property
+    def market(self) -> str:
+        """The one name that its pair has in every sentence, whatever was typed."""
+        return shown_pair(self.pair)
 
     @property
     def place(self) -> str:

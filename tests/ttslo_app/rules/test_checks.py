@@ -223,7 +223,7 @@ def test_places_that_will_be_cut_are_a_warning() -> None:
     """More places than the market has are cut, never rounded up, and that is said."""
     result = check(row(volume="0.0199"), api=Listed(replace(BTC, lot_decimals=3)))
     assert result.is_valid()
-    assert "Volume 0.0199 has more places than XXBTZUSD takes; cut to 0.019" in about(
+    assert "Volume 0.0199 has more places than BTC/USD takes; cut to 0.019" in about(
         result.warnings, "volume"
     )
 
@@ -393,10 +393,10 @@ def test_a_row_that_does_not_say_enabled_is_not_armed_and_that_is_said() -> None
 @pytest.mark.parametrize(
     ("side", "threshold", "words"),
     [
-        ("above", "500000", "500000 is 10 times the price of XXBTZUSD, 50000.0"),
+        ("above", "500000", "500000 is 10 times the price of BTC/USD, 50000.0"),
         ("above", "100000", "100000 is 2 times the price"),
         ("above", "125000", "125000 is 2.5 times the price"),
-        ("below", "45.000", "45.000 is the price divided by 1111 of XXBTZUSD"),
+        ("below", "45.000", "45.000 is the price divided by 1111 of BTC/USD"),
         ("below", "25000", "25000 is the price divided by 2"),
         ("below", "1500", "1500 is the price divided by 33"),
     ],
@@ -440,7 +440,7 @@ def test_pair_without_a_price_is_an_error_of_its_rows() -> None:
     result = check(*rows, api=Priceless())
     assert said(result.errors) == [("ada", "pair")]
     message = about(result.errors, "pair")
-    assert message.startswith("This row cannot fire: ADAUSD has no price at Kraken (Kraken's")
+    assert message.startswith("This row cannot fire: ADA/USD has no price at Kraken (Kraken's")
     assert result.unpriced == {"ada"}
     assert "ada" not in [one["config_id"] for one in result.warnings]
 
@@ -465,7 +465,7 @@ def test_price_that_came_too_late_is_not_called_missing() -> None:
 def test_delisted_pair_is_an_error_and_a_paused_one_is_not() -> None:
     """What is gone for good cannot fire; what is paused may come back before it has to."""
     gone = check(GOOD, api=Listed(replace(BTC, status="delisted")))
-    assert about(gone.errors, "pair") == "This row cannot fire: XXBTZUSD is delisted at Kraken"
+    assert about(gone.errors, "pair") == "This row cannot fire: BTC/USD is delisted at Kraken"
     paused = check(GOOD, api=Listed(replace(BTC, status="cancel_only")))
     assert paused.is_valid()
     assert "cancel_only" in about(paused.warnings, "pair")
@@ -493,3 +493,13 @@ def test_error_of_a_spreadsheet_is_told_once(field: str) -> None:
     assert [one["field"] for one in result.errors] == ["row"]
     assert result.accepted == []
     assert not check(row(**{field: "#REF!"}), api=Prices()).is_valid()
+
+
+@pytest.mark.parametrize("typed", ["XXBTZUSD", "XBTUSD", "BTC/USD", "XBT/USD"])
+def test_pair_has_one_name_in_what_is_said(typed: str) -> None:
+    """However it was typed; only where nobody knows the name it stands as it is."""
+    api = Prices(**{typed: 50000})
+    near = check(row(pair=typed, threshold_price="51000"), api=api).errors
+    far = check(row(pair=typed, threshold_price="510000"), api=api).warnings
+    for found in (near, far):
+        assert "price of BTC/USD" in about(found, "threshold_price")

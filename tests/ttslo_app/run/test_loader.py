@@ -8,6 +8,7 @@ import pytest
 from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
 
 from config import ConfigManager
+from krakenlink.errors import PriceUnavailable
 from ttslo import TTSLO
 
 
@@ -156,6 +157,34 @@ def test_row_that_waited_for_a_price_is_armed_by_the_next_reading(manager: Confi
     program = TTSLO(manager, kraken, kraken)
     program.run_once()
     kraken.price = 40000
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert len(kraken.orders) == 1
+
+
+class Priceless(StandIn):
+    """A Kraken that answers, and has no price yet for the pair."""
+
+    has_price = False
+
+    def get_tickers(self, pairs: list[str]) -> dict[str, object]:
+        why = PriceUnavailable("XXBTZUSD", "Kraken's answer holds no price")
+        return dict.fromkeys(pairs, self.price if self.has_price else why)
+
+
+def test_row_of_a_pair_without_a_price_is_told_once_and_armed_when_it_has_one(
+    manager: ConfigManager,
+) -> None:
+    """Its file is read again for as long as that lasts, and nothing is said twice."""
+    kraken = Priceless(price=40000)
+    program = TTSLO(manager, kraken, kraken)
+    for _ in range(3):
+        program.run_once()
+    errors = logged(manager, "ERROR")
+    assert errors.count("This row cannot fire: BTC/USD has no price at Kraken") == 1
+    assert "NOT ARMED YET" not in errors
+    kraken.has_price = True
     program.run_once()
     kraken.price = 60000
     program.run_once()
