@@ -234,7 +234,7 @@ class StreamLook:
         if not pairs:
             yield say("nothing", why="there is no row with a pair")
             return
-        symbols = {pair: self._symbol_of(patient, pair) for pair in pairs}
+        symbols = _symbols_of(patient, pairs)
         for wanted in filter(None, symbols.values()):
             if (provider := self._open()) is not None:
                 provider.subscribe_symbol(wanted)
@@ -252,12 +252,6 @@ class StreamLook:
     def _open(self) -> WebSocketPriceProvider | None:
         # A question would open it again, and time is up.
         return None if self._is_closed else self._provider
-
-    def _symbol_of(self, patient: Patient, pair: str) -> str | None:
-        try:
-            return patient.exchange().resolve_pair(pair).symbol
-        except (KrakenError, LookupError):
-            return symbol_offline(pair)
 
     def _proven(self, symbol: str | None, patience: float) -> tuple[Decimal, float] | None:
         provider = self._open()
@@ -284,6 +278,22 @@ class StreamLook:
         self._is_closed = True
         if self._provider is not None:
             self._provider.stop()
+
+
+def _symbols_of(patient: Patient, pairs: list[str]) -> dict[str, str | None]:
+    """Return the stream's name of each pair, by Kraken's list as long as that can be asked for."""
+    symbols: dict[str, str | None] = {}
+    is_silent = False
+    for pair in pairs:
+        symbols[pair] = symbol_offline(pair)
+        if not is_silent:
+            try:
+                symbols[pair] = patient.exchange().resolve_pair(pair).symbol
+            except KrakenError:
+                is_silent = True  # each question would take its time again
+            except LookupError:
+                continue  # the stream says so, too
+    return symbols
 
 
 def look_at_account_stream(patient: Patient) -> Findings:

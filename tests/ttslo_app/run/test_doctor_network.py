@@ -298,6 +298,14 @@ def test_pair_without_any_price_fails(clinic: Clinic) -> None:
     assert "not watched" in cure
 
 
+def test_list_of_pairs_that_cannot_be_had_leaves_the_stream(clinic: Clinic) -> None:
+    """The stream knows its own names, and its prices are told all the same."""
+    clinic.write(ROW, ETH, ROW.replace("btc,BTC/USD", "sol,SOL/USD"))
+    clinic.exchange.fault("http_502", endpoint="AssetPairs")
+    report = clinic.examine()
+    assert report.statuses("stream.price") == ["ok", "ok", "ok"]
+
+
 def test_stream_that_is_not_wanted_is_no_fault(clinic: Clinic) -> None:
     """`--no-websocket`, as the program is run; prices are looked at over REST."""
     report = clinic.examine("--no-websocket")
