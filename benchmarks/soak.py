@@ -234,13 +234,26 @@ class Soak:
         elif way == 3:
             self.exchange.stop_listening()
             time.sleep(chance.uniform(0, 0.3))
-            self.exchange.resume()
+            self.resume()
         elif way == 4:
             self.exchange.fault("silent", count=1)
             time.sleep(chance.uniform(0, 3))
             self.exchange.clear_faults()
         else:
             self.keeper.close()
+
+    def resume(self) -> None:
+        """Let the exchange listen again, once no child has a copy of its old socket any more."""
+        deadline = time.monotonic() + STANDSTILL
+        while True:
+            try:
+                self.exchange.resume()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     # -- the main thread: signals and forks
 

@@ -122,6 +122,23 @@ def test_end_that_was_handed_over_is_told_as_a_direct_one(
     assert reader.backlog == 0
 
 
+def test_end_without_a_thread_is_told_too(
+    server: Server, make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the thread has died, or never was, whoever stops tells the readers."""
+    caplog.set_level(logging.INFO)
+    provider = make()
+    reader = live(provider)
+    kill(provider, monkeypatch)
+    provider.stop()
+    wait_for(reader, FeedClosed)
+    never = make()
+    other = never.open_feed()
+    never.stop()
+    wait_for(other, FeedClosed)
+    assert caplog.messages.count("The price stream is closed") == 2
+
+
 @pytest.mark.parametrize("when", ["direct", "handed over"])
 def test_end_is_told_once_however_many_want_it(
     when: str, server: Server, make: Make, caplog: pytest.LogCaptureFixture

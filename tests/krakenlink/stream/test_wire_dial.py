@@ -223,6 +223,10 @@ def test_drip_ends_with_the_deadline(server: Server, scheme: str) -> None:
 
     server.scripts = [drip]
     promised(f"{scheme}://localhost:{server.port}/v2", 0.1)
+    for thread in threading.enumerate():
+        if thread.name == "ttslo-connect":  # what nobody waits for any more does not go on for long
+            thread.join(LONG / 8)
+            assert not thread.is_alive()
 
 
 def test_proxy_that_drips_ends_with_the_deadline(
