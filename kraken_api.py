@@ -295,11 +295,12 @@ class KrakenAPI(RestClient):
             return client.get_websockets_token()
 
         with self._lock:
-            if self._account is None:
+            account = self._account  # `close` may take it away at any moment
+            if account is None:
                 settings = self._feed_settings or DEFAULT_SETTINGS
                 account = self._account = AccountFeed(self.ws_auth_url, token, settings=settings)
                 weakref.finalize(self, account.stop, 0.0).atexit = False
-            return self._account
+            return account
 
     def _joined_stream(self, url: str) -> WebSocketPriceProvider:
         # The class by its name in this module: whoever puts another one there is heard.
@@ -309,10 +310,12 @@ class KrakenAPI(RestClient):
 
         settings = self._feed_settings or DEFAULT_SETTINGS
         with self._lock:
-            if self._provider is None:
-                self._provider = WebSocketPriceProvider.shared(url, settings=settings)
-                self._provider.accompany(Auditor(self._provider.feed_thread, self._auditing()))
-            return self._provider
+            provider = self._provider  # `close` may take it away at any moment
+            if provider is None:
+                provider = WebSocketPriceProvider.shared(url, settings=settings)
+                provider.accompany(Auditor(provider.feed_thread, self._auditing()))
+                self._provider = provider
+            return provider
 
     def _auditing(self) -> Callable[[list[str]], dict[str, Decimal]]:
         """Return what asks REST for prices, as an audit wants them: who has none is left out.

@@ -236,6 +236,25 @@ def test_close_waits_for_no_lock(web: Web, streaming: Streaming) -> None:
     assert api.get_current_price("XBTUSD") == 1
 
 
+def test_close_in_the_middle_of_joining_takes_nothing_from_who_asked(
+    streaming: Streaming,
+) -> None:
+    """A handler that closes the client meanwhile does not make it one without a stream."""
+    api, stream = streaming()
+    with_keys = KrakenAPI("key", SECRET, ws_url=stream.ws_url, ws_auth_url=stream.ws_url)
+
+    class Closing(KrakenAPI):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name in ("_provider", "_account") and value is not None:
+                self.close()
+
+    for client in (api, with_keys):
+        client.__class__ = Closing
+    assert api.price_provider() is not None
+    assert with_keys.account_feed() is not None
+
+
 def test_close_waits_for_no_lock_of_the_pool_of_connections() -> None:
     """Nor for those of the libraries below: what a call uses is closed with that call."""
     with Loopback(forever_ok) as server, client_of(server.url) as api:
