@@ -39,7 +39,7 @@ from ttslo_app.run.telling import FLAGS, add_flags, exposed_files, telling_from
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
-from ttslo_app.store.place import check_replaceable, exposure, refuse_same
+from ttslo_app.store.place import check_replaceable, exposure, refuse_same, second_name
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
@@ -212,7 +212,7 @@ def _holding_files(program: Program) -> Iterator[list[str]]:
     """Have the files that decide about orders for this program alone, and fit for their work.
 
     Yields:
-        What is to be said of locks that cannot be had here.
+        What is to be said of locks that cannot be had here, or do not reach far enough.
 
     Raises:
         AlreadyRunning: If another program has one of them.
@@ -224,16 +224,17 @@ def _holding_files(program: Program) -> Iterator[list[str]]:
     may_order = program.kraken_api_readwrite is not None
     if may_order:  # else nothing is ever noted in the config
         check_replaceable(files.disk, Path(files.config_file))
-    absent: list[str] = []
+    to_say: list[str] = []
+    held = [StateLock(name, files.disk) for name in (files.state_file, files.config_file)]
     with ExitStack() as locks:
-        for name in (files.state_file, files.config_file):
-            lock = StateLock(name, files.disk)
+        for lock in held:
             # A config in a folder that cannot be written may be watched, and orders nothing.
-            with nullcontext() if may_order or name == files.state_file else suppress(OSError):
+            is_needed = may_order or lock is held[0]
+            with nullcontext() if is_needed else suppress(OSError):
                 locks.enter_context(lock)
-            if lock.absence:
-                absent.append(lock.absence)
-        yield absent
+            to_say += filter(None, (lock.absence, second_name(lock.path)))
+        program.files.locks = held
+        yield to_say
 
 
 def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -> int:
@@ -391,7 +392,7 @@ def _run_on(program: Program, interval: float) -> int:
         program.run_continuous(interval)
     why = "the end of its terminal" if ending.code else ""
     tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved, why=why))
-    return ending.code
+    return ending.code or int(program.files.lost is not None)
 
 
 def _take_up(program: Program) -> bool:

@@ -1,12 +1,15 @@
 """The files as the order thread needs them: config.csv, state.csv and the journal of intents.
 
 What it must never do: write in a dry run, or let a row trade that config.csv does not have as it
-is. Called on the order thread, but for `take` and `load_intents`.
+is. Called on the order thread, but for `take`, `load_intents` and `look_for_another`.
 """
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +18,12 @@ from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.journal import IntentJournal
+from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.rule_file import RuleReading
+
+# One thread waits so many seconds for another's look at the lock files.
+_PATIENT_LOOK = 5.0
 
 
 class _Seen(NamedTuple):
@@ -41,6 +48,8 @@ class OrderFiles:
         manager: The files.
         journal: Where intents go; None for a manager that has only what callers know.
         is_loaded: Whether config.csv was read.
+        locks: What has config.csv and state.csv for this program alone.
+        lost: Who else has one of them by now; None while nobody has.
     """
 
     def __init__(self, manager: ConfigManager, *, is_dry: bool) -> None:
@@ -50,12 +59,16 @@ class OrderFiles:
         is_ours = isinstance(manager, ConfigManager)
         self.journal = IntentJournal(Path(manager.state_file), manager.disk) if is_ours else None
         self.is_loaded = False
+        self.locks: Sequence[StateLock] = ()
+        self.lost: AlreadyRunning | None = None
+        self._looking = threading.Lock()  # two threads look at the locks
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
         self._seen = _Seen(None, b"", {})
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
         if not self._is_dry:
+            self._hold()
             self.manager.save_state(state)
             if state and self.journal is not None:
                 self.journal.clear()
@@ -64,9 +77,32 @@ class OrderFiles:
         """Make the rows of some rules durable: in the journal, else with all of state.csv."""
         if self._is_dry:
             return
+        self._hold()
         lines = intent_lines(state[rule_id] for rule_id in rule_ids)
         if self.journal is None or not self.journal.append(lines):
             self.save_state(state)
+
+    def look_for_another(self) -> AlreadyRunning | None:
+        """Return who else has the files by now, None where nobody has. Blocks for the disk.
+
+        A lock file that was taken away is put back. Any thread.
+        """
+        with suppress(OSError):  # it is tried again, and before anything is written
+            self._hold()
+        return self.lost
+
+    def _hold(self) -> None:
+        """Raise OSError unless the files are this program's alone: nothing is written else."""
+        if not self._looking.acquire(timeout=_PATIENT_LOOK):
+            raise OSError(errno.ETIMEDOUT, "the disk does not answer")
+        try:
+            for lock in self.locks:
+                lock.renew()
+        except AlreadyRunning as error:
+            self.lost = error
+            raise OSError(errno.EBUSY, str(error)) from error
+        finally:
+            self._looking.release()
 
     def load_intents(self) -> tuple[Intents, str]:
         """Return what was on its way when the program ended, and what is wrong with it, or ""."""
@@ -118,6 +154,7 @@ class OrderFiles:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
         if self._is_dry or (not self.is_loaded and stamp_of(self.manager) is None):
             return ()
+        self._hold()
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
         left_out = self.manager.update_config_on_triggers(facts)
         seen = self._seen

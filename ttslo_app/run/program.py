@@ -59,6 +59,7 @@ class Program:
         config_file_mtime: When config.csv was last changed, as far as it was looked at.
         is_blind: Whether `run_once` found no price at all for rows that wait for one.
         is_saved: Whether state.csv says all that is known.
+        files: Its files as the order thread has them.
         worker: The order thread.
         inline: Its work on the caller's thread, rule by rule, while it does not run.
         live: What reads the prices, while it runs and afterwards.
@@ -87,11 +88,11 @@ class Program:
         self.voice = Voice(config_manager.log, lambda text: show(sys.stdout, text), form)
         if isinstance(config_manager, ConfigManager):
             config_manager.tell_log_troubles(self.voice.show_trouble)
-        self._files = OrderFiles(config_manager, is_dry=self.dry_run)
+        self.files = OrderFiles(config_manager, is_dry=self.dry_run)
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.worker = OrderWorker(
             {},
-            self._files,
+            self.files,
             self.make_exchange(),
             clock=self.clocks,
             say=self.say,
@@ -100,17 +101,7 @@ class Program:
             step=options.step,
         )
         self.inline = InlineOrders(self.worker, self.clocks, self.say)
-        self.loader = self._make_loader()
-
-    def _make_loader(self) -> Loader:
-        return Loader(
-            self._files,
-            self.worker,
-            lambda: ConfigValidator(self.kraken_api_readonly),
-            market_of=self.market_of_row,
-            is_verbose=lambda: self.verbose,
-            say=self.say,
-        )
+        self.loader = _loader_of(self)
 
     def make_exchange(self) -> Exchange | None:
         """Return what orders go to, None where there is no trading key."""
@@ -212,7 +203,7 @@ class Program:
     def load_state(self) -> None:
         """Read the state file; rows whose past cannot be known do not trade, and that is said."""
         found = self.config_manager.load_state_checked()
-        intents, damage = self._files.load_intents()
+        intents, damage = self.files.load_intents()
         self.worker.state = with_intents(found.rows, intents)
         for problem in found.problems:
             tell(self.say, words.state_problem(problem.message, found.copy))
@@ -225,7 +216,7 @@ class Program:
     @contextmanager
     def keeping_journal(self) -> Iterator[None]:
         """Let intents go to the journal, for whoever holds the lock of the state file."""
-        journal = self._files.journal
+        journal = self.files.journal
         if journal is None:
             yield
             return
@@ -246,7 +237,7 @@ class Program:
         if self.worker.is_running:
             return
         try:
-            self._files.save_state(self.state)
+            self.files.save_state(self.state)
             self.is_saved = True
         except (OSError, TypeError) as error:
             tell(self.say, words.state_not_saved(error))
@@ -270,9 +261,10 @@ class Program:
         """
         return self.loader.load()
 
-    def _reload_if_edited(self) -> None:
+    def look_at_files(self) -> None:
+        """Read config.csv if it was edited; end where another program has it by now. Blocks."""
         self.loader.tell_news()
-        if self.loader.is_settled() and self.check_config_file_changed():
+        if _is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             self.validate_and_load_config()
 
@@ -382,7 +374,7 @@ class Program:
             self._inbox,
             Streams(world.provider, interval, self.say),
             options=self.options,
-            reload=self._reload_if_edited,
+            reload=self.look_at_files,
             say=self.say,
         )
 
@@ -391,6 +383,26 @@ class Program:
         self.stopping.set()
         if self.live is not None:
             self.live.stop()
+
+
+def _loader_of(program: Program) -> Loader:
+    return Loader(
+        program.files,
+        program.worker,
+        lambda: ConfigValidator(program.kraken_api_readonly),
+        market_of=program.market_of_row,
+        is_verbose=lambda: program.verbose,
+        say=program.say,
+    )
+
+
+def _is_alone(program: Program) -> bool:
+    """End a program whose files another one has by now; tell whether none has."""
+    lost = program.files.look_for_another()
+    if lost is not None and not program.stopping.is_set():
+        tell(program.say, words.files_lost(lost))
+        program.stop()
+    return lost is None
 
 
 def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:

@@ -89,6 +89,16 @@ def caution(text: str) -> Sentence:
     return Sentence(Kind.START, "WARNING", text)
 
 
+def files_lost(error: Exception) -> Sentence:
+    """Say that the program ends, as another one has taken its files over."""
+    return Sentence(
+        Kind.STOP,
+        "ERROR",
+        f"{error}. Its lock file was taken away while this program ran, and a second one has "
+        "begun: this one ENDS and places no order more, the other one goes on",
+    )
+
+
 def waits_for(rest: str) -> Sentence:
     """Say that the start takes long, and what it waits for."""
     return Sentence(

@@ -73,6 +73,19 @@ def _native_lock(path: Path) -> BaseFileLock:
         return FileLock(path, thread_local=False)
 
 
+def _files_beside(target: Path) -> tuple[Path, Path]:
+    lock, holder = (target.with_name(target.name + end) for end in LOCK_NAMES)
+    return lock, holder
+
+
+def _identity_of(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 class StateLock:
     """At most one program a file: a lock beside it, for as long as the `with` lasts.
 
@@ -90,9 +103,13 @@ class StateLock:
         self.path = Path(path)
         self.absence = ""
         self._disk = disk or Disk()
-        target = self.path.resolve()  # two names of one file are one lock
-        self._file, self._holder_path = (target.with_name(target.name + end) for end in LOCK_NAMES)
+        self._target = self.path.resolve()  # two names of one file are one lock
+        self._file, self._holder_path = _files_beside(self._target)
         self._lock = _native_lock(self._file)
+        # What the lock file is, by which it is known again; None while there is no lock.
+        self._identity: tuple[int, int] | None = None
+        self._kept: list[BaseFileLock] = []
+        self._lost: AlreadyRunning | None = None
 
     def __enter__(self) -> StateLock:
         """Take the lock, without waiting.
@@ -115,8 +132,43 @@ class StateLock:
                 raise
             self._note_absence()
         else:
+            self._identity = _identity_of(self._file)
             self._tell_holder()
         return self
+
+    def renew(self) -> None:
+        """See that the file is still this program's; have its lock anew where it was taken away.
+
+        People remove a lock file that they take for a left-over, programs that keep folders alike
+        replace it, and a link may lead to another file by now: each would let a second program in.
+        For any thread; one at a time.
+
+        Raises:
+            AlreadyRunning: If another program has the file. It stays so: what that one has done
+                with the file this one does not know.
+            OSError: If there can be no lock at this moment.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if self._identity is None:
+            return
+        target = self.path.resolve()
+        if target == self._target and _identity_of(self._file) == self._identity:
+            return
+        if not target.parent.is_dir():  # a lock would make it, and nobody looks for it there
+            raise FileNotFoundError(errno.ENOENT, "its folder is gone", str(self.path))
+        fresh = StateLock(self.path, self._disk)
+        try:
+            fresh.__enter__()
+        except AlreadyRunning as error:
+            self._lost = error
+            raise
+        if target == self._target:
+            self._kept.append(self._lock)  # a folder that was moved has it still
+        else:
+            self._lock.release()
+        self._target, self._file, self._holder_path = target, fresh._file, fresh._holder_path
+        self._lock, self._identity, self.absence = fresh._lock, fresh._identity, fresh.absence
 
     def _tell_holder(self) -> None:
         since = self._disk.now().isoformat(timespec="seconds")
@@ -157,9 +209,11 @@ class StateLock:
     ) -> None:
         if not self._lock.is_locked:
             return
-        with suppress(OSError):
-            self._holder_path.unlink()
-        self._lock.release()
+        if self._lost is None:
+            with suppress(OSError):
+                self._holder_path.unlink()
+        for lock in (self._lock, *self._kept):
+            lock.release()
 
     def is_held(self) -> bool:
         """Tell whether a program has the lock. Nothing is made, and nobody waits for it.

@@ -106,6 +106,24 @@ def _resolved(path: Path) -> Path:
         return path.absolute()
 
 
+def second_name(path: Path) -> str:
+    """Return a warning that a file has another name by a hard link; empty where it has none.
+
+    Each name has a lock of its own, and nobody can tell the other name.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink < 2:
+        return ""
+    return (
+        f"{path} has a second name (a hard link): a program started on that one is not noticed, "
+        f"and would place each order again. Give each name a file of its own: cp {path} copy, "
+        f"then mv copy {path}"
+    )
+
+
 # --- files that are replaced -------------------------------------------------------------------
 
 

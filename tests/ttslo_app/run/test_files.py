@@ -10,7 +10,10 @@ from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
 from config import ConfigManager
 from ttslo import TTSLO
 from ttslo_app.orders.ledger import intent_lines
+from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.run.files import OrderFiles
 from ttslo_app.store.disk import Disk
+from ttslo_app.store.lock import AlreadyRunning, LockHolder, StateLock
 
 
 @pytest.fixture
@@ -156,3 +159,67 @@ def test_program_that_died_right_after_its_note_places_no_second_order(
     assert len(kraken.orders) == 1
     assert again.state["btc"]["noted"] == "true"
     assert rows_of(manager)[0]["enabled"] == "false"
+
+
+class Lock(StateLock):
+    """A lock of which the test says what becomes of it."""
+
+    def __init__(self, trouble: Exception | None) -> None:
+        super().__init__("state.csv")
+        self.trouble = trouble
+
+    def renew(self) -> None:
+        if self.trouble is not None:
+            raise self.trouble
+
+
+TAKEN = AlreadyRunning(Path("state.csv"), LockHolder(7, "here", "2026-11-25"))
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ends"), [(None, False), (OSError(5, "I/O error"), False), (TAKEN, True)]
+)
+def test_program_ends_when_another_has_its_files(
+    manager: ConfigManager, trouble: Exception | None, ends: bool
+) -> None:
+    """It is said once, and no row is read any more; trouble of the disk ends nothing."""
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.files.locks = [Lock(None), Lock(trouble)]
+    for _ in range(2):
+        program.look_at_files()
+    assert (program.stopping.is_set(), program.files.lost is TAKEN) == (ends, ends)
+    said = [line for line in logged(manager, "ERROR").splitlines() if "this one ENDS" in line]
+    assert len(said) == ends
+    assert all("process 7 on here" in line for line in said)
+    assert bool(program.configs) is not ends
+
+
+def test_nothing_is_written_once_another_program_has_the_files(manager: ConfigManager) -> None:
+    """Neither an intent nor a state nor a note: what the other one wrote stays."""
+    files = OrderFiles(manager, is_dry=False)
+    assert files.journal is not None
+    files.journal.keep()
+    files.save_state({"btc": {"id": "btc"}})
+    before = Path(manager.state_file).read_bytes(), Path(manager.config_file).read_bytes()
+
+    files.locks = [Lock(None), Lock(AlreadyRunning(Path("state.csv"), None))]
+    placed = Life("btc", RuleState.PLACED, 1, order_id="OAAAAA-BBBBB-CCCCCC")
+    for write in (
+        lambda: files.save_state({"btc": {"id": "btc", "order_id": "O1"}}),
+        lambda: files.save_intents({"btc": {"id": "btc", "order_id": "O1"}}, ["btc"]),
+        lambda: files.note_orders([placed]),
+    ):
+        with pytest.raises(OSError, match="is in use by another process"):
+            write()
+    assert before == (Path(manager.state_file).read_bytes(), Path(manager.config_file).read_bytes())
+    assert files.journal.load() == b""
+    files.journal.close()
+
+
+def test_dry_run_asks_for_no_lock(manager: ConfigManager) -> None:
+    """It writes nothing, so it may run beside the program."""
+    files = OrderFiles(manager, is_dry=True)
+    files.locks = [Lock(AssertionError("it asks"))]
+    files.save_state({"btc": {"id": "btc"}})
+    files.save_intents({"btc": {"id": "btc"}}, ["btc"])
+    assert files.note_orders([Life("btc", RuleState.PLACED, 1, order_id="O1")]) == ()

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -150,3 +151,114 @@ def test_a_file_system_without_locks_is_told_and_stops_nobody(
     with StateLock("state.csv") as lock:
         pass
     assert lock.absence.startswith("state.csv cannot be locked: its file system knows no locks")
+
+
+# --- what becomes of it while it is held ---------------------------------------------------------
+
+
+def taken_away() -> None:
+    """Remove it, as somebody does who takes it for a left-over."""
+    Path("state.csv.lock").unlink()
+
+
+def replaced() -> None:
+    """Put another in its place, as programs do that keep folders alike."""
+    Path("other").touch()
+    Path("other").replace("state.csv.lock")
+
+
+def renamed() -> None:
+    """Move it aside."""
+    Path("state.csv.lock").rename("state.csv.lock.old")
+
+
+LOSSES = [taken_away, replaced, renamed]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can take a locked file away")
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_lock_file_that_is_taken_away_is_had_anew(lose: Callable[[], None]) -> None:
+    """Somebody tidies up: whoever comes next still hears who was first."""
+    with StateLock("state.csv") as lock:
+        lose()
+        lock.renew()
+        with pytest.raises(AlreadyRunning) as caught, StateLock("state.csv"):
+            pass
+        assert caught.value.holder is not None
+        assert caught.value.holder.pid == os.getpid()
+        lock.renew()
+    assert not StateLock("state.csv").is_held()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can take a locked file away")
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_lock_that_another_has_by_now_stays_lost(lose: Callable[[], None]) -> None:
+    """What the other one has done with the file nobody here knows, even once it has ended."""
+    with StateLock("state.csv") as first:
+        lose()
+        with StateLock("state.csv") as second:
+            with pytest.raises(AlreadyRunning):
+                first.renew()
+            second.renew()
+        with pytest.raises(AlreadyRunning):
+            first.renew()
+        with StateLock("state.csv") as third:
+            first.__exit__(None, None, None)
+            assert third.holder() is not None, "what the first left was not its own"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_link_that_leads_elsewhere_takes_the_lock_along() -> None:
+    """What decides about orders is the file that the name leads to now."""
+    Path("link.csv").symlink_to("one.csv")
+    with StateLock("link.csv") as lock:
+        Path("new").symlink_to("two.csv")
+        Path("new").replace("link.csv")
+        lock.renew()
+        with pytest.raises(AlreadyRunning), StateLock("two.csv"):
+            pass
+        assert not StateLock("one.csv").is_held()
+
+
+def test_a_lock_that_is_there_is_left_as_it_is() -> None:
+    """The look costs no new file, however often."""
+    with StateLock("state.csv") as lock:
+        before = Path("state.csv.lock").stat()
+        lock.renew()
+        lock.renew()
+        assert os.path.samestat(before, Path("state.csv.lock").stat())
+
+
+def test_a_lock_that_was_never_had_is_nothing_to_renew() -> None:
+    """Where there is none, such as in a folder that cannot be written, nothing is made."""
+    StateLock("state.csv").renew()
+    assert not Path("state.csv.lock").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can take a locked folder away")
+def test_a_lock_that_cannot_be_had_now_is_tried_again() -> None:
+    """A folder that is gone for a moment is trouble of the disk, and ends nothing."""
+    Path("data").mkdir()
+    with StateLock("data/state.csv") as lock:
+        Path("data").rename("away")
+        with pytest.raises(OSError, match="folder is gone"):
+            lock.renew()
+        assert not Path("data").exists()
+        Path("away").rename("data")
+        lock.renew()
+        with pytest.raises(AlreadyRunning), StateLock("data/state.csv"):
+            pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can take a locked folder away")
+def test_a_folder_that_is_moved_and_made_anew_has_its_lock_in_both_places() -> None:
+    """A second program finds the first in the copy, and in what was moved."""
+    Path("data").mkdir()
+    with StateLock("data/state.csv") as lock:
+        Path("data").rename("away")
+        Path("data").mkdir()
+        lock.renew()
+        for folder in ("data", "away"):
+            with pytest.raises(AlreadyRunning), StateLock(f"{folder}/state.csv"):
+                pass
+    assert not StateLock("away/state.csv").is_held()

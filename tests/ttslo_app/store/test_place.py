@@ -12,7 +12,14 @@ import pytest
 from store_kit import FailingDisk, litter
 
 from ttslo_app.store.disk import Disk, overwrite
-from ttslo_app.store.place import Unfit, check_replaceable, check_writable, exposure, refuse_same
+from ttslo_app.store.place import (
+    Unfit,
+    check_replaceable,
+    check_writable,
+    exposure,
+    refuse_same,
+    second_name,
+)
 
 FILE = Path("state.csv")
 on_posix = pytest.mark.skipif(os.name == "nt", reason="links and modes are POSIX's")
@@ -220,3 +227,26 @@ def test_keys_that_every_user_may_read_are_warned_of(mode: int, is_exposed: bool
     path.write_text("KRAKEN_API_KEY=x")
     path.chmod(mode)
     assert ("chmod 600 .env" in exposure(path)) is is_exposed
+
+
+# --- other names --------------------------------------------------------------------------------
+
+
+@on_posix
+def test_a_hard_link_is_warned_about_with_a_cure_that_helps() -> None:
+    """Its other name has a lock of its own; after the cure there is none."""
+    FILE.write_text("id\n")
+    assert second_name(FILE) == ""
+    os.link(FILE, "other.csv")
+    said = second_name(FILE)
+    assert said.startswith("state.csv has a second name (a hard link)")
+    for command in ("cp state.csv copy", "mv copy state.csv"):
+        assert command in said
+        subprocess.run(command.split(), check=True)
+    assert second_name(FILE) == ""
+
+
+def test_what_is_no_file_has_no_second_name() -> None:
+    """Folders have more links than one, and what is not there has none."""
+    Path("folder").mkdir()
+    assert second_name(Path("folder")) == second_name(Path("nothing")) == ""
