@@ -83,7 +83,8 @@ SHELLS = {
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
-    "ttslo_app.run.price",
+    *("ttslo_app.run.price", "ttslo_app.run.screen", "ttslo_app.run.signs"),
+    *("ttslo_app.run.snapshots", "ttslo_app.run.status"),
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
@@ -127,6 +128,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
+    "rich": frozenset({"ttslo_app.run.screen"}),
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
     "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import sign_kit
 from order_bench import life, rule
 
 from krakenlink.rest.answers import Outcome
@@ -21,7 +22,7 @@ from ttslo_app.orders import trouble_words
 from ttslo_app.orders import words as order_words
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import account_words, watchdog_words
+from ttslo_app.run import account_words, signs_words, watchdog_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch import words as watch_words
@@ -33,6 +34,7 @@ ROOMS = (
     order_words,
     trouble_words,
     run_words,
+    signs_words,
     account_words,
     watchdog_words,
     watch_words,
@@ -81,15 +83,18 @@ SAMPLES: dict[str, object] = {
     "outcome": Outcome(OutcomeKind.REFUSED, reason="EOrder:Insufficient funds", cure="Pay in."),
     "owed": 60.0,
     "pair": "BTC/USD",
+    "path": "state.csv.status.json",
     "pause": Pause.PAIR,
     "place": "https://hc-ping.com",
     "policy": WhenBlind.ALWAYS,
+    "pid": 4711,
     "poll_every": 5.0,
     "present": Decimal(50001),
     "price": Decimal(40000),
     "reason": "no route to host.",
     "rest": "https://api.kraken.com",
     "rule_state": "intended",
+    "row": sign_kit.row(),
     "rows": ["btc", "eth"],
     "rule": rule(),
     "rule_id": "btc",
@@ -100,6 +105,7 @@ SAMPLES: dict[str, object] = {
         "OAAAAA-BBBBB-CCCCCC", "canceled", "0.004", "49000", "by user", "volume 0.5"
     ),
     "since": "12:00:00Z",
+    "snapshot": sign_kit.snapshot(),
     "span": (1.8e9, 1.8e9 + 60),
     "step": "sending",
     "symbol": "BTC/USD",

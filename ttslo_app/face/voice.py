@@ -204,6 +204,11 @@ class Voice:
         """Have `text` written to the screen, a line end after it."""
         self.screen.put(lambda: self._show(text))
 
+    def show_by(self, show: Callable[[str], object]) -> Callable[[str], object]:
+        """Let `show` write to the screen from now on; return what did so before."""
+        before, self._show = self._show, show
+        return before
+
     def listen(self, ear: Ear) -> None:
         """Let `ear` hear all that is told from now on. To be called before threads speak."""
         self._ears = (*self._ears, ear)

@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -35,6 +35,11 @@ from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
+from ttslo_app.run.screen import check_available as check_rich
+from ttslo_app.run.screen import drawing
+from ttslo_app.run.signs import Signs, signs_from
+from ttslo_app.run.signs import add_flags as add_sign_flags
+from ttslo_app.run.snapshots import snapshot_path
 from ttslo_app.run.telling import FLAGS, add_flags, exposed_files, telling_from
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
@@ -91,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--metrics-port", type=int, metavar="PORT",
         help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
     add_flags(add)
+    add_sign_flags(add)
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
@@ -129,6 +135,8 @@ def main(
     options = parser.parse_args(argv)
     if options.replay and not options.demo:
         parser.error("--replay needs --demo")
+    if options.live and options.log_format == "json":
+        parser.error("--live draws for people, --log-format json is for programs; leave one out")
     if options.demo:
         _refuse_beside_demo(parser, options)
     _configure_logging(options)
@@ -173,6 +181,8 @@ def _configure_logging(options: argparse.Namespace) -> None:
 def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
     if options.metrics_port is not None:
         check_available()
+    if options.live:
+        check_rich()
     files = {"config": options.config, "state": options.state, "log": options.log}
     refuse_same({**files, "keys": options.env_file or _ENV_FILE})
     manager = ConfigManager(*files.values(), disk=disk)
@@ -201,10 +211,18 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     warnings = [*filter(None, map(exposure, secrets))]
     with telling.over(program, "DRY RUN" if options.dry_run else ""):
         if options.dry_run:
-            return _operate(program, options, warnings)
+            return _give_signs(program, options, warnings)
         with _holding_files(program) as absent, program.keeping_journal():
             manager.sweep()
-            return _operate(program, options, [*warnings, *absent])
+            return _give_signs(program, options, [*warnings, *absent])
+
+
+def _give_signs(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
+    """Run the program, and let it be looked at from outside meanwhile."""
+    if options.once:
+        return _operate(program, options, warnings)
+    with signs_from(program, options).over() as signs:
+        return _operate(program, options, warnings, signs)
 
 
 @contextmanager
@@ -314,13 +332,18 @@ def _program(
     return Program(manager, reading, trading if trading.has_keys else None, wanted)
 
 
-def _operate(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
+def _operate(
+    program: Program,
+    options: argparse.Namespace,
+    warnings: Sequence[str],
+    signs: Signs | None = None,
+) -> int:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, SpokenHandler):
             handler.lane = program.voice.screen
     end_at_once_on_signals()
     try:
-        return _start(program, options, warnings)
+        return _start(program, options, warnings, signs)
     except KeyboardInterrupt as end:
         why = "the end of its terminal" if isinstance(end, HungUp) else "a signal"
         tell(
@@ -329,7 +352,9 @@ def _operate(program: Program, options: argparse.Namespace, warnings: Sequence[s
         return code_of(end)
 
 
-def _start(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
+def _start(
+    program: Program, options: argparse.Namespace, warnings: Sequence[str], signs: Signs | None
+) -> int:
     _open(program, options)
     for text in warnings:
         tell(program.say, words.caution(text))
@@ -346,7 +371,14 @@ def _start(program: Program, options: argparse.Namespace, warnings: Sequence[str
         return 1
     if not program.dry_run and program.kraken_api_readwrite is None:
         tell(program.say, words.no_trading_key())
-    return _look_once(program) if options.once else _run_on(program, options.interval)
+    if signs is None:
+        return _look_once(program)
+    table = (
+        drawing(sys.stdout, program.voice, program.say, lambda: signs.newest)
+        if options.live
+        else None
+    )
+    return _run_on(program, options.interval, table or nullcontext())
 
 
 def _open(program: Program, options: argparse.Namespace) -> None:
@@ -359,6 +391,7 @@ def _open(program: Program, options: argparse.Namespace) -> None:
         has_trading_key=program.kraken_api_readwrite is not None,
         is_dry=program.dry_run,
         version=VERSION,
+        sign="" if options.once else snapshot_path(options.state, is_dry=True).name,
     )
     for sentence in [*words.opening(run), *_odd_names(options)]:
         tell(program.say, sentence)
@@ -380,7 +413,7 @@ def _look_once(program: Program) -> int:
     return 1 if program.is_blind else 0
 
 
-def _run_on(program: Program, interval: float) -> int:
+def _run_on(program: Program, interval: float, table: AbstractContextManager[object]) -> int:
     def say_last_word(name: str) -> None:
         # Not by way of the voice: what waits there may wait for ever.
         said = words.ended_hard(name)
@@ -389,7 +422,8 @@ def _run_on(program: Program, interval: float) -> int:
 
     with Ending(program.stop, say_last_word) as ending:
         program.report()
-        program.run_continuous(interval)
+        with table:
+            program.run_continuous(interval)
     why = "the end of its terminal" if ending.code else ""
     tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved, why=why))
     return ending.code or int(program.files.lost is not None)

@@ -42,6 +42,7 @@ class Run:
         has_trading_key: Whether orders could be placed.
         is_dry: Whether none is.
         version: Of the program.
+        sign: The name of what a dry run writes beside the log, for `ttslo status`; empty for none.
     """
 
     rest: str
@@ -50,6 +51,7 @@ class Run:
     has_trading_key: bool
     is_dry: bool
     version: str
+    sign: str = ""
 
 
 def opening(run: Run) -> list[Sentence]:
@@ -63,7 +65,8 @@ def opening(run: Run) -> list[Sentence]:
         lines.append(f"Prices stream from ANOTHER exchange: {place_of(run.stream)}")
     config, state, log = run.files
     if run.is_dry:
-        lines.append(f"Files: {config} and {state} are read; {log} alone is written")
+        written = f"{log} and {run.sign} alone are" if run.sign else f"{log} alone is"
+        lines.append(f"Files: {config} and {state} are read; {written} written")
     else:
         lines.append(f"Files: {config}, {state}, {log}")
     return [Sentence(Kind.START, "INFO", line) for line in lines]

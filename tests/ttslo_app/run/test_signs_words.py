@@ -1,0 +1,72 @@
+"""What is said of the signs of life."""
+
+from __future__ import annotations
+
+import pytest
+from sign_kit import NOW, row, snapshot
+
+from ttslo_app.messages import Kind
+from ttslo_app.run import signs_words as words
+
+
+def test_beat_names_rows_stops_and_the_nearest() -> None:
+    """In one line, with how old its proof is."""
+    said = words.beat(snapshot())
+    assert (said.kind, said.level) == (Kind.STANDING, "INFO")
+    assert said.text == (
+        "alive for 2 h 4 min: 2 rows are armed, 1 stop stands; nearest btc_top: BTC/USD at or "
+        "above 120000, now 118000.1 (1.69 % away, proven 0.2 s ago)"
+    )
+
+
+def test_beat_of_a_rehearsal_cannot_be_mistaken() -> None:
+    """It begins with what the run is."""
+    assert words.beat(snapshot(mode="DRY RUN")).text.startswith("DRY RUN: alive for")
+
+
+def test_beat_that_sees_nothing_is_a_warning() -> None:
+    """It names the rows whose price is not proven."""
+    said = words.beat(snapshot(rows=(row("btc", state="blind", price=None),)))
+    assert said.level == "WARNING"
+    assert said.text.endswith("NO PROVEN PRICE for btc")
+
+
+@pytest.mark.parametrize(("armed", "text"), [(0, "0 rows are"), (1, "1 row is"), (9, "9 rows are")])
+def test_beat_counts_as_people_do(armed: int, text: str) -> None:
+    """One row is; others are."""
+    assert f"{text} armed" in words.beat(snapshot(armed=armed, rows=())).text
+
+
+def test_row_without_a_price_says_so() -> None:
+    """And nothing about its distance."""
+    said = words.beat_row(row(price=None, away=None))
+    assert said.text == "btc_top: armed, BTC/USD at or above 120000, no price yet"
+    assert said.fields == {"id": "btc_top"}
+
+
+def test_nothing_there_names_the_states_that_are() -> None:
+    """Most likely somebody stands in the right folder with the wrong name."""
+    assert "Start ttslo" in words.nothing_there("state.csv", [])
+    text = words.nothing_there("state.csv", ["a.csv", "b.csv"])
+    assert text.startswith("NOT RUNNING")
+    assert "a.csv, b.csv. Name one of them with --state" in text
+
+
+def test_many_names_are_counted() -> None:
+    """The sentence ends."""
+    assert "and 4 more" in words.nothing_there("state.csv", [f"{n}.csv" for n in range(9)])
+
+
+def test_each_sentence_names_what_it_is_about() -> None:
+    """File, process, config, and what helps."""
+    assert "state.csv.status.json cannot be read: cut" in words.not_readable(
+        "state.csv.status.json", "cut"
+    )
+    other = words.also_runs(snapshot(mode="DRY RUN", started_at=NOW))
+    assert "DRY RUN, process 4711 on attic, 2 armed" in other
+    assert words.other_config(snapshot(), "mine.csv").endswith("config.csv, not with mine.csv")
+    assert "process 7" in words.of_another("x.json", 7).text
+    assert "pip install rich" in words.needs_rich()
+    assert "plain lines follow" in words.no_terminal("this is a pipe").text
+    assert "can be written again" in words.written_again("x.json").text
+    assert "cannot be written (full)" in words.not_written("x.json", "full").text

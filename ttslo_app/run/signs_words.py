@@ -1,0 +1,115 @@
+"""What is said of the signs of life: beats, the snapshot, and what `ttslo status` finds.
+
+Pure. What it must never do: call a program alive of which nobody knows that it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ttslo_app.face.snapshot import Row, Snapshot, span
+from ttslo_app.messages import Kind, Sentence
+
+_LONGEST_NAMES = 5
+
+
+def beat(snapshot: Snapshot) -> Sentence:
+    """Say that the program lives, how many rows are armed, and how far the nearest one is."""
+    count = snapshot.armed
+    rows = "1 row is armed" if count == 1 else f"{count} rows are armed"
+    placed = f", {_stops(len(snapshot.orders))}" if snapshot.orders else ""
+    mark = "" if snapshot.mode == "LIVE" else f"{snapshot.mode}: "
+    text = f"{mark}alive for {span(snapshot.written_at - snapshot.started_at)}: {rows}{placed}"
+    if (nearest := snapshot.nearest) is not None:
+        text = f"{text}; nearest {nearest.id[:40]}: {_standing(nearest)}"
+    if blind := snapshot.blind:
+        text = f"{text}; NO PROVEN PRICE for {_named(blind)}"
+    return Sentence(Kind.STANDING, "WARNING" if blind else "INFO", text)
+
+
+def beat_row(row: Row) -> Sentence:
+    """Say how far a row of a dry run is from its threshold."""
+    return Sentence(
+        Kind.STANDING, "INFO", f"{row.id}: {row.state}, {_standing(row)}", {"id": row.id}
+    )
+
+
+def _standing(row: Row) -> str:
+    condition = f"{row.pair} {row.condition}"
+    if row.price is None or row.away is None:
+        return f"{condition}, no price yet"
+    proof = "" if row.age is None else f", proven {row.age:.1f} s ago"
+    return f"{condition}, now {row.price} ({row.away:.2f} % away{proof})"
+
+
+def _stops(count: int) -> str:
+    return "1 stop stands" if count == 1 else f"{count} stops stand"
+
+
+def not_written(path: str, error: object) -> Sentence:
+    """Say, once, that nobody can look at the program from outside."""
+    text = (
+        f"{path} cannot be written ({error}), so `ttslo status` cannot see this program. Prices "
+        "and orders need it not; free the disk or mend the folder"
+    )
+    return Sentence(Kind.DISK, "WARNING", text)
+
+
+def written_again(path: str) -> Sentence:
+    """Say that it is over."""
+    return Sentence(Kind.DISK, "INFO", f"{path} can be written again")
+
+
+def of_another(path: str, pid: int) -> Sentence:
+    """Say that another program of the same kind tells of itself there already."""
+    text = (
+        f"{path} belongs to process {pid}, which runs with the same state: `ttslo status` shows "
+        "that one. Give this one a state file of its own with --state"
+    )
+    return Sentence(Kind.START, "WARNING", text)
+
+
+def no_terminal(why: str) -> Sentence:
+    """Say that the table cannot be drawn here."""
+    text = f"--live draws its table on a terminal, and {why}: plain lines follow instead"
+    return Sentence(Kind.START, "INFO", text)
+
+
+def needs_rich() -> str:
+    """Return what is missing for the table."""
+    return "--live needs the library rich: pip install rich"
+
+
+# --- what `ttslo status` finds -------------------------------------------------------------------
+
+
+def nothing_there(state: str, others: Sequence[str]) -> str:
+    """Return what it means that no program has told of itself."""
+    text = f"NOT RUNNING: no program has ever told of itself beside {state}"
+    if others:
+        return f"{text}; beside others here: {_named(others)}. Name one of them with --state"
+    return f"{text}. Start ttslo, or name the state file of the one that runs with --state"
+
+
+def not_readable(path: str, why: object) -> str:
+    """Return what it means that a snapshot cannot be read."""
+    return f"NOT KNOWN: {path} cannot be read: {why}"
+
+
+def also_runs(other: Snapshot) -> str:
+    """Return that a second program runs with the same state."""
+    return (
+        f"A second program runs with the same state: {other.mode}, process {other.pid} on "
+        f"{other.host}, {other.armed} armed"
+    )
+
+
+def other_config(snapshot: Snapshot, config: str) -> str:
+    """Return that the program does not have the config that was asked for."""
+    return f"This program works with {snapshot.config}, not with {config}"
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(name[:40] for name in names[:_LONGEST_NAMES])
+    more = len(names) - _LONGEST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
