@@ -16,7 +16,7 @@ from typing import Protocol
 from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
-from ttslo_app.messages import Crossing
+from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
@@ -263,7 +263,18 @@ class Desk:
         self._tools.step("sending")
         outcome = exchange.place(one.order, life.cl_ord_id, life.deadline)
         self._tools.step("answered")
-        self._settle(one.crossing, life, outcome)
+        self._settle(one.crossing, life, self._believed(life, outcome))
+
+    def _believed(self, life: Life, outcome: Outcome) -> Outcome:
+        """Return an outcome, or doubt where the answer is about the order of another row."""
+        # What else takes orders may have one id for all of them.
+        if not self._tools.can_find or outcome.txid not in self._ledger.standing.values():
+            return outcome
+        assert outcome.txid is not None
+        other = self._tools.other_row(life.id, Sighting(outcome.txid, ""))
+        if other is None:
+            return outcome
+        return Outcome(OutcomeKind.UNKNOWN, reason=str(other), is_late=True)
 
     def _settle(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.PLACED and outcome.txid:

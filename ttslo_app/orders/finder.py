@@ -30,6 +30,10 @@ from ttslo_app.orders.life import LATE, STANDS, Life, OrderSettings
 from ttslo_app.orders.ports import Exchange, Tools
 from ttslo_app.orders.request import OrderRequest
 
+# Rows wait so many seconds at most for what became of an order from before the start: two looks
+# settle it by then, and a crossing that waited so long is still young. What cannot be settled, as
+# the key may not look or the books do not show it, is trouble of its own row.
+_OTHERS_WAIT = 40.0
 # Kraken refuses deadlines that are further away than this, in seconds.
 _LONGEST_DEADLINE = 60.0
 
@@ -44,8 +48,8 @@ class Search:
         unanswered: How many looks in a row Kraken did not answer.
         settles_at: Before this moment no look settles that there is no order.
         stands: Whether the order certainly stands or stood: no look settles that there is none.
-        is_from_before: Whether the order was sent before the program started; nothing else may
-            fire until such an order is settled.
+        held_until: Until then nothing else may fire, as the order was sent before the program
+            started; 0 for any other.
     """
 
     not_before: float
@@ -53,7 +57,7 @@ class Search:
     unanswered: int = 0
     settles_at: float = 0.0
     stands: bool = False
-    is_from_before: bool = False
+    held_until: float = 0.0
 
 
 class Verdict(Enum):
@@ -123,14 +127,16 @@ class Finder:
 
     @property
     def must_settle_first(self) -> bool:
-        """Whether an order from before the start is still unsettled and can be looked up."""
-        is_recovering = any(search.is_from_before for search in self._searches.values())
+        """Whether an order from before the start may soon be settled, and is not yet."""
+        now = self._tools.now()
+        is_recovering = any(now < search.held_until for search in self._searches.values())
         return is_recovering and self._tools.can_find
 
     def next_at(self) -> float | None:
         """Return when to look next; None while nothing is looked for that is not asked for now."""
-        waiting = (s.not_before for i, s in self._searches.items() if i not in self._under_way)
-        return min(waiting, default=None)
+        waiting = [s.not_before for i, s in self._searches.items() if i not in self._under_way]
+        held = [s.held_until for s in self._searches.values() if s.held_until > self._tools.now()]
+        return min([*waiting, *held], default=None)
 
     def search_for(self, life: Life, *, is_from_before: bool = False) -> None:
         """Look for the order of a life, once no late copy of it can be accepted any more."""
@@ -143,12 +149,13 @@ class Finder:
         wait = min(_seconds_to_deadline(life, exchange), tools.settings.deadline)
         search = begin_search(wait, tools.now(), tools.settings)
         late = tools.settings.late_books if life.doubt == LATE else 0.0
+        # Others do not wait for an order that this key cannot look up.
+        is_held = is_from_before and not tools.is_sent_by_another(life)
         self._searches[life.id] = replace(
             search,
             settles_at=search.not_before + late,
             stands=life.doubt == STANDS,
-            # Others do not wait for an order that this key cannot look up.
-            is_from_before=is_from_before and not tools.is_sent_by_another(life),
+            held_until=tools.now() + _OTHERS_WAIT if is_held else 0.0,
         )
 
     def due(self) -> list[Life]:
@@ -188,13 +195,16 @@ class Finder:
         life = self._tools.ledger.life_of(looked.rule_id)
         if search is None or life.cl_ord_id != looked.cl_ord_id or not life.is_unsettled:
             return None  # of a row that has changed meanwhile
-        if looked.error is not None:
+        error = looked.error or self._tools.other_row(life.id, looked.sighting)
+        if error is not None:
             self._put_off(life.id)
-            self._tools.teller.tell_once(life.id, words.still_uncertain(life, looked.error))
+            self._tools.teller.tell_once(life.id, words.still_uncertain(life, error))
             return None
         if looked.sighting is None and self._is_too_early(life, looked):
             # Kraken's clock, read during the look, says that a late copy can still arrive.
-            self.search_for(life, is_from_before=search.is_from_before)
+            self.search_for(life)
+            again = self._searches[life.id]
+            self._searches[life.id] = replace(again, held_until=search.held_until)
             return None
         return self._judged(life, search, looked)
 

@@ -103,6 +103,14 @@ class Ledger:
         states = (RuleState.ARMED, RuleState.REFUSED, RuleState.INTENDED)
         return [i for i in self.rules if self.state.get(i, {}).get("rule_state") in states]
 
+    def owner_of(self, txid: str, but: str) -> str:
+        """Return the row whose present arming has that order, other than `but`; empty for none.
+
+        An order has one row: what shows it to a second one answers another question.
+        """
+        rows = self.state.items()
+        return next((i for i, cells in rows if cells.get("order_id") == txid and i != but), "")
+
     def stand(self, rule_id: str, txid: str | None) -> None:
         """Note that an order stands at Kraken, or no longer does."""
         if rule_id in self.stops and txid != self.standing.get(rule_id):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from krakenlink.errors import ProtocolError
 from krakenlink.rest.answers import Outcome
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Market, Sighting
@@ -126,6 +127,13 @@ class Tools:
     def is_sent_by_another(self, life: Life) -> bool:
         """Tell whether an order was sent by another key: only that one can look it up."""
         return bool(life.sent_by and self.key_mark and life.sent_by != self.key_mark)
+
+    def other_row(self, rule_id: str, sighting: Sighting | None) -> ProtocolError | None:
+        """Return the error of an answer that shows a row the order of another one; else None."""
+        owner = "" if sighting is None else self.ledger.owner_of(sighting.txid, rule_id)
+        if sighting is None or not owner:
+            return None
+        return ProtocolError(f"the answer shows {sighting.txid}, which is the order of {owner}")
 
     def now(self) -> float:
         """Return seconds that only ever grow, while the machine sleeps, too."""

@@ -85,8 +85,9 @@ class Proofs:
         self._asked.discard(rule_id)
         if not self._is_open(rule_id):
             return
-        if message.error is not None:
-            self._put_off(rule_id, message.error)
+        error = message.error or self._tools.other_row(rule_id, message.sighting)
+        if error is not None:
+            self._put_off(rule_id, error)
         elif self._ledger.life_of(rule_id).cl_ord_id == message.cl_ord_id:
             self._close(rule_id, message.sighting)
 

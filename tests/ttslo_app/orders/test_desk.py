@@ -16,6 +16,8 @@ from order_bench import (
     rule,
 )
 
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, Crossing
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest
@@ -382,3 +384,52 @@ def test_each_crossing_that_a_full_disk_holds_back_has_its_line() -> None:
     bench.files.is_full = False
     bench.wait(3)
     assert bench.placed == 3
+
+
+# --- an answer about the order of another row -------------------------------------------------
+
+
+def answering_again(bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_placed: bool) -> None:
+    """Let the next answer be the one before it, as something on the way had kept it."""
+    place = bench.kraken.place
+
+    def again(order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
+        first = next(iter(bench.kraken.orders.values()))[0]
+        place(order, cl_ord_id, deadline)
+        if not is_placed:
+            del bench.kraken.orders[cl_ord_id]
+        monkeypatch.setattr(bench.kraken, "place", place)
+        return Outcome(OutcomeKind.PLACED, first)
+
+    monkeypatch.setattr(bench.kraken, "place", again)
+
+
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_answer_that_names_another_rows_order_is_doubt(
+    is_placed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its own order stands is looked up: no row passes for protected by another's."""
+    bench, rules = crowd(2)
+    bench.cross(rules[0])
+    answering_again(bench, monkeypatch, is_placed=is_placed)
+    bench.cross(rules[1])
+    assert bench.life("r01").state is RuleState.UNCERTAIN
+    assert bench.heard("the answer shows O1, which is the order of r00")
+    bench.wait(120)
+    orders = [bench.life(r.id).order_id for r in rules]
+    assert orders[0] == "O1"
+    assert orders[1] == ("O2" if is_placed else "")
+    if not is_placed:  # too late for the old crossing: today's price decides, and it crosses again
+        bench.cross(rules[1])
+        assert bench.life("r01").order_id == "O3"
+    assert bench.placed == 2
+
+
+def test_what_cannot_be_looked_up_may_have_one_id_for_all_orders() -> None:
+    """A caller's stand-in and the dry run answer with the same id again and again."""
+    bench, rules = crowd(2)
+    bench.kraken.can_find = False
+    for each in rules:
+        bench.kraken.sent.clear()  # it counts its ids by them
+        bench.cross(each)
+    assert [bench.life(each.id).order_id for each in rules] == ["O1", "O1"]

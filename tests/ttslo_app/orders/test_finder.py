@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 from order_bench import (
     MARKET,
@@ -13,9 +16,9 @@ from order_bench import (
 
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Sighting
+from ttslo_app.messages import BookArm, Looked, Sighting
 from ttslo_app.orders.finder import Search, Verdict, after_look, after_silence, begin_search
-from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.life import STANDS, RuleState
 from ttslo_app.orders.request import OrderRequest
 
 FOUND = Sighting("O1", "open")
@@ -246,3 +249,88 @@ def test_order_of_another_key_is_not_settled_by_this_one(bench: Bench) -> None:
     assert any("another key has sent it" in text for _, text in bench.said)
     bench.cross(other)
     assert bench.life("eth").state is RuleState.PLACED
+
+
+# --- an order from before the start, and the rows beside it ---------------------------------------
+
+
+def left_in_doubt(doubt: str = "") -> Bench:
+    """Return a bench whose program has ended after an answer was lost, and a second row."""
+    made = Bench(rule())
+    made.kraken.replies = [Reply.LOST]
+    made.cross()
+    made.files.disk["btc"]["doubt"] = doubt
+    made.files.rules["eth"] = rule("eth")  # new at the start, so nothing is to be asked of it
+    return made
+
+
+def test_row_waits_a_moment_for_what_became_of_an_order_from_before() -> None:
+    """Once that is settled it has its order, though the price has gone back."""
+    made = left_in_doubt()
+    made.restart()
+    made.cross(rule("eth"))
+    assert len(made.kraken.sent) == 1
+    assert made.heard("but WAITS until Kraken has said what became of an order from before")
+    made.wait(20)
+    assert (made.life().state, made.life("eth").state) == (RuleState.PLACED, RuleState.PLACED)
+    assert made.placed == 2
+
+
+@pytest.mark.parametrize("trouble", ["never shown", "never answered"])
+def test_what_cannot_be_settled_is_trouble_of_its_own_row(trouble: str) -> None:
+    """Another row has its order while its crossing is young, and the one in doubt has no second."""
+    made = left_in_doubt(STANDS if trouble == "never shown" else "")
+    if trouble == "never shown":
+        made.kraken.orders.clear()
+    else:
+        made.kraken.is_silent = True
+    made.restart()
+    made.cross(rule("eth"))
+    made.wait(SETTINGS.owed - 1)
+    assert made.life("eth").state is RuleState.PLACED
+    made.cross(rule())
+    made.wait(600)
+    assert made.life().state is RuleState.UNCERTAIN
+    assert [cl_ord_id for _, cl_ord_id, _ in made.kraken.sent].count(made.life().cl_ord_id) == 1
+
+
+def test_row_that_crosses_later_does_not_wait_for_an_order_that_nobody_finds() -> None:
+    """Minutes after the start its order goes out at once."""
+    made = left_in_doubt()
+    made.kraken.is_silent = True
+    made.restart()
+    made.wait(120)
+    made.cross(rule("eth"))
+    assert made.life("eth").state is RuleState.PLACED
+
+
+def test_clock_that_is_read_anew_makes_nobody_wait_longer() -> None:
+    """A search that begins again, as a late copy could come, holds others no longer for it."""
+    made = left_in_doubt()
+    made.restart()
+    made.kraken.is_silent = True
+    life = made.life()
+    finder = made.worker._finder
+    before = finder._searches["btc"].held_until
+    made.clock.seconds += 2.0
+    ahead = datetime.fromtimestamp(made.clock.seconds + 30, UTC).isoformat()
+    made.worker.ledger.put(replace(life, deadline=ahead))
+    assert finder.take(Looked("btc", life.cl_ord_id, made.clock.seconds, None)) is None
+    assert finder._searches["btc"].held_until == before
+
+
+def test_order_of_another_row_is_not_found_for_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows may sell the same; a book that shows the other's order answers no question here."""
+    made = Bench(rule(), rule("eth"))
+    made.cross(rule("eth"))
+    made.kraken.replies = [Reply.LOST]
+    made.cross()
+    find = made.kraken.find
+    monkeypatch.setattr(made.kraken, "find", lambda cl_ord_id, order: Sighting("O1", "open"))
+    made.wait(30)
+    assert made.life().state is RuleState.UNCERTAIN
+    assert made.heard("the answer shows O1, which is the order of eth")
+    monkeypatch.setattr(made.kraken, "find", find)
+    made.wait(60)
+    assert (made.life().order_id, made.life("eth").order_id) == ("O2", "O1")
+    assert made.placed == 2

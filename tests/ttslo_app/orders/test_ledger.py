@@ -240,3 +240,11 @@ def test_row_of_an_earlier_version_was_armed_where_it_was_looked_at(ledger: Ledg
     assert ledger.was_armed(rule())
     ledger.state["btc"]["rule_state"] = RuleState.DISARMED
     assert not ledger.was_armed(rule())
+
+
+def test_order_has_one_row() -> None:
+    """The present arming of another row is named; the row itself and old armings are not."""
+    ledger = Ledger({"a": {"id": "a", "order_id": "O1"}, "b": {"id": "b", "order_id": ""}})
+    assert ledger.owner_of("O1", "b") == "a"
+    assert ledger.owner_of("O1", "a") == ""
+    assert ledger.owner_of("O2", "b") == ""

@@ -141,3 +141,18 @@ def test_proof_of_one_row_holds_no_order_of_another(bench: Bench) -> None:
     wait_until(lambda: bench.life().state is RuleState.PLACED, "the proven order is placed")
     assert bench.worker.stop(10)
     assert len(bench.kraken.sent) == 2
+
+
+def test_order_of_another_row_is_no_proof_of_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again: the row neither passes for protected, nor is sent unproven."""
+    bench = Bench(rule(), rule("eth"))
+    bench.cross(rule("eth"))
+    bench.restart()
+    find = bench.kraken.find
+    monkeypatch.setattr(bench.kraken, "find", lambda cl_ord_id, order: Sighting("O1", "open"))
+    bench.cross()
+    assert (bench.life().state, len(bench.kraken.sent)) == (RuleState.ARMED, 1)
+    assert bench.heard("O1, which is the order of eth")
+    monkeypatch.setattr(bench.kraken, "find", find)
+    bench.wait(5)
+    assert (bench.life().order_id, bench.placed) == ("O2", 2)
