@@ -1,6 +1,8 @@
-"""One deadline over all steps of a thread, and work that is left behind in time."""
+"""One deadline over all steps of a thread, work that is left behind in time, and all addresses."""
 
+import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from krakenlink.sockets import (
     Call,
     by_thread,
     call_here,
+    dial,
     done_within,
     promised,
     time_left,
@@ -106,3 +109,58 @@ def test_work_is_done_here_where_no_thread_can_be_had(monkeypatch: pytest.Monkey
     seen: list[str] = []
     by_thread(lambda: seen.append("done"), lambda: None, feed_clock() + 5)
     assert seen == ["done"]
+
+
+# --- connecting --------------------------------------------------------------------------------
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[int, Any]) -> None:
+    """Let every name have these addresses, each with its family."""
+    found = [(family, socket.SOCK_STREAM, 6, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+
+
+def a_listener() -> socket.socket:
+    """Return a socket that listens on a free port."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def refused_address() -> tuple[int, Any]:
+    """Return an address where nobody listens."""
+    with a_listener() as gone:
+        return socket.AF_INET, gone.getsockname()
+
+
+def test_refused_addresses_are_passed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What refuses is not waited for, and what cannot even be begun neither."""
+    with a_listener() as server:
+        odd = (socket.AF_INET6, ("::1", 1, 0, 0))
+        good = (socket.AF_INET, server.getsockname())
+        resolve_to(monkeypatch, refused_address(), odd, refused_address(), good)
+        monkeypatch.setattr("krakenlink.sockets._STAGGER", 60.0)
+        with watching(Call(feed_clock() + 20, 1, feed_clock() + 30, 0)):
+            sock = dial("exchange.invalid", 443, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
+        with sock:
+            assert sock.getpeername() == server.getsockname()
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_last_failure_is_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no address answers, the system's words are told; where there is none, that."""
+    resolve_to(monkeypatch, refused_address(), refused_address())
+    with pytest.raises(ConnectionRefusedError):
+        dial("exchange.invalid", 443)
+    resolve_to(monkeypatch)
+    with pytest.raises(OSError, match="has no address"):
+        dial("exchange.invalid", 443)
+
+
+def test_name_that_no_host_can_have_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label of more than 63 letters is no name, and no defect of ours."""
+
+    def refuse(*_: object) -> Any:
+        raise UnicodeError("label empty or too long")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    with pytest.raises(OSError, match="is no name of a host"):
+        dial("a" * 70 + ".invalid", 443)

@@ -18,7 +18,6 @@ from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenConnectionError, KrakenTimeout
 from krakenlink.machine import feed_clock, note_lost_link
 from krakenlink.rest import sockets
-from krakenlink.sockets import Call, dial, watching
 
 real_getaddrinfo = socket.getaddrinfo
 
@@ -67,16 +66,6 @@ def test_good_address_behind_dead_ones_is_found_in_time(
         assert api.server_time() == 1_700_000_000
         api.close()
     assert time.monotonic() - began < 1.5
-
-
-def test_refused_addresses_are_passed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What refuses is not waited for."""
-    with Loopback(forever_ok) as server:
-        resolve_to(monkeypatch, refused_address(), refused_address(), ("127.0.0.1", server.port))
-        with watching(Call(feed_clock() + 2, 1, feed_clock() + 3, 0)):
-            began = time.monotonic()
-            dial("exchange.invalid", 443, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]).close()
-    assert time.monotonic() - began < 0.2
 
 
 def test_dead_addresses_end_with_the_deadline(
