@@ -1,7 +1,6 @@
 """What holds for every test: no stray thread, no keys of a developer, no way out of the machine."""
 
 import ipaddress
-import logging
 import os
 import signal
 import socket
@@ -27,15 +26,6 @@ LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is
 # Keys, addresses, and proxies: a proxy would carry loopback traffic away from the machine.
 PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")
 PROXY_SUFFIX = "_PROXY"
-
-
-@pytest.fixture(autouse=True)
-def no_quiet_library() -> Iterator[None]:
-    """Let the library's log be as it was: a command that silences it must not do so for all."""
-    logger = logging.getLogger("krakenlink")
-    level = logger.level
-    yield
-    logger.setLevel(level)
 
 
 @pytest.fixture(autouse=True, scope="session")

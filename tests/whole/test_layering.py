@@ -36,6 +36,10 @@ MAY_USE: dict[str, set[str]] = {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.orders.life"),
         *("ttslo_app.rules", "ws_price_provider"),
     },
+    "ttslo_app.backtest": {
+        *("fake_kraken", "krakenlink", "ttslo_app.clocks", "ttslo_app.rules"),
+        "ttslo_app.watch.rulebook",
+    },
     "ttslo_app.run": {
         "creds",
         "fake_kraken",
@@ -85,6 +89,8 @@ SHELLS = {
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
     *("ttslo_app.run.price", "ttslo_app.run.screen", "ttslo_app.run.signs"),
     *("ttslo_app.run.snapshots", "ttslo_app.run.status"),
+    "ttslo_app.backtest.recording",
+    *("ttslo_app.run.whatif", "ttslo_app.run.whatif_report"),
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
@@ -125,6 +131,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "certifi": frozenset({"krakenlink.stream.wire"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "msgspec": frozenset({"krakenlink.stream.frames"}),
+    "numpy": frozenset({"ttslo_app.backtest.history", "ttslo_app.backtest.recording"}),
+    "pyarrow": frozenset({"ttslo_app.backtest.recording"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),

@@ -1,0 +1,78 @@
+"""Rows on the prices of the past: the same as if every price had been looked at."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from history_kit import MARKET, history, oracle, random_row, row, walk
+
+from ttslo_app.backtest import history as history_room
+from ttslo_app.backtest import play as play_room
+from ttslo_app.backtest.play import play
+
+
+@pytest.mark.parametrize("block", [4, 32, 256])
+@pytest.mark.parametrize("seed", range(14))
+def test_random_rows_on_random_walks_end_as_the_oracle_says(
+    seed: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crossing, fill and price agree for every row, whatever is passed over."""
+    monkeypatch.setattr(history_room, "BLOCK", block)
+    monkeypatch.setattr(play_room, "BLOCK", block)
+    past, chance = walk(seed, 700), random.Random(seed)
+    for _ in range(25):
+        rule = random_row(chance)
+        played: Any = play(past, rule, MARKET)
+        crossed, filled, price = oracle(past, rule)
+        assert (played.crossed, played.filled) == (crossed, filled)
+        if crossed is not None:
+            assert played.exit_price == price
+            assert played.crossed_price == past.price_at(crossed)
+
+
+def test_stop_ratchets_and_is_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each step of the path is where the stop stood from that price on."""
+    past = history(50000, 50500, 51000, 50800, 52000, 51480, 60000)
+    played: Any = play(past, row(50500, offset=1), MARKET)
+    assert (played.crossed, played.entered, played.filled) == (1, 2, 5)
+    assert [step.stop for step in played.path] == [
+        Decimal(text) for text in ("49995.0", "50490.0", "51480.0")
+    ]
+    assert played.exit_price == 51480
+
+
+def test_row_that_nothing_crosses_has_no_order() -> None:
+    """Equality crosses, and less does not."""
+    past = history(50000, "50499.9")
+    assert play(past, row(50500), MARKET).crossed is None
+    assert play(past, row("50499.9"), MARKET).crossed == 1
+
+
+def test_row_is_met_by_the_very_first_price() -> None:
+    """Armed beyond its threshold, it fires at once, as a price that is looked at does."""
+    played: Any = play(history(51000, 50000), row(50500, offset=1), MARKET)
+    assert (played.crossed, played.filled) == (0, 1)
+
+
+def test_order_stands_after_all_prices_of_the_moment_that_crossed() -> None:
+    """What is printed at once with the crossing cannot meet its stop."""
+    past = history(50000, 50500, 40000, 50500, 49000, at=[0, 1, 1, 1, 2])
+    played: Any = play(past, row(50500, offset=1), MARKET)
+    assert (played.entered, played.filled, played.exit_price) == (4, 4, 49000)
+
+
+def test_crossing_at_the_very_end_leaves_the_stop_standing() -> None:
+    """There is no later price, and none is made up."""
+    played: Any = play(history(50000, 50500), row(50500, offset=1), MARKET)
+    assert (played.crossed, played.filled, played.exit_price) == (1, None, 50500)
+    assert played.path[-1].stop == Decimal("49995.0")
+
+
+def test_order_that_kraken_would_refuse_says_so() -> None:
+    """Too small a volume is told, and nothing is played."""
+    played: Any = play(history(50000, 50500), row(50500, volume="0.00001"), MARKET)
+    assert played.refusal == "EOrder:Order minimum not met"
+    assert played.path == ()

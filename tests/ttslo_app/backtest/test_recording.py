@@ -1,0 +1,135 @@
+"""Files of prices: exact, in order, and every oddity told."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ttslo_app.backtest.recording import BadRecording, read_minutes, read_trades
+
+ROWS = ("1641000000,50000.1,0.5", "1641000000.25,50000.2,0.1", "1641000001,49999.9,2")
+
+
+def file_of(folder: Path, *rows: str, name: str = "XBTUSD.csv") -> Path:
+    """Write rows to a file, compressed as its name says."""
+    path, text = folder / name, "".join(f"{row}\n" for row in rows).encode()
+    if name.endswith(".gz"):
+        text = gzip.compress(text)
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("XBTUSD.csv", text)
+    else:
+        path.write_bytes(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["XBTUSD.csv", "XBTUSD.csv.gz", "XBTUSD.zip"])
+def test_time_and_sales_are_read_to_the_digit(tmp_path: Path, name: str) -> None:
+    """Whatever they are packed in."""
+    history = read_trades(file_of(tmp_path, *ROWS, name=name)).history
+    assert [history.price_at(i) for i in range(3)] == [
+        Decimal(text) for text in ("50000.1", "50000.2", "49999.9")
+    ]
+    assert [int(at) - 1641000000 * 10**9 for at in history.at_ns] == [0, 250_000_000, 10**9]
+    assert history.tick == 10**9
+
+
+def test_rows_out_of_order_are_ordered_and_told(tmp_path: Path) -> None:
+    """Rows of one moment keep theirs."""
+    recording = read_trades(file_of(tmp_path, ROWS[2], ROWS[0], ROWS[1]))
+    assert recording.history.price_at(0) == Decimal("50000.1")
+    assert recording.remarks == ("1 rows stood before older ones; all were put in order of time",)
+
+
+def test_holes_are_told(tmp_path: Path) -> None:
+    """What crossed in them is not known."""
+    recording = read_trades(file_of(tmp_path, ROWS[0], "1641300000,50000.1,1"))
+    assert recording.remarks[0].startswith("1 holes of more than a day, the longest of 3.5 days")
+    assert read_trades(file_of(tmp_path, *ROWS)).remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ((), "holds no trades"),
+        (("timestamp,price,volume", ROWS[0]), "without a header"),
+        (("1641000000,abc,1",), "cannot be read to its end"),
+        (("1641000000,50000",), "cannot be read to its end"),
+        (("1641000000000,50000,1",), "such as a moment in milliseconds"),
+        (("1641000000,0,1",), "row 1: the price is not above 0"),
+        ((ROWS[0], "1641000000,-5,1"), "row 2: the price is not above 0"),
+    ],
+)
+def test_file_that_is_no_time_and_sales_is_refused(
+    tmp_path: Path, rows: tuple[str, ...], named: str
+) -> None:
+    """With its name, and what to do."""
+    with pytest.raises(BadRecording, match=r"XBTUSD\.csv") as caught:
+        read_trades(file_of(tmp_path, *rows))
+    assert named in str(caught.value)
+
+
+def test_file_that_was_cut_short_is_refused(tmp_path: Path) -> None:
+    """Half a download is no whole one."""
+    path = file_of(tmp_path, *(ROWS * 5000), name="XBTUSD.csv.gz")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BadRecording, match="fetch it again"):
+        read_trades(path)
+    broken = tmp_path / "XBTUSD.zip"
+    broken.write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(BadRecording, match="fetch it again"):
+        read_trades(broken)
+
+
+def test_zip_must_hold_the_one_file(tmp_path: Path) -> None:
+    """Which of several is meant nobody knows."""
+    path = tmp_path / "Kraken_Trading_History.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("XBTUSD.csv", "ETHUSD.csv"):
+            archive.writestr(name, ROWS[0])
+    with pytest.raises(BadRecording, match=r"it holds XBTUSD\.csv, ETHUSD\.csv: unpack the one"):
+        read_trades(path)
+
+
+def test_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that brings it."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(BadRecording, match="pip install pyarrow"):
+        read_trades(file_of(tmp_path, *ROWS))
+
+
+def test_file_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    """For whoever names it."""
+    for name in ("nope.csv", "nope.csv.gz", "nope.zip"):
+        with pytest.raises(OSError, match="nope"):
+            read_trades(tmp_path / name)
+
+
+def test_minutes_are_four_prices_of_one_moment(tmp_path: Path) -> None:
+    """As the demo plays them."""
+    path = tmp_path / "minutes.csv"
+    path.write_text("timestamp,open,high,low,close,volume\n2022-01-01 00:00:00,100,110,95,105,1\n")
+    history = read_minutes(path).history
+    assert [history.price_at(i) for i in range(4)] == [100, 95, 110, 105]
+    assert len(set(history.at_ns.tolist())) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("timestamp,open,high,low,close\n", "holds no prices"),
+        ("timestamp,open,high,low,close\nx,1,1,1,1\n", "line 2, timestamp: 'x'"),
+        ("timestamp,open,high,low,close\n2022-01-01,1,1,1,1.00000000001\n", "10 decimals"),
+    ],
+)
+def test_minutes_that_cannot_be_read_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    """With line, field and value."""
+    path = tmp_path / "minutes.csv"
+    path.write_text(text)
+    with pytest.raises(BadRecording, match=named):
+        read_minutes(path)

@@ -1,0 +1,69 @@
+"""What a row came to in money, to the last digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from history_kit import MARKET, history, row
+
+from ttslo_app.backtest.play import play
+from ttslo_app.backtest.result import Costs, outcome_of
+
+PAST = history(50000, 50500, 52000, 51480, 49000, 48000)
+COSTS = Costs(Decimal("0.4"), Decimal("0.1"))
+
+
+# Any: exact decimals are compared with plain numbers, which mypy takes for a slip.
+def outcome(**changes: object) -> Any:
+    """Return what the usual row came to."""
+    found = outcome_of(PAST, play(PAST, row(**changes), MARKET), COSTS)  # type: ignore[arg-type]  # cells
+    assert found is not None
+    return found
+
+
+def test_sale_brings_its_price_less_fee_and_slippage() -> None:
+    """Half a percent of 514.8 in all."""
+    end = outcome().trailed
+    assert (end.at, end.price, end.is_reached) == (3, 51480, True)
+    assert (end.gross, end.fee, end.slippage) == (
+        Decimal("514.80"),
+        Decimal("2.0592"),
+        Decimal("0.5148"),
+    )
+    assert end.net == Decimal("512.226")
+
+
+def test_same_coins_have_three_other_ends() -> None:
+    """At the crossing, with a stop that stays where it began, and at the last price."""
+    found = outcome()
+    assert (found.at_crossing.price, found.at_crossing.at) == (50500, 1)
+    assert (found.fixed_stop.price, found.fixed_stop.at) == (49000, 4)
+    assert (found.held.price, found.held.is_reached) == (48000, False)
+    assert found.better_than(found.held) == found.trailed.net - found.held.net > 0
+
+
+def test_purchase_costs_its_price_and_fee_and_slippage() -> None:
+    """What is cheaper is better."""
+    past = history(50000, 49500, 48000, 48480, 51000)
+    found: Any = outcome_of(past, play(past, row(49500, "below", "buy"), MARKET), COSTS)
+    assert found is not None
+    assert (found.trailed.price, found.trailed.is_reached) == (48480, True)
+    assert found.trailed.net == Decimal("484.80") * Decimal("1.005")
+    assert found.fixed_stop.price == 51000
+    assert found.better_than(found.fixed_stop) == Decimal("25.20") * Decimal("1.005")
+
+
+def test_stop_that_is_not_met_is_worth_the_last_price_and_said_to_be_open() -> None:
+    """Nothing is called sold that was not."""
+    found = outcome(offset=50)
+    assert (found.trailed.is_reached, found.trailed.price) == (False, 48000)
+    assert not found.fixed_stop.is_reached
+
+
+@pytest.mark.parametrize("changes", [{"threshold": 60000}, {"volume": "0.00001"}])
+def test_row_without_an_order_has_no_outcome(changes: dict[str, object]) -> None:
+    """It never crossed, or Kraken would have refused it."""
+    played = play(PAST, row(**changes), MARKET)  # type: ignore[arg-type]  # cells
+    assert outcome_of(PAST, played, COSTS) is None

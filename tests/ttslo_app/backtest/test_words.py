@@ -1,0 +1,91 @@
+"""What is told of an outcome: each line short, each end with its name."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from history_kit import MARKET, history, row
+
+from ttslo_app.backtest import words
+from ttslo_app.backtest.play import play
+from ttslo_app.backtest.result import Costs, outcome_of
+
+PAST = history(50000, 50500, 52000, 51480, 49000, 48000)
+
+
+def told(**changes: object) -> list[str]:
+    """Return the lines on the usual row."""
+    played = play(PAST, row(**changes), MARKET)  # type: ignore[arg-type]  # cells
+    return list(words.lines_of(PAST, played, outcome_of(PAST, played, Costs())))
+
+
+def test_row_that_was_sold_is_told_in_full() -> None:
+    """What it says, when it crossed, how its stop went, what it brought, and what else would."""
+    assert told() == [
+        "btc: sell 0.01 at or above 50500, trailing 1.0 %",
+        "  crossed 2022-01-01T00:00:01Z at 50500",
+        "  the stop began at 49995.0 and came to 51480.0",
+        "  sold 2022-01-01T00:00:03Z at 51480: 514.80 less 2.32 = 512.48 USD",
+        "  instead: at once 502.73; stop that does not trail 487.80; held 477.84",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"threshold": 90000}, "  never crossed"),
+        ({"offset": 50}, "  not met by the end; worth 477.84 USD at the last price"),
+        (
+            {"volume": "0.00001"},
+            "  NO ORDER: Kraken would refuse it: EOrder:Order minimum not met",
+        ),
+    ],
+)
+def test_row_that_was_not_sold_says_why(changes: dict[str, object], line: str) -> None:
+    """In a line of its own."""
+    assert line in told(**changes)
+
+
+def test_lines_fit_a_terminal() -> None:
+    """Eighty columns, as everywhere."""
+    lines = [*told(), *told(offset=50), *words.TERMS.splitlines()]
+    assert max(map(len, lines)) <= 100
+    assert sum(len(line) > 80 for line in lines) <= 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0", "0.00"),
+        ("1234567.891", "1,234,567.89"),
+        ("0.00012345678", "0.000123457"),
+        ("-1.005", "-1.00"),
+    ],
+)
+def test_amounts_are_short_and_never_nothing(value: str, text: str) -> None:
+    """A coin of a thousandth of a cent is told, too."""
+    assert words.amount(Decimal(value)) == text
+
+
+def test_object_for_programs_holds_all_of_it() -> None:
+    """Exact numbers as text, so that no reader rounds them."""
+    played = play(PAST, row(), MARKET)
+    record = words.record_of(PAST, played, outcome_of(PAST, played, Costs()))
+    again = json.loads(json.dumps(record))
+    assert again["trailed"] == {
+        "at": "2022-01-01T00:00:03Z",
+        "price": "51480",
+        "filled": True,
+        "fee": "2.0592000",
+        "slippage": "0.2574000",
+        "net": "512.4834000",
+        "side": "sell",
+    } | {key: again["trailed"][key] for key in ("fee", "slippage", "net")}
+    assert Decimal(again["trailed"]["net"]) == Decimal("512.4834")
+    assert (again["crossed_price"], again["stop_last"], again["refused"]) == (
+        "50500",
+        "51480.0",
+        None,
+    )

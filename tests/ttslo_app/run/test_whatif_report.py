@@ -1,0 +1,119 @@
+"""The work of `ttslo whatif`: no row, no oddity and no file is passed over in silence."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ttslo_app.run import whatif
+from ttslo_app.run.demo import rules_around, run_demo
+from ttslo_app.run.whatif_report import Report, Trouble, report
+
+HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled\n"
+ROW = "up,BTC/USD,50500,above,sell,0.01,1.0,true\n"
+TRADES = "1641000000,50000,1\n1641000060,50500,1\n1641000120,52000,1\n1641000180,51480,1\n"
+
+
+def told(folder: Path, *argv: str, rows: str = ROW, trades: str = TRADES) -> Report:
+    """Return what is told of rows and trades."""
+    (folder / "config.csv").write_text(HEADER + rows)
+    (folder / "XBTUSD.csv").write_text(trades)
+    names = ["--config", str(folder / "config.csv"), "--trades", str(folder / "XBTUSD.csv")]
+    return report(whatif.parser().parse_args([*names, *argv]))
+
+
+def test_rows_that_are_left_out_are_named(tmp_path: Path) -> None:
+    """Those of other pairs by their number, the others one by one."""
+    rows = (
+        ROW
+        + "off,BTC/USD,50500,above,sell,0.01,1.0,false\n"
+        + "eth,ETH/USD,4000,above,sell,0.01,1.0,true\n"
+        + "bad,BTC/USD,x,above,sell,0.01,1.0,true\n"
+    )
+    made = told(tmp_path, rows=rows)
+    remarks = made.record["remarks"]
+    assert "left out: off is not enabled" in remarks
+    assert "left out: 1 rows of other pairs than BTC/USD" in remarks
+    assert any(remark.startswith("left out: bad: ") and "'x'" in remark for remark in remarks)
+    assert [row["id"] for row in made.record["rows"]] == ["up"]
+    assert all(f"note: {remark}" in made.lines for remark in remarks)
+
+
+@pytest.mark.parametrize("rows", ["", "eth,ETH/USD,4000,above,sell,0.01,1.0,true\n"])
+def test_config_without_a_row_of_the_pair_is_told(tmp_path: Path, rows: str) -> None:
+    """With the cure."""
+    with pytest.raises(Trouble, match=r"no enabled row of BTC/USD.*--pair"):
+        told(tmp_path, rows=rows)
+
+
+def test_threshold_far_off_the_prices_is_told(tmp_path: Path) -> None:
+    """The file may be of another pair."""
+    made = told(tmp_path, rows="up,BTC/USD,4000,above,sell,0.01,1.0,true\n")
+    assert any("12 times off the first price 50000" in remark for remark in made.record["remarks"])
+    assert told(tmp_path).record["remarks"] == []
+
+
+def test_pair_that_is_not_known_goes_by_its_prices(tmp_path: Path) -> None:
+    """Its smallest step is that of the file; no minimum is made up."""
+    rows = "x,NEW/USD,1.5,above,sell,0.0001,10,true\n"
+    trades = "1641000000,1.2345,1\n1641000060,1.5,1\n1641000120,1.2,1\n"
+    made = told(tmp_path, "--pair", "NEW/USD", rows=rows, trades=trades)
+    (row,) = made.record["rows"]
+    assert (row["stop_first"], row["trailed"]["price"]) == ("1.3500", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["--config", "nope.csv", "--trades", "x.csv"], "nope.csv cannot be opened"),
+        (["--trades", "nope.csv", "--pair", "BTC/USD"], "nope.csv cannot be opened"),
+        (["--replay", "nope.csv", "--pair", "BTC/USD"], "nope.csv cannot be opened"),
+        (["--trades", "empty.csv", "--pair", "BTC/USD"], "empty.csv holds no trades"),
+    ],
+)
+def test_file_that_cannot_be_used_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], named: str
+) -> None:
+    """Config, trades and recording alike."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.csv").write_text(HEADER + ROW)
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(Trouble, match=re.escape(named)):
+        report(whatif.parser().parse_args(argv))
+
+
+def test_real_program_on_the_same_recording_ends_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Crossings and fills are those of `--demo --replay`: one rule book, one engine."""
+    minutes = _minutes()
+    file = tmp_path / "XBTUSD.csv"
+    file.write_text("timestamp,open,high,low,close,volume\n" + "\n".join(minutes) + "\n")
+    rows = rules_around(Decimal(50000))
+    (tmp_path / "config.csv").write_text(HEADER + "\n".join(rows) + "\n")
+    argv = ["--config", str(tmp_path / "config.csv"), "--replay", str(file)]
+    made = report(whatif.parser().parse_args(argv))
+    expected: dict[str, Any] = {
+        row["id"]: (Decimal(row["crossed_price"]), Decimal(row["trailed"]["price"]))
+        for row in made.record["rows"]
+        if row["crossed_price"] and row["trailed"]["filled"]
+    }
+    assert len(expected) >= 2
+    assert run_demo(str(file)) == 0
+    said = capsys.readouterr().out.partition("What happened:")[2]
+    shown = re.findall(r"^  (\w+) .*crossed at ([\d.]+) .*filled at ([\d.]+)$", said, re.MULTILINE)
+    assert {name: (Decimal(at), Decimal(filled)) for name, at, filled in shown} == expected
+
+
+def _minutes() -> list[str]:
+    """Return minutes in which the price goes up by 5 percent, down by 20, and up again."""
+    path = [50000 + 100 * n for n in range(26)] + [52500 - 250 * n for n in range(41)]
+    path += [42500 + 200 * n for n in range(20)]
+    return [
+        f"2022-01-01 {n // 60:02d}:{n % 60:02d}:00,{price},{price + 40},{price - 40},{price + 10},1"
+        for n, price in enumerate(path)
+    ]

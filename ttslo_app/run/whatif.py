@@ -1,0 +1,79 @@
+"""`ttslo whatif`: what the rows of a config would have done on the trades of the past.
+
+The rule book of a live run says what crosses, the embedded exchange's engine trails and fills.
+Nothing is written, no key is read, nobody is asked. What it must never do: pass over a row, a hole
+in the prices or an assumption in silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from krakenlink.numbers import to_decimal
+from ttslo_app.run.commands import put, put_trouble
+
+# Of the form of `--json`; a change that a reader could notice gives it another number.
+SCHEMA = 1
+_NEEDS = "ttslo whatif needs the package numpy: pip install numpy pyarrow"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the flags of the command."""
+    made = argparse.ArgumentParser(
+        prog="ttslo whatif",
+        description="Tells what each enabled row would have done on the prices of a file, beside "
+        "the same coins sold at the crossing, with a stop that does not trail, and held.",
+        epilog="Exit codes: 0 done; 1 a file cannot be used, or no row is of its pair; 2 a flag is "
+        "wrong.",
+    )
+    add = made.add_argument
+    add("--config", type=Path, default=Path("config.csv"), help="the rules (default: config.csv)")
+    source = made.add_mutually_exclusive_group(required=True)
+    source.add_argument(
+        "--trades",
+        type=Path,
+        metavar="FILE",
+        help="Kraken's time and sales: timestamp,price,volume; .csv, .csv.gz or .zip",
+    )
+    source.add_argument(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="a row a minute: timestamp,open,high,low,close,volume",
+    )
+    add("--pair", help="whose prices they are (default: the file's name, such as XBTUSD.csv)")
+    add("--fee", type=_percent, default=Decimal("0.40"), help="in percent (default: 0.40)")
+    add("--slippage", type=_percent, default=Decimal("0.05"), help="in percent (default: 0.05)")
+    add("--json", action="store_true", help="tell it as one JSON object")
+    return made
+
+
+def _percent(text: str) -> Decimal:
+    value = to_decimal(text)
+    if not 0 <= value < 100:
+        raise ValueError
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code. Blocks."""
+    options = parser().parse_args(argv)
+    try:
+        from ttslo_app.run.whatif_report import Trouble, report
+    except ImportError:
+        put_trouble(_NEEDS)
+        return 1
+    try:
+        told = report(options)
+    except Trouble as trouble:
+        put_trouble(str(trouble))
+        return 1
+    if options.json:
+        put(json.dumps({"schema": SCHEMA, **told.record}))
+    else:
+        put("\n".join(told.lines))
+    return 0
