@@ -72,3 +72,39 @@ def test_arm_is_refused_while_the_present_arming_lasts(state: RuleState) -> None
     """An arming whose order may be under way cannot be forgotten by arming again."""
     with pytest.raises(IllegalTransition):
         arm(life(state), "row", "later")
+
+
+WAITING = {RuleState.ARMED, RuleState.REFUSED}
+UNSETTLED = {RuleState.INTENDED, RuleState.UNCERTAIN}
+FIRED = {RuleState.PLACED, RuleState.CLOSED}
+
+
+@pytest.mark.parametrize("state", RuleState)
+def test_each_state_says_what_may_stand_at_kraken(state: RuleState) -> None:
+    """None, perhaps one, or one: no two of these at a time, and each says plainly yes or no."""
+    one = life(state)
+    assert one.is_waiting is (state in WAITING)
+    assert one.is_unsettled is (state in UNSETTLED)
+    assert one.has_fired is (state in FIRED)
+
+
+def test_only_one_that_waits_can_be_sent_for_and_only_its_order_makes_it_fired() -> None:
+    """The questions above and the table tell the same story."""
+    for (state, signal), then in TRANSITIONS.items():
+        if signal is Signal.INTEND:
+            assert life(state).is_waiting
+            assert life(then).is_unsettled
+        if life(then).has_fired and not life(state).has_fired:
+            assert signal is Signal.PLACE
+        if life(state).has_fired:  # never again an order of the same arming
+            assert signal in (Signal.CLOSE, Signal.ARM)
+        if life(state).is_unsettled and not life(then).is_unsettled:
+            assert signal in (Signal.PLACE, Signal.REFUSE, Signal.DISARM, Signal.MISS)
+
+
+@pytest.mark.parametrize(
+    ("row_at", "since"), [("2026-11-24T00:00:00+00:00", "2026-11-24T00:00:00+00:00"), ("", NOW)]
+)
+def test_row_waits_since_it_is_as_it_is(row_at: str, since: str) -> None:
+    """Older files know of the arming only."""
+    assert life(RuleState.ARMED, row_at=row_at).waits_since == since

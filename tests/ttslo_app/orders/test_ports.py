@@ -4,12 +4,12 @@ import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
-from order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, rule
+from order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, life, rule
 
 from ttslo_app.messages import Crossing, Kind, Sentence
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, StandInExchange
 from ttslo_app.orders.ledger import Ledger
-from ttslo_app.orders.life import OrderSettings
+from ttslo_app.orders.life import OrderSettings, RuleState
 from ttslo_app.orders.owed import Owed
 from ttslo_app.orders.ports import Exchange, Files, Tools
 from ttslo_app.orders.words import Teller
@@ -94,3 +94,40 @@ def test_a_rule_that_begins_anew_is_refused_and_told_of_as_at_first() -> None:
         hand.teller.tell_once("btc", refused)
     assert waits[0] == waits[2] < waits[1]
     assert said == ["btc: refused"] * 2
+
+
+@pytest.mark.parametrize(
+    ("sent_by", "mark", "is_another"),
+    [
+        ("key-1", "key-1", False),
+        ("key-1", "key-2", True),
+        ("", "key-2", False),  # of an earlier version, which did not write it down
+        ("key-1", "", False),  # a stand-in has no key
+        ("key-1", None, False),
+        ("", "", False),
+    ],
+)
+def test_order_of_another_key_is_known_by_its_mark(
+    sent_by: str, mark: str | None, is_another: bool
+) -> None:
+    """Only two marks that differ say so; where one is not known it may be the same key."""
+    clock = ManualClock()
+    exchange = None if mark is None else ModelKraken(clock, key_mark=mark)
+    hand = tools(exchange, [], clock)
+    assert hand.key_mark == (mark or "")
+    assert hand.is_sent_by_another(life(RuleState.UNCERTAIN, sent_by=sent_by)) is is_another
+
+
+@pytest.mark.parametrize(
+    ("ago", "said"),
+    [
+        (0.0, "2027-01-15T08:00:00.000+00:00"),
+        (1.5, "2027-01-15T07:59:58.500+00:00"),
+        (-1.0, "2027-01-15T08:00:01.000+00:00"),
+    ],
+)
+def test_moment_of_a_while_ago_is_before_now(ago: float, said: str) -> None:
+    """What was seen some time before it is written down has the moment at which it was seen."""
+    clock = ManualClock()
+    hand = tools(None, [], clock)
+    assert hand.timestamp(ago) == said

@@ -7,12 +7,14 @@ from decimal import Decimal
 import pytest
 from order_bench import ORDER, rule
 
+from krakenlink.pairs import shown_pair
 from ttslo_app.messages import Market
 from ttslo_app.orders.request import (
     OrderRequest,
     build_order,
     condition_of,
     fingerprint,
+    letters_of,
 )
 
 CHANGED = rule(volume="0.02")
@@ -73,3 +75,48 @@ def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:
     assert condition_of(fingerprint(CHANGED)) == condition_of(fingerprint(rule()))
     moved = rule(threshold_price="51000")
     assert condition_of(fingerprint(moved)) != condition_of(fingerprint(rule()))
+
+
+def test_order_is_told_in_one_line() -> None:
+    """Side, size, pair as people write it, kind and offset; nothing that a log could not take."""
+    order = build_order(rule(volume="0.0100"), "XXBTZUSD", 8)
+    assert str(order) == f"sell 0.0100 {shown_pair('XXBTZUSD')} trailing-stop +5.0%"
+
+
+ROW = {"id": "btc", "pair": "BTC/USD", "volume": "0.01"}
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        ({"id": "btc", "pair": "BTC/USD", "volume": "0.01"}, True),
+        ({"id": "btc", "pair": "BTC/USD", "volume": "0.010"}, False),
+        ({"id": "btc", "pair": "BTC/USD", "volume": "0.01", "note": ""}, False),
+        ({"pair": "BTC/USD", "id": "btc", "volume": "0.01"}, False),
+        ({"id": "btcpair", "": "BTC/USD", "volume": "0.01"}, False),
+    ],
+)
+def test_row_to_the_letter(other: dict[str, str], is_same: bool) -> None:
+    """Each cell and each column counts, in their order; the digest is short and of plain text."""
+    digest = letters_of(ROW)
+    assert (letters_of(other) == digest) is is_same
+    assert len(digest) == 16
+    assert set(digest) <= set("0123456789abcdef")
+    assert letters_of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({"threshold_price": "50000.00"}, True),
+        ({"volume": "0.02"}, True),
+        ({"direction": "buy"}, True),
+        ({"threshold_price": "50001"}, False),
+        ({"threshold_type": "below"}, False),
+        ({"pair": "ETH/USD"}, False),
+    ],
+)
+def test_condition_is_the_part_that_says_when(change: dict[str, str], is_same: bool) -> None:
+    """What is traded may change without a rule having waited for something else."""
+    mine, other = fingerprint(rule()), fingerprint(rule(**change))
+    assert (condition_of(mine) == condition_of(other)) is is_same

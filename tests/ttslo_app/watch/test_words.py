@@ -86,3 +86,30 @@ def test_unknown_past_is_a_warning_and_its_end_is_told() -> None:
     assert (said.kind, said.level) == (Kind.PAST_UNKNOWN, "WARNING")
     assert f"since {clock_time(11.0)} (EService:Busy). It is asked for until" in said.text
     assert (past_known("X").kind, past_known("X").level) == (Kind.PAST_KNOWN, "INFO")
+
+
+@pytest.mark.parametrize(
+    ("deed", "policy", "present", "parts"),
+    [
+        (Deed.DONE, WhenBlind.NOTIFY, Decimal(52000), ("on its way", "came again")),
+        (Deed.FIRE, WhenBlind.ALWAYS, Decimal(50000), ("order is placed now",)),
+        (Deed.FIRE, WhenBlind.ARM_IF_BEYOND, Decimal("5.2E4"), ("still beyond", "52000", "placed")),
+        (
+            Deed.STAY,
+            WhenBlind.ARM_IF_BEYOND,
+            Decimal(50000),
+            ("back at 50000", "no order", "armed"),
+        ),
+        (Deed.STAY, WhenBlind.ARM_IF_BEYOND, None, ("no price is proven", "next one decides")),
+        (Deed.PARK, WhenBlind.NOTIFY, Decimal(52000), ("no order", "armed again once")),
+        (Deed.STAY, WhenBlind.NOTIFY, Decimal(50000), ("no order", "it stays armed")),
+    ],
+)
+def test_sentence_says_what_was_done_with_the_order(
+    deed: Deed, policy: WhenBlind, present: Decimal | None, parts: tuple[str, ...]
+) -> None:
+    """An order is told of where one is placed, and none where there is none."""
+    said = deed_words(deed, policy, present)
+    assert all(part in said for part in parts)
+    if deed is not Deed.FIRE:
+        assert "order is placed now" not in said
