@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 
-from krakenlink.numbers import to_decimal
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
 from ttslo_app.orders import trouble_words, words
@@ -19,7 +17,7 @@ from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import refusal_wait
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import fingerprint
-from ttslo_app.orders.streamed import doubt_of, is_finished, sighting_of
+from ttslo_app.orders.streamed import doubt_of, filled_of, is_finished, sighting_of
 
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
 # time: a crossing must find it free, and what a crash needs is in the journal of intents.
@@ -101,7 +99,7 @@ class Clerk:
         told = self._believed(message) if isinstance(message, Streamed) else message.sightings
         for rule_id, sighting in told.items():
             life = self._ledger.life_of(rule_id)
-            known, executed = _amount(life.vol_exec), _amount(sighting.vol_exec)
+            known, executed = filled_of(life.vol_exec), filled_of(sighting.vol_exec)
             is_known = (life.order_status, known) == (sighting.status, executed)
             if life.state is not RuleState.PLACED or life.order_id != sighting.txid:
                 continue
@@ -241,11 +239,3 @@ class Clerk:
         wait = refusal_wait(self._failed_notes, self._tools.settings)
         self._note_at = self._tools.now() + wait
         self._teller.tell_once(_NOTES, words.config_unwritable(lives, error))
-
-
-def _amount(text: str) -> Decimal:
-    """Return a volume that Kraken has told; 0 where it has told none."""
-    try:
-        return to_decimal(text)
-    except ValueError:
-        return Decimal(0)

@@ -193,7 +193,10 @@ class Finder:
         self._under_way.discard(looked.rule_id)
         search = self._searches.get(looked.rule_id)
         life = self._tools.ledger.life_of(looked.rule_id)
-        if search is None or life.cl_ord_id != looked.cl_ord_id or not life.is_unsettled:
+        if not life.is_unsettled:
+            self._searches.pop(life.id, None)  # somebody else has settled it
+            return None
+        if search is None or life.cl_ord_id != looked.cl_ord_id:
             return None  # of a row that has changed meanwhile
         error = looked.error or self._tools.other_row(life.id, looked.sighting)
         if error is not None:

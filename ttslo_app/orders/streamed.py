@@ -10,6 +10,7 @@ Source: Kraken, spot WebSocket v2 executions channel (read 2026-11).
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from krakenlink.numbers import plain, to_decimal
 from krakenlink.stream.executions import AccountOrder
@@ -47,7 +48,7 @@ def doubt_of(life: Life, message: Streamed) -> str:
         return f"the side is {order.side} instead of {sent.type}"
     if order.volume != to_decimal(sent.volume):
         return f"the volume is {order.volume} instead of {sent.volume}"
-    return _doubt_of_offset(order, sent.price) or _doubt_of_state(order)
+    return _doubt_of_offset(order, sent.price) or _doubt_of_state(order, life.vol_exec)
 
 
 def _doubt_of_offset(order: AccountOrder, sent: str) -> str:
@@ -60,11 +61,13 @@ def _doubt_of_offset(order: AccountOrder, sent: str) -> str:
     return f"the offset is {order.offset} instead of {sent}"
 
 
-def _doubt_of_state(order: AccountOrder) -> str:
+def _doubt_of_state(order: AccountOrder, known: str) -> str:
     if order.status not in _STATUSES:
         return "it does not tell how the order stands"
     if not order.is_certain and (order.is_final or order.executed):
         return "it does not add up how much is filled"
+    if order.is_final and order.executed < filled_of(known):
+        return f"less is filled at its end than the {known} that were known"
     if order.status == "filled" and order.price is None:
         return "it does not tell the price of the fill"
     return ""
@@ -98,6 +101,14 @@ def _moment(text: str) -> str:
     if moment.tzinfo is None:
         return ""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def filled_of(vol_exec: str) -> Decimal:
+    """Return a volume that Kraken has told; 0 where it has told none."""
+    try:
+        return to_decimal(vol_exec)
+    except ValueError:
+        return Decimal(0)
 
 
 def _bare(cl_ord_id: str) -> str:

@@ -224,6 +224,17 @@ def test_doubtful_word_of_the_stream_ends_no_row_and_rest_is_asked(
     assert bench.heard("was canceled (User requested)")
 
 
+def test_end_that_forgets_a_part_is_asked_about(bench: Bench) -> None:
+    """Nobody is told that nothing was sold of an order that was filled in part."""
+    bench.cross()
+    bench.worker.submit(Watched({"btc": Sighting("O1", "open", "0.005", "49000")}))
+    assert streamed(bench, status="canceled") == ["O1"]
+    assert (bench.life().state, bench.life().vol_exec) == (RuleState.PLACED, "0.005")
+    bench.worker.submit(Watched({"btc": Sighting("O1", "canceled", "0.005", "49000")}))
+    bench.worker.work_off()
+    assert (bench.life().state, bench.life().vol_exec) == (RuleState.CLOSED, "0.005")
+
+
 def test_part_and_stop_of_the_stream_are_taken_in(bench: Bench) -> None:
     """A part is told once; one that fills all of it waits for Kraken's word."""
     bench.cross()

@@ -334,3 +334,16 @@ def test_order_of_another_row_is_not_found_for_this_one(monkeypatch: pytest.Monk
     made.wait(60)
     assert (made.life().order_id, made.life("eth").order_id) == ("O2", "O1")
     assert made.placed == 2
+
+
+def test_search_for_what_somebody_else_has_settled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kraken is not asked again and again for an order that nobody is in doubt about."""
+    made = Bench(rule())
+    made.kraken.replies = [Reply.NEVER]
+    made.cross()
+    made.worker.roll.drop_doubt("btc")
+    asked: list[str] = []
+    monkeypatch.setattr(made.kraken, "find", lambda cl_ord_id, order: asked.append(cl_ord_id))
+    made.wait(60)
+    assert len(asked) <= 1
+    assert not made.worker.is_busy

@@ -134,3 +134,26 @@ def test_stop_is_told_while_the_order_stands() -> None:
 def test_full_order_waits_for_kraken_s_word(changes: dict[str, Any], is_so: bool) -> None:
     """All of it is filled, and it is not called so yet."""
     assert is_finished(replace(ORDER, **changes)) is is_so
+
+
+@pytest.mark.parametrize(
+    ("known", "executed", "is_doubted"),
+    [
+        ("0.005", "0", True),
+        ("0.005", "0.004", True),
+        ("0.005", "0.00500000", False),
+        ("", "0", False),
+        ("nothing", "0.005", False),
+    ],
+)
+@pytest.mark.parametrize("status", ["canceled", "expired"])
+def test_end_with_less_than_was_known_is_doubted(
+    known: str, executed: str, is_doubted: bool, status: str
+) -> None:
+    """What is filled stays filled: REST tells how it ended. On its way it was only overtaken."""
+    before = replace(PLACED, vol_exec=known)
+    order = replace(ORDER, status=status, executed=Decimal(executed))
+    said = doubt_of(before, Streamed(order, "XXBTZUSD", lambda: None))
+    assert ("less is filled at its end" in said) is is_doubted
+    on_its_way = replace(order, status="partially_filled")
+    assert doubt_of(before, Streamed(on_its_way, "XXBTZUSD", lambda: None)) == ""

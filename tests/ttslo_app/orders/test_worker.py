@@ -23,6 +23,7 @@ from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import (
     BookArm,
     Crossing,
+    Looked,
     Mark,
     Market,
 )
@@ -382,3 +383,13 @@ def test_each_crossing_is_an_event_of_its_own(bench: Bench, reason: str, times: 
         bench.worker.work_off()
     said = [text for _, text in bench.said if "no order could be placed" in text]
     assert len(said) == times
+
+
+def test_look_at_a_row_that_nobody_can_read_ends_no_thread() -> None:
+    """A turn never raises, whatever the books say by then of the row that was looked for."""
+    bench = Bench(rule())
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    bench.worker.ledger.state["btc"]["triggered"] = "perhaps"
+    bench.worker.turn([Looked("btc", "an-id", 0.0, None)])
+    assert bench.heard("Internal error in the order thread")
