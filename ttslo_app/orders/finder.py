@@ -26,6 +26,7 @@ from krakenlink.numbers import doubled, to_decimal, to_positive_decimal
 from krakenlink.rest.answers import is_txid
 from ttslo_app.messages import Looked, Sighting, Stop
 from ttslo_app.orders import trouble_words, words
+from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import LATE, STANDS, Life, OrderSettings
 from ttslo_app.orders.ports import Exchange, Tools
 from ttslo_app.orders.request import OrderRequest
@@ -182,7 +183,11 @@ class Finder:
     def take_up(self, looked: Looked) -> None:
         """Have an order looked for again after an error of our own broke off the work on it."""
         self._under_way.discard(looked.rule_id)
-        life = self._tools.ledger.life_of(looked.rule_id)
+        try:
+            life = self._tools.ledger.life_of(looked.rule_id)
+        except UnreadableLife:
+            self._searches.pop(looked.rule_id, None)  # nobody can tell what to look for
+            return
         if life.is_unsettled and life.id not in self._searches:
             self.search_for(life)
         elif life.id in self._searches:

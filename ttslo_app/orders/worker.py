@@ -39,7 +39,7 @@ from ttslo_app.orders import words
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.desk import Desk
 from ttslo_app.orders.finder import Finder
-from ttslo_app.orders.ledger import Ledger, State, UnreadableLife
+from ttslo_app.orders.ledger import Ledger, State
 from ttslo_app.orders.life import Life, OrderSettings, RuleState, Signal
 from ttslo_app.orders.owed import Owed, Wait, Why
 from ttslo_app.orders.ports import Exchange, Files, Tools
@@ -176,8 +176,7 @@ class OrderWorker:
             if isinstance(message, Crossing) and message.key not in self._owed:
                 self._owed.take(message, now)
             elif isinstance(message, Looked):
-                with suppress(UnreadableLife):  # it is told, and nothing is looked for
-                    self._finder.take_up(message)
+                self._finder.take_up(message)
         for wait in self._owed:
             if wait.why is not Why.IN_HAND:
                 continue

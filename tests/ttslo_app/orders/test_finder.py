@@ -347,3 +347,51 @@ def test_search_for_what_somebody_else_has_settled_ends(monkeypatch: pytest.Monk
     made.wait(60)
     assert len(asked) <= 1
     assert not made.worker.is_busy
+
+
+def test_nobody_else_is_sent_before_two_looks_could_settle_it() -> None:
+    """That takes longer than a deadline; then both go out."""
+    made = left_in_doubt()
+    made.kraken.orders.clear()  # it never came there
+    made.restart()
+    made.cross(rule("eth"))
+    made.wait(SETTINGS.deadline + SETTINGS.deadline_margin + SETTINGS.lookup_gap - 2)
+    assert len(made.kraken.sent) == 1
+    made.wait(10)
+    assert made.life().state is made.life("eth").state is RuleState.PLACED
+
+
+def test_look_that_began_before_the_deadline_misses_nothing() -> None:
+    """However long its answer took: a late copy may have come after the books were read."""
+    made = Bench(rule())
+    made.kraken.replies = [Reply.LOST]
+    made.cross()
+    finder, life = made.worker._finder, made.life()
+    began = made.clock.seconds + SETTINGS.deadline - 1
+    made.clock.seconds += 60
+    assert finder.take(Looked("btc", life.cl_ord_id, began, None)) is None
+    assert finder._searches["btc"].missed_at is None
+    assert finder.take(Looked("btc", life.cl_ord_id, began + 2, None)) is None
+    assert finder._searches["btc"].missed_at is not None
+
+
+def test_second_look_counts_from_when_it_began() -> None:
+    """One that began too soon after the first proves nothing, however late its answer came."""
+    missed = Search(0.0, missed_at=10.0)
+    settles_at = 10.0 + SETTINGS.lookup_gap
+    verdict, again = after_look(missed, None, 60.0, SETTINGS, settles_at - 1)
+    assert (verdict, again.missed_at) == (Verdict.LOOK_AGAIN, 10.0)
+    assert after_look(missed, None, 60.0, SETTINGS, settles_at)[0] is Verdict.NOT_PLACED
+
+
+def test_those_who_wait_are_seen_to_when_their_wait_is_over() -> None:
+    """Though Kraken is asked again only later, or is being asked: nobody else would wake them."""
+    made = left_in_doubt()
+    made.kraken.is_silent = True
+    made.restart()
+    finder = made.worker._finder
+    until = finder._searches["btc"].held_until
+    finder._searches["btc"] = replace(finder._searches["btc"], not_before=until + 30)
+    assert finder.next_at() == until
+    made.clock.seconds = until
+    assert finder.next_at() == until + 30
