@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import pytest
+from feed_kit import BTC, ETH, ack_frame, opened_feed, tell, ticker_frame
 from stream_kit import (
     Make,
     live,
 )
 
-from krakenlink.stream.states import FeedState
+from krakenlink.stream.audit import View
+from krakenlink.stream.events import Tick
+from krakenlink.stream.health import Proofs, feed_health, views
+from krakenlink.stream.states import FeedState, SubState
 
 
 def test_health_is_a_snapshot_of_everything(make: Make) -> None:
@@ -24,3 +31,57 @@ def test_health_is_a_snapshot_of_everything(make: Make) -> None:
     (symbol,) = health.symbols
     assert (symbol.state, symbol.ticks, symbol.rest_fallbacks) == ("live", 1, 1)
     assert symbol.proven_age is not None
+
+
+def test_audit_sees_symbols_with_a_tick_while_there_is_a_link() -> None:
+    """A symbol that nothing came of has nothing to compare; without a link nobody has."""
+    feed = opened_feed(BTC, ETH)
+    assert views(feed) == {}
+    tell(feed, ack_frame(BTC, 1), ticker_frame(last=7.5), at=100.5)
+    assert views(feed) == {BTC: View(Decimal("7.5"), 1, 0, True)}
+    feed.subscriptions.tickers[BTC].state = SubState.ACKED
+    assert views(feed) == {BTC: View(Decimal("7.5"), 1, 0, False)}
+    feed.lost(101.0, "gone")
+    assert feed.subscriptions.tickers[BTC].latest is not None
+    assert views(feed) == {}
+    feed.link.attempt(102.0)
+    feed.opened(102.5)
+    assert [view.connection for view in views(feed).values()] == [1]
+
+
+def test_every_figure_is_of_its_moment() -> None:
+    """Ages are told where there is something to be old; a lost link has no proof, but a tick."""
+    feed = opened_feed(BTC, ETH)
+    tell(feed, ack_frame(BTC, 1), ticker_frame(), at=100.5)
+    health = feed_health(feed, "wss://x", {BTC: 2, ETH: 3}, 101.0)
+    assert (health.uptime, health.last_frame_age, health.blind_for) == (1.0, 0.5, None)
+    assert (health.url, health.attempts, health.reconnects) == ("wss://x", 1, 0)
+    assert health.rest_fallbacks == 5
+    btc, eth = health.symbols
+    assert (btc.symbol, btc.channel, btc.state, btc.proven_age) == (BTC, "ticker", "live", 0.5)
+    assert (btc.ticks, btc.rest_fallbacks, btc.error) == (1, 2, "")
+    assert (eth.last_tick, eth.proven_age, eth.ticks) == (None, None, 0)
+    feed.lost(102.0, "gone")
+    health = feed_health(feed, "wss://x", {}, 104.0)
+    assert (health.uptime, health.last_frame_age, health.blind_for) == (None, 3.5, 3.5)
+    assert health.state is FeedState.WAITING
+    assert [one.proven_age for one in health.symbols] == [None, None]
+    assert health.symbols[0].last_tick == btc.last_tick
+
+
+class _One(Proofs):
+    """A proof of one symbol, two seconds old."""
+
+    def proven(self, symbol: str) -> tuple[Tick, float] | None:
+        return (TICK, 2.0) if symbol == BTC else None
+
+
+TICK = Tick(BTC, Decimal(1), None, None, 1.0)
+
+
+@pytest.mark.parametrize(("symbol", "tick", "age"), [(BTC, TICK, 2.0), (ETH, None, None)])
+def test_parts_of_a_proof_are_those_of_the_whole(
+    symbol: str, tick: Tick | None, age: float | None
+) -> None:
+    """The tick alone and the age alone; none of either where nothing is proven."""
+    assert (_One().fresh_tick(symbol), _One().proven_age(symbol)) == (tick, age)

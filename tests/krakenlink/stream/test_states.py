@@ -51,3 +51,29 @@ def test_every_link_state_can_be_stopped_and_every_open_one_lost() -> None:
     for state in (FeedState.LIVE, FeedState.SUSPECT):
         assert next_state(TRANSITIONS, state, FeedSignal.LOST) is FeedState.WAITING
     assert all((state, SubSignal.LOST) in SUB_TRANSITIONS for state in SubState)
+
+
+@pytest.mark.parametrize("is_distrusted", [False, True])
+@pytest.mark.parametrize("state", SubState)
+def test_first_price_is_waited_for_only_where_one_may_come(
+    state: SubState, is_distrusted: bool
+) -> None:
+    """Not what has come, was refused or stayed silent; nor what the stream lies about."""
+    sub = Subscription(BTC, TICKER, 100, state=state, distrusted=is_distrusted)
+    may_come = state in (SubState.WANTED, SubState.ASKED, SubState.ACKED)
+    assert sub.is_hopeful is (may_come and not is_distrusted)
+
+
+def test_tick_of_a_distrusted_symbol_is_shown_and_does_not_count() -> None:
+    """People may look at it; whoever asks for a price gets none."""
+    first, second = (Tick(BTC, Decimal(n), None, None, float(n)) for n in (1, 2))
+    sub = Subscription(BTC, TICKER, 100, state=SubState.LIVE)
+    sub.prove(first)
+    assert (sub.latest, sub.proven, sub.price) == (first, first, 1.0)
+    sub.distrusted = True
+    sub.unprove()
+    sub.prove(second)
+    assert (sub.latest, sub.proven, sub.price) == (second, None, None)
+    sub.distrusted = False
+    sub.prove(second)
+    assert (sub.proven, sub.price) == (second, 2.0)

@@ -113,3 +113,90 @@ def test_value_as_text_of_a_cell(value: object, text: str) -> None:
 def test_clean_takes_spaces_and_marks_from_the_ends() -> None:
     """What editors and spreadsheets leave around a text is none of it."""
     assert clean(" \ufeff a\0 b \t") == "a b"
+
+
+@pytest.mark.parametrize(
+    ("line", "cells_found"),
+    [
+        ("a,b,c,d", {"id": "a", "pair": "b", "x": "c", "y": "d"}),
+        ("a,b,c", {"id": "a", "pair": "b", "x": "c"}),
+        ("a,b", {"id": "a", "pair": "b"}),
+        ("a", {"id": "a", "pair": "", "x": "", "y": ""}),  # the pair must not be left out
+    ],
+)
+def test_columns_that_may_lack_are_left_out_where_only_they_do(
+    line: str, cells_found: dict[str, str]
+) -> None:
+    """Either way each cell stands under its own column."""
+    found = table(f"id,pair,x,y\n{line}\n")
+    (reading,) = found.readings(may_lack=frozenset({"x", "y"}))
+    assert (reading.cells, reading.cell_count) == (cells_found, line.count(",") + 1)
+
+
+@pytest.mark.parametrize("quoted", ["", '"q"'])
+@pytest.mark.parametrize(
+    ("surplus", "is_said"), [("", False), (",", False), (", ,", False), (",e", True), (",,e", True)]
+)
+def test_surplus_is_complained_of_where_it_says_something(
+    surplus: str, is_said: bool, quoted: str
+) -> None:
+    """Spreadsheets end rows with empty cells, which mean nothing."""
+    found = table(f"id,pair\na,{quoted}{surplus}\n")
+    for reading in (*found.readings(), *map(found.read, found.records())):
+        assert bool(reading.complaints) is is_said
+        assert reading.cells == {"id": "a", "pair": quoted.strip('"')}
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("id", "id"),
+        (" ID ", "id"),
+        ("\ufeffId", "id"),
+        ("Two Words", "two_words"),
+        ("two-WORDS", "two_words"),
+        ("two  -words", "two_words"),
+        ("My Notes", "My Notes"),
+        ("idea", "idea"),
+        ("", ""),
+    ],
+)
+def test_known_columns_are_found_however_they_are_spelled(name: str, column: str) -> None:
+    """Names of the user's own stay as they are."""
+    data = f"x,{name}\n1,2\n".encode()
+    assert parse(data, ("id", "two_words"), has_comments=True).columns == ("x", column)
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "complaint"),
+    [
+        ("id,pair,", "a,b,c", "has 'c' in column 3, which has no name"),
+        ("id,pair,", "a,b,", ""),
+        ("id,pair,id", "a,b,a", ""),
+        ("id,pair,id", "a,b,c", "has two cells for id: 'a' and 'c'"),
+    ],
+)
+def test_cell_without_a_column_of_its_own_is_told(header: str, line: str, complaint: str) -> None:
+    """Two that say the same are one; a cell that nobody can name may mean anything."""
+    (reading,) = table(f"{header}\n{line}\n").readings()
+    assert [*reading.complaints] == ([complaint] if complaint else [])
+    assert reading.cells == {"id": "a", "pair": "b"}
+
+
+@pytest.mark.parametrize(
+    ("data", "codec", "is_guessed"),
+    [
+        (b"id\n\xc3\xa9\n", "utf-8", False),
+        (b"\xef\xbb\xbfid\n", "utf-8", False),
+        ("\ufeffid\n".encode("utf-16-le"), "utf-16-le", False),
+        ("\ufeffid\n".encode("utf-16-be"), "utf-16-be", False),
+        (b"id\n\xe9\n", "cp1252", True),
+        (b"id\n\x81\xe9\n", "latin-1", True),  # no letter of the first guess
+        (b"", "utf-8", False),
+    ],
+)
+def test_encoding_is_told_by_its_mark_or_guessed(data: bytes, codec: str, is_guessed: bool) -> None:
+    """Only where the bytes can be nothing else it is not UTF-8, and then it is said."""
+    found = parse(data, KNOWN, has_comments=True)
+    assert (found.codec, found.is_guessed) == (codec, is_guessed)
+    assert found.bytes_of(found.text) == data

@@ -98,3 +98,33 @@ def test_problem_names_file_line_and_row() -> None:
     assert problem.message.startswith("state.csv line 3: row b is cut short; says 'tr'")
     assert reader.rows["a"] == {"id": "a", "triggered": "true", "order_id": "O1"}
     assert reader.rows["b"]["order_id"] == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_doubtful", "kept"),
+    [
+        ("O1", "O1", False, "O1"),  # written twice: one story
+        ("O1", "O2", True, "O2"),
+        ("", "O2", True, "O2"),
+    ],
+)
+def test_two_rows_of_one_rule_are_doubtful_where_they_differ(
+    first: str, second: str, is_doubtful: bool, kept: str
+) -> None:
+    """The same story twice harms nobody; of two the later counts until somebody looks."""
+    data = f"id,order_id\na,{first}\na,{second}\nb,\n".encode()
+    reader = StateReader(data, "state.csv")
+    assert [problem.ids for problem in reader.problems] == [("a",)] * is_doubtful
+    assert reader.rows["a"]["order_id"] == kept
+    assert "b" in reader.rows
+
+
+@pytest.mark.parametrize(("name", "is_doubtful"), [(b"caf\xe9", True), (b"cafe", False)])
+def test_only_rows_with_letters_of_an_unknown_encoding_are_doubtful(
+    name: bytes, is_doubtful: bool
+) -> None:
+    """An id that was read wrongly would be another rule's; ASCII is the same in all of them."""
+    data = b"id,order_id,mine\n" + name + b",O1,\nother,O2,\nthird,,\xe9\n"
+    reader = StateReader(data, "state.csv")
+    doubted = {i for problem in reader.problems for i in problem.ids}
+    assert doubted == {"third", *([name.decode("cp1252")] if is_doubtful else [])}

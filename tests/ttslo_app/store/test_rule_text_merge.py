@@ -1,0 +1,201 @@
+"""Cells written into config.csv: every other byte of the user's file stays as it is."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from store_kit import HEADER, ROW_A, ROW_B, table
+
+from ttslo_app.columns import CONFIG_COLUMNS, TRIGGER_COLUMNS
+from ttslo_app.store.rule_text import merge, read_rules, trigger_cells
+
+CELLS = trigger_cells("OAAAAA-BBBBB-CCCCCC", "2026-11-23T12:00:00+00:00", "50001.5")
+IDS = ("a", "b", "c", "d")
+
+# --- plain files, line by line -------------------------------------------------------------------
+
+_own = st.text(alphabet="xyz 1é.", max_size=5)
+_rows = st.lists(
+    st.tuples(st.sampled_from([*IDS, "# a", "", "  "]), _own, st.integers(0, 3)), max_size=8
+)
+
+
+def _line(name: str, own: str, extra: int) -> str:
+    """Return a row of that id, with a note and surplus separators; a blank line for no id."""
+    if not name.strip():
+        return name
+    return f"{name},XBTUSD,50000,above,sell,0.01,5.0,true,{own}" + "," * extra
+
+
+@settings(max_examples=120)
+@given(
+    _rows,
+    st.sets(st.sampled_from(IDS), min_size=1),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.sampled_from(",;\t"),
+    st.booleans(),
+    st.booleans(),
+)
+def test_merge_changes_the_named_cells_of_a_plain_file_and_nothing_else(
+    rows: list[tuple[str, str, int]],
+    changed: set[str],
+    end: str,
+    mark: str,
+    has_columns: bool,
+    ends_whole: bool,
+) -> None:
+    """An oracle that knows lines and separators only; ids twice or missing are left out."""
+    columns = [*CONFIG_COLUMNS, "mine", *(TRIGGER_COLUMNS if has_columns else ())]
+    lines = [line.replace(",", mark) for line in (",".join(columns), *(_line(*r) for r in rows))]
+    before = end.join(lines) + (end if ends_whole else "")
+    data, left_out = merge(before.encode(), dict.fromkeys(changed, CELLS))
+    counts = {name: sum(row[0] == name for row in rows) for name in changed}
+    assert {n: type(e) for n, e in left_out.items()} == {
+        n: ValueError if count else LookupError for n, count in counts.items() if count != 1
+    }
+    written = {n for n, count in counts.items() if count == 1}
+    if not written:
+        assert data == before.encode()
+        return
+    # New columns stand to the right of every cell of the file that says anything.
+    head = columns if has_columns else [*columns, *TRIGGER_COLUMNS]
+    expected = [mark.join(head)]
+    for (name, _, _), line in zip(rows, lines[1:], strict=True):
+        cells = line.split(mark)
+        if name in written:
+            cells += [""] * (max(head.index(column) for column in CELLS) + 1 - len(cells))
+            for column, value in CELLS.items():
+                cells[head.index(column)] = value
+        expected.append(mark.join(cells))
+    assert data.decode() == end.join(expected) + (end if ends_whole else "")
+
+
+# --- files with quotes, by another reader --------------------------------------------------------
+
+_text = st.text(alphabet='xy ,;"\n', max_size=6)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.tuples(st.sampled_from("abcdefgh"), _text, _text), max_size=5),
+    st.sampled_from("abcdefgh"),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_merge_into_quoted_cells_is_what_the_csv_module_reads(
+    rows: list[tuple[str, str, str]], name: str, end: str
+) -> None:
+    """All cells of all rows say what they said, but for those that were written."""
+    columns = ["note", "id", "enabled", "order_id", "mine"]
+    sink = io.StringIO()
+    writer = csv.writer(sink, lineterminator=end)
+    writer.writerow(columns)
+    writer.writerows([note, rule_id, "true", "", mine] for rule_id, note, mine in rows)
+    before = sink.getvalue()
+    cells = {"enabled": "false", "order_id": "OAAAAA"}
+    data, left_out = merge(before.encode(), {name: cells})
+    old = list(csv.reader(io.StringIO(before, newline="")))
+    new = list(csv.reader(io.StringIO(data.decode(), newline="")))
+    if left_out:
+        assert data == before.encode()
+        assert sum(row[1] == name for row in old) != 1
+        return
+    expected = [r if r[1] != name else [r[0], name, "false", "OAAAAA", r[4]] for r in old]
+    assert new == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_merge_keeps_the_encoding_and_its_mark(encoding: str) -> None:
+    """What a spreadsheet wrote it can read again."""
+    text = table(f"{HEADER},note", f"{ROW_A},caf\u00e9", f"{ROW_B},x")
+    before = text.encode(encoding)
+    data, left_out = merge(before, {"b": {"enabled": "false"}})
+    assert left_out == {}
+    assert data == text.replace("2.5,yes,x", "2.5,false,x").encode(encoding)
+
+
+def test_merge_that_the_encoding_cannot_hold_raises() -> None:
+    """Rather than a file with other letters in it."""
+    before = table(f"{HEADER},note", f"{ROW_A},caf\u00e9").encode("cp1252")
+    with pytest.raises(ValueError, match=r".+"):
+        merge(before, {"a": {"note": "\u0416"}})
+
+
+def test_new_columns_stand_beyond_what_a_row_says_too_much() -> None:
+    """A surplus cell must not find itself under a name, where it would be a value."""
+    before = table(HEADER, f"{ROW_A},,surplus", ROW_B)
+    data, _ = merge(before.encode(), {"b": {"order_id": "OAAAAA"}})
+    head, first, second = data.decode().splitlines()
+    assert head == f"{HEADER},,,order_id"
+    assert first == f"{ROW_A},,surplus"
+    assert second == f"{ROW_B},,,OAAAAA"
+    assert "surplus" not in read_rules(data).rows[0].get("order_id", "")
+
+
+@pytest.mark.parametrize(("value", "cell"), [("false", '"false"'), ("", "")])
+def test_quoted_cell_stays_quoted_where_it_says_something(value: str, cell: str) -> None:
+    """The file keeps the manner of whoever writes it."""
+    before = table(HEADER, ROW_A.replace("true", '"true"'))
+    data, _ = merge(before.encode(), {"a": {"enabled": value}})
+    assert data.decode() == before.replace('"true"', cell)
+
+
+def test_merge_does_not_write_where_quotes_leave_the_cells_unclear() -> None:
+    """A cell written in must not close a stray quote of another row."""
+    before = table(f"{HEADER},note", f'{ROW_A},"open', f"{ROW_B},x")
+    with pytest.raises(ValueError, match="quote marks leave it unclear"):
+        merge(before.encode(), {"b": {"note": ",y"}})
+    data, _ = merge(before.encode(), {"b": {"enabled": "false"}})  # and plain ones change none
+    assert data.decode() == before.replace("yes", "false")
+
+
+@pytest.mark.parametrize("name", ["# a", "#a"])
+def test_comment_is_no_row_to_write_into(name: str) -> None:
+    """Even where somebody asks for it by its very name."""
+    before = table(HEADER, ROW_A.replace("a,", f"{name},", 1), ROW_B)
+    data, left_out = merge(before.encode(), {name: {"enabled": "false"}})
+    assert (data, type(left_out[name])) == (before.encode(), LookupError)
+
+
+def test_several_rows_of_one_id_are_named_by_their_lines() -> None:
+    """The person is told where to look, and neither is changed."""
+    before = table(HEADER, ROW_A, "", ROW_B, ROW_A)
+    data, left_out = merge(before.encode(), {"a": {"enabled": "false"}, "x": {"enabled": "false"}})
+    assert data == before.encode()
+    assert "lines 2, 5 share the id 'a'" in str(left_out["a"])
+    assert "no row has the id 'x'" in str(left_out["x"])
+
+
+# --- rows at their bounds ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("length", "is_marked"), [(20_000, False), (20_001, True)])
+def test_row_is_too_long_by_one_character(length: int, is_marked: bool) -> None:
+    """All cells together count."""
+    rest = length - len(ROW_A.replace(",", ""))
+    (row,) = read_rules(table(f"{HEADER},mine", f"{ROW_A},{'x' * rest}").encode()).rows
+    assert len("".join(row.values())) == length
+    assert any("is longer than" in said for said in row.findings) is is_marked
+
+
+@pytest.mark.parametrize("kept", range(len(CONFIG_COLUMNS) + 1))
+def test_each_column_that_a_row_ends_before_is_named(kept: int) -> None:
+    """Whole rows have no finding; of the others each says what it lacks, and no more."""
+    line = ",".join(ROW_A.split(",")[:kept])
+    rows = read_rules(table(HEADER, line).encode()).rows
+    if not line:
+        assert rows == ()
+        return
+    said = "".join(rows[0].findings)
+    assert all(name in said for name in CONFIG_COLUMNS[kept:])
+    assert bool(said) == (kept < len(CONFIG_COLUMNS))
+    assert set(rows[0]) == set(CONFIG_COLUMNS)
+
+
+def test_row_that_ends_before_the_trigger_s_columns_is_whole() -> None:
+    """The first trigger appends them for one row; the others have no such cells, nor need them."""
+    rows = read_rules(table(f"{HEADER},order_id,trigger_time,trigger_price", ROW_A).encode()).rows
+    assert (set(rows[0]), rows[0].findings) == (set(CONFIG_COLUMNS), ())
