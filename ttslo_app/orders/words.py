@@ -222,10 +222,15 @@ def placed(life: Life, why: str) -> Sentence:
         Kind.PLACED,
         "INFO",
         life.id,
-        f"{why} {life.trigger_price}; {done}: {life.order}",
+        _joined(f"{why} {life.trigger_price}" if life.trigger_price else "", done, life.order),
         order_id=life.order_id,
         trigger_price=life.trigger_price,
     )
+
+
+def _joined(why: str, done: str, order: object) -> str:
+    """Return a text of what is known: of an order that nobody here knew, neither why nor what."""
+    return f"{why}; {done}".removeprefix("; ") + (f": {order}" if order else "")
 
 
 def refusal(life: Life, outcome: Outcome) -> str:

@@ -156,3 +156,19 @@ def test_order_of_another_row_is_no_proof_of_this_one(monkeypatch: pytest.Monkey
     monkeypatch.setattr(bench.kraken, "find", find)
     bench.wait(5)
     assert (bench.life().order_id, bench.placed) == ("O2", 2)
+
+
+@pytest.mark.parametrize("differs", ["", "volume 0.5 instead of 0.01"])
+def test_order_that_nobody_knew_is_told_by_what_is_known(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, differs: str
+) -> None:
+    """Its content is that of the row where it is the same; nothing is told of what nobody knows."""
+    bench.restart()
+    sent = bench.worker.unproven[0].order
+    found = Sighting("O7", "open", differs=differs)
+    monkeypatch.setattr(bench.kraken, "find", lambda cl_ord_id, order: found)
+    bench.cross()
+    assert (bench.life().order_id, bench.life().order) == ("O7", None if differs else sent)
+    (told,) = [text for _, text in bench.said if "O7 placed" in text]
+    assert told == ("btc: order O7 placed" if differs else f"btc: order O7 placed: {sent}")
+    assert not any("None" in text for _, text in bench.said)
