@@ -142,3 +142,41 @@ def test_number_without_an_end_is_refused_in_no_time(value: object) -> None:
     with pytest.raises(ValueError) as caught:
         to_decimal(value)
     assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize(
+    ("text", "is_number"),
+    [
+        ("1." + "0" * 98, True),  # a hundred characters
+        ("1." + "0" * 99, False),
+        ("   1." + "0" * 98 + "   ", True),  # spaces around it are none of it
+        ("1e30", True),
+        ("-1e30", True),
+        ("1.0000001e30", False),
+        ("1e-30", True),
+        ("9.99e-31", False),
+        (10**30, True),
+        (10**30 + 1, False),
+        (-(10**30) - 1, False),
+        pytest.param(10**5000, False, id="of five thousand digits"),
+    ],
+)
+def test_number_is_meant_within_its_bounds(text: object, is_number: bool) -> None:
+    """Both ends belong to it; what is beyond is refused without being written out."""
+    if is_number:
+        assert to_decimal(text) == Decimal(str(text).strip())
+    else:
+        with pytest.raises(ValueError, match=r".") as caught:
+            to_decimal(text)
+        assert len(str(caught.value)) < 200
+
+
+@given(NUMBERS, st.integers(0, 12))
+def test_cut_number_is_never_more_and_never_far_less(number: Decimal, decimals: int) -> None:
+    """Less than one unit of the last place is lost, and only where there were more places."""
+    cut = quantize_down(number, decimals)
+    unit = Decimal(1).scaleb(-decimals)
+    assert 0 <= number - cut < unit
+    assert quantize_down(cut, decimals) == cut
+    if number % unit == 0:
+        assert cut == number
