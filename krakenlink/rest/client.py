@@ -1,6 +1,6 @@
 """Kraken's REST calls by name.
 
-Arguments are checked in `arguments`, pairs are found by `listing`, and `session` asks. What it must
+Arguments are checked in `request`, pairs are found by `listing`, and `session` asks. What it must
 never do: send an order a second time, or make another call between a decision and its order.
 
 Source: Kraken, REST pages (read 2026-11).

@@ -5,7 +5,7 @@ sentences and wishes for past trades go out through the callables that it is mad
 neither sockets nor files. What it must never do: let a rule fire for a past that is older than
 the rule, or fire one rule twice for one crossing.
 
-How each rule stands is `parking`'s, what has fired is `fired`'s, and when nobody looked is
+How each rule stands is `parking`'s, what has fired is `crossings`'s, and when nobody looked is
 `blind`'s; what those want done is done here.
 """
 
