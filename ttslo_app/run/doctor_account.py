@@ -284,7 +284,7 @@ def look_at_funds(patient: Patient) -> Findings:
         yield say("nothing", why="no row is armed")
         return
     if client is None:
-        yield say("funds unknown", why="there is no key to ask with")
+        yield say("funds unasked")
         return
     funds = Funds(client)
     for asset in dict.fromkeys(asset for _, asset, _ in needs):

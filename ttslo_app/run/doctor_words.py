@@ -243,6 +243,9 @@ SAYINGS: dict[str, Saying] = {
         "{asset}: {row} alone {want}, the account has {have}", "Pay in, or lower its volume"
     ),
     "funds unknown": _warn("funds are not looked at: {why}", "Set a key that has 'Query funds'"),
+    "funds unasked": _warn(
+        "funds are not looked at, as there is no key to ask with now", "See what keys.found tells"
+    ),
     "order welcome": _ok("{rows}: Kraken would take {order}"),
     "order unwelcome": _fail("{rows}: Kraken would REFUSE {order}: {error}", "{cure}"),
     "order unanswered": _warn(
@@ -253,7 +256,7 @@ SAYINGS: dict[str, Saying] = {
         "Look at it there at once, and cancel it if it stands",
     ),
     "orders unasked": _warn(
-        "{rows}: not asked about, as there is no trading key to ask with",
+        "{rows}: not asked about, as there is no trading key to ask with now",
         "See what keys.found tells",
     ),
     "orders left": _warn(

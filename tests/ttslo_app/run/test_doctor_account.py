@@ -55,6 +55,20 @@ def test_no_keys_at_all_is_told_once(clinic: Clinic) -> None:
         assert report.only(name) == ("ok", "nothing to look at: Kraken was asked about no key", "")
 
 
+def test_key_of_a_program_that_runs_is_not_told_to_be_set(clinic: Clinic) -> None:
+    """It is there; why nobody was asked with it stands with the keys, and the cure says so."""
+    clinic.set(KRAKEN_API_KEY="", KRAKEN_API_SECRET="")
+    with StateLock("state.csv"):
+        report = clinic.examine()
+    assert report.code == 0
+    assert "uses the trading key" in report.lines("keys.found")[1][1]
+    for name in ("rows.funds", "rows.orders"):
+        status, text, cure = report.only(name)
+        assert (status, cure) == ("warn", "See what keys.found tells")
+        assert text.endswith("key to ask with now")
+    assert clinic.exchange.count("Balance") == clinic.exchange.count("AddOrder") == 0
+
+
 @pytest.mark.parametrize(
     ("variable", "words"),
     [
