@@ -371,7 +371,7 @@ SLOW = {
     "prices that drip": slow({"name": "dripping_reply", "endpoint": "Ticker", "seconds": 1},
                              within=10.0),
     "a look that is never answered": look("black_hole"),
-    "a look that is slow": look("delayed_reply", seconds=9),
+    "a look that is slow": look("delayed_reply", seconds=25),
     "a look that drips": look("dripping_reply", seconds=5),
     "a start that drips": start_drips,
     "a disk that hangs": sync_hangs,
