@@ -40,6 +40,7 @@ usage: python3 dev.py COMMAND [ARGUMENT ...]
   test                     format, lint, types, stubs, and all tests with their coverage
   test ARGUMENT ...        hand the arguments to pytest and run nothing else
   pythons                  the tests of all rooms on every other Python that is found here
+  pythons ARGUMENT ...     hand the arguments to pytest there instead
 """
 
 
@@ -68,7 +69,7 @@ def main(arguments: list[str]) -> int:
         path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
         return become([python, "-P", "-m", "fake_kraken", *rest])
-    return pythons(python) if command == "pythons" else test(python, rest)
+    return pythons(python, rest) if command == "pythons" else test(python, rest)
 
 
 def test(python: str, arguments: list[str]) -> int:
@@ -96,9 +97,10 @@ def test(python: str, arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def pythons(python: str) -> int:
+def pythons(python: str, arguments: list[str]) -> int:
     """Run the tests of all rooms on each other Python that the project is for; 0 if all passed.
 
+    Where there are arguments, pytest is handed them instead.
     Those of the whole program, which take longest, run on the Python of `.venv` alone, but for
     what earlier callers rely on. A Python that is not here, or that the packages cannot be
     installed for, is named and left out.
@@ -118,7 +120,10 @@ def pythons(python: str) -> int:
             print(f"== not run: Python {version}: {error}", file=sys.stderr, flush=True)
             continue
         print(f"== tests on Python {version}: {path}", flush=True)
-        if run([other, "-m", "pytest", "-q", "-n", TEST_WORKERS, *tests_of_rooms()]) != 0:
+        if (
+            run([other, "-m", "pytest", "-q", "-n", TEST_WORKERS, *(arguments or tests_of_rooms())])
+            != 0
+        ):
             failed.append(version)
     if failed:
         print(f"dev.py: failed on Python {', '.join(failed)}", file=sys.stderr)

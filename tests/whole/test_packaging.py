@@ -292,6 +292,7 @@ def test_source_distribution_is_the_whole_project(unpacked: Path) -> None:
     assert inside - made - {"PKG-INFO", "setup.cfg"} == files_of_the_project()
 
 
+@pytest.mark.timeout(400)  # it imports every test there is, which a busy machine takes its time for
 def test_source_distribution_tests_itself(unpacked: Path) -> None:
     """All its tests are found, and a quick part of them passes, in a folder of its own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK_TESTS]
