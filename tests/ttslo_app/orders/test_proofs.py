@@ -172,3 +172,15 @@ def test_order_that_nobody_knew_is_told_by_what_is_known(
     (told,) = [text for _, text in bench.said if "O7 placed" in text]
     assert told == ("btc: order O7 placed" if differs else f"btc: order O7 placed: {sent}")
     assert not any("None" in text for _, text in bench.said)
+
+
+def test_answer_about_an_earlier_arming_proves_nothing_of_this_one(bench: Bench) -> None:
+    """A look may be under way while its row is disarmed and armed again."""
+    bench.restart()
+    (one,) = bench.worker.unproven
+    bench.worker.submit(Proved("btc", "the-id-of-another-arming", None))
+    bench.worker.work_off()
+    assert bench.worker.unproven == (one,)
+    bench.worker.submit(Proved("btc", "the-id-of-another-arming", Sighting("O9", "open")))
+    bench.worker.work_off()
+    assert (bench.life().state, bench.life().order_id) == (RuleState.ARMED, "")

@@ -424,3 +424,27 @@ def test_disabling_ends_what_a_refused_row_is_owed() -> None:
     assert (bench.life().state, bench.life().intended_at) == (RuleState.DISARMED, "")
     bench.wait(100)
     assert len(bench.kraken.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_anew"),
+    [
+        ({"threshold_price": "51000"}, True),
+        ({"threshold_type": "below"}, True),
+        ({"volume": "0.02"}, False),
+        ({"trailing_offset_percent": "4"}, False),
+    ],
+)
+def test_trades_from_before_an_edit_count_for_the_same_condition_alone(
+    bench: Bench, changes: dict[str, str], is_anew: bool
+) -> None:
+    """A price of before the edit says nothing of a threshold that was not there then."""
+    before = bench.life()
+    bench.wait(60)
+    bench.files.rules["btc"] = rule(**changes)
+    bench.adopt()
+    last = bench.changes[-1]
+    assert isinstance(last, BookArm)
+    assert (last.since > before.waits_since) is is_anew
+    assert (last.since == before.waits_since) is not is_anew
+    assert bench.life().armed_at == before.armed_at
