@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.clocks import SECOND, Clocks, KrakenClock, clock_time, iso_moment, nanoseconds
+from ttslo_app.clocks import (
+    SECOND,
+    Clocks,
+    KrakenClock,
+    clock_time,
+    is_moment,
+    iso_moment,
+    nanoseconds,
+)
 
 DAY = 86_400.0
 
@@ -169,3 +177,43 @@ def test_moment_of_another_day_is_shown_with_its_day() -> None:
     noon = datetime(2026, 1, 5, 12, 30, 15, tzinfo=UTC).timestamp()
     assert clock_time(noon) == clock_time(noon, noon + 60) == "12:30:15Z"
     assert clock_time(noon, noon + DAY) == "2026-01-05 12:30:15Z"
+
+
+@given(
+    st.floats(-3.0, 3.0),
+    st.lists(st.tuples(st.floats(0.0, 60.0), st.floats(0.0, 0.9), st.floats(0.0, 0.9)), max_size=8),
+)
+def test_kraken_s_clock_is_never_further_off_than_an_answer_allows(
+    wrong: float, calls: list[tuple[float, float, float]]
+) -> None:
+    """Whole seconds, and a way there and back of any length: the truth stays within what is known.
+
+    So the estimate is off by less than a second and the time the answer took.
+    """
+    truth, said = [1_800_000_000.0], list[str]()
+    clock = KrakenClock(
+        wall=lambda: truth[0] + wrong,
+        steady=lambda: truth[0] - 1_700_000_000.0,
+        say=lambda level, text, **fields: said.append(text),
+    )
+    for pause, there, back in calls:
+        truth[0] += pause
+
+        def ask(there: float = there, back: float = back) -> float:
+            truth[0] += there
+            theirs = float(int(truth[0]))
+            truth[0] += back
+            return theirs
+
+        clock.measure(ask)
+        assert abs(clock.now() - truth[0]) <= 1.0 + there + back + 1e-3
+        assert clock.is_known()
+        assert not clock.is_doubtful()
+
+
+@pytest.mark.parametrize(
+    ("at_ns", "is_one"), [(-1, False), (0, True), (2_000_000_000 * SECOND, True), (10**30, False)]
+)
+def test_moment_at_which_somebody_can_have_traded(at_ns: int, is_one: bool) -> None:
+    """From 1970 on, and not for ever."""
+    assert is_moment(at_ns) is is_one

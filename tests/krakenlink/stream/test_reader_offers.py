@@ -1,0 +1,88 @@
+"""What a reader is offered and takes, without a feed."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from itertools import product
+from typing import Any
+
+import pytest
+from feed_kit import BTC, ETH
+
+from krakenlink.stream.events import Event, FeedClosed, FeedLive, Tick, Trades
+from krakenlink.stream.reader import FeedReader, Readers
+
+
+def tick(symbol: str) -> Tick:
+    """Return a tick of a symbol."""
+    return Tick(symbol, Decimal(1), None, None, 1.0)  # type: ignore[arg-type]  # a name will do
+
+
+EVENTS: dict[str, Event] = {
+    "tick BTC": tick(BTC),
+    "tick ETH": tick(ETH),
+    "trades BTC": Trades(BTC, (), 1.0),
+    "trades ETH": Trades(ETH, (), 1.0),
+    "live": FeedLive(1.0),
+}
+
+
+def reader(symbols: Any = None, channels: Any = None) -> FeedReader:
+    """Return a reader of a feed whose clock stands at 7 s."""
+    return FeedReader(lambda: 7.0, lambda _: None, symbols, channels)
+
+
+@pytest.mark.parametrize(
+    ("symbols", "channels"),
+    list(
+        product(
+            (None, frozenset(), frozenset({BTC}), frozenset({BTC, ETH})),
+            (None, frozenset(), frozenset({"ticker"}), frozenset({"trade"})),
+        )
+    ),
+)
+def test_reader_takes_its_symbols_and_channels_and_all_that_is_of_no_symbol(
+    symbols: frozenset[str] | None, channels: frozenset[str] | None
+) -> None:
+    """In the order in which they come; what happens to the link is everybody's."""
+    mine = reader(symbols, channels)
+    wanted = []
+    for name, event in EVENTS.items():
+        mine.offer(event)
+        kind, _, symbol = name.partition(" ")
+        channel = {"tick": "ticker", "trades": "trade"}.get(kind)
+        if channel is None or (
+            (channels is None or channel in channels)
+            and (symbols is None or f"{symbol}/USD" in symbols)
+        ):
+            wanted.append(event)
+    assert mine.backlog == len(wanted)
+    assert [mine.get(0) for _ in wanted] == wanted
+    assert mine.get(0) is None
+
+
+def test_readers_are_held_until_they_are_forgotten_or_gone() -> None:
+    """Who is forgotten gets no more, and the others get all."""
+    readers, one, other = Readers(), reader(), reader()
+    assert len(readers) == 0
+    readers.add(one)
+    readers.add(other)
+    assert len(readers) == 2
+    readers.publish([EVENTS["live"]])
+    readers.forget(one)
+    assert len(readers) == 1
+    readers.publish([EVENTS["tick BTC"]])
+    assert (one.backlog, other.backlog) == (1, 2)
+    readers.clear()
+    readers.publish([EVENTS["live"]])
+    assert (len(readers), other.backlog) == (0, 2)
+
+
+def test_closed_reader_ends_with_the_moment_of_its_end() -> None:
+    """After everything that came before it."""
+    gone: list[FeedReader] = []
+    mine = FeedReader(lambda: 7.0, gone.append, None, None)
+    mine.offer(EVENTS["live"])
+    mine.close()
+    assert gone == [mine]
+    assert [mine.get(), mine.get()] == [EVENTS["live"], FeedClosed(7.0)]
