@@ -53,6 +53,7 @@ class Arena:
         self.number = next(_NUMBERS)
         self.exchange = FakeKraken(key=f"ARENA-KEY-{self.number}", secret=SECRET)
         self.settings: OrderSettings = settings_from(QUICK)
+        self._rows = self._checks_before = 0
 
     def __enter__(self) -> Arena:
         self.write(self.row)
@@ -64,6 +65,7 @@ class Arena:
 
     def write(self, *rows: str) -> None:
         """Write config.csv as an editor does."""
+        self._rows = len(rows)
         new = self.folder / "config.new"
         new.write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
         new.replace(self.folder / "config.csv")
@@ -80,6 +82,7 @@ class Arena:
     def run(self, *, waits: bool = True, **options: Any) -> LiveProgram:
         """Return a run of the program, to be entered; `waits` until it is armed, or has fired."""
         options.setdefault("settings", self.settings)
+        self._checks_before = self._checks()
         reading, trading = options.pop("clients", (None, None))
         key, url, ws_url = self.exchange.api_key, self.exchange.rest_url, self.exchange.ws_url
         options["clients"] = (
@@ -111,9 +114,17 @@ class Arena:
                 self.exchange.fill_order(order["txid"])
 
     def on_order(self, *faults: Mapping[str, Any]) -> None:
-        """Let the next AddOrder meet faults; what was to be checked has been."""
+        """Let the next AddOrder meet faults, once the orders of all rows have been checked.
+
+        Where no check comes, as by another fault, nothing is waited for longer than a moment.
+        """
+        self.exchange.wait_for(lambda e: self._checks() - self._checks_before >= self._rows, 3.0)
         for fault in faults:
             self.exchange.fault(**{"endpoint": "AddOrder", "count": 1, **fault})
+
+    def _checks(self) -> int:
+        calls = (r.params for r in self.exchange.requests if r.endpoint == "AddOrder")
+        return sum(params.get("validate") == "true" for params in calls)
 
     # --- what is seen ------------------------------------------------------------------------
 

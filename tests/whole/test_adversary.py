@@ -254,11 +254,11 @@ def refused_twice(pit: Arena) -> None:
 def disabled_meanwhile(pit: Arena) -> None:
     """A crossing that was refused is not owed any more once its row was disabled."""
     pit.buy("0")
-    with pit.run() as program:
+    with pit.run():
         pit.cross()
         wait_until(pit.is_explained, "the crossing is explained")
         pit.write(pit.row.replace("true", "false"))
-        program.wait_for_watch("btc", is_armed=False)
+        pit.wait_for_words("no longer armed")
         pit.buy("5")
         pit.never_again(1.0, most=0)
         pit.write(pit.row)
