@@ -22,7 +22,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -136,6 +135,7 @@ class Transport:
         self._root = root
         self._timeouts = timeouts
         self._host = urlsplit(root).netloc
+        self._found: dict[str, Any] | None = None
         self._used_since = float("-inf")
         self._quiet_until = float("-inf")
         self._headers = {
@@ -208,11 +208,16 @@ class Transport:
         # 0: the adapter retries nothing, or a POST would be sent twice.
         self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
 
-    @cached_property
+    @property
     def _surroundings(self) -> dict[str, Any]:
         """Proxies and certificates from the environment: looking them up takes 0.2 ms a call."""
-        with requests.Session() as session:
-            return dict(session.merge_environment_settings(self._root, {}, None, None, None))
+        # Not `cached_property`: up to Python 3.11 it has one lock for all clients of a process, and
+        # a child that is forked while another thread holds it waits for ever.
+        if self._found is None:
+            with requests.Session() as session:
+                found = session.merge_environment_settings(self._root, {}, None, None, None)
+            self._found = dict(found)
+        return self._found
 
     def _request(
         self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str] | None

@@ -4,10 +4,12 @@ import gzip
 import socket
 import ssl
 import struct
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -381,6 +383,33 @@ def test_words_of_a_proxy_are_shown_and_not_obeyed(monkeypatch: pytest.MonkeyPat
         said = str(failed_order("https://exchange.invalid"))
     assert r"407 Pay \x1b[31mfirst" in said
     assert "hunter2" not in said
+
+
+def test_surroundings_of_one_client_are_waited_for_by_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No lock is shared here: not with another thread, and not with the child of a fork."""
+    is_in, go_on = threading.Event(), threading.Event()
+    real = requests.Session.merge_environment_settings
+
+    def slow(self: requests.Session, url: str, *args: Any) -> Any:
+        if "slow" in url:
+            is_in.set()
+            assert go_on.wait(20)
+        return real(self, url, *args)
+
+    monkeypatch.setattr(requests.Session, "merge_environment_settings", slow)
+    one, other = (transport.Transport(root, Timeouts()) for root in ("https://slow", "https://x"))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: one._surroundings)
+        assert is_in.wait(20)
+        second = pool.submit(lambda: other._surroundings)
+        try:
+            assert "verify" in second.result(10)
+        finally:
+            go_on.set()
+        assert "verify" in first.result(20)
+    assert one._surroundings is one._surroundings
 
 
 # --- bounds ---
