@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.run import cli, doctor
+from ttslo_app.run import doctor, flags
 from ttslo_app.run.environment import KNOWN
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def test_every_file_is_looked_at() -> None:
 
 def known_flags() -> set[str]:
     """Return the flags of the program and of its doctor."""
-    parsers = (cli._parser(), doctor.parser())
+    parsers = (flags._parser(), doctor.parser())
     return {
         flag for parser in parsers for action in parser._actions for flag in action.option_strings
     }

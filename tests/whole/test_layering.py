@@ -87,7 +87,7 @@ SHELLS = {
     *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
-    *("ttslo_app.run.price", "ttslo_app.run.screen", "ttslo_app.run.signs"),
+    *("ttslo_app.run.flags", "ttslo_app.run.price", "ttslo_app.run.screen", "ttslo_app.run.signs"),
     *("ttslo_app.run.snapshots", "ttslo_app.run.status"),
     "ttslo_app.backtest.recording",
     *("ttslo_app.run.whatif", "ttslo_app.run.whatif_report"),

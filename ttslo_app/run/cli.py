@@ -6,20 +6,17 @@ import argparse
 import gc
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import creds
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.foreign import shown
-from krakenlink.numbers import to_positive_decimal
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.services import is_fit_to_show
@@ -32,15 +29,15 @@ from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
+from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
 from ttslo_app.run.screen import check_available as check_rich
 from ttslo_app.run.screen import drawing
 from ttslo_app.run.signs import Signs, signs_from
-from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.snapshots import snapshot_path
-from ttslo_app.run.telling import FLAGS, add_flags, exposed_files, telling_from
+from ttslo_app.run.telling import exposed_files, telling_from
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
@@ -49,70 +46,9 @@ from ttslo_app.store.place import check_replaceable, exposure, refuse_same, seco
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0
 _LONGEST_WORDS = 2000
-_ENV_FILE = ".env"
 # Whoever starts a program wonders after so many seconds without a word.
 _SILENCE = 1.5
 _CONSOLE = Console()
-# What the demo lets its user choose; it has an exchange and files of its own.
-_OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug", *FLAGS})
-
-
-def _command() -> str:
-    main_module = sys.modules.get("__main__")
-    is_module = getattr(getattr(main_module, "__spec__", None), "name", "") == "ttslo"
-    return words.command_of(sys.argv[0], is_module=is_module)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with 2 and what is wrong."""
-        super().error(re.sub(r"(?<=://)\S+", "...", message))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=_command(),
-        description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
-        epilog=commands.listing(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--config", default="config.csv", help="the rules (default: %(default)s)")
-    add("--state", default="state.csv", help="what became of them (default: %(default)s)")
-    add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
-    add("--dry-run", action="store_true", help="place nothing, write only the log; needs no keys")
-    add("--verbose", action="store_true", help="print warnings of the validation and more")
-    add("--debug", action="store_true", help="print everything")
-    add("--once", action="store_true", help="look at every row once, then end")
-    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
-        help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
-    add("--no-websocket", action="store_true", help="ask for prices and orders over REST only")
-    add("--when-blind", choices=[str(one) for one in WhenBlind], default=WhenBlind.ARM_IF_BEYOND,
-        metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
-        "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
-        "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
-    add("--metrics-port", type=int, metavar="PORT",
-        help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
-    add_flags(add)
-    add_sign_flags(add)
-    add("--strict", action="store_true", help="end with 1 if any row is refused")
-    add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
-    add("--validate-config", action="store_true", help="check the rules, then end")
-    add("--env-file", metavar="FILE", help=f"where keys may stand (default: {_ENV_FILE})")
-    add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
-    add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
-        "timestamp,open,high,low,close,volume")  # fmt: skip
-    add("--version", action="version", version=f"ttslo {VERSION}")
-    return parser
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(to_positive_decimal(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
 
 
 def main(
@@ -129,16 +65,7 @@ def main(
     code = commands.dispatch(given)
     if code is not None:
         return code
-    parser = _parser()
-    if given and given[0] and not given[0].startswith("-"):
-        parser.error(commands.unknown(given[0]))
-    options = parser.parse_args(argv)
-    if options.replay and not options.demo:
-        parser.error("--replay needs --demo")
-    if options.live and options.log_format == "json":
-        parser.error("--live draws for people, --log-format json is for programs; leave one out")
-    if options.demo:
-        _refuse_beside_demo(parser, options)
+    options = options_from(given)
     _configure_logging(options)
     try:
         if options.demo:
@@ -154,17 +81,6 @@ def main(
     except (AlreadyRunning, ValueError, OSError) as error:
         _tell(f"Cannot run: {shown(str(error), _LONGEST_WORDS)}", is_trouble=True)
         return 1
-
-
-def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with 2 where a flag would be passed over: nobody may take the demo for a run on it."""
-    for name, value in vars(options).items():
-        if name not in _OF_THE_DEMO and value != parser.get_default(name):
-            flag = f"--{name.replace('_', '-')}"
-            parser.error(
-                f"--demo has an exchange and files of its own and does not use {flag}; leave one "
-                "of the two out"
-            )
 
 
 def _configure_logging(options: argparse.Namespace) -> None:
@@ -184,20 +100,20 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     if options.live:
         check_rich()
     files = {"config": options.config, "state": options.state, "log": options.log}
-    refuse_same({**files, "keys": options.env_file or _ENV_FILE})
+    refuse_same({**files, "keys": options.env_file or ENV_FILE})
     manager = ConfigManager(*files.values(), disk=disk)
     if options.create_sample_config:
         return _write_sample(manager)
     reading = KrakenAPI.from_env(
         readwrite=False,
-        env_file=_env_file(options),
+        env_file=env_file(options),
         use_websocket=not options.no_websocket,
         feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
     )
     if not Path(options.config).exists():
         _tell(
             f"Cannot run: there is no {options.config}. "
-            f"Write one, or start from `{_command()} --create-sample-config`",
+            f"Write one, or start from `{command()} --create-sample-config`",
             is_trouble=True,
         )
         return 1
@@ -205,9 +121,9 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         for odd in _odd_names(options):
             _tell(f"{odd.level}: {odd.text}", is_trouble=True)
         return _validate(manager, reading, is_verbose=options.verbose)
-    telling = telling_from(options, _env_file(options))
+    telling = telling_from(options, env_file(options))
     program = _program(manager, reading, options, step)
-    secrets = [Path(_env_file(options)), *exposed_files(os.environ)]
+    secrets = [Path(env_file(options)), *exposed_files(os.environ)]
     warnings = [*filter(None, map(exposure, secrets))]
     with telling.over(program, "DRY RUN" if options.dry_run else ""):
         if options.dry_run:
@@ -286,23 +202,6 @@ def _write_sample(manager: ConfigManager) -> int:
     return 0
 
 
-def _env_file(options: argparse.Namespace) -> str:
-    """Return where keys may stand.
-
-    Raises:
-        ValueError: If there is no file of the name that the user chose: keys that are looked for
-            in vain must not look like keys that nobody gave.
-    """
-    if options.env_file is None:
-        return _ENV_FILE
-    if not Path(options.env_file).is_file():
-        raise ValueError(
-            f"there is no file {options.env_file}, which --env-file names. Correct the name, or "
-            f"leave the flag out: then {_ENV_FILE} is looked for"
-        )
-    return str(options.env_file)
-
-
 def _order_settings() -> OrderSettings:
     name = "TTSLO_ORDER_SETTINGS"
     try:
@@ -318,7 +217,7 @@ def _program(
     options: argparse.Namespace,
     step: Callable[[str], None],
 ) -> Program:
-    trading = KrakenAPI.from_env(readwrite=True, env_file=_env_file(options), use_websocket=False)
+    trading = KrakenAPI.from_env(readwrite=True, env_file=env_file(options), use_websocket=False)
     wanted = Options(
         dry_run=options.dry_run,
         verbose=options.verbose,
@@ -399,7 +298,7 @@ def _open(program: Program, options: argparse.Namespace) -> None:
 
 def _odd_names(options: argparse.Namespace) -> list[Sentence]:
     """Return what is to be said of misspelt settings, in the environment and the .env file."""
-    names = {*os.environ, *creds.names_in(_env_file(options))}
+    names = {*os.environ, *creds.names_in(env_file(options))}
     return unknown_names(names, any_case=os.name == "nt")
 
 

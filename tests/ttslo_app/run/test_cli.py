@@ -61,56 +61,6 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.startswith("said-")}
 
 
-# --- flags -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("argv", "words"),
-    [
-        (["--nonsense"], "--nonsense"),
-        (["--interval", "soon"], "write seconds, such as 60"),
-        (["--interval", "0"], "write seconds, such as 60"),
-        (["--interval", "-1"], "write seconds, such as 60"),
-        (["--interval", "nan"], "write seconds, such as 60"),
-        (["--when-blind", "maybe"], "--when-blind"),
-        (["--when-blind", "maybe"], "'maybe' (choose from"),
-        (["--replay", "x.csv"], "--replay needs --demo"),
-        (["--demo", "--config", "x"], "does not use --config"),
-        (["--demo", "--dry-run"], "does not use --dry-run"),
-        (["--demo", "--env-file", "x"], "does not use --env-file"),
-    ],
-)
-def test_bad_flag_is_2_and_says_which(
-    capsys: pytest.CaptureFixture[str], argv: list[str], words: str
-) -> None:
-    """A flag that is none, or whose value is none, ends with 2 and its name."""
-    with pytest.raises(SystemExit) as ended:
-        main(argv)
-    assert ended.value.code == 2
-    assert words in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("flag", "words"), [("--help", "--dry-run"), ("--version", __version__)])
-def test_help_and_version_are_0(capsys: pytest.CaptureFixture[str], flag: str, words: str) -> None:
-    """What only tells something ends with 0."""
-    with pytest.raises(SystemExit) as ended:
-        main([flag])
-    assert ended.value.code == 0
-    assert words in capsys.readouterr().out
-
-
-def test_help_names_every_flag_of_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
-    """None of the flags that scripts rely on is missing."""
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    text = capsys.readouterr().out
-    wanted = (
-        "--config --state --log --dry-run --verbose --once --interval --create-sample-config "
-        "--validate-config --env-file --debug --no-websocket --strict --demo --replay --when-blind"
-    )
-    assert [flag for flag in wanted.split() if flag not in text] == []
-
-
 def test_sample_config_is_written_once_and_never_over_another(
     place_of_its_own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

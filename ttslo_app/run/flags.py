@@ -1,0 +1,128 @@
+"""The flags of the command line, and which of them do not go together."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from krakenlink import VERSION
+from krakenlink.numbers import to_positive_decimal
+from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import commands, words
+from ttslo_app.run.signs import add_flags as add_sign_flags
+from ttslo_app.run.telling import FLAGS, add_flags
+
+ENV_FILE = ".env"
+# What the demo lets its user choose; it has an exchange and files of its own.
+_OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug", *FLAGS})
+
+
+def options_from(given: Sequence[str]) -> argparse.Namespace:
+    """Return what the arguments ask for.
+
+    Raises:
+        SystemExit: With 2 where a flag is unknown, lacks its value, or does not go with another,
+            after a sentence that says so; with 0 after `--help` and `--version`.
+    """
+    parser = _parser()
+    if given and given[0] and not given[0].startswith("-"):
+        parser.error(commands.unknown(given[0]))
+    options = parser.parse_args(given)
+    if options.replay and not options.demo:
+        parser.error("--replay needs --demo")
+    if options.live and options.log_format == "json":
+        parser.error("--live draws for people, --log-format json is for programs; leave one out")
+    if options.demo:
+        _refuse_beside_demo(parser, options)
+    return options
+
+
+def command() -> str:
+    """Return how the user starts this program, as `ttslo` or `python ttslo.py`."""
+    main_module = sys.modules.get("__main__")
+    is_module = getattr(getattr(main_module, "__spec__", None), "name", "") == "ttslo"
+    return words.command_of(sys.argv[0], is_module=is_module)
+
+
+def env_file(options: argparse.Namespace) -> str:
+    """Return where keys may stand.
+
+    Raises:
+        ValueError: If there is no file of the name that the user chose: keys that are looked for
+            in vain must not look like keys that nobody gave.
+    """
+    if options.env_file is None:
+        return ENV_FILE
+    if not Path(options.env_file).is_file():
+        raise ValueError(
+            f"there is no file {options.env_file}, which --env-file names. Correct the name, or "
+            f"leave the flag out: then {ENV_FILE} is looked for"
+        )
+    return str(options.env_file)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2 and what is wrong."""
+        super().error(re.sub(r"(?<=://)\S+", "...", message))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=command(),
+        description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
+        epilog=commands.listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--config", default="config.csv", help="the rules (default: %(default)s)")
+    add("--state", default="state.csv", help="what became of them (default: %(default)s)")
+    add("--log", default="logs.csv", help="what the program did (default: %(default)s)")
+    add("--dry-run", action="store_true", help="place nothing, write only the log; needs no keys")
+    add("--verbose", action="store_true", help="print warnings of the validation and more")
+    add("--debug", action="store_true", help="print everything")
+    add("--once", action="store_true", help="look at every row once, then end")
+    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
+        help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
+    add("--no-websocket", action="store_true", help="ask for prices and orders over REST only")
+    add("--when-blind", choices=[str(one) for one in WhenBlind], default=WhenBlind.ARM_IF_BEYOND,
+        metavar="POLICY", help="a threshold that was crossed while nobody could see it, for rows "
+        "whose when_blind is empty: arm-if-beyond places the order if the price is still beyond "
+        "it, always places it anyway, notify only says so (default: %(default)s)")  # fmt: skip
+    add("--metrics-port", type=int, metavar="PORT",
+        help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
+    add_flags(add)
+    add_sign_flags(add)
+    add("--strict", action="store_true", help="end with 1 if any row is refused")
+    add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
+    add("--validate-config", action="store_true", help="check the rules, then end")
+    add("--env-file", metavar="FILE", help=f"where keys may stand (default: {ENV_FILE})")
+    add("--demo", action="store_true", help="show the whole thing on an exchange of its own")
+    add("--replay", metavar="FILE", help="with --demo: prices from FILE, a row a minute: "
+        "timestamp,open,high,low,close,volume")  # fmt: skip
+    add("--version", action="version", version=f"ttslo {VERSION}")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(to_positive_decimal(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
+
+
+def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with 2 where a flag would be passed over: nobody may take the demo for a run on it."""
+    for name, value in vars(options).items():
+        if name not in _OF_THE_DEMO and value != parser.get_default(name):
+            flag = f"--{name.replace('_', '-')}"
+            parser.error(
+                f"--demo has an exchange and files of its own and does not use {flag}; leave one "
+                "of the two out"
+            )
