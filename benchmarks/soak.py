@@ -391,7 +391,7 @@ def named_files() -> list[str]:
     return names
 
 
-def settled(is_true: Callable[[], bool], seconds: float = 15.0) -> bool:
+def settled(is_true: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not is_true():

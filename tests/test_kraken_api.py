@@ -230,7 +230,7 @@ def test_close_waits_for_no_lock(web: Web, streaming: Streaming) -> None:
             held.enter_context(lock)
         closing = threading.Thread(target=api.close, daemon=True)
         closing.start()
-        closing.join(20)
+        closing.join(60)
         assert not closing.is_alive()
     assert wanted(provider) == []
     assert api.get_current_price("XBTUSD") == 1
@@ -263,7 +263,7 @@ def test_close_waits_for_no_lock_of_the_pool_of_connections() -> None:
         with pool.pool.mutex, api._transport._adapter.poolmanager.pools.lock:
             closing = threading.Thread(target=api.close, daemon=True)
             closing.start()
-            closing.join(20)
+            closing.join(60)
             assert not closing.is_alive()
         del pool
         server.wait_closed(0)
@@ -303,9 +303,8 @@ def test_everything_works_without_a_library_of_the_stream(library: str) -> None:
             command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
         )
     assert done.stdout.split() == ["7.0", "7.0"]
-    assert done.stderr.splitlines() == [
-        "INFO websocket-client or msgspec is not installed: prices come over REST"
-    ]
+    missing = "INFO websocket-client or msgspec is not installed: prices come over REST"
+    assert done.stderr.splitlines().count(missing) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

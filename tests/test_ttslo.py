@@ -346,9 +346,9 @@ def test_run_continuous_with_a_stand_in_polls_until_stopped(manager: ConfigManag
     thread = threading.Thread(target=program.run_continuous, args=(0.01,))
     thread.start()
     for _ in range(3):
-        assert looked.acquire(timeout=10)
+        assert looked.acquire(timeout=60)
     program.stop()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert Path(manager.state_file).exists()
 

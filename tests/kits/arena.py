@@ -172,7 +172,7 @@ class Arena:
             assert self.exchange.placed_count() <= most, self.account()
             time.sleep(0.05)
 
-    def ends_with_order(self, program: LiveProgram, patience: float = 20.0) -> None:
+    def ends_with_order(self, program: LiveProgram, patience: float = 60.0) -> None:
         """Wait until the one order of the row is known to the program."""
         wait_until(
             lambda: program.ttslo.state.get("btc", {}).get("order_id"),

@@ -54,7 +54,7 @@ class SlowStandIn(StandIn):
 
     def add_trailing_stop_loss(self, **order: object) -> object:  # type: ignore[override]  # all of it
         self.is_asked.set()
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(60)
         return self.answer
 
 

@@ -25,7 +25,7 @@ from krakenlink.stream.events import FeedStale, FirstData
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider, feed_clock
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
+LONG = 60.0  # seconds that nothing here takes unless it is broken
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 # Seconds that a frame may lie in a queue of this machine before its thread's turn comes: two
 # busy cores, a dozen threads. A price that is served after its death is older by far.

@@ -16,7 +16,7 @@ import websocket
 
 from fake_kraken import FakeKraken
 
-LONG = 10.0  # seconds that nothing here takes, unless it is broken
+LONG = 60.0  # seconds that nothing here takes, unless it is broken
 
 NONCES = itertools.count(1)
 

@@ -24,7 +24,7 @@ HEADER = (
     "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,"
     "enabled,when_blind"
 )
-PATIENCE = 15.0
+PATIENCE = 60.0
 # The embedded exchange bears any pace.
 QUICK = Pace(pair_gap=0.01, gap=0.0, settle=0.2, hole=0.02, retry=0.05, retry_max=0.2)
 

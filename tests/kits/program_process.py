@@ -29,7 +29,7 @@ SETTINGS = (
     "deadline=3.0,deadline_margin=1.05,lookup_gap=0.4,late_books=0.3,ask_again=0.1,"
     "ask_again_max=0.5,refusal_wait=0.2,refusal_wait_max=1,write_again=0.1,watch=0.3"
 )
-PATIENCE = 30.0
+PATIENCE = 60.0
 READ_KEY = "READ-KEY-THAT-MUST-NOT-SHOW"
 READ_SECRET = "cmVhZGluZyBzZWNyZXQgdGhhdCBtdXN0IG5vdCBzaG93"
 HAS_SIGTERM = os.name != "nt"  # there, `terminate` kills

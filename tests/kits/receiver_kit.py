@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-LONG = 20.0
+LONG = 60.0
 
 
 class Receiver:

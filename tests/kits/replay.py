@@ -125,7 +125,7 @@ class Program:
         self._wait_until_gone(self._process)
 
     def _wait_until_gone(self, process: subprocess.Popen[bytes]) -> None:
-        process.wait(30)
+        process.wait(60)
         self._exchange.wait_for(lambda e: not e.is_subscribed(SYMBOL, "trade"), 10)
 
     def __enter__(self) -> Program:
@@ -134,7 +134,7 @@ class Program:
     def __exit__(self, *exc_info: object) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(30)
+            self._process.wait(60)
 
 
 def run_program(rest_url: str, ws_url: str, key: str, secret: str, how: str) -> None:

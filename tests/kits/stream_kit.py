@@ -23,7 +23,7 @@ from krakenlink.stream.events import (
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
+LONG = 60.0  # seconds that nothing here takes unless it is broken
 
 
 TEXT, CONTINUED, PING = 0x01, 0x00, 0x09

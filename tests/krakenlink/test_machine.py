@@ -21,7 +21,7 @@ from krakenlink.machine import (
     validate_url,
 )
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
+LONG = 60.0  # seconds that nothing here takes unless it is broken
 
 # --- addresses, clock, cache -------------------------------------------------------------------
 

@@ -368,7 +368,7 @@ def test_many_who_want_one_new_pair_ask_one_question(web: Web, streaming: Stream
     here, all_are_here = iter(range(50)), threading.Event()
 
     def slow(_: dict[str, str]) -> str:
-        all_are_here.wait(20)
+        all_are_here.wait(60)
         time.sleep(0.1)  # for the last of them to take its place
         return ok({"SOLUSD": LISTING["SOLUSD"]})
 
@@ -537,7 +537,7 @@ def test_many_who_want_one_price_make_one_call(web: Web, rest: KrakenAPI) -> Non
     here, all_are_here = iter(range(50)), threading.Event()
 
     def slow(_: dict[str, str]) -> str:
-        all_are_here.wait(20)
+        all_are_here.wait(60)
         time.sleep(0.1)  # for the last of them to take its place
         return ok(ticker())
 

@@ -229,7 +229,7 @@ class Stall(SystemState):
     def system(self) -> str:
         """What Kraken's engine is, when it is let go."""
         self.is_met.set()
-        assert self.go.wait(15)
+        assert self.go.wait(60)
         return "online"
 
 
@@ -239,7 +239,7 @@ def stalled(program: LiveProgram) -> Iterator[ttslo_live.LiveRun]:
     live, stall = program.ttslo.live, Stall()
     assert live is not None
     live._inbox.put(stall)
-    assert stall.is_met.wait(15)
+    assert stall.is_met.wait(60)
     yield live
     stall.go.set()
 
@@ -287,7 +287,7 @@ def test_sleep_of_the_machine_is_blind_from_its_begin(market: FakeKraken, tmp_pa
         told = program.wait_for_line("the machine slept. Reconnecting")
         moments = [f"{datetime.fromtimestamp(since + late, UTC):%H:%M:%SZ}" for late in (-1, 0, 1)]
         assert any(told.startswith(f"blind since {moment} for BTC/USD") for moment in moments)
-        assert abs((tapes[SYMBOL].blind_from or 0) - since) < 5
+        assert abs((tapes[SYMBOL].blind_from or 0) - since) < 60
 
 
 def test_what_waited_while_the_machine_slept_is_no_price_of_now(

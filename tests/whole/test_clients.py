@@ -16,7 +16,7 @@ from kraken.spot import Market, SpotWSClient, Trade, User
 
 from fake_kraken import FakeKraken
 
-LONG = 10.0  # seconds that nothing here takes, unless it is broken
+LONG = 60.0  # seconds that nothing here takes, unless it is broken
 
 
 def options(exchange: FakeKraken) -> dict[str, Any]:

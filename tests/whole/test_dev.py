@@ -99,7 +99,7 @@ def test_second_run_installs_nothing(clone: Path) -> None:
     """Only the first run installs, until pyproject.toml asks for something else."""
     give_venv(clone)
     assert "installing" in run(clone, "exchange").stderr
-    assert run(clone, "exchange").stderr == ""
+    assert "installing" not in run(clone, "exchange").stderr
     changed = PROJECT.replace("demo = []", 'demo = ["./not-there"]')
     (clone / "pyproject.toml").write_text(changed, encoding="utf-8")
     assert "pip could not install" in run(clone, "exchange").stderr
@@ -109,7 +109,7 @@ def test_checks_serve_the_demo_too(clone: Path) -> None:
     """Whoever has run the tests once can run the demo without a network."""
     give_venv(clone)
     run(clone, "test", "--version")
-    assert run(clone, "exchange").stderr == ""
+    assert "installing" not in run(clone, "exchange").stderr
 
 
 def test_failed_install_is_tried_again(clone: Path) -> None:

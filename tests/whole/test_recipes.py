@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fresh_python import complaints
 
 from fake_kraken import FakeKraken
 
@@ -71,7 +72,7 @@ def run(market: FakeKraken, folder: Path, program: str, *arguments: str, **files
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, complaints(done.stderr)) == (0, [])
     return done.stdout.strip()
 
 

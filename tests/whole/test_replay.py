@@ -35,7 +35,7 @@ def recording(path: Path, seed: int) -> list[tuple[Decimal, ...]]:
 def wait_for_first_crossings(folder: Path, expected: dict[str, Decimal]) -> dict[str, Fired]:
     """Wait until the state file names the oracle's first crossings; return what it says then."""
     with suppress(AssertionError):  # the difference itself says more than that there is one
-        wait_until(lambda: is_exact(fired_in(folder), expected), "all is exact", patience=40)
+        wait_until(lambda: is_exact(fired_in(folder), expected), "all is exact", patience=120)
     return fired_in(folder)
 
 

@@ -395,14 +395,14 @@ def test_surroundings_of_one_client_are_waited_for_by_no_other(
     def slow(self: requests.Session, url: str, *args: Any) -> Any:
         if "slow" in url:
             is_in.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
         return real(self, url, *args)
 
     monkeypatch.setattr(requests.Session, "merge_environment_settings", slow)
     one, other = (transport.Transport(root, Timeouts()) for root in ("https://slow", "https://x"))
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(lambda: one._surroundings)
-        assert is_in.wait(20)
+        assert is_in.wait(60)
         second = pool.submit(lambda: other._surroundings)
         try:
             assert "verify" in second.result(10)

@@ -31,7 +31,7 @@ from krakenlink.stream.private import (
 )
 from krakenlink.stream.settings import AccountSettings, FeedSettings
 
-LONG = 15.0  # seconds that nothing here takes, unless it is broken
+LONG = 60.0  # seconds that nothing here takes, unless it is broken
 QUICK = FeedSettings(retry_delays=(0.0, 0.02), refused_delay=0.02, connect_timeout=LONG)
 ACCOUNT = AccountSettings(denied_delay=0.02, lockout_delay=0.02, snapshot_pause=0.01)
 E = TypeVar("E", bound=AccountEvent)

@@ -20,7 +20,7 @@ from krakenlink.stream.events import FeedStale, SymbolDistrusted, SymbolTrusted,
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
+LONG = 60.0  # seconds that nothing here takes unless it is broken
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 # As the real one, with seconds for minutes; silence is not the matter here.
 BUSY = FeedSettings(

@@ -16,7 +16,7 @@ from krakenlink.stream.events import FeedStale, SymbolMute, Tick
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 20.0  # seconds that nothing here takes unless it is broken
+LONG = 60.0  # seconds that nothing here takes unless it is broken
 URL = "ws://127.0.0.1:1"
 
 

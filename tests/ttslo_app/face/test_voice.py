@@ -21,7 +21,7 @@ from fake_kraken import FakeKraken
 from ttslo_app.face.voice import Console, Ear, Lane, SpokenHandler, Voice, as_json, write_line
 from ttslo_app.messages import Kind, Said
 
-LONG, SHORT = 10.0, 0.05
+LONG, SHORT = 60.0, 0.05
 
 
 def in_time(seconds: float = LONG) -> float:

@@ -307,14 +307,14 @@ def test_long_writes_leave_the_thread_free_and_are_made_up_for_at_the_end() -> N
     bench.restart()
     bench.worker.start()
     bench.worker.submit(Crossing(rules[0], Decimal(50001), "50001"))
-    assert files.has_saved[0].wait(10)
+    assert files.has_saved[0].wait(60)
     sent = threading.Event()
     bench.step = lambda name: sent.set() if name == "answered" else None
     bench.worker.submit(Crossing(rules[1], Decimal(50001), "50001"))
-    assert sent.wait(10)
+    assert sent.wait(60)
     looked_at = threading.Event()
     bench.worker.submit(Mark(looked_at.set))
-    assert looked_at.wait(10)
+    assert looked_at.wait(60)
     assert files.disk["two"]["rule_state"] == "intended"
     assert bench.worker.stop(10)
     assert (files.disk["two"]["rule_state"], files.notes["two"]) == ("placed", "O2")

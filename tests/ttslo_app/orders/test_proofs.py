@@ -127,13 +127,13 @@ def test_proof_of_one_row_holds_no_order_of_another(bench: Bench) -> None:
 
     def held(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         asked.set()
-        assert may_answer.wait(10)
+        assert may_answer.wait(60)
         return find(cl_ord_id, order)
 
     bench.kraken.find = held  # type: ignore[method-assign]  # slow from now on
     bench.worker.start()
     bench.worker.submit(Crossing(rule(), Decimal(50001), "50001"))
-    assert asked.wait(10)
+    assert asked.wait(60)
     bench.worker.submit(Crossing(fresh, Decimal(50001), "50001"))
     wait_until(lambda: bench.life("eth").state is RuleState.PLACED, "the other order is placed")
     assert len(bench.kraken.sent) == 1

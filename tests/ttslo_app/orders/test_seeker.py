@@ -35,7 +35,7 @@ class Books:
         """Wait for the test, and say what it wants."""
         self.asked.append(cl_ord_id)
         assert order == ORDER
-        assert self.may_answer.wait(10)
+        assert self.may_answer.wait(60)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -98,7 +98,7 @@ class Held(Bench):
 
         def held(cl_ord_id: str, order: OrderRequest) -> Sighting | None:
             self.looks += 1
-            assert self.may_answer.wait(10)
+            assert self.may_answer.wait(60)
             return find(cl_ord_id, order)
 
         self.kraken.find = held  # type: ignore[method-assign]  # slow from now on

@@ -90,7 +90,7 @@ def test_findings_come_in_the_order_of_the_table_whoever_is_first() -> None:
     second_is_done = threading.Event()
 
     def slow(_: Patient) -> Findings:
-        assert second_is_done.wait(5)
+        assert second_is_done.wait(60)
         yield say("no proxy")
 
     def quick(_: Patient) -> Findings:
@@ -116,13 +116,13 @@ def test_check_that_hangs_fails_alone_and_those_behind_it_are_named(
 
     def hang(_: Patient) -> Findings:
         yield say("engine online")
-        release.wait(10)
+        release.wait(60)
 
     began = feed_clock()
     found = examined(
         Check("a", "one", hang), Check("b", "one", well), Check("c", "two", well), seconds=0.2
     )
-    assert feed_clock() - began < 5
+    assert feed_clock() - began < 30
     assert [(name, status) for name, status, _ in found] == [
         ("a", "ok"),
         ("a", "fail"),
@@ -280,7 +280,7 @@ def test_it_ends_in_time_where_nobody_ever_answers(clinic: Clinic) -> None:
     clinic.exchange.fault("black_hole")
     began = feed_clock()
     report = clinic.examine(seconds=1.0)
-    assert feed_clock() - began < 5
+    assert feed_clock() - began < 30
     assert "rest.time" in report.failing()
     assert report.only("files.config")[0] == "ok"
     assert set(report.statuses("rows.orders")) == {"warn"}

@@ -38,17 +38,17 @@ def test_last_word_is_said_on_another_thread_and_then_the_end_comes() -> None:
     me = threading.get_ident()
     farewell = Farewell(lambda name: said.put((name, threading.get_ident() == me)), said.put)
     farewell.hurry(signal.SIGTERM)
-    assert said.get(timeout=5) == ("SIGTERM", False)
-    assert said.get(timeout=5) == signal.SIGTERM
+    assert said.get(timeout=60) == ("SIGTERM", False)
+    assert said.get(timeout=60) == signal.SIGTERM
     farewell.close()
 
 
 def test_screen_that_hangs_does_not_get_the_program() -> None:
     """The end comes a second later, whatever became of the word."""
     hangs, ended = threading.Event(), threading.Event()
-    farewell = Farewell(lambda name: hangs.wait(10), lambda number: ended.set())
+    farewell = Farewell(lambda name: hangs.wait(60), lambda number: ended.set())
     farewell.hurry(signal.SIGINT)
-    assert ended.wait(5)
+    assert ended.wait(60)
     hangs.set()
     farewell.close()
 

@@ -52,9 +52,9 @@ def keep(duties: list[Duty], said: Said, until: threading.Event) -> None:
     stopping = threading.Event()
     keeper = Keeper(duties, stopping, said)
     keeper.start()
-    assert until.wait(10)
+    assert until.wait(60)
     stopping.set()
-    keeper.join(10)
+    keeper.join(60)
 
 
 @pytest.mark.usefixtures("quick")

@@ -149,7 +149,7 @@ def test_order_goes_over_a_connection_that_was_open(
     monkeypatch.setattr(KrakenAPI, "warm_up", warm_up_and_tell)
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
         wait_for_check(program)
-        assert is_warm.wait(20)  # the last of the keeper's calls: the connection is free
+        assert is_warm.wait(60)  # the last of the keeper's calls: the connection is free
         open_before = {request.connection for request in market.requests}
         market.set_price(PAIR, "51001")
         program.crossing_of("up")

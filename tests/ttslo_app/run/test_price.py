@@ -68,7 +68,7 @@ class Following:
     def end(self) -> int:
         """Let it end; return its exit code."""
         self._stop.set()
-        self._thread.join(10)
+        self._thread.join(60)
         return self.codes[0]
 
 

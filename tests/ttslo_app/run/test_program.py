@@ -138,7 +138,7 @@ def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager
         assert program.validate_and_load_config()
         worker.start()
         worker.submit(Crossing(read_rule(config()), Decimal(60000), "60000"))
-        assert kraken.is_asked.wait(10)
+        assert kraken.is_asked.wait(60)
         program.save_state()
     (intent,) = read_intents(Path(f"{manager.state_file}.intents").read_bytes()).rows
     assert (intent["id"], intent["rule_state"]) == ("btc", "intended")

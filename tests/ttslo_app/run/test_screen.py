@@ -40,7 +40,7 @@ class Raw(io.RawIOBase):
         """Show bytes, once nobody holds it up."""
         if not self.gate.is_set():
             self.is_held.set()
-            self.gate.wait(30)
+            self.gate.wait(60)
         self.shown += bytes(data)
         return len(data)
 
@@ -145,7 +145,7 @@ def test_before_the_first_snapshot_nothing_is_drawn(terminal: Terminal) -> None:
         asked.set()
 
     with drawing(terminal, voice_with([]), quiet, nothing):
-        assert asked.wait(10)
+        assert asked.wait(60)
     assert "rows" not in terminal.text
 
 
@@ -157,7 +157,7 @@ def test_stopped_terminal_stops_no_order(
         with drawing(terminal, live.ttslo.voice, live.ttslo.say, snapshot):
             wait_until(lambda: "last events" in terminal.text, "the table is drawn")
             terminal.under.gate.clear()
-            assert terminal.under.is_held.wait(10)
+            assert terminal.under.is_held.wait(60)
             exchange.set_price(PAIR, "51000")
             wait_until(lambda: exchange.placed_count() == 1, "the order is placed")
             assert not terminal.under.gate.is_set()
@@ -173,7 +173,7 @@ def test_end_does_not_wait_for_a_stopped_terminal(
     with drawing(terminal, voice_with([]), quiet, snapshot):
         wait_until(lambda: "last events" in terminal.text, "the table is drawn")
         terminal.under.gate.clear()
-        assert terminal.under.is_held.wait(10)
+        assert terminal.under.is_held.wait(60)
     assert not terminal.under.gate.is_set()
     terminal.under.gate.set()
 

@@ -50,7 +50,7 @@ def test_armed_rows_have_price_distance_and_proof(live: LiveProgram) -> None:
     assert Decimal(btc.price or 0) == 50000
     assert btc.away == pytest.approx(2.0)
     assert btc.age is not None
-    assert 0 <= btc.age < 3
+    assert 0 <= btc.age < 60
     assert taken.armed == 2
 
 

@@ -67,7 +67,7 @@ def test_the_lock_ends_with_its_process() -> None:
     process = context.Process(target=hold_lock, args=(str(Path("state.csv").resolve()), ready, end))
     process.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         with pytest.raises(AlreadyRunning, match=f"process {process.pid}"), StateLock("state.csv"):
             pass
     finally:

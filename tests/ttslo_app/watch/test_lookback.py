@@ -57,7 +57,7 @@ class Desk:
         self.reader = PastReader(self.source, self.posted.put, CLOCKS, PACE)
 
     def next(self) -> Fetched | NotFetched:
-        return self.posted.get(timeout=10)
+        return self.posted.get(timeout=60)
 
 
 @pytest.fixture
