@@ -27,7 +27,7 @@ def read(name: str) -> str:
 README, GUIDE, HOUSE = read("README.md"), read("WEBSOCKET_INTEGRATION.md"), read("ARCHITECTURE.md")
 FAULTS = read("benchmarks/faults.md")
 DOCUMENTS = ["README.md", "WEBSOCKET_INTEGRATION.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
-DOCUMENTS += ["docs/doctor.md"]
+DOCUMENTS += ["docs/doctor.md", "docs/whatif.md"]
 PACKAGES = ("krakenlink", "ttslo_app")
 
 

@@ -131,7 +131,12 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "certifi": frozenset({"krakenlink.stream.wire"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
     "msgspec": frozenset({"krakenlink.stream.frames"}),
-    "numpy": frozenset({"ttslo_app.backtest.history", "ttslo_app.backtest.recording"}),
+    "numpy": frozenset(
+        {
+            *("ttslo_app.backtest.candles", "ttslo_app.backtest.history"),
+            "ttslo_app.backtest.recording",
+        }
+    ),
     "pyarrow": frozenset({"ttslo_app.backtest.recording"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),

@@ -90,6 +90,16 @@ class History:
         """Return the price that stands at `index`."""
         return to_price(int(self.price[index]))
 
+    @property
+    def first_price(self) -> Decimal:
+        """The very first price."""
+        return self.price_at(0)
+
+    @property
+    def extremes(self) -> tuple[Decimal, Decimal]:
+        """The lowest and the highest price of all."""
+        return to_price(int(self.price.min())), to_price(int(self.price.max()))
+
     def after(self, index: int) -> int:
         """Return where the first price of a later moment stands; the length where there is none.
 

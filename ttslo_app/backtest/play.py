@@ -102,6 +102,15 @@ def _crossing(history: History, rule: Rule) -> int | None:
     return None
 
 
+def entered_order(market: Market, rule: Rule, price: Decimal) -> Order:
+    """Return the order of a row as it stands at once where the last price is `price`.
+
+    Raises:
+        Refusal: If Kraken would refuse it.
+    """
+    return _engine(market, price).add_order(_order_of(rule, market), 0.0)
+
+
 def _engine(market: Market, price: Decimal) -> Engine:
     funds = {str(market.row["base"]): _PLENTY, str(market.row["quote"]): _PLENTY}
     return Engine({market.key: market.row}, {market.key: price}, funds)

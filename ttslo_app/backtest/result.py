@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ttslo_app.backtest.history import History
-from ttslo_app.backtest.play import Played
-from ttslo_app.rules.rule import Direction
+from ttslo_app.backtest.candles import Bounds, Candles, Reach, play_candles
+from ttslo_app.backtest.history import History, to_price
+from ttslo_app.backtest.play import Market, Played, play
+from ttslo_app.rules.rule import Direction, Rule
 
 _HUNDRED = Decimal(100)
 
@@ -74,34 +75,86 @@ class Outcome:
         return gain if self.trailed.is_sale else -gain
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The worst and the best end that the order of prices inside candles leaves open."""
+
+    worst: End
+    best: End
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The same as `Outcome` for a row on candles: no end is one number but the last price."""
+
+    bounds: Bounds
+    trailed: Range
+    at_crossing: Range
+    fixed_stop: Range
+    held: End
+
+
+def end_of(rule: Rule, costs: Costs, at: int, price: Decimal, *, is_reached: bool = True) -> End:
+    """Return an end of a row's coins at a price."""
+    gross = price * rule.volume
+    fee, slippage = gross * costs.fee / _HUNDRED, gross * costs.slippage / _HUNDRED
+    return End(at, price, is_reached, gross, fee, slippage, rule.direction is Direction.SELL)
+
+
 def outcome_of(history: History, played: Played, costs: Costs) -> Outcome | None:
     """Return what a row came to; None where it never crossed, or had no order."""
     if played.crossed is None or played.refusal:
         return None
-    last = len(history) - 1
+    last, rule = len(history) - 1, played.rule
     start = played.path[0].best
-    is_sale = played.rule.direction is Direction.SELL
-    away = start * played.rule.offset_percent / _HUNDRED
+    is_sale = rule.direction is Direction.SELL
+    away = start * rule.offset_percent / _HUNDRED
     level = start - away if is_sale else start + away
     stopped = history.first_from(played.entered, level, is_fall=is_sale)
 
-    def end(at: int, price: Decimal, *, is_reached: bool) -> End:
-        gross = price * played.rule.volume
-        fee, slippage = gross * costs.fee / _HUNDRED, gross * costs.slippage / _HUNDRED
-        return End(at, price, is_reached, gross, fee, slippage, is_sale)
-
     def at_price_of(index: int | None) -> End:
-        found = last if index is None else index
-        return end(found, history.price_at(found), is_reached=index is not None)
+        found, is_reached = (last, False) if index is None else (index, True)
+        return end_of(rule, costs, found, history.price_at(found), is_reached=is_reached)
 
+    filled, is_filled = (last, False) if played.filled is None else (played.filled, True)
     return Outcome(
         played,
-        trailed=end(
-            last if played.filled is None else played.filled,
-            played.exit_price,
-            is_reached=played.filled is not None,
-        ),
-        at_crossing=end(played.crossed, played.crossed_price, is_reached=True),
+        trailed=end_of(rule, costs, filled, played.exit_price, is_reached=is_filled),
+        at_crossing=end_of(rule, costs, played.crossed, played.crossed_price),
         fixed_stop=at_price_of(stopped),
         held=at_price_of(None),
     )
+
+
+def outlook_of(candles: Candles, bounds: Bounds, costs: Costs) -> Outlook | None:
+    """Return what a row on candles may have come to; None as in `outcome_of`."""
+    if bounds.crossing is None or bounds.trailed is None or bounds.fixed is None:
+        return None
+    rule, last = bounds.rule, len(candles) - 1
+
+    def range_of(reach: Reach) -> Range:
+        worst, best = (
+            end_of(rule, costs, fill.at, fill.price, is_reached=fill.is_reached)
+            for fill in (reach.worst, reach.best)
+        )
+        return Range(worst, best)
+
+    return Outlook(
+        bounds,
+        trailed=range_of(bounds.trailed),
+        at_crossing=range_of(bounds.crossing),
+        fixed_stop=range_of(bounds.fixed),
+        held=end_of(rule, costs, last, to_price(int(candles.close[last])), is_reached=False),
+    )
+
+
+Row = tuple[Played, Outcome | None] | tuple[Bounds, Outlook | None]
+
+
+def row_of(prices: History | Candles, rule: Rule, market: Market, costs: Costs) -> Row:
+    """Return what became, or may have become, of a row, and what it came to."""
+    if isinstance(prices, Candles):
+        bounds = play_candles(prices, rule, market)
+        return bounds, outlook_of(prices, bounds, costs)
+    played = play(prices, rule, market)
+    return played, outcome_of(prices, played, costs)

@@ -11,18 +11,32 @@ from typing import Any
 
 from krakenlink.numbers import plain
 from krakenlink.pairs import shown_pair
+from ttslo_app.backtest.candles import Bounds, Candles
 from ttslo_app.backtest.history import History
 from ttslo_app.backtest.play import Played
-from ttslo_app.backtest.result import End, Outcome
+from ttslo_app.backtest.result import End, Outcome, Range, Row
 from ttslo_app.clocks import iso_moment
-from ttslo_app.rules.rule import Direction, Rule
+from ttslo_app.rules.rule import Direction, Rule, ThresholdType
 
 CENT = Decimal("0.01")
 TERMS = """\
-A row is armed at the first price. Its order stands from the first price after the moment that
-crossed, as if it had arrived at once; it follows each price as Kraken's trailing stop does, and is
-filled at the price that meets it. "Held" is a market order at the last price of the file. Each end
-has the fee and the slippage of a market order. The past is no promise."""
+A row is armed at the first price. Its order stands from the first price after
+the moment that crossed, as if it had arrived at once; it follows each price as
+Kraken's trailing stop does, and is filled at the price that meets it. "At once"
+is a market order at the price that crossed. The stop that does not trail stays
+where the other one began. "Held" is a market order at the last price of all.
+Each end has the fee and the slippage of a market order. The past is no promise."""
+CANDLE_TERMS = """\
+A candle does not tell whether its highest or its lowest price came first, so
+each end is told as the worst and the best: no order of prices that fits the
+candles ends outside of them. Assumed is that each candle begins with its open,
+ends with its close and was at its high and its low, that all its other prices
+lie between these, and that the order stands by the end of the candle that
+crossed. The worst of one row and the best of another need not belong to one and
+the same order of prices. "At once" is a market order at the price that crossed.
+The stop that does not trail stays where the other one began. "Held" is a market
+order at the last close. Each end has the fee and the slippage of a market
+order. The past is no promise."""
 
 
 def row_line(rule: Rule) -> str:
@@ -33,7 +47,7 @@ def row_line(rule: Rule) -> str:
     )
 
 
-def moment(history: History, index: int) -> str:
+def moment(history: History | Candles, index: int) -> str:
     """Return when the price at `index` was traded, to the second."""
     return iso_moment(int(history.at_ns[index]))[:19] + "Z"
 
@@ -45,32 +59,63 @@ def amount(value: Decimal) -> str:
     return plain(Decimal(f"{value:.6g}"))
 
 
-def lines_of(history: History, played: Played, outcome: Outcome | None) -> Iterator[str]:
+def lines_of(prices: History | Candles, row: Row) -> Iterator[str]:
     """Yield what became of a row, a line at a time; each fits 80 columns where it can."""
-    yield row_line(played.rule)
+    played, outcome = row
+    rule = played.rule
+    yield row_line(rule)
     if played.crossed is None:
-        yield "  never crossed"
+        yield f"  never crossed: {_nearest(prices, rule)}"
         return
-    crossed = f"  crossed {moment(history, played.crossed)} at {plain(played.crossed_price)}"
+    yield f"  crossed {moment(prices, played.crossed)} at {_crossed_at(played)}"
     if outcome is None:
-        yield crossed
         yield f"  NO ORDER: Kraken would refuse it: {played.refusal}"
         return
-    first, last = played.path[0], played.path[-1]
-    yield crossed
-    yield f"  the stop began at {plain(first.stop)} and came to {plain(last.stop)}"
-    yield "  " + end_line(history, outcome, shown_pair(played.rule.pair).partition("/")[2])
+    quote = shown_pair(rule.pair).partition("/")[2]
+    if isinstance(outcome, Outcome):
+        path = outcome.played.path
+        yield (
+            f"  the stop began at {plain(path[0].stop)} and came to {plain(path[-1].stop)} "
+            f"({len(path) - 1} steps)"
+        )
+        yield "  " + end_line(prices, outcome.trailed, quote)
+    else:
+        for name, end in (("worst", outcome.trailed.worst), ("best", outcome.trailed.best)):
+            yield f"  {name + ':':<6} {end_line(prices, end, quote)}"
     others = (
         ("at once", outcome.at_crossing),
         ("stop that does not trail", outcome.fixed_stop),
         ("held", outcome.held),
     )
-    yield "  instead: " + "; ".join(f"{name} {amount(end.net)}" for name, end in others)
+    yield "  instead: " + "; ".join(f"{name} {_net(end)}" for name, end in others)
 
 
-def end_line(history: History, outcome: Outcome, quote: str) -> str:
-    """Return how the trailing stop ended, or where it stands."""
-    end = outcome.trailed
+def _nearest(prices: History | Candles, rule: Rule) -> str:
+    lowest, highest = prices.extremes
+    is_fall = rule.threshold_type is ThresholdType.BELOW
+    price = lowest if is_fall else highest
+    short = abs(rule.threshold - price) / price * 100
+    name = "lowest" if is_fall else "highest"
+    return f"the {name} price was {plain(price)}, {short:.2f} % short of it"
+
+
+def _crossed_at(played: Played | Bounds) -> str:
+    if isinstance(played, Played):
+        return plain(played.crossed_price)
+    assert played.crossing is not None
+    prices = sorted({played.crossing.worst.price, played.crossing.best.price})
+    return " to ".join(map(plain, prices))
+
+
+def _net(end: End | Range) -> str:
+    if isinstance(end, End):
+        return amount(end.net)
+    texts = dict.fromkeys((amount(end.worst.net), amount(end.best.net)))
+    return " to ".join(texts)
+
+
+def end_line(history: History | Candles, end: End, quote: str) -> str:
+    """Return how a trailing stop ended, or where it stands."""
     if not end.is_reached:
         return f"not met by the end; worth {amount(end.net)} {quote} at the last price"
     verb = "sold" if end.is_sale else "bought"
@@ -81,36 +126,39 @@ def end_line(history: History, outcome: Outcome, quote: str) -> str:
     )
 
 
-def record_of(history: History, played: Played, outcome: Outcome | None) -> dict[str, Any]:
+def record_of(prices: History | Candles, row: Row) -> dict[str, Any]:
     """Return the same as JSON's values: prices and amounts as text, moments as ISO UTC."""
+    played, outcome = row
     rule = played.rule
     record: dict[str, Any] = {
         "id": rule.id,
         "pair": shown_pair(rule.pair),
         "direction": str(rule.direction),
+        "armed_at": moment(prices, 0),
         "crossed_at": None,
         "crossed_price": None,
         "refused": played.refusal or None,
     }
     if played.crossed is not None:
-        record["crossed_at"] = moment(history, played.crossed)
-        record["crossed_price"] = plain(played.crossed_price)
-    if outcome is not None:
-        record["stop_first"] = plain(played.path[0].stop)
-        record["stop_last"] = plain(played.path[-1].stop)
-        record |= {
-            name: _end(history, end)
-            for name, end in (
-                ("trailed", outcome.trailed),
-                ("at_crossing", outcome.at_crossing),
-                ("fixed_stop", outcome.fixed_stop),
-                ("held", outcome.held),
-            )
-        }
+        record["crossed_at"] = moment(prices, played.crossed)
+        record["crossed_price"] = _crossed_at(played)
+    if outcome is None:
+        return record
+    if isinstance(outcome, Outcome):
+        path = outcome.played.path
+        record["stop_first"], record["stop_last"] = plain(path[0].stop), plain(path[-1].stop)
+        record["stop_path"] = [[iso_moment(step.at_ns), plain(step.stop)] for step in path]
+    for name in ("trailed", "at_crossing", "fixed_stop", "held"):
+        end: End | Range = getattr(outcome, name)
+        record[name] = _end(prices, end) if isinstance(end, End) else _range(prices, end)
     return record
 
 
-def _end(history: History, end: End) -> dict[str, Any]:
+def _range(prices: History | Candles, found: Range) -> dict[str, Any]:
+    return {"worst": _end(prices, found.worst), "best": _end(prices, found.best)}
+
+
+def _end(history: History | Candles, end: End) -> dict[str, Any]:
     return {
         "at": moment(history, end.at),
         "price": plain(end.price),

@@ -45,6 +45,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a row a minute: timestamp,open,high,low,close,volume",
     )
+    source.add_argument(
+        "--candles",
+        type=Path,
+        metavar="FILE",
+        help="Kraken's OHLCVT: timestamp,open,high,low,close,volume,trades; tells the best and the "
+        "worst order of prices inside each candle",
+    )
     add("--pair", help="whose prices they are (default: the file's name, such as XBTUSD.csv)")
     add("--fee", type=_percent, default=Decimal("0.40"), help="in percent (default: 0.40)")
     add("--slippage", type=_percent, default=Decimal("0.05"), help="in percent (default: 0.05)")

@@ -16,15 +16,23 @@ from krakenlink.foreign import shown
 from krakenlink.numbers import plain
 from krakenlink.pairs import shown_pair
 from ttslo_app.backtest import words
+from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History
-from ttslo_app.backtest.play import Market, Played, play
-from ttslo_app.backtest.recording import BadRecording, Recording, read_minutes, read_trades
-from ttslo_app.backtest.result import Costs, Outcome, outcome_of
+from ttslo_app.backtest.play import Market
+from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
+from ttslo_app.backtest.result import Costs, Row, row_of
 from ttslo_app.rules.rule import Rule, RuleError, read_rule
 from ttslo_app.store.rule_text import read_rules
 
 # So far off its price a threshold is rather of another pair.
 _FAR = 10
+_AS_REPLAYED = (
+    "in each minute the prices come in the order in which the demo plays them; what other orders "
+    "would have done is told by --candles"
+)
+
+
+Prices = History | Candles
 
 
 class Trouble(Exception):
@@ -45,34 +53,44 @@ def report(options: argparse.Namespace) -> Report:
     Raises:
         Trouble: If a file cannot be used, or no row is of its pair.
     """
-    path: Path = options.trades or options.replay
-    pair = shown_pair(options.pair or path.name.partition(".")[0])
+    path: Path = options.trades or options.replay or options.candles
+    named = pair_named_by(path)
+    pair = shown_pair(options.pair or named)
     rules, remarks = _rules_of(options.config, pair)
-    recording = _read(path, is_minutes=options.trades is None)
-    history = recording.history
-    market = _market_of(pair, history)
+    if named != pair and named in {shown_pair(rule) for rule in _known_pairs()}:
+        remarks.append(f"the file's name says {named}, and --pair {pair}: are these its prices?")
+    prices, found = _read(path, options)
+    market = _market_of(pair, prices)
     costs = Costs(options.fee, options.slippage)
-    played = [play(history, rule, market) for rule in rules]
-    ends = [(one, outcome_of(history, one, costs)) for one in played]
-    remarks += [*recording.remarks, *_far_off(history, rules)]
+    rows = [row_of(prices, rule, market, costs) for rule in rules]
+    remarks += [*found, *_far_off(prices, rules)]
     return Report(
-        tuple(_lines(path, pair, history, ends, remarks, costs)),
+        tuple(_lines(path, pair, prices, rows, remarks, costs)),
         {
             "pair": pair,
-            "prices": len(history),
-            "from": words.moment(history, 0),
-            "to": words.moment(history, len(history) - 1),
+            "prices": len(prices),
+            "is_candles": isinstance(prices, Candles),
+            "from": words.moment(prices, 0),
+            "to": words.moment(prices, len(prices) - 1),
             "fee": plain(costs.fee),
             "slippage": plain(costs.slippage),
             "remarks": remarks,
-            "rows": [words.record_of(history, one, outcome) for one, outcome in ends],
+            "rows": [words.record_of(prices, row) for row in rows],
         },
     )
 
 
-def _read(path: Path, *, is_minutes: bool) -> Recording:
+def _read(path: Path, options: argparse.Namespace) -> tuple[Prices, tuple[str, ...]]:
+    """Return the prices of a file, and what is odd about them."""
     try:
-        return read_minutes(path) if is_minutes else read_trades(path)
+        if options.candles:
+            found = read_candles(path)
+            return found.candles, found.remarks
+        if options.replay:
+            recording = read_minutes(path)
+            return recording.history, (*recording.remarks, _AS_REPLAYED)
+        recording = read_trades(path)
+        return recording.history, recording.remarks
     except OSError as error:
         raise Trouble(f"{path} cannot be opened: {error.strerror}") from None
     except BadRecording as error:
@@ -106,22 +124,31 @@ def _rules_of(config: Path, pair: str) -> tuple[list[Rule], list[str]]:
     return rules, remarks
 
 
-def _market_of(pair: str, history: History) -> Market:
+def pair_named_by(path: Path) -> str:
+    """Return the pair that a file's name says, such as of XBTUSD.csv or XBTUSD_60.csv.gz."""
+    return shown_pair(path.name.partition(".")[0].partition("_")[0])
+
+
+def _known_pairs() -> Iterator[str]:
+    return (str(row["wsname"]) for row in default_pairs()[0].values() if "wsname" in row)
+
+
+def _market_of(pair: str, prices: Prices) -> Market:
     """Return the row of AssetPairs of a pair; one after its prices where it is not known."""
     rows, _ = default_pairs()
     for key, row in rows.items():
         if row.get("wsname") and shown_pair(str(row["wsname"])) == pair:
             return Market(key, row)
     base, _, quote = pair.partition("/")
-    decimals = PLACES - (len(str(history.tick)) - 1)
+    decimals = PLACES - (len(str(prices.tick)) - 1)
     least = {"ordermin": "0", "costmin": "0", "lot_decimals": 8}
     return Market(
         pair, {"base": base, "quote": quote, "altname": pair, "pair_decimals": decimals, **least}
     )
 
 
-def _far_off(history: History, rules: list[Rule]) -> Iterator[str]:
-    first = history.price_at(0)
+def _far_off(prices: Prices, rules: list[Rule]) -> Iterator[str]:
+    first = prices.first_price
     for rule in rules:
         factor = max(rule.threshold / first, first / rule.threshold)
         if factor >= _FAR:
@@ -134,18 +161,19 @@ def _far_off(history: History, rules: list[Rule]) -> Iterator[str]:
 def _lines(
     path: Path,
     pair: str,
-    history: History,
-    ends: list[tuple[Played, Outcome | None]],
+    prices: Prices,
+    rows: list[Row],
     remarks: list[str],
     costs: Costs,
 ) -> Iterator[str]:
-    first, last = words.moment(history, 0), words.moment(history, len(history) - 1)
-    yield f"WHAT IF: {len(history):,} prices of {pair}, {first} to {last}"
+    first, last = words.moment(prices, 0), words.moment(prices, len(prices) - 1)
+    kind = "candles" if isinstance(prices, Candles) else "prices"
+    yield f"WHAT IF: {len(prices):,} {kind} of {pair}, {first} to {last}"
     yield f"from {path}; fee {plain(costs.fee)} %, slippage {plain(costs.slippage)} %"
     for remark in remarks:
         yield f"note: {remark}"
-    for played, outcome in ends:
+    for row in rows:
         yield ""
-        yield from words.lines_of(history, played, outcome)
+        yield from words.lines_of(prices, row)
     yield ""
-    yield words.TERMS
+    yield words.CANDLE_TERMS if isinstance(prices, Candles) else words.TERMS

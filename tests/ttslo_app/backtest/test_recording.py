@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ttslo_app.backtest.recording import BadRecording, read_minutes, read_trades
+from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
 
 ROWS = ("1641000000,50000.1,0.5", "1641000000.25,50000.2,0.1", "1641000001,49999.9,2")
 
@@ -56,7 +56,7 @@ def test_holes_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "named"),
     [
-        ((), "holds no trades"),
+        ((), "holds no rows"),
         (("timestamp,price,volume", ROWS[0]), "without a header"),
         (("1641000000,abc,1",), "cannot be read to its end"),
         (("1641000000,50000",), "cannot be read to its end"),
@@ -133,3 +133,84 @@ def test_minutes_that_cannot_be_read_are_refused(tmp_path: Path, text: str, name
     path.write_text(text)
     with pytest.raises(BadRecording, match=named):
         read_minutes(path)
+
+
+CANDLES = (
+    "1641000000,50000.1,50010.0,49990.5,50001.0,1.5,12",
+    "1641000060,50001.0,50001.0,50001.0,50001.0,0.1,1",
+    "1641000180,50001.0,50100.0,50000.0,50050.0,2,40",
+)
+
+
+@pytest.mark.parametrize("name", ["XBTUSD_1.csv", "XBTUSD_1.csv.gz", "XBTUSD_1.zip"])
+def test_candles_are_read_to_the_digit(tmp_path: Path, name: str) -> None:
+    """With their number of trades, whatever they are packed in."""
+    recording = read_candles(file_of(tmp_path, *CANDLES, name=name))
+    made = recording.candles
+    assert len(made) == 3
+    assert made.first_price == Decimal("50000.1")
+    assert made.extremes == (Decimal("49990.5"), Decimal(50100))
+    assert made.trades.tolist() == [12, 1, 40]
+    assert [int(at) // 10**9 - 1641000000 for at in made.at_ns] == [0, 60, 180]
+    assert (made.tick, recording.remarks) == (10**9, ())
+
+
+def test_candles_out_of_order_and_twice_are_put_right_and_told(tmp_path: Path) -> None:
+    """Each stands once, in order of time."""
+    rows = (CANDLES[2], CANDLES[0], CANDLES[1], CANDLES[1])
+    recording = read_candles(file_of(tmp_path, *rows))
+    assert (recording.candles.at_ns[1:] > recording.candles.at_ns[:-1]).all()
+    assert recording.candles.trades.tolist() == [12, 1, 40]
+    assert recording.remarks == (
+        "1 rows stood before older ones; all were put in order of time",
+        "1 candles stood twice; each counts once",
+    )
+
+
+def test_candles_with_a_hole_are_told(tmp_path: Path) -> None:
+    """Nobody knows what crossed in it."""
+    late = CANDLES[1].replace("1641000060", "1641300000")
+    (remark,) = read_candles(file_of(tmp_path, CANDLES[0], late)).remarks
+    assert remark.startswith("1 holes of more than a day, the longest of 3.5 days")
+
+
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [
+        ((), "holds no rows; it needs rows of timestamp,open,high,low,close,volume,trades"),
+        (("1641000000,50000,1",), "cannot be read to its end"),
+        (("timestamp,open,high,low,close,volume,trades", CANDLES[0]), "without a header"),
+        ((CANDLES[0], "1641000060,10,20,11,15,1,5"), "row 2: the open or the close is not between"),
+        (("1641000060,15,20,11,21,1,5",), "row 1: the open or the close is not between"),
+        (("1641000060,0,20,0,15,1,5",), "row 1"),
+        ((CANDLES[0], CANDLES[0].replace("50001.0,1.5", "50002.0,1.5")), "two candles of one"),
+        (("1641000000000,15,20,11,15,1,5",), "such as a moment in milliseconds"),
+        (("16410000,15,20,11,15,1,5",), "the moment 16410000 lies before 2010"),
+        (("5641000000,15,20,11,15,1,5",), "the moment 5641000000 lies before 2010 or after 2100"),
+    ],
+)
+def test_file_that_holds_no_candles_is_refused(
+    tmp_path: Path, rows: tuple[str, ...], named: str
+) -> None:
+    """With its name, and what to do."""
+    with pytest.raises(BadRecording, match=r"XBTUSD\.csv") as caught:
+        read_candles(file_of(tmp_path, *rows))
+    assert named in str(caught.value)
+
+
+def test_candles_of_a_file_that_was_cut_short_are_refused(tmp_path: Path) -> None:
+    """Half a download is no whole one."""
+    rows = [CANDLES[0].replace("1641000000", str(1641000000 + 60 * n)) for n in range(5000)]
+    path = file_of(tmp_path, *rows, name="XBTUSD.csv.gz")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(BadRecording, match="fetch it again"):
+        read_candles(path)
+
+
+def test_trades_that_stand_twice_change_no_price(tmp_path: Path) -> None:
+    """They are of the same moment and price, between which nobody can act."""
+    doubled = [row for row in ROWS for _ in range(2)]
+    history = read_trades(file_of(tmp_path, *doubled)).history
+    once = read_trades(file_of(tmp_path, *ROWS, name="ONCE.csv")).history
+    assert history.price[::2].tolist() == once.price.tolist()
+    assert history.after(0) == 2

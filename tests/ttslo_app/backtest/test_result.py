@@ -6,10 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from candle_kit import candles
 from history_kit import MARKET, history, row
 
+from ttslo_app.backtest.candles import play_candles
 from ttslo_app.backtest.play import play
-from ttslo_app.backtest.result import Costs, outcome_of
+from ttslo_app.backtest.result import Costs, Outcome, Outlook, outcome_of, outlook_of, row_of
 
 PAST = history(50000, 50500, 52000, 51480, 49000, 48000)
 COSTS = Costs(Decimal("0.4"), Decimal("0.1"))
@@ -67,3 +69,38 @@ def test_row_without_an_order_has_no_outcome(changes: dict[str, object]) -> None
     """It never crossed, or Kraken would have refused it."""
     played = play(PAST, row(**changes), MARKET)  # type: ignore[arg-type]  # cells
     assert outcome_of(PAST, played, COSTS) is None
+
+
+ROWS = ((50000, 50500, 50000, 50500), (50500, 52000, 50200, 51900), (51900, 51900, 48000, 48000))
+
+
+def test_candles_give_each_end_a_worst_and_a_best() -> None:
+    """All but the last price of all, which is one."""
+    made = candles(*ROWS)
+    found: Any = outlook_of(made, play_candles(made, row(), MARKET), COSTS)
+    assert (found.trailed.worst.price, found.trailed.best.price) == (48000, 51480)
+    assert found.trailed.worst.net == Decimal("480.00") * Decimal("0.995")
+    assert (found.at_crossing.worst.price, found.at_crossing.best.price) == (50500, 50500)
+    assert found.fixed_stop.worst.price == 48000
+    assert (found.held.price, found.held.is_reached, found.held.at) == (48000, False, 2)
+
+
+def test_worst_purchase_is_the_dearest() -> None:
+    """For whoever buys, the higher price is the worse."""
+    made = candles((50000, 50000, 49500, 49500), (49500, 51000, 48000, 48100))
+    found: Any = outlook_of(made, play_candles(made, row(49500, "below", "buy"), MARKET), COSTS)
+    assert found.trailed.worst.net > found.trailed.best.net
+
+
+@pytest.mark.parametrize("changes", [{"threshold": 90000}, {"volume": "0.00001"}])
+def test_candles_without_an_order_have_no_ends(changes: dict[str, object]) -> None:
+    """Neither where nothing crossed nor where Kraken would refuse."""
+    made = candles(*ROWS)
+    bounds = play_candles(made, row(**changes), MARKET)  # type: ignore[arg-type]  # cells
+    assert outlook_of(made, bounds, COSTS) is None
+
+
+def test_row_is_played_as_its_prices_are() -> None:
+    """Single prices have one truth, candles two ends."""
+    assert isinstance(row_of(PAST, row(), MARKET, COSTS)[1], Outcome)
+    assert isinstance(row_of(candles(*ROWS), row(), MARKET, COSTS)[1], Outlook)

@@ -11,7 +11,7 @@ import pytest
 
 from ttslo_app.run import whatif
 from ttslo_app.run.demo import rules_around, run_demo
-from ttslo_app.run.whatif_report import Report, Trouble, report
+from ttslo_app.run.whatif_report import Report, Trouble, pair_named_by, report
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled\n"
 ROW = "up,BTC/USD,50500,above,sell,0.01,1.0,true\n"
@@ -72,7 +72,7 @@ def test_pair_that_is_not_known_goes_by_its_prices(tmp_path: Path) -> None:
         (["--config", "nope.csv", "--trades", "x.csv"], "nope.csv cannot be opened"),
         (["--trades", "nope.csv", "--pair", "BTC/USD"], "nope.csv cannot be opened"),
         (["--replay", "nope.csv", "--pair", "BTC/USD"], "nope.csv cannot be opened"),
-        (["--trades", "empty.csv", "--pair", "BTC/USD"], "empty.csv holds no trades"),
+        (["--trades", "empty.csv", "--pair", "BTC/USD"], "empty.csv holds no rows"),
     ],
 )
 def test_file_that_cannot_be_used_is_named(
@@ -117,3 +117,43 @@ def _minutes() -> list[str]:
         f"2022-01-01 {n // 60:02d}:{n % 60:02d}:00,{price},{price + 40},{price - 40},{price + 10},1"
         for n, price in enumerate(path)
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["XBTUSD.csv", "XBTUSD_60.csv", "xbtusd.csv.gz", "XBTUSD.zip", "XBTUSD_1.csv.gz"]
+)
+def test_pair_is_named_by_the_file(name: str) -> None:
+    """As Kraken names its downloads."""
+    assert pair_named_by(Path("folder.d") / name) == "BTC/USD"
+
+
+def test_candles_are_told_by_their_ends(tmp_path: Path) -> None:
+    """With the terms that belong to them."""
+    (tmp_path / "config.csv").write_text(HEADER + ROW)
+    (tmp_path / "XBTUSD_1.csv").write_text(
+        "1641000000,50000,50500,50000,50500,1,9\n1641000060,50500,52000,50200,51900,1,9\n"
+    )
+    config, file = str(tmp_path / "config.csv"), str(tmp_path / "XBTUSD_1.csv")
+    made = report(whatif.parser().parse_args(["--config", config, "--candles", file]))
+    assert made.lines[0].startswith("WHAT IF: 2 candles of BTC/USD, 2022-01-01T01:20:00Z to ")
+    assert any(line.startswith("  worst: sold 2022-01-01T01:21:00Z") for line in made.lines)
+    assert "no order of prices that fits" in " ".join(made.lines[-1].split())
+    assert made.record["is_candles"]
+
+
+def test_minutes_of_a_replay_say_that_their_order_is_a_guess(tmp_path: Path) -> None:
+    """And where both ends are told."""
+    (tmp_path / "config.csv").write_text(HEADER + ROW)
+    file = tmp_path / "XBTUSD.csv"
+    file.write_text("timestamp,open,high,low,close\n2022-01-01 00:00:00,50000,50600,49000,50500\n")
+    argv = ["--config", str(tmp_path / "config.csv"), "--replay", str(file)]
+    made = report(whatif.parser().parse_args(argv))
+    assert any("--candles" in remark for remark in made.record["remarks"])
+
+
+def test_file_that_is_named_after_another_pair_is_told(tmp_path: Path) -> None:
+    """Whoever names a pair by hand may have taken the wrong file."""
+    rows = "eth,ETH/USD,50500,above,sell,0.01,1.0,true\n"
+    made = told(tmp_path, "--pair", "ETH/USD", rows=rows)
+    remark = "the file's name says BTC/USD, and --pair ETH/USD: are these its prices?"
+    assert remark in made.record["remarks"]

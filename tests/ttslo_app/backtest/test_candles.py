@@ -1,0 +1,192 @@
+"""Rows on candles: no order of prices that fits them ends outside of what is told."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from candle_kit import Four, candles, candles_of, oracle
+from history_kit import MARKET, random_row, row, walk
+
+from ttslo_app.backtest import candles as room
+from ttslo_app.backtest.candles import Bounds, Reach, play_candles
+from ttslo_app.backtest.history import PLACES
+from ttslo_app.backtest.play import Market, play
+from ttslo_app.backtest.result import Costs, outcome_of
+from ttslo_app.rules.rule import Rule
+
+WHOLE = 10**PLACES
+# A market whose prices are whole numbers, so that all orders of a few of them can be tried.
+COARSE = Market(MARKET.key, {**MARKET.row, "pair_decimals": 0, "costmin": "0"})
+
+
+@pytest.fixture(autouse=True)
+def coarse_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the oracle's exchange have whole prices, too."""
+    monkeypatch.setattr("candle_kit.MARKET", COARSE)
+
+
+def few_candles(chance: random.Random, spread: int) -> list[Four]:
+    """Return three candles of whole prices near each other."""
+    rows = []
+    for _ in range(3):
+        low = chance.randrange(20, 24)
+        high = low + chance.randrange(0, spread)
+        rows.append((chance.randint(low, high), high, low, chance.randint(low, high)))
+    return rows
+
+
+def least_trades(candle: Four) -> int:
+    """Return how many trades a candle needs."""
+    opened, high, low, close = candle
+    return 1 if high == low else 2 + len({high, low} - {opened, close})
+
+
+def any_row(chance: random.Random) -> Rule:
+    """Return a row that such candles may cross and fill."""
+    kind, side = chance.choice(["above", "below"]), chance.choice(["sell", "buy"])
+    return row(chance.randrange(19, 28), kind, side, chance.choice([4, 6, 9, 14]), volume="1")
+
+
+def in_order(reach: Reach | None) -> list[Decimal]:
+    """Return the lower and the higher price of a reach."""
+    assert reach is not None
+    return sorted([reach.worst.price, reach.best.price])
+
+
+@pytest.mark.parametrize("start", range(0, 300, 20))
+def test_no_order_of_prices_ends_outside(start: int) -> None:
+    """Whatever the number of trades is, and whichever of them share a moment."""
+    for seed in range(start, start + 20):
+        chance = random.Random(seed)
+        rows = few_candles(chance, 4)
+        counts = [max(least_trades(one), chance.randrange(1, 6)) for one in rows]
+        rule = any_row(chance)
+        bounds = play_candles(candles(*rows, trades=counts, tick=WHOLE), rule, COARSE)
+        check(bounds, rows, counts, rule)
+
+
+def check(bounds: Bounds, rows: list[Four], counts: list[int], rule: Rule) -> None:
+    """Hold bounds to the ends of all orders."""
+    for reach, ends in zip((bounds.trailed, bounds.fixed), oracle(rows, counts, rule), strict=True):
+        if bounds.crossed is None:
+            assert not ends
+            continue
+        low, high = in_order(reach)
+        assert low <= min(ends) <= max(ends) <= high
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_both_ends_are_those_of_some_order(seed: int) -> None:
+    """Where a candle has trades enough, nothing is wider than it must be."""
+    chance = random.Random(seed)
+    rows = few_candles(chance, 3)
+    counts = [7 if one[1] > one[2] else 1 for one in rows]
+    rule = any_row(chance)
+    bounds = play_candles(candles(*rows, trades=counts, tick=WHOLE), rule, COARSE)
+    if bounds.crossed is not None:
+        trailed, fixed = oracle(rows, counts, rule)
+        assert in_order(bounds.trailed) == [min(trailed), max(trailed)]
+        assert in_order(bounds.fixed) == [min(fixed), max(fixed)]
+
+
+@pytest.mark.parametrize("seconds", [5, 30, 120])
+@pytest.mark.parametrize("seed", range(12))
+def test_single_prices_end_within_what_their_candles_allow(
+    seed: int, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one truth of the trades lies between the worst and the best, in every column."""
+    monkeypatch.setattr(room, "_AT_ONCE", 7)
+    past, chance = walk(seed, 700), random.Random(seed)
+    made = candles_of(past, seconds)
+    for _ in range(6):
+        rule = random_row(chance)
+        bounds, played = play_candles(made, rule, MARKET), play(past, rule, MARKET)
+        outcome: Any = outcome_of(past, played, Costs())
+        assert (bounds.crossed is None) == (played.crossed is None)
+        if played.crossed is None:
+            continue
+        ends = (outcome.trailed, outcome.fixed_stop, outcome.at_crossing)
+        for reach, end in zip((bounds.trailed, bounds.fixed, bounds.crossing), ends, strict=True):
+            low, high = in_order(reach)
+            assert low <= end.price <= high
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1 << 16])
+def test_parts_that_are_looked_through_at_once_change_nothing(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they end."""
+    made, chance = candles_of(walk(5, 900), 15), random.Random(5)
+    rules = [random_row(chance) for _ in range(20)]
+    whole = [play_candles(made, rule, MARKET) for rule in rules]
+    monkeypatch.setattr(room, "_AT_ONCE", at_once)
+    assert [play_candles(made, rule, MARKET) for rule in rules] == whole
+
+
+def bounds_of(*rows: Sequence[object], trades: Sequence[int] | None = None, **changes: Any) -> Any:
+    """Return what may have become of a row that sells above 50500 with one percent."""
+    return play_candles(candles(*rows, trades=trades), row(**changes), MARKET)
+
+
+def test_candle_with_high_and_low_beyond_has_two_ends() -> None:
+    """High first sells at the stop or as low as the low; low first sells nothing in it."""
+    bounds = bounds_of((50000, 50500, 50000, 50500), (50500, 52000, 50200, 51900))
+    assert (bounds.crossed, bounds.crossing.best.price) == (0, 50500)
+    assert (bounds.trailed.worst.price, bounds.trailed.worst.at) == (50200, 1)
+    assert (bounds.trailed.best.price, bounds.trailed.best.is_reached) == (51900, False)
+    assert bounds.open_until == 1
+
+
+def test_open_beyond_the_stop_is_the_one_end() -> None:
+    """A gap is nobody's choice."""
+    bounds = bounds_of((50500, 50500, 50500, 50500), (49000, 60000, 48000, 50000))
+    assert bounds.trailed.worst == bounds.trailed.best
+    assert (bounds.trailed.best.price, bounds.trailed.best.at) == (49000, 1)
+
+
+def test_number_of_trades_may_leave_one_order_only() -> None:
+    """Two trades are the open and the close; a third is the one extreme that neither is."""
+    bounds = bounds_of((50500,) * 4, (50600, 52000, 50600, 51400), trades=[1, 3])
+    assert bounds.trailed.worst == bounds.trailed.best
+    assert bounds.trailed.best.price == 51400
+    open_ended = bounds_of((50500,) * 4, (50600, 52000, 50600, 51400), trades=[1, 4])
+    assert open_ended.trailed.worst.price == 50600
+
+
+def test_purchase_is_the_mirror_of_a_sale() -> None:
+    """Its best is its lowest price."""
+    rows = ((49600, 49600, 49500, 49500), (49500, 49800, 48000, 48100))
+    bounds = bounds_of(*rows, threshold=49500, kind="below", side="buy")
+    assert (bounds.trailed.worst.price, bounds.trailed.best.price) == (49800, 48100)
+    assert bounds.trailed.worst.is_reached
+    assert not bounds.trailed.best.is_reached
+
+
+def test_row_whose_open_crosses_crossed_at_the_open() -> None:
+    """That is the candle's first price, and known."""
+    bounds = bounds_of((50700, 50900, 50600, 50800))
+    assert (bounds.crossing.worst.price, bounds.crossing.best.price) == (50700, 50700)
+
+
+@pytest.mark.parametrize(("side", "worst", "best"), [("sell", 50500, 50900), ("buy", 50900, 50500)])
+def test_crossing_lies_between_threshold_and_extreme(side: str, worst: int, best: int) -> None:
+    """Which of its prices was the first beyond, a candle does not tell."""
+    bounds = bounds_of((50000, 50900, 50000, 50800), side=side)
+    assert (bounds.crossing.worst.price, bounds.crossing.best.price) == (worst, best)
+
+
+def test_row_that_no_candle_crosses_has_no_order() -> None:
+    """Equality crosses, and less does not."""
+    assert bounds_of((50000, "50499.9", 50000, 50000)).crossed is None
+    assert bounds_of((50000, "50500.0", 50000, 50000)).crossed == 0
+
+
+def test_order_that_kraken_would_refuse_says_so() -> None:
+    """Too small a volume is told, and nothing is played."""
+    bounds = bounds_of((50000, 50600, 50000, 50000), volume="0.00001")
+    assert bounds.refusal == "EOrder:Order minimum not met"
+    assert bounds.trailed is None
