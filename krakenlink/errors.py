@@ -109,6 +109,16 @@ class KrakenTransportError(KrakenError):
         super().__init__(message)
 
 
+class KeyDeposed(KrakenTransportError):
+    """A later start elsewhere has taken the exclusive key over: nothing was sent, nor will be."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another program has taken over this exclusive key; nothing was sent",
+            request_sent=False,
+        )
+
+
 class KrakenTimeout(KrakenTransportError):
     """A connect or read deadline passed."""
 

@@ -5,6 +5,10 @@ after another, and a look goes alone; but no such call waits for a look, whose a
 where it overtakes one, only the look is refused, and asked anew. What it must never do: hold a lock
 during a call, wait without an end, or fail because a nonce cannot be kept.
 
+A key can be made exclusive: its nonces then count up from far above any clock, and from a higher
+base with each later start, so that Kraken itself refuses whoever else calls with that key. There is
+no way back for such a key.
+
 Source: Kraken, REST authentication pages (read 2026-11).
 """
 
@@ -14,10 +18,11 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from krakenlink.errors import KeyDeposed
 from krakenlink.machine import on_fork, replace_file
 
 _log = logging.getLogger(__name__)
@@ -26,6 +31,16 @@ _log = logging.getLogger(__name__)
 _KEPT_EVERY = 10 * 10**9
 # A clock that was so far ahead is damage in the file: nonces can never go down again.
 _MOST_AHEAD = 10 * 366 * 24 * 3600 * 10**9
+# Exclusive nonces begin here, and the nanoseconds since 2023-11-14 higher: above every clock that
+# is right before the year 2096, and with room for as long again below 2**63.
+FAR = 4 * 10**18
+_EPOCH = 17 * 10**17
+# How much higher an exclusive start whose nonce is refused tries again: an earlier start on a
+# machine whose clock was ahead may stand above it. The steps are few: each is a wrong call.
+_CLIMBS = tuple(hours * 3600 * 10**9 for hours in (1, 24, 24 * 30, 24 * 366))
+
+
+_AFTER_THE_NONCE = ("EOrder:", "EGeneral:Permission denied")
 
 
 class Gate:
@@ -45,6 +60,53 @@ class Gate:
         self._orders = 0  # under way, or waiting for their turn
         self._is_order_out = False
         self._is_look_out = False
+        self._is_exclusive = False
+        self._climbs = 0
+        self._is_taken = False  # whether Kraken has taken an exclusive nonce of this process
+        self._is_deposed = False
+
+    @property
+    def is_deposed(self) -> bool:
+        """Whether a later start elsewhere has the exclusive key: nothing is sent any more."""
+        return self._is_deposed
+
+    @property
+    def was_exclusive(self) -> bool:
+        """Whether the key was used from here with exclusive nonces, now or by an earlier run."""
+        with self._changed:
+            return self._is_exclusive or self._read() >= FAR
+
+    def reign(self) -> None:
+        """Count this key's nonces from far above any clock, from the next call on, and for ever.
+
+        Whoever calls with the same key and lower nonces is refused from then on: copies of this
+        program that started earlier, wherever they are, older versions, and every other tool.
+        Kraken never takes a lower nonce again, so the key can be used by nothing else.
+        """
+        with self._changed:
+            if not self._is_exclusive:
+                base = FAR + max(0, time.time_ns() - _EPOCH)
+                self._last = max(base, self._read() + _KEPT_EVERY)
+            self._is_exclusive = True
+
+    def hear(self, nonce: int, errors: Iterable[str]) -> None:
+        """Take in what Kraken answered to the call with `nonce`: nothing wrong, or its errors."""
+        errors = tuple(errors)
+        is_refused = any("Invalid nonce" in text for text in errors)
+        with self._changed:
+            if not self._is_exclusive:
+                return
+            if not is_refused:
+                # What is said of rights or of an order is said after the nonce was taken.
+                is_later = any(text.startswith(_AFTER_THE_NONCE) for text in errors)
+                self._is_taken = self._is_taken or not errors or is_later
+            elif nonce != self._last:
+                return  # a later call of our own overtook it
+            elif self._is_taken or self._climbs == len(_CLIMBS):
+                self._is_deposed = True
+            else:
+                self._last += _CLIMBS[self._climbs]
+                self._climbs += 1
 
     @contextmanager
     def turn(self, patience: float, *, is_look: bool) -> Iterator[int]:
@@ -56,12 +118,15 @@ class Gate:
 
         Raises:
             TimeoutError: If the turn has not come; nothing was sent.
+            KeyDeposed: If a later start elsewhere has the exclusive key; nothing was sent.
         """
         with self._changed:
             self._orders += not is_look
             try:
                 if not self._changed.wait_for(lambda: self._is_free(is_look), patience):
                     raise TimeoutError("the turn has not come")
+                if self._is_deposed:
+                    raise KeyDeposed
             except BaseException:
                 self._left(is_look)
                 raise
@@ -91,6 +156,9 @@ class Gate:
         self._changed.notify_all()
 
     def _next_nonce(self) -> int:
+        if self._is_exclusive:
+            self._last += 1
+            return self._last
         # Nanoseconds: never smaller than what any earlier version has used with this key. The
         # clock may stand still between two calls, or be set back.
         now = time.time_ns()

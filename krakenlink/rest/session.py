@@ -13,11 +13,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from krakenlink.errors import ArgumentError, AuthenticationError, KrakenError, KrakenTimeout
+from krakenlink.errors import (
+    ArgumentError,
+    AuthenticationError,
+    KrakenAPIError,
+    KrakenError,
+    KrakenTimeout,
+)
 from krakenlink.foreign import without_login
 from krakenlink.machine import checked_root, kept_in, on_fork
 from krakenlink.rest.answers import read_answer, result_of, too_many
-from krakenlink.rest.gate import gate_of
+from krakenlink.rest.gate import Gate, gate_of
 from krakenlink.rest.request import private_request, sign
 from krakenlink.rest.transport import Answer, Timeouts, Transport, check_proxy
 from krakenlink.sockets import time_left
@@ -188,29 +194,68 @@ class RestSession:
             # to the caller, who knows whether the same order may have been sent before.
             if method not in _READS or not any("Invalid nonce" in text for text in error.errors):
                 raise
+            if self._gate(self.api_key).is_deposed:
+                raise
         return self._ask_private(method, params, self.api_key, self.api_secret)
 
     def _ask_private(
         self, method: str, params: Mapping[str, object] | None, key: str, secret: str
     ) -> dict[str, Any]:
-        is_look = method in _READS
-        if is_look:
+        if method in _READS:
             self._keep_quiet(method)
-        answer = self._answer_in_turn(method, params or {}, key, secret, is_look=is_look)
-        return read_answer(method, *answer)
+        gate = self._gate(key)
+        nonce, answer = self._answer_in_turn(gate, method, params or {}, (key, secret))
+        try:
+            found = read_answer(method, *answer)
+        except KrakenAPIError as error:
+            gate.hear(nonce, error.errors)
+            raise
+        gate.hear(nonce, ())
+        return found
+
+    def _gate(self, key: str) -> Gate:
+        return gate_of(key, lambda: kept_in(self._root, self._cache_dir))
+
+    @property
+    def gate(self) -> Gate:
+        """Where the calls with this client's key take turns, in this process.
+
+        Raises:
+            ValueError: If there is no key.
+        """
+        if not self.api_key:
+            raise ArgumentError("API key and secret required: without a key there are no turns")
+        return self._gate(self.api_key)
+
+    def _ask_with_nonce(self, method: str, params: Mapping[str, object], nonce: int) -> None:
+        """Send a private call once with a nonce that is not in the row of this key's.
+
+        For whoever wants to see which nonces Kraken takes.
+
+        Raises:
+            ValueError: If there are no keys.
+            KrakenError: As for `_query_private`.
+        """
+        gate, keys = self.gate, (self.api_key or "", self.api_secret or "")
+        with gate.turn(min(self._timeouts.read, time_left()), is_look=False):
+            request = private_request(method, params, nonce, *keys)
+            answer = self._transport.post(
+                request.path, request.body, request.headers, is_order=True
+            )
+        read_answer(method, *answer)
 
     def _answer_in_turn(
-        self, method: str, params: Mapping[str, object], key: str, secret: str, *, is_look: bool
-    ) -> Answer:
+        self, gate: Gate, method: str, params: Mapping[str, object], keys: tuple[str, str]
+    ) -> tuple[int, Answer]:
+        is_look = method in _READS
         read = self._timeouts.read if is_look else self._timeouts.read_order
         patience = self._timeouts.connect + read
         if params.get("deadline") is not None:
             patience = min(patience, _DEADLINE_PATIENCE)
-        gate = gate_of(key, lambda: kept_in(self._root, self._cache_dir))
         try:
             with gate.turn(min(patience, time_left()), is_look=is_look) as nonce:
-                request = private_request(method, params, nonce, key, secret)
-                return self._transport.post(
+                request = private_request(method, params, nonce, *keys)
+                return nonce, self._transport.post(
                     request.path, request.body, request.headers, is_order=not is_look
                 )
         except TimeoutError:

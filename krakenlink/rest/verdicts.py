@@ -141,7 +141,7 @@ TABLE: dict[str, Verdict] = {
     "EAPI:Invalid nonce": _unknown(
         "Another program may use the same key: give each its own. Or this machine's clock was "
         "ahead when the key was last used: then it is refused until the clock is there, or widen "
-        "the key's nonce window.",
+        "the key's nonce window. Or it was made exclusive: then --exclusive-key is needed.",
         AuthenticationError,
     ),
     "EAPI:Feature disabled": _of_key("Kraken has switched this call off."),

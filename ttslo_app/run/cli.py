@@ -29,10 +29,11 @@ from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
+from ttslo_app.run.exclusive import Exclusive, ask_person
 from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
-from ttslo_app.run.program import Program
+from ttslo_app.run.program import Program, is_alone
 from ttslo_app.run.screen import check_available as check_rich
 from ttslo_app.run.screen import drawing
 from ttslo_app.run.signs import Signs, signs_from
@@ -218,6 +219,10 @@ def _program(
     step: Callable[[str], None],
 ) -> Program:
     trading = KrakenAPI.from_env(readwrite=True, env_file=env_file(options), use_websocket=False)
+    keyed = trading if trading.has_keys else None
+    exclusive = Exclusive(keyed, is_wanted=options.exclusive_key, state=Path(options.state))
+    if not options.dry_run:
+        exclusive.check(lambda: ask_person(options.yes_this_key_is_ttslos_alone))
     wanted = Options(
         dry_run=options.dry_run,
         verbose=options.verbose,
@@ -225,10 +230,11 @@ def _program(
         settings=_order_settings(),
         when_blind=WhenBlind(options.when_blind),
         metrics_port=options.metrics_port,
+        exclusive=exclusive,
         is_json=_CONSOLE.is_json,
         step=step,
     )
-    return Program(manager, reading, trading if trading.has_keys else None, wanted)
+    return Program(manager, reading, keyed, wanted)
 
 
 def _operate(
@@ -257,6 +263,8 @@ def _start(
     _open(program, options)
     for text in warnings:
         tell(program.say, words.caution(text))
+    if not program.dry_run and program.options.exclusive is not None:
+        program.options.exclusive.take(program.say)
     rest = program.kraken_api_readonly.base_url
     with many_objects(), _patiently(partial(tell, program.say), rest):
         is_accepted = _take_up(program)
@@ -309,7 +317,7 @@ def _look_once(program: Program) -> int:
     program.save_state()
     if program.is_blind:
         tell(program.say, words.no_price_at_all())
-    return 1 if program.is_blind else 0
+    return 1 if program.is_blind or not is_alone(program) else 0
 
 
 def _run_on(program: Program, interval: float, table: AbstractContextManager[object]) -> int:
@@ -325,7 +333,7 @@ def _run_on(program: Program, interval: float, table: AbstractContextManager[obj
             program.run_continuous(interval)
     why = "the end of its terminal" if ending.code else ""
     tell(program.say, words.stopped(is_dry=program.dry_run, is_saved=program.is_saved, why=why))
-    return ending.code or int(program.files.lost is not None)
+    return ending.code or int(not is_alone(program))
 
 
 def _take_up(program: Program) -> bool:

@@ -30,6 +30,8 @@ from ttslo_app.run import doctor_local as local
 from ttslo_app.run import doctor_network as network
 from ttslo_app.run.doctor_local import Findings, Patient
 from ttslo_app.run.doctor_words import line_of, say, status_of
+from ttslo_app.run.exclusive import CONSENT, ask_person
+from ttslo_app.run.exclusive_words import no_consent
 
 # Seconds for everything, so that with the start of Python it is less than ten.
 BUDGET = 8.0
@@ -58,8 +60,8 @@ class Check:
 
 
 def table(stream: network.StreamLook) -> tuple[Check, ...]:
-    """Return all checks, in the order in which they are told."""
-    rows, keys = ("files.config", "rest.time"), ("keys.found",)
+    """Return all checks, in their order."""
+    rows, keys, link = ("files.config", "rest.time"), ("keys.found",), ("stream.link",)
     return (
         Check("machine.python", "machine", local.look_at_python),
         Check("machine.libraries", "machine", local.look_at_libraries),
@@ -81,8 +83,7 @@ def table(stream: network.StreamLook) -> tuple[Check, ...]:
         Check("rest.time", "net", network.look_at_clock, ("net.port",)),
         Check("rest.engine", "net", network.look_at_engine, ("rest.time",)),
         Check("stream.link", "stream", stream.look_at_link, ("net.port",)),
-        Check("stream.price", "stream", stream.look_at_prices, ("net.address", "files.config"),
-              after=("stream.link",)),
+        Check("stream.price", "stream", stream.look_at_prices, ("net.address", rows[0]), link),
         Check("stream.account", "account", network.look_at_account_stream, ("net.address",)),
         Check("keys.found", "keys", account.look_at_keys, ("rest.time",), after=("files.locks",)),
         Check("keys.rights", "keys", account.look_at_rights, keys),
@@ -90,6 +91,7 @@ def table(stream: network.StreamLook) -> tuple[Check, ...]:
         Check("keys.expiry", "keys", account.look_at_expiry, keys),
         Check("keys.addresses", "keys", account.look_at_addresses, keys),
         Check("keys.nonces", "keys", account.look_at_nonces, keys),
+        Check("keys.exclusive", "keys", account.look_at_exclusive, keys),
         Check("rows.checked", "rows", account.look_at_rows, rows, after=("files.journal",)),
         Check("rows.pairs", "rows", account.look_at_pairs, rows),
         Check("rows.funds", "rows", account.look_at_funds, rows, after=("rows.checked", *keys)),
@@ -213,6 +215,9 @@ def parser() -> argparse.ArgumentParser:
         help="an address to be told at, as the program is run; may be given again")  # fmt: skip
     add("--ping", default="", metavar="URL", help="the address to be fetched, as it is run")
     add("--send-test", action="store_true", help="send one message to each address")
+    add("--exclusive-key-test", action="store_true", help="see whether Kraken refuses others once "
+        "the trading key is exclusive; there is no way back for the key")  # fmt: skip
+    add("--yes-this-key-is-ttslos-alone", action="store_true", help="agree to that")
     add("--json", action="store_true", help="tell it as one JSON object, for programs")
     return made
 
@@ -225,6 +230,8 @@ def main(argv: Sequence[str] | None = None, *, seconds: float = BUDGET) -> int:
         seconds: For everything.
     """
     options = parser().parse_args(argv)
+    if options.exclusive_key_test and not ask_person(options.yes_this_key_is_ttslos_alone):
+        parser().error(no_consent(CONSENT))
     began = feed_clock()
     found: list[tuple[str, Sentence]] = []
     with ExitStack() as ending:
@@ -256,6 +263,7 @@ def _patient(options: argparse.Namespace, ends_at: float, ending: ExitStack) -> 
         notify=options.notify,
         ping=options.ping,
         is_sending=options.send_test,
+        is_proving=options.exclusive_key_test,
     )
 
 

@@ -27,6 +27,7 @@ from ttslo_app.rules.facts import Funds, Unchecked, amount, need_of
 from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.run.doctor_local import TIMEOUTS, Findings, Patient
 from ttslo_app.run.doctor_words import counted, moment_of, say, some_of
+from ttslo_app.run.exclusive import prove
 from ttslo_app.run.order_checks import is_silence
 
 # No order is asked about when so little is left.
@@ -85,6 +86,8 @@ def look_at_keys(patient: Patient) -> Findings:
             yield say("one key", which)
         elif which == "trading" and patient.holder:
             yield say("key in use", which, holder=patient.holder)
+        elif not patient.is_proving and _is_exclusive(patient, key, secret):
+            yield say("key exclusive", which, which=which)
         else:
             yield from _asked(patient, which, key, secret)
 
@@ -93,6 +96,8 @@ def _asked(patient: Patient, which: str, key: str, secret: str) -> Findings:
     """Ask Kraken what a key may do; a key that it takes is at hand for the checks that follow."""
     root = patient.exchange().base_url
     client = KrakenAPI(key, secret, root, use_websocket=False, timeouts=TIMEOUTS)
+    if patient.is_proving and which == "trading":
+        client.gate.reign()
     try:
         info = read_key_info(client.get_api_key_info())
     except (KrakenError, ValueError) as error:
@@ -107,6 +112,24 @@ def _asked(patient: Patient, which: str, key: str, secret: str) -> Findings:
         patient.info[which] = info
         patient.told.add(which)
     patient.clients[which] = client
+
+
+def _is_exclusive(patient: Patient, key: str, secret: str) -> bool:
+    """Tell whether a call with a key would be refused, or depose the program that has it."""
+    root = patient.exchange().base_url
+    with KrakenAPI(key, secret, root, use_websocket=False) as client:
+        return client.gate.was_exclusive
+
+
+def look_at_exclusive(patient: Patient) -> Findings:
+    """See, where that was asked for, whether Kraken refuses others once a key is exclusive."""
+    trading = patient.clients.get("trading")
+    if not patient.is_proving or trading is None:
+        why = "--exclusive-key-test was not given" if not patient.is_proving else _NO_KEY
+        yield say("nothing", why=why)
+        return
+    wrong = prove(trading, _ANY_ORDER)
+    yield say("not exclusive", wrong=wrong) if wrong else say("exclusive")
 
 
 def _is_about_the_call(error: Exception) -> bool:

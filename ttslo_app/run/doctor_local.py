@@ -70,6 +70,7 @@ class Patient:
         notify: Addresses to be told at, as the flags name them.
         ping: The address to be fetched, as its flag names it.
         is_sending: Whether each address is to get a message.
+        is_proving: Whether the trading key is to be made exclusive, to see that Kraken does that.
         holder: Who works on the files; empty for nobody.
         rows: The rows of config.csv, once they are read.
         refused: What was found wrong with the text of the rows alone.
@@ -91,6 +92,7 @@ class Patient:
     notify: Sequence[str] = ()
     ping: str = ""
     is_sending: bool = False
+    is_proving: bool = False
     holder: str = ""
     rows: Sequence[ConfigRow] = ()
     refused: frozenset[tuple[str, str]] = frozenset()

@@ -187,6 +187,18 @@ SAYINGS: dict[str, Saying] = {
         "orders",
         "Stop the program to have this looked at; it has its orders checked itself",
     ),
+    "key exclusive": _warn(
+        "not asked: the {which} key is one program's alone; a call from here would take it over",
+        "Nothing, if the program runs; it has its orders checked itself",
+    ),
+    "exclusive": _ok(
+        "Kraken takes exclusive nonces of the trading key and refuses lower ones: --exclusive-key "
+        "works with it, and nothing else does from now on"
+    ),
+    "not exclusive": _fail(
+        "{wrong}",
+        "Do not rely on --exclusive-key; set the key's nonce window to 0, or use a new one",
+    ),
     "one key": _ok("the reading key is the trading key, and is looked at there"),
     "rights": _ok("the {which} key may do what it is for: {names}"),
     "rights missing": _fail("the {which} key lacks {names}", _GIVE),

@@ -36,6 +36,8 @@ def options_from(given: Sequence[str]) -> argparse.Namespace:
         parser.error("--replay needs --demo")
     if options.live and options.log_format == "json":
         parser.error("--live draws for people, --log-format json is for programs; leave one out")
+    if options.exclusive_key and options.dry_run:
+        parser.error("--dry-run uses no trading key, so leave --exclusive-key out")
     if options.demo:
         _refuse_beside_demo(parser, options)
     return options
@@ -99,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
         help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
     add_flags(add)
     add_sign_flags(add)
+    add("--exclusive-key", action="store_true", help="have Kraken refuse every other program that "
+        "uses the trading key, wherever it runs; there is no way back for the key")  # fmt: skip
+    add("--yes-this-key-is-ttslos-alone", action="store_true",
+        help="agree to that, the first time")  # fmt: skip
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")

@@ -23,6 +23,7 @@ from ttslo_app.watch.past import Pace
 
 if TYPE_CHECKING:
     from krakenlink.stream.account import AccountFeed
+    from ttslo_app.run.exclusive import Exclusive
     from ws_price_provider import WebSocketPriceProvider
 
 Item = Any  # whatever the threads put in; `LiveRun` knows them all
@@ -45,6 +46,7 @@ class Options:
             unless their cell `when_blind` says otherwise.
         pace: How fast trades of blind times are fetched; Kraken's limits where it is None.
         metrics_port: Where figures are served on this machine; None for nowhere.
+        exclusive: The trading key, as far as it is to be this program's alone; None for not at all.
         is_json: Whether what is printed is one JSON object a line.
         step: Called by name at each step of the order protocol, for tests that end it there.
     """
@@ -56,6 +58,7 @@ class Options:
     when_blind: WhenBlind = WhenBlind.ARM_IF_BEYOND
     pace: Pace | None = None
     metrics_port: int | None = None
+    exclusive: Exclusive | None = None
     is_json: bool = False
     step: Callable[[str], None] = _no_step
 

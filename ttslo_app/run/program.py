@@ -264,7 +264,7 @@ class Program:
     def look_at_files(self) -> None:
         """Read config.csv if it was edited; end where another program has it by now. Blocks."""
         self.loader.tell_news()
-        if _is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
+        if is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             self.validate_and_load_config()
 
@@ -396,13 +396,16 @@ def _loader_of(program: Program) -> Loader:
     )
 
 
-def _is_alone(program: Program) -> bool:
-    """End a program whose files another one has by now; tell whether none has."""
-    lost = program.files.look_for_another()
-    if lost is not None and not program.stopping.is_set():
-        tell(program.say, words.files_lost(lost))
+def is_alone(program: Program) -> bool:
+    """Tell whether files and key are this program's alone, and end it if not. Blocks."""
+    exclusive, files = program.options.exclusive, program.files
+    is_deposed = exclusive is not None and exclusive.look(program.config_manager.disk, program.say)
+    lost = files.look_for_another()
+    if (lost or is_deposed) and not program.stopping.is_set():
+        if lost is not None:
+            tell(program.say, words.files_lost(lost))
         program.stop()
-    return lost is None
+    return lost is None and not is_deposed
 
 
 def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:

@@ -53,7 +53,7 @@ class Unfit(ValueError):
 # What lies beside a file of each kind.
 _BESIDE = {
     "config": LOCK_NAMES,
-    "state": (".intents", ".tape", *LOCK_NAMES),
+    "state": (".intents", ".tape", ".deposed", *LOCK_NAMES),
     "log": tuple(f".{number}" for number in range(1, LOG_FILES + 1)),
     "keys": (),
 }

@@ -3,11 +3,13 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from krakenlink.rest.gate import Gate, gate_of
+from krakenlink.errors import KeyDeposed
+from krakenlink.rest.gate import FAR, Gate, gate_of
 
 HOUR = 3600 * 10**9
 
@@ -132,3 +134,114 @@ def test_one_key_has_one_gate_and_no_name(tmp_path: Path) -> None:
     nonce_of(gates[0])
     (file,) = tmp_path.iterdir()
     assert "secret" not in file.name
+
+
+# --- a key of one program alone ------------------------------------------------------------------
+
+
+def reigning(file: Path | None = None) -> Gate:
+    """Return a gate whose key is exclusive."""
+    gate = Gate(file)
+    gate.reign()
+    return gate
+
+
+def test_exclusive_nonces_are_above_every_clock_and_count_on() -> None:
+    """Whoever goes by a clock, in whatever unit, is below; and the number fits 63 bits."""
+    gate = reigning()
+    nonces = [nonce_of(gate) for _ in range(3)]
+    assert nonces == [nonces[0], nonces[0] + 1, nonces[0] + 2]
+    assert FAR + time.time_ns() - 17 * 10**17 - HOUR < nonces[0] < 2**62
+    assert nonces[0] > time.time_ns() * 2
+
+
+def test_exclusive_nonces_do_not_follow_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A paused program that wakes stays below the one that began meanwhile."""
+    gate = reigning()
+    first = nonce_of(gate)
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now + 24 * HOUR)
+    assert nonce_of(gate) == first + 1
+    assert nonce_of(reigning()) > first + HOUR
+
+
+def test_to_reign_twice_changes_nothing() -> None:
+    """A second client of the same key goes on in the same row."""
+    gate = reigning()
+    first = nonce_of(gate)
+    gate.reign()
+    assert nonce_of(gate) == first + 1
+
+
+def test_later_start_is_above_an_earlier_one_even_where_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was kept counts, where it is more than the clock says."""
+    file = tmp_path / "nonce.txt"
+    first = nonce_of(reigning(file))
+    now = time.time_ns()
+    monkeypatch.setattr(time, "time_ns", lambda: now - 48 * HOUR)
+    assert nonce_of(reigning(file)) > first
+
+
+def test_exclusive_key_is_known_again(tmp_path: Path) -> None:
+    """A start without the word for it would be refused for ever; it can be told why."""
+    file = tmp_path / "nonce.txt"
+    assert not Gate(file).was_exclusive
+    nonce_of(Gate(file))
+    assert not Gate(file).was_exclusive
+    gate = reigning(file)
+    assert gate.was_exclusive
+    nonce_of(gate)
+    assert Gate(file).was_exclusive
+
+
+REFUSED = ["EAPI:Invalid nonce"]
+
+
+def test_who_is_refused_after_it_was_taken_is_deposed() -> None:
+    """From then on nothing is sent, whatever it is."""
+    gate = reigning()
+    gate.hear(nonce_of(gate), [])
+    gate.hear(nonce_of(gate), ["EOrder:Insufficient funds"])
+    assert not gate.is_deposed
+    gate.hear(nonce_of(gate), REFUSED)
+    assert gate.is_deposed
+    for is_look in (True, False):
+        with pytest.raises(KeyDeposed, match="nothing was sent"):
+            nonce_of(gate, is_look=is_look)
+
+
+def test_start_climbs_over_an_earlier_one_and_not_for_ever() -> None:
+    """An earlier start's clock may have been ahead; each try is higher, and there are few."""
+    gate = reigning()
+    tried = []
+    while not gate.is_deposed:
+        tried.append(nonce_of(gate))
+        gate.hear(tried[-1], REFUSED)
+    steps = [later - earlier for earlier, later in pairwise(tried)]
+    assert len(tried) == 5
+    assert steps == sorted(steps)
+    assert steps[0] > HOUR - 2
+    assert tried[-1] < 2**63
+
+
+def test_look_that_an_order_overtook_is_no_sign_of_another_program() -> None:
+    """Kraken refuses the look's lower nonce then; the next call tells."""
+    gate = reigning()
+    gate.hear(nonce_of(gate), [])
+    with gate.turn(0, is_look=True) as look, gate.turn(0, is_look=False):
+        pass
+    gate.hear(look, REFUSED)
+    assert not gate.is_deposed
+    gate.hear(nonce_of(gate), REFUSED)
+    assert gate.is_deposed
+
+
+def test_usual_key_is_never_deposed() -> None:
+    """There a refused nonce has a dozen reasons, and heals."""
+    gate = Gate()
+    for _ in range(9):
+        gate.hear(nonce_of(gate), REFUSED)
+    assert not gate.is_deposed
+    nonce_of(gate)

@@ -11,6 +11,7 @@ from doctor_kit import Clinic, clinic
 from program_process import HEADER, READ_KEY, READ_SECRET, ROW
 
 from fake_kraken.keys import USUAL
+from krakenlink.rest import gate as gates
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.run import doctor_account as account
 from ttslo_app.store.lock import StateLock
@@ -28,6 +29,56 @@ def trading(clinic: Clinic, *missing: str, also: str = "", **options: object) ->
     exchange = clinic.exchange
     granted = (USUAL - set(missing)) | ({also} if also else set())
     exchange.add_key(exchange.api_key, exchange.api_secret, granted, **options)  # type: ignore[arg-type]  # by name
+
+
+# --- whether a key is one program's alone ---------------------------------------------------------
+
+
+@pytest.fixture
+def gates_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no other test go on with a key that became exclusive here."""
+    monkeypatch.setattr(gates, "_gates", {})
+
+
+@pytest.mark.usefixtures("gates_of_its_own")
+def test_exclusive_key_is_proven_only_where_somebody_asks_for_it(clinic: Clinic) -> None:
+    """Both ways are one call: the far nonce is taken, the clock's is refused."""
+    assert "was not given" in clinic.examine().only("keys.exclusive")[1]
+    report = clinic.examine("--exclusive-key-test", "--yes-this-key-is-ttslos-alone")
+    status, text, _ = report.only("keys.exclusive")
+    assert (status, text[:45]) == ("ok", "Kraken takes exclusive nonces of the trading ")
+    assert report.statuses("keys.found") == ["ok", "ok"]
+
+
+@pytest.mark.usefixtures("gates_of_its_own")
+def test_nonce_window_lets_a_second_copy_through_and_fails(clinic: Clinic) -> None:
+    """The flag would be relied on in vain."""
+    trading(clinic, nonce_window=2**63)
+    report = clinic.examine("--exclusive-key-test", "--yes-this-key-is-ttslos-alone")
+    status, text, cure = report.only("keys.exclusive")
+    assert (status, "took a LOWER nonce" in text) == ("fail", True)
+    assert "nonce window to 0" in cure
+
+
+def test_exclusive_key_is_left_alone_as_a_call_would_depose(
+    clinic: Clinic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program that has it may run on another machine."""
+    monkeypatch.setattr(gates.Gate, "was_exclusive", True)
+    calls = clinic.exchange.count("GetApiKeyInfo")
+    report = clinic.examine()
+    assert report.statuses("keys.found") == ["warn", "warn"]
+    assert "a call from here would take it over" in report.lines("keys.found")[1][1]
+    assert clinic.exchange.count("GetApiKeyInfo") == calls
+
+
+def test_proof_needs_a_persons_word(clinic: Clinic, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no way back for the key."""
+    with pytest.raises(SystemExit) as ended:
+        clinic.examine("--exclusive-key-test")
+    assert ended.value.code == 2
+    assert "--yes-this-key-is-ttslos-alone" in capsys.readouterr().err
+    assert clinic.exchange.requests == []
 
 
 # --- whether there are keys, and whether they are taken ------------------------------------------

@@ -28,6 +28,7 @@ SAMPLES: dict[str, Any] = {
     "row": "btc", "rows": "3 rows", "seconds": 1.5, "status": "cancel_only", "stream": "Kraken",
     "system": "maintenance", "txid": "OAAAAA-BBBBB-CCCCCC", "until": "2027-01-15 08:00Z",
     "variables": "", "version": "3.12.1", "want": "take 1.00000000", "what": "it is odd",
+    "wrong": "a lower nonce was taken",
     "which": "trading", "why": "it is down", "window": 10000,
 }  # fmt: skip
 

@@ -122,3 +122,10 @@ def test_command_is_what_the_user_types(monkeypatch: pytest.MonkeyPatch) -> None
     """Sentences that tell what to type next can be copied."""
     monkeypatch.setattr("sys.argv", ["/opt/bin/ttslo"])
     assert command() == "ttslo"
+
+
+def test_dry_run_and_exclusive_key_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """A rehearsal uses no trading key."""
+    with pytest.raises(SystemExit):
+        options_from(["--dry-run", "--exclusive-key"])
+    assert "leave --exclusive-key out" in capsys.readouterr().err
