@@ -204,13 +204,14 @@ class BookArm:
     """Tells the reader of prices to arm a rule, and to look at the present price at once.
 
     `since` is the moment from which on trades count for it, as ISO UTC by Kraken's clock; empty:
-    from now on.
+    from now on. `seen` is that of a crossing that was seen and has no order; empty for none.
     """
 
     rule: Rule
     market: Market
     # When is no part of what: two of these that arm the same thing are the same.
     since: str = field(default="", compare=False)
+    seen: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +333,7 @@ class Kind(StrEnum):
     CLOCK = "clock"
     INTERNAL = "internal error"
     CROSSED_BLIND = "crossed while blind"
+    CROSSED_BEFORE = "crossing seen before"
     NOT_CROSSED = "not crossed while blind"
     PAST_UNKNOWN = "trades unknown"
     PAST_KNOWN = "trades known again"

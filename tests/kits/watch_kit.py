@@ -106,10 +106,11 @@ class WatchBench:
         since: str = "",
         threshold: int = 51000,
         name: str = "up",
+        seen: str = "",
     ) -> None:
         """Arm a rule that fires at or above its threshold."""
         one = rule(threshold, rule_id=name, policy=policy)
-        self.watch.arm(BookArm(one, MARKET, since))
+        self.watch.arm(BookArm(one, MARKET, since, seen))
 
     def trade(self, number: int, *prices: int) -> None:
         """Let one frame come, its trades numbered from `number` on, one second each."""

@@ -26,7 +26,7 @@ from ttslo_app.run import account_words, signs_words, watchdog_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch import words as watch_words
-from ttslo_app.watch.crossings import Deed, Touch
+from ttslo_app.watch.crossings import Touch
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
@@ -58,7 +58,7 @@ SAMPLES: dict[str, object] = {
     "cure": "Mend it.",
     "current": rule(),
     "damage": "state.csv.intents: damaged in line 2",
-    "deed": Deed.FIRE,
+    "done": "its order is placed now",
     "every": 10.0,
     "error": OSError(28, "No space left on device"),
     "errors": ["EOrder:Unknown order"],

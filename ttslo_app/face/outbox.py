@@ -30,7 +30,7 @@ class Level(StrEnum):
 _OF_ORDERS = frozenset(
     {
         *(Kind.PLACED, Kind.FILLED, Kind.ENDED, Kind.REFUSED, Kind.UNCERTAIN, Kind.NOT_PLACED),
-        *(Kind.WAITING, Kind.LATE, Kind.CROSSED_BLIND, Kind.START, Kind.STOP),
+        *(Kind.WAITING, Kind.LATE, Kind.CROSSED_BLIND, Kind.CROSSED_BEFORE, Kind.START, Kind.STOP),
     }
 )
 # Of these an INFO is no news for who wants warnings; of all others it says that something healed.

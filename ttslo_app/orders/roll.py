@@ -257,7 +257,9 @@ class Roll:
             self._post_arm(entry.rule, entry.market)
 
     def _post_arm(self, rule: Rule, market: Market) -> None:
-        self._post(BookArm(rule, market, self._ledger.life_of(rule.id).waits_since))
+        life = self._ledger.life_of(rule.id)
+        seen = life.crossed_at or life.trigger_time
+        self._post(BookArm(rule, market, life.waits_since, seen))
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""

@@ -22,17 +22,30 @@ from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Market, Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
+# What an earlier run fired at the very price of the first crossing was seen when it happened,
+# unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
+_SEEN = 5 * SECOND
+
 
 @dataclass(frozen=True, slots=True)
 class Armed:
     """A rule that waits for its crossing, or did until it fired.
 
-    `since_ns` is the moment from which on trades count for it, in nanoseconds since 1970.
+    `since_ns` is the moment from which on trades count for it, in nanoseconds since 1970, and
+    `seen_ns` that of a crossing which was seen and has no order.
     """
 
     rule: Rule
     market: Market
     since_ns: int
+    seen_ns: int | None = None
+
+    def has_seen(self, first: Past) -> bool:
+        """Tell whether a crossing of the past is the one that was seen when it happened."""
+        if self.seen_ns is None:
+            return False
+        last_ns = first.at_ns + first.bar_seconds * SECOND
+        return first.at_ns - _SEEN <= self.seen_ns <= last_ns + _SEEN
 
     def is_same_condition(self, other: Armed) -> bool:
         """Tell whether both are fired by the same prices of the same market."""
@@ -124,11 +137,6 @@ def deed_for(policy: WhenBlind, rule: Rule, present: Decimal | None) -> Deed:
     if policy is WhenBlind.NOTIFY:
         return Deed.PARK if is_beyond or present is None else Deed.STAY
     return Deed.FIRE if is_beyond else Deed.STAY
-
-
-# What an earlier run fired at the very price of the first crossing was seen when it happened,
-# unless the crossing is so much older, in nanoseconds: an order takes a moment to be written down.
-_SEEN = 5 * SECOND
 
 
 class FromBefore(Enum):

@@ -47,7 +47,15 @@ from ttslo_app.watch.crossings import (
 from ttslo_app.watch.parking import Parking, Signal, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
-from ttslo_app.watch.words import Span, crossed_at, crossed_while_blind, not_crossed, past_known
+from ttslo_app.watch.words import (
+    Span,
+    crossed_at,
+    crossed_before,
+    crossed_while_blind,
+    deed_words,
+    not_crossed,
+    past_known,
+)
 
 
 class Watch:
@@ -111,7 +119,8 @@ class Watch:
         threshold nothing is known from what was seen of the old one.
         """
         rule, market = change.rule, change.market
-        armed = Armed(rule, market, self._blind.since_of(market.name, change.since))
+        since_ns = self._blind.since_of(market.name, change.since)
+        armed = Armed(rule, market, since_ns, nanoseconds(change.seen))
         seat = self._parking.seat_of(rule.id)
         if seat is not None and not seat.armed.is_same_condition(armed):
             self.forget(rule.id)
@@ -348,7 +357,7 @@ class Watch:
         """Do and say what becomes of a rule that was crossed while nobody looked."""
         rule, first = touch.rule, touch.past
         seat, policy = self._parking.seat_of(rule.id), self._parking.policy_of(rule)
-        deed, present = Deed.DONE, None
+        deed, present, was_seen = Deed.DONE, None, False
         if seat is not None:
             if seat.seen is not None:
                 if seat.seen[1] < first.at_ns:
@@ -358,7 +367,10 @@ class Watch:
                 return  # it is known, and was said, that the price stands beyond the threshold
             present = self._present(seat.armed.market)
             deed = deed_for(policy, rule, present)
-        self._say(crossed_while_blind(name, touch, span, deed, policy, present))
+            was_seen = seat.armed.has_seen(first)
+        done = deed_words(deed, policy, present)
+        say = crossed_before if was_seen else crossed_while_blind
+        self._say(say(name, touch, span, done))
         if deed in (Deed.FIRE, Deed.DONE):
             self._submit(FirstCrossing(rule.id, plain(first.price), iso_moment(first.at_ns)))
         if seat is None:
@@ -369,7 +381,7 @@ class Watch:
             at_ns: int | None = first.at_ns
             if present is not None and policy is not WhenBlind.ALWAYS:
                 price, at_ns = present, None
-            reason = crossed_at(first.at_ns, span)
+            reason = crossed_at(first.at_ns, span, was_seen=was_seen)
             self._fire(rule.id, price, reason, at_ns, not_after=first.at_ns)
         elif deed is Deed.PARK:
             self._parking.tell(seat)

@@ -17,23 +17,22 @@ from ttslo_app.watch.crossings import Deed, Touch
 Span = tuple[float, float]
 
 
-def crossed_while_blind(
-    market: str,
-    touch: Touch,
-    span: Span,
-    deed: Deed,
-    policy: WhenBlind,
-    present: Decimal | None,
-) -> Sentence:
+def crossed_while_blind(market: str, touch: Touch, span: Span, done: str) -> Sentence:
     """Say that a rule was crossed while nobody looked, and what becomes of it."""
-    rule, first = touch.rule, touch.past
-    found, done = found_words(market, touch, span), deed_words(deed, policy, present)
-    return Sentence(
-        Kind.CROSSED_BLIND,
-        "WARNING",
-        f"{rule.id}: {found}; {done}",
-        {"id": rule.id, "crossed_price": plain(first.price), "crossed_at": iso_moment(first.at_ns)},
-    )
+    text = f"{found_words(market, touch, span)} while blind {span_words(span)}; {done}"
+    return _crossed(Kind.CROSSED_BLIND, touch, text)
+
+
+def crossed_before(market: str, touch: Touch, span: Span, done: str) -> Sentence:
+    """Say that a rule was crossed, which an earlier run, or this one, has seen and told."""
+    text = f"{found_words(market, touch, span)}, which was seen and has no order yet; {done}"
+    return _crossed(Kind.CROSSED_BEFORE, touch, text)
+
+
+def _crossed(kind: Kind, touch: Touch, text: str) -> Sentence:
+    rule_id, first = touch.rule.id, touch.past
+    details = {"crossed_price": plain(first.price), "crossed_at": iso_moment(first.at_ns)}
+    return Sentence(kind, "WARNING", f"{rule_id}: {text}", {"id": rule_id, **details})
 
 
 def not_crossed(
@@ -73,9 +72,10 @@ def past_known(market: str) -> Sentence:
     return Sentence(Kind.PAST_KNOWN, "INFO", text)
 
 
-def crossed_at(at_ns: int, span: Span) -> str:
+def crossed_at(at_ns: int, span: Span, *, was_seen: bool = False) -> str:
     """Return why an order is placed for a crossing of the past."""
-    return f"crossed while blind ({clock_time(at_ns / SECOND, span[1])})"
+    how = "crossed" if was_seen else "crossed while blind"
+    return f"{how} ({clock_time(at_ns / SECOND, span[1])})"
 
 
 def span_words(span: Span) -> str:
@@ -85,14 +85,14 @@ def span_words(span: Span) -> str:
 
 
 def found_words(market: str, touch: Touch, span: Span) -> str:
-    """Return what was found: market, threshold, moment, and the time nobody looked."""
+    """Return what was found: market, threshold, and the moment or minutes of the crossing."""
     at = touch.past.at_ns / SECOND
     moment = f"at {clock_time(at, span[1])}"
     if touch.past.bar_seconds:
         end = at + touch.past.bar_seconds
         moment = f"between {clock_time(at, span[1])} and {clock_time(end, span[1])}"
     threshold = plain(touch.rule.threshold)
-    return f"{market} crossed {threshold} {moment} while blind {span_words(span)}"
+    return f"{market} crossed {threshold} {moment}"
 
 
 def deed_words(deed: Deed, policy: WhenBlind, present: Decimal | None) -> str:

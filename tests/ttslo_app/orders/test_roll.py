@@ -318,6 +318,24 @@ def test_doubt_about_a_row_that_is_not_accepted_just_now_is_kept(bench: Bench) -
     assert bench.kraken.sent == []
 
 
+@pytest.mark.parametrize("found_at", ["", "2020-01-01T00:00:00+00:00"])
+def test_crossing_that_was_seen_is_known_after_a_restart(bench: Bench, found_at: str) -> None:
+    """The reader of prices hears when it was, and of the first of them where that was found."""
+    bench.kraken.replies = [Reply.BUSY] * 10
+    bench.cross()
+    bench.files.disk["btc"]["crossed_at"] = found_at
+    seen_at = bench.life().trigger_time
+    bench.restart()
+    armed = bench.changes[-1]
+    assert isinstance(armed, BookArm)
+    assert armed.seen == (found_at or seen_at) != ""
+    bench.files.rules = {"btc": rule(threshold_price="60000")}
+    bench.adopt()
+    changed = bench.changes[-1]
+    assert isinstance(changed, BookArm)
+    assert changed.seen == ""  # it was a crossing of the row as it was
+
+
 @pytest.mark.parametrize("doubt", ["refused", "uncertain"])
 def test_price_that_cannot_be_read_costs_no_row_its_arming(bench: Bench, doubt: str) -> None:
     """A cell that somebody spoilt by hand: the row waits for its price, and the program runs."""

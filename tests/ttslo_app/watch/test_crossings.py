@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watch_kit import BELOW, armed, priced, rule
+from watch_kit import BELOW, S, armed, priced, rule
 
-from ttslo_app.messages import Market
+from ttslo_app.messages import Market, Past
 from ttslo_app.rules.rule import ThresholdType, WhenBlind
 from ttslo_app.watch.crossings import Armed, Deed, deed_for, first_crossings
 from ttslo_app.watch.words import deed_words
@@ -68,6 +69,17 @@ def test_policy_decides(policy: WhenBlind, present: int | None, deed: Deed) -> N
     price = None if present is None else Decimal(present)
     assert deed_for(policy, rule(), price) is deed
     assert deed_words(deed, policy, price)
+
+
+@pytest.mark.parametrize(
+    ("seen", "bar", "is_it"),
+    [(95, 0, True), (94, 0, False), (105, 0, True), (106, 0, False), (165, 60, True), (166, 60, 0)],
+)
+def test_crossing_that_was_seen_is_known_by_its_moment(seen: int, bar: int, is_it: bool) -> None:
+    """Within the seconds that an order takes to be written down; a candle covers its minutes."""
+    waiting = replace(armed(), seen_ns=seen * S)
+    assert waiting.has_seen(Past(1, Decimal(51000), 100 * S, bar)) is bool(is_it)
+    assert not armed().has_seen(Past(1, Decimal(51000), 100 * S, bar))
 
 
 @pytest.mark.parametrize(

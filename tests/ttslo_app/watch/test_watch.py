@@ -46,6 +46,29 @@ def test_policy_decides_on_what_the_hole_held(
     assert any("crossed 51000 at" in text for _, text in bench.said)
 
 
+@pytest.mark.parametrize(
+    ("seen", "how"),
+    [
+        ("1970-01-01T00:20:07.5+00:00", "which was seen and has no order yet; "),
+        ("1970-01-01T00:20:02+00:00", "which was seen and has no order yet; "),
+        ("1970-01-01T00:20:30+00:00", "while blind from "),  # that was another crossing
+        ("1970-01-01T00:19:00+00:00", "while blind from "),  # so was that
+        ("", "while blind from "),
+    ],
+)
+def test_crossing_that_an_earlier_run_saw_is_told_as_one(seen: str, how: str) -> None:
+    """A program that was killed kept no place after it; nobody was blind then, all the same."""
+    bench = WatchBench(saved=Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), now=2000.0)
+    bench.arm(WhenBlind.ALWAYS, since=OLD, seen=seen)
+    bench.past(6, 51200, 50100)
+    ((level, told),) = bench.said
+    assert level == "WARNING"
+    assert how in told
+    assert told.endswith("; its order is placed now")
+    (crossing,) = bench.crossings
+    assert crossing.reason.startswith("crossed while blind (") is (how == "while blind from ")
+
+
 def test_present_price_beyond_fires_when_the_hole_is_known(bench: WatchBench) -> None:
     """The default needs no tick to come: a proven price that stands beyond is enough."""
     bench.arm()

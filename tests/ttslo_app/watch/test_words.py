@@ -12,6 +12,8 @@ from ttslo_app.messages import Kind, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
 from ttslo_app.watch.words import (
+    crossed_at,
+    crossed_before,
     crossed_while_blind,
     deed_words,
     found_words,
@@ -40,12 +42,27 @@ def test_sentence_names_market_threshold_moment_and_span() -> None:
     """A trade has its second, a candle the time it covers."""
     trade = Touch(rule(), Past(1, Decimal(51200), 44 * S))
     start, end = clock_time(11), clock_time(52)
-    said = found_words("BTC/USD", trade, (11.0, 52.0))
+    said = crossed_while_blind("BTC/USD", trade, (11.0, 52.0), "done")
     expected = f"BTC/USD crossed 51000 at {clock_time(44)} while blind from {start} to {end}"
-    assert said == expected
+    assert said.text == f"{trade.rule.id}: {expected}; done"
     bar = Touch(rule("0.00001"), Past(0, Decimal(1), 0, 60))
-    said = found_words("X", bar, (0.0, 90.0))
-    assert said.startswith(f"X crossed 0.00001 between {clock_time(0)} and {clock_time(60)} while")
+    found = found_words("X", bar, (0.0, 90.0))
+    assert found == f"X crossed 0.00001 between {clock_time(0)} and {clock_time(60)}"
+
+
+def test_crossing_that_was_seen_is_not_told_as_one_that_was_not() -> None:
+    """What an earlier run saw is told as that, in the sentence and in the order's reason."""
+    trade = Touch(rule(rule_id="up"), Past(1, Decimal(51200), 44 * S))
+    said = crossed_before("BTC/USD", trade, (11.0, 52.0), "its order is placed now")
+    moment = clock_time(44)
+    assert (said.kind, said.level) == (Kind.CROSSED_BEFORE, "WARNING")
+    assert said.text == (
+        f"up: BTC/USD crossed 51000 at {moment}, which was seen and has no order yet; "
+        "its order is placed now"
+    )
+    assert said.fields["crossed_price"] == "51200"
+    assert crossed_at(44 * S, (11.0, 52.0), was_seen=True) == f"crossed ({moment})"
+    assert crossed_at(44 * S, (11.0, 52.0)) == f"crossed while blind ({moment})"
 
 
 def test_span_of_days_shows_them() -> None:
@@ -57,7 +74,7 @@ def test_span_of_days_shows_them() -> None:
 def test_crossing_has_its_details_for_the_log() -> None:
     """Row, price and moment stand beside the sentence, as exact as they are known."""
     touch = Touch(rule(rule_id="up"), Past(1, Decimal("51200.10"), 44 * S))
-    said = crossed_while_blind("BTC/USD", touch, (11.0, 52.0), Deed.FIRE, WhenBlind.ALWAYS, None)
+    said = crossed_while_blind("BTC/USD", touch, (11.0, 52.0), "its order is placed now")
     assert (said.kind, said.level) == (Kind.CROSSED_BLIND, "WARNING")
     assert said.text.startswith("up: BTC/USD crossed 51000 at")
     assert said.text.endswith("; its order is placed now")
