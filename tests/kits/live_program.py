@@ -140,8 +140,11 @@ class LiveProgram:
     def reconnect(self, while_away: Callable[[], object] = lambda: None) -> None:
         """Cut the stream, let things happen, and wait until the program is back."""
         made = self.exchange.ws_connections_made
+        # Or it may be back before anything has happened.
+        away = self.exchange.fault("refuse_connect")
         self.exchange.drop_connections()
         while_away()
+        away.clear()
         wait_until(
             lambda: self.exchange.ws_connections_made > made and self.is_streaming(),
             "the program is back on the stream",
