@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import creds
 from krakenlink import VERSION
+from krakenlink.channels import Market, MarketCalls
 from krakenlink.machine import (
     ACCOUNT_URL,
     ACCOUNT_VARIABLE,
@@ -84,7 +85,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class KrakenAPI(RestClient):
+class KrakenAPI(MarketCalls, RestClient):
     """Kraken's REST calls and live prices, for one pair of keys or none. Safe from any thread.
 
     The constructor does no I/O, starts no thread and looks up no keys: the first call does.
@@ -145,7 +146,7 @@ class KrakenAPI(RestClient):
     def _own_stream(self) -> str | None:
         return STREAM_URL if self._root == REST_URL else None
 
-    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers", "_account"}
+    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers", "_account", "_market"}
 
     def _start_anew(self) -> None:
         super()._start_anew()
@@ -160,8 +161,16 @@ class KrakenAPI(RestClient):
             self._transport.longest,
         )
         self._readers = self._prices.readers
+        self._market = Market(
+            self._prices,
+            self.listing.known,
+            lambda method, params: alive(me)._query_public(method, params),
+            lambda: alive(me).price_provider(),
+            self._transport.longest,
+        )
         # Whoever drops a client without `close` gives back its subscriptions all the same.
-        weakref.finalize(self, self._prices.let_go).atexit = False
+        for part in (self._prices, self._market):
+            weakref.finalize(self, part.let_go).atexit = False
 
     @classmethod
     def from_env(
@@ -194,6 +203,7 @@ class KrakenAPI(RestClient):
         self._provider = None
         account, self._account = self._account, None
         self._prices.let_go()
+        self._market.let_go()
         if account is not None:
             account.stop(0.0)
         super().close()

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -35,9 +34,10 @@ from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.events import Channel
 from krakenlink.stream.handover import Companion, Stoppable, wake
-from krakenlink.stream.health import FeedHealth, Proofs, SymbolHealth, feed_health
+from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
+from krakenlink.stream.looks import Looks, checked_param
 from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
 from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
@@ -61,7 +61,7 @@ def _address(url: str | None) -> str:
     return validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
 
 
-class WebSocketPriceProvider(Proofs, Stoppable):
+class WebSocketPriceProvider(Looks, Stoppable):
     """Live last prices by pair or symbol. Safe from any thread; the network raises nothing here.
 
     `unsubscribe`, `unsubscribe_symbol`, `reconnect`, `stop` and a reader's `close` only hand over
@@ -192,19 +192,28 @@ class WebSocketPriceProvider(Proofs, Stoppable):
         self._subscriptions.unwant(symbol, channel)
         self._changed.notify_all()
 
-    def subscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
-        """Add a reference to a v2 symbol's `ticker` or `trade` channel. Returns at once.
+    def subscribe_symbol(
+        self, symbol: str, channel: str = "ticker", *, depth: int | None = None
+    ) -> None:
+        """Add a reference to a channel of a v2 symbol. Returns at once.
+
+        Args:
+            symbol: Kraken's v2 name.
+            channel: `ticker`, `trade` or `book`.
+            depth: Levels of each side of a book: 10 (None), 25, 100, 500 or 1000. The deepest that
+                anybody has wanted is streamed.
 
         Raises:
-            ValueError: If `symbol` is empty or not text, or `channel` none of the two.
+            ValueError: If `symbol` is empty or not text, or there is no such channel or depth.
         """
         if not isinstance(symbol, str) or not symbol:
             raise ValueError(f"{symbol!r} is no symbol")
         wanted = Channel(channel)
+        param = checked_param(wanted, depth)
         self._check_fork()
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            self._subscriptions.want(Symbol(symbol), wanted)
+            self._subscriptions.want(Symbol(symbol), wanted, param)
             connection = self.feed_thread.start_locked()
         wake(connection)
 
@@ -272,50 +281,6 @@ class WebSocketPriceProvider(Proofs, Stoppable):
             return None
 
         return read
-
-    def proven(self, symbol: str) -> tuple[Tick, float] | None:
-        """Return the tick of `symbol` that is proven now and the seconds since its proof.
-
-        Both of one moment: the proof of a later tick is none for an earlier one. None where
-        nothing is proven. Never blocks.
-        """
-        try:
-            with self._lock:
-                tick = self._subscriptions.tickers[symbol].proven
-                good_until, proven_at = self._link.good_until, self._link.last_frame_at
-        except KeyError:
-            return None
-        now = self._clock()  # last: a delay in between makes the proof older, never younger
-        if tick is None or proven_at is None or now >= good_until:
-            self.feed_thread.revive()
-            return None
-        return tick, max(0.0, now - proven_at)
-
-    def wait_for_tick(self, symbol: str, timeout: float) -> Tick | None:
-        """Return a proven tick, waiting up to `timeout` seconds for a first one.
-
-        Returns None at once where none can be expected: not subscribed, refused, mute, the
-        stream known to be down, websocket-client missing.
-        """
-        self._check_fork()
-        # Python's own clock: `wait` counts by it, and ours may be a test's.
-        deadline = time.monotonic() + timeout
-        with self._lock:
-            while True:
-                self.feed_thread.handover.empty_locked()
-                sub = self._subscriptions.tickers.get(symbol)
-                if sub is None:
-                    return None
-                self.feed_thread.start_locked()  # after a fork nobody may have done so yet
-                if not self.feed_thread.is_running_locked:
-                    return None
-                now = self._clock()
-                if sub.proven is not None and now < self._link.good_until:
-                    return sub.proven
-                patience = min(self._feed.patience(sub, now), deadline - time.monotonic())
-                if patience <= 0:
-                    return None
-                self._changed.wait(patience)
 
     # -- looking on
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from fake_kraken.account import Account
+from fake_kraken.books import depth_row
 from fake_kraken.engine import Engine
 from fake_kraken.faults import Faults
 from fake_kraken.market import Listing
@@ -63,6 +64,7 @@ class Calls:
         self.public: dict[str, Callable[[Params], Any]] = {
             "AssetPairs": self._asset_pairs,
             "Assets": self._assets,
+            "Depth": self._depth,
             "OHLC": self._ohlc,
             "SystemStatus": self._system_status,
             "Ticker": self._ticker,
@@ -142,6 +144,13 @@ class Calls:
     def _ticker(self, params: Params) -> dict[str, Any]:
         found = self._asked_for(params, params.get("asset_class") or "currency")
         return {key: ticker_row(listing) for key, listing in found.items()}
+
+    def _depth(self, params: Params) -> dict[str, Any]:
+        key, listing = self._named(params.get("pair", ""), params.get("asset_class") or "currency")
+        count = whole(params, "count", 100)
+        if not 1 <= count <= 500:
+            raise Refusal("EGeneral:Invalid arguments:count")
+        return {key: depth_row(listing, count, self._now())}
 
     def _trades(self, params: Params) -> dict[str, Any]:
         key, listing = self._named(params.get("pair", ""), params.get("asset_class") or "currency")

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from fake_kraken.books import Levels, levels_from
 from fake_kraken.core import Core
 from fake_kraken.faults import Fault
 from fake_kraken.market import price_from
@@ -68,6 +69,30 @@ class Control:
             trades = [replace(trade, trade_id=_HUGE + trade.trade_id) for trade in trades]
             listing.trades[-len(trades) :] = trades
         self._stream.tell_trades(listing, trades)
+        self._stream.tell_books(listing)
+        self._core.tell()
+
+    def set_book(
+        self,
+        pair: str,
+        bids: Levels | None,
+        asks: Levels | None,
+    ) -> None:
+        """Put a book in the place of the one that follows the price, and tell the streams.
+
+        Raises:
+            Refusal: If there is no such pair.
+            ValueError: If a number is none.
+        """
+        listing = self._core.engine.listing(pair)
+        if bids is None and asks is None:
+            listing.book = None
+        else:
+            listing.book = (
+                levels_from(bids or (), is_bid=True),
+                levels_from(asks or (), is_bid=False),
+            )
+        self._stream.tell_books(listing)
         self._core.tell()
 
     def cancel(self, txid: str, reason: str) -> None:

@@ -33,6 +33,7 @@ except ImportError as error:  # pragma: no cover - the extra is installed where 
     ) from error
 
 from fake_kraken.account_stream import AccountStream
+from fake_kraken.books import Levels
 from fake_kraken.calls import Calls
 from fake_kraken.control import Control
 from fake_kraken.core import Core, Request
@@ -271,6 +272,10 @@ class FakeKraken:
         exact = [price_from(price) for price in prices]
         self._ask(lambda: self._control.print_trades(pair, exact, price_from(qty), at))
 
+    def set_book(self, pair: str, bids: Levels | None = None, asks: Levels | None = None) -> None:
+        """Put prices and quantities in the place of the book that follows the price; None: back."""
+        self._ask(lambda: self._control.set_book(pair, bids, asks))
+
     def price_of(self, pair: str) -> Decimal:
         """Return the last price."""
         return self._ask(lambda: self.core.engine.listing(pair).price)
@@ -355,7 +360,9 @@ class FakeKraken:
     def is_subscribed(self, symbol: str, channel: str = "ticker") -> bool:
         """Tell whether any stream has this subscription."""
         return any(
-            (channel, symbol) in client.subscriptions for client in list(self.stream.clients)
+            (channel, symbol) == wanted[:2]
+            for client in list(self.stream.clients)
+            for wanted in list(client.subscriptions)
         )
 
     def drop_connections(self, *, of_account: bool = False) -> None:

@@ -30,6 +30,13 @@ FAULTS: dict[str, str] = {
     "ids_begin_anew": "the next print of `symbol` has the number 1, and the count goes on there",
     "huge_trade_id": "prints of `symbol` have numbers far too high, over REST too",
     "ordermin_lowered": "a tenth of `ordermin` is enough from now on, for `symbol` or all",
+    "book_wrong_sum": "changes of `symbol`'s book come with a wrong checksum",
+    "book_lost_change": "a change of `symbol`'s book is not told, and the next one is",
+    "book_crossed": "the best bid of `symbol`'s book is told above its best ask, and summed up so",
+    "book_short_numbers": "numbers of `symbol`'s book lose their last zeros, or come as `5e-05`",
+    "book_bad_level": "a change of `symbol`'s book has `text` (-1) in the place of a price",
+    "refuse_depth": "books deeper than 10 are refused",
+    "unasked": "each frame of a book is followed by one of a market that nobody asked for",
     # the account's stream
     "account_drop": "as `drop`, for the account's streams",
     "account_silent": "as `silent`, for the account's streams",
@@ -96,6 +103,7 @@ _SECONDS = {
 }
 _TEXTS = {
     "absurd_time": "1e999",
+    "book_bad_level": "-1",
     "error": "EService:Unavailable",
     "limit_exceeded": "EBM:limit exceeded:CAL",
     "market_mode": "EService:Market in reduce_only mode",

@@ -169,6 +169,8 @@ class Listing:
     trade_id: int = 0
     traded_ns: int = 0
     trades: list[Trade] = field(default_factory=list)
+    # What a test has put in the place of the book that follows the price: bids and asks.
+    book: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] | None = None
     places: int = field(init=False)
     tick: Decimal = field(init=False)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from fake_kraken.books import BOOK, DEPTHS, BookTeller
 from fake_kraken.core import Core
 from fake_kraken.market import Listing, Trade
 from fake_kraken.rest import reset_transport
@@ -32,6 +33,7 @@ class Client:
     subscriptions: set[tuple[str, str]] = field(default_factory=set)
     # Acknowledged while `ack_without_data` was on: without data until they are made anew.
     dumb: set[tuple[str, str]] = field(default_factory=set)
+    books: dict[str, BookTeller] = field(default_factory=dict)
     sent_at: float = 0.0
 
 
@@ -174,6 +176,18 @@ class Stream:
                 for frame in channel.bad_frames(symbol) if has_bad_ones else ():
                     self._send(client, frame)
 
+    def tell_books(self, listing: Listing) -> None:
+        """Tell of what has changed in the book of a market, whoever has subscribed to it."""
+        symbol = listing.symbol
+        if symbol is None or self._core.faults.is_on("mute", symbol):
+            return
+        at = moment_text(self._core.now())
+        for client in self.clients:
+            wanted = (BOOK.name, symbol)
+            if wanted in client.subscriptions and wanted not in client.dumb:
+                for frame in client.books[symbol].updates(at):
+                    self._send(client, frame)
+
     # --- what is asked -----------------------------------------------------------------------
 
     def _receive(self, client: Client, text: str) -> None:
@@ -205,7 +219,8 @@ class Stream:
             self._send(question.client, {"Error": "Exceeded msg rate"})
             return
         name, symbols = params.get("channel"), params.get("symbol")
-        channel = CHANNELS.get(name) if isinstance(name, str) else None
+        known = {**CHANNELS, BOOK.name: BOOK}
+        channel = known.get(name) if isinstance(name, str) else None
         if channel is None or not isinstance(symbols, list) or not symbols:
             is_known = channel is not None or name == "status"
             self._refuse(
@@ -213,30 +228,44 @@ class Stream:
             )
             return
         wants_snapshot = params.get("snapshot", channel.has_snapshot) is True
+        depth = params.get("depth", DEPTHS[0])
         for symbol in map(str, symbols):
             if question.head["method"] == "unsubscribe":
                 self._unsubscribe_one(question, (channel.name, symbol))
             elif not self._core.faults.struck("no_ack", symbol=symbol):
-                self._subscribe_one(question, channel, symbol, wants_snapshot)
+                self._subscribe_one(question, channel, symbol, wants_snapshot, depth)
 
     def _subscribe_one(
-        self, question: Question, channel: Channel, symbol: str, wants_snapshot: bool
+        self,
+        question: Question,
+        channel: Channel,
+        symbol: str,
+        wants_snapshot: bool,
+        depth: object,
     ) -> None:
         client, wanted = question.client, (channel.name, symbol)
-        if error := self._refusal_of(client, wanted):
+        if error := self._refusal_of(client, wanted) or self._refusal_of_depth(channel, depth):
             self._refuse(question, error, symbol=symbol)
             return
         client.subscriptions.add(wanted)
         if self._core.faults.struck("ack_without_data", symbol=symbol):
             client.dumb.add(wanted)
-        self._accept(question, channel=channel.name, symbol=symbol, snapshot=wants_snapshot)
+        more = {}
+        if channel is BOOK:
+            more["depth"] = depth
+            listing = self._core.engine.by_symbol[symbol]
+            client.books[symbol] = BookTeller(listing, int(str(depth)), self._core.faults)
+        self._accept(question, channel=channel.name, symbol=symbol, snapshot=wants_snapshot, **more)
         is_mute = wanted in client.dumb or self._core.faults.is_on("mute", symbol)
         has_old_prints = channel.name == "trade" and self._core.faults.struck(
             "trade_snapshot", symbol=symbol
         )
         if (wants_snapshot or has_old_prints) and not is_mute:
-            listing = self._core.engine.by_symbol[symbol]
-            self._send(client, channel.snapshot(listing, self._core.now()))
+            listing, now = self._core.engine.by_symbol[symbol], self._core.now()
+            if channel is BOOK:
+                self._send(client, client.books[symbol].snapshot(moment_text(now)))
+            else:
+                self._send(client, channel.snapshot(listing, now))
 
     def _unsubscribe_one(self, question: Question, wanted: tuple[str, str]) -> None:
         client, (channel, symbol) = question.client, wanted
@@ -254,6 +283,12 @@ class Stream:
     def _refuse(self, question: Question, error: str, **more: Any) -> None:
         answer = {"error": error, **question.head, **more, "success": False}
         self._send(question.client, answer | self._times(question.came))
+
+    def _refusal_of_depth(self, channel: Channel, depth: object) -> str | None:
+        if channel is not BOOK:
+            return None
+        is_refused = depth != DEPTHS[0] and self._core.faults.struck("refuse_depth")
+        return "Subscription depth not supported" if depth not in DEPTHS or is_refused else None
 
     def _refusal_of(self, client: Client, wanted: tuple[str, str]) -> str | None:
         _, symbol = wanted

@@ -210,6 +210,16 @@ class Prices:
 
     # --- from the stream ---
 
+    def symbol_of(self, name: str, deadline: float) -> Symbol | None:
+        """Return the symbol by which a pair is streamed, if there is a stream and it has one.
+
+        Args:
+            name: Any spelling; checked.
+            deadline: When to stop waiting for Kraken to name it, on Python's monotonic clock.
+        """
+        stream = self._stream()
+        return None if stream is None else self._symbol_of(name, stream, deadline)
+
     def _streamed(self, name: str, patience: float) -> _Proven | None:
         """Return the proven tick of a pair, waiting for the first one; None: use REST."""
         stream = self._stream()

@@ -19,7 +19,7 @@ from krakenlink.pairs import Pair, Symbol
 
 # An answer that took longer than this, in seconds, proves nothing: the machine slept, or the bytes
 # came one by one. Three tries within their deadlines take less, unless each uses all of its own.
-_MOST_DELAY = 30.0
+MOST_DELAY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def read_quote(name: str, pair: Pair | None, row: object, started: float, now: f
     price = _first_number(row, "c")
     if price is None:
         raise PriceUnavailable(name, "Kraken's answer holds no price")
-    if now - started > _MOST_DELAY:
+    if now - started > MOST_DELAY:
         late = f"Kraken's answer took {now - started:.0f} s, so its price is as old as that"
         raise PriceUnavailable(name, late, now - started)
     return Quote(

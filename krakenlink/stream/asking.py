@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from krakenlink.numbers import doubled
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import subscribe_frame
+from krakenlink.stream.events import Channel, subscribe_frame
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Key, Subscription, SubSignal
 
@@ -105,7 +105,7 @@ class Asking:
             self._allowance -= 1.0
             if self.to_leave:
                 # Leaving goes first: what is asked anew must not be left afterwards.
-                batch = _take_batch(self.to_leave, settings.batch_size)
+                batch = _take_batch(self.to_leave, settings.batch_size, is_leaving=True)
                 frames.append(self._frame("unsubscribe", batch))
             else:
                 batch = _take_batch(self.to_ask, settings.batch_size)
@@ -122,24 +122,33 @@ class Asking:
             sub.step(SubSignal.ASK)
             sub.asks += 1
             sub.asked_at = now
+            sub.asked_param = sub.param
             sub.early = None  # what came so far belongs to an earlier ask
 
     def _frame(self, method: str, batch: list[Subscription]) -> str:
         self._req_id += 1
         symbols = [sub.symbol for sub in batch]
-        trigger = self.settings.event_trigger
-        return subscribe_frame(method, batch[0].channel, symbols, self._req_id, trigger)
+        trigger, first = self.settings.event_trigger, batch[0]
+        # What is left has to be named as it was asked for.
+        param = first.param if method == "subscribe" else first.asked_param
+        return subscribe_frame(method, first.channel, symbols, self._req_id, trigger, param)
 
 
-def _take_batch(waiting: dict[Key, Subscription], most: int) -> list[Subscription]:
-    """Take the next subscriptions that fit into one message: one channel, and not too many."""
-    first = next(iter(waiting.values()))
+def _take_batch(
+    waiting: dict[Key, Subscription], most: int, *, is_leaving: bool = False
+) -> list[Subscription]:
+    """Take the next subscriptions that fit into one message: of one kind, and not too many."""
+
+    def kind(sub: Subscription) -> tuple[Channel, int]:
+        return sub.channel, sub.asked_param if is_leaving else sub.param
+
+    wanted = kind(next(iter(waiting.values())))
     batch: list[Subscription] = []
     for sub in waiting.values():
         most = min(most, sub.batch_size)
         if len(batch) >= most:
             break
-        if sub.channel is first.channel:
+        if kind(sub) == wanted:
             batch.append(sub)
     for sub in batch:
         del waiting[sub.key]

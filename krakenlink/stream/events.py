@@ -4,8 +4,8 @@ Pure and frozen: one event goes to many threads. A message is what Kraken said a
 it counts is decided by the subscription that it is about. None is told that has not happened; a
 price that is not proven is never a `Tick` for anybody outside. Text is read in `frames`.
 
-Sources: Kraken, spot WebSocket v2 (subscribe, unsubscribe, ping, status, ticker, trade) and its
-guide on rate limits (read 2026-11).
+Sources: Kraken, spot WebSocket v2 (subscribe, unsubscribe, ping, status, ticker, trade, book) and
+its guide on rate limits (read 2026-11).
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
+from krakenlink.stream.book import Level, RawLevel
 
 
 class Channel(StrEnum):
-    """The two channels that carry prices."""
+    """The channels that are streamed."""
 
     TICKER = "ticker"
     TRADE = "trade"
+    BOOK = "book"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,55 @@ class Trades:
     prints: tuple[TradePrint, ...]
     at: float
     is_snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BookUpdate:
+    """What one frame changed of a book, confirmed by Kraken's checksum where a reader gets it.
+
+    `bid_levels` and `ask_levels` hold numbers as they were written; `bids` and `asks` are exact.
+    A quantity of 0 takes its level away.
+    """
+
+    symbol: Symbol
+    bid_levels: tuple[RawLevel, ...]
+    ask_levels: tuple[RawLevel, ...]
+    checksum: object
+    at: float
+    timestamp: str | None = None
+    is_snapshot: bool = False
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """The changes of who buys."""
+        return _exact(self.bid_levels)
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """The changes of who sells."""
+        return _exact(self.ask_levels)
+
+
+def _exact(levels: tuple[RawLevel, ...]) -> tuple[Level, ...]:
+    return tuple(Level(to_decimal(level.price), to_decimal(level.qty)) for level in levels)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelLive:
+    """A symbol's first data of a channel other than `ticker` on this connection: they count."""
+
+    symbol: Symbol
+    channel: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BookWrong:
+    """A book is none until its next snapshot, which is asked for; `reason` is for people."""
+
+    symbol: Symbol
+    reason: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +226,9 @@ class FeedClosed:
 Event = (
     Tick
     | Trades
+    | BookUpdate
+    | ChannelLive
+    | BookWrong
     | FeedConnecting
     | FeedLive
     | FirstData
@@ -253,20 +308,36 @@ class Damaged:
     reason: str
 
 
-Message = Tick | Trades | Ack | RateRefusal | Status | Pong | NoPrice | Complaint | Damaged
+Data = Tick | Trades | BookUpdate
+Message = Data | Ack | RateRefusal | Status | Pong | NoPrice | Complaint | Damaged
 
 
 PING = '{"method":"ping"}'
 
 
+# What a channel's subscriptions are told apart by, beside the symbol, and how it is asked for.
+PARAMETERS = {Channel.BOOK: "depth"}
+
+
 def subscribe_frame(
-    method: str, channel: Channel, symbols: list[Symbol], req_id: int, event_trigger: str
+    method: str,
+    channel: Channel,
+    symbols: list[Symbol],
+    req_id: int,
+    event_trigger: str,
+    param: int = 0,
 ) -> str:
-    """Return the text of a subscribe or unsubscribe message for `symbols` of one channel."""
+    """Return the text of a subscribe or unsubscribe message for `symbols` of one channel.
+
+    `param` is what `PARAMETERS` calls it; Kraken wants it back when the subscription is left.
+    """
     params: dict[str, Any] = {"channel": channel.value, "symbol": symbols}
+    if channel in PARAMETERS:
+        params[PARAMETERS[channel]] = param
     if method == "subscribe" and channel is Channel.TICKER:
         params |= {"event_trigger": event_trigger, "snapshot": True}
     elif method == "subscribe":
-        params["snapshot"] = False  # old trades are asked for over REST, by their ids
+        # Old trades are asked for over REST, by their ids.
+        params["snapshot"] = channel is not Channel.TRADE
     message = {"method": method, "params": params, "req_id": req_id}
     return json.dumps(message, separators=(",", ":"))

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 
+from krakenlink.stream.contents import Contents
 from krakenlink.stream.events import (
     Ack,
-    Channel,
+    BookUpdate,
     Damaged,
     Due,
     Event,
@@ -39,6 +40,7 @@ class FeedProtocol:
     Attributes:
         link: The life of the connection; attempts and delays are told to it alone.
         subscriptions: What is asked for on it; wishes are told to it alone.
+        contents: What the channels beside `ticker` bring for them.
         system: The state of Kraken's engine; None before it was told.
         damaged: How many messages could not be read, ever.
     """
@@ -47,6 +49,7 @@ class FeedProtocol:
         self.settings = settings
         self.link = Link(settings)
         self.subscriptions = Subscriptions(settings)
+        self.contents = Contents(self.subscriptions)
         self.system: str | None = None
         self.damaged = 0
         self._samples: deque[tuple[float, int, int]] = deque()
@@ -97,8 +100,9 @@ class FeedProtocol:
         if isinstance(message, Tick):
             return self.subscriptions.receive_tick(message)
         if isinstance(message, Trades):
-            known = (Channel.TRADE, message.symbol) in self.subscriptions.by_key
-            return [message] if known else []
+            return self.contents.receive_trades(message)
+        if isinstance(message, BookUpdate):
+            return self.contents.receive_book(message)
         if isinstance(message, Ack):
             return self.subscriptions.receive_ack(message, now)
         if isinstance(message, NoPrice):

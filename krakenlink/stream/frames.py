@@ -1,7 +1,7 @@
 """Text in, messages out: what one frame of Kraken's says.
 
-The one module that meets msgspec, and pure: the moment comes in as an argument. A number that is
-not finite and positive must never become a price, nor lose a digit on its way.
+It meets msgspec, as `market_frames` does, and is pure: the moment comes in as an argument. A number
+that is not finite and positive must never become a price, nor lose a digit on its way.
 
 Source: Kraken, spot WebSocket v2 (ticker, trade, status, heartbeat, ping) (read 2026-11).
 """
@@ -27,6 +27,7 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
+from krakenlink.stream.market_frames import lost_book, read_book
 
 try:  # by name, so that another thing called msgspec is as good as none
     from msgspec import UNSET, Struct
@@ -106,6 +107,8 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
         return read_odd(frame, at)
     if content.channel == "ticker" and len(content.data) == 1:  # nearly all of them
         return [_read_ticker(content.data[0], at)]
+    if content.channel == "book":
+        return read_book(frame, at) or _read(content, at)
     return _read(content, at)
 
 
@@ -115,6 +118,8 @@ def _read(content: _Frame, at: float) -> list[Message]:
         return [_read_ticker(row, at) for row in content.data] or [Damaged("ticker without data")]
     if channel == "trade":
         return _read_trades(content, at)
+    if channel == "book":  # what can be read is read by others
+        return [lost_book(row.symbol, at) for row in content.data] or [Damaged("book without data")]
     if channel == "status":
         return [
             Status(row.system) for row in content.data if isinstance(row.system, str) and row.system

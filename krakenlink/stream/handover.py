@@ -308,7 +308,7 @@ class FeedLife:
         old, self.feed = self.feed, FeedProtocol(self.settings)
         for sub in list(old.subscriptions.by_key.values()):
             for _ in range(sub.refs):
-                self.feed.subscriptions.want(sub.symbol, sub.channel)
+                self.feed.subscriptions.want(sub.symbol, sub.channel, sub.param)
         if run is not None and run.connection is not None:
             run.connection.close()  # the child's copy of it; the parent's lives on
 

@@ -89,7 +89,7 @@ def _symbol_health(sub: Subscription, proof_age: float | None, fallbacks: int) -
         channel=sub.channel.value,
         state=sub.state.name.lower(),
         last_tick=sub.latest,
-        proven_age=None if sub.proven is None else proof_age,
+        proven_age=None if sub.proven is None and sub.content is None else proof_age,
         ticks=sub.ticks,
         rest_fallbacks=fallbacks,
         error=sub.error,

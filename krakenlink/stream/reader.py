@@ -14,7 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from krakenlink.stream.events import (
+    BookUpdate,
+    BookWrong,
     Channel,
+    ChannelLive,
     Event,
     FeedBack,
     FeedClosed,
@@ -34,6 +37,14 @@ from krakenlink.stream.events import (
 )
 
 logger = logging.getLogger(__name__)
+
+
+# Which events are data, and of which channel: a reader may leave them out, the log does.
+_CHANNEL_OF: dict[type[Any], Channel] = {
+    Tick: Channel.TICKER,
+    Trades: Channel.TRADE,
+    BookUpdate: Channel.BOOK,
+}
 
 
 class FeedReader:
@@ -61,8 +72,11 @@ class FeedReader:
         self._clock = clock
         self._forget = forget
         self._symbols = symbols
-        self._wants_ticks = channels is None or Channel.TICKER in channels
-        self._wants_trades = channels is None or Channel.TRADE in channels
+        self._unwanted = frozenset(
+            kind
+            for kind, channel in _CHANNEL_OF.items()
+            if channels is not None and channel not in channels
+        )
         self._queue: SimpleQueue[Any] = SimpleQueue() if sink is None else sink
 
     def get(self, timeout: float | None = None) -> Event | None:
@@ -88,11 +102,7 @@ class FeedReader:
 
     def offer(self, event: Event) -> None:
         """Put `event` into the queue, unless its owner wants none of the kind. For the feed."""
-        kind = type(event)
-        if kind is Tick:
-            if not self._wants_ticks:
-                return
-        elif kind is Trades and not self._wants_trades:
+        if type(event) in self._unwanted:
             return
         if self._symbols is not None:
             symbol = getattr(event, "symbol", None)
@@ -134,7 +144,7 @@ class Readers:
                 reader = ref()
                 if reader is not None:
                     reader.offer(event)
-            if type(event) is not Tick:
+            if type(event) not in _CHANNEL_OF:
                 _log_event(event)
 
 
@@ -157,6 +167,12 @@ _LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
     ),
     FeedBack: (logging.INFO, "The price stream is back after %.1f s", ("blind_for",)),
     FirstData: (logging.INFO, "%s is live", ("symbol",)),
+    ChannelLive: (logging.INFO, "%s (%s) is live", ("symbol", "channel")),
+    BookWrong: (
+        logging.WARNING,
+        "%s: the streamed book is dropped (%s) and asked for anew; until then REST tells it",
+        ("symbol", "reason"),
+    ),
     Resubscribed: (logging.DEBUG, "%s (%s) is subscribed again", ("symbol", "channel")),
     SymbolRefused: (
         logging.WARNING,

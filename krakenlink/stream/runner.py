@@ -26,7 +26,7 @@ from krakenlink.stream.connection import (
     ConnectionRefused,
     open_websocket,
 )
-from krakenlink.stream.events import Complaint, Message, Tick, Trades
+from krakenlink.stream.events import BookUpdate, Complaint, Message, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import FeedLife, Run, StoppedError
 from krakenlink.stream.settings import FeedSettings
@@ -51,7 +51,7 @@ _AT_ONCE = 16
 _A_PILE = 100
 
 # What nobody waits for: a first price is told by another event beside it.
-_MERE_PRICES = frozenset({Tick, Trades})
+_MERE_PRICES = frozenset({Tick, Trades, BookUpdate})
 
 
 class FeedThread(FeedLife, AuditMeans):
@@ -286,8 +286,10 @@ class FeedThread(FeedLife, AuditMeans):
                 if type(message) is Tick:
                     events += receive_tick(message)
                 else:
-                    events += feed.receive(message, now)
-                    is_calm = False
+                    told = feed.receive(message, now)
+                    kinds = {type(message), *map(type, told)}
+                    is_calm = is_calm and _MERE_PRICES.issuperset(kinds)
+                    events += told
             if not _MERE_PRICES.issuperset(map(type, events)):
                 self.changed.notify_all()
         for message in messages:

@@ -27,6 +27,10 @@ class FeedSettings:
     # What was mute may have been Kraken's bad minute: it is left and asked for anew so often, and
     # nobody waits for it meanwhile; 0: not before the next connection.
     mute_retry_every: float = 60.0
+    # A book whose sum is wrong is asked for anew, so often within so many seconds; then it is mute,
+    # because whatever is wrong stays so.
+    wrong_most: int = 3
+    wrong_forgotten: float = 60.0
     # A TCP and TLS handshake across the world takes under a second.
     connect_timeout: float = 5.0
     # How long a first connect may take before callers stop waiting for it: they have REST.

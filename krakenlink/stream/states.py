@@ -6,11 +6,12 @@ slide into a state in which a price would count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from krakenlink.pairs import Symbol
+from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import Channel, Tick
 
 
@@ -112,6 +113,10 @@ SUB_TRANSITIONS: dict[tuple[SubState, SubSignal], SubState] = {
     (SubState.LIVE, SubSignal.DATA): SubState.LIVE,
     (SubState.LIVE, SubSignal.REFUSE): SubState.REFUSED,
     (SubState.LIVE, SubSignal.RETRY): SubState.WANTED,
+    (
+        SubState.LIVE,
+        SubSignal.GIVE_UP,
+    ): SubState.MUTE,  # a book whose sums are wrong again and again
     (SubState.LIVE, SubSignal.LOST): SubState.WANTED,
     # Both of these keep their state while they are asked for once more: nobody is to wait
     # again for what did not come the last time (hazard: 26 of 29 pairs waited 2 s each).
@@ -148,7 +153,15 @@ def next_state(table: dict[tuple[S, G], S], state: S, signal: G) -> S:
 
 
 _NEVER = float("-inf")
-Key = tuple[Channel, Symbol]
+Key = tuple[Channel, Symbol] | tuple[Channel, Symbol, int]
+MOST_DEPTH = DEPTHS[-1]
+
+
+def key_of(channel: Channel, symbol: Symbol, param: int = 0) -> Key:
+    """Return what tells a subscription from every other one; a book's depth does not."""
+    return (channel, symbol)
+
+
 _HOPEFUL = frozenset({SubState.WANTED, SubState.ASKED, SubState.ACKED})
 
 
@@ -159,13 +172,14 @@ class Subscription:
     symbol: Symbol
     channel: Channel
     batch_size: int
+    key: Key = field(init=False)  # what tells it from every other one
     refs: int = 0
     state: SubState = SubState.WANTED
     req_id: int = -1
     asks: int = 0  # on this connection
     asked_at: float = _NEVER
     acked_at: float | None = None  # on this connection
-    early: Tick | None = None  # data that came before its ack
+    early: Any = None  # data that came before its ack: a Tick, or a Book
     acks: int = 0  # ever
     error: str = ""
     distrusted: bool = False
@@ -175,11 +189,18 @@ class Subscription:
     # write time, so that the hot read does no work; the float is what the drop-in call returns.
     proven: Tick | None = None
     price: float | None = None
+    # The same for other channels than prices: what they are asked for with, such as a book's
+    # depth, with what they were asked for last, and what their data have come to.
+    param: int = 0
+    asked_param: int = 0
+    good_param: int = 0  # with which Kraken took it last
+    most_param: int = MOST_DEPTH  # that Kraken is known not to refuse
+    content: Any = None
+    wrongs: int = 0  # how often in a row it came to nothing, and when that was last
+    wrong_at: float = _NEVER
 
-    @property
-    def key(self) -> Key:
-        """What tells it from every other one."""
-        return self.channel, self.symbol
+    def __post_init__(self) -> None:
+        self.key = key_of(self.channel, self.symbol, self.param)
 
     def step(self, signal: SubSignal) -> None:
         """Go where `signal` leads; only LIVE keeps what was proven."""
@@ -198,6 +219,7 @@ class Subscription:
         """Let nothing count."""
         self.proven = None
         self.price = None
+        self.content = None
 
     @property
     def is_hopeful(self) -> bool:

@@ -15,6 +15,7 @@ from krakenlink.stream.asking import Asking
 from krakenlink.stream.events import (
     Ack,
     Channel,
+    ChannelLive,
     Due,
     Event,
     FirstData,
@@ -27,8 +28,11 @@ from krakenlink.stream.events import (
     Tick,
 )
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import Key, Subscription, SubSignal, SubState
+from krakenlink.stream.states import Key, Subscription, SubSignal, SubState, key_of
 
+# Trades come when somebody trades: there is no first data to wait for.
+_NEEDS_NO_DATA = frozenset({Channel.TRADE})
+_WITH_DATA = frozenset({SubState.ACKED, SubState.LIVE})
 _GIVEN_UP = frozenset({SubState.REFUSED, SubState.MUTE})
 
 
@@ -57,22 +61,28 @@ class Subscriptions:
 
     # -- wanting
 
-    def want(self, symbol: Symbol, channel: Channel) -> Subscription:
-        """Add one reference to a subscription; it is asked for when the feed is next due."""
-        key = (channel, symbol)
+    def want(self, symbol: Symbol, channel: Channel, param: int = 0) -> Subscription:
+        """Add one reference to a subscription; it is asked for when the feed is next due.
+
+        A book is streamed once, as deep as anybody has wanted it: for more it is asked for anew.
+        """
+        key = key_of(channel, symbol, param)
         sub = self.by_key.get(key)
         if sub is None:
-            sub = Subscription(symbol, channel, self.settings.batch_size)
+            sub = Subscription(symbol, channel, self.settings.batch_size, param=param)
             self.by_key[key] = sub
             self._asking.to_ask[key] = sub
             if channel is Channel.TICKER:
                 self.tickers[symbol] = sub
+        elif sub.param < param <= sub.most_param:
+            sub.param = param
+            self._renew(sub)
         sub.refs += 1
         return sub
 
-    def unwant(self, symbol: Symbol, channel: Channel) -> bool:
+    def unwant(self, symbol: Symbol, channel: Channel, param: int = 0) -> bool:
         """Take one reference away; True when it was the last and the symbol is given up."""
-        key = (channel, symbol)
+        key = key_of(channel, symbol, param)
         sub = self.by_key.get(key)
         if sub is None:
             return False
@@ -92,15 +102,17 @@ class Subscriptions:
     def ask_again(self, symbol: Symbol, channel: Channel) -> bool:
         """Leave and ask anew; nothing of it counts until the new ack and data. False: unknown."""
         sub = self.by_key.get((channel, symbol))
-        if sub is None:
-            return False
+        if sub is not None:
+            self._renew(sub)
+        return sub is not None
+
+    def _renew(self, sub: Subscription) -> None:
         self._requeue(sub)
         if sub.asks and sub.state is not SubState.REFUSED:
             # Without an acknowledgement, too: it may be the answer that was lost, and to a second
             # subscribe alone Kraken would say `Already subscribed` and send no snapshot.
             self._asking.to_leave[sub.key] = sub
         sub.acked_at = sub.early = None
-        return True
 
     def distrust(self, symbol: Symbol, reason: str, now: float) -> list[Event]:
         """Let no price of `symbol` count, whatever the stream says."""
@@ -183,16 +195,37 @@ class Subscriptions:
     def _first_tick(self, sub: Subscription, tick: Tick) -> list[Event]:
         sub.latest = tick
         if sub.acked_at is None:
-            # Data may overtake its ack. Asked for a second time, though, it may be the rest of
-            # the first stream, which is the one that was not to be trusted.
-            is_first = sub.asks == 1 and sub.key not in self._left
-            sub.early = tick if is_first else None
+            sub.early = tick if self.is_first(sub) else None
             return []
         sub.step(SubSignal.DATA)
         self._unproven.pop(sub.key, None)
         sub.prove(tick)
         events: list[Event] = [FirstData(sub.symbol, tick.at)]
         return [*events, tick] if sub.proven is tick else events
+
+    def is_first(self, sub: Subscription) -> bool:
+        """Whether what comes before an acknowledgement can belong to nothing else than this.
+
+        Data may overtake their ack. Asked for a second time, though, they may be the rest of the
+        first stream, which is the one that was not to be trusted.
+        """
+        return sub.asks == 1 and sub.key not in self._left
+
+    def proved(self, sub: Subscription) -> None:
+        """Its first data have come."""
+        sub.step(SubSignal.DATA)
+        self._unproven.pop(sub.key, None)
+
+    def doubt(self, sub: Subscription, now: float) -> list[Event]:
+        """Its data cannot be: ask anew, unless that has not helped; then only now and then."""
+        settings = self.settings
+        sub.wrongs = sub.wrongs + 1 if now - sub.wrong_at < settings.wrong_forgotten else 1
+        sub.wrong_at = now
+        if sub.wrongs <= settings.wrong_most:
+            self._renew(sub)
+            return []
+        sub.content = sub.early = None
+        return [] if sub.state not in _WITH_DATA else self._give_up(sub, now)
 
     def receive_ack(self, ack: Ack, now: float) -> list[Event]:
         """Take in Kraken's answer to a subscribe or unsubscribe."""
@@ -219,10 +252,10 @@ class Subscriptions:
         Our own messages all carry a `req_id`, and come back with it. Should one not, asking
         again each time would go on for ever; so it is done once for each subscription.
         """
-        for (channel, symbol), sub in list(self.by_key.items()):
-            is_meant = symbol == ack.symbol and ack.channel in (None, channel)
-            if ack.accepted and is_meant and sub.asks == 1 and (channel, symbol) not in self._left:
-                self.ask_again(symbol, channel)
+        for sub in list(self.by_key.values()):
+            is_meant = sub.symbol == ack.symbol and ack.channel in (None, sub.channel)
+            if ack.accepted and is_meant and self.is_first(sub):
+                self._renew(sub)
 
     def _acked(self, sub: Subscription, now: float) -> list[Event]:
         self._asking.forget(sub)
@@ -235,18 +268,29 @@ class Subscriptions:
         events: list[Event] = []
         if is_again:
             events.append(Resubscribed(sub.symbol, sub.channel.value, now))
-        if sub.channel is Channel.TRADE:
-            # Trades come when somebody trades: there is no first data to wait for.
+        if sub.channel in _NEEDS_NO_DATA:
             self._unproven.pop(sub.key, None)
             if sub.state is SubState.MUTE:
                 sub.step(SubSignal.DATA)
         elif sub.state is SubState.ACKED:
             self._unproven.setdefault(sub.key, sub)
         early, sub.early = sub.early, None
-        return events + (self._first_tick(sub, early) if early is not None else [])
+        if isinstance(early, Tick):
+            events += self._first_tick(sub, early)
+        elif early is not None:
+            self.proved(sub)
+            sub.content = early
+            events.append(ChannelLive(sub.symbol, sub.channel.value, now))
+        sub.good_param = sub.asked_param
+        return events
 
     def _refused(self, sub: Subscription, error: str, now: float) -> list[Event]:
         self._forget_ask(sub)
+        if sub.good_param and sub.channel is Channel.BOOK and sub.asked_param > sub.good_param:
+            # Deeper than Kraken will: what it gave before is better than nothing.
+            sub.param = sub.most_param = sub.good_param
+            self._requeue(sub)
+            return [SymbolRefused(sub.symbol, sub.channel.value, error, now)]
         is_news = sub.state is not SubState.REFUSED or sub.error != error
         sub.step(SubSignal.REFUSE)
         sub.acked_at = sub.early = None
@@ -323,7 +367,7 @@ class Subscriptions:
             if sub.asked_at > deadline:
                 return
             if sub.asks < 2:
-                self.ask_again(sub.symbol, sub.channel)
+                self._renew(sub)
             else:
                 self._asking.forget(sub)
                 due.events += self._give_up(sub, now)
@@ -332,6 +376,6 @@ class Subscriptions:
         if self._retry_mute_at is None or now < self._retry_mute_at:
             return
         self._retry_mute_at = None
-        for (channel, symbol), sub in self.by_key.items():
+        for sub in self.by_key.values():
             if sub.state is SubState.MUTE:
-                self.ask_again(symbol, channel)
+                self._renew(sub)

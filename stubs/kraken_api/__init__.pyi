@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from krakenlink import VERSION as VERSION
+from krakenlink.channels import MarketCalls
 from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote as Quote
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS as DEFAULT_TIMEOUTS
@@ -23,7 +24,7 @@ __all__ = [
 
 WEBSOCKET_AVAILABLE: bool
 
-class KrakenAPI(RestClient):
+class KrakenAPI(MarketCalls, RestClient):
     use_websocket: bool
     ws_url: str | None
     ws_timeout: float

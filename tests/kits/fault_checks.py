@@ -288,10 +288,87 @@ def lockout(client: Client, stream: Stream) -> None:
     assert client.post("Balance")["error"] == []
 
 
+def _sum_of(bids: list[Any], asks: list[Any]) -> int:
+    """Return Kraken's sum of ten levels of each side of a market with one decimal."""
+    numbers: list[str] = []
+    for level in (*asks[:10], *bids[:10]):
+        numbers += [f"{level['price']:.1f}", f"{level['qty']:.8f}"]
+    return zlib.crc32("".join(n.replace(".", "").lstrip("0") for n in numbers).encode())
+
+
+def _book(stream: Stream) -> Any:
+    """Subscribe to a book, and return its snapshot."""
+    assert stream.ask("BTC/USD", channel="book")["success"] is True
+    (row,) = stream.next()["data"]
+    return row
+
+
+def book_wrong_sum(client: Client, stream: Stream) -> None:
+    """book_wrong_sum: the levels are right, and their sum is not."""
+    client.exchange.fault("book_wrong_sum", symbol="BTC/USD", count=1)
+    row = _book(stream)
+    assert row["checksum"] == _sum_of(row["bids"], row["asks"]) ^ 1
+
+
+def book_lost_change(client: Client, stream: Stream) -> None:
+    """book_lost_change: one is not told; the sum of the next is that of all."""
+    _book(stream)
+    client.exchange.fault("book_lost_change", symbol="BTC/USD", count=1)
+    client.exchange.set_book("XBTUSD", [], [("50001", 1)])
+    client.exchange.set_book("XBTUSD", [("40000", 1)], [("50001", 1)])
+    (row,) = stream.next()["data"]
+    assert (len(row["bids"]), row["asks"]) == (1, [])
+
+
+def book_crossed(client: Client, stream: Stream) -> None:
+    """book_crossed: somebody buys at the price at which somebody sells, and is summed up."""
+    client.exchange.fault("book_crossed", symbol="BTC/USD", count=1)
+    row = _book(stream)
+    assert row["bids"][0]["price"] == row["asks"][0]["price"]
+    assert row["checksum"] == _sum_of(row["bids"], row["asks"])
+
+
+def book_short_numbers(client: Client, stream: Stream) -> None:
+    """book_short_numbers: the same numbers with fewer characters."""
+    client.exchange.set_book("XBTUSD", [("40000", "0.00005")], [("50000.5", 10)])
+    client.exchange.fault("book_short_numbers")
+    stream.ask("BTC/USD", channel="book")
+    text = stream.socket.recv()
+    assert '"price":40000,"qty":0.00005' in text
+    assert '"price":50000.5,"qty":10}' in text
+    client.exchange.set_book("XBTUSD", [("40000", "0.00000005")], [("50000.5", 10)])
+    assert '"qty":5e-8' in stream.socket.recv()
+
+
+def book_bad_level(client: Client, stream: Stream) -> None:
+    """book_bad_level: something stands where a price should."""
+    client.exchange.fault("book_bad_level", text="null", count=1)
+    assert _book(stream)["bids"][0]["price"] is None
+
+
+def refuse_depth(client: Client, stream: Stream) -> None:
+    """refuse_depth: as one that Kraken does not have."""
+    client.exchange.fault("refuse_depth")
+    answer = stream.ask("BTC/USD", channel="book", depth=100)
+    assert answer["error"] == "Subscription depth not supported"
+    assert stream.ask("BTC/USD", channel="book")["success"] is True
+
+
+def unasked(client: Client, stream: Stream) -> None:
+    """unasked: a market that is not there, after one that was asked for."""
+    _book(stream)
+    client.exchange.fault("unasked", count=1)
+    client.exchange.set_book("XBTUSD", [("40000", 1)], [("50001", 1)])
+    symbols = [stream.next()["data"][0]["symbol"] for _ in range(2)]
+    assert symbols == ["BTC/USD", "NOBODY/USD"]
+
+
 MARKET_MODE = refused_with("market_mode", "AddOrder", "EService:Market in reduce_only mode")
 LIMIT_EXCEEDED = refused_with("limit_exceeded", "AddOrder", "EBM:limit exceeded:CAL")
 CHECKS: dict[str, Check] = {
     **{check.__name__: check for check in (
+        book_wrong_sum, book_lost_change, book_crossed, book_short_numbers, book_bad_level,
+        refuse_depth, unasked,
         trade_snapshot, ids_begin_anew, huge_trade_id, ordermin_lowered, open_orders_stale,
         closed_orders_never, orders_foreign, orders_unfiltered, orders_respelt, odd_result,
         order_unknown, two_lengths, sent_twice, copied_past_nonce, gzip_bomb, clock_set,

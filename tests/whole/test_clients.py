@@ -12,7 +12,7 @@ import ccxt  # type: ignore[import-untyped]  # it has no stubs
 import ccxt.pro  # type: ignore[import-untyped]
 import pytest
 from kraken.exceptions import KrakenInvalidAPIKeyError
-from kraken.spot import Market, SpotWSClient, Trade, User
+from kraken.spot import Market, SpotOrderBookClient, SpotWSClient, Trade, User
 
 from fake_kraken import FakeKraken
 
@@ -109,6 +109,43 @@ def test_ccxt_pro_watches_a_price(exchange: FakeKraken) -> None:
         return [first["last"], second["last"]]
 
     assert asyncio.run(watch()) == [50000.0, 51000.0]
+
+
+def test_ccxt_pro_watches_a_book_whose_sums_are_right(exchange: FakeKraken) -> None:
+    """Its levels, written as its market has them and summed up by its own code.
+
+    Its own check is switched off as it comes, and fails on any number where it is switched on.
+    """
+    checked: list[bool] = []
+
+    class Watcher(ccxt.pro.kraken):  # type: ignore[misc]  # it has no types
+        def handle_order_book(self, client: Any, message: dict[str, Any]) -> None:
+            super().handle_order_book(client, message)
+            (row,) = message["data"]
+            book = self.orderbooks[row["symbol"]]
+            levels = [*book["asks"][:10], *book["bids"][:10]]
+            text = "".join(
+                self.format_number(f"{price:.1f}") + self.format_number(f"{qty:.8f}")
+                for price, qty in levels
+            )
+            checked.append(self.crc32(text, False) == row["checksum"])
+
+    async def watch() -> list[Any]:
+        client = Watcher(options(exchange))
+        try:
+            book = await asyncio.wait_for(client.watch_order_book("BTC/USD"), LONG)
+            seen = [(book["bids"][0][0], book["asks"][0][0])]
+            for price in ("50000.4", "50002.6"):
+                following = asyncio.ensure_future(client.watch_order_book("BTC/USD"))
+                await asyncio.to_thread(exchange.set_price, "XBTUSD", price)
+                book = await asyncio.wait_for(following, LONG)
+                seen.append((book["bids"][0][0], book["asks"][0][0]))
+        finally:
+            await client.close()
+        return seen
+
+    assert asyncio.run(watch()) == [(49999.9, 50000.1), (50000.3, 50000.5), (50002.5, 50002.7)]
+    assert checked == [True] * 3
 
 
 def test_ccxt_pro_watches_its_orders(exchange: FakeKraken, shop: Any) -> None:
@@ -271,3 +308,42 @@ def test_sdk_follows_its_account() -> None:
         asyncio.run(follow(exchange))
     kinds = ["pending_new", "new", "status", "trade", "filled"]
     assert heard == [("update", kind) for kind in kinds]
+
+
+def test_sdk_follows_a_book_and_checks_its_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own client of books sums up each change; a wrong sum is seen.
+
+    That client takes no address, so another stands in the place of Kraken's.
+    """
+    random.seed(1)
+    seen: list[tuple[str, bool]] = []
+
+    async def follow(exchange: FakeKraken) -> None:
+        news = asyncio.Event()
+
+        class Books(SpotOrderBookClient):
+            async def on_book_update(self, pair: str, message: dict[str, Any]) -> None:
+                if "error" not in message:
+                    book = self.get(pair=pair)
+                    assert book is not None
+                    best = next(iter(book["ask"]))
+                    seen.append((best, book["valid"]))
+                news.set()
+
+        monkeypatch.setattr(SpotOrderBookClient, "WS_URL", exchange.ws_url.removesuffix("/v2"))
+        monkeypatch.setattr(Market, "URL", exchange.rest_url)
+        client = Books(depth=10)
+        await client.start()
+        await client.add_book(pairs=["BTC/USD"])
+        await asyncio.wait_for(news.wait(), LONG)
+        for price, fault in (("50000.4", ""), ("50002.6", ""), ("50003.3", "book_wrong_sum")):
+            if fault:
+                exchange.fault(fault, count=1)
+            news.clear()
+            await asyncio.to_thread(exchange.set_price, "XBTUSD", price)
+            await asyncio.wait_for(news.wait(), LONG)
+        await client.close()
+
+    with FakeKraken(heartbeat_seconds=0.05) as exchange:
+        asyncio.run(follow(exchange))
+    assert seen == [("50000.1", True), ("50000.5", True), ("50002.7", True), ("50003.4", False)]

@@ -25,9 +25,10 @@ def read(name: str) -> str:
 
 
 README, GUIDE, HOUSE = read("README.md"), read("WEBSOCKET_INTEGRATION.md"), read("ARCHITECTURE.md")
+CHANNELS = read("docs/channels.md")
 FAULTS = read("benchmarks/faults.md")
 DOCUMENTS = ["README.md", "WEBSOCKET_INTEGRATION.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
-DOCUMENTS += ["docs/doctor.md", "docs/whatif.md"]
+DOCUMENTS += ["docs/channels.md", "docs/doctor.md", "docs/whatif.md"]
 PACKAGES = ("krakenlink", "ttslo_app")
 
 
@@ -97,8 +98,11 @@ def sources() -> str:
 
 def told_messages() -> list[str]:
     """Return the messages that the guide's tables of troubleshooting quote."""
-    section = GUIDE.partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
-    return re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)
+    sections = (
+        text.partition("\n## Troubleshooting\n")[2].partition("\n## ")[0]
+        for text in (GUIDE, CHANNELS)
+    )
+    return re.findall(r"^\| `([^`]+)` \|", "\n".join(sections), re.MULTILINE)
 
 
 @pytest.mark.parametrize("message", told_messages())
@@ -131,9 +135,10 @@ def test_house_names_the_signals_and_states_of_a_subscription() -> None:
 @pytest.mark.parametrize("kind", [*get_args(Event), FeedHealth, SymbolHealth])
 def test_guide_tells_every_event_and_figure(kind: type[Any]) -> None:
     """Each event has its row, and each of its fields, and each figure of `health()`, a word."""
-    row = next((r for r in GUIDE.splitlines() if r.startswith(f"| `{kind.__name__}`")), GUIDE)
+    told = GUIDE + CHANNELS
+    row = next((r for r in told.splitlines() if r.startswith(f"| `{kind.__name__}`")), told)
     names = [f.name for f in fields(kind) if f.name != "at"]
-    assert f"`{kind.__name__}`" in GUIDE
+    assert f"`{kind.__name__}`" in told
     assert [name for name in names if f"`{name}`" not in row] == []
 
 

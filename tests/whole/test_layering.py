@@ -68,7 +68,8 @@ SHELLS = {
     ),
     *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.flights", "krakenlink.machine", "krakenlink.sockets"),
-    "krakenlink.prices",
+    *("krakenlink.channels", "krakenlink.prices"),
+    "krakenlink.stream.looks",
     *("krakenlink.rest.client", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
@@ -136,13 +137,13 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "apprise": frozenset({"ttslo_app.face.services"}),
     "certifi": frozenset({"krakenlink.stream.wire"}),  # which requests brings along
     "filelock": frozenset({"krakenlink.stream.budget", "ttslo_app.store.lock"}),
-    "msgspec": frozenset({"krakenlink.stream.frames"}),
     "numpy": frozenset(
         {
             *("ttslo_app.backtest.candles", "ttslo_app.backtest.history"),
             "ttslo_app.backtest.recording",
         }
     ),
+    "msgspec": frozenset({"krakenlink.stream.frames", "krakenlink.stream.market_frames"}),
     "pyarrow": frozenset({"ttslo_app.backtest.recording"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),

@@ -35,9 +35,9 @@ def test_a_tick_may_have_neither_book_nor_time() -> None:
 
 def test_channels_are_kraken_s_words() -> None:
     """They go into frames as they are."""
-    assert [f"{channel}" for channel in Channel] == ["ticker", "trade"]
-    with pytest.raises(ValueError, match="book"):
-        Channel("book")
+    assert [f"{channel}" for channel in Channel] == ["ticker", "trade", "book"]
+    with pytest.raises(ValueError, match="spread"):
+        Channel("spread")
 
 
 def test_what_is_due_is_nobody_else_s() -> None:

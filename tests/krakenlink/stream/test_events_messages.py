@@ -33,12 +33,21 @@ def test_trades_are_asked_for_without_old_ones() -> None:
     assert frame["params"] == {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": False}
 
 
-@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize("channel", [Channel.TICKER, Channel.TRADE])
 def test_giving_back_names_the_channel_and_the_symbols_alone(channel: Channel) -> None:
     """Kraken refuses what belongs to a subscription only."""
     frame = json.loads(subscribe_frame("unsubscribe", channel, PAIRS, 9, "bbo"))
     assert frame["params"] == {"channel": channel.value, "symbol": ["BTC/USD", "ETH/USD"]}
     assert (frame["method"], frame["req_id"]) == ("unsubscribe", 9)
+
+
+@pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
+def test_a_book_is_named_with_its_depth(method: str) -> None:
+    """When it is given back, too; a snapshot is wanted when it is asked for."""
+    frame = json.loads(subscribe_frame(method, Channel.BOOK, PAIRS[:1], 9, "bbo", 25))
+    params = {"channel": "book", "symbol": ["BTC/USD"], "depth": 25}
+    more = {"snapshot": True} if method == "subscribe" else {}
+    assert frame["params"] == {**params, **more}
 
 
 def test_a_ping_is_kraken_s_own() -> None:

@@ -1,0 +1,321 @@
+"""One order book of Kraken's: what its frames change of it, and whether Kraken's sum agrees.
+
+Pure. It must never show a level that Kraken's own checksum has not confirmed: a sum that differs, a
+side that crosses the other, a number that is none, and there is no book until a new snapshot.
+
+Kraken sums up digits, and JSON's numbers may have lost some on their way (`50000` for `50000.0`,
+`5e-05`): so each number is brought to the decimals of its pair first. Which those are is told by
+the `instrument` channel; where it has not spoken, the snapshot's own sum tells the right ones.
+
+Sources: Kraken, spot WebSocket v2, book channel and its guide on checksums (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, localcontext
+from typing import Literal, NamedTuple, Protocol
+from zlib import crc32
+
+from krakenlink.numbers import to_decimal
+from krakenlink.pairs import Symbol
+
+DEPTHS = (10, 25, 100, 500, 1000)
+"""The depths that Kraken streams, in levels on each side."""
+
+
+def checked_depth(depth: object) -> int:
+    """Return a depth of Kraken's books.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if isinstance(depth, bool) or not isinstance(depth, int) or depth not in DEPTHS:
+        raise ValueError(f"depth is {depth!r}; Kraken has {', '.join(map(str, DEPTHS))}")
+    return depth
+
+
+# Kraken sums up so many levels of each side, whatever the depth.
+_SUMMED = 10
+# Characters of a number that is read quickly; longer ones are looked at with more care.
+_LONGEST = 40
+_CROSSED = "its best bid is not below its best ask"
+# Decimals that are tried where nobody has told them: of a price beyond those that are seen, and of
+# a quantity; and room for every number to be shifted exactly.
+_MORE_PLACES, _QTY_PLACES = 4, 8
+_MOST_DIGITS = 200
+
+
+class Level(NamedTuple):
+    """One price of a book, and how much is wanted or offered at it, in base currency."""
+
+    price: Decimal
+    qty: Decimal
+
+
+class RawLevel(Protocol):
+    """A level as it stands in a frame: numbers in whatever notation."""
+
+    @property
+    def price(self) -> object:
+        """The price."""
+        ...
+
+    @property
+    def qty(self) -> object:
+        """The quantity; 0 takes the level away."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBook:
+    """A book at one moment, with Kraken's digits. Frozen; best prices come first.
+
+    Attributes:
+        symbol: Its market, by its WebSocket v2 name.
+        bids: Who buys, the highest price first.
+        asks: Who sells, the lowest price first.
+        depth: How many levels of each side were asked for; thin books have fewer.
+        source: `websocket`: confirmed by Kraken's checksum; `rest`: as REST Depth told it.
+        at: When it was read, on `ws_price_provider.feed_clock`.
+        proven_age: Seconds since it was last known to be the present one.
+        timestamp: Kraken's own time of the last change as text, where it was told.
+    """
+
+    symbol: Symbol
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    depth: int
+    source: Literal["websocket", "rest"]
+    at: float
+    proven_age: float
+    timestamp: str | None = None
+
+
+class Places(NamedTuple):
+    """How many decimals the prices and the quantities of a market have."""
+
+    price: int
+    qty: int
+
+
+def digits(number: object, places: int) -> str | None:
+    """Return the digits of a number with so many decimals, without the zeros it begins with.
+
+    `50000` and `5e4` with one decimal are `500000`; zero has no digits. None for what is no number,
+    negative, or has more decimals than that.
+    """
+    if type(number) is str and len(number) <= _LONGEST:
+        whole, _, rest = number.partition(".")
+        if len(rest) == places:  # as nearly all are
+            text = whole + rest
+            if text.isdigit() and text.isascii():
+                return text.lstrip("0")
+    try:
+        exact = to_decimal(number)
+    except ValueError:
+        return None
+    with localcontext(prec=_MOST_DIGITS):
+        shifted = exact.scaleb(places)
+        if shifted < 0 or shifted != shifted.to_integral_value():
+            return None
+    return str(int(shifted)).lstrip("0")
+
+
+class _Side:
+    """One side of a book, its best price first.
+
+    Attributes:
+        keys: The prices in steps of the last decimal, ascending; negative where the best is high.
+        texts: By key, the digits of price and quantity, as they are summed up.
+    """
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self.keys: list[int] = []
+        self.texts: dict[int, str] = {}
+
+    def change(self, levels: Iterable[RawLevel], places: Places, depth: int) -> bool:
+        """Take changes in, and forget what lies deeper than `depth`. False: damaged."""
+        keys, texts = self.keys, self.texts
+        for level in levels:
+            price, qty = digits(level.price, places.price), digits(level.qty, places.qty)
+            if not price or qty is None:
+                return False
+            key = self._sign * int(price)
+            if qty:
+                if key not in texts:
+                    insort(keys, key)
+                texts[key] = price + qty
+            elif key in texts:
+                del texts[key], keys[bisect_left(keys, key)]
+        while len(keys) > depth:
+            del texts[keys.pop()]
+        return True
+
+    def best(self) -> int | None:
+        """Return the best price in steps; None where nobody is."""
+        return abs(self.keys[0]) if self.keys else None
+
+    def summed(self) -> Iterator[str]:
+        """Return the digits that Kraken sums up."""
+        return map(self.texts.__getitem__, self.keys[:_SUMMED])
+
+
+class Book:
+    """A book that goes from frame to frame, each confirmed by its sum. Not thread-safe.
+
+    Args:
+        depth: How many levels of each side are kept.
+        told: The decimals of the market, where they are known.
+
+    Attributes:
+        depth: How many levels of each side are kept.
+        timestamp: Kraken's time of the last change.
+    """
+
+    def __init__(self, depth: int, told: Places | None = None) -> None:
+        self.depth = depth
+        self.timestamp: str | None = None
+        self._told = told
+        self._places = told or Places(0, 0)
+        self._bids, self._asks = _Side(-1), _Side(1)
+
+    def begin(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel], checksum: object) -> str:
+        """Take a snapshot in; return why it is none, nothing if it is a book."""
+        fault = "it has no levels that can be read"
+        for places in self._possible(bids, asks):
+            self._bids, self._asks, self._places = _Side(-1), _Side(1), places
+            fault = self.change(bids, asks, checksum)
+            if fault in ("", _CROSSED):  # with these decimals Kraken's sum is right
+                break
+        return fault
+
+    def _possible(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel]) -> Iterator[Places]:
+        """Return the decimals that may be meant, the likeliest first.
+
+        A wrong guess cannot pass: Kraken's sum of up to forty numbers would have to be that of
+        other digits by chance.
+        """
+        if self._told is not None:
+            yield self._told
+        levels = [*bids, *asks]
+        price, qty = (
+            max((_decimals(n) for n in numbers), default=0)
+            for numbers in ([x.price for x in levels], [x.qty for x in levels])
+        )
+        for more in range(_MORE_PLACES + 1):
+            for places in range(qty, max(qty, _QTY_PLACES) + 1):
+                yield Places(price + more, places)
+
+    def change(self, bids: Iterable[RawLevel], asks: Iterable[RawLevel], checksum: object) -> str:
+        """Take changes in; return why there is no book any more, nothing if there is one."""
+        places, depth = self._places, self.depth
+        if not (self._bids.change(bids, places, depth) and self._asks.change(asks, places, depth)):
+            return "a level cannot be read"
+        found = crc32("".join((*self._asks.summed(), *self._bids.summed())).encode())
+        if found != checksum:
+            return f"its checksum is {found}, Kraken's is {str(checksum)[:_LONGEST]}"
+        bid, ask = self._bids.best(), self._asks.best()
+        if bid is not None and ask is not None and bid >= ask:
+            return _CROSSED
+        return ""
+
+    def texts(self, depth: int) -> Shown:
+        """Return up to `depth` levels of each side, to be made numbers of. Quick."""
+        bids = [(key, self._bids.texts[key]) for key in self._bids.keys[:depth]]
+        asks = [(key, self._asks.texts[key]) for key in self._asks.keys[:depth]]
+        return Shown(self._places, bids, asks, self.timestamp)
+
+
+class Shown(NamedTuple):
+    """Levels of a book that are not numbers yet: taken under a lock, read after it."""
+
+    places: Places
+    bid_texts: list[tuple[int, str]]
+    ask_texts: list[tuple[int, str]]
+    timestamp: str | None
+
+    @property
+    def bids(self) -> tuple[Level, ...]:
+        """Who buys, the highest price first."""
+        return self._levels(self.bid_texts)
+
+    @property
+    def asks(self) -> tuple[Level, ...]:
+        """Who sells, the lowest price first."""
+        return self._levels(self.ask_texts)
+
+    def _levels(self, texts: list[tuple[int, str]]) -> tuple[Level, ...]:
+        price, qty = (f"E-{places}" for places in self.places)
+        found = []
+        for key, text in texts:
+            steps = str(abs(key))
+            found.append(Level(Decimal(steps + price), Decimal(text[len(steps) :] + qty)))
+        return tuple(found)
+
+
+def _decimals(number: object) -> int:
+    """Return how many decimals a number shows; 0 for what is none."""
+    try:
+        exponent = to_decimal(number).as_tuple().exponent
+    except ValueError:
+        return 0
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+# --- what an order would meet -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """What a market order would meet in a book, in exact numbers; nothing of it is an order.
+
+    Attributes:
+        symbol: The market.
+        side: `buy` or `sell`, the order's.
+        volume: As it was asked for, in base currency.
+        filled: How much of it the levels that were seen can fill.
+        average: Mean price of `filled`; None where nothing can be filled.
+        worst: The last price that would be taken; None likewise.
+        cost: `filled` at these prices, in quote currency, without fees.
+        last: The last trade's price; None where it is not known.
+        slippage_percent: How much worse `average` is than `last`, in percent; negative: better.
+        book: The book that it was worked out on.
+    """
+
+    symbol: Symbol
+    side: str
+    volume: Decimal
+    filled: Decimal
+    average: Decimal | None
+    worst: Decimal | None
+    cost: Decimal
+    last: Decimal | None
+    slippage_percent: Decimal | None
+    book: OrderBook = field(repr=False)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the whole volume finds somebody within the levels that were seen."""
+        return self.filled == self.volume
+
+
+def estimated_fill(book: OrderBook, side: str, volume: Decimal, last: Decimal | None) -> Fill:
+    """Return what a market order of `volume` would meet in `book`."""
+    rest, cost, worst = volume, Decimal(0), None
+    with localcontext(prec=_MOST_DIGITS):
+        for level in book.asks if side == "buy" else book.bids:
+            if not rest:
+                break
+            part = min(rest, level.qty)
+            rest, cost, worst = rest - part, cost + part * level.price, level.price
+        filled = volume - rest
+    average = cost / filled if filled else None
+    slippage = None
+    if average is not None and last is not None:
+        worse = average - last if side == "buy" else last - average
+        slippage = worse / last * 100
+    return Fill(book.symbol, side, volume, filled, average, worst, cost, last, slippage, book)

@@ -1,0 +1,115 @@
+"""What the frames of books say: numbers as they were written, and damage that names its book."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from book_kit import BTC, book_frame, snapshot
+
+from krakenlink.stream.events import BookUpdate, Damaged, Message
+from krakenlink.stream.frames import read_frame
+
+
+def update(frame: str | bytes) -> BookUpdate:
+    """Return the one change of a book that a frame holds."""
+    (message,) = read_frame(frame, 7.0)
+    assert isinstance(message, BookUpdate)
+    return message
+
+
+def test_book_keeps_the_digits_that_were_written() -> None:
+    """Kraken's sum is one of digits."""
+    found = update(book_frame({"50000.10": "1.50000000"}, {"5e4": "5E-05"}, 7))
+    assert [(x.price, x.qty) for x in found.bid_levels] == [("50000.10", "1.50000000")]
+    assert [(x.price, x.qty) for x in found.ask_levels] == [("5e4", "5E-05")]
+    assert (found.symbol, found.checksum, found.at) == (BTC, 7, 7.0)
+    assert found.timestamp == "2026-11-23T02:11:31.742648Z"
+
+
+def test_changes_are_told_as_exact_numbers() -> None:
+    """For who reads events; a quantity of 0 takes its level away."""
+    found = update(book_frame({"50000.10": "0"}, {"5e4": "5E-05"}, 7, "update"))
+    assert [f"{price} {qty}" for price, qty in found.bids] == ["50000.10 0"]
+    assert [f"{price:f} {qty:f}" for price, qty in found.asks] == ["50000 0.00005"]
+
+
+@pytest.mark.parametrize(("kind", "is_snapshot"), [("snapshot", True), ("update", False)])
+def test_snapshot_is_told_from_a_change(kind: str, is_snapshot: bool) -> None:
+    """By Kraken's word for it; any other is a change, which needs a book before it."""
+    assert update(book_frame({}, {}, 0, kind)).is_snapshot is is_snapshot
+
+
+def test_whole_numbers_and_texts_are_numbers_too() -> None:
+    """Kraken sends the first, and may send the second."""
+    found = update(book_frame({"50000": "2"}, {'"50001.0"': '"3"'}, 0))
+    assert [(x.price, x.qty) for x in found.bid_levels] == [(50000, 2)]
+    assert [(x.price, x.qty) for x in found.ask_levels] == [("50001.0", "3")]
+
+
+def test_large_snapshot_is_read() -> None:
+    """A thousand levels of each side are beyond what is called a long frame."""
+    side = {f"{n}.{n % 10}": f"{n}.00000001" for n in range(1, 1001)}
+    found = update(snapshot(side, {f"{n}0.0": "1.00000000" for n in range(1, 1001)}))
+    assert (len(found.bid_levels), len(found.ask_levels)) == (1000, 1000)
+
+
+def test_several_books_in_one_frame_are_several_changes() -> None:
+    """One message each."""
+    frame = json.loads(book_frame({}, {}, 0))
+    frame["data"] = [{**frame["data"][0], "symbol": symbol} for symbol in (BTC, "ETH/USD")]
+    found = read_frame(json.dumps(frame), 1.0)
+    assert [x.symbol for x in found if isinstance(x, BookUpdate)] == [BTC, "ETH/USD"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '"bids":null,"asks":[],"checksum":1',
+        '"bids":[5],"asks":[],"checksum":1',
+        '"bids":{},"asks":[],"checksum":1',
+        '"bids":[],"asks":[{"price":NaN,"qty":1}],"checksum":1',
+        '"bids":[],"asks":[],"checksum":NaN',
+        '"bids":[],"asks":[],"timestamp":5',
+        '"bids":[{"price":' + "9" * 5000 + ',"qty":1}],"asks":7',
+    ],
+)
+def test_damaged_row_is_a_change_without_its_sum(row: str) -> None:
+    """So that the book which it names ends: nobody knows what was in it."""
+    frame = f'{{"channel":"book","type":"update","data":[{{"symbol":"{BTC}",{row}}}]}}'
+    found = update(frame)
+    assert (found.symbol, found.checksum, found.bid_levels) == (BTC, None, ())
+    assert not found.is_snapshot
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"channel":"book","type":"update","data":[]}',
+        '{"channel":"book","type":"update"}',
+        '{"channel":"book","type":"update","data":[{"bids":[],"asks":[],"checksum":1}]}',
+        '{"channel":"book","type":"update","data":[{"symbol":5,"bids":[],"checksum":1}]}',
+        '{"channel":"book","type":"update","data":[{"symbol":"","bids":7}]}',
+        '{"channel":"book","type":"update","data":[{"symbol":[],"bids":7}]}',
+    ],
+)
+def test_damage_that_names_no_book_is_counted(frame: str) -> None:
+    """Nothing can be done about it, and nothing is raised."""
+    (found,) = read_frame(frame, 1.0)
+    assert isinstance(found, Damaged)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"channel":"book","type":"update","data":7}',
+        '{"channel":"book","data":[7]}',
+        '{"channel":"book","data":[[[]]],"type":[]}',
+        '{"channel":"book","data":{"symbol":"BTC/USD"}}',
+        '{"channel":"book"' + "[" * 5000,
+    ],
+)
+def test_other_shapes_are_survived(frame: str) -> None:
+    """Whatever comes is a message or several, and no error."""
+    found: list[Message] = read_frame(frame, 1.0)
+    assert all(isinstance(message, BookUpdate | Damaged) for message in found)

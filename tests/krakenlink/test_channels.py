@@ -1,0 +1,379 @@
+"""Books for callers: from the stream where they are proven, REST else, and never a guess."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from krakenlink.channels import Held, MarketCalls
+from krakenlink.errors import KrakenAPIError, PriceUnavailable, ProtocolError
+from krakenlink.stream.book import DEPTHS
+from krakenlink.stream.events import BookWrong, ChannelLive
+from krakenlink.stream.settings import FeedSettings
+from ws_price_provider import FeedReader, WebSocketPriceProvider
+
+LONG = 20.0
+PATIENT = FeedSettings(ping_after=1000.0, dead_after=2000.0, lag_check_every=2000.0, audit_every=0)
+
+
+@pytest.fixture
+def api(exchange: FakeKraken) -> Iterator[KrakenAPI]:
+    """Hand out a client that waits for a first book as long as a slow machine needs."""
+    with KrakenAPI(
+        base_url=exchange.rest_url,
+        ws_url=exchange.ws_url,
+        ws_timeout=LONG,
+        feed_settings=PATIENT,
+    ) as made:
+        yield made
+    WebSocketPriceProvider.shared(exchange.ws_url).stop(LONG)
+
+
+def provider_of(api: KrakenAPI) -> WebSocketPriceProvider:
+    """Return the stream of a client."""
+    provider = api.price_provider()
+    assert provider is not None
+    return provider
+
+
+def until(reader: FeedReader, kind: type) -> Any:
+    """Return the next event of a kind."""
+    while (event := reader.get(LONG)) is not None:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"no {kind.__name__} came")
+
+
+# --- from the stream ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["XBTUSD", "XXBTZUSD", "BTC/USD", "btc-usd"])
+def test_book_comes_over_the_stream_by_any_name(api: KrakenAPI, name: str) -> None:
+    """One subscription, whatever it is called, and no call to REST."""
+    book = api.get_order_book(name)
+    assert (book.symbol, book.source, book.depth) == ("BTC/USD", "websocket", 10)
+    assert (book.bids[0].price, book.asks[0].price) == (Decimal("49999.9"), Decimal("50000.1"))
+    assert (len(book.bids), len(book.asks)) == (10, 10)
+
+
+def test_second_call_asks_nobody(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """The book is at hand, and each client holds one subscription."""
+    first = api.get_order_book("BTC/USD")
+    before = len(exchange.ws_messages)
+    second = api.get_order_book("XBTUSD")
+    assert second.bids == first.bids
+    assert len(exchange.ws_messages) == before
+    assert exchange.count("Depth") == 0
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_book_is_as_deep_as_it_is_asked_for(api: KrakenAPI, depth: int) -> None:
+    """All of Kraken's depths, streamed."""
+    book = api.get_order_book("BTC/USD", depth)
+    assert (len(book.bids), len(book.asks), book.source) == (depth, depth, "websocket")
+
+
+def test_book_follows_the_market(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """What is told of it is in it, digit for digit."""
+    api.get_order_book("BTC/USD")
+    reader = provider_of(api).open_feed(channels=["book"])
+    exchange.set_book("BTC/USD", [("49000", "1.5"), ("48999.5", "0.00000001")], [("50000.5", "2")])
+    until(reader, object)
+    book = api.get_order_book("BTC/USD")
+    shown = [f"{x.price} {x.qty:f}" for x in (*book.bids, *book.asks)]
+    assert shown == ["49000.0 1.50000000", "48999.5 0.00000001", "50000.5 2.00000000"]
+
+
+def test_numbers_in_another_notation_are_the_same_book(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """Zeros lost on the way, powers of ten: Kraken's sums are right with all digits."""
+    exchange.fault("book_short_numbers")
+    exchange.set_book("BTC/USD", [("49000", "10"), ("40000", "0.00005")], [("50000", "0.1")])
+    assert f"{api.get_order_book('BTC/USD').bids[1].qty:f}" == "0.00005000"
+    reader = provider_of(api).open_feed()
+    exchange.set_book("BTC/USD", [("49000", "20")], [("50000", "0.1"), ("60000", "0.00000002")])
+    until(reader, object)
+    book = api.get_order_book("BTC/USD")
+    assert book.bids == ((Decimal(49000), Decimal(20)),)
+    assert f"{book.asks[1].price} {book.asks[1].qty:f}" == "60000.0 0.00000002"
+
+
+@pytest.mark.parametrize("fault", ["book_wrong_sum", "book_crossed", "book_bad_level"])
+def test_doubtful_change_is_no_book_and_heals(
+    api: KrakenAPI, exchange: FakeKraken, fault: str
+) -> None:
+    """It is told, the book is asked for anew, and nothing doubtful is ever shown."""
+    api.get_order_book("BTC/USD")
+    reader = provider_of(api).open_feed()
+    exchange.fault(fault, count=1)
+    exchange.set_price("BTC/USD", "50050")
+    assert until(reader, BookWrong).symbol == "BTC/USD"
+    until(reader, ChannelLive)
+    book = api.get_order_book("BTC/USD")
+    assert (book.source, book.bids[0].price) == ("websocket", Decimal("50049.9"))
+    exchange.clear_faults()
+
+
+def test_lost_change_is_seen_at_the_next_one(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Kraken's sum is one of the whole."""
+    api.get_order_book("BTC/USD")
+    reader = provider_of(api).open_feed()
+    exchange.fault("book_lost_change", count=1)
+    exchange.set_price("BTC/USD", "50050")
+    exchange.set_price("BTC/USD", "50050.1")
+    until(reader, BookWrong)
+    until(reader, ChannelLive)
+    assert api.get_order_book("BTC/USD").bids[0].price == Decimal("50050.0")
+
+
+def test_book_of_a_market_that_nobody_asked_for_is_dropped(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """What was asked for goes on."""
+    api.get_order_book("BTC/USD")
+    reader = provider_of(api).open_feed(channels=["book"])
+    exchange.fault("unasked", count=1)
+    exchange.set_price("BTC/USD", "50050")
+    assert until(reader, object).symbol == "BTC/USD"
+    exchange.set_price("BTC/USD", "50051")
+    assert until(reader, object).symbol == "BTC/USD"
+    assert api.get_order_book("BTC/USD").bids[0].price == Decimal("50050.9")
+
+
+# --- over REST ---------------------------------------------------------------------------------
+
+
+def test_book_comes_over_rest_without_a_stream(exchange: FakeKraken) -> None:
+    """With the age of the question."""
+    with KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api:
+        book = api.get_order_book("XBTUSD", 25)
+    assert (book.source, len(book.bids), book.symbol) == ("rest", 25, "BTC/USD")
+    assert book.bids[0].price == Decimal("49999.9")
+    (asked,) = [x for x in exchange.requests if x.endpoint == "Depth"]
+    assert asked.params == {"pair": "XXBTZUSD", "count": "25"}
+
+
+def test_rest_has_five_hundred_levels_at_most(exchange: FakeKraken) -> None:
+    """What goes deeper is what there is."""
+    with KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api:
+        book = api.get_order_book("XBTUSD", 1000)
+    assert (len(book.asks), book.depth) == (500, 1000)
+
+
+def test_depth_that_kraken_does_not_stream_comes_over_rest(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """Nobody waits for it a second time, and what is streamed goes on."""
+    exchange.fault("refuse_depth")
+    assert api.get_order_book("BTC/USD").source == "websocket"
+    for _ in range(2):
+        book = api.get_order_book("BTC/USD", 100)
+        assert (book.source, len(book.bids)) == ("rest", 100)
+    assert api.get_order_book("BTC/USD").depth == 10
+    assert provider_of(api).health().rest_fallbacks == 2
+
+
+def test_mute_book_comes_over_rest(exchange: FakeKraken) -> None:
+    """One wait, and then none."""
+    exchange.fault("mute", symbol="BTC/USD")
+    with KrakenAPI(
+        base_url=exchange.rest_url, ws_url=exchange.ws_url, ws_timeout=0.05, feed_settings=PATIENT
+    ) as api:
+        assert [api.get_order_book("BTC/USD").source for _ in range(2)] == ["rest", "rest"]
+        provider_of(api).stop(LONG)
+
+
+def test_pair_that_kraken_does_not_know_is_refused(api: KrakenAPI) -> None:
+    """In its words."""
+    with pytest.raises(KrakenAPIError, match="Unknown asset pair"):
+        api.get_order_book("NOSUCHPAIR")
+
+
+def test_answer_that_is_no_book_is_an_error(exchange: FakeKraken) -> None:
+    """Nothing is made of it."""
+    exchange.fault("odd_result", endpoint="Depth", text='{"XXBTZUSD": {"bids": 5}}')
+    with (
+        KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api,
+        pytest.raises(ProtocolError, match="Depth: the bids of XBTUSD cannot be read"),
+    ):
+        api.get_order_book("XBTUSD")
+
+
+@pytest.mark.parametrize("pair", ["", " ", None, 5])
+def test_pair_that_is_none_is_refused(api: KrakenAPI, pair: Any) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match="pair"):
+        api.get_order_book(pair)
+
+
+@pytest.mark.parametrize("depth", [0, 5, "10", 10.0, None, True])
+def test_depth_that_is_none_is_refused(api: KrakenAPI, exchange: FakeKraken, depth: Any) -> None:
+    """Before anything is asked, with those there are."""
+    with pytest.raises(ValueError, match="10, 25, 100, 500, 1000"):
+        api.get_order_book("BTC/USD", depth)
+    assert exchange.requests == []
+
+
+# --- fills -------------------------------------------------------------------------------------
+
+
+def test_fill_is_worked_out_on_the_streamed_book(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Mean, worst, cost and slippage against the last trade."""
+    exchange.set_book("BTC/USD", [("49900", "1"), ("49800", "1")], [("50100", "1"), ("50300", "3")])
+    found = api.estimate_fill("XBTUSD", "buy", "2")
+    assert (found.average, found.worst) == (Decimal(50200), Decimal(50300))
+    assert (found.cost, found.last) == (Decimal(100400), Decimal(50000))
+    assert found.slippage_percent == Decimal("0.4")
+    assert found.is_complete
+    assert found.book.source == "websocket"
+    assert api.estimate_fill("XBTUSD", "sell", 5).filled == 2
+
+
+def test_fill_without_a_last_price_is_told_all_the_same(
+    exchange: FakeKraken,
+) -> None:
+    """The book counts without it."""
+    with KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api:
+        exchange.fault("error", endpoint="Ticker", text="EService:Unavailable")
+        found = api.estimate_fill("XBTUSD", "buy", "0.1")
+    assert (found.last, found.slippage_percent) == (None, None)
+    assert found.worst == Decimal("50000.1")
+
+
+@pytest.mark.parametrize(
+    ("side", "volume", "said"),
+    [
+        *(("up", "1", "direction"), (None, "1", "direction"), ("buy", "0", "volume")),
+        *(("buy", "-1", "volume"), ("buy", "x", "volume"), ("sell", None, "volume")),
+        *(("sell", "NaN", "volume"), ("sell", float("inf"), "volume")),
+    ],
+)
+def test_order_that_is_none_has_no_fill(
+    api: KrakenAPI, exchange: FakeKraken, side: Any, volume: Any, said: str
+) -> None:
+    """Before anything is asked."""
+    with pytest.raises(ValueError, match=said):
+        api.estimate_fill("BTC/USD", side, volume)
+    assert exchange.ws_messages == []
+
+
+# --- life --------------------------------------------------------------------------------------
+
+
+def test_client_that_is_closed_gives_its_book_back(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Others keep theirs; the next call subscribes anew."""
+    other = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url, ws_timeout=LONG)
+    api.get_order_book("BTC/USD")
+    other.get_order_book("BTC/USD", 10)
+    api.close()
+    assert provider_of(other).order_book("BTC/USD") is not None
+    other.close()
+    assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "book"), LONG)
+    assert api.get_order_book("BTC/USD").source == "websocket"
+
+
+def test_client_that_is_dropped_gives_its_book_back(exchange: FakeKraken) -> None:
+    """Without `close`, too."""
+    api = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url, ws_timeout=LONG)
+    api.get_order_book("BTC/USD")
+    provider = provider_of(api)
+    del api
+    assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "book"), LONG)
+    provider.stop(LONG)
+
+
+def test_stream_that_others_have_stopped_is_subscribed_to_anew(api: KrakenAPI) -> None:
+    """Whoever shares it may stop it."""
+    api.get_order_book("BTC/USD")
+    provider_of(api).stop(LONG)
+    assert api.get_order_book("BTC/USD").source == "websocket"
+
+
+def test_many_threads_share_one_subscription(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Nobody asks Kraken twice."""
+    found: list[str] = []
+
+    def look() -> None:
+        found.append(api.get_order_book("BTC/USD").source)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert found == ["websocket"] * 8
+    asked = [x for x in exchange.ws_messages if x.get("method") == "subscribe"]
+    assert len(asked) == 1
+
+
+class StandIn:
+    """A stream that notes what it is told."""
+
+    stops = 0
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, str]] = []
+
+    def subscribe_symbol(self, symbol: str, channel: str, *, depth: int | None = None) -> None:
+        """Note it."""
+        self.told.append(("want", symbol, channel))
+
+    def unsubscribe_symbol(self, symbol: str, channel: str) -> None:
+        """Note it."""
+        self.told.append(("leave", symbol, channel))
+
+
+def test_held_is_given_back_once_for_each_depth() -> None:
+    """What was wanted twice is left twice, and never again."""
+    held, stream = Held(), StandIn()
+    for depth in (10, 10, 25):
+        assert held.follow(stream, "A/B", "book", depth)  # type: ignore[arg-type]  # a part of one
+    held.let_go()
+    held.let_go()
+    assert [word for word, *_ in stream.told] == ["want", "want", "leave", "leave"]
+
+
+def test_held_of_a_stopped_stream_is_not_given_back() -> None:
+    """It is gone already, and what is there now belongs to others."""
+    held, stream = Held(), StandIn()
+    held.follow(stream, "A/B", "book", 10)  # type: ignore[arg-type]  # a part of one
+    stream.stops = 1
+    held.let_go()
+    assert [word for word, *_ in stream.told] == ["want"]
+
+
+def test_what_was_waited_for_in_vain_is_hopeless_until_it_comes() -> None:
+    """And a stop begins anew."""
+    held, stream = Held(), StandIn()
+    held.note("A/B", "book", 10, is_there=False)
+    held.follow(stream, "A/B", "book", 10)  # type: ignore[arg-type]  # a part of one
+    held.note("A/B", "book", 10, is_there=False)
+    assert not held.follow(stream, "A/B", "book", 10)  # type: ignore[arg-type]  # a part of one
+    held.note("A/B", "book", 10, is_there=True)
+    assert held.follow(stream, "A/B", "book", 10)  # type: ignore[arg-type]  # a part of one
+
+
+@pytest.mark.parametrize("name", ["get_order_book", "estimate_fill"])
+def test_stand_ins_of_the_client_have_its_calls(name: str) -> None:
+    """Mocks that are limited to a client's names know them."""
+    assert hasattr(Mock(spec=KrakenAPI), name)
+    assert getattr(MarketCalls, name).__doc__
+
+
+def test_late_book_over_rest_is_none(exchange: FakeKraken) -> None:
+    """Its error is the price's own."""
+    assert issubclass(PriceUnavailable, Exception)
+    exchange.fault("error", endpoint="Depth", text="EService:Busy", when="before")
+    with (
+        KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api,
+        pytest.raises(KrakenAPIError, match="Busy"),
+    ):
+        api.get_order_book("XBTUSD")
