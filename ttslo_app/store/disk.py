@@ -25,6 +25,7 @@ TRIES = 20
 MOST_BYTES = 500_000_000
 # Seconds: another program may just be writing; what a killed one left is older.
 LITTER_AGE = 600.0
+PROBE = ".probe."  # in the name of a file that only tries whether one can be written
 
 
 class Stamp(NamedTuple):
@@ -246,12 +247,18 @@ def overwrite(disk: Disk, path: Path, data: bytes, *, follows: bool = True) -> N
 
 
 def sweep(disk: Disk, path: Path, age: float) -> None:
-    """Take away what replacing `path` left beside it `age` seconds ago or earlier. Never raises."""
+    """Take away what replacing `path` left beside it `age` seconds ago or earlier. Never raises.
+
+    The file with which a second program tries whether it could write here is left to it for a
+    while: it does that before it learns that the files are another's.
+    """
     target = path.resolve()
-    oldest = disk.now().timestamp() - age
+    now = disk.now().timestamp()
+    trial = f"{target.name}{PROBE}"
     # Between the two may stand what the file is a companion of: `.tape`, or a copy's moment.
     ours = re.compile(re.escape(target.name) + r"(\..+)?\.[0-9a-f]{32}\.tmp")
     with suppress(OSError):
         for litter in list(target.parent.glob("*.tmp")):
-            if ours.fullmatch(litter.name) and litter.lstat().st_mtime <= oldest:
+            least = max(age, LITTER_AGE) if litter.name.startswith(trial) else age
+            if ours.fullmatch(litter.name) and litter.lstat().st_mtime <= now - least:
                 litter.unlink()

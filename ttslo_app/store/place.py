@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from ttslo_app.store.disk import Disk
+from ttslo_app.store.disk import PROBE, Disk
 from ttslo_app.store.lock import LOCK_NAMES
 from ttslo_app.store.log_file import LOG_FILES
 
@@ -162,7 +162,7 @@ def _tried(disk: Disk, path: Path) -> tuple[str, OSError | None]:
     target = _resolved(path)
     _check_itself(disk, path, target)
     # What a killed program leaves is swept as other temporary files are.
-    names = (f"{target.name}.probe.{os.urandom(16).hex()}.tmp" for _ in range(2))
+    names = (f"{target.name}{PROBE}{os.urandom(16).hex()}.tmp" for _ in range(2))
     first, second = map(target.with_name, names)
     step = "make"
     try:

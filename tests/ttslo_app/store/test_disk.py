@@ -11,7 +11,9 @@ import pytest
 from store_kit import FailingDisk, litter
 
 from ttslo_app.store.disk import (
+    LITTER_AGE,
     MOST_BYTES,
+    PROBE,
     Changed,
     Disk,
     overwrite,
@@ -107,6 +109,18 @@ def test_sweep_of_a_folder_that_cannot_be_read_raises_nothing() -> None:
     """Leftovers are no reason not to start."""
     sweep(Disk(), Path("nowhere") / "file.csv", 0.0)
     assert not Path("nowhere").exists()
+
+
+def test_sweep_leaves_the_trial_of_a_second_program_alone() -> None:
+    """Else that program would say that nothing can be written, and not who has the files."""
+    young, old = (f"{FILE}{PROBE}{letter * 32}.tmp" for letter in "ab")
+    disk = Disk()
+    now = disk.now().timestamp()
+    for name, age in ((young, LITTER_AGE / 2), (old, LITTER_AGE + 60)):
+        Path(name).touch()
+        os.utime(name, (now - age,) * 2)
+    sweep(disk, FILE, 0.0)
+    assert litter() == [young]
 
 
 def test_an_edit_in_place_of_same_length_and_time_has_another_stamp() -> None:
