@@ -309,10 +309,15 @@ def is_installed(group: str, folder: Path) -> bool:
 def run(command: list[str]) -> int:
     """Run `command` in the checkout and return its exit code.
 
+    What Python compiles is kept in `.venv` for the hundreds of processes that the tests start,
+    also where the environment says that nothing is to be kept beside the sources.
+
     Raises:
         KeyboardInterrupt: If somebody pressed Ctrl-C, once the command has ended on it.
     """
-    code, was_interrupted = wait_for(subprocess.Popen(command, cwd=ROOT))
+    surroundings = dict(os.environ, PYTHONPYCACHEPREFIX=str(VENV / "compiled"))
+    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)
+    code, was_interrupted = wait_for(subprocess.Popen(command, cwd=ROOT, env=surroundings))
     if was_interrupted:
         raise KeyboardInterrupt
     return code

@@ -1,6 +1,7 @@
 """What holds for every test: no stray thread, no keys of a developer, no way out of the machine."""
 
 import ipaddress
+import itertools
 import os
 import signal
 import socket
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for 
 settings.register_profile("ttslo", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("ttslo")
 
+WHOLE = Path(__file__).parent / "whole"
+
 OUR_THREADS = ("ttslo-", "kraken-", "fake-kraken")
 LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is over
 
@@ -27,19 +30,32 @@ LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is
 PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")
 PROXY_SUFFIX = "_PROXY"
 
+PLACES = itertools.count()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Measure what the tests of the rooms cover; those of the whole program run at full speed."""
+    if config.pluginmanager.hasplugin("_cov"):
+        for item in items:
+            if item.path.is_relative_to(WHOLE):
+                item.add_marker(pytest.mark.no_cover)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def programs_hear_interrupts() -> Iterator[None]:
-    """Let the programs that tests start hear SIGINT, however the tests themselves were started.
+    """Let the programs that tests start hear what ends them, however the tests were started.
 
-    A shell starts its background jobs deaf to it, and whoever is deaf hands that on.
+    A shell starts its background jobs deaf to SIGINT, `nohup` starts deaf to SIGHUP, and whoever
+    is deaf hands that on.
     """
-    is_deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if is_deaf:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    hear: dict[str, Any] = {"SIGINT": signal.default_int_handler, "SIGHUP": signal.SIG_DFL}
+    numbers = {getattr(signal, name): do for name, do in hear.items() if hasattr(signal, name)}
+    deaf = [number for number in numbers if signal.getsignal(number) is signal.SIG_IGN]
+    for number in deaf:
+        signal.signal(number, numbers[number])
     yield
-    if is_deaf:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in deaf:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +84,9 @@ def place_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
 
     A `.env` in the checkout, or keys in the developer's shell, would else be met by the tests.
     """
-    place = tmp_path_factory.mktemp("place")
+    # Numbered here: `mktemp` reads the whole folder for the next number, for thousands of tests.
+    place = tmp_path_factory.getbasetemp() / f"place{next(PLACES)}"
+    place.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.upper().startswith(PRIVATE_VARIABLES) or name.upper().endswith(PROXY_SUFFIX):

@@ -8,11 +8,16 @@ that fails once for want of space. While a file `disk.full` lies in the working 
 fails, and while one `disk.readonly` lies there the files may not be written.
 Each step and each write is told on a line `@ name`, unless the plan says `quiet`. With `deaf` it is
 started as a shell starts a background job: with SIGINT ignored.
+
+    python crash_driver.py serve NUMBER
+
+forks such a program for each question on the line of that file number: see `program_host.py`.
 """
 
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import re
@@ -25,9 +30,13 @@ from typing import Any, BinaryIO, NoReturn
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import ttslo  # noqa: E402 - only now can it be found
+import program_host  # noqa: E402 - only now can it be found
+
+import ttslo  # noqa: E402 - likewise
 from ttslo_app.store.disk import Disk  # noqa: E402
 
+# What the program imports when it runs.
+LATER = ("ws_price_provider", "krakenlink.stream.account", "krakenlink.stream.auditor", "filelock")
 FULL, READ_ONLY = Path("disk.full"), Path("disk.readonly")
 _COUNTED = re.compile(r"(state|config)\.csv\.[0-9a-f]{32}\.tmp|state\.csv\.(intents)")
 
@@ -127,5 +136,14 @@ def void(_: object) -> None:
     """Return nothing."""
 
 
+def load() -> None:
+    """Import what the program imports only when it runs, for all forks at once."""
+    for name in LATER:
+        importlib.import_module(name)
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        load()
+        program_host.serve(int(sys.argv[2]))
     sys.exit(main(json.loads(sys.argv[1]), sys.argv[2:]))

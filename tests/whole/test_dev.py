@@ -105,6 +105,17 @@ def test_second_run_installs_nothing(clone: Path) -> None:
     assert "pip could not install" in run(clone, "exchange").stderr
 
 
+def test_what_is_compiled_is_kept_in_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing is to be kept beside the sources: the tests start Python often."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    code = "import sys; print(sys.pycache_prefix, sys.dont_write_bytecode)"
+    assert dev.run([sys.executable, "-c", code]) == 0
+    assert capfd.readouterr().out.split() == [str(ROOT / ".venv" / "compiled"), "False"]
+    assert dev.run([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+
+
 def test_checks_serve_the_demo_too(clone: Path) -> None:
     """Whoever has run the tests once can run the demo without a network."""
     give_venv(clone)
