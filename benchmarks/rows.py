@@ -38,7 +38,7 @@ BURST = 1_000  # rows that one trade crosses
 NEAR, FAR = 52_000.0, 60_000.0  # thresholds of the burst begin at one, all others at the other
 _KEPT_TRADES = 3_000  # of a market, for those who ask REST for what they missed
 _PAGE = 1_000
-_NEVER = 600.0  # seconds after which a wait is given up
+_NEVER = 120.0  # seconds after which a wait is given up
 
 
 # --- the other side --------------------------------------------------------------------------
@@ -176,6 +176,7 @@ class Program:
         self._lines = 0
         self.armed = 0
         self.said: list[str] = []
+        self._armings: list[str] = []  # since the last edit
         self._heard = threading.Condition()
         self.started_at = time.perf_counter_ns()
         self._process = subprocess.Popen(  # noqa: S603 - our own script
@@ -199,6 +200,7 @@ class Program:
             with self._heard:
                 if "armed: " in line:
                     self.armed += 1
+                    self._armings.append(line)
                 elif "order OBENCH" not in line:
                     self.said.append(line)
                 self._heard.notify_all()
@@ -207,7 +209,8 @@ class Program:
         """Wait until what has been said makes `is_true` true; return the moment."""
         with self._heard:
             if not self._heard.wait_for(is_true, _NEVER):
-                raise TimeoutError(f"waited in vain; armed {self.armed}: {self.said[-3:]}")
+                last = [*self._armings[-2:], *self.said[-3:]]
+                raise TimeoutError(f"waited {_NEVER:.0f} s in vain; {self.armed} armed; {last}")
         return time.perf_counter_ns()
 
     def edit(self, row: Row) -> float:
@@ -216,9 +219,11 @@ class Program:
         start = text.index(f"\n{row.id},") + 1
         cells = text[start : text.index("\n", start)].split(",")
         cells[2] = f"{row.threshold:.1f}"
+        with self._heard:
+            self._armings.clear()
         self._write(text[:start] + ",".join(cells) + text[text.index("\n", start) :])
         saved_at = time.perf_counter_ns()
-        said_at = self.wait(lambda: any(f"{row.id}: now " in line for line in self.said))
+        said_at = self.wait(lambda: any(f"{row.id}: armed: " in one for one in self._armings))
         return (said_at - saved_at) / 1e9
 
     def usage(self) -> dict[str, float]:

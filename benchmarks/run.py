@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,9 @@ PARTS = (
     "rows",
     "detection",
 )
+# Seconds that a part may take: some four times what it takes on two cores of 2026.
+LIMITS = {"detection": 600.0}
+LIMIT = 300.0
 PACKAGES = ("requests", "urllib3", "websocket-client", "ccxt", "python-kraken-sdk", "websockets")
 PLOT = "benchmarks/latency.svg"
 
@@ -63,16 +67,45 @@ def run_part(name: str, arguments: Sequence[str]) -> list[Figure]:
     """Run one part in a process of its own and return its figures.
 
     Raises:
-        SystemExit: If it fails.
+        SystemExit: If it fails, or does not end; then its threads have been printed.
     """
     command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *arguments]
-    done = subprocess.run(  # noqa: S603 - our own scripts
-        command, stdout=subprocess.PIPE, text=True, env=environment(), check=False
+    process = subprocess.Popen(  # noqa: S603 - our own scripts
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**environment(), "PYTHONFAULTHANDLER": "1"},  # `abort` makes it say where it stands
+        start_new_session=True,
     )
-    lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        raise SystemExit(f"{name} failed with {done.returncode}")
+    limit = LIMITS.get(name, LIMIT)
+    try:
+        told, _ = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        end_all(process)
+        raise SystemExit(
+            f"{name} did not end in {limit:.0f} s and was ended; the threads above show where it "
+            f"stood. Try `benchmarks/run.py --only {name} --quick`"
+        ) from None
+    except BaseException:  # Ctrl-C does not reach a session of its own
+        end_all(process)
+        raise
+    lines = told.splitlines()
+    if process.returncode or not lines:
+        raise SystemExit(f"{name} failed with {process.returncode}; see above")
     return [Figure(**fields) for fields in json.loads(lines[-1])]
+
+
+def end_all(process: subprocess.Popen[str]) -> None:
+    """End a part and all that it has started; let it say first where its threads stand."""
+    if os.name == "nt":
+        process.kill()
+    else:
+        process.send_signal(signal.SIGABRT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def machine() -> str:
