@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
+from examples import many
+
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
     from fake_kraken import FakeKraken
 
 # The same examples in every run: a failure that comes and goes teaches people to run again.
-settings.register_profile("ttslo", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile(
+    "ttslo", max_examples=many(), derandomize=True, deadline=None, print_blob=True
+)
 settings.load_profile("ttslo")
 
 WHOLE = Path(__file__).parent / "whole"

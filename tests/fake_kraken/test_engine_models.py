@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from examples import many
 from fake_kraken.engine import Engine
 from fake_kraken.params import Refusal
 
@@ -81,7 +82,7 @@ def assert_trails(side: str, text: str, is_percent: bool, path: list[int]) -> No
             return
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(side=SIDES, percent=PERCENTS, path=PATHS)
 def test_stop_in_percent_follows_any_path_as_the_model_does(
     side: str, percent: Decimal, path: list[int]
@@ -90,7 +91,7 @@ def test_stop_in_percent_follows_any_path_as_the_model_does(
     assert_trails(side, f"+{percent}%", is_percent=True, path=path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=many(60), deadline=None)
 @given(side=SIDES, ticks=st.integers(1, 5000), path=PATHS)
 def test_stop_in_money_follows_any_path_as_the_model_does(
     side: str, ticks: int, path: list[int]
@@ -103,7 +104,7 @@ def test_stop_in_money_follows_any_path_as_the_model_does(
         assert_trails(side, f"+{price_of(ticks)}", is_percent=False, path=path)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(percent=PERCENTS, path=PATHS)
 def test_stop_never_moves_away_from_the_market(percent: Decimal, path: list[int]) -> None:
     """It ratchets: a sell's stop never falls, a buy's never rises."""
@@ -117,7 +118,7 @@ def test_stop_never_moves_away_from_the_market(percent: Decimal, path: list[int]
         assert stops == sorted(stops, key=lambda stop: sign * stop)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(percent=PERCENTS, path=PATHS)
 def test_orders_of_two_sides_never_disturb_each_other(percent: Decimal, path: list[int]) -> None:
     """Each fills where it would have filled alone."""
@@ -240,13 +241,13 @@ class AccountOfOne(RuleBasedStateMachine):
 
 
 TestAccountOfOne = AccountOfOne.TestCase
-TestAccountOfOne.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
+TestAccountOfOne.settings = settings(max_examples=many(15), stateful_step_count=25, deadline=None)
 
 
 # --- the pace of orders --------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=many(40), deadline=None)
 @given(
     gaps=st.lists(st.integers(0, 40), min_size=1, max_size=40),
     most=st.integers(1, 10),

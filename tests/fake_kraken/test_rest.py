@@ -11,6 +11,7 @@ from exchange_kit import LONG, STOP, Client, Stream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from fake_kraken import FakeKraken
 from fake_kraken.market import synthetic_pairs
 
@@ -53,7 +54,7 @@ def test_any_order_is_answered(lasting: Client) -> None:
     values = st.text(max_size=20) | st.sampled_from(list(STOP.values()))
     jsons = values | st.none() | st.floats() | st.lists(st.integers(), max_size=2)
 
-    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=many(60), suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(st.sampled_from([*STOP, "cl_ord_id", "deadline"]), jsons), st.booleans())
     def check(params: dict[str, Any], as_json: bool) -> None:
         shown = params if as_json else {k: str(v).encode("utf-8", "replace") for k, v in

@@ -22,7 +22,7 @@ from program_process import SETTINGS, ProgramProcess, Scene, wait_until
 
 from fake_kraken import FakeKraken
 
-# A hundred take minutes: `TTSLO_RANDOM_KILLS=100 pytest tests/test_crashes.py -k random`.
+# A hundred take minutes: `TTSLO_RANDOM_KILLS=100 pytest tests/whole/test_crashes.py -k random`.
 KILLS = int(os.environ.get("TTSLO_RANDOM_KILLS", "24"))
 GROUP = 6
 AT_ONCE = 10

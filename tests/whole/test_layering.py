@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,7 @@ ROOMS = all_rooms()
 every_module = pytest.mark.parametrize("module", sorted(ROOMS))
 
 
+@cache  # hundreds of tests look at the same modules
 def tree_of(module: str) -> ast.Module:
     """Return the syntax tree of `module`."""
     return ast.parse(ROOMS[module].read_text(encoding="utf-8"))
@@ -224,6 +226,7 @@ def top_names(tree: ast.AST) -> set[str]:
     return {name.partition(".")[0] for name in imports_of(tree)}
 
 
+@cache
 def rooms_used_by(module: str) -> set[str]:
     """Return the modules of ours that `module` imports itself."""
     found = {

@@ -220,6 +220,7 @@ class _Server(ThreadingHTTPServer):
     Those of the stream and of the orders come out of the same stock.
     """
 
+    request_queue_size = 64  # beyond it a reader's system waits a second before it tries again
     daemon_threads = True  # one who does not read must not hold up the end of the program
 
     def __init__(self, *args: Any) -> None:

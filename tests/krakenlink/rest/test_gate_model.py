@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from krakenlink.rest import gate as gate_room
 from krakenlink.rest.gate import Gate, gate_of
 
@@ -46,7 +47,7 @@ def nonce_of(gate: Gate, *, is_look: bool = False) -> int:
 # --- nonces --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(st.lists(st.tuples(st.booleans(), st.integers(-40, 40)), min_size=1, max_size=25))
 def test_nonces_grow_over_restarts_whatever_the_clock_does(
     steps: list[tuple[bool, int]],
@@ -130,7 +131,7 @@ def test_nonce_that_cannot_be_kept_stops_no_call(clock: _Clock, tmp_path: Path) 
 _turns = st.lists(st.tuples(st.sampled_from(["order", "look", "end"]), st.integers(0, 3)))
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(_turns)
 def test_turns_are_had_as_the_rules_say(steps: list[tuple[str, int]]) -> None:
     """Orders one after another whatever looks do; a look when nobody else is out."""

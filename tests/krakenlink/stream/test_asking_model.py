@@ -9,6 +9,7 @@ from feed_kit import BTC, ETH, TICKER, TRADE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from krakenlink.pairs import Symbol
 from krakenlink.stream.asking import Asking
 from krakenlink.stream.events import Channel
@@ -72,7 +73,7 @@ class _Queue:
 _steps = st.tuples(st.sampled_from(["want", "leave", "wait"]), st.integers(0, 9), st.booleans())
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(st.lists(_steps, max_size=25))
 def test_questions_go_out_in_order_and_never_faster_than_kraken_bears(
     steps: list[tuple[str, int, bool]],

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.settings import FeedSettings
 
@@ -16,7 +17,7 @@ MOST, WINDOW = 3, 60.0
 FEW = FeedSettings(budget_attempts=MOST, budget_window=WINDOW)
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40))
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), max_size=20))
 def test_no_window_has_more_attempts_than_are_allowed(calls: list[tuple[int, int]]) -> None:
     """Whoever asks: an attempt is had where the window has room, else the wait is exact."""
@@ -34,7 +35,7 @@ def test_no_window_has_more_attempts_than_are_allowed(calls: list[tuple[int, int
                 assert wait == recent[-MOST] + WINDOW - now > 0
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40))
 @given(st.lists(st.integers(-90, 40), max_size=20))
 def test_clock_that_is_set_locks_nobody_out_for_longer_than_the_window(steps: list[int]) -> None:
     """Nor does it make more attempts possible than one window's each time."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from krakenlink.stream.events import (
     PING,
     Due,
@@ -69,7 +70,7 @@ _steps = st.tuples(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @given(st.lists(_steps, max_size=30))
 def test_proof_is_never_older_than_death(steps: list[tuple[str, float]]) -> None:
     """A frame proves what comes within three seconds of the one before, and nothing else does."""

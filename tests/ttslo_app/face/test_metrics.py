@@ -195,11 +195,11 @@ def test_reader_who_says_nothing_holds_up_nobody(server: MetricsServer) -> None:
 def test_crowd_of_idle_readers_uses_up_neither_threads_nor_files(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 250 connections a few are held, for a few seconds; then it answers again."""
-    monkeypatch.setattr(ttslo_metrics, "_PATIENCE", 0.5)
+    """Of 100 connections a few are held, for a moment; then it answers again."""
+    monkeypatch.setattr(ttslo_metrics, "_PATIENCE", 0.1)
     before = threading.active_count()
-    crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(250)]
-    wait_until(lambda: sum(map(is_closed, crowd)) >= 240, "most are hung up on")
+    crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+    wait_until(lambda: sum(map(is_closed, crowd)) >= 90, "most are hung up on")
     assert threading.active_count() - before <= 2 * 8 + 2
     wait_until(lambda: all(map(is_closed, crowd)), "and the others, too")
     for one in crowd:

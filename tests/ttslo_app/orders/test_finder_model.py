@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_bench import ORDER, SETTINGS, ManualClock, MemoryFiles, ModelKraken, life
 
+from examples import many
 from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import Looked, Sighting
 from ttslo_app.orders.finder import (
@@ -35,7 +36,7 @@ FOUND = Sighting("O1", "open")
 _looks = st.tuples(st.integers(0, 30), st.integers(0, 15), st.sampled_from(["miss", "silence"]))
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @given(st.lists(_looks, max_size=8), st.integers(0, 90), st.booleans())
 def test_nothing_is_settled_but_by_two_misses_far_enough_apart(
     looks: list[tuple[int, int, str]], settles_at: int, stands: bool
@@ -268,7 +269,7 @@ def test_each_difference_is_named(name: str, value: object, said: str) -> None:
 _kinds = st.sampled_from(["ours", "nameless", "foreign", "other nameless"])
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(st.lists(_kinds, max_size=4))
 def test_order_in_a_book_is_ours_or_the_only_one(kinds: list[str]) -> None:
     """By its id among any; without ids only where exactly one is shown, and it is like ours."""

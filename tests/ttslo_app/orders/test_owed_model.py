@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_bench import SETTINGS, rule
 
+from examples import many
 from krakenlink.rest.verdicts import Pause
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.owed import (
@@ -103,7 +104,7 @@ def _go(owed: Owed, room: _Room, step: tuple[str, str, object], now: float) -> N
             room.rows = {name: _Row(row.since, Why.PACE, NEVER), **room.rows}
 
 
-@settings(max_examples=150)
+@settings(max_examples=many(150))
 @given(st.lists(_steps, max_size=25))
 def test_room_is_that_of_the_model(steps: list[tuple[str, str, object]]) -> None:
     """Whatever comes: nobody stands twice, is forgotten, loses his place, or grows younger."""
@@ -123,7 +124,7 @@ def test_room_is_that_of_the_model(steps: list[tuple[str, str, object]]) -> None
             assert owed.has(name, why) == (name in room.rows and room.rows[name].why is why)
 
 
-@settings(max_examples=60)
+@settings(max_examples=many(60))
 @given(st.dictionaries(_names, st.sampled_from(Why)), st.sets(_names))
 def test_program_that_ends_waits_for_what_only_the_memory_knows(
     reasons: dict[str, Why], written: set[str]
@@ -178,7 +179,7 @@ def test_turn_comes_when_its_reason_is_gone(
     assert not owed.is_held_back("b", now)
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(
     st.lists(_names, min_size=1, max_size=5, unique=True),
     st.sets(st.sampled_from([(Pause.PAIR, BTC), (Pause.PAIR, ETH), (Pause.ACCOUNT, BTC)])),
@@ -264,7 +265,7 @@ def test_later_gate_of_the_two_decides() -> None:
 # --- the gate of the key -------------------------------------------------------------------------
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(st.lists(st.tuples(st.sampled_from([*OF_KEY, "put off", "reopen", "passed"])), max_size=20))
 def test_key_is_asked_for_at_the_model_s_moments(events: list[tuple[object]]) -> None:
     """The wait doubles from one to ten minutes, over answers to questions, until an order passes.

@@ -19,6 +19,7 @@ from order_bench import (
     rule,
 )
 
+from examples import many
 from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import (
     BookArm,
@@ -214,7 +215,7 @@ def _orders_by_volume(bench: Bench) -> dict[str, int]:
     return dict(Counter(bench.kraken.sent[number - 1][0].volume for number in placed))
 
 
-@settings(max_examples=400)
+@settings(max_examples=many(80))
 @given(st.lists(_event, max_size=30))
 def test_any_history_ends_with_at_most_one_order_and_no_silence(
     history: list[tuple[object, ...]],

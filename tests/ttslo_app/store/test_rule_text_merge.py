@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_kit import HEADER, ROW_A, ROW_B, table
 
+from examples import many
 from ttslo_app.columns import CONFIG_COLUMNS, TRIGGER_COLUMNS
 from ttslo_app.store.rule_text import merge, read_rules, trigger_cells
 
@@ -31,7 +32,7 @@ def _line(name: str, own: str, extra: int) -> str:
     return f"{name},XBTUSD,50000,above,sell,0.01,5.0,true,{own}" + "," * extra
 
 
-@settings(max_examples=120)
+@settings(max_examples=many(120))
 @given(
     _rows,
     st.sets(st.sampled_from(IDS), min_size=1),
@@ -79,7 +80,7 @@ def test_merge_changes_the_named_cells_of_a_plain_file_and_nothing_else(
 _text = st.text(alphabet='xy ,;"\n', max_size=6)
 
 
-@settings(max_examples=100)
+@settings(max_examples=many(100))
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefgh"), _text, _text), max_size=5),
     st.sampled_from("abcdefgh"),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from ttslo_app.messages import Past
 from ttslo_app.watch import past as past_room
 from ttslo_app.watch.past import Bounds, LookBack, read_bars, read_trades
@@ -50,7 +51,7 @@ _moments = st.lists(
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=many(80))
 @given(_moments, st.integers(0, 60))
 def test_all_trades_after_the_place_come_in_order_and_once(
     moments: list[tuple[int, int]], seen: int
@@ -75,7 +76,7 @@ def test_all_trades_after_the_place_come_in_order_and_once(
         assert [one for one in look.past if one.trade_id > seen] == [*trades[seen:], later]
 
 
-@settings(max_examples=40)
+@settings(max_examples=many(40))
 @given(st.integers(1, 40), st.integers(1, 20))
 def test_hole_with_too_many_trades_is_cut_and_candles_follow_the_newest(
     most: int, pages: int

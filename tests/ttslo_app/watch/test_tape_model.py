@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from examples import many
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import TradePrint
 from ttslo_app.messages import Past
@@ -102,7 +103,7 @@ _steps = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=many(200))
 @given(st.lists(_steps, max_size=25))
 def test_no_trade_is_taken_for_looked_at_that_nobody_has_seen(
     steps: list[tuple[str, int, int]],
@@ -264,7 +265,7 @@ def test_lower_number_that_is_not_younger_is_a_repetition(second: int) -> None:
 _places = st.builds(Position, st.none() | st.integers(0, 10**12), st.integers(0, 2_000_000_000 * S))
 
 
-@settings(max_examples=50)
+@settings(max_examples=many(50))
 @given(
     st.dictionaries(st.text(max_size=8), _places, max_size=4),
     st.frozensets(st.text(max_size=8), max_size=4),
