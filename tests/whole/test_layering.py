@@ -97,8 +97,9 @@ SHELLS = {
         "ttslo_app.run.signs",
     ),
     *("ttslo_app.run.snapshots", "ttslo_app.run.status"),
-    "ttslo_app.backtest.recording",
-    *("ttslo_app.run.whatif", "ttslo_app.run.whatif_report"),
+    *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
+    *("ttslo_app.run.progress", "ttslo_app.run.whatif"),
+    *("ttslo_app.run.whatif_fetch", "ttslo_app.run.whatif_report"),
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
@@ -141,7 +142,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             *("ttslo_app.backtest.candles", "ttslo_app.backtest.history"),
-            "ttslo_app.backtest.recording",
+            *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
+            "ttslo_app.run.whatif_fetch",
         }
     ),
     "msgspec": frozenset({"krakenlink.stream.frames", "krakenlink.stream.market_frames"}),
@@ -149,7 +151,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
-    "rich": frozenset({"ttslo_app.run.screen"}),
+    "rich": frozenset({"ttslo_app.run.progress", "ttslo_app.run.screen"}),
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
     "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
 from krakenlink.numbers import to_decimal
+from ttslo_app.backtest.asked import begin_of
 from ttslo_app.run.commands import put, put_trouble
 
 # Of the form of `--json`; a change that a reader could notice gives it another number.
@@ -27,11 +29,22 @@ def parser() -> argparse.ArgumentParser:
         prog="ttslo whatif",
         description="Tells what each enabled row would have done on the prices of a file, beside "
         "the same coins sold at the crossing, with a stop that does not trail, and held.",
-        epilog="Exit codes: 0 done; 1 a file cannot be used, or no row is of its pair; 2 a flag is "
-        "wrong.",
+        epilog="Exit codes: 0 done; 1 a file cannot be used, Kraken does not tell, or no row is of "
+        "the pair; 2 a flag is wrong; 130 ended by Ctrl-C.",
     )
     add = made.add_argument
     add("--config", type=Path, default=Path("config.csv"), help="the rules (default: config.csv)")
+    _add_sources(made)
+    add("--pair", help="whose prices they are (default: the file's name, or the rows' only pair)")
+    add("--cache", type=Path, metavar="FOLDER", help="where --since keeps its trades")
+    add("--fee", type=_percent, default=Decimal("0.40"), help="in percent (default: 0.40)")
+    add("--slippage", type=_percent, default=Decimal("0.05"), help="in percent (default: 0.05)")
+    add("--json", action="store_true", help="tell it as one JSON object")
+    return made
+
+
+def _add_sources(made: argparse.ArgumentParser) -> None:
+    """Add where prices come from; one of them is needed."""
     source = made.add_mutually_exclusive_group(required=True)
     source.add_argument(
         "--trades",
@@ -52,11 +65,13 @@ def parser() -> argparse.ArgumentParser:
         help="Kraken's OHLCVT: timestamp,open,high,low,close,volume,trades; tells the best and the "
         "worst order of prices inside each candle",
     )
-    add("--pair", help="whose prices they are (default: the file's name, such as XBTUSD.csv)")
-    add("--fee", type=_percent, default=Decimal("0.40"), help="in percent (default: 0.40)")
-    add("--slippage", type=_percent, default=Decimal("0.05"), help="in percent (default: 0.05)")
-    add("--json", action="store_true", help="tell it as one JSON object")
-    return made
+    source.add_argument(
+        "--since",
+        type=_span,
+        metavar="SPAN",
+        help="Kraken's trades of a span up to now, such as 30d, 12h or 2026-11-01, over REST: "
+        "about 1,000 trades a second; they are kept, and Ctrl-C loses none",
+    )
 
 
 def _percent(text: str) -> Decimal:
@@ -64,6 +79,11 @@ def _percent(text: str) -> Decimal:
     if not 0 <= value < 100:
         raise ValueError
     return value
+
+
+def _span(text: str) -> str:
+    begin_of(text, time.time())
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,23 +6,34 @@ Loaded only by that command, as it needs numpy. What it must never do: leave out
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from fake_kraken.market import default_pairs
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenError
 from krakenlink.foreign import shown
+from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in
 from krakenlink.numbers import plain
-from krakenlink.pairs import shown_pair
+from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.backtest import words
+from ttslo_app.backtest.asked import begin_of
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History
 from ttslo_app.backtest.play import Market
 from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
 from ttslo_app.backtest.result import Costs, Row, row_of
+from ttslo_app.backtest.trade_cache import TradeCache
 from ttslo_app.rules.rule import Rule, RuleError, read_rule
+from ttslo_app.run.progress import showing
+from ttslo_app.run.whatif_fetch import Fetcher, Unfetched
 from ttslo_app.store.rule_text import read_rules
+from ttslo_app.watch.past import Pace
 
 # So far off its price a threshold is rather of another pair.
 _FAR = 10
@@ -31,6 +42,14 @@ _AS_REPLAYED = (
     "would have done is told by --candles"
 )
 
+
+# What of a row decides what becomes of it, or needs no deciding on prices that are all seen.
+_PLAYED = frozenset(
+    {
+        *("id", "pair", "threshold", "threshold_type", "direction", "volume", "offset_percent"),
+        *("enabled", "when_blind", "note"),
+    }
+)
 
 Prices = History | Candles
 
@@ -47,27 +66,41 @@ class Report:
     record: dict[str, Any]
 
 
-def report(options: argparse.Namespace) -> Report:
-    """Read both files and play every row of the pair. Blocks.
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where prices come from: words for a person, the prices, what is odd, and their market."""
+
+    name: str
+    prices: Prices
+    remarks: tuple[str, ...]
+    market: Market
+
+
+def report(options: argparse.Namespace, fetching: Fetching | None = None) -> Report:
+    """Read the config and the prices, and play every row of their pair. Blocks.
 
     Raises:
-        Trouble: If a file cannot be used, or no row is of its pair.
+        Trouble: If a file cannot be used, Kraken does not tell, or no row is of the pair.
     """
-    path: Path = options.trades or options.replay or options.candles
-    named = pair_named_by(path)
-    pair = shown_pair(options.pair or named)
+    path: Path | None = options.trades or options.replay or options.candles
+    named = None if path is None else pair_named_by(path)
+    pair = shown_pair(options.pair or named or _only_pair(options.config))
     rules, remarks = _rules_of(options.config, pair)
-    if named != pair and named in {shown_pair(rule) for rule in _known_pairs()}:
+    if named != pair and named in {shown_pair(name) for name in _known_pairs()}:
         remarks.append(f"the file's name says {named}, and --pair {pair}: are these its prices?")
-    prices, found = _read(path, options)
-    market = _market_of(pair, prices)
-    costs = Costs(options.fee, options.slippage)
-    rows = [row_of(prices, rule, market, costs) for rule in rules]
-    remarks += [*found, *_far_off(prices, rules)]
+    if path is None:
+        source = _fetched(options, pair, fetching or Fetching())
+    else:
+        prices, found = _read(path, options)
+        source = _Source(str(path), prices, found, _market_of(pair, prices))
+    prices, costs = source.prices, Costs(options.fee, options.slippage)
+    rows = [row_of(prices, rule, source.market, costs) for rule in rules]
+    remarks += [*source.remarks, *_far_off(prices, rules)]
     return Report(
-        tuple(_lines(path, pair, prices, rows, remarks, costs)),
+        tuple(_lines(source, pair, rows, remarks, costs)),
         {
             "pair": pair,
+            "source": source.name,
             "prices": len(prices),
             "is_candles": isinstance(prices, Candles),
             "from": words.moment(prices, 0),
@@ -78,6 +111,59 @@ def report(options: argparse.Namespace) -> Report:
             "rows": [words.record_of(prices, row) for row in rows],
         },
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Fetching:
+    """How trades are fetched: at which pace, and what waits and tells the time."""
+
+    pace: Pace = field(default_factory=Pace)
+    wait: Callable[[float], object] = time.sleep
+    now: Callable[[], float] = time.time
+
+
+def _only_pair(config: Path) -> str:
+    """Return the one pair that all enabled rows are of."""
+    pairs = {shown_pair(rule.pair) for rule in _readable(config)[0] if rule.enabled}
+    if len(pairs) != 1:
+        found = f"rows of {', '.join(sorted(pairs))}" if pairs else "no enabled row"
+        raise Trouble(f"{config} has {found}: name the pair by --pair")
+    return pairs.pop()
+
+
+def _fetched(options: argparse.Namespace, pair: str, fetching: Fetching) -> _Source:
+    """Return the trades of a span up to now, as Kraken tells them. Blocks, often for long."""
+    now = fetching.now()
+    address = checked_root(os.environ.get(REST_VARIABLE) or REST_URL)
+    folder = kept_in(address, options.cache)
+    with KrakenAPI(base_url=address, use_websocket=False) as api, showing() as progress:
+        cache = TradeCache(folder, address)
+        try:
+            market = api.resolve_pair(pair)
+            fetcher = Fetcher(api, cache, progress, fetching.wait, fetching.pace)
+            found = fetcher.fetch(market.rest_key, begin_of(options.since, now), now)
+        except (Unfetched, LookupError, KrakenError) as error:
+            raise Trouble(str(error)) from None
+        finally:
+            cache.close()
+    kept = f"kept in {cache.file}" if cache.file else "not kept"
+    name = f"{address}, trades since {options.since}, {kept}"
+    return _Source(name, found.history, found.remarks, _told_market(market))
+
+
+def _told_market(pair: Pair) -> Market:
+    """Return a market by what Kraken tells of it."""
+    row = {
+        "altname": pair.altname,
+        "base": pair.base,
+        "quote": pair.quote,
+        "pair_decimals": PLACES if pair.price_decimals is None else pair.price_decimals,
+        "lot_decimals": 8 if pair.lot_decimals is None else pair.lot_decimals,
+        "ordermin": plain(pair.ordermin or Decimal(0)),
+        "costmin": plain(pair.costmin or Decimal(0)),
+        "aclass_base": pair.asset_class,
+    }
+    return Market(pair.rest_key, row)
 
 
 def _read(path: Path, options: argparse.Namespace) -> tuple[Prices, tuple[str, ...]]:
@@ -97,31 +183,49 @@ def _read(path: Path, options: argparse.Namespace) -> tuple[Prices, tuple[str, .
         raise Trouble(str(error)) from None
 
 
-def _rules_of(config: Path, pair: str) -> tuple[list[Rule], list[str]]:
-    """Return the enabled rows of a pair, and what is said of those that are left out."""
+def _readable(config: Path) -> tuple[list[Rule], list[str]]:
+    """Return every row that can be read, and what is said of the others."""
     try:
         read = read_rules(config.read_bytes())
     except OSError as error:
         raise Trouble(f"{config} cannot be opened: {error.strerror}") from None
-    rules, remarks, others = [], [f"{config}: {finding}" for finding in read.findings], 0
+    rules, remarks = [], [f"{config}: {finding}" for finding in read.findings]
     for row in read.rows:
         try:
-            rule = read_rule(row)
+            rules.append(read_rule(row))
         except RuleError as error:
             remarks.append(f"left out: {shown(str(row.get('id')), 40)}: {error}")
-            continue
+    return rules, remarks
+
+
+def _rules_of(config: Path, pair: str) -> tuple[list[Rule], list[str]]:
+    """Return the enabled rows of a pair, and what is said of those that are left out."""
+    readable, remarks = _readable(config)
+    rules, others = [], 0
+    for rule in readable:
         if shown_pair(rule.pair) != pair:
             others += 1
-        elif rule.enabled:
-            rules.append(rule)
-        else:
+        elif not rule.enabled:
             remarks.append(f"left out: {rule.id} is not enabled")
+        elif unplayed := columns_not_played(rule):
+            remarks.append(f"left out: {rule.id}: whatif cannot play {', '.join(unplayed)} yet")
+        else:
+            rules.append(rule)
     if others:
         remarks.append(f"left out: {others} rows of other pairs than {pair}")
     if not rules:
         cure = "name the pair of the prices by --pair, or enable a row"
         raise Trouble("; ".join([f"{config} has no enabled row of {pair}", *remarks, cure]))
     return rules, remarks
+
+
+def columns_not_played(rule: Rule) -> list[str]:
+    """Return the names of what a row says and nothing here heeds."""
+    return [
+        one.name
+        for one in fields(rule)
+        if one.name not in _PLAYED and getattr(rule, one.name) != one.default
+    ]
 
 
 def pair_named_by(path: Path) -> str:
@@ -159,17 +263,13 @@ def _far_off(prices: Prices, rules: list[Rule]) -> Iterator[str]:
 
 
 def _lines(
-    path: Path,
-    pair: str,
-    prices: Prices,
-    rows: list[Row],
-    remarks: list[str],
-    costs: Costs,
+    source: _Source, pair: str, rows: list[Row], remarks: list[str], costs: Costs
 ) -> Iterator[str]:
+    prices = source.prices
     first, last = words.moment(prices, 0), words.moment(prices, len(prices) - 1)
     kind = "candles" if isinstance(prices, Candles) else "prices"
     yield f"WHAT IF: {len(prices):,} {kind} of {pair}, {first} to {last}"
-    yield f"from {path}; fee {plain(costs.fee)} %, slippage {plain(costs.slippage)} %"
+    yield f"from {source.name}; fee {plain(costs.fee)} %, slippage {plain(costs.slippage)} %"
     for remark in remarks:
         yield f"note: {remark}"
     for row in rows:

@@ -57,7 +57,7 @@ def test_word_of_the_command_line_leads_here(
 @pytest.mark.parametrize(
     ("argv", "named"),
     [
-        ([], "--trades --replay --candles is required"),
+        ([], "--trades --replay --candles --since is required"),
         (["--trades", "a", "--replay", "b"], "not allowed with"),
         (["--trades", "XBTUSD.csv", "--fee", "x"], "--fee"),
         (["--trades", "XBTUSD.csv", "--fee", "100"], "--fee"),
