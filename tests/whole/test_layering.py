@@ -86,7 +86,7 @@ SHELLS = {
     *("ttslo_app.orders.exchange", "ttslo_app.orders.seeker", "ttslo_app.orders.worker"),
     *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
     "ttslo_app.run.telling",
-    *("ttslo_app.face.metrics", "ttslo_app.face.voice"),
+    *("ttslo_app.face.metrics", "ttslo_app.face.voice", "ttslo_app.face.web.server"),
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
     *(
@@ -96,7 +96,7 @@ SHELLS = {
         "ttslo_app.run.screen",
         "ttslo_app.run.signs",
     ),
-    *("ttslo_app.run.snapshots", "ttslo_app.run.status"),
+    *("ttslo_app.run.snapshots", "ttslo_app.run.status", "ttslo_app.run.web"),
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
     *("ttslo_app.run.progress", "ttslo_app.run.whatif"),
     *("ttslo_app.run.whatif_fetch", "ttslo_app.run.whatif_report"),
@@ -133,7 +133,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset(  # the rooms that serve; the exchange behind them needs none of it
         {
             *("fake_kraken.control", "fake_kraken.exchange", "fake_kraken.rest"),
-            *("fake_kraken.rest", "fake_kraken.stream"),
+            *("fake_kraken.rest", "fake_kraken.stream", "ttslo_app.face.web.server"),
         }
     ),
     "apprise": frozenset({"ttslo_app.face.services"}),

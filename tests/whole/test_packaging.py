@@ -167,7 +167,13 @@ def test_wheel_holds_exactly_the_modules(wheel: Path) -> None:
         for name in PACKAGES
         for path in (ROOT / name).rglob("*.py")
     }
-    assert inside == doors | rooms | types
+    page = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "ttslo_app/face/web").iterdir()
+        if path.suffix in (".html", ".css", ".js", ".svg")
+    }
+    assert len(page) >= 6
+    assert inside == doors | rooms | types | page
 
 
 def test_caller_of_an_installed_wheel_is_checked_against_real_types(

@@ -17,6 +17,7 @@ from order_bench import life, rule
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.face import words as face_words
+from ttslo_app.face.web import words as web_words
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders import words as order_words
@@ -31,6 +32,7 @@ from ttslo_app.watch.crossings import Touch
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     face_words,
+    web_words,
     order_words,
     trouble_words,
     run_words,

@@ -268,7 +268,8 @@ def is_own_host(host: str | None) -> bool:
     return host is None or _OWN_HOST.fullmatch(host.strip()) is not None
 
 
-def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
+def exposition(sources: Sources) -> tuple[str, bytes]:
+    """Return the type and the bytes of `/metrics` at this moment; the library must be there."""
     registry = prometheus_client.CollectorRegistry()
 
     class Figures(Collector):
@@ -279,7 +280,10 @@ def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
             return []  # no figure is asked for before somebody wants it
 
     registry.register(Figures())
+    return prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
 
+
+def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE
 
@@ -289,8 +293,7 @@ def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
                 return
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                body = prometheus_client.generate_latest(registry)
-                self._answer(200, prometheus_client.CONTENT_TYPE_LATEST, body)
+                self._answer(200, *exposition(sources))
             elif path == "/healthz":
                 status, text = healthz(sources.armed(), sources.orderless())
                 self._answer(status, _TEXT, text.encode())

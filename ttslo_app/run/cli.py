@@ -21,6 +21,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.metrics import check_available
 from ttslo_app.face.services import is_fit_to_show
 from ttslo_app.face.voice import Console, SpokenHandler
+from ttslo_app.face.web.words import page_at
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from
 from ttslo_app.rules.checks import ConfigValidator, complete_prices
@@ -39,6 +40,7 @@ from ttslo_app.run.screen import drawing
 from ttslo_app.run.signs import Signs, signs_from
 from ttslo_app.run.snapshots import snapshot_path
 from ttslo_app.run.telling import exposed_files, telling_from
+from ttslo_app.run.web import server_from, serving
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
@@ -138,7 +140,8 @@ def _give_signs(program: Program, options: argparse.Namespace, warnings: Sequenc
     """Run the program, and let it be looked at from outside meanwhile."""
     if options.once:
         return _operate(program, options, warnings)
-    with signs_from(program, options).over() as signs:
+    signs = signs_from(program, options)
+    with serving(server_from(options, env_file(options)), program, signs), signs.over():
         return _operate(program, options, warnings, signs)
 
 
@@ -265,6 +268,8 @@ def _start(
         tell(program.say, words.caution(text))
     if not program.dry_run and program.options.exclusive is not None:
         program.options.exclusive.take(program.say)
+    if signs is not None and signs.follower is not None:
+        tell(program.say, page_at(signs.follower.url))
     rest = program.kraken_api_readonly.base_url
     with many_objects(), _patiently(partial(tell, program.say), rest):
         is_accepted = _take_up(program)

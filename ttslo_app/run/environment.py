@@ -18,6 +18,7 @@ KNOWN = (
     *("KRAKEN_SPOT_URL", "KRAKEN_WS_PUBLIC_URL", "KRAKEN_WS_AUTH_URL"),
     *("TTSLO_CACHE_DIR", "TTSLO_ORDER_SETTINGS"),
     *("TTSLO_NOTIFY", "TTSLO_NOTIFY_FILE", "TTSLO_PING", "TTSLO_PING_FILE"),
+    *("TTSLO_WEB_TOKEN", "TTSLO_WEB_TOKEN_FILE"),
 )
 # What begins so is meant for this program; other names of Kraken's belong to other tools.
 _OURS = re.compile(r"(TTSLO_|KRAKEN_?API|KRAKEN_(SECRET|KEY)|KRAKEN_\w*U[RL]+\b)", re.IGNORECASE)

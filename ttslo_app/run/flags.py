@@ -15,6 +15,8 @@ from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
+from ttslo_app.run.web import add_flags as add_web_flags
+from ttslo_app.run.web import stray_flag
 
 ENV_FILE = ".env"
 # What the demo lets its user choose; it has an exchange and files of its own.
@@ -38,6 +40,8 @@ def options_from(given: Sequence[str]) -> argparse.Namespace:
         parser.error("--live draws for people, --log-format json is for programs; leave one out")
     if options.exclusive_key and options.dry_run:
         parser.error("--dry-run uses no trading key, so leave --exclusive-key out")
+    if stray := stray_flag(options):
+        parser.error(stray)
     if options.demo:
         _refuse_beside_demo(parser, options)
     return options
@@ -105,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "uses the trading key, wherever it runs; there is no way back for the key")  # fmt: skip
     add("--yes-this-key-is-ttslos-alone", action="store_true",
         help="agree to that, the first time")  # fmt: skip
+    add_web_flags(add)
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")

@@ -378,6 +378,12 @@ class Program:
             say=self.say,
         )
 
+    def sources(self, live: LiveRun) -> Sources:
+        """Return where figures of a run come from, for whoever serves them."""
+        provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
+        health = provider.health if provider else lambda: None
+        return Sources(health, live.armed, lambda: self.worker.answers, live.orderless)
+
     def stop(self) -> None:
         """End `run_continuous`, from any thread or a signal handler."""
         self.stopping.set()
@@ -412,9 +418,6 @@ def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
     """Serve figures on this machine, where that is wanted."""
     if program.options.metrics_port is None:
         return None
-    provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
-    health = provider.health if provider else lambda: None
-    sources = Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
-    server = MetricsServer(program.options.metrics_port, sources).start()
+    server = MetricsServer(program.options.metrics_port, program.sources(live)).start()
     tell(program.say, words.figures_at(server.url))
     return server

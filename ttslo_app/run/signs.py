@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from krakenlink import VERSION
 from krakenlink.machine import feed_clock, replace_file
@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 
 # Seconds. After an event a snapshot follows, but a flood of them gets no flood of snapshots.
 _SOON, _TURN = 0.2, 0.25
+# Whoever follows, and is looked at, sees a price at most so long after it came.
+_QUICK = 0.25
 # Taking a snapshot may take a part of the time at most, however many rows there are.
 _SHARE = 20
 # A dry run tells so many rows at each beat.
@@ -70,6 +72,24 @@ def beat_of(text: str) -> float:
     return seconds
 
 
+class Follower(Protocol):
+    """Who is handed each snapshot beside the file."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody looks just now; then snapshots are taken more often."""
+        ...
+
+    @property
+    def url(self) -> str:
+        """Where to look."""
+        ...
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the newest one. Must not block."""
+        ...
+
+
 class Signs:
     """Writes snapshots and says beats, on a thread of its own.
 
@@ -77,6 +97,10 @@ class Signs:
         program: Of which.
         about: What does not change.
         path: Where snapshots go.
+
+    Attributes:
+        newest: The newest snapshot; None before the first.
+        follower: Who is handed each of them, too.
     """
 
     def __init__(self, program: Program, about: About, path: Path) -> None:
@@ -91,7 +115,13 @@ class Signs:
         self._next_beat: float | None = None
         # Replaced whole, so that the screen may look.
         self.newest: Snapshot | None = None
+        self.follower: Follower | None = None
+        self._write_at = 0.0
         self._thread = threading.Thread(target=self._run, name="ttslo-signs", daemon=True)
+
+    def follow(self, follower: Follower) -> None:
+        """Hand each snapshot from now on to somebody, too."""
+        self.follower = follower
 
     @contextmanager
     def over(self) -> Iterator[Signs]:
@@ -120,12 +150,14 @@ class Signs:
         while not self._stopping.is_set():
             try:
                 if self._hears():
-                    due = min(due, feed_clock() + _SOON)
+                    due, self._write_at = min(due, feed_clock() + _SOON), 0.0
                 if feed_clock() < due:
                     continue
                 began = feed_clock()
-                self._tell_all()
-                due = began + max(EVERY, _SHARE * (feed_clock() - began))
+                self._tell_all(began)
+                is_watched = self.follower is not None and self.follower.is_watched
+                every = _QUICK if is_watched else EVERY
+                due = began + max(every, _SHARE * (feed_clock() - began))
             except Exception:  # noqa: BLE001 - signs of life must not end with the first surprise
                 _log.exception("A sign of life could not be given; the program goes on")
                 due = feed_clock() + EVERY
@@ -134,7 +166,9 @@ class Signs:
         ):  # a dict that changed while it was read: the last word is short
             self._hears()
             self._teller.is_over = True
-            self._write(self._teller.snapshot())
+            last = self._teller.snapshot()
+            self._show(last)
+            self._write(last)
 
     def _hears(self) -> bool:
         """Take what was said, waiting a moment for it; tell whether there was anything."""
@@ -145,10 +179,17 @@ class Signs:
             said = self._ear.take()
         return has_heard
 
-    def _tell_all(self) -> None:
+    def _tell_all(self, began: float) -> None:
         snapshot = self.newest = self._teller.snapshot()
-        self._write(snapshot)
+        self._show(snapshot)
+        if began >= self._write_at:
+            self._write_at = began + EVERY
+            self._write(snapshot)
         self._beat(snapshot)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        if self.follower is not None:
+            self.follower.show(snapshot)
 
     def _write(self, snapshot: Snapshot) -> None:
         if not self._may_write:
