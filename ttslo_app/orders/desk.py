@@ -304,7 +304,8 @@ class Desk:
             self._paused(crossing, outcome.pause, outcome.reason)
         else:
             reason = words.refusal(life, outcome)
-            self._hold_back(crossing, life, reason, heals=outcome.heals)
+            is_slow = outcome.is_slow
+            self._hold_back(crossing, life, reason, heals=outcome.heals, is_slow=is_slow)
 
     def _paused(self, crossing: Crossing, pause: Pause, reason: str) -> None:
         """Let a crossing whose order came too fast wait its turn."""
@@ -362,10 +363,12 @@ class Desk:
 
     # --- what is not placed ------------------------------------------------------------------
 
-    def _hold_back(self, crossing: Crossing, life: Life, reason: str, *, heals: bool) -> None:
+    def _hold_back(
+        self, crossing: Crossing, life: Life, reason: str, *, heals: bool, is_slow: bool = False
+    ) -> None:
         """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
         if heals:
-            self._owed.refuse(crossing, self._tools.now())
+            self._owed.refuse(crossing, self._tools.now(), is_slow=is_slow)
             said = words.held_back(crossing, reason, self._tools.settings.owed)
             self._teller.tell_once(crossing.key, said, news=reason)
             return

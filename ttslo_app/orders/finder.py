@@ -234,7 +234,11 @@ class Finder:
             self._searches[life.id] = again
             return None
         del self._searches[life.id]
-        tools.begin_anew(life.id)
+        if verdict is Verdict.FOUND:
+            tools.begin_anew(life.id)
+        else:
+            tools.teller.forget(life.id)
+            tools.owed.doubt(life.id, tools.now())
         tools.ledger.must_write = True
         return life, sighting
 

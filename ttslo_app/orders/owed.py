@@ -105,6 +105,8 @@ class Owed:
         self._gates: dict[_Name, _Gate] = {}
         # How often in a row the order of a rule was refused; outlives the crossing.
         self._refusals: dict[str, int] = {}
+        # How often in a row it was sent to no avail, and from when on it may be sent again.
+        self._doubts: dict[str, tuple[int, float]] = {}
 
     def __iter__(self) -> Iterator[Wait]:
         return iter(list(self._waits.values()))
@@ -131,10 +133,33 @@ class Owed:
         """Let a crossing that was taken wait."""
         self._waits[crossing.key] = Wait(crossing, _seen_at(crossing), why, at)
 
-    def refuse(self, crossing: Crossing, now: float) -> None:
-        """Let a crossing wait whose order cannot be placed now, longer with each time in a row."""
+    def refuse(self, crossing: Crossing, now: float, *, is_slow: bool = False) -> None:
+        """Let a crossing wait whose order cannot be placed now, longer with each time in a row.
+
+        Args:
+            crossing: The crossing.
+            now: The present moment.
+            is_slow: Whether what heals it takes hours, so that no haste helps.
+        """
         count = self._refusals[crossing.key] = self._refusals.get(crossing.key, 0) + 1
-        self.wait(crossing, Why.HEALING, now + refusal_wait(count, self._settings))
+        wait = self._settings.refusal_wait_max
+        if not is_slow:
+            wait = refusal_wait(count, self._settings)
+        self.wait(crossing, Why.HEALING, now + wait)
+
+    def doubt(self, rule_id: str, now: float) -> float:
+        """Note that an order was sent and none stands; return when the next may be sent.
+
+        The first time that is at once: most answers that are lost are lost once.
+        """
+        count = self._doubts.get(rule_id, (0, now))[0] + 1
+        rest = refusal_wait(count - 1, self._settings) if count > 1 else 0.0
+        self._doubts[rule_id] = (count, now + rest)
+        return now + rest
+
+    def rests_until(self, rule_id: str) -> float:
+        """Return from when on the order of a rule may be sent; 0 where nothing speaks against."""
+        return self._doubts.get(rule_id, (0, 0.0))[1]
 
     def stand_first(self, crossing: Crossing) -> None:
         """Let a crossing that Kraken refused for its pace stand in line before all others."""
@@ -151,8 +176,9 @@ class Owed:
         return self._waits.pop(rule_id, None)
 
     def begin_anew(self, rule_id: str) -> None:
-        """Forget how often the rule was refused."""
+        """Forget how often the rule was refused, and how often its order was in doubt."""
         self._refusals.pop(rule_id, None)
+        self._doubts.pop(rule_id, None)
 
     def grown_old(self, crossings: Iterable[Crossing], now: float) -> list[Wait]:
         """Return those of some crossings, just taken, that waited too long to be taken up.

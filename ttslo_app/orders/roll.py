@@ -281,14 +281,17 @@ class Roll:
         entry = self._ledger.rules.get(life.id)
         crossing, what_now = None, ", and its row is not armed any more"
         if entry is not None and entry.rule.enabled:
-            crossing = self._young_crossing_of(life, entry.rule)
-            what_now = "; it is placed now"
+            rest = max(0.0, self._tools.owed.rests_until(life.id) - self._tools.now())
+            crossing = self._young_crossing_of(life, entry.rule, later=rest)
+            what_now = f"; it is placed in {rest:.0f} s" if rest else "; it is placed now"
             if fingerprint(entry.rule) != life.row:
                 crossing, what_now = None, "; its row has changed and is armed as it is"
                 waiting = self._ledger.life_of(life.id)
                 self._ledger.put(self._updated(waiting, entry.rule))
+                self._tools.begin_anew(life.id)
             elif crossing is None:
                 what_now = "; it is if the threshold is still met"
+                what_now += f", in {rest:.0f} s" if rest else ""
         self._teller.tell(words.not_placed(life.id, what_now))
         if crossing is None:
             self.arm_as_it_is(life.id)
@@ -300,13 +303,19 @@ class Roll:
         if crossing is not None:
             self._owed.wait(crossing, Why.HEALING, self._tools.now())
 
-    def _young_crossing_of(self, life: Life, rule: Rule) -> Crossing | None:
-        """Return the crossing that `life` has written down; None if it is old, or not readable."""
+    def _young_crossing_of(self, life: Life, rule: Rule, later: float = 0.0) -> Crossing | None:
+        """Return the crossing that `life` has written down; None if it is old, or not readable.
+
+        Args:
+            life: The life.
+            rule: Its rule.
+            later: In how many seconds it may have its order: it has to be young then.
+        """
         age = self._tools.clocks.age_of(life.trigger_time)
         try:
             price = to_positive_decimal(life.trigger_price)
         except ValueError:
             return None
-        if age > self._tools.settings.owed:
+        if age + later > self._tools.settings.owed:
             return None
         return Crossing(rule, price, life.trigger_price, seen_at=self._tools.now() - age)
