@@ -129,8 +129,9 @@ def enabled_weeks_later(pit: Arena) -> None:
         pit.never_again(0.5, most=0)
         assert len(pit.sent) == sent
         pit.fall_back()
-        pit.write(pit.row)  # what is refused is looked at again with the next edit
+        pit.wait_for_words("btc: armed: ", levels="")  # by itself: nobody has touched the file
         program.wait_for_watch("btc")
+        pit.never_again(0.3, most=0)
         pit.cross("51007")
         pit.wait_for_order()
         pit.ends_with_order(program)

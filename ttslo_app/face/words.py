@@ -112,9 +112,16 @@ def config_unreadable(name: str, error: object) -> Sentence:
     return Sentence(Kind.CONFIG, "ERROR", text)
 
 
-def refusal(error: Finding, *, was_armed: bool) -> Sentence:
-    """Say why a row does not trade, and loudly so where it did until now."""
+def refusal(error: Finding, *, was_armed: bool, heals: bool = False) -> Sentence:
+    """Say why a row does not trade, and loudly so where it did until now.
+
+    Args:
+        error: What was found.
+        was_armed: Whether it traded until now.
+        heals: Whether the price alone refuses it, so that another one arms it.
+    """
     loud = " It was armed until now and NO LONGER IS." if was_armed else ""
+    loud += " It is armed as soon as the price is far enough on the other side." if heals else ""
     message = error["message"].rstrip(".")
     return _of_row(Kind.CONFIG, "ERROR", error["config_id"], f"refused: {message}.{loud}".rstrip())
 

@@ -293,6 +293,12 @@ def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:
     row.warn("threshold_price", f"{said}; count the digits, a point is the decimal mark")
 
 
+def takes_price(rule: Rule, price: Decimal) -> bool:
+    """Tell whether a new rule may be armed at a price: its threshold is not met, nor too near."""
+    gap = abs(rule.threshold - price) / price * 100
+    return not rule.is_met_by(price) and gap >= rule.offset_percent
+
+
 def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool) -> None:
     """Check that the threshold is neither reached nor about to be.
 
@@ -306,6 +312,8 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
     if not is_met and gap >= 2 * rule.offset_percent:
         return  # as nearly all are
     object_to = row.warn if is_old else row.refuse
+    if not is_old and not takes_price(rule, price):
+        row.result.off_price[rule.id] = rule
     threshold, offset = plain(rule.threshold), plain(rule.offset_percent)
     now = f"the price of {row.market} is {plain(price)}"
     said = f"{now}, {gap:.2f} % from the threshold {threshold}"

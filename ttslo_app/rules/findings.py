@@ -59,6 +59,7 @@ class ValidationResult:
         file: What is odd about the file apart from its rows, as far as somebody has read one.
         prices: Today's price by pair as typed, for the armed rows whose pair has one.
         unpriced: Ids of the rows that could not be checked against a price, and so wait for one.
+        off_price: The rules refused for where the price is today: another one may let them trade.
     """
 
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -70,6 +71,7 @@ class ValidationResult:
     prices: dict[str, Decimal] = field(default_factory=dict)
     file: list[str] = field(default_factory=list)
     unpriced: set[str] = field(default_factory=set)
+    off_price: dict[str, Rule] = field(default_factory=dict)
     # The ids in the first so many errors.
     _refused: set[str] = field(default_factory=set, repr=False, compare=False)
     _counted: int = field(default=0, repr=False, compare=False)

@@ -23,14 +23,16 @@ from ttslo_app.orders.exchange import is_real
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.checks import ConfigValidator, takes_price
+from ttslo_app.rules.facts import MarketFacts
 from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.rule_file import RuleReading
 
-# A reading of config.csv that left questions open is repeated after so many seconds.
+# A reading of config.csv that left questions open is repeated after so many seconds. As often the
+# prices are asked for that alone keep rows from being armed: one call for all of them.
 _READ_AGAIN = 5.0
 
 
@@ -119,24 +121,42 @@ class Loader:
         self._last_look: Stamp | None = None
         # When to read config.csv again although nobody has changed it; None: when somebody has.
         self._read_again_at: float | None = None
+        # What the price alone keeps from being armed, and when to look at its price again.
+        self._off_price: Mapping[str, Rule] = {}
+        self._look_again_at = 0.0
 
     # --- whether it has changed ----------------------------------------------------------------
 
     def has_changed(self) -> bool:
         """Tell whether config.csv is new to this program; its own writes are not.
 
-        Also True some seconds after a reading that left questions open. A change is told once.
+        Also True some seconds after a reading that left questions open, and when a row that was
+        refused for the price would not be any more; for that, one call to Kraken now and then. A
+        change is told once.
         """
         stamp = stamp_of(self._manager)
         self._tell_presence(is_there=stamp is not None)
         if stamp is None:
             return False
         if stamp == self._seen_stamp:
-            return self._read_again_at is not None and feed_clock() >= self._read_again_at
+            if self._read_again_at is not None:
+                return feed_clock() >= self._read_again_at
+            return self._has_healed()
         seen, self._seen_stamp = self._seen_stamp, stamp
         is_own = seen is not None and self._manager.is_own_write(stamp, seen)
         self.mtime = Path(self._manager.config_file).stat().st_mtime
         return not is_own
+
+    def _has_healed(self) -> bool:
+        """Tell whether the price has come to where a row may be armed that it was refused for."""
+        if not self._off_price or feed_clock() < self._look_again_at:
+            return False
+        api = self._validator().kraken_api
+        self._look_again_at = feed_clock() + (_READ_AGAIN if is_real(api) else 0.0)
+        market, rules = MarketFacts(api), self._off_price.values()
+        market.ask_prices(rule.pair for rule in rules)
+        prices = ((rule, market.price(rule.pair)) for rule in rules)
+        return any(isinstance(p, Decimal) and takes_price(rule, p) for rule, p in prices)
 
     def _tell_presence(self, *, is_there: bool) -> None:
         """Say when config.csv is gone, and when it is back."""
@@ -190,6 +210,8 @@ class Loader:
         found = [Sentence(Kind.CONFIG, "WARNING", text) for text in reading.findings]
         found += [*self._findings(result), *self._sort(result, sorting)]
         self._tell_once(found)
+        self._off_price = result.off_price
+        self._look_again_at = feed_clock() + pause
         self._note_news(result, sorting)
         self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
         if not self._worker.is_running:
@@ -254,7 +276,9 @@ class Loader:
             rule_id = error["config_id"]
             life = self._life_of(rule_id)
             was_armed = life is not None and life.state in (RuleState.ARMED, RuleState.REFUSED)
-            yield words.refusal(error, was_armed=was_armed)
+            rule = result.off_price.get(rule_id)
+            if rule is None or self._off_price.get(rule_id) != rule:  # the price is another by now
+                yield words.refusal(error, was_armed=was_armed, heals=rule is not None)
         warnings = told_once(result.warnings)
         wanted = [w for w in warnings if self._is_verbose() or words.is_always_said(w)]
         yield from words.cautions(wanted)

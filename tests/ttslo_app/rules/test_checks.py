@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout, PriceUnavailable
-from ttslo_app.rules.checks import FAR, ConfigValidator, complete_prices
+from ttslo_app.rules.checks import FAR, ConfigValidator, complete_prices, takes_price
 from ttslo_app.rules.findings import Accepted, format_validation_result
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.store.rule_text import ConfigRow
@@ -503,3 +503,31 @@ def test_pair_has_one_name_in_what_is_said(typed: str) -> None:
     far = check(row(pair=typed, threshold_price="510000"), api=api).warnings
     for found in (near, far):
         assert "price of BTC/USD" in about(found, "threshold_price")
+
+
+@pytest.mark.parametrize(
+    ("price", "is_off", "is_taken"),
+    [
+        ("49000", True, False),  # nearer than the offset
+        ("47619.04", False, True),  # as far as the offset, and a hair more
+        ("40000", False, True),
+        ("50000", True, False),
+        ("60000", True, False),
+    ],
+)
+def test_rule_that_the_price_alone_refuses_is_told_apart(
+    price: str, is_off: bool, is_taken: bool
+) -> None:
+    """Another price may arm it, and that price is the one that would pass the checks."""
+    waiting = row(threshold_price="50000")
+    result = check(waiting, api=Prices(XXBTZUSD=price))
+    assert ("btc_1" in result.off_price) is is_off
+    assert bool(result.accepted) is is_taken
+    assert takes_price(read_rule(waiting), Decimal(price)) is is_taken
+
+
+def test_rule_that_was_armed_before_is_not_refused_for_the_price() -> None:
+    """It fires or waits: no price has to come for it to be armed."""
+    result = check(GOOD, api=Prices(XXBTZUSD="60000"), armed_before={"btc_1"})
+    assert result.off_price == {}
+    assert result.accepted

@@ -287,3 +287,128 @@ def test_note_that_changes_arms_nothing_anew(manager: ConfigManager) -> None:
     assert program.loader.notes == {"btc": "another"}
     changed = {k for k, v in program.state["btc"].items() if before.get(k) != v}
     assert changed <= {"last_checked"}
+
+
+# --- what the price alone keeps from being armed -------------------------------------------------
+
+
+class Counting(StandIn):
+    """Counts how often it was asked for a price."""
+
+    asked = 0
+
+    def get_current_price(self, pair: str) -> object:
+        self.asked += 1
+        return super().get_current_price(pair)
+
+
+# Each with a price that refuses the row, its word for it, and one that lets it wait.
+OFF_PRICE = {
+    "met": (60000, "Threshold already met", 47000),
+    "met exactly": (50000, "Threshold already met", 47000),
+    "too near": (49000, "Insufficient gap", 47000),
+}
+
+
+@pytest.mark.parametrize(("price", "why", "good"), OFF_PRICE.values(), ids=OFF_PRICE)
+def test_row_refused_for_the_price_is_armed_once_the_price_is_back(
+    price: int, why: str, good: int, manager: ConfigManager
+) -> None:
+    """Nobody touches the file, and nothing fires before the price has been on the other side."""
+    kraken = StandIn(price=price)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    assert why in logged(manager, "ERROR")
+    assert "armed as soon as the price is far enough on the other side" in logged(manager, "ERROR")
+    for beyond in (60001, 70000, 50000):
+        kraken.price = beyond
+        program.run_once()
+    assert (kraken.orders, program.configs) == ([], [])
+    kraken.price = good
+    program.run_once()
+    program.loader.tell_news()
+    assert [row["id"] for row in program.configs] == ["btc"]
+    assert f"btc: armed: BTC/USD at or above 50000, now {good}" in logged(manager, "INFO")
+    assert kraken.orders == []
+    kraken.price = 50001
+    program.run_once()
+    assert len(kraken.orders) == 1
+
+
+def test_row_that_came_near_first_is_armed_only_with_its_gap(manager: ConfigManager) -> None:
+    """From beyond to just under the threshold is not far enough: a tick would fire it."""
+    kraken = StandIn(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    kraken.price = 49900
+    program.run_once()
+    assert program.configs == []
+    kraken.price = 60000
+    program.run_once()
+    assert kraken.orders == []
+
+
+def test_what_the_price_refuses_is_said_once_however_it_moves(manager: ConfigManager) -> None:
+    """The sentence holds today's price, and is no news with each tick."""
+    kraken = StandIn(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    for price in range(60000, 60050, 10):
+        kraken.price = price
+        program.validate_and_load_config()
+    assert logged(manager, "ERROR").count("Threshold already met") == 1
+
+
+def test_edit_of_a_row_that_the_price_refuses_is_answered(manager: ConfigManager) -> None:
+    """Another threshold that is met as well is another row: its user hears of it."""
+    kraken = StandIn(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    Path(manager.config_file).write_text(
+        f"{HEADER}\n{ROW.replace('50000', '55000')}\n", encoding="utf-8"
+    )
+    program.run_once()
+    assert logged(manager, "ERROR").count("Threshold already met") == 2
+
+
+def test_price_is_asked_for_those_alone_that_it_refuses(manager: ConfigManager) -> None:
+    """A file whose rows are all armed, or refused for good, costs no call."""
+    kraken = Counting()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    asked = kraken.asked
+    assert not any(program.check_config_file_changed() for _ in range(3))
+    assert kraken.asked == asked
+    kraken.price = 60000
+    other = TTSLO(manager, kraken, kraken)
+    other.validate_and_load_config()
+    other.check_config_file_changed()
+    asked = kraken.asked
+    assert other.check_config_file_changed() is False
+    assert kraken.asked == asked + 1
+
+
+@pytest.mark.parametrize("price", [PriceUnavailable("XXBTZUSD", "no answer", None), "nan", 0])
+def test_price_that_is_none_arms_nothing(price: object, manager: ConfigManager) -> None:
+    """What cannot be asked for just now heals nobody."""
+    kraken = StandIn(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    kraken.price = price
+    program.run_once()
+    assert (program.configs, kraken.orders) == ([], [])
+    kraken.price = 40000
+    program.run_once()
+    assert [row["id"] for row in program.configs] == ["btc"]
+
+
+def test_row_that_is_taken_away_is_not_asked_for(manager: ConfigManager) -> None:
+    """A refused row that its user removed is nobody's business any more."""
+    kraken = Counting(price=60000)
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    Path(manager.config_file).write_text(f"{HEADER}\n", encoding="utf-8")
+    program.run_once()
+    asked = kraken.asked
+    kraken.price = 40000
+    assert program.check_config_file_changed() is False
+    assert kraken.asked == asked
