@@ -139,7 +139,12 @@ def _find(name: str, in_file: Mapping[str, str]) -> str | None:
 
 def _read_env_file(env_file: str | Path) -> dict[str, str]:
     try:
-        raw = Path(env_file).read_bytes()
+        path = Path(env_file)
+        if path.exists() and not path.is_file():  # a pipe would wait for its writer
+            if str(path) != os.devnull:
+                _log.warning("Cannot read %s, so its keys are not used: no plain file", env_file)
+            return {}
+        raw = path.read_bytes()
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -46,6 +46,8 @@ def rows_of(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[str, dic
         ValueError: If a column is missing, or the file is no CSV in UTF-8.
         OSError: If the file cannot be opened.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would wait for its writer
+        raise ValueError(f"{path} is no plain file; put the recording into one")
     with Path(path).open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, restval="")
         try:

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import os
 import re
+import stat
 import sys
 import time
 import urllib.parse
@@ -231,6 +232,46 @@ class FileSteps:
     def pause(self, seconds: float) -> None:
         """Wait for another program to let go of a file."""
         time.sleep(seconds)
+
+
+_NAMES_OF_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def read_plain(path: str | Path, most: int = -1) -> bytes:
+    """Return what a plain file holds; links are followed. Blocks for the disk alone.
+
+    Reading a pipe waits for whoever writes, and a device may never end: neither is opened.
+
+    Args:
+        path: The file.
+        most: The most bytes that are read; -1 for all.
+
+    Raises:
+        OSError: If it cannot be read, or is no plain file; then the words tell the cure.
+    """
+    _refuse_odd(path, Path(path).stat().st_mode)
+    with open(path, "rb", opener=open_at_once) as file:
+        _refuse_odd(path, os.fstat(file.fileno()).st_mode)  # another one by now
+        return file.read(most)
+
+
+def open_at_once(path: str, flags: int) -> int:
+    """Open a file for `open`, but wait for nobody at the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _refuse_odd(path: str | Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for is_kind, name in _NAMES_OF_KINDS if is_kind(mode)), "no plain file")
+    code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+    raise OSError(code, f"is {kind}; put a plain file in its place", str(path))
 
 
 def sync_fully(handle: int) -> None:

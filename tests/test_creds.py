@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from odd_files import ODD
 
 import creds
 
@@ -263,3 +264,22 @@ def test_setting_is_read_from_the_environment_then_from_the_file(
     assert creds.get_setting("TTSLO_NOTIFY", tmp_path / "none") is None
     monkeypatch.setenv("TTSLO_NOTIFY", " ntfy://c ")
     assert creds.get_setting("TTSLO_NOTIFY", env) == "ntfy://c"
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_file_of_keys_that_is_no_file_is_not_waited_for(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pipe that nobody writes into has no keys, and that is said."""
+    path = tmp_path / ".env"
+    ODD[kind](path)
+    with caplog.at_level(logging.WARNING):
+        assert creds.find_kraken_credentials(env_file=path) == (None, None)
+    assert "no plain file" in caplog.text
+
+
+def test_null_device_is_an_empty_file_of_keys(caplog: pytest.LogCaptureFixture) -> None:
+    """It is how people say that there is none."""
+    with caplog.at_level(logging.WARNING):
+        assert creds.find_kraken_credentials(env_file=os.devnull) == (None, None)
+    assert caplog.text == ""

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from krakenlink.errors import KeyDeposed
-from krakenlink.machine import on_fork, replace_file
+from krakenlink.machine import on_fork, read_plain, replace_file
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ class Gate:
         if self._file is None:
             return 0
         with suppress(OSError, ValueError):
-            text = self._file.read_text(encoding="ascii").strip()
+            text = read_plain(self._file).decode("ascii").strip()
             return int(text) if len(text) == len(str(time.time_ns())) else 0
         return 0
 

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
 from krakenlink.flights import Flights
-from krakenlink.machine import feed_clock, kept_in, replace_file
+from krakenlink.machine import feed_clock, kept_in, read_plain, replace_file
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, UnknownPair, legacy_pair
 from krakenlink.rest.request import named
@@ -291,7 +291,7 @@ class Listing:
         if file is None:
             return None
         try:
-            content = json.loads(file.read_bytes())
+            content = json.loads(read_plain(file))
             if content["format"] != _FILE_FORMAT:
                 raise ValueError("of another version")
             rows, fetched_at = _trimmed(content["rows"]), float(content["fetched_at"])

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from krakenlink.machine import CACHE_VARIABLE, cache_folder, is_loopback, replace_file
+from krakenlink.machine import CACHE_VARIABLE, cache_folder, is_loopback, read_plain, replace_file
 from krakenlink.once import Once
 from krakenlink.stream.settings import FeedSettings
 
@@ -97,7 +97,7 @@ def own_budget(url: str, settings: FeedSettings) -> ConnectBudget | None:
 def _read_ledger(path: Path) -> list[float]:
     """Return the moments in the ledger; lines that cannot be read are left out."""
     try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+        lines = read_plain(path).decode("ascii", errors="replace").splitlines()
     except FileNotFoundError:
         return []
     moments = []

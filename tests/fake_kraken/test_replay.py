@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from odd_files import ODD
 
 from fake_kraken.replay import Minute, random_path, read_replay, rows_of
 
@@ -131,3 +132,12 @@ def test_moments_without_a_zone_are_utc(tmp_path: Path) -> None:
     file.write_text("\n".join(["timestamp,open,high,low,close", *rows, ""]))
     first, second = read_replay(file)
     assert first.at.timestamp() - second.at.timestamp() == 7200
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_recording_that_is_no_file_is_refused_at_once(kind: str, tmp_path: Path) -> None:
+    """A pipe would wait for whoever writes into it."""
+    path = tmp_path / "prices.csv"
+    ODD[kind](path)
+    with pytest.raises(ValueError, match="no plain file"):
+        list(rows_of(path, ["time"]))

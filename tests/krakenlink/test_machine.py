@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import platformdirs
 import pytest
+from odd_files import ODD
 
 from krakenlink.machine import (
     FileSteps,
@@ -17,6 +18,7 @@ from krakenlink.machine import (
     is_loopback,
     kept_in,
     on_fork,
+    read_plain,
     replace_file,
     validate_url,
 )
@@ -272,3 +274,38 @@ def test_hook_runs_in_the_child_alone() -> None:
         os._exit(0 if seen == [os.getpid()] else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert seen == []
+
+
+# --- what is no file -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_plain_file_is_never_read(kind: str, tmp_path: Path) -> None:
+    """Nobody waits for a writer that does not come; the words name the kind and the cure."""
+    path = tmp_path / "there"
+    ODD[kind](path)
+    with pytest.raises(OSError, match=f"a {kind}; put a plain file in its place"):
+        read_plain(path)
+
+
+def test_plain_file_is_read_as_far_as_is_wanted(tmp_path: Path) -> None:
+    """Links to files are files; what is not there says so in the usual way."""
+    path, link = tmp_path / "there", tmp_path / "link"
+    path.write_bytes(b"0123456789")
+    link.symlink_to(path)
+    assert (read_plain(path), read_plain(link, 4)) == (b"0123456789", b"0123")
+    with pytest.raises(FileNotFoundError):
+        read_plain(tmp_path / "nowhere")
+
+
+def test_file_that_becomes_a_pipe_between_two_looks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was opened is looked at, and not only what had stood there before."""
+    path, other = tmp_path / "there", tmp_path / "other"
+    other.write_bytes(b"plain")
+    ODD["pipe"](path)
+    before = other.stat()
+    monkeypatch.setattr(Path, "stat", lambda self: before)
+    with pytest.raises(OSError, match="a pipe"):
+        read_plain(path)

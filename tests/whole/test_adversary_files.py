@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
+from arena import Arena, side_by_side
+from live_program import wait_until as wait_for
+from odd_files import ODD
 from program_process import Scene, wait_until
 
 from fake_kraken import FakeKraken
@@ -52,3 +56,30 @@ def test_program_that_has_lost_its_files_places_nothing_more(
             assert exchange.placed_count() == 1, first.output
             assert not second.has_ended
             assert scene.is_written()
+
+
+# --- config.csv becomes something that is no file ------------------------------------------------
+
+
+def config_is(kind: str, pit: Arena) -> None:
+    """Somebody puts it in the place of config.csv while the program runs."""
+    file = pit.folder / "config.csv"
+    with pit.run() as program:
+        file.unlink()
+        ODD[kind](file)
+        pit.cross()
+        pit.wait_for_order()
+        pit.ends_with_order(program)
+        log = pit.folder / "logs.csv"
+        wait_for(lambda: f"a {kind}" in log.read_text(encoding="utf-8"), "it is said")
+        pit.never_again(0.3)
+        file.rmdir() if kind == "folder" else file.unlink()
+        pit.write(pit.row)
+        (order,) = pit.exchange.orders
+        wait_for(lambda: order["txid"] in file.read_text(encoding="utf-8"), "it is noted")
+        pit.never_again(0.3)
+
+
+def test_config_that_becomes_no_file_holds_nothing_up(tmp_path: Path) -> None:
+    """The rows stay as they were, and the order leaves; once the file is back it is told of it."""
+    side_by_side({kind: partial(config_is, kind) for kind in ODD}, tmp_path)

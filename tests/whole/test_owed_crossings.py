@@ -147,7 +147,12 @@ def test_row_that_was_disabled_begins_anew(tmp_path: Path) -> None:
 # --- a machine's clock that is wrong -------------------------------------------------------------
 
 
-OFF = {"3 days ahead": 3 * DAY, "1 h behind": -HOUR}
+OFF = {
+    "3 days ahead": 3 * DAY,
+    "1 h ahead": HOUR,
+    "1 h behind": -HOUR,
+    "3 days behind": -3 * DAY,
+}
 
 
 @pytest.mark.parametrize("ahead", OFF.values(), ids=OFF)

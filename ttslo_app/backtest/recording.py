@@ -203,6 +203,8 @@ def _columns_of(
 def _opened(path: Path) -> IO[bytes] | Any:
     import pyarrow as pa
 
+    if path.exists() and not path.is_file():  # a pipe would wait for its writer
+        raise BadRecording(f"{path} is no plain file; give a recording in a file")
     if path.suffix == ".gz":
         return pa.input_stream(str(path), compression="gzip")
     if path.suffix != ".zip":

@@ -316,6 +316,7 @@ def order_in(
     rows = answer.get(book) if isinstance(answer, Mapping) else None
     if not isinstance(rows, Mapping):
         raise ProtocolError(f"the answer has no list of {book} orders")
+    named: list[Sighting] = []
     nameless: list[Sighting] = []
     foreign = 0
     for txid, row in rows.items():
@@ -323,11 +324,18 @@ def order_in(
         differs = difference(row, order, is_pair)
         name = row.get("cl_ord_id")
         if name and _bare(name) == _bare(cl_ord_id):
-            return replace(_sighting(str(txid), row), differs=differs)
-        if name or differs:
+            named.append(replace(_sighting(str(txid), row), differs=differs))
+        elif name or differs:
             foreign += 1
         else:
             nameless.append(_sighting(str(txid), row))
+    if len(named) > 1:
+        shown_ids = ", ".join(sighting.txid for sighting in named[:5])
+        raise ProtocolError(
+            f"{len(named)} {book} orders have this one id ({shown_ids}); cancel what is too much"
+        )
+    if named:
+        return named[0]
     if foreign or len(nameless) > 1:
         raise ProtocolError(f"the list of {book} orders is not that of the one order asked for")
     return nameless[0] if nameless else None

@@ -19,7 +19,7 @@ from time import perf_counter
 import creds
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenError
-from krakenlink.machine import feed_clock
+from krakenlink.machine import feed_clock, read_plain
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.ledger import Cells, Ledger, UnreadableLife, read_intents, with_intents
@@ -313,8 +313,7 @@ def look_at_keys_file(patient: Patient) -> Findings:
             yield say("keys elsewhere", name, file=name)
         return
     try:
-        with path.open("rb") as file:
-            file.read(1)
+        read_plain(path, 1)
     except OSError as error:
         yield say("keys unreadable", name, error=f"{name} cannot be read: {error.strerror}")
         return

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenError
-from krakenlink.machine import feed_clock
+from krakenlink.machine import feed_clock, read_plain
 from krakenlink.sockets import done_within
 from ttslo_app.messages import Say, tell
 from ttslo_app.orders.owed import OF_KEY
@@ -77,7 +77,7 @@ class Exclusive:
             return
         mark = mark_of(self._state)
         with suppress(FileNotFoundError):
-            raise ValueError(words.was_deposed(str(mark), mark.read_text(encoding="utf-8").strip()))
+            raise ValueError(words.was_deposed(str(mark), read_plain(mark).decode("utf-8").strip()))
         if not (self._trading.gate.was_exclusive or consent()):
             raise ValueError(words.no_consent(CONSENT))
 

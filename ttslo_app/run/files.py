@@ -104,6 +104,19 @@ class OrderFiles:
         finally:
             self._looking.release()
 
+    def load_tape(self) -> str | None:
+        """Return how far an earlier run had seen the prices, None where nothing tells."""
+        return self.manager.load_tape()
+
+    def save_tape(self, text: str) -> None:
+        """Write down durably how far prices were seen.
+
+        Raises:
+            OSError: Also where another program has the files by now: the place is its own then.
+        """
+        self._hold()
+        self.manager.save_tape(text)
+
     def load_intents(self) -> tuple[Intents, str]:
         """Return what was on its way when the program ended, and what is wrong with it, or ""."""
         if self.journal is None:

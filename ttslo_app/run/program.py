@@ -363,7 +363,7 @@ class Program:
             prices=api,
             provider=api.price_provider() if WEBSOCKET_AVAILABLE else None,
             exchange=exchange if isinstance(exchange, KrakenExchange) else None,
-            tape=None if self.dry_run else self.config_manager,
+            tape=None if self.dry_run else self.files,
             clocks=self.clocks,
             set_clock=partial(ask_for_time, self),
             account=account_feed_of(exchange, api),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from krakenlink import VERSION
-from krakenlink.machine import feed_clock, replace_file
+from krakenlink.machine import feed_clock, read_plain, replace_file
 from ttslo_app.face.snapshot import EVERY, OLD, Snapshot, Unreadable, decoded, encoded
 from ttslo_app.face.voice import Ear
 from ttslo_app.messages import tell
@@ -139,7 +139,7 @@ class Signs:
         """Leave the file to another program that writes it; two would overwrite each other."""
         sweep(Disk(), self._path, _LITTER)
         with suppress(OSError, Unreadable):
-            other = decoded(self._path.read_bytes())
+            other = decoded(read_plain(self._path))
             is_of_now = other.phase != "stopped" and 0 <= time.time() - other.written_at < OLD
             if other.pid != os.getpid() and is_of_now and is_alive(other) is not False:
                 self._may_write = False
@@ -192,7 +192,7 @@ class Signs:
             self.follower.show(snapshot)
 
     def _write(self, snapshot: Snapshot) -> None:
-        if not self._may_write:
+        if not self._may_write or self._program.files.lost is not None:
             return
         try:
             replace_file(self._path, encoded(snapshot), is_durable=False)

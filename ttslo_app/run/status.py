@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from krakenlink.machine import feed_clock
+from krakenlink.machine import feed_clock, read_plain
 from ttslo_app.face.snapshot import (
     EVERY,
     NOT_RUNNING,
@@ -143,8 +143,7 @@ def _is_rehearsal(one: tuple[Verdict, Snapshot]) -> bool:
 
 
 def _read(path: Path) -> Snapshot:
-    with path.open("rb") as file:
-        data = file.read(_LARGEST + 1)
+    data = read_plain(path, _LARGEST + 1)
     if len(data) > _LARGEST:
         raise Unreadable("it was not written by this program")
     return decoded(data)

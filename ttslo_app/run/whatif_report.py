@@ -18,7 +18,7 @@ from fake_kraken.market import default_pairs
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
 from krakenlink.foreign import shown
-from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in
+from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in, read_plain
 from krakenlink.numbers import plain
 from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.backtest import words
@@ -186,7 +186,7 @@ def _read(path: Path, options: argparse.Namespace) -> tuple[Prices, tuple[str, .
 def _readable(config: Path) -> tuple[list[Rule], list[str]]:
     """Return every row that can be read, and what is said of the others."""
     try:
-        read = read_rules(config.read_bytes())
+        read = read_rules(read_plain(config))
     except OSError as error:
         raise Trouble(f"{config} cannot be opened: {error.strerror}") from None
     rules, remarks = [], [f"{config}: {finding}" for finding in read.findings]

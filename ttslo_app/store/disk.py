@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from krakenlink.machine import FileSteps, replace_file, sync_fully
+from krakenlink.machine import FileSteps, open_at_once, read_plain, replace_file, sync_fully
 
 # A user who saves faster than this many times in a row is a program, and it should hear about it.
 TRIES = 20
@@ -47,8 +47,8 @@ class Disk(FileSteps):
     """The real file system, one method a step, so that a test can hand in one that fails there."""
 
     def read(self, path: Path) -> bytes:
-        """Return the whole file."""
-        return path.read_bytes()
+        """Return the whole file; what is none is refused, and never waited for."""
+        return read_plain(path)
 
     def stamp(self, path: Path) -> Stamp | None:
         """Return the stamp of the file, None where there is none."""
@@ -103,8 +103,8 @@ class Disk(FileSteps):
         return file
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write at the end of the file."""
-        with path.open("ab") as file:
+        """Write at the end of the file; a pipe that nobody reads is an error, and not a wait."""
+        with open(path, "ab", opener=open_at_once) as file:
             file.write(data)
 
     def now(self) -> datetime:

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from krakenlink.machine import replace_file
+from krakenlink.machine import read_plain, replace_file
 from ttslo_app.store.disk import Disk, refuse_link
 
 try:
@@ -250,7 +250,7 @@ class StateLock:
         """Return who holds the lock, as far as that can be read."""
         try:
             refuse_link(self._holder_path)
-            about = json.loads(self._holder_path.read_text(encoding="utf-8"))
+            about = json.loads(read_plain(self._holder_path))
             return LockHolder(int(about["pid"]), str(about["host"]), str(about["since"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None

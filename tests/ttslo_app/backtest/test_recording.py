@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from odd_files import ODD
 
 from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
 
@@ -214,3 +215,15 @@ def test_trades_that_stand_twice_change_no_price(tmp_path: Path) -> None:
     once = read_trades(file_of(tmp_path, *ROWS, name="ONCE.csv")).history
     assert history.price[::2].tolist() == once.price.tolist()
     assert history.after(0) == 2
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder"])
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".zip"])
+def test_recording_that_is_no_file_is_refused_at_once(
+    kind: str, suffix: str, tmp_path: Path
+) -> None:
+    """A pipe would wait for whoever writes into it."""
+    path = tmp_path / f"prices{suffix}"
+    ODD[kind](path)
+    with pytest.raises(BadRecording, match=r"no plain file|holds no trades"):
+        read_trades(path)

@@ -170,3 +170,34 @@ def test_words_of_an_order_are_shown_and_not_obeyed() -> None:
     (found,) = sightings_of({"O1": row})
     assert (found.status, found.reason) == (r"open\x1b[2J", r"a\nb")
     assert len(found.price) < 1000
+
+
+# --- more than one order of one id ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("book", ["open", "closed"])
+@pytest.mark.parametrize(
+    "second", [MINE, {**MINE, "vol": "0.02"}, {**MINE, "cl_ord_id": OURS.upper()}]
+)
+def test_two_orders_of_one_id_are_doubt_and_both_are_named(
+    second: dict[str, Any], book: str
+) -> None:
+    """Whichever is ours, somebody has to look: neither passes for the one that was sent."""
+    with pytest.raises(ProtocolError, match=rf"2 {book} orders have this one id \(O1, O2\)"):
+        look({"O1": MINE, "O2": second}, book)
+
+
+def test_only_some_of_many_orders_of_one_id_are_named() -> None:
+    """A sentence stays one that can be read."""
+    with pytest.raises(ProtocolError) as caught:
+        look({f"O{number}": MINE for number in range(1, 31)})
+    assert "30 open orders" in str(caught.value)
+    assert "O6" not in str(caught.value)
+
+
+def test_one_order_of_our_id_is_found_beside_any_others() -> None:
+    """Those of other ids, or of none, make no second one of it."""
+    rows = {"O1": ROW, "O2": MINE, "O3": {**ROW, "cl_ord_id": THEIRS}, "O4": ROW}
+    found = look(rows)
+    assert found is not None
+    assert (found.txid, found.differs) == ("O2", "")

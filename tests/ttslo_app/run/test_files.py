@@ -9,11 +9,14 @@ from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
 
 from config import ConfigManager
 from ttslo import TTSLO
+from ttslo_app.messages import Mark, Message
 from ttslo_app.orders.ledger import intent_lines
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.run.files import OrderFiles
+from ttslo_app.run.keeper import TapeKeeper
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, LockHolder, StateLock
+from ttslo_app.watch.tape import Saved
 
 
 @pytest.fixture
@@ -200,6 +203,7 @@ def test_nothing_is_written_once_another_program_has_the_files(manager: ConfigMa
     assert files.journal is not None
     files.journal.keep()
     files.save_state({"btc": {"id": "btc"}})
+    files.save_tape("as far as it goes")
     before = Path(manager.state_file).read_bytes(), Path(manager.config_file).read_bytes()
 
     files.locks = [Lock(None), Lock(AlreadyRunning(Path("state.csv"), None))]
@@ -208,12 +212,35 @@ def test_nothing_is_written_once_another_program_has_the_files(manager: ConfigMa
         lambda: files.save_state({"btc": {"id": "btc", "order_id": "O1"}}),
         lambda: files.save_intents({"btc": {"id": "btc", "order_id": "O1"}}, ["btc"]),
         lambda: files.note_orders([placed]),
+        lambda: files.save_tape("further"),
     ):
         with pytest.raises(OSError, match="is in use by another process"):
             write()
     assert before == (Path(manager.state_file).read_bytes(), Path(manager.config_file).read_bytes())
     assert files.journal.load() == b""
+    assert files.load_tape() == "as far as it goes"
     files.journal.close()
+
+
+def test_program_whose_files_were_taken_ends_without_a_last_word_in_them(
+    manager: ConfigManager,
+) -> None:
+    """How far prices were seen is the other's to say, at the very end as well."""
+    program = TTSLO(manager, StandIn(), StandIn())
+    manager.save_tape("the other's")
+    program.files.locks = [Lock(TAKEN)]
+
+    def pass_on(message: Message) -> None:
+        assert isinstance(message, Mark)
+        message.passed()
+
+    tape = TapeKeeper(program.files, pass_on, program.say)
+    tape.mark(lambda: Saved(at=1.0))
+    tape.keep()
+    assert manager.load_tape() == "the other's"
+    program.files.locks = [Lock(None)]
+    tape.keep()
+    assert manager.load_tape() == Saved(at=1.0).to_text()
 
 
 def test_dry_run_asks_for_no_lock(manager: ConfigManager) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from odd_files import ODD
 from program_process import Scene, wait_until
 from sign_kit import ROOT, order, row, snapshot
 
@@ -362,3 +363,13 @@ def test_program_that_ends_well_says_so_and_its_rehearsal_too(
     assert "it was stopped" in asked(capsys)[1]
     written = {path.name for path in tmp_path.iterdir()} - {"config.csv", rehearsal._said.name}
     assert written == {"logs.csv", "state.csv.dry-run.status.json"}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_snapshot_that_is_no_file_is_said_and_not_waited_for(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever asks for the status has an answer at once."""
+    ODD[kind](snapshot_path(tmp_path / "state.csv"))
+    assert main(["status", "--state", str(tmp_path / "state.csv")]) != 0
+    assert "plain file" in "".join(capsys.readouterr())

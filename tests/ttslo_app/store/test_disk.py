@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from odd_files import ODD
 from store_kit import FailingDisk, litter
 
 from ttslo_app.store.disk import (
@@ -199,3 +200,20 @@ def test_a_link_under_a_name_of_ours_is_not_followed(kind: str) -> None:
         assert not FILE.is_symlink()
     assert precious.exists() == (kind != "dangling")
     assert kind == "dangling" or precious.read_text() == "of the user"
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(kind: str, tmp_path: Path) -> None:
+    """Whatever file of the program it stands for."""
+    path = tmp_path / "config.csv"
+    ODD[kind](path)
+    with pytest.raises(OSError, match="put a plain file in its place"):
+        read_settled(Disk(), path)
+
+
+def test_log_that_became_a_pipe_without_a_reader_is_an_error(tmp_path: Path) -> None:
+    """Whoever writes a line waits for nobody."""
+    path = tmp_path / "logs.csv"
+    ODD["pipe"](path)
+    with pytest.raises(OSError, match=r"logs\.csv"):
+        Disk().append(path, b"a line")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from odd_files import ODD
 from store_kit import CELL, HEADER, ROW_A, ROW_B, FailingDisk, folder, litter, table
 
 from ttslo_app.columns import CONFIG_COLUMNS
@@ -413,3 +414,18 @@ def test_the_sample_fills_an_empty_file() -> None:
     SAMPLE.touch()
     create_sample(SAMPLE, Disk())
     assert SAMPLE.stat().st_size
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_config_that_is_no_file_is_no_empty_config(kind: str, tmp_path: Path) -> None:
+    """Reading and writing say so at once, and what stands there stays."""
+    path = tmp_path / "config.csv"
+    ODD[kind](path)
+    file = RuleFile(path, Disk())
+    with pytest.raises(OSError, match="put a plain file in its place"):
+        file.read()
+    with pytest.raises(OSError, match="put a plain file in its place"):
+        file.contents()
+    with pytest.raises(OSError, match="put a plain file in its place"):
+        file.update_row("btc", {"enabled": "false"})
+    assert not path.is_file() or path.is_symlink()
