@@ -12,7 +12,7 @@ Source: Kraken, REST OpenOrders, ClosedOrders and QueryOrders (read 2026-11); wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -330,15 +330,16 @@ def order_in(
         else:
             nameless.append(_sighting(str(txid), row))
     if len(named) > 1:
-        shown_ids = ", ".join(sighting.txid for sighting in named[:5])
-        raise ProtocolError(
-            f"{len(named)} {book} orders have this one id ({shown_ids}); cancel what is too much"
-        )
-    if named:
-        return named[0]
-    if foreign or len(nameless) > 1:
+        raise _of_one_id(book, named)
+    if not named and (foreign or len(nameless) > 1):
         raise ProtocolError(f"the list of {book} orders is not that of the one order asked for")
-    return nameless[0] if nameless else None
+    return next(iter(named or nameless), None)
+
+
+def _of_one_id(book: str, orders: Sequence[Sighting]) -> ProtocolError:
+    txids = ", ".join(order.txid for order in orders[:5])
+    said = f"{len(orders)} {book} orders have this one id ({txids})"
+    return ProtocolError(f"{said}; cancel what is too much")
 
 
 def _check_row(book: str, txid: object, row: object) -> None:
