@@ -99,7 +99,8 @@ class Desk:
         """
         for start in range(0, len(crossings), _BURST):
             burst = crossings[start : start + _BURST]
-            self.place([one for one in burst if not self._must_wait(one)])
+            ready = [one for one in burst if not self._must_wait(one)]
+            self.place([one for one in ready if not self._must_rest(one)])
 
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
@@ -123,6 +124,14 @@ class Desk:
 
     def _is_held_up(self, crossing: Crossing) -> bool:
         return self._owed.key.is_shut or self._owed.is_closed(crossing.pair)
+
+    def _must_rest(self, crossing: Crossing) -> bool:
+        """Let a crossing wait whose order was sent again and again, and never stood."""
+        rests_until = self._owed.rests_until(crossing.key)
+        if rests_until <= self._tools.now() or not self._ledger.is_waiting(crossing.key):
+            return False
+        self._owed.wait(crossing, Why.HEALING, rests_until)
+        return True
 
     def _must_wait(self, crossing: Crossing) -> bool:
         """Let a crossing wait whose order would be refused, whatever it is."""

@@ -267,7 +267,6 @@ class OrderWorker:
             if crossing.is_event and crossing.key not in self._owed:
                 self._tools.begin_anew(crossing.key)  # said anew, and counted anew
         taken = [self._owed.take(crossing, now) for crossing in fresh.values()]
-        taken = [crossing for crossing in taken if not self._must_rest(crossing, now)]
         if taken and self._finder.must_settle_first:
             for crossing in taken:
                 self._owed.wait(crossing, Why.SETTLING)
@@ -278,14 +277,6 @@ class OrderWorker:
             young = [crossing for crossing in taken if crossing.key in self._owed]
             is_shut = self._owed.key.is_shut  # then nothing is asked, and the desk lets them wait
             self._desk.fire([one for one in young if is_shut or self._proofs.is_free(one)])
-
-    def _must_rest(self, crossing: Crossing, now: float) -> bool:
-        """Let a crossing wait whose order was sent again and again, and never stood."""
-        rests_until = self._owed.rests_until(crossing.key)
-        if rests_until <= now or not self._ledger.is_waiting(crossing.key):
-            return False
-        self._owed.wait(crossing, Why.HEALING, rests_until)
-        return True
 
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""
@@ -319,10 +310,8 @@ class OrderWorker:
         if sighting is not None:
             self._clerk.found(life, sighting)
         elif (crossing := self.roll.not_placed(life)) is not None:
-            rests_until = self._owed.rests_until(life.id)
-            self._owed.wait(crossing, Why.HEALING, rests_until)  # the same crossing, not another
-            if rests_until <= self._tools.now():
-                self.fire([crossing])
+            self._owed.wait(crossing, Why.IN_HAND)  # the same crossing, not another
+            self.fire([crossing])
 
     def _hear(self, error: Exception | None, rule_id: str) -> None:
         """Let the gate of the key be shut where Kraken has refused a look for the key itself."""
