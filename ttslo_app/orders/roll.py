@@ -295,6 +295,8 @@ class Roll:
         self._teller.tell(words.not_placed(life.id, what_now))
         if crossing is None:
             self.arm_as_it_is(life.id)
+        else:
+            self._owed.wait(crossing, Why.IN_HAND)  # the same crossing, and not another
         return crossing
 
     def _owe_again(self, life: Life, rule: Rule) -> None:

@@ -310,7 +310,6 @@ class OrderWorker:
         if sighting is not None:
             self._clerk.found(life, sighting)
         elif (crossing := self.roll.not_placed(life)) is not None:
-            self._owed.wait(crossing, Why.IN_HAND)  # the same crossing, not another
             self.fire([crossing])
 
     def _hear(self, error: Exception | None, rule_id: str) -> None:
