@@ -142,7 +142,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             *("ttslo_app.backtest.candles", "ttslo_app.backtest.history"),
-            *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
+            *("ttslo_app.backtest.recording", "ttslo_app.backtest.sweep"),
+            "ttslo_app.backtest.trade_cache",
             "ttslo_app.run.whatif_fetch",
         }
     ),

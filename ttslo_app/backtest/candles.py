@@ -63,6 +63,11 @@ class Candles:
         return to_price(int(self.open[0]))
 
     @property
+    def last_price(self) -> Decimal:
+        """The very last price."""
+        return to_price(int(self.close[-1]))
+
+    @property
     def extremes(self) -> tuple[Decimal, Decimal]:
         """The lowest and the highest price of all."""
         return to_price(int(self.low.min())), to_price(int(self.high.max()))

@@ -96,6 +96,11 @@ class History:
         return self.price_at(0)
 
     @property
+    def last_price(self) -> Decimal:
+        """The very last price."""
+        return self.price_at(-1)
+
+    @property
     def extremes(self) -> tuple[Decimal, Decimal]:
         """The lowest and the highest price of all."""
         return to_price(int(self.price.min())), to_price(int(self.price.max()))

@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from krakenlink.numbers import to_decimal
-from ttslo_app.backtest.asked import begin_of
+from ttslo_app.backtest.asked import begin_of, grid_of
 from ttslo_app.run.commands import put, put_trouble
 
 # Of the form of `--json`; a change that a reader could notice gives it another number.
@@ -39,6 +39,14 @@ def parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, metavar="FOLDER", help="where --since keeps its trades")
     add("--fee", type=_percent, default=Decimal("0.40"), help="in percent (default: 0.40)")
     add("--slippage", type=_percent, default=Decimal("0.05"), help="in percent (default: 0.05)")
+    add(
+        "--sweep",
+        nargs=2,
+        metavar="GRID",
+        help="many thresholds with many offsets instead of the rows' own: threshold=+1%%..+20%%:20 "
+        "offset=0.5%%..10%%:20",
+    )
+    add("--row", metavar="ID", help="whose direction and volume --sweep takes (default: the first)")
     add("--json", action="store_true", help="tell it as one JSON object")
     return made
 
@@ -88,7 +96,12 @@ def _span(text: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code. Blocks."""
-    options = parser().parse_args(argv)
+    made = parser()
+    options = made.parse_args(argv)
+    try:
+        options.sweep = options.sweep and grid_of(options.sweep)
+    except ValueError as error:
+        made.error(f"--sweep: {error}")
     try:
         from ttslo_app.run.whatif_report import Trouble, report
     except ImportError:

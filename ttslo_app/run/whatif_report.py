@@ -21,13 +21,14 @@ from krakenlink.foreign import shown
 from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in, read_plain
 from krakenlink.numbers import plain
 from krakenlink.pairs import Pair, shown_pair
-from ttslo_app.backtest import words
+from ttslo_app.backtest import sweep_words, words
 from ttslo_app.backtest.asked import begin_of
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History
 from ttslo_app.backtest.play import Market
 from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
 from ttslo_app.backtest.result import Costs, Row, row_of
+from ttslo_app.backtest.sweep import sweep
 from ttslo_app.backtest.trade_cache import TradeCache
 from ttslo_app.rules.rule import Rule, RuleError, read_rule
 from ttslo_app.run.progress import showing
@@ -96,8 +97,15 @@ def report(options: argparse.Namespace, fetching: Fetching | None = None) -> Rep
     prices, costs = source.prices, Costs(options.fee, options.slippage)
     rows = [row_of(prices, rule, source.market, costs) for rule in rules]
     remarks += [*source.remarks, *_far_off(prices, rules)]
+    swept = None
+    if options.sweep:
+        swept = sweep(
+            prices, _row_to_sweep(rules, options.row), options.sweep, source.market, costs
+        )
+    lines = [*_lines(source, pair, rows, remarks, costs)]
+    lines += ["", *sweep_words.lines_of(swept)] if swept else []
     return Report(
-        tuple(_lines(source, pair, rows, remarks, costs)),
+        tuple(lines),
         {
             "pair": pair,
             "source": source.name,
@@ -109,6 +117,7 @@ def report(options: argparse.Namespace, fetching: Fetching | None = None) -> Rep
             "slippage": plain(costs.slippage),
             "remarks": remarks,
             "rows": [words.record_of(prices, row) for row in rows],
+            "sweep": sweep_words.record_of(swept) if swept else None,
         },
     )
 
@@ -120,6 +129,15 @@ class Fetching:
     pace: Pace = field(default_factory=Pace)
     wait: Callable[[float], object] = time.sleep
     now: Callable[[], float] = time.time
+
+
+def _row_to_sweep(rules: list[Rule], name: str | None) -> Rule:
+    """Return the row of a name; the first where none is asked for."""
+    found = [rule for rule in rules if name in (None, rule.id)]
+    if not found:
+        names = ", ".join(rule.id for rule in rules[:20])
+        raise Trouble(f"--row {name}: there is no such row among {names}")
+    return found[0]
 
 
 def _only_pair(config: Path) -> str:

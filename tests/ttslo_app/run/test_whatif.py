@@ -62,6 +62,9 @@ def test_word_of_the_command_line_leads_here(
         (["--trades", "XBTUSD.csv", "--fee", "x"], "--fee"),
         (["--trades", "XBTUSD.csv", "--fee", "100"], "--fee"),
         (["--trades", "XBTUSD.csv", "--slippage", "-1"], "--slippage"),
+        (["--since", "soon"], "--since"),
+        (["--trades", "XBTUSD.csv", "--sweep", "offset=1%"], "--sweep"),
+        (["--trades", "XBTUSD.csv", "--sweep", "offset=1%", "width=2%"], "'width=2%' is no side"),
     ],
 )
 def test_flag_that_is_wrong_ends_with_2(
@@ -81,3 +84,12 @@ def test_missing_package_is_named(
     monkeypatch.setitem(sys.modules, "ttslo_app.run.whatif_report", None)
     assert whatif.main(["--trades", "XBTUSD.csv"]) == 1
     assert "pip install numpy pyarrow" in capsys.readouterr().err
+
+
+def test_sweep_is_read_from_the_command_line(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both sides of its grid."""
+    argv = ["--trades", "XBTUSD.csv", "--sweep", "threshold=+1%..+2%:2", "offset=1%..3%:3"]
+    assert whatif.main(argv) == 0
+    assert "IN SAMPLE: 6 tries" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fake_kraken import FakeKraken
+from ttslo_app.backtest.asked import grid_of
 from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.run import whatif
 from ttslo_app.run.demo import rules_around, run_demo
@@ -168,6 +169,41 @@ def test_file_that_is_named_after_another_pair_is_told(tmp_path: Path) -> None:
     made = told(tmp_path, "--pair", "ETH/USD", rows=rows)
     remark = "the file's name says BTC/USD, and --pair ETH/USD: are these its prices?"
     assert remark in made.record["remarks"]
+
+
+GRID = ["threshold=+1%..+4%:2", "offset=1%..5%:3"]
+
+
+def test_sweep_stands_below_the_rows(tmp_path: Path) -> None:
+    """With the first row's direction and volume, for a person and for a program."""
+    (tmp_path / "config.csv").write_text(
+        HEADER + ROW + ROW.replace("up", "two").replace("01,", "02,")
+    )
+    (tmp_path / "XBTUSD.csv").write_text(TRADES)
+    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
+    for name, volume in (("up", "0.01"), ("two", "0.02")):
+        options = whatif.parser().parse_args([*argv, "--row", name])
+        options.sweep = grid_of(GRID)
+        made = report(options)
+        assert f"SWEEP: sell {volume}, as {name}" in made.lines
+        assert made.record["sweep"]["row"] == name
+        assert len(made.record["sweep"]["gain_best"]) == 2
+
+
+def test_row_that_is_not_there_cannot_be_swept(tmp_path: Path) -> None:
+    """Those that are there are named."""
+    (tmp_path / "config.csv").write_text(HEADER + ROW)
+    (tmp_path / "XBTUSD.csv").write_text(TRADES)
+    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
+    options = whatif.parser().parse_args([*argv, "--row", "nope"])
+    options.sweep = grid_of(GRID)
+    with pytest.raises(Trouble, match="--row nope: there is no such row among up"):
+        report(options)
+
+
+def test_no_sweep_is_told_as_none(tmp_path: Path) -> None:
+    """A program need not look whether the key is there."""
+    assert told(tmp_path).record["sweep"] is None
 
 
 # --- trades over REST ----------------------------------------------------------------------------
