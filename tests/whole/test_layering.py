@@ -100,6 +100,7 @@ SHELLS = {
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
     *("ttslo_app.run.progress", "ttslo_app.run.whatif"),
     *("ttslo_app.run.whatif_fetch", "ttslo_app.run.whatif_report"),
+    "ttslo_app.run.whatif_source",
     *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
     "ttslo_app.run.doctor_network",
     "ttslo_app.run.order_checks",
@@ -142,13 +143,15 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "numpy": frozenset(
         {
             *("ttslo_app.backtest.candles", "ttslo_app.backtest.history"),
-            *("ttslo_app.backtest.recording", "ttslo_app.backtest.sweep"),
+            *("ttslo_app.backtest.page", "ttslo_app.backtest.recording"),
+            "ttslo_app.backtest.sweep",
             "ttslo_app.backtest.trade_cache",
             "ttslo_app.run.whatif_fetch",
         }
     ),
     "msgspec": frozenset({"krakenlink.stream.frames", "krakenlink.stream.market_frames"}),
     "pyarrow": frozenset({"ttslo_app.backtest.recording"}),
+    "plotly": frozenset({"ttslo_app.backtest.page"}),
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),

@@ -100,7 +100,7 @@ class Bounds:
         refusal: Why Kraken would refuse the order at the lowest of them; empty where it would not.
         trailed: The ends of its trailing stop.
         fixed: Those of a stop at the same offset that does not trail.
-        open_until: The last candle after which the trailing stop may still stand.
+        open_until: The last candle in which the trailing stop may stand.
     """
 
     rule: Rule
@@ -131,6 +131,25 @@ def play_candles(candles: Candles, rule: Rule, market: Market) -> Bounds:
     fixed = _Reaches(candles, sign, _fixed(order, min(step, candles.tick), sign), step)
     trailed, still = trailing.run(crossed), fixed.run(crossed)
     return Bounds(rule, crossed, crossing, "", trailed, still, trailing.open_until)
+
+
+def stop_steps(candles: Candles, bounds: Bounds, market: Market) -> list[tuple[int, Decimal]]:
+    """Return where the trailing stop of a row stands at most, and from which moment on.
+
+    That is where it stands once a candle has been at its high (its low, for a purchase), up to the
+    last candle in which it may stand at all.
+    """
+    crossed = bounds.crossed or 0
+    order = entered_order(market, bounds.rule, to_price(int(candles.low[crossed])))
+    sign = 1 if bounds.rule.direction is Direction.SELL else -1
+    stop = _trailing(order, market.tick, sign)
+    part = slice(crossed, bounds.open_until + 1)
+    highs = candles.high[part] if sign > 0 else -candles.low[part]
+    best = np.maximum.accumulate(highs)
+    changes = np.flatnonzero(np.diff(best, prepend=best[0] - 1))
+    return [
+        (int(candles.at_ns[crossed + int(n)]), to_price(sign * stop(int(best[n])))) for n in changes
+    ]
 
 
 def _crossing(candles: Candles, index: int, rule: Rule, market: Market) -> Reach:
@@ -238,10 +257,11 @@ class _Reaches:
         begun = 0
         for met in np.flatnonzero(lows <= self._highest_stops(highs)):
             self._follow(highs[begun : int(met)])
+            self.open_until = start + int(met)
             self._candle(start + int(met))
             if not self._is_open:
                 return False
-            begun, self.open_until = int(met) + 1, start + int(met)
+            begun = int(met) + 1
         self._follow(highs[begun:])
         return True
 

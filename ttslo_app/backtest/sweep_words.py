@@ -36,7 +36,7 @@ def lines_of(found: Sweep) -> Iterator[str]:
     rule = found.rule
     yield f"SWEEP: {rule.direction} {plain(rule.volume)}, as {rule.id}"
     yield from wrap(warning(found), _WIDTH)
-    names = ("worst", "best") if _has_ranges(found) else ("",)
+    names = ("worst", "best") if has_ranges(found) else ("",)
     for number, name in enumerate(names):
         yield ""
         yield f"threshold by offset{', the ' + name + ' order of prices' if name else ''}"
@@ -48,7 +48,8 @@ def lines_of(found: Sweep) -> Iterator[str]:
     yield from TERMS.splitlines()
 
 
-def _has_ranges(found: Sweep) -> bool:
+def has_ranges(found: Sweep) -> bool:
+    """Tell whether any cell has two ends."""
     gains = (cell.gains for row in found.cells for cell in row)
     return any(pair is not None and pair[0] != pair[1] for pair in gains)
 

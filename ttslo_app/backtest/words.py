@@ -29,14 +29,14 @@ Each end has the fee and the slippage of a market order. The past is no promise.
 CANDLE_TERMS = """\
 A candle does not tell whether its highest or its lowest price came first, so
 each end is told as the worst and the best: no order of prices that fits the
-candles ends outside of them. Assumed is that each candle begins with its open,
-ends with its close and was at its high and its low, that all its other prices
-lie between these, and that the order stands by the end of the candle that
-crossed. The worst of one row and the best of another need not belong to one and
-the same order of prices. "At once" is a market order at the price that crossed.
-The stop that does not trail stays where the other one began. "Held" is a market
-order at the last close. Each end has the fee and the slippage of a market
-order. The past is no promise."""
+candles ends outside of them. Each moment is the one at which its candle begins.
+Assumed is that each candle begins with its open, ends with its close and was at
+its high and its low, that all its other prices lie between these, and that the
+order stands by the end of the candle that crossed. The worst of one row and the
+best of another need not belong to one and the same order of prices. "At once"
+is a market order at the price that crossed. The stop that does not trail stays
+where the other one began. "Held" is a market order at the last close. Each end
+has the fee and the slippage of a market order. The past is no promise."""
 
 
 def row_line(rule: Rule) -> str:
@@ -67,7 +67,7 @@ def lines_of(prices: History | Candles, row: Row) -> Iterator[str]:
     if played.crossed is None:
         yield f"  never crossed: {_nearest(prices, rule)}"
         return
-    yield f"  crossed {moment(prices, played.crossed)} at {_crossed_at(played)}"
+    yield f"  crossed {moment(prices, played.crossed)} at {crossed_at(played)}"
     if outcome is None:
         yield f"  NO ORDER: Kraken would refuse it: {played.refusal}"
         return
@@ -87,7 +87,7 @@ def lines_of(prices: History | Candles, row: Row) -> Iterator[str]:
         ("stop that does not trail", outcome.fixed_stop),
         ("held", outcome.held),
     )
-    yield "  instead: " + "; ".join(f"{name} {_net(end)}" for name, end in others)
+    yield "  instead: " + "; ".join(f"{name} {net(end)}" for name, end in others)
 
 
 def _nearest(prices: History | Candles, rule: Rule) -> str:
@@ -99,7 +99,8 @@ def _nearest(prices: History | Candles, rule: Rule) -> str:
     return f"the {name} price was {plain(price)}, {short:.2f} % short of it"
 
 
-def _crossed_at(played: Played | Bounds) -> str:
+def crossed_at(played: Played | Bounds) -> str:
+    """Return at which price a row crossed, or at which of two and all between them."""
     if isinstance(played, Played):
         return plain(played.crossed_price)
     assert played.crossing is not None
@@ -107,7 +108,8 @@ def _crossed_at(played: Played | Bounds) -> str:
     return " to ".join(map(plain, prices))
 
 
-def _net(end: End | Range) -> str:
+def net(end: End | Range) -> str:
+    """Return what an end comes to, or its worst and its best."""
     if isinstance(end, End):
         return amount(end.net)
     texts = dict.fromkeys((amount(end.worst.net), amount(end.best.net)))
@@ -141,7 +143,7 @@ def record_of(prices: History | Candles, row: Row) -> dict[str, Any]:
     }
     if played.crossed is not None:
         record["crossed_at"] = moment(prices, played.crossed)
-        record["crossed_price"] = _crossed_at(played)
+        record["crossed_price"] = crossed_at(played)
     if outcome is None:
         return record
     if isinstance(outcome, Outcome):

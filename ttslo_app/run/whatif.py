@@ -1,8 +1,8 @@
 """`ttslo whatif`: what the rows of a config would have done on the trades of the past.
 
 The rule book of a live run says what crosses, the embedded exchange's engine trails and fills.
-Nothing is written, no key is read, nobody is asked. What it must never do: pass over a row, a hole
-in the prices or an assumption in silence.
+Nothing is written but the page that is asked for, and no key is read. What it must never do: pass
+over a row, a hole in the prices or an assumption in silence.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+from krakenlink.machine import replace_file
 from krakenlink.numbers import to_decimal
 from ttslo_app.backtest.asked import begin_of, grid_of
 from ttslo_app.run.commands import put, put_trouble
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
         "offset=0.5%%..10%%:20",
     )
     add("--row", metavar="ID", help="whose direction and volume --sweep takes (default: the first)")
+    add("--html", type=Path, metavar="FILE", help="write it as one page that needs nothing else")
     add("--json", action="store_true", help="tell it as one JSON object")
     return made
 
@@ -103,17 +105,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         made.error(f"--sweep: {error}")
     try:
-        from ttslo_app.run.whatif_report import Trouble, report
+        from ttslo_app.backtest.page import PageUnavailable, page_of
+        from ttslo_app.run.whatif_report import report
+        from ttslo_app.run.whatif_source import Trouble
     except ImportError:
         put_trouble(_NEEDS)
         return 1
     try:
         told = report(options)
-    except Trouble as trouble:
+        if options.html:
+            replace_file(options.html, page_of(told.study).encode(), is_durable=False)
+    except (Trouble, PageUnavailable) as trouble:
         put_trouble(str(trouble))
+        return 1
+    except OSError as error:
+        put_trouble(f"{options.html} cannot be written: {error.strerror}")
         return 1
     if options.json:
         put(json.dumps({"schema": SCHEMA, **told.record}))
     else:
         put("\n".join(told.lines))
+        if options.html:
+            put(f"\nwritten: {options.html}")
     return 0

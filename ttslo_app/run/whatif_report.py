@@ -6,43 +6,26 @@ Loaded only by that command, as it needs numpy. What it must never do: leave out
 from __future__ import annotations
 
 import argparse
-import os
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from decimal import Decimal
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from fake_kraken.market import default_pairs
-from kraken_api import KrakenAPI
-from krakenlink.errors import KrakenError
 from krakenlink.foreign import shown
-from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in, read_plain
+from krakenlink.machine import read_plain
 from krakenlink.numbers import plain
-from krakenlink.pairs import Pair, shown_pair
-from ttslo_app.backtest import sweep_words, words
-from ttslo_app.backtest.asked import begin_of
+from krakenlink.pairs import shown_pair
 from ttslo_app.backtest.candles import Candles
-from ttslo_app.backtest.history import PLACES, History
-from ttslo_app.backtest.play import Market
-from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
-from ttslo_app.backtest.result import Costs, Row, row_of
+from ttslo_app.backtest.history import History
+from ttslo_app.backtest.result import Costs, row_of
+from ttslo_app.backtest.study import Study, lines_of, record_of
 from ttslo_app.backtest.sweep import sweep
-from ttslo_app.backtest.trade_cache import TradeCache
 from ttslo_app.rules.rule import Rule, RuleError, read_rule
-from ttslo_app.run.progress import showing
-from ttslo_app.run.whatif_fetch import Fetcher, Unfetched
+from ttslo_app.run.whatif_source import Fetching, Trouble, known_pairs, named_pair, source_of
 from ttslo_app.store.rule_text import read_rules
-from ttslo_app.watch.past import Pace
 
 # So far off its price a threshold is rather of another pair.
 _FAR = 10
-_AS_REPLAYED = (
-    "in each minute the prices come in the order in which the demo plays them; what other orders "
-    "would have done is told by --candles"
-)
-
 
 # What of a row decides what becomes of it, or needs no deciding on prices that are all seen.
 _PLAYED = frozenset(
@@ -52,29 +35,14 @@ _PLAYED = frozenset(
     }
 )
 
-Prices = History | Candles
-
-
-class Trouble(Exception):
-    """Why nothing can be told; the text names the file and the cure."""
-
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is told: lines for a person, and the same for a program."""
+    """What is told: lines for a person, the same for a program, and all of it for a page."""
 
     lines: tuple[str, ...]
     record: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Where prices come from: words for a person, the prices, what is odd, and their market."""
-
-    name: str
-    prices: Prices
-    remarks: tuple[str, ...]
-    market: Market
+    study: Study
 
 
 def report(options: argparse.Namespace, fetching: Fetching | None = None) -> Report:
@@ -83,52 +51,25 @@ def report(options: argparse.Namespace, fetching: Fetching | None = None) -> Rep
     Raises:
         Trouble: If a file cannot be used, Kraken does not tell, or no row is of the pair.
     """
-    path: Path | None = options.trades or options.replay or options.candles
-    named = None if path is None else pair_named_by(path)
+    named = named_pair(options)
     pair = shown_pair(options.pair or named or _only_pair(options.config))
     rules, remarks = _rules_of(options.config, pair)
-    if named != pair and named in {shown_pair(name) for name in _known_pairs()}:
+    if named != pair and named in known_pairs():
         remarks.append(f"the file's name says {named}, and --pair {pair}: are these its prices?")
-    if path is None:
-        source = _fetched(options, pair, fetching or Fetching())
-    else:
-        prices, found = _read(path, options)
-        source = _Source(str(path), prices, found, _market_of(pair, prices))
-    prices, costs = source.prices, Costs(options.fee, options.slippage)
-    rows = [row_of(prices, rule, source.market, costs) for rule in rules]
-    remarks += [*source.remarks, *_far_off(prices, rules)]
-    swept = None
-    if options.sweep:
-        swept = sweep(
-            prices, _row_to_sweep(rules, options.row), options.sweep, source.market, costs
-        )
-    lines = [*_lines(source, pair, rows, remarks, costs)]
-    lines += ["", *sweep_words.lines_of(swept)] if swept else []
-    return Report(
-        tuple(lines),
-        {
-            "pair": pair,
-            "source": source.name,
-            "prices": len(prices),
-            "is_candles": isinstance(prices, Candles),
-            "from": words.moment(prices, 0),
-            "to": words.moment(prices, len(prices) - 1),
-            "fee": plain(costs.fee),
-            "slippage": plain(costs.slippage),
-            "remarks": remarks,
-            "rows": [words.record_of(prices, row) for row in rows],
-            "sweep": sweep_words.record_of(swept) if swept else None,
-        },
+    to_sweep = _row_to_sweep(rules, options.row)
+    source = source_of(options, pair, fetching or Fetching())
+    prices, market, costs = source.prices, source.market, Costs(options.fee, options.slippage)
+    study = Study(
+        pair,
+        source.name,
+        prices,
+        market,
+        costs,
+        (*remarks, *source.remarks, *_far_off(prices, rules)),
+        tuple(row_of(prices, rule, market, costs) for rule in rules),
+        sweep(prices, to_sweep, options.sweep, market, costs) if options.sweep else None,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Fetching:
-    """How trades are fetched: at which pace, and what waits and tells the time."""
-
-    pace: Pace = field(default_factory=Pace)
-    wait: Callable[[float], object] = time.sleep
-    now: Callable[[], float] = time.time
+    return Report(tuple(lines_of(study)), record_of(study), study)
 
 
 def _row_to_sweep(rules: list[Rule], name: str | None) -> Rule:
@@ -147,58 +88,6 @@ def _only_pair(config: Path) -> str:
         found = f"rows of {', '.join(sorted(pairs))}" if pairs else "no enabled row"
         raise Trouble(f"{config} has {found}: name the pair by --pair")
     return pairs.pop()
-
-
-def _fetched(options: argparse.Namespace, pair: str, fetching: Fetching) -> _Source:
-    """Return the trades of a span up to now, as Kraken tells them. Blocks, often for long."""
-    now = fetching.now()
-    address = checked_root(os.environ.get(REST_VARIABLE) or REST_URL)
-    folder = kept_in(address, options.cache)
-    with KrakenAPI(base_url=address, use_websocket=False) as api, showing() as progress:
-        cache = TradeCache(folder, address)
-        try:
-            market = api.resolve_pair(pair)
-            fetcher = Fetcher(api, cache, progress, fetching.wait, fetching.pace)
-            found = fetcher.fetch(market.rest_key, begin_of(options.since, now), now)
-        except (Unfetched, LookupError, KrakenError) as error:
-            raise Trouble(str(error)) from None
-        finally:
-            cache.close()
-    kept = f"kept in {cache.file}" if cache.file else "not kept"
-    name = f"{address}, trades since {options.since}, {kept}"
-    return _Source(name, found.history, found.remarks, _told_market(market))
-
-
-def _told_market(pair: Pair) -> Market:
-    """Return a market by what Kraken tells of it."""
-    row = {
-        "altname": pair.altname,
-        "base": pair.base,
-        "quote": pair.quote,
-        "pair_decimals": PLACES if pair.price_decimals is None else pair.price_decimals,
-        "lot_decimals": 8 if pair.lot_decimals is None else pair.lot_decimals,
-        "ordermin": plain(pair.ordermin or Decimal(0)),
-        "costmin": plain(pair.costmin or Decimal(0)),
-        "aclass_base": pair.asset_class,
-    }
-    return Market(pair.rest_key, row)
-
-
-def _read(path: Path, options: argparse.Namespace) -> tuple[Prices, tuple[str, ...]]:
-    """Return the prices of a file, and what is odd about them."""
-    try:
-        if options.candles:
-            found = read_candles(path)
-            return found.candles, found.remarks
-        if options.replay:
-            recording = read_minutes(path)
-            return recording.history, (*recording.remarks, _AS_REPLAYED)
-        recording = read_trades(path)
-        return recording.history, recording.remarks
-    except OSError as error:
-        raise Trouble(f"{path} cannot be opened: {error.strerror}") from None
-    except BadRecording as error:
-        raise Trouble(str(error)) from None
 
 
 def _readable(config: Path) -> tuple[list[Rule], list[str]]:
@@ -246,30 +135,7 @@ def columns_not_played(rule: Rule) -> list[str]:
     ]
 
 
-def pair_named_by(path: Path) -> str:
-    """Return the pair that a file's name says, such as of XBTUSD.csv or XBTUSD_60.csv.gz."""
-    return shown_pair(path.name.partition(".")[0].partition("_")[0])
-
-
-def _known_pairs() -> Iterator[str]:
-    return (str(row["wsname"]) for row in default_pairs()[0].values() if "wsname" in row)
-
-
-def _market_of(pair: str, prices: Prices) -> Market:
-    """Return the row of AssetPairs of a pair; one after its prices where it is not known."""
-    rows, _ = default_pairs()
-    for key, row in rows.items():
-        if row.get("wsname") and shown_pair(str(row["wsname"])) == pair:
-            return Market(key, row)
-    base, _, quote = pair.partition("/")
-    decimals = PLACES - (len(str(prices.tick)) - 1)
-    least = {"ordermin": "0", "costmin": "0", "lot_decimals": 8}
-    return Market(
-        pair, {"base": base, "quote": quote, "altname": pair, "pair_decimals": decimals, **least}
-    )
-
-
-def _far_off(prices: Prices, rules: list[Rule]) -> Iterator[str]:
+def _far_off(prices: History | Candles, rules: list[Rule]) -> Iterator[str]:
     first = prices.first_price
     for rule in rules:
         factor = max(rule.threshold / first, first / rule.threshold)
@@ -278,20 +144,3 @@ def _far_off(prices: Prices, rules: list[Rule]) -> Iterator[str]:
                 f"{rule.id}: its threshold {plain(rule.threshold)} is {factor:.0f} times off the "
                 f"first price {plain(first)}: is this file of another pair?"
             )
-
-
-def _lines(
-    source: _Source, pair: str, rows: list[Row], remarks: list[str], costs: Costs
-) -> Iterator[str]:
-    prices = source.prices
-    first, last = words.moment(prices, 0), words.moment(prices, len(prices) - 1)
-    kind = "candles" if isinstance(prices, Candles) else "prices"
-    yield f"WHAT IF: {len(prices):,} {kind} of {pair}, {first} to {last}"
-    yield f"from {source.name}; fee {plain(costs.fee)} %, slippage {plain(costs.slippage)} %"
-    for remark in remarks:
-        yield f"note: {remark}"
-    for row in rows:
-        yield ""
-        yield from words.lines_of(prices, row)
-    yield ""
-    yield words.CANDLE_TERMS if isinstance(prices, Candles) else words.TERMS

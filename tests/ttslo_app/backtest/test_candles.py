@@ -12,7 +12,7 @@ from candle_kit import Four, candles, candles_of, oracle
 from history_kit import MARKET, random_row, row, walk
 
 from ttslo_app.backtest import candles as room
-from ttslo_app.backtest.candles import Bounds, Reach, play_candles
+from ttslo_app.backtest.candles import Bounds, Reach, play_candles, stop_steps
 from ttslo_app.backtest.history import PLACES
 from ttslo_app.backtest.play import Market, play
 from ttslo_app.backtest.result import Costs, outcome_of
@@ -190,3 +190,20 @@ def test_order_that_kraken_would_refuse_says_so() -> None:
     bounds = bounds_of((50000, 50600, 50000, 50000), volume="0.00001")
     assert bounds.refusal == "EOrder:Order minimum not met"
     assert bounds.trailed is None
+
+
+@pytest.mark.parametrize("side", ["sell", "buy"])
+def test_line_of_the_stop_follows_the_best_of_the_candles(side: str) -> None:
+    """It begins in the candle of the crossing, only tightens, and ends where nothing may stand."""
+    made = candles_of(walk(3, 900), 30)
+    rule = row(50200, side=side)
+    bounds = play_candles(made, rule, MARKET)
+    steps = stop_steps(made, bounds, MARKET)
+    assert bounds.crossed is not None
+    assert steps[0][0] == made.at_ns[bounds.crossed]
+    assert steps[-1][0] <= made.at_ns[bounds.open_until]
+    stops = [stop for _, stop in steps]
+    assert stops == sorted(set(stops), reverse=side == "buy")
+    assert bounds.trailed is not None
+    last = max(bounds.trailed.worst.at, bounds.trailed.best.at)
+    assert bounds.open_until >= last

@@ -93,3 +93,43 @@ def test_sweep_is_read_from_the_command_line(
     argv = ["--trades", "XBTUSD.csv", "--sweep", "threshold=+1%..+2%:2", "offset=1%..3%:3"]
     assert whatif.main(argv) == 0
     assert "IN SAMPLE: 6 tries" in capsys.readouterr().out
+
+
+def test_page_is_written_where_it_is_asked_for(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole, and beside nothing else."""
+    assert whatif.main(["--trades", "XBTUSD.csv", "--html", "report.html"]) == 0
+    assert capsys.readouterr().out.endswith("written: report.html\n")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.endswith("</body></html>\n")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("XBTUSD.csv", "config.csv", "report.html"),
+    ]
+
+
+def test_page_does_not_disturb_what_programs_read(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One object, and nothing besides."""
+    assert whatif.main(["--trades", "XBTUSD.csv", "--html", "report.html", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"]
+
+
+def test_page_that_cannot_be_written_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With its name."""
+    assert whatif.main(["--trades", "XBTUSD.csv", "--html", "nowhere/report.html"]) == 1
+    assert "report.html cannot be written: " in capsys.readouterr().err
+
+
+def test_missing_package_of_the_page_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants no page needs it not."""
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    assert whatif.main(["--trades", "XBTUSD.csv", "--html", "report.html"]) == 1
+    assert "pip install plotly" in capsys.readouterr().err
+    assert whatif.main(["--trades", "XBTUSD.csv"]) == 0
