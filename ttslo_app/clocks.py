@@ -175,8 +175,10 @@ class KrakenClock:
 
 def nanoseconds(timestamp: str | None) -> int | None:
     """Return an ISO moment in nanoseconds since 1970; None for what is no moment."""
+    if not timestamp:
+        return None
     try:
-        moment = datetime.fromisoformat(timestamp or "")
+        moment = datetime.fromisoformat(timestamp)
     except ValueError:
         return None
     if moment.tzinfo is None:

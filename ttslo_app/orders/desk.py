@@ -193,9 +193,10 @@ class Desk:
 
     def _life_of(self, crossing: Crossing) -> Life | None:
         """Return the life of a rule whose crossing may lead to an order; None of any other."""
-        if not self._ledger.is_waiting(crossing.key):
+        if self._ledger.is_past_unknown(crossing.key):
             return None
-        return self._ledger.life_of(crossing.key)
+        life = self._ledger.life_of(crossing.key)
+        return life if life.is_waiting else None
 
     def _is_still_wanted(self, crossing: Crossing) -> bool:
         """Check the row once more as it stands in the file at this moment."""
@@ -214,7 +215,8 @@ class Desk:
             self._owed.wait(crossing, Why.ROW, again)
             self._teller.tell_once(rule.id, words.row_missing(crossing))
             return False
-        if current.enabled and fingerprint(current) == fingerprint(rule):
+        is_same = current == rule or fingerprint(current) == fingerprint(rule)
+        if current.enabled and is_same:
             return True
         if known is not None and known.rule == rule:
             del self._ledger.rules[rule.id]  # the next reading of the file arms what it then says

@@ -288,7 +288,7 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     Raises:
         UnreadableLife: If the row contradicts itself or holds words that nobody wrote.
     """
-    if not isinstance(cells, Mapping):
+    if type(cells) is not dict and not isinstance(cells, Mapping):
         raise UnreadableLife(f"it is {type(cells).__name__} and not a dict")
     if not cells:
         return Life(rule_id)
@@ -331,13 +331,16 @@ def _earlier_life(rule_id: str, triggered: str, text: Mapping[str, str]) -> Life
     return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
 
 
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def intent_lines(rows: Iterable[Mapping[str, str]]) -> bytes:
     """Return the lines for some rows of state.csv.
 
     Each begins with the line end of the one before it, so that a line which was cut off by a full
     disk cannot spoil the next.
     """
-    texts = (json.dumps(row, ensure_ascii=False).encode() for row in rows)
+    texts = (_as_json(row).encode() for row in rows)
     return b"".join(b"\n%08x %s" % (zlib.crc32(text), text) for text in texts)
 
 

@@ -124,7 +124,7 @@ class Owed:
         known = self._waits.get(crossing.key)
         own = now if crossing.seen_at is None else crossing.seen_at
         since = own if known is None else min(known.since, own)
-        taken = replace(crossing, seen_at=since)
+        taken = crossing if since == crossing.seen_at else replace(crossing, seen_at=since)
         at = now + self._settings.refusal_wait
         self._waits[crossing.key] = Wait(taken, since, Why.IN_HAND, at)
         return taken

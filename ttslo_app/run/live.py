@@ -306,11 +306,11 @@ class LiveRun:
             case Trades():
                 self._on_trades(item)
             case Tick():
-                self._streams.heard_price(item.symbol, item.price, item.at)
                 if feed_clock() - item.at <= _TOO_LATE:
                     self.watch.price(item.symbol, item.price, item.at)
                 else:
                     self._look_now(item.symbol)
+                self._streams.heard_price(item.symbol, item.price, item.at)
             case PolledPrice():
                 self._on_polled(item)
             case BookArm():
@@ -358,12 +358,13 @@ class LiveRun:
                 self._on_system(event.system)
 
     def _on_trades(self, event: Trades) -> None:
-        if event.prints:
-            self._streams.heard_trades(event.symbol, event.prints[-1].price)
         behind = feed_clock() - event.at
         if behind <= _TOO_LATE:
-            self._check_lag(behind)
             self.watch.trades(event)
+        if event.prints:
+            self._streams.heard_trades(event.symbol, event.prints[-1].price)
+        if behind <= _TOO_LATE:
+            self._check_lag(behind)
             return
         _log.warning("%s: trades waited %.0f s and are fetched anew", event.symbol, behind)
         self.watch.look_again(event.symbol)

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 # It looks this often; a crossing without an order is said at the first of these ages, and later
 # at three times the last one, in seconds.
 _BEAT, _FIRST, _SLOWER, _SLOWEST = 0.5, 5.0, 3.0, 600.0
+_FEW = 64  # cases that are over may lie about before they are cleared away
 # An order thread that is at one thing for so long hangs, whether anything was crossed or not.
 _HANGS = 30.0
 # What becomes of a crossing that has its order, or will never have one, which was said then.
@@ -76,8 +77,9 @@ class Watchdog:
         self._worker = worker
         self._clocks = clocks
         self._say = say
-        # Replaced whole by the thread that reads prices, so that any thread may look.
-        self._cases: Mapping[str, _Case] = {}
+        # Changed by the thread that reads prices alone; whoever looks takes a copy first.
+        self._cases: dict[str, _Case] = {}
+        self._many = _FEW
         self._hangs_since: float | None = None
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -86,10 +88,13 @@ class Watchdog:
 
     def note(self, crossing: Crossing) -> None:
         """Watch a crossing. Never blocks."""
-        left = {i: case for i, case in self._cases.items() if not case.is_over}
-        now = self._clocks.monotonic()
-        since = now if crossing.seen_at is None else crossing.seen_at
-        self._cases = {**left, crossing.key: _Case(crossing, since)}
+        since = self._clocks.monotonic() if crossing.seen_at is None else crossing.seen_at
+        self._cases[crossing.key] = _Case(crossing, since)
+        if len(self._cases) > self._many:
+            # Now and then, or each of a thousand crossings at once would wait for all before it.
+            for rule_id in [i for i, case in self._cases.items() if case.is_over]:
+                del self._cases[rule_id]
+            self._many = max(_FEW, 2 * len(self._cases))
 
     def take_back(self, change: BookChange) -> None:
         """Note that the order thread has armed a rule anew, or taken it away. Never blocks."""
@@ -122,7 +127,7 @@ class Watchdog:
     def look(self) -> None:
         """Say what is to be said at this moment. Never blocks."""
         now = self._clocks.monotonic()
-        for rule_id, case in self._cases.items():
+        for rule_id, case in list(self._cases.items()):
             age = now - case.since
             if age < case.next_at or self._is_over(rule_id, case):
                 continue
@@ -168,14 +173,15 @@ class Watchdog:
         now = self._clocks.monotonic()
         return {
             rule_id: max(0.0, now - case.since)
-            for rule_id, case in self._cases.items()
+            for rule_id, case in list(self._cases.items())
             if not self._is_over(rule_id, case)
         }
 
     def last_words(self) -> list[Sentence]:
         """Return what is to be said where the program ends and the order thread does not."""
         step, _ = self._worker.doing
-        open_cases = [case for i, case in self._cases.items() if not self._is_over(i, case)]
+        cases = list(self._cases.items())
+        open_cases = [case for rule_id, case in cases if not self._is_over(rule_id, case)]
         if not open_cases:
             return [words.order_thread_left(step)]
         now = self._clocks.monotonic()

@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import socket
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,7 @@ class StateLock:
         self.path = Path(path)
         self.absence = ""
         self._disk = disk or Disk()
+        self._beside = self.path.with_name(self.path.name + LOCK_NAMES[0])
         self._target = self.path.resolve()  # two names of one file are one lock
         self._file, self._holder_path = _files_beside(self._target)
         self._lock = _native_lock(self._file)
@@ -150,7 +152,7 @@ class StateLock:
         """
         if self._lost is not None:
             raise self._lost
-        if self._identity is None:
+        if self._identity is None or self._is_in_its_place():
             return
         target = self.path.resolve()
         if target == self._target and _identity_of(self._file) == self._identity:
@@ -169,6 +171,23 @@ class StateLock:
             self._lock.release()
         self._target, self._file, self._holder_path = target, fresh._file, fresh._holder_path
         self._lock, self._identity, self.absence = fresh._lock, fresh._identity, fresh.absence
+
+    def _is_in_its_place(self) -> bool:
+        """Tell, in two looks at the disk, whether the lock file lies right beside the file.
+
+        No order leaves before it was looked; to resolve the name costs ten times as much.
+        """
+        try:
+            is_link = stat.S_ISLNK(self.path.lstat().st_mode)
+        except FileNotFoundError:
+            is_link = False  # there is no such file yet, so it lies where its name says
+        except OSError:
+            return False
+        if is_link:  # what it leads to has the lock
+            return False
+        with suppress(OSError):
+            return _identity_of(self._beside) == self._identity
+        return False
 
     def _tell_holder(self) -> None:
         since = self._disk.now().isoformat(timespec="seconds")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
@@ -75,6 +75,19 @@ def test_crossing_that_has_its_order_or_will_have_none_is_over(bench: Bench, sta
     bench.worker.state["r"]["rule_state"] = state
     assert bench.look_at(106) == []
     assert bench.dog.orderless() == {}
+
+
+def test_thousands_of_crossings_are_watched_and_those_that_are_over_are_let_go() -> None:
+    """Each is noted without looking at all the others, and none that is open is forgotten."""
+    bench = Bench()
+    for number in range(3_000):
+        name = f"r{number}"
+        bench.dog.note(Crossing(replace(rule(), id=name), Decimal(1), "1", seen_at=100.0))
+        bench.worker.state[name] = {"rule_state": "armed" if number % 100 == 0 else "placed"}
+        if number % 50 == 0:
+            bench.dog.orderless()  # as the metrics do
+    assert set(bench.dog.orderless()) == {f"r{number}" for number in range(0, 3_000, 100)}
+    assert len(bench.dog._cases) < 300
 
 
 @pytest.mark.parametrize("change", [BookArm(rule(), MARKET), BookDisarm("r")])
@@ -161,8 +174,11 @@ def test_crossings_are_noted_before_they_are_handed_over() -> None:
     assert list(bench.dog.orderless()) == ["r"]
 
 
-def test_old_cases_do_not_gather(bench: Bench) -> None:
+def test_old_cases_do_not_gather(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory follows what is open."""
+    monkeypatch.setattr(room, "_FEW", 1)
+    bench = Bench()
+    bench.dog.note(CROSSING)
     bench.dog.take_back(BookDisarm("r"))
     bench.dog.note(Crossing(rule(rule_id="other"), Decimal(1), "1"))
     assert list(bench.dog._cases) == ["other"]

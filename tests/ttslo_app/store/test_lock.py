@@ -229,6 +229,50 @@ def test_a_lock_that_is_there_is_left_as_it_is() -> None:
         assert os.path.samestat(before, Path("state.csv.lock").stat())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_a_name_that_becomes_a_link_takes_the_lock_along() -> None:
+    """That a lock file lies beside the name says nothing, once the name leads elsewhere."""
+    Path("state.csv").touch()
+    Path("far").mkdir()
+    with StateLock("state.csv") as lock:
+        Path("new").symlink_to("far/state.csv")
+        Path("new").replace("state.csv")
+        lock.renew()
+        with pytest.raises(AlreadyRunning), StateLock("far/state.csv"):
+            pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there nobody can take a locked folder away")
+def test_a_folder_behind_a_link_is_looked_at_where_the_link_leads() -> None:
+    """Moved and linked back, it has the same lock; another folder in its place has none."""
+    Path("data").mkdir()
+    with StateLock("data/state.csv") as lock:
+        Path("data").rename("moved")
+        Path("data").symlink_to("moved")
+        lock.renew()
+        with pytest.raises(AlreadyRunning), StateLock("moved/state.csv"):
+            pass
+        Path("other").mkdir()
+        Path("data").unlink()
+        Path("data").symlink_to("other")
+        lock.renew()
+        with pytest.raises(AlreadyRunning), StateLock("other/state.csv"):
+            pass
+
+
+def test_a_look_at_a_lock_does_not_resolve_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stands before each order, and the name need not be resolved where nothing changed."""
+    with StateLock("state.csv") as lock:
+        monkeypatch.setattr(Path, "resolve", None)
+        lock.renew()
+        Path("state.csv").touch()
+        lock.renew()
+        Path("state.csv.lock").unlink()
+        with pytest.raises(TypeError):
+            lock.renew()
+        monkeypatch.undo()
+
+
 def test_a_lock_that_was_never_had_is_nothing_to_renew() -> None:
     """Where there is none, such as in a folder that cannot be written, nothing is made."""
     StateLock("state.csv").renew()
