@@ -435,3 +435,13 @@ def test_import_loads_no_stream() -> None:
     """Importing `kraken_api` loads neither the stream nor what is rarely needed."""
     code = f"import sys, kraken_api; print(*({{*sys.modules}} & {{*{STREAM + RARE}}}))"
     assert said_by(code) == [""]
+
+
+def test_program_loads_nothing_that_only_some_users_want() -> None:
+    """Figures, a page, a table, notifications and the exchange cost those who use them."""
+    loaded = run_python("import sys, ttslo; print(*sys.modules)").split()
+    wanted_by_some = {
+        *("aiohttp", "apprise", "asyncio", "fake_kraken", "http.server", "numpy", "pyarrow"),
+        *("prometheus_client", "rich", "socks", "ttslo_app.face.metrics", "ttslo_app.run.demo"),
+    }
+    assert set(loaded) & wanted_by_some == set()

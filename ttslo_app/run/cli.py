@@ -18,7 +18,6 @@ from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.foreign import shown
 from krakenlink.stream.settings import FeedSettings
-from ttslo_app.face.metrics import check_available
 from ttslo_app.face.services import is_fit_to_show
 from ttslo_app.face.voice import Console, SpokenHandler
 from ttslo_app.face.web.words import page_at
@@ -99,6 +98,8 @@ def _configure_logging(options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
     if options.metrics_port is not None:
+        from ttslo_app.face.metrics import check_available  # here, for who wants no figures
+
         check_available()
     if options.live:
         check_rich()

@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
 from krakenlink.numbers import to_positive_decimal
-from ttslo_app.face.metrics import MetricsServer, Sources
 from ttslo_app.face.voice import Voice, as_json, as_text, show_line, write_line
 from ttslo_app.messages import Kind, Market, Said, tell
 from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
@@ -37,6 +36,9 @@ from ttslo_app.run.loader import Loader
 from ttslo_app.run.parts import Item, Options, World, ask_for_time, ask_if_doubtful, kraken_clock
 from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
+
+if TYPE_CHECKING:
+    from ttslo_app.face.metrics import MetricsServer, Sources
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
@@ -380,6 +382,8 @@ class Program:
 
     def sources(self, live: LiveRun) -> Sources:
         """Return where figures of a run come from, for whoever serves them."""
+        from ttslo_app.face.metrics import Sources  # here, for who wants no figures
+
         provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
         health = provider.health if provider else lambda: None
         return Sources(health, live.armed, lambda: self.worker.answers, live.orderless)
@@ -418,6 +422,8 @@ def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
     """Serve figures on this machine, where that is wanted."""
     if program.options.metrics_port is None:
         return None
+    from ttslo_app.face.metrics import MetricsServer  # here, for who wants no figures
+
     server = MetricsServer(program.options.metrics_port, program.sources(live)).start()
     tell(program.say, words.figures_at(server.url))
     return server

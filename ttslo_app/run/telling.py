@@ -21,7 +21,6 @@ import creds
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
 from ttslo_app.face import words as face_words
-from ttslo_app.face.metrics import healthz
 from ttslo_app.face.notify import Notifier
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals, check_ping
 from ttslo_app.face.services import Address, NotifyUnavailable, Plugin, Service, read_addresses
@@ -189,6 +188,8 @@ def trouble_of(program: Program) -> str:
     took = program.clocks.monotonic() - program.worker.doing[1]
     if not program.worker.is_running or took > _ORDERS_HANG:
         return words.orders_hang(took)
+    from ttslo_app.face.metrics import healthz  # here, for who wants no sign of life
+
     status, text = healthz(live.armed(), live.orderless())
     return "" if status == 200 else text.strip()
 

@@ -16,7 +16,6 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ttslo_app.face import metrics
 from ttslo_app.face.web import words
 from ttslo_app.face.web.guard import Guard, PageUnavailable, check_reach, check_token
 from ttslo_app.run.signs import Signs
@@ -132,6 +131,7 @@ def serving(server: WebServer | None, program: Program, signs: Signs) -> Iterato
 
 def figures_of(program: Program) -> Figures:
     """Return the figures of a program, as the page's server serves them."""
+    from ttslo_app.face import metrics  # here, for who wants no figures
     from ttslo_app.face.web.server import Figures
 
     def health() -> tuple[int, str]:
