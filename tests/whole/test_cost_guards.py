@@ -20,6 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
+from fresh_python import run_python
 
 import ttslo
 from config import ConfigManager
@@ -442,6 +443,6 @@ def test_program_loads_nothing_that_only_some_users_want() -> None:
     loaded = run_python("import sys, ttslo; print(*sys.modules)").split()
     wanted_by_some = {
         *("aiohttp", "apprise", "asyncio", "fake_kraken", "http.server", "numpy", "pyarrow"),
-        *("prometheus_client", "rich", "socks", "ttslo_app.face.metrics", "ttslo_app.run.demo"),
+        *("prometheus_client", "rich", "ttslo_app.face.metrics", "ttslo_app.run.demo"),
     }
     assert set(loaded) & wanted_by_some == set()
