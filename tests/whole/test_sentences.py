@@ -23,7 +23,7 @@ from ttslo_app.orders import trouble_words
 from ttslo_app.orders import words as order_words
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import account_words, signs_words, watchdog_words
+from ttslo_app.run import account_words, paper_words, signs_words, watchdog_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch import words as watch_words
@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = (
     face_words,
     web_words,
+    paper_words,
     order_words,
     trouble_words,
     run_words,
@@ -64,6 +65,7 @@ SAMPLES: dict[str, object] = {
     "every": 10.0,
     "error": OSError(28, "No space left on device"),
     "errors": ["EOrder:Unknown order"],
+    "fee": Decimal("0.40"),
     "file": "config.csv",
     "happened": "2 order placed",
     "has_fired": True,
@@ -83,6 +85,7 @@ SAMPLES: dict[str, object] = {
     "nearest": "btc: BTC/USD at or above 50000, now 49000",
     "now": 1.8e9,
     "outcome": Outcome(OutcomeKind.REFUSED, reason="EOrder:Insufficient funds", cure="Pay in."),
+    "outcomes": [paper_words.Outcome("btc", "BTC/USD at or above 50000", "USD", is_sell=True)],
     "owed": 60.0,
     "pair": "BTC/USD",
     "path": "state.csv.status.json",

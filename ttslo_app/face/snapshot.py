@@ -101,7 +101,7 @@ class Snapshot:
     Attributes:
         schema: Of this form.
         version: Of the program.
-        mode: `LIVE`, `DRY RUN` or `DEMO`.
+        mode: `LIVE`, `DRY RUN`, `DEMO` or `PAPER`.
         phase: `starting`, `running` or `stopped`.
         exchange: Where, as the first line of the run says it.
         config: Its rules.

@@ -68,15 +68,24 @@ def main(
     if code is not None:
         return code
     options = options_from(given)
-    _configure_logging(options)
-    try:
-        if options.demo:
-            from ttslo_app.run.demo import (
-                run_demo,  # its exchange needs the `demo` extra, nobody else does
-            )
+    configure_logging(options)
+    return guarded(lambda: _choose(options, step, disk))
 
-            return run_demo(options.replay, telling=telling_from(options), console=_CONSOLE)
-        return _run(options, step, disk)
+
+def _choose(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
+    if options.demo:
+        from ttslo_app.run.demo import (
+            run_demo,  # its exchange needs the `demo` extra, nobody else does
+        )
+
+        return run_demo(options.replay, telling=telling_from(options), console=_CONSOLE)
+    return _run(options, step, disk)
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do what a command line asks for, and say in one sentence why it cannot be done."""
+    try:
+        return work()
     except KeyboardInterrupt as end:
         _tell("Stopped")
         return code_of(end)
@@ -85,7 +94,8 @@ def main(
         return 1
 
 
-def _configure_logging(options: argparse.Namespace) -> None:
+def configure_logging(options: argparse.Namespace) -> None:
+    """Let what libraries say reach the user in the form that was chosen."""
     is_json = _CONSOLE.is_json = options.log_format == "json"
     level = logging.DEBUG if options.debug else logging.INFO if options.verbose else logging.ERROR
     handler = SpokenHandler(sys.stdout if is_json else sys.stderr, is_json=is_json)
@@ -131,13 +141,13 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     warnings = [*filter(None, map(exposure, secrets))]
     with telling.over(program, "DRY RUN" if options.dry_run else ""):
         if options.dry_run:
-            return _give_signs(program, options, warnings)
+            return give_signs(program, options, warnings)
         with _holding_files(program) as absent, program.keeping_journal():
             manager.sweep()
-            return _give_signs(program, options, [*warnings, *absent])
+            return give_signs(program, options, [*warnings, *absent])
 
 
-def _give_signs(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
+def give_signs(program: Program, options: argparse.Namespace, warnings: Sequence[str]) -> int:
     """Run the program, and let it be looked at from outside meanwhile."""
     if options.once:
         return _operate(program, options, warnings)
@@ -282,7 +292,7 @@ def _start(
     if options.strict and program.validation is not None and not program.validation.is_valid():
         tell(program.say, words.strict_refusal())
         return 1
-    if not program.dry_run and program.kraken_api_readwrite is None:
+    if program.worker.exchange is None:
         tell(program.say, words.no_trading_key())
     if signs is None:
         return _look_once(program)
@@ -305,6 +315,7 @@ def _open(program: Program, options: argparse.Namespace) -> None:
         is_dry=program.dry_run,
         version=VERSION,
         sign="" if options.once else snapshot_path(options.state, is_dry=True).name,
+        is_paper=program.mode == "PAPER",
     )
     for sentence in [*words.opening(run), *_odd_names(options)]:
         tell(program.say, sentence)

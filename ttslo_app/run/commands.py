@@ -38,6 +38,7 @@ WORDS = {
     "doctor": Word("ttslo_app.run.doctor", "look at all that the program needs, place nothing"),
     "status": Word("ttslo_app.run.status", "tell what the running program says of itself"),
     "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
+    "paper": Word("ttslo_app.run.paper", "rehearse the rows on live prices, with made-up money"),
     "whatif": Word("ttslo_app.run.whatif", "tell what the rows would have done on past prices"),
 }
 

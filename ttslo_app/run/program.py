@@ -90,7 +90,7 @@ class Program:
         self.voice = Voice(config_manager.log, lambda text: show(sys.stdout, text), form)
         if isinstance(config_manager, ConfigManager):
             config_manager.tell_log_troubles(self.voice.show_trouble)
-        self.files = OrderFiles(config_manager, is_dry=self.dry_run)
+        self.files = self.make_files()
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.worker = OrderWorker(
             {},
@@ -104,6 +104,15 @@ class Program:
         )
         self.inline = InlineOrders(self.worker, self.clocks, self.say)
         self.loader = _loader_of(self)
+
+    @property
+    def mode(self) -> str:
+        """What this run is, in the words of its first line."""
+        return "DRY RUN" if self.dry_run else "LIVE"
+
+    def make_files(self) -> OrderFiles:
+        """Return its files as the order thread has them."""
+        return OrderFiles(self.config_manager, is_dry=self.dry_run)
 
     def make_exchange(self) -> Exchange | None:
         """Return what orders go to, None where there is no trading key."""
@@ -380,14 +389,6 @@ class Program:
             say=self.say,
         )
 
-    def sources(self, live: LiveRun) -> Sources:
-        """Return where figures of a run come from, for whoever serves them."""
-        from ttslo_app.face.metrics import Sources  # here, for who wants no figures
-
-        provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
-        health = provider.health if provider else lambda: None
-        return Sources(health, live.armed, lambda: self.worker.answers, live.orderless)
-
     def stop(self) -> None:
         """End `run_continuous`, from any thread or a signal handler."""
         self.stopping.set()
@@ -418,12 +419,21 @@ def is_alone(program: Program) -> bool:
     return lost is None and not is_deposed
 
 
+def sources_of(program: Program, live: LiveRun) -> Sources:
+    """Return where figures of a run come from, for whoever serves them."""
+    from ttslo_app.face.metrics import Sources  # here, for who wants no figures
+
+    provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
+    health = provider.health if provider else lambda: None
+    return Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
+
+
 def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
     """Serve figures on this machine, where that is wanted."""
     if program.options.metrics_port is None:
         return None
     from ttslo_app.face.metrics import MetricsServer  # here, for who wants no figures
 
-    server = MetricsServer(program.options.metrics_port, program.sources(live)).start()
+    server = MetricsServer(program.options.metrics_port, sources_of(program, live)).start()
     tell(program.say, words.figures_at(server.url))
     return server

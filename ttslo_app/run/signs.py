@@ -228,7 +228,6 @@ class Signs:
 
 def signs_from(program: Program, options: argparse.Namespace) -> Signs:
     """Return what gives signs of life of a program, as the command line wants it."""
-    mode = "DRY RUN" if program.dry_run else "LIVE"
     where = place_of(program.kraken_api_readonly.base_url)
-    about = About(mode, where, options.config, options.state, VERSION, options.beat)
+    about = About(program.mode, where, options.config, options.state, VERSION, options.beat)
     return Signs(program, about, snapshot_path(options.state, is_dry=program.dry_run))

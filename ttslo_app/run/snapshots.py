@@ -62,7 +62,7 @@ class About:
     """What does not change while a program runs.
 
     Attributes:
-        mode: `LIVE`, `DRY RUN` or `DEMO`.
+        mode: `LIVE`, `DRY RUN`, `DEMO` or `PAPER`.
         exchange: Where it trades, for a person; without a password.
         config: The name of its rules.
         state: That of its state.

@@ -133,6 +133,7 @@ def figures_of(program: Program) -> Figures:
     """Return the figures of a program, as the page's server serves them."""
     from ttslo_app.face import metrics  # here, for who wants no figures
     from ttslo_app.face.web.server import Figures
+    from ttslo_app.run.program import sources_of
 
     def health() -> tuple[int, str]:
         live = program.live
@@ -142,6 +143,6 @@ def figures_of(program: Program) -> Figures:
 
     def figures() -> tuple[str, bytes] | None:
         live = program.live
-        return None if live is None else metrics.exposition(program.sources(live))
+        return None if live is None else metrics.exposition(sources_of(program, live))
 
     return Figures(figures if metrics.PROMETHEUS_AVAILABLE else None, health)

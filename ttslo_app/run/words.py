@@ -43,6 +43,7 @@ class Run:
         is_dry: Whether none is.
         version: Of the program.
         sign: The name of what a dry run writes beside the log, for `ttslo status`; empty for none.
+        is_paper: Whether orders go to an exchange inside this process.
     """
 
     rest: str
@@ -52,12 +53,15 @@ class Run:
     is_dry: bool
     version: str
     sign: str = ""
+    is_paper: bool = False
 
 
 def opening(run: Run) -> list[Sentence]:
     """Return the first lines of a run: what it is, where, and with which files."""
     key = "a trading key is set" if run.has_trading_key else "NO trading key"
     what, mode = ("no order is placed", "DRY RUN") if run.is_dry else (key, "LIVE")
+    if run.is_paper:
+        what, mode = "real prices, made-up money, no order leaves this program", "PAPER"
     lines = [f"{mode} on {place_of(run.rest)}: {what}; ttslo {run.version}"]
     if run.stream is None:
         lines.append("Prices come over REST only")
@@ -67,6 +71,8 @@ def opening(run: Run) -> list[Sentence]:
     if run.is_dry:
         written = f"{log} and {run.sign} alone are" if run.sign else f"{log} alone is"
         lines.append(f"Files: {config} and {state} are read; {written} written")
+    elif run.is_paper:
+        lines.append(f"Files: {config} is read; {state} and {log} are written, each time anew")
     else:
         lines.append(f"Files: {config}, {state}, {log}")
     return [Sentence(Kind.START, "INFO", line) for line in lines]

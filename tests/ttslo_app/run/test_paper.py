@@ -1,0 +1,283 @@
+"""`ttslo paper`: a rehearsal on live prices, which can trade nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from live_program import HEADER, PAIR, QUICK, SYMBOL, row, wait_until
+from program_process import environment_for
+
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from krakenlink.pairs import Pair, Symbol
+from ttslo import main
+from ttslo_app.face.snapshot import decoded
+from ttslo_app.rules.rule import Rule, read_rule
+from ttslo_app.run import paper as paper_room
+from ttslo_app.run.paper import LOG, NEAR, STATE, PaperProgram, near_row
+from ttslo_app.run.parts import Options
+from ttslo_app.store.lock import StateLock
+from ttslo_app.store.manager import ConfigManager
+
+ROOT = Path(__file__).resolve().parents[3]
+LONG = 60.0
+
+
+def write(*rows: str) -> None:
+    """Write config.csv."""
+    Path("config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Return why a command line is refused, with the code of a wrong flag."""
+    with pytest.raises(SystemExit) as caught:
+        main(["paper", *argv])
+    assert caught.value.code == 2
+    return capsys.readouterr().err.replace("\n", " ")
+
+
+# --- flags ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fee", ["-1", "100", "much", "nan", ""])
+def test_fee_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], fee: str) -> None:
+    """With what to write."""
+    assert "is no fee; write percent, such as 0.40" in refusal(capsys, f"--fee={fee}")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (("--near", "BTC/USD", "--config", "my.csv"), "does not use --config"),
+        (("--live", "--log-format", "json"), "leave one out"),
+        (("--web-host", "localhost"), "--web-host needs --web PORT"),
+        (("--web", "0"), "is no port"),
+        (("--interval", "0"), "write seconds"),
+        (("--dry-run",), "unrecognized arguments"),
+        (("--state", "state.csv"), "unrecognized arguments"),
+        (("--env-file", ".env"), "unrecognized arguments"),
+    ],
+)
+def test_flags_that_mean_nothing_here_are_refused(
+    capsys: pytest.CaptureFixture[str], argv: tuple[str, ...], said: str
+) -> None:
+    """Nobody may take the files of a real run for those of a rehearsal."""
+    assert said in refusal(capsys, *argv)
+
+
+def test_missing_config_is_said_with_a_way_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    """The quickest one."""
+    assert main(["paper"]) == 1
+    assert (
+        "there is no config.csv. Write one, or let `ttslo paper --near" in capsys.readouterr().err
+    )
+
+
+def test_second_rehearsal_in_a_folder_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both would write the same files; those of the first stay as they are."""
+    write(row("up", 51000))
+    Path(STATE).write_text("id\nmine\n", encoding="utf-8")
+    with StateLock(STATE):
+        assert main(["paper"]) == 1
+    assert "Cannot run" in capsys.readouterr().err
+    assert Path(STATE).read_text(encoding="utf-8") == "id\nmine\n"
+
+
+def test_real_run_is_not_disturbed() -> None:
+    """Its state and its config are locked by it, and a rehearsal needs neither."""
+    write(row("up", 51000))
+    with StateLock("state.csv"), StateLock("config.csv"), StateLock(STATE):
+        pass  # three files, three locks: none of the rehearsal's is one of the run's
+
+
+# --- a row just beyond the price -----------------------------------------------------------------
+
+
+def pair(**changes: Any) -> Pair:
+    """Return a pair of the listing."""
+    values: dict[str, Any] = {"rest_key": "XXBTZUSD", "altname": "XBTUSD", "wsname": "XBT/USD",
+                              "symbol": Symbol("BTC/USD"), "base": "XXBT", "quote": "ZUSD",
+                              "price_decimals": 1, "lot_decimals": 8,
+                              "ordermin": Decimal("0.00005"),
+                              "costmin": Decimal("0.5")}  # fmt: skip
+    return Pair(**{**values, **changes})
+
+
+def rule_of(text: str) -> Rule:
+    """Read a row as the program does."""
+    return read_rule(dict(zip(paper_room._HEADER.split(","), text.split(","), strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("price", "decimals"),
+    [("50000", 1), ("0.00001234", 8), ("7500000", 0), ("1.0001", 4), ("3", 0)],
+)
+def test_row_waits_just_beyond_the_price(price: str, decimals: int) -> None:
+    """At least one tick, and farther than its stop stays away."""
+    rule = rule_of(near_row(pair(price_decimals=decimals), Decimal(price)))
+    tick = Decimal(1).scaleb(-decimals)
+    away = rule.threshold - Decimal(price)
+    assert tick <= away <= max(tick, Decimal(price) * Decimal("0.0006") + tick)
+    assert away / Decimal(price) * 100 > rule.offset_percent
+    assert not rule.is_met_by(Decimal(price))
+
+
+@pytest.mark.parametrize(
+    ("ordermin", "costmin", "price", "volume"),
+    [("0.00005", "0.5", "50000", "0.00005"), ("0.00005", "10", "50000", "0.00022"),
+     ("5", None, "2", "5")],
+)  # fmt: skip
+def test_row_sells_the_least_there_is(
+    ordermin: str, costmin: str | None, price: str, volume: str
+) -> None:
+    """Both minimums are met, with room for a price that falls."""
+    listed = pair(ordermin=Decimal(ordermin), costmin=Decimal(costmin) if costmin else None)
+    assert rule_of(near_row(listed, Decimal(price))).volume == Decimal(volume)
+
+
+def test_pair_of_which_the_least_is_not_known_is_said() -> None:
+    """Rather than a row that would be refused."""
+    with pytest.raises(ValueError, match="least volume of BTC/USD"):
+        near_row(pair(ordermin=None), Decimal(50000))
+
+
+def test_near_with_a_pair_that_is_none_is_said(
+    exchange: FakeKraken, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is written."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", exchange.rest_url)
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", exchange.ws_url)
+    assert main(["paper", "--near", "NO/PAIR"]) == 1
+    assert "NO/PAIR" in capsys.readouterr().err
+    assert not Path(NEAR).exists()
+
+
+# --- the program ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def program(exchange: FakeKraken) -> Iterator[PaperProgram]:
+    """Hand out a rehearsal of one row, which is not run yet."""
+    write(row("up", 51000))
+    reading = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url)
+    made = PaperProgram(
+        ConfigManager("config.csv", STATE, LOG), reading, Options(pace=QUICK), Decimal("0.40")
+    )
+    yield made
+    provider = reading.price_provider()
+    if provider is not None:
+        provider.stop()
+
+
+def test_it_has_no_key_and_no_way_to_an_account(program: PaperProgram) -> None:
+    """Not in its client, not in its exchange, and no stream of an account."""
+    assert program.mode == "PAPER"
+    assert not program.kraken_api_readonly.has_keys
+    assert program.kraken_api_readwrite is None
+    held = vars(program.paper).values()
+    assert not any(isinstance(value, KrakenAPI) for value in held)
+    live = program._make_live(1)
+    assert live._account is None
+    assert live._checks is None
+    program.stop()
+
+
+def test_config_is_never_written(program: PaperProgram) -> None:
+    """What has fired stands in the rehearsal's own state."""
+    before = Path("config.csv").read_bytes()
+    assert program.files.note_orders([]) == ()
+    assert Path("config.csv").read_bytes() == before
+
+
+def test_row_that_was_not_crossed_is_told_in_the_summary(program: PaperProgram) -> None:
+    """And rows that were refused are not: they never ran."""
+    program.load_state()
+    program.check_config_file_changed()
+    program.validate_and_load_config()
+    program.worker.work_off()
+    (only,) = program.outcomes()
+    assert (only.row, only.condition, only.quote) == ("up", "BTC/USD at or above 51000", "USD")
+    assert only.crossed_at is None
+
+
+# --- a whole rehearsal, as a user has it ---------------------------------------------------------
+
+
+class Rehearsal:
+    """One process of `ttslo paper`, with keys in its environment that it must not use."""
+
+    def __init__(self, exchange: FakeKraken, *argv: str) -> None:
+        Path("out").touch()
+        environment = environment_for(exchange, KRAKEN_WS_AUTH_URL=exchange.ws_auth_url)
+        with Path("out").open("ab") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "ttslo.py"), "paper", *argv],
+                env={**environment, "KRAKEN_API_KEY": exchange.api_key,
+                     "KRAKEN_API_SECRET": exchange.api_secret},
+                stdout=out,
+                stderr=out,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        """Return what it has said so far."""
+        return Path("out").read_text(encoding="utf-8")
+
+    def wait_for(self, part: str) -> None:
+        """Wait until it has said something."""
+        wait_until(lambda: part in self.said() or self.process.poll() is not None, part, LONG)
+        assert part in self.said()
+
+    def end(self) -> int:
+        """End it as a user does, and return its code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(LONG)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to one process alone")
+def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
+    exchange: FakeKraken,
+) -> None:
+    """With trading keys and the account's address in its environment, in both ways to begin."""
+    write(row("up", 50500), row("far", 90000))
+    config = Path("config.csv").read_bytes()
+    for argv, name in (((), "up"), (("--near", "XBTUSD"), "near")):
+        Path("out").unlink(missing_ok=True)
+        exchange.set_prices(PAIR, ["50000"])
+        rehearsal = Rehearsal(exchange, *argv)
+        try:
+            rehearsal.wait_for(f"{name}: armed")
+            wait_until(lambda: exchange.is_subscribed(SYMBOL, "trade"), "it follows", LONG)
+            exchange.set_prices(PAIR, ["50500", "50900"])
+            rehearsal.wait_for(f"{name}: BTC/USD at or above")
+            rehearsal.wait_for("order PAPER-000001 placed")
+            exchange.set_prices(PAIR, ["50700", "50600"])
+            rehearsal.wait_for("order PAPER-000001 is filled: ")
+        finally:
+            code = rehearsal.end()
+        said = rehearsal.said()
+        assert code == 0
+        assert "PAPER on http" in said.splitlines()[0]
+        assert "no order leaves this program" in said.splitlines()[0]
+        assert f"{name}: PAPER: BTC/USD at or above" in said
+        assert "1 crossed, 1 filled" in said
+        assert exchange.api_secret not in said + Path(LOG).read_text(encoding="utf-8")
+    # Each request that was made, both times: none of them is of an account.
+    assert {request.endpoint for request in exchange.requests} <= {
+        "AssetPairs", "Ticker", "Time", "Trades", "SystemStatus"
+    }  # fmt: skip
+    assert exchange.orders == []
+    assert not any("token" in str(message) for message in exchange.ws_messages)
+    assert Path("config.csv").read_bytes() == config
+    assert not Path("state.csv").exists()
+    # The first one's files were kept, and the page of status tells what it was.
+    assert "up,true" in Path(f"{STATE}.before").read_text(encoding="utf-8")
+    assert Path(f"{LOG}.before").exists()
+    assert decoded(Path(f"{STATE}.status.json").read_bytes()).mode == "PAPER"
