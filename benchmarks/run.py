@@ -35,11 +35,15 @@ PARTS = (
     "load",
     "rows",
     "detection",
+    "whatif",
 )
 # Seconds that a part may take: some four times what it takes on two cores of 2026.
 LIMITS = {"detection": 600.0}
 LIMIT = 300.0
-PACKAGES = ("requests", "urllib3", "websocket-client", "ccxt", "python-kraken-sdk", "websockets")
+PACKAGES = (
+    *("requests", "urllib3", "websocket-client", "ccxt", "python-kraken-sdk", "websockets"),
+    *("numpy", "pyarrow", "backtesting"),
+)
 PLOT = "benchmarks/latency.svg"
 
 INTRODUCTION = """\

@@ -157,8 +157,14 @@ def _whole_columns(path: Path, names: Sequence[str], wanted: Sequence[str]) -> l
     """Return those columns of a file that are wanted, the moments first."""
     if not path.stat().st_size:
         raise BadRecording(f"{path} holds no rows; it needs rows of {','.join(names)}")
-    parts = list(_columns_of(path, names, wanted))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    parts: list[list[Ints]] = [[] for _ in wanted]
+    for batch in _columns_of(path, names, wanted):
+        for part, column in zip(parts, batch, strict=True):
+            part.append(column)
+    columns = []
+    for part in parts:  # one after the other, so that few stand in memory twice
+        columns.append(np.concatenate(part))
+        part.clear()
     if columns[0].min() < _FIRST_NS or columns[0].max() > _LAST_NS:
         odd = columns[0].min() if columns[0].min() < _FIRST_NS else columns[0].max()
         raise BadRecording(
@@ -187,7 +193,7 @@ def _columns_of(
                 )
                 for batch in csv.open_csv(
                     file,
-                    csv.ReadOptions(column_names=list(names), block_size=8 << 20),
+                    csv.ReadOptions(column_names=list(names), block_size=1 << 20),
                     convert_options=csv.ConvertOptions(
                         column_types=kinds, include_columns=list(wanted)
                     ),
