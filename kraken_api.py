@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import creds
 from krakenlink import VERSION
-from krakenlink.channels import Market, MarketCalls
+from krakenlink.channels import Market
 from krakenlink.machine import (
     ACCOUNT_URL,
     ACCOUNT_VARIABLE,
@@ -33,6 +33,7 @@ from krakenlink.machine import (
     STREAM_VARIABLE,
     validate_url,
 )
+from krakenlink.market_calls import MarketCalls
 from krakenlink.once import Once
 from krakenlink.prices import Prices
 from krakenlink.rest.client import RestClient
@@ -85,7 +86,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-class KrakenAPI(MarketCalls, RestClient):
+class KrakenAPI(MarketCalls):
     """Kraken's REST calls and live prices, for one pair of keys or none. Safe from any thread.
 
     The constructor does no I/O, starts no thread and looks up no keys: the first call does.
@@ -168,6 +169,7 @@ class KrakenAPI(MarketCalls, RestClient):
             lambda: alive(me).price_provider(),
             self._transport.longest,
         )
+        self.listing.streamed = self._market.streamed_pair
         # Whoever drops a client without `close` gives back its subscriptions all the same.
         for part in (self._prices, self._market):
             weakref.finalize(self, part.let_go).atexit = False

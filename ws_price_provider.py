@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ClassVar
@@ -37,10 +38,11 @@ from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Channel
 from krakenlink.stream.handover import Companion, Stoppable, wake
 from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
+from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.looks import Looks, checked_param
-from krakenlink.stream.reader import FeedReader
+from krakenlink.stream.reader import FeedReader, RelayedReaders
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
-from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
+from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings, patient
 from krakenlink.stream.states import Subscription
 
 __all__ = [
@@ -109,8 +111,11 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self.settings = settings
         self._resolve = resolve or symbol_offline
         self._clock = clock
-        budget = budget or own_budget(self.url, settings)
-        self.feed_thread = FeedThread(self.url, settings, connect, clock, budget)
+        self._connect = connect
+        self._budget = budget or own_budget(self.url, settings)
+        self.feed_thread = FeedThread(self.url, settings, connect, clock, self._budget)
+        self.proof_lasts = settings.dead_after
+        self.beside: WebSocketPriceProvider | None = None
         # All three, and `stops`, are guarded by the feed's lock.
         self._by_pair: dict[str, Subscription] = {}
         self._unstreamed = Once()
@@ -127,6 +132,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self._feed = self.feed_thread.feed
         self._link = self._feed.link
         self._subscriptions = self._feed.subscriptions
+        self._feed.contents.places = self._places
 
     @classmethod
     def shared(
@@ -188,40 +194,73 @@ class WebSocketPriceProvider(Looks, Stoppable):
         if sub is not None:
             self._unwant_locked(sub.symbol, Channel.TICKER)
 
-    def _unwant_locked(self, symbol: Symbol, channel: Channel) -> None:
-        self._subscriptions.unwant(symbol, channel)
+    def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+        self._subscriptions.unwant(symbol, channel, param)
         self._changed.notify_all()
 
     def subscribe_symbol(
-        self, symbol: str, channel: str = "ticker", *, depth: int | None = None
+        self,
+        symbol: str,
+        channel: str = "ticker",
+        *,
+        depth: int | None = None,
+        interval: int | None = None,
     ) -> None:
         """Add a reference to a channel of a v2 symbol. Returns at once.
 
         Args:
             symbol: Kraken's v2 name.
-            channel: `ticker`, `trade` or `book`.
+            channel: `ticker`, `trade`, `book`, `ohlc`, or `instrument`, which tells of all pairs
+                at once whatever the symbol, on a connection of its own.
             depth: Levels of each side of a book: 10 (None), 25, 100, 500 or 1000. The deepest that
                 anybody has wanted is streamed.
+            interval: Minutes of a candle: 1 (None), 5, 15, 30, 60, 240, 1440, 10080 or 21600.
 
         Raises:
-            ValueError: If `symbol` is empty or not text, or there is no such channel or depth.
+            ValueError: If `symbol` is empty or not text, or Kraken has no such channel.
         """
         if not isinstance(symbol, str) or not symbol:
             raise ValueError(f"{symbol!r} is no symbol")
         wanted = Channel(channel)
-        param = checked_param(wanted, depth)
+        param = checked_param(wanted, depth, interval)
         self._check_fork()
+        (self._beside() if wanted is Channel.INSTRUMENT else self)._want(symbol, wanted, param)
+
+    def _beside(self) -> WebSocketPriceProvider:
+        """Return what carries messages that would keep prices waiting for seconds."""
+        with self._lock:
+            if self.beside is None:
+                made = WebSocketPriceProvider(
+                    self.url,
+                    settings=patient(self.settings),
+                    connect=self._connect,
+                    clock=self._clock,
+                    budget=self._budget,
+                )
+                made.proof_lasts = self.settings.dead_after
+                made.feed_thread.readers = RelayedReaders(self.feed_thread.readers)
+                self.beside = made
+            return self.beside
+
+    def _want(self, symbol: str, wanted: Channel, param: int) -> None:
+        self._check_fork()
+        name = EVERY if wanted is Channel.INSTRUMENT else Symbol(symbol)
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            self._subscriptions.want(Symbol(symbol), wanted, param)
+            self._subscriptions.want(name, wanted, param)
             connection = self.feed_thread.start_locked()
         wake(connection)
 
-    def unsubscribe_symbol(self, symbol: str, channel: str = "ticker") -> None:
+    def unsubscribe_symbol(
+        self, symbol: str, channel: str = "ticker", *, interval: int | None = None
+    ) -> None:
         """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error."""
         wanted = Channel(channel)
         self._check_fork()
-        self.feed_thread.give_back(partial(self._unwant_locked, Symbol(symbol), wanted))
+        carrier, name, param = self, Symbol(symbol), checked_param(wanted, None, interval)
+        if wanted is Channel.INSTRUMENT:
+            carrier, name = self.beside or self, EVERY
+        carrier.feed_thread.give_back(partial(carrier._unwant_locked, name, wanted, param))
 
     def _symbol_of(self, pair: str) -> Symbol | None:
         symbol = self._resolve(pair) if isinstance(pair, str) and pair else None
@@ -285,12 +324,6 @@ class WebSocketPriceProvider(Looks, Stoppable):
     # -- looking on
 
     @property
-    def connected(self) -> bool:
-        """Whether the link is alive at this moment."""
-        with self._lock:
-            return self._link.is_open and self._clock() < self._link.good_until
-
-    @property
     def subscribed_pairs(self) -> frozenset[str]:
         """The pairs of `subscribe`, as the callers spelled them."""
         with self._lock:
@@ -327,7 +360,8 @@ class WebSocketPriceProvider(Looks, Stoppable):
         """Return the feed's figures at this moment."""
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            return feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
+            found = feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
+        return found if self.beside is None else replace(found, beside=(self.beside.health(),))
 
     def note_rest_fallback(self, symbol: str) -> None:
         """Count that somebody had to ask REST for `symbol`."""
@@ -359,6 +393,8 @@ class WebSocketPriceProvider(Looks, Stoppable):
         is done as soon as that work is.
         """
         self._check_fork()
+        if self.beside is not None:
+            self.beside.stop(timeout)
         self.feed_thread.end(self._forget_locked, timeout)
 
     def _forget_locked(self) -> None:

@@ -70,6 +70,7 @@ class Control:
             listing.trades[-len(trades) :] = trades
         self._stream.tell_trades(listing, trades)
         self._stream.tell_books(listing)
+        self._stream.tell_candles(listing)
         self._core.tell()
 
     def set_book(
@@ -124,7 +125,9 @@ class Control:
 
     def change_pair(self, pair: str, changes: Mapping[str, Any]) -> None:
         """Change what AssetPairs says of a pair, and what its orders must keep to."""
-        self._core.engine.listing(pair).row.update(changes)
+        listing = self._core.engine.listing(pair)
+        listing.row.update(changes)
+        self._stream.tell_instrument(listing)
 
     def set_system_status(self, status: str) -> None:
         """Set the engine's state and push it."""

@@ -35,6 +35,10 @@ FAULTS: dict[str, str] = {
     "book_crossed": "the best bid of `symbol`'s book is told above its best ask, and summed up so",
     "book_short_numbers": "numbers of `symbol`'s book lose their last zeros, or come as `5e-05`",
     "book_bad_level": "a change of `symbol`'s book has `text` (-1) in the place of a price",
+    "candle_from_future": "a candle of `symbol` is told as if it began in a year",
+    "candle_bad": "a candle of `symbol` has a negative price",
+    "trade_lost": "a print of `symbol` is not told by the stream",
+    "instrument_bad_row": "a pair is told with `text` (-1) in the place of its minimum",
     "refuse_depth": "books deeper than 10 are refused",
     "unasked": "each frame of a book is followed by one of a market that nobody asked for",
     # the account's stream
@@ -104,6 +108,10 @@ _SECONDS = {
 _TEXTS = {
     "absurd_time": "1e999",
     "book_bad_level": "-1",
+    "candle_from_future": "a candle of `symbol` is told as if it began in a year",
+    "candle_bad": "a candle of `symbol` has a negative price",
+    "trade_lost": "a print of `symbol` is not told by the stream",
+    "instrument_bad_row": "-1",
     "error": "EService:Unavailable",
     "limit_exceeded": "EBM:limit exceeded:CAL",
     "market_mode": "EService:Market in reduce_only mode",

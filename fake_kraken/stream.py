@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from fake_kraken.books import BOOK, DEPTHS, BookTeller
+from fake_kraken.candles import INTERVALS, OHLC, candle_frame
 from fake_kraken.core import Core
+from fake_kraken.instruments import EVERY, instrument_frame
+from fake_kraken.instruments import NAME as INSTRUMENT
 from fake_kraken.market import Listing, Trade
 from fake_kraken.rest import reset_transport
 from fake_kraken.shapes import CHANNELS, Channel, moment_text
@@ -30,10 +33,12 @@ class Client:
     socket: web.WebSocketResponse
     transport: asyncio.Transport | None
     outbox: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
-    subscriptions: set[tuple[str, str]] = field(default_factory=set)
+    subscriptions: set[tuple[Any, ...]] = field(default_factory=set)
+    candles: set[tuple[Any, ...]] = field(default_factory=set)  # those among them, with an interval
     # Acknowledged while `ack_without_data` was on: without data until they are made anew.
-    dumb: set[tuple[str, str]] = field(default_factory=set)
+    dumb: set[tuple[Any, ...]] = field(default_factory=set)
     books: dict[str, BookTeller] = field(default_factory=dict)
+    with_tokenized: bool = False  # whether its instruments are to have xStocks among them
     sent_at: float = 0.0
 
 
@@ -44,6 +49,13 @@ class Question:
     client: Client
     head: Mapping[str, Any]
     came: str
+
+
+def _key(channel: Channel, symbol: str, param: object) -> tuple[Any, ...]:
+    """Return what tells a subscription from every other one."""
+    if channel is not OHLC:
+        return channel.name, symbol
+    return channel.name, symbol, param if isinstance(param, int) else str(param)
 
 
 class Stream:
@@ -168,13 +180,26 @@ class Stream:
         for client in self.clients:
             for channel in CHANNELS.values():
                 wanted = (channel.name, symbol)
-                if wanted not in client.subscriptions or wanted in client.dumb:
+                is_lost = channel.name == "trade" and self._core.faults.struck(
+                    "trade_lost", symbol=symbol
+                )
+                if is_lost or wanted not in client.subscriptions or wanted in client.dumb:
                     continue
                 if channel.name not in frames:
                     frames[channel.name] = channel.update(listing, trades, self._core.now())
                 self._send(client, frames[channel.name])
                 for frame in channel.bad_frames(symbol) if has_bad_ones else ():
                     self._send(client, frame)
+
+    def tell_candles(self, listing: Listing) -> None:
+        """Tell of the present candles of a market, whoever has subscribed to them."""
+        symbol, faults = listing.symbol, self._core.faults
+        if symbol is None or faults.is_on("mute", symbol):
+            return
+        for client in self.clients:
+            for channel, name, interval in client.candles - client.dumb:
+                if (channel, name) == (OHLC.name, symbol):
+                    self._send(client, candle_frame(listing, interval, "update", faults))
 
     def tell_books(self, listing: Listing) -> None:
         """Tell of what has changed in the book of a market, whoever has subscribed to it."""
@@ -219,7 +244,10 @@ class Stream:
             self._send(question.client, {"Error": "Exceeded msg rate"})
             return
         name, symbols = params.get("channel"), params.get("symbol")
-        known = {**CHANNELS, BOOK.name: BOOK}
+        if name == INSTRUMENT:
+            self._subscribe_to_instruments(question, params)
+            return
+        known = {**CHANNELS, BOOK.name: BOOK, OHLC.name: OHLC}
         channel = known.get(name) if isinstance(name, str) else None
         if channel is None or not isinstance(symbols, list) or not symbols:
             is_known = channel is not None or name == "status"
@@ -228,12 +256,43 @@ class Stream:
             )
             return
         wants_snapshot = params.get("snapshot", channel.has_snapshot) is True
-        depth = params.get("depth", DEPTHS[0])
+        param = params.get("depth", DEPTHS[0])
+        if channel is OHLC:
+            param = params.get("interval", INTERVALS[0])
         for symbol in map(str, symbols):
             if question.head["method"] == "unsubscribe":
-                self._unsubscribe_one(question, (channel.name, symbol))
+                self._unsubscribe_one(question, channel, symbol, param)
             elif not self._core.faults.struck("no_ack", symbol=symbol):
-                self._subscribe_one(question, channel, symbol, wants_snapshot, depth)
+                self._subscribe_one(question, channel, symbol, wants_snapshot, param)
+
+    def _subscribe_to_instruments(self, question: Question, params: Mapping[str, Any]) -> None:
+        client, wanted = question.client, (INSTRUMENT, EVERY)
+        is_leaving = question.head["method"] == "unsubscribe"
+        if is_leaving != (wanted in client.subscriptions):
+            said = "Subscription Not Found" if is_leaving else "Already subscribed"
+            self._refuse(question, said)
+            return
+        wants_snapshot = params.get("snapshot", True) is True
+        client.with_tokenized = params.get("include_tokenized_assets") is True
+        if is_leaving:
+            client.subscriptions.discard(wanted)
+            self._accept(question, channel=INSTRUMENT)
+            return
+        client.subscriptions.add(wanted)
+        self._accept(question, channel=INSTRUMENT, snapshot=wants_snapshot)
+        if wants_snapshot and not self._core.faults.is_on("mute", EVERY):
+            listings = self._core.engine.listings.values()
+            self._send(client, self._instruments(client, listings, "snapshot"))
+
+    def _instruments(self, client: Client, listings: Iterable[Listing], kind: str) -> str:
+        faults, with_tokenized = self._core.faults, client.with_tokenized
+        return instrument_frame(listings, kind, faults, with_tokenized=with_tokenized)
+
+    def tell_instrument(self, listing: Listing) -> None:
+        """Tell of a market whose row has changed, whoever has subscribed to that."""
+        for client in self.clients:
+            if (INSTRUMENT, EVERY) in client.subscriptions:
+                self._send(client, self._instruments(client, [listing], "update"))
 
     def _subscribe_one(
         self,
@@ -241,40 +300,48 @@ class Stream:
         channel: Channel,
         symbol: str,
         wants_snapshot: bool,
-        depth: object,
+        param: object,
     ) -> None:
-        client, wanted = question.client, (channel.name, symbol)
-        if error := self._refusal_of(client, wanted) or self._refusal_of_depth(channel, depth):
+        client, wanted = question.client, _key(channel, symbol, param)
+        if error := self._refusal_of(client, wanted) or self._refusal_of_param(channel, param):
             self._refuse(question, error, symbol=symbol)
             return
         client.subscriptions.add(wanted)
         if self._core.faults.struck("ack_without_data", symbol=symbol):
             client.dumb.add(wanted)
         more = {}
+        listing, faults = self._core.engine.by_symbol[symbol], self._core.faults
         if channel is BOOK:
-            more["depth"] = depth
-            listing = self._core.engine.by_symbol[symbol]
-            client.books[symbol] = BookTeller(listing, int(str(depth)), self._core.faults)
+            more["depth"] = param
+            client.books[symbol] = BookTeller(listing, int(str(param)), faults)
+        elif channel is OHLC:
+            more["interval"] = param
+            client.candles.add((channel.name, symbol, int(str(param))))
         self._accept(question, channel=channel.name, symbol=symbol, snapshot=wants_snapshot, **more)
         is_mute = wanted in client.dumb or self._core.faults.is_on("mute", symbol)
         has_old_prints = channel.name == "trade" and self._core.faults.struck(
             "trade_snapshot", symbol=symbol
         )
         if (wants_snapshot or has_old_prints) and not is_mute:
-            listing, now = self._core.engine.by_symbol[symbol], self._core.now()
-            if channel is BOOK:
+            now = self._core.now()
+            if channel is OHLC:
+                self._send(client, candle_frame(listing, int(str(param)), "snapshot", faults))
+            elif channel is BOOK:
                 self._send(client, client.books[symbol].snapshot(moment_text(now)))
             else:
                 self._send(client, channel.snapshot(listing, now))
 
-    def _unsubscribe_one(self, question: Question, wanted: tuple[str, str]) -> None:
-        client, (channel, symbol) = question.client, wanted
+    def _unsubscribe_one(
+        self, question: Question, channel: Channel, symbol: str, param: object
+    ) -> None:
+        client, wanted = question.client, _key(channel, symbol, param)
         if wanted not in client.subscriptions:
             self._refuse(question, "Subscription Not Found", symbol=symbol)
             return
         client.subscriptions.discard(wanted)
         client.dumb.discard(wanted)
-        self._accept(question, channel=channel, symbol=symbol)
+        client.candles.discard(wanted)
+        self._accept(question, channel=channel.name, symbol=symbol)
 
     def _accept(self, question: Question, **result: Any) -> None:
         answer = {**question.head, "success": True, "result": result}
@@ -284,14 +351,16 @@ class Stream:
         answer = {"error": error, **question.head, **more, "success": False}
         self._send(question.client, answer | self._times(question.came))
 
-    def _refusal_of_depth(self, channel: Channel, depth: object) -> str | None:
+    def _refusal_of_param(self, channel: Channel, param: object) -> str | None:
+        if channel is OHLC:
+            return None if param in INTERVALS else "Subscription ohlc interval not supported"
         if channel is not BOOK:
             return None
-        is_refused = depth != DEPTHS[0] and self._core.faults.struck("refuse_depth")
-        return "Subscription depth not supported" if depth not in DEPTHS or is_refused else None
+        is_refused = param != DEPTHS[0] and self._core.faults.struck("refuse_depth")
+        return "Subscription depth not supported" if param not in DEPTHS or is_refused else None
 
-    def _refusal_of(self, client: Client, wanted: tuple[str, str]) -> str | None:
-        _, symbol = wanted
+    def _refusal_of(self, client: Client, wanted: tuple[Any, ...]) -> str | None:
+        symbol = wanted[1]
         if "/" not in symbol:
             return f"Currency pair not in ISO 4217-A3 format {symbol}"
         is_known = symbol in self._core.engine.by_symbol

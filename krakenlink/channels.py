@@ -1,30 +1,52 @@
 """What a client knows of a market beside its price: from the stream where it is proven, else REST.
 
-The calls are here for `kraken_api.KrakenAPI`, which is one of these. What it must never do: show
-what is not proven to be the present state, mix the stream's with REST's, or wait longer than the
-caller's patience for the stream.
+The calls of a client are `market_calls`. What it must never do: show what is not proven to be the
+present state, join what has a gap between, or outlast the caller's patience for the stream.
 
-Source: Kraken, spot WebSocket v2, book channel; REST Depth (read 2026-11).
+Source: Kraken, spot WebSocket v2 (book, ohlc, trade, instrument); REST Depth, OHLC, Trades (read
+2026-11).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol
 
-from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.pairs import Pair, Symbol, legacy_pair
 from krakenlink.prices import Prices
-from krakenlink.rest.market import MOST_LEVELS, read_depth
+from krakenlink.rest.market import (
+    MOST_LEVELS,
+    check_delay,
+    read_depth,
+    read_ohlc,
+    read_trades,
+)
 from krakenlink.rest.quotes import row_for
-from krakenlink.rest.request import checked_direction, checked_number, checked_pair, named
+from krakenlink.rest.request import checked_pair, named
 from krakenlink.sockets import done_within
-from krakenlink.stream.book import Fill, OrderBook, checked_depth, estimated_fill
+from krakenlink.stream.book import OrderBook, checked_depth
+from krakenlink.stream.events import TradePrint
+from krakenlink.stream.instruments import EVERY, Instrument
+from krakenlink.stream.tapes import (
+    MOST_CANDLES,
+    MOST_TRADES,
+    Candle,
+    Candles,
+    Item,
+    Tape,
+    checked_interval,
+    has_hole,
+    has_more,
+    joined,
+    plausible,
+)
+
+_log = logging.getLogger(__name__)
 
 
 class Stream(Protocol):
@@ -35,11 +57,13 @@ class Stream(Protocol):
         """How often it was stopped; subscriptions from before the last time are gone."""
         ...
 
-    def subscribe_symbol(self, symbol: str, channel: str, *, depth: int | None = None) -> None:
+    def subscribe_symbol(
+        self, symbol: str, channel: str, *, depth: int | None = None, interval: int | None = None
+    ) -> None:
         """Add a reference to a symbol's channel. Returns at once."""
         ...
 
-    def unsubscribe_symbol(self, symbol: str, channel: str) -> None:
+    def unsubscribe_symbol(self, symbol: str, channel: str, *, interval: int | None = None) -> None:
         """Take a reference away; the last one unsubscribes."""
         ...
 
@@ -49,6 +73,24 @@ class Stream(Protocol):
 
     def wait_for_book(self, symbol: str, depth: int, timeout: float) -> OrderBook | None:
         """Wait for a proven book while one may come, at most `timeout` seconds."""
+        ...
+
+    def tape(
+        self, symbol: str, channel: str, interval: int = 0
+    ) -> tuple[Tape[Any], dict[int, Any], float] | None:
+        """Return what has come since an acknowledgement, where that is proven now."""
+        ...
+
+    def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
+        """Wait for the acknowledgement, at most `timeout` seconds; tell whether it is there."""
+        ...
+
+    def proven_instrument(self, symbol: str) -> tuple[Instrument, float] | None:
+        """Return what is proven of a pair now, and the seconds since then. Never blocks."""
+        ...
+
+    def wait_for_instruments(self, timeout: float) -> bool:
+        """Wait for the first ones, at most `timeout` seconds; tell whether they are there."""
         ...
 
     def note_rest_fallback(self, symbol: str) -> None:
@@ -69,9 +111,12 @@ class Held:
         self._followed: dict[tuple[str, str, int], None] = {}
         self._waited: set[tuple[str, str, int]] = set()
 
-    def follow(self, stream: Stream, symbol: str, channel: str, depth: int | None) -> bool:
-        """Hold a subscription; tell whether nobody has waited for it in vain yet."""
-        key = (symbol, channel, depth or 0)
+    def follow(self, stream: Stream, symbol: str, channel: str, param: int | None = None) -> bool:
+        """Hold a subscription; tell whether nobody has waited for it in vain yet.
+
+        `param` is a book's depth, or the interval of candles.
+        """
+        key = (symbol, channel, param or 0)
         with self._lock:
             if stream is not self._of or stream.stops != self._stops:
                 # Somebody has stopped the stream that all share, and with it our subscriptions.
@@ -81,13 +126,14 @@ class Held:
             if key not in self._followed:
                 # In this order and in one hold, so that whoever lets go finds what is to be given
                 # back, or nothing yet.
-                stream.subscribe_symbol(symbol, channel, depth=depth)
+                depth, interval = (param, None) if channel == "book" else (None, param)
+                stream.subscribe_symbol(symbol, channel, depth=depth, interval=interval)
                 self._followed[key] = None
             return key not in self._waited
 
-    def note(self, symbol: str, channel: str, depth: int | None, *, is_there: bool) -> None:
+    def note(self, symbol: str, channel: str, param: int | None, *, is_there: bool) -> None:
         """Note what a wait has brought: nobody waits a second time for what did not come."""
-        key = (symbol, channel, depth or 0)
+        key = (symbol, channel, param or 0)
         with self._lock:
             (self._waited.discard if is_there else self._waited.add)(key)
 
@@ -99,9 +145,47 @@ class Held:
         self._waited.clear()
         with suppress(KeyError):
             while True:
-                (symbol, channel, _), _ = self._followed.popitem()  # in one step, so never twice
+                (symbol, channel, param), _ = self._followed.popitem()  # one step, so never twice
                 if stream is not None and not is_gone:
-                    stream.unsubscribe_symbol(symbol, channel)
+                    interval = param if channel == "ohlc" else None
+                    stream.unsubscribe_symbol(symbol, channel, interval=interval)
+
+
+class Question(NamedTuple):
+    """What is asked of a market: a channel with its interval, and the step between its places."""
+
+    name: str
+    channel: str
+    param: int | None
+    step: int
+
+
+class Base(NamedTuple, Generic[Item]):
+    """What REST told, and what the stream has told beside it: of which tape, and when."""
+
+    tape: Tape[Any]
+    items: dict[int, Item]
+    last: int
+    asked_at: float
+    refuted: frozenset[int] = frozenset()  # places of the tape that cannot be
+
+
+class Ways(NamedTuple, Generic[Item]):
+    """How REST is asked, how both are joined, and which places of the tape cannot be."""
+
+    fetch: Callable[[], dict[int, Item]]
+    join: Callable[[Base[Item], dict[int, Item]], dict[int, Item]]
+    doubtful: Callable[[Base[Item], dict[int, Item]], set[int]]
+
+
+class Joined(NamedTuple, Generic[Item]):
+    """What is known of a market now, where it comes from, and how old its proof is."""
+
+    symbol: Symbol
+    items: dict[int, Item]
+    source: Literal["websocket", "rest"]
+    at: float
+    age: float
 
 
 class Market:
@@ -125,12 +209,16 @@ class Market:
         longest: float,
     ) -> None:
         self.prices = prices
-        self._known, self._ask, self._stream = known, ask, stream
+        self.known, self._ask, self._stream = known, ask, stream
         self._longest = longest
         self._held = Held()
+        self._told_by: Stream | None = None  # who tells of pairs as they change
+        # Looked up without a lock: of two callers at a time the later one's answer stays.
+        self._bases: dict[Question, Base[Any]] = {}
 
     def let_go(self) -> None:
         """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
+        self._told_by = None
         self._held.let_go()
 
     def order_book(self, pair: str, depth: int, patience: float) -> OrderBook:
@@ -160,67 +248,129 @@ class Market:
             stream.note_rest_fallback(symbol)
         return found
 
+    def candles(self, pair: str, interval: int, patience: float) -> Candles:
+        """Return the candles of a pair; see `MarketCalls.get_candles`."""
+        name, width = checked_pair(pair), 60 * checked_interval(interval)
+
+        def fetch() -> dict[int, Candle]:
+            return read_ohlc(name, self._row("OHLC", name, interval=interval))
+
+        def join(base: Base[Candle], tape: dict[int, Candle]) -> dict[int, Candle]:
+            return joined(base.items, tape, MOST_CANDLES, has_more)
+
+        def doubtful(base: Base[Candle], tape: dict[int, Candle]) -> set[int]:
+            elapsed = feed_clock() - base.asked_at
+            return set(tape) - set(plausible(tape, base.last, elapsed, width))
+
+        ways = Ways(fetch, join, doubtful)
+        found = self._joined(Question(name, "ohlc", interval, width), ways, patience)
+        items = tuple(found.items.values())
+        return Candles(found.symbol, interval, items, found.source, found.at, found.age)
+
+    def trades(self, pair: str, count: int, patience: float) -> tuple[TradePrint, ...]:
+        """Return the latest trades of a pair; see `MarketCalls.recent_trades`."""
+        name = checked_pair(pair)
+        if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_TRADES:
+            raise ValueError(f"count is {count!r}; it is 1 to {MOST_TRADES}")
+
+        def fetch() -> dict[int, TradePrint]:
+            return read_trades(name, self._symbol(name), self._row("Trades", name))
+
+        def join(base: Base[TradePrint], tape: dict[int, TradePrint]) -> dict[int, TradePrint]:
+            return joined(base.items, tape, MOST_TRADES)
+
+        ways = Ways(fetch, join, lambda base, tape: set())
+        found = self._joined(Question(name, "trade", None, 1), ways, patience)
+        return tuple(found.items.values())[-count:]
+
+    def _row(self, endpoint: str, name: str, **params: object) -> object:
+        pair = self.known(name) or legacy_pair(name)
+        asked_at = feed_clock()
+        with done_within(self._longest):
+            rows = self._ask(endpoint, {**named(name, pair), **params}).get("result")
+        check_delay(name, asked_at, feed_clock())
+        if isinstance(rows, Mapping):  # beside them stands where to go on from
+            rows = {key: row for key, row in rows.items() if key != "last"}
+        return row_for(pair, rows)
+
+    def _joined(self, asked: Question, ways: Ways[Any], patience: float) -> Joined[Any]:
+        """Return what the stream tells of a market joined to what REST tells, else REST's alone."""
+        look, symbol = self._look(asked, patience), self._symbol(asked.name)
+        key = asked._replace(name=symbol)
+        seen, base, asked_at = look(), self._bases.get(key), None
+        for is_last in (False, True):
+            if seen is None:
+                break
+            tape, items, age = seen
+            if base is not None and base.tape is tape:
+                told = {place: x for place, x in items.items() if place not in base.refuted}
+                doubted = ways.doubtful(base, told)
+                found = ways.join(base, {n: x for n, x in told.items() if n not in doubted})
+                if not (doubted or has_hole(tuple(found), asked.step, base.last)) or is_last:
+                    self._refute(key, base, doubted)
+                    return Joined(symbol, found, "websocket", feed_clock(), age)
+            # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
+            asked_at = feed_clock()
+            fetched = ways.fetch()
+            base = self._bases[key] = Base(tape, fetched, max(fetched, default=0), asked_at)
+            seen = look()
+        if asked_at is None:
+            asked_at = feed_clock()
+            fetched = ways.fetch()
+        now = feed_clock()
+        return Joined(symbol, fetched, "rest", now, now - asked_at)
+
+    def _refute(self, key: Question, base: Base[Any], places: set[int]) -> None:
+        """Take note that REST knows nothing of what the stream told, and say so."""
+        if places:
+            self._bases[key] = base._replace(refuted=base.refuted | places)
+            _log.warning("%s: candles from the future are not taken", key.name)
+
+    def _look(
+        self, asked: Question, patience: float
+    ) -> Callable[[], tuple[Tape[Any], dict[int, Any], float] | None]:
+        """Return what looks at the stream's side of a question, once it has been waited for."""
+        stream, deadline = self._stream(), time.monotonic() + patience
+        symbol = None if stream is None else self.prices.symbol_of(asked.name, deadline)
+        if stream is None or symbol is None:
+            return lambda: None
+        width = asked.param or 0
+        is_hopeful = self._held.follow(stream, symbol, asked.channel, asked.param)
+        left = max(0.0, deadline - time.monotonic()) if is_hopeful else 0.0
+        is_there = stream.wait_for_tape(symbol, asked.channel, width, left)
+        self._held.note(symbol, asked.channel, asked.param, is_there=is_there)
+        if not is_there:
+            stream.note_rest_fallback(symbol)
+        return lambda: stream.tape(symbol, asked.channel, width)
+
+    def _symbol(self, name: str) -> Symbol:
+        pair = self.known(name) or legacy_pair(name)
+        return (pair.symbol if pair is not None else None) or Symbol(name)
+
+    def follow_instruments(self, patience: float) -> bool:
+        """Follow all pairs; see `MarketCalls.follow_instruments`."""
+        stream = self._stream()
+        if stream is None:
+            return False
+        is_hopeful = self._held.follow(stream, EVERY, "instrument", None)
+        self._told_by = stream
+        is_there = is_hopeful and stream.wait_for_instruments(patience)
+        self._held.note(EVERY, "instrument", None, is_there=is_there)
+        return is_there
+
+    def streamed_pair(self, pair: Pair) -> tuple[Pair, float] | None:
+        """Return a pair with what is proven of it now, and the seconds since; never blocks."""
+        stream = self._told_by
+        if stream is None or pair.symbol is None:
+            return None
+        told = stream.proven_instrument(pair.symbol)
+        return None if told is None else (told[0].told_of(pair), told[1])
+
     def _rest_book(self, name: str, depth: int) -> OrderBook:
-        pair = self._known(name) or legacy_pair(name)
+        pair = self.known(name) or legacy_pair(name)
         params = {**named(name, pair), "count": min(depth, MOST_LEVELS)}
         with done_within(self._longest):
             asked_at = feed_clock()
             rows = self._ask("Depth", params).get("result")
         row = row_for(pair, rows)
         return read_depth(name, pair, row, depth, (asked_at, feed_clock()))
-
-
-class MarketCalls:
-    """The calls of a client about a market beside its price. Safe from any thread."""
-
-    ws_timeout: float
-    _market: Market
-
-    def get_order_book(self, pair: str, depth: int = 10) -> OrderBook:
-        """Return the order book of `pair`, with Kraken's exact numbers.
-
-        From the stream where it is proven: each change was confirmed by Kraken's checksum, on a
-        link that is alive; the first call subscribes and waits for the first book, at most
-        `ws_timeout` and once for each pair and depth. Else over REST, which blocks for `connect` +
-        `read` of the timeouts at most and has 500 levels at most.
-
-        Args:
-            pair: Any spelling, such as `XXBTZUSD` or `BTC/USD`.
-            depth: Levels of each side: 10, 25, 100, 500 or 1000. Thin books have fewer.
-
-        Raises:
-            ValueError: If `pair` is empty or not a string, or `depth` is none of these.
-            PriceUnavailable: If REST's answer took so long that its book proves nothing.
-            KrakenError: If Kraken refused, such as an unknown pair, or could not be heard.
-
-        Source: Kraken, spot WebSocket v2, book channel; REST Depth (read 2026-11).
-        """
-        return self._market.order_book(pair, depth, self.ws_timeout)
-
-    def estimate_fill(self, pair: str, side: str, volume: object, depth: int = 100) -> Fill:
-        """Return what a market order would meet in the book of `pair` now. It places nothing.
-
-        Blocks like `get_order_book`, and like `get_current_price` for the last trade's price. Fees
-        and hidden orders are not in it, and neither is what others do meanwhile.
-
-        Args:
-            pair: Any spelling.
-            side: `buy` or `sell`.
-            volume: In base currency; any exact number.
-            depth: How deep to look; `is_complete` of the answer tells whether that was enough.
-
-        Raises:
-            ValueError: If an argument is none of these, or `volume` is not positive.
-            KrakenError: As for `get_order_book`.
-        """
-        direction = checked_direction(side)
-        amount = checked_number("volume", volume)
-        book = self.get_order_book(pair, depth)
-        return estimated_fill(book, direction, amount, self._last_price(pair))
-
-    def _last_price(self, pair: str) -> Decimal | None:
-        """Return the last trade's price, None where it cannot be had: the book counts without."""
-        try:
-            return self._market.prices.quote(pair, None, self.ws_timeout).price
-        except KrakenError:
-            return None

@@ -87,6 +87,10 @@ class Listing:
         ask: Makes an AssetPairs call of these parameters, within so many seconds or the usual
             deadlines, and returns its `result`; raises KrakenError.
         file: Says where the listing is kept between processes; None for nowhere.
+
+    Attributes:
+        streamed: Returns a pair with what the stream proves of it at this moment, and the seconds
+            since that proof; None where it proves nothing. Waits for nobody.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Listing:
         self._refreshed_at = float("-inf")
         self._failed_at = float("-inf")
         self._told = Once(again_after=3600.0)  # has no need of the lock
+        self.streamed: Callable[[Pair], tuple[Pair, float] | None] = _nothing_streamed
         self._flights = Flights()
 
     def known(self, name: str) -> Pair | None:
@@ -122,7 +127,15 @@ class Listing:
         return feed_clock() - newest.had_at if newest is not None else None
 
     def _newest(self, name: str) -> _Single | None:
-        """Return what is known of a pair, from the listing or asked for alone: the younger."""
+        """Return what is known of a pair: as it is streamed now, else the younger of two.
+
+        That is: from the listing, or asked for alone.
+        """
+        known = self._asked(name)
+        told = self.streamed(known.pair) if known is not None else None
+        return known if told is None else _Single(told[0], feed_clock() - told[1])
+
+    def _asked(self, name: str) -> _Single | None:
         with self._lock:
             snapshot, single = self._snapshot, self._singles.get(name)
         pair = snapshot.directory.find(name) if snapshot else None
@@ -327,6 +340,10 @@ class Listing:
         except OSError as error:
             # Harmless: it is fetched again next time. On Windows also if another process reads.
             _log.debug("Cannot keep the list of pairs in %s: %s", file, error)
+
+
+def _nothing_streamed(pair: Pair) -> tuple[Pair, float] | None:
+    return None
 
 
 def listing_file(root: str, cache_dir: str | Path | None) -> Path | None:

@@ -4,22 +4,36 @@ Pure and not thread-safe: the feed calls it under its lock. The proof is that of
 on the present connection, after its own acknowledgement, of what has been asked for. What came for
 nobody, or after a doubt and before the next snapshot, is dropped.
 
-Source: Kraken, spot WebSocket v2 (book, trade) (read 2026-11).
+Source: Kraken, spot WebSocket v2 (book, instrument, trade) (read 2026-11).
 """
 
 from __future__ import annotations
 
-from krakenlink.stream.book import Book
+from collections.abc import Callable
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.book import Book, Places
 from krakenlink.stream.events import (
     BookUpdate,
     BookWrong,
+    CandleUpdate,
     Channel,
     ChannelLive,
     Event,
+    InstrumentUpdate,
+    TradeGap,
+    TradePrint,
     Trades,
 )
-from krakenlink.stream.states import Subscription, SubState
+from krakenlink.stream.instruments import EVERY, Instruments
+from krakenlink.stream.states import Subscription, SubState, key_of
 from krakenlink.stream.subscriptions import Subscriptions
+from krakenlink.stream.tapes import MOST_CANDLES, Tape
+
+
+def _untold(symbol: Symbol) -> Places | None:
+    return None
+
 
 _ANSWERED = frozenset({SubState.ACKED, SubState.LIVE, SubState.MUTE})
 
@@ -29,15 +43,43 @@ class Contents:
 
     Args:
         subscriptions: Who has asked for what.
+
+    Attributes:
+        places: Returns the decimals of a market, where they were told; takes no lock.
     """
 
     def __init__(self, subscriptions: Subscriptions) -> None:
         self._subscriptions = subscriptions
+        self.places: Callable[[Symbol], Places | None] = _untold
 
     def receive_trades(self, trades: Trades) -> list[Event]:
-        """Take trades in; they are told as they come."""
-        known = (Channel.TRADE, trades.symbol) in self._subscriptions.by_key
-        return [trades] if known else []
+        """Take trades in; they are told as they come, and after them what lies between."""
+        sub = self._subscriptions.by_key.get((Channel.TRADE, trades.symbol))
+        if sub is None:
+            return []
+        tape: Tape[TradePrint] | None = sub.content
+        if tape is None or trades.is_snapshot:
+            return [trades]
+        events: list[Event] = [trades]
+        for trade in trades.prints:
+            before = tape.add(trade.trade_id, trade)
+            if before is not None:
+                gap = TradeGap(trades.symbol, before + 1, trade.trade_id - 1, trades.at)
+                events.append(gap)
+        return events
+
+    def receive_candles(self, update: CandleUpdate) -> list[Event]:
+        """Take candles in that have begun or changed."""
+        key = key_of(Channel.OHLC, update.symbol, update.interval)
+        sub = self._subscriptions.by_key.get(key)
+        if sub is None or sub.content is None:
+            return []
+        sub.ticks += 1
+        if update.is_damaged:
+            sub.content = Tape(MOST_CANDLES)  # what it has missed nobody knows
+        for candle in update.candles:
+            sub.content.add(candle.begin, candle)
+        return [update]
 
     def receive_book(self, update: BookUpdate) -> list[Event]:
         """Take a snapshot of a book in, or a change of one that is known."""
@@ -47,7 +89,7 @@ class Contents:
         sub.ticks += 1
         book: Book | None = sub.content or sub.early
         if update.is_snapshot:
-            book = Book(sub.asked_param)
+            book = Book(sub.asked_param, self.places(update.symbol))
             fault = book.begin(update.bid_levels, update.ask_levels, update.checksum)
         elif book is None:
             return []  # its snapshot is still to come
@@ -59,13 +101,31 @@ class Contents:
         book.timestamp = update.timestamp
         return self._taken(sub, book, update)
 
+    def receive_instruments(self, update: InstrumentUpdate) -> list[Event]:
+        """Take all pairs in, or what has changed of those that are known."""
+        sub = self._subscriptions.by_key.get((Channel.INSTRUMENT, EVERY))
+        if sub is None or not self._is_awaited(sub):
+            return []
+        sub.ticks += 1
+        if EVERY in update.lost:
+            return self._subscriptions.doubt(sub, update.at)
+        known: Instruments | None = sub.content or sub.early
+        if update.is_snapshot:
+            known = Instruments()
+        if known is None:
+            return []  # its snapshot is still to come
+        known.take_in(update.pairs, update.assets, update.lost)
+        return self._taken(sub, known, update)
+
     def _is_awaited(self, sub: Subscription) -> bool:
         """Whether data that come now can be the answer to the latest question."""
         if sub.acked_at is not None:
             return sub.state in _ANSWERED
         return sub.state is SubState.ASKED and self._subscriptions.is_first(sub)
 
-    def _taken(self, sub: Subscription, content: object, update: BookUpdate) -> list[Event]:
+    def _taken(
+        self, sub: Subscription, content: object, update: BookUpdate | InstrumentUpdate
+    ) -> list[Event]:
         if sub.acked_at is None:
             sub.early = content  # it counts once Kraken has acknowledged it
             return []

@@ -19,6 +19,8 @@ from typing import Any
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
 from krakenlink.stream.book import Level, RawLevel
+from krakenlink.stream.instruments import Asset, Instrument
+from krakenlink.stream.tapes import Candle
 
 
 class Channel(StrEnum):
@@ -27,6 +29,8 @@ class Channel(StrEnum):
     TICKER = "ticker"
     TRADE = "trade"
     BOOK = "book"
+    INSTRUMENT = "instrument"
+    OHLC = "ohlc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,42 @@ class BookUpdate:
 
 def _exact(levels: tuple[RawLevel, ...]) -> tuple[Level, ...]:
     return tuple(Level(to_decimal(level.price), to_decimal(level.qty)) for level in levels)
+
+
+@dataclass(frozen=True, slots=True)
+class CandleUpdate:
+    """Candles of one market and interval that have begun or changed, the oldest first."""
+
+    symbol: Symbol
+    interval: int
+    candles: tuple[Candle, ...]
+    at: float
+    is_snapshot: bool = False
+    is_damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TradeGap:
+    """Trades that the stream has left out: those numbered `first` to `last` of a market."""
+
+    symbol: Symbol
+    first: int
+    last: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentUpdate:
+    """Pairs and assets that have changed, or all of them; what was not told is None.
+
+    `lost` are pairs whose row cannot be: nothing of them counts until they are told anew.
+    """
+
+    pairs: tuple[Instrument, ...]
+    assets: tuple[Asset, ...]
+    at: float
+    is_snapshot: bool = False
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +267,9 @@ Event = (
     Tick
     | Trades
     | BookUpdate
+    | InstrumentUpdate
+    | CandleUpdate
+    | TradeGap
     | ChannelLive
     | BookWrong
     | FeedConnecting
@@ -308,7 +351,7 @@ class Damaged:
     reason: str
 
 
-Data = Tick | Trades | BookUpdate
+Data = Tick | Trades | BookUpdate | InstrumentUpdate | CandleUpdate
 Message = Data | Ack | RateRefusal | Status | Pong | NoPrice | Complaint | Damaged
 
 
@@ -316,7 +359,7 @@ PING = '{"method":"ping"}'
 
 
 # What a channel's subscriptions are told apart by, beside the symbol, and how it is asked for.
-PARAMETERS = {Channel.BOOK: "depth"}
+PARAMETERS = {Channel.BOOK: "depth", Channel.OHLC: "interval"}
 
 
 def subscribe_frame(
@@ -331,7 +374,11 @@ def subscribe_frame(
 
     `param` is what `PARAMETERS` calls it; Kraken wants it back when the subscription is left.
     """
-    params: dict[str, Any] = {"channel": channel.value, "symbol": symbols}
+    params: dict[str, Any] = {"channel": channel.value}
+    if channel is not Channel.INSTRUMENT:  # which has no symbol
+        params["symbol"] = symbols
+    elif method == "subscribe":
+        params["include_tokenized_assets"] = True
     if channel in PARAMETERS:
         params[PARAMETERS[channel]] = param
     if method == "subscribe" and channel is Channel.TICKER:

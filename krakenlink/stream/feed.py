@@ -16,9 +16,11 @@ from krakenlink.stream.contents import Contents
 from krakenlink.stream.events import (
     Ack,
     BookUpdate,
+    CandleUpdate,
     Damaged,
     Due,
     Event,
+    InstrumentUpdate,
     Message,
     NoPrice,
     Pong,
@@ -103,6 +105,10 @@ class FeedProtocol:
             return self.contents.receive_trades(message)
         if isinstance(message, BookUpdate):
             return self.contents.receive_book(message)
+        if isinstance(message, CandleUpdate):
+            return self.contents.receive_candles(message)
+        if isinstance(message, InstrumentUpdate):
+            return self.contents.receive_instruments(message)
         if isinstance(message, Ack):
             return self.subscriptions.receive_ack(message, now)
         if isinstance(message, NoPrice):

@@ -18,6 +18,7 @@ from krakenlink.stream.events import (
     Ack,
     Complaint,
     Damaged,
+    InstrumentUpdate,
     Message,
     NoPrice,
     Pong,
@@ -27,7 +28,8 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
-from krakenlink.stream.market_frames import lost_book, read_book
+from krakenlink.stream.instruments import EVERY
+from krakenlink.stream.market_frames import lost_book, read_book, read_candles, read_instruments
 
 try:  # by name, so that another thing called msgspec is as good as none
     from msgspec import UNSET, Struct
@@ -103,12 +105,14 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
         # A slice and not `len`, because a call would be a tenth of what a frame may cost.
         content = _decode_long(frame) if frame[_SHORT : _SHORT + 1] else _decode(frame)
     except (ValueError, ArithmeticError, RecursionError):
-        # Nearly all that comes here is damage.
-        return read_odd(frame, at)
+        # Nearly all that comes here is damage; an instrument's data are no list.
+        return read_instruments(frame, at) or read_odd(frame, at)
     if content.channel == "ticker" and len(content.data) == 1:  # nearly all of them
         return [_read_ticker(content.data[0], at)]
     if content.channel == "book":
         return read_book(frame, at) or _read(content, at)
+    if content.channel == "ohlc":
+        return read_candles(frame, at) or _read(content, at)
     return _read(content, at)
 
 
@@ -120,6 +124,10 @@ def _read(content: _Frame, at: float) -> list[Message]:
         return _read_trades(content, at)
     if channel == "book":  # what can be read is read by others
         return [lost_book(row.symbol, at) for row in content.data] or [Damaged("book without data")]
+    if channel == "ohlc":
+        return [Damaged("candles that cannot be read")] if content.data else []
+    if channel == "instrument":
+        return [InstrumentUpdate((), (), at, lost=(EVERY,))]
     if channel == "status":
         return [
             Status(row.system) for row in content.data if isinstance(row.system, str) and row.system

@@ -47,6 +47,7 @@ class FeedHealth:
     damaged: int
     rest_fallbacks: int
     symbols: tuple[SymbolHealth, ...]
+    beside: tuple[FeedHealth, ...] = ()  # other connections for the same, each with what it carries
 
 
 def feed_health(

@@ -13,29 +13,36 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.book import DEPTHS, Book, OrderBook, checked_depth
+from krakenlink.stream.book import DEPTHS, Book, OrderBook, Places, checked_depth
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.health import Proofs
+from krakenlink.stream.instruments import EVERY, Asset, Instrument, Instruments, places_of
 from krakenlink.stream.link import Link
 from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
+from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
 
 
-def checked_param(channel: Channel, depth: int | None = None) -> int:
+def checked_param(channel: Channel, depth: int | None = None, interval: int | None = None) -> int:
     """Return what a channel is asked for with, beside its symbol; 0 where there is nothing.
 
     Raises:
         ValueError: If it is none of Kraken's, or does not belong to that channel.
     """
-    if channel is not Channel.BOOK:
-        if depth is not None:
-            raise ValueError(f"the channel {channel} has no depth")
-        return 0
-    return checked_depth(DEPTHS[0] if depth is None else depth)
+    if depth is not None and channel is not Channel.BOOK:
+        raise ValueError(f"the channel {channel} has no depth")
+    if interval is not None and channel is not Channel.OHLC:
+        raise ValueError(f"the channel {channel} has no interval")
+    if channel is Channel.BOOK:
+        return checked_depth(DEPTHS[0] if depth is None else depth)
+    if channel is Channel.OHLC:
+        return checked_interval(INTERVALS[0] if interval is None else interval)
+    return 0
 
 
 class Looks(Proofs):
@@ -48,9 +55,17 @@ class Looks(Proofs):
     _feed: FeedProtocol
     _link: Link
     _subscriptions: Subscriptions
+    beside: Looks | None  # what carries what is too large for the connection of prices
+    proof_lasts: float
 
     def _check_fork(self) -> None:
         raise NotImplementedError
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is alive at this moment."""
+        with self._lock:
+            return self._link.is_open and self._clock() < self._link.good_until
 
     def proven(self, symbol: str) -> tuple[Tick, float] | None:
         """Return the tick of `symbol` that is proven now and the seconds since its proof.
@@ -111,6 +126,99 @@ class Looks(Proofs):
 
         self._awaited(key_of(Channel.BOOK, Symbol(symbol)), is_there, timeout)
         return self.order_book(symbol, depth)
+
+    def tape(
+        self, symbol: str, channel: str, interval: int = 0
+    ) -> tuple[Tape[Any], dict[int, Any], float] | None:
+        """Return what has come on a channel since its acknowledgement, where that is proven now.
+
+        Never blocks.
+
+        Args:
+            symbol: A v2 symbol whose channel is subscribed to.
+            channel: `trade` or `ohlc`.
+            interval: Of the candles.
+
+        Returns:
+            The tape, which is another after each acknowledgement, what is on it by its place (the
+            number of a trade, the moment at which a candle begins), and the seconds since the
+            proof that this is all.
+        """
+        with self._lock:
+            sub = self._subscriptions.by_key.get(key_of(Channel(channel), Symbol(symbol), interval))
+            tape = sub.content if sub is not None else None
+            items = {} if tape is None else dict(tape.items)
+            good_until, proven_at = self._link.good_until, self._link.last_frame_at
+        now = self._clock()
+        if tape is None or proven_at is None or now >= good_until:
+            self.feed_thread.revive()
+            return None
+        return tape, items, max(0.0, now - proven_at)
+
+    def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the acknowledgement; tell whether it is there."""
+        key = key_of(Channel(channel), Symbol(symbol), interval)
+        self._awaited(key, lambda sub: sub.content is not None, timeout)
+        return self.tape(symbol, channel, interval) is not None
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """Return what Kraken says of a pair now, if it is proven. Never blocks.
+
+        The `instrument` channel has to be subscribed to, which a connection of its own carries.
+        """
+        found = self.proven_instrument(symbol)
+        return None if found is None else found[0]
+
+    def proven_instrument(self, symbol: str) -> tuple[Instrument, float] | None:
+        """Return the same with the seconds since its proof."""
+        if self.beside is not None:
+            return self.beside.proven_instrument(symbol)
+        known = self._instruments() if self._is_fresh() else None
+        pair = None if known is None else known.pairs.get(symbol)
+        heard_at = self._link.last_frame_at
+        if pair is None or heard_at is None:
+            return None
+        return pair, max(0.0, self._clock() - heard_at)
+
+    def instruments(self) -> dict[str, Instrument]:
+        """Return all pairs by symbol as Kraken says they are now; empty where nothing is proven."""
+        if self.beside is not None:
+            return self.beside.instruments()
+        known = self._instruments() if self._is_fresh() else None
+        return {} if known is None else dict(known.pairs)
+
+    def assets(self) -> dict[str, Asset]:
+        """Return all assets by name, likewise."""
+        if self.beside is not None:
+            return self.beside.assets()
+        known = self._instruments() if self._is_fresh() else None
+        return {} if known is None else dict(known.assets)
+
+    def wait_for_instruments(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the first ones; tell whether they are there."""
+        if self.beside is not None:
+            return self.beside.wait_for_instruments(timeout)
+        key = key_of(Channel.INSTRUMENT, EVERY)
+        self._awaited(key, lambda sub: sub.content is not None, timeout)
+        return bool(self.instruments())
+
+    def _instruments(self) -> Instruments | None:
+        """Return all that the channel has told, whether it is proven or not. Takes no lock."""
+        sub = self._subscriptions.by_key.get(key_of(Channel.INSTRUMENT, EVERY))
+        return None if sub is None else sub.content
+
+    def _is_fresh(self) -> bool:
+        """Whether a frame has come so lately that a price would count, on a patient link too."""
+        heard_at, now = self._link.last_frame_at, self._clock()
+        if heard_at is None or now >= self._link.good_until:
+            self.feed_thread.revive()
+            return False
+        return now - heard_at < self.proof_lasts
+
+    def _places(self, symbol: Symbol) -> Places | None:
+        """Return the decimals of a market, where they were told; only a hint."""
+        known = self._instruments() if self.beside is None else self.beside._instruments()
+        return None if known is None else places_of(known.pairs.get(symbol))
 
     def _awaited(
         self, key: Key, is_there: Callable[[Subscription], bool], timeout: float

@@ -16,6 +16,7 @@ from typing import Any
 from krakenlink.stream.events import (
     BookUpdate,
     BookWrong,
+    CandleUpdate,
     Channel,
     ChannelLive,
     Event,
@@ -26,6 +27,7 @@ from krakenlink.stream.events import (
     FeedStale,
     FeedSuspect,
     FirstData,
+    InstrumentUpdate,
     Resubscribed,
     SymbolDistrusted,
     SymbolMute,
@@ -33,6 +35,7 @@ from krakenlink.stream.events import (
     SymbolTrusted,
     SystemState,
     Tick,
+    TradeGap,
     Trades,
 )
 
@@ -44,6 +47,9 @@ _CHANNEL_OF: dict[type[Any], Channel] = {
     Tick: Channel.TICKER,
     Trades: Channel.TRADE,
     BookUpdate: Channel.BOOK,
+    InstrumentUpdate: Channel.INSTRUMENT,
+    CandleUpdate: Channel.OHLC,
+    TradeGap: Channel.TRADE,
 }
 
 
@@ -146,6 +152,30 @@ class Readers:
                     reader.offer(event)
             if type(event) not in _CHANNEL_OF:
                 _log_event(event)
+
+
+# What is about a connection and not about a symbol.
+_OF_LINK = frozenset(
+    {FeedConnecting, FeedLive, FeedSuspect, FeedStale, FeedBack, FeedClosed, SystemState}
+)
+
+
+class RelayedReaders(Readers):
+    """The readers of another feed, as one has them that carries some of its symbols.
+
+    What it says of its own connection is its own affair.
+
+    Args:
+        readers: Those who listen to the other feed.
+    """
+
+    def __init__(self, readers: Readers) -> None:
+        super().__init__()
+        self._others = readers
+
+    def publish(self, events: Iterable[Event]) -> None:
+        """Tell the other feed's readers what is about symbols."""
+        self._others.publish([event for event in events if type(event) not in _OF_LINK])
 
 
 def _log_event(event: Event) -> None:

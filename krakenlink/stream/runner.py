@@ -26,7 +26,15 @@ from krakenlink.stream.connection import (
     ConnectionRefused,
     open_websocket,
 )
-from krakenlink.stream.events import BookUpdate, Complaint, Message, Tick, Trades
+from krakenlink.stream.events import (
+    BookUpdate,
+    CandleUpdate,
+    Complaint,
+    Message,
+    Tick,
+    TradeGap,
+    Trades,
+)
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import FeedLife, Run, StoppedError
 from krakenlink.stream.settings import FeedSettings
@@ -51,7 +59,7 @@ _AT_ONCE = 16
 _A_PILE = 100
 
 # What nobody waits for: a first price is told by another event beside it.
-_MERE_PRICES = frozenset({Tick, Trades, BookUpdate})
+_MERE_PRICES = frozenset({Tick, Trades, BookUpdate, CandleUpdate, TradeGap})
 
 
 class FeedThread(FeedLife, AuditMeans):

@@ -8,7 +8,7 @@ Sources: Kraken, spot WebSocket v2, its guides on connecting and rate limits (re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,20 @@ class AccountSettings:
     snapshot_pause: float = 5.0
     # Orders that have ended are known so long, so that a late event does not bring one back.
     most_ended: int = 500
+
+
+def patient(settings: FeedSettings) -> FeedSettings:
+    """Return the settings of a connection that carries messages of 2 MB.
+
+    A slow line takes seconds for one, and nothing else comes meanwhile: it is not dead.
+    """
+    return replace(
+        settings,
+        ping_after=settings.dead_after,
+        dead_after=10 * settings.dead_after,
+        mute_after=10 * settings.mute_after,
+        audit_every=0.0,
+    )
 
 
 DEFAULT_SETTINGS = FeedSettings()

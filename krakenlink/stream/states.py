@@ -159,7 +159,7 @@ MOST_DEPTH = DEPTHS[-1]
 
 def key_of(channel: Channel, symbol: Symbol, param: int = 0) -> Key:
     """Return what tells a subscription from every other one; a book's depth does not."""
-    return (channel, symbol)
+    return (channel, symbol, param) if channel is Channel.OHLC else (channel, symbol)
 
 
 _HOPEFUL = frozenset({SubState.WANTED, SubState.ASKED, SubState.ACKED})

@@ -29,9 +29,11 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Key, Subscription, SubSignal, SubState, key_of
+from krakenlink.stream.tapes import MOST_CANDLES, MOST_TRADES, Tape
 
-# Trades come when somebody trades: there is no first data to wait for.
-_NEEDS_NO_DATA = frozenset({Channel.TRADE})
+# Trades and candles come when somebody trades: there are no first data to wait for. So many of
+# them are kept.
+_NEEDS_NO_DATA = {Channel.TRADE: MOST_TRADES, Channel.OHLC: MOST_CANDLES}
 _WITH_DATA = frozenset({SubState.ACKED, SubState.LIVE})
 _GIVEN_UP = frozenset({SubState.REFUSED, SubState.MUTE})
 
@@ -101,10 +103,10 @@ class Subscriptions:
 
     def ask_again(self, symbol: Symbol, channel: Channel) -> bool:
         """Leave and ask anew; nothing of it counts until the new ack and data. False: unknown."""
-        sub = self.by_key.get((channel, symbol))
-        if sub is not None:
+        found = [sub for sub in self.by_key.values() if sub.key[:2] == (channel, symbol)]
+        for sub in found:
             self._renew(sub)
-        return sub is not None
+        return bool(found)
 
     def _renew(self, sub: Subscription) -> None:
         self._requeue(sub)
@@ -272,6 +274,8 @@ class Subscriptions:
             self._unproven.pop(sub.key, None)
             if sub.state is SubState.MUTE:
                 sub.step(SubSignal.DATA)
+            sub.content = Tape(_NEEDS_NO_DATA[sub.channel])
+            events.append(ChannelLive(sub.symbol, sub.channel.value, now))
         elif sub.state is SubState.ACKED:
             self._unproven.setdefault(sub.key, sub)
         early, sub.early = sub.early, None

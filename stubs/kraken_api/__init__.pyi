@@ -3,8 +3,7 @@ from pathlib import Path
 from typing import Any
 
 from krakenlink import VERSION as VERSION
-from krakenlink.channels import MarketCalls
-from krakenlink.rest.client import RestClient
+from krakenlink.market_calls import MarketCalls
 from krakenlink.rest.quotes import Quote as Quote
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS as DEFAULT_TIMEOUTS
 from krakenlink.rest.transport import Timeouts as Timeouts
@@ -24,7 +23,7 @@ __all__ = [
 
 WEBSOCKET_AVAILABLE: bool
 
-class KrakenAPI(MarketCalls, RestClient):
+class KrakenAPI(MarketCalls):
     use_websocket: bool
     ws_url: str | None
     ws_timeout: float

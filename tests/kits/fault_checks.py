@@ -363,12 +363,52 @@ def unasked(client: Client, stream: Stream) -> None:
     assert symbols == ["BTC/USD", "NOBODY/USD"]
 
 
+def instrument_bad_row(client: Client, stream: Stream) -> None:
+    """instrument_bad_row: one minimum that cannot be, the others as they are."""
+    client.exchange.fault("instrument_bad_row", symbol="ETH/USD", count=1)
+    assert stream.ask(channel="instrument")["success"] is True
+    least = {x["symbol"]: x["qty_min"] for x in stream.next()["data"]["pairs"]}
+    assert (least["ETH/USD"], least["SOL/USD"] > 0) == (-1, True)
+
+
+def _candle(client: Client, stream: Stream) -> Any:
+    """Subscribe to candles, let somebody trade, and return the candle that is told."""
+    assert stream.ask("BTC/USD", channel="ohlc", snapshot=False)["success"] is True
+    client.exchange.set_price("XBTUSD", 50000)
+    (row,) = stream.next()["data"]
+    return row
+
+
+def candle_from_future(client: Client, stream: Stream) -> None:
+    """candle_from_future: its interval begins long after this one."""
+    client.exchange.fault("candle_from_future", symbol="BTC/USD", count=1)
+    year = int(_candle(client, stream)["interval_begin"][:4])
+    client.exchange.set_price("XBTUSD", 50000)
+    assert int(stream.next()["data"][0]["interval_begin"][:4]) == year - 1
+
+
+def candle_bad(client: Client, stream: Stream) -> None:
+    """candle_bad: its lowest price is negative."""
+    client.exchange.fault("candle_bad", symbol="BTC/USD", count=1)
+    assert _candle(client, stream)["low"] == -1
+
+
+def trade_lost(client: Client, stream: Stream) -> None:
+    """trade_lost: one number is missing, over REST it is not."""
+    stream.ask("BTC/USD", channel="trade", snapshot=False)
+    client.exchange.fault("trade_lost", symbol="BTC/USD", count=1)
+    for price in (1, 2):
+        client.exchange.set_price("XBTUSD", price)
+    assert stream.next()["data"][0]["trade_id"] == 2
+    assert len(client.ok("Trades", pair="XBTUSD")["XXBTZUSD"]) == 2
+
+
 MARKET_MODE = refused_with("market_mode", "AddOrder", "EService:Market in reduce_only mode")
 LIMIT_EXCEEDED = refused_with("limit_exceeded", "AddOrder", "EBM:limit exceeded:CAL")
 CHECKS: dict[str, Check] = {
     **{check.__name__: check for check in (
         book_wrong_sum, book_lost_change, book_crossed, book_short_numbers, book_bad_level,
-        refuse_depth, unasked,
+        refuse_depth, unasked, instrument_bad_row, candle_from_future, candle_bad, trade_lost,
         trade_snapshot, ids_begin_anew, huge_trade_id, ordermin_lowered, open_orders_stale,
         closed_orders_never, orders_foreign, orders_unfiltered, orders_respelt, odd_result,
         order_unknown, two_lengths, sent_twice, copied_past_nonce, gzip_bomb, clock_set,

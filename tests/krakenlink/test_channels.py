@@ -11,11 +11,13 @@ from unittest.mock import Mock
 import pytest
 
 from fake_kraken import FakeKraken
+from fake_kraken.market import synthetic_pairs
 from kraken_api import KrakenAPI
-from krakenlink.channels import Held, MarketCalls
+from krakenlink.channels import Held
 from krakenlink.errors import KrakenAPIError, PriceUnavailable, ProtocolError
+from krakenlink.market_calls import MarketCalls
 from krakenlink.stream.book import DEPTHS
-from krakenlink.stream.events import BookWrong, ChannelLive
+from krakenlink.stream.events import BookWrong, ChannelLive, InstrumentUpdate
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
@@ -322,11 +324,11 @@ class StandIn:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
 
-    def subscribe_symbol(self, symbol: str, channel: str, *, depth: int | None = None) -> None:
+    def subscribe_symbol(self, symbol: str, channel: str, **_: int | None) -> None:
         """Note it."""
         self.told.append(("want", symbol, channel))
 
-    def unsubscribe_symbol(self, symbol: str, channel: str) -> None:
+    def unsubscribe_symbol(self, symbol: str, channel: str, **_: int | None) -> None:
         """Note it."""
         self.told.append(("leave", symbol, channel))
 
@@ -377,3 +379,125 @@ def test_late_book_over_rest_is_none(exchange: FakeKraken) -> None:
         pytest.raises(KrakenAPIError, match="Busy"),
     ):
         api.get_order_book("XBTUSD")
+
+
+# --- instruments -------------------------------------------------------------------------------
+
+
+def changed(exchange: FakeKraken, api: KrakenAPI, **changes: Any) -> None:
+    """Change BTC/USD at the exchange, and wait until the client's stream has heard of it."""
+    reader = provider_of(api).open_feed(channels=["instrument"])
+    exchange.change_pair("XBTUSD", **changes)
+    until(reader, InstrumentUpdate)
+
+
+def test_change_of_a_pair_is_known_without_a_call(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Status and minimums of now, wherever a pair's facts are asked for."""
+    assert api.resolve_pair("XBTUSD").status == "online"
+    assert api.follow_instruments()
+    before = len(exchange.requests)
+    changed(exchange, api, status="cancel_only", ordermin="0.5", costmin="7")
+    pair = api.resolve_pair("btc-usd", max_age=LONG)
+    assert (pair.status, pair.ordermin, pair.costmin) == (
+        "cancel_only",
+        Decimal("0.5"),
+        Decimal(7),
+    )
+    assert api.pair_status("XXBTZUSD") == "cancel_only"
+    age = api.pair_age("XBTUSD")
+    assert age is not None
+    assert age < LONG
+    assert len(exchange.requests) == before
+
+
+def test_volume_is_cut_to_the_decimals_of_now(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Not to those of a listing that was true this morning."""
+    api.resolve_pair("XBTUSD")
+    api.follow_instruments()
+    changed(exchange, api, lot_decimals=3)
+    assert api._volume("XBTUSD", "1.23456789") == "1.234"
+
+
+def test_listing_decides_where_the_stream_proves_nothing(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """As without the stream: what it told last counts no more."""
+    api.resolve_pair("XBTUSD")
+    api.follow_instruments()
+    changed(exchange, api, status="post_only")
+    provider_of(api).stop(LONG)
+    assert api.resolve_pair("XBTUSD").status == "online"
+    assert api.pair_status("XBTUSD") == "post_only"  # asked of AssetPairs
+    assert exchange.requests[-1].endpoint == "AssetPairs"
+
+
+def test_minimum_that_cannot_be_is_no_minimum(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """The pair is known by its listing until it is told anew."""
+    api.resolve_pair("XBTUSD")
+    api.follow_instruments()
+    exchange.fault("instrument_bad_row", count=1)
+    changed(exchange, api, ordermin="0.5")
+    assert api.resolve_pair("XBTUSD").ordermin == Decimal("0.00005")
+    changed(exchange, api, ordermin="0.7")
+    assert api.resolve_pair("XBTUSD").ordermin == Decimal("0.7")
+
+
+def test_instruments_have_a_connection_of_their_own(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Prices do not wait behind two megabytes; health tells what is carried there."""
+    assert api.get_current_price("XBTUSD") == 50000.0
+    assert api.follow_instruments()
+    provider = provider_of(api)
+    assert exchange.ws_connections == 2
+    (beside,) = provider.health().beside
+    assert [(x.symbol, x.channel, x.state) for x in beside.symbols] == [("*", "instrument", "live")]
+    assert [x.channel for x in provider.health().symbols] == ["ticker"]
+    found = provider.instrument("BTC/USD")
+    assert found is not None
+    assert (found.base, found.price_precision) == ("BTC", 1)
+    assert provider.instruments()["BTC/USD"] == found
+    assert provider.assets()["USD"].status == "enabled"
+    assert provider.instrument("NO/SUCH") is None
+
+
+def test_reader_of_prices_hears_nothing_of_the_other_connection(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """Its link is not theirs: who goes blind by it would be told wrong."""
+    api.get_current_price("XBTUSD")
+    reader = provider_of(api).open_feed()
+    api.follow_instruments()
+    provider_of(api).stop(LONG)
+    kinds = [type(event).__name__ for event in iter(lambda: reader.get(0), None)]
+    assert kinds.count("FeedClosed") == 1
+    assert "FeedLive" not in kinds
+    assert "FeedConnecting" not in kinds
+
+
+def test_client_without_a_stream_follows_nothing(exchange: FakeKraken) -> None:
+    """And says so."""
+    with KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as api:
+        assert not api.follow_instruments()
+        assert api.pair_status("XBTUSD") == "online"
+
+
+def test_client_that_is_closed_follows_no_more(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """The channel is given back."""
+    api.follow_instruments()
+    api.close()
+    assert exchange.wait_for(lambda x: not x.is_subscribed("*", "instrument"), LONG)
+
+
+def test_two_megabytes_of_instruments_are_survived() -> None:
+    """More pairs than Kraken has, and prices go on."""
+    pairs, prices = synthetic_pairs(6000)
+    with FakeKraken(pairs=pairs, prices=prices) as exchange:
+        with KrakenAPI(
+            base_url=exchange.rest_url,
+            ws_url=exchange.ws_url,
+            ws_timeout=LONG,
+            feed_settings=PATIENT,
+        ) as api:
+            assert api.follow_instruments()
+            assert len(provider_of(api).instruments()) == 6000
+            assert api.get_current_price("T0001/USD") == 100.0
+        WebSocketPriceProvider.shared(exchange.ws_url).stop(LONG)

@@ -148,6 +148,24 @@ def test_ccxt_pro_watches_a_book_whose_sums_are_right(exchange: FakeKraken) -> N
     assert checked == [True] * 3
 
 
+def test_ccxt_pro_watches_candles(exchange: FakeKraken) -> None:
+    """The present one moves with each trade."""
+
+    async def watch() -> list[float]:
+        client = ccxt.pro.kraken(options(exchange))
+        try:
+            exchange.set_price("XBTUSD", 50000)
+            first = await asyncio.wait_for(client.watch_ohlcv("BTC/USD", "1d"), LONG)
+            following = asyncio.ensure_future(client.watch_ohlcv("BTC/USD", "1d"))
+            await asyncio.to_thread(exchange.set_price, "XBTUSD", 51000)
+            second = await asyncio.wait_for(following, LONG)
+        finally:
+            await client.close()
+        return [first[-1][4], second[-1][4], second[-1][2]]
+
+    assert asyncio.run(watch()) == [50000.0, 51000.0, 51000.0]
+
+
 def test_ccxt_pro_watches_its_orders(exchange: FakeKraken, shop: Any) -> None:
     """With a token of its own it gets what is open, each move, and what becomes of it."""
     order = shop.create_order("BTC/USD", "market", "sell", 0.5, None, {"trailingPercent": 5})
@@ -347,3 +365,41 @@ def test_sdk_follows_a_book_and_checks_its_sums(monkeypatch: pytest.MonkeyPatch)
     with FakeKraken(heartbeat_seconds=0.05) as exchange:
         asyncio.run(follow(exchange))
     assert seen == [("50000.1", True), ("50000.5", True), ("50002.7", True), ("50003.4", False)]
+
+
+def test_sdk_follows_instruments_and_candles() -> None:
+    """All pairs at once, and then what changes; candles beside them."""
+    random.seed(1)
+    heard: list[tuple[str, object]] = []
+
+    async def follow(exchange: FakeKraken) -> None:
+        news = asyncio.Event()
+
+        async def hear(message: dict[str, Any]) -> None:
+            if message.get("channel") == "instrument":
+                row = next(x for x in message["data"]["pairs"] if x["symbol"] == "BTC/USD")
+                heard.append((message["type"], row["status"]))
+                news.set()
+            elif message.get("channel") == "ohlc" and message["data"]:
+                heard.append((message["type"], message["data"][-1]["close"]))
+                news.set()
+
+        client = SpotWSClient(
+            callback=hear, rest_url=exchange.rest_url, ws_url=exchange.ws_url.removesuffix("/v2")
+        )
+        await client.start()
+        await client.subscribe(params={"channel": "instrument"})
+        await asyncio.wait_for(news.wait(), LONG)
+        news.clear()
+        await asyncio.to_thread(exchange.set_pair_status, "XBTUSD", "cancel_only")
+        await asyncio.wait_for(news.wait(), LONG)
+        news.clear()
+        exchange.set_price("XBTUSD", 50000)
+        await client.subscribe(params={"channel": "ohlc", "symbol": ["BTC/USD"], "interval": 1440})
+        await asyncio.wait_for(news.wait(), LONG)
+        await client.close()
+
+    with FakeKraken(heartbeat_seconds=0.05) as exchange:
+        asyncio.run(follow(exchange))
+    told = [("snapshot", "online"), ("update", "cancel_only"), ("snapshot", 50000.0)]
+    assert heard == told

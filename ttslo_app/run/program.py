@@ -379,6 +379,8 @@ class Program:
             set_clock=partial(ask_for_time, self),
             account=account_feed_of(exchange, api),
         )
+        if world.provider is not None:
+            api.follow_instruments(timeout=0.0)  # no minimum of this morning bars a row tonight
         return LiveRun(
             world,
             self.worker,

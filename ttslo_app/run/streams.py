@@ -73,6 +73,8 @@ class Streams:
 
     def lose(self, event: SymbolRefused | SymbolMute) -> None:
         """Take note that a market lacks a channel, and say so of the first one."""
+        if event.channel not in _CHANNELS:
+            return  # no market's prices hang on it
         what = "price" if event.channel == Channel.TICKER else "trades"
         why = event.error if isinstance(event, SymbolRefused) else f"it sends no {what}"
         lacks = self._lacking.setdefault(event.symbol, set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,18 +10,20 @@ from book_kit import ASKS, BIDS, BTC, ack, book_frame, changed, refusal, snapsho
 from feed_kit import beat, sent, tell
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.book import Book
+from krakenlink.stream.book import Book, Places
 from krakenlink.stream.events import (
     BookUpdate,
     BookWrong,
     Channel,
     ChannelLive,
     Event,
+    InstrumentUpdate,
     Resubscribed,
     SymbolMute,
     SymbolRefused,
 )
 from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, SubState
 
@@ -307,3 +310,110 @@ def test_book_and_price_of_a_symbol_live_by_themselves() -> None:
     tell(feed, WRONG, at=101.2)
     assert book(feed) is None
     assert feed.subscriptions.tickers[BTC].price == 2.0
+
+
+# --- instruments -------------------------------------------------------------------------------
+
+ALL = (Channel.INSTRUMENT, EVERY)
+
+
+def rows(*pairs: dict[str, Any], kind: str = "snapshot") -> str:
+    """Return a frame of instruments."""
+    data = {"pairs": list(pairs), "assets": []}
+    return json.dumps({"channel": "instrument", "type": kind, "data": data})
+
+
+def following() -> FeedProtocol:
+    """Return a feed that has asked for all pairs (req_id 1)."""
+    feed = FeedProtocol(FeedSettings())
+    feed.subscriptions.want(EVERY, Channel.INSTRUMENT)
+    feed.link.attempt(100.0)
+    feed.opened(100.0)
+    feed.due(100.0)
+    return feed
+
+
+ALL_ACK = json.dumps(
+    {
+        "method": "subscribe",
+        "req_id": 1,
+        "success": True,
+        "result": {"channel": "instrument", "snapshot": True},
+    }
+)
+ROW = {"symbol": BTC, "status": "online", "qty_min": 0.5}
+
+
+def statuses(feed: FeedProtocol) -> dict[str, str | None]:
+    """Return what is known of each pair's status."""
+    content = feed.subscriptions.by_key[ALL].content
+    return {} if content is None else {name: x.status for name, x in content.pairs.items()}
+
+
+def test_instruments_count_after_their_acknowledgement_and_snapshot() -> None:
+    """It names no symbol: the number of the question says what is meant."""
+    feed = following()
+    assert tell(feed, ALL_ACK, rows(ROW, kind="update"), at=100.1) == []
+    assert statuses(feed) == {}
+    events = tell(feed, rows(ROW), at=100.2)
+    assert kinds(events) == [ChannelLive, InstrumentUpdate]
+    assert statuses(feed) == {BTC: "online"}
+
+
+def test_instruments_that_overtake_their_acknowledgement_count_with_it() -> None:
+    """As books do."""
+    feed = following()
+    assert tell(feed, rows(ROW), at=100.1) == []
+    assert tell(feed, ALL_ACK, at=100.2) == [ChannelLive(EVERY, "instrument", 100.2)]
+    assert statuses(feed) == {BTC: "online"}
+
+
+def test_changes_of_instruments_are_told_and_taken_in() -> None:
+    """What was not told stays."""
+    feed = following()
+    tell(feed, ALL_ACK, rows(ROW), at=100.1)
+    change = {"symbol": BTC, "status": "cancel_only"}
+    events = tell(feed, rows(change, {"symbol": "N/W"}, kind="update"), at=101.0)
+    assert kinds(events) == [InstrumentUpdate]
+    assert statuses(feed) == {BTC: "cancel_only", "N/W": None}
+    assert feed.subscriptions.by_key[ALL].content.pairs[BTC].qty_min is not None
+
+
+def test_new_snapshot_of_instruments_forgets_what_is_not_in_it() -> None:
+    """A pair may have gone."""
+    feed = following()
+    tell(feed, ALL_ACK, rows(ROW, {"symbol": "A/B"}), rows(ROW), at=100.1)
+    assert list(statuses(feed)) == [BTC]
+
+
+def test_damaged_instruments_are_asked_for_anew() -> None:
+    """Nothing of them counts meanwhile."""
+    feed = following()
+    tell(feed, ALL_ACK, rows(ROW), at=100.1)
+    tell(feed, '{"channel":"instrument","type":"update","data":[]}', at=101.0)
+    assert statuses(feed) == {}
+    assert [x["method"] for x in sent(feed, 101.5)] == ["unsubscribe", "subscribe"]
+
+
+def test_instruments_that_nobody_asked_for_are_dropped() -> None:
+    """And those of a lost link are gone."""
+    assert tell(live(), rows(ROW), at=101.0) == []
+    feed = following()
+    tell(feed, ALL_ACK, rows(ROW), at=100.1)
+    feed.lost(101.0, "gone")
+    assert statuses(feed) == {}
+
+
+def test_book_takes_the_decimals_that_were_told() -> None:
+    """With them a snapshot of a single short level is read right at once."""
+    seen: list[str] = []
+
+    def places(symbol: Symbol) -> Places:
+        seen.append(symbol)
+        return Places(1, 8)
+
+    feed = asked()
+    feed.contents.places = places
+    tell(feed, ack(), snapshot(), at=100.1)
+    assert book(feed) is not None
+    assert seen == [BTC]

@@ -9,12 +9,15 @@ import pytest
 from krakenlink.pairs import Symbol
 from krakenlink.stream import events
 from krakenlink.stream.events import Channel, Due, Event, FeedLive, Message, Tick, TradePrint
+from krakenlink.stream.instruments import Asset, Instrument
+from krakenlink.stream.tapes import Candle
 
 
 def test_every_event_is_told_of_in_the_union() -> None:
     """A listener that handles `Event` has handled all; a print is a part of `Trades`."""
     kinds = {thing for thing in vars(events).values() if is_dataclass(thing)}
-    assert kinds == {*get_args(Event), *get_args(Message), TradePrint, Due}
+    parts = {TradePrint, Instrument, Asset, Candle}
+    assert kinds == {*get_args(Event), *get_args(Message), *parts, Due}
 
 
 @pytest.mark.parametrize("kind", [*get_args(Event), TradePrint])
@@ -35,7 +38,8 @@ def test_a_tick_may_have_neither_book_nor_time() -> None:
 
 def test_channels_are_kraken_s_words() -> None:
     """They go into frames as they are."""
-    assert [f"{channel}" for channel in Channel] == ["ticker", "trade", "book"]
+    names = ["ticker", "trade", "book", "instrument", "ohlc"]
+    assert [f"{channel}" for channel in Channel] == names
     with pytest.raises(ValueError, match="spread"):
         Channel("spread")
 

@@ -50,6 +50,23 @@ def test_a_book_is_named_with_its_depth(method: str) -> None:
     assert frame["params"] == {**params, **more}
 
 
+@pytest.mark.parametrize("method", ["subscribe", "unsubscribe"])
+def test_candles_are_named_with_their_interval(method: str) -> None:
+    """Kraken wants it back when they are left."""
+    frame = json.loads(subscribe_frame(method, Channel.OHLC, PAIRS[:1], 9, "bbo", 60))
+    assert frame["params"]["interval"] == 60
+    assert frame["params"]["symbol"] == ["BTC/USD"]
+
+
+def test_instruments_have_no_symbol() -> None:
+    """All pairs are told at once, xStocks among them."""
+    frame = json.loads(subscribe_frame("subscribe", Channel.INSTRUMENT, PAIRS[:1], 9, "bbo"))
+    told = {"channel": "instrument", "include_tokenized_assets": True, "snapshot": True}
+    assert frame["params"] == told
+    frame = json.loads(subscribe_frame("unsubscribe", Channel.INSTRUMENT, PAIRS[:1], 9, "bbo"))
+    assert frame["params"] == {"channel": "instrument"}
+
+
 def test_a_ping_is_kraken_s_own() -> None:
     """It is a message of the protocol, not one of the WebSocket's control frames."""
     assert json.loads(PING) == {"method": "ping"}

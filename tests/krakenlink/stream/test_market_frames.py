@@ -7,7 +7,7 @@ import json
 import pytest
 from book_kit import BTC, book_frame, snapshot
 
-from krakenlink.stream.events import BookUpdate, Damaged, Message
+from krakenlink.stream.events import BookUpdate, Damaged, InstrumentUpdate, Message
 from krakenlink.stream.frames import read_frame
 
 
@@ -113,3 +113,54 @@ def test_other_shapes_are_survived(frame: str) -> None:
     """Whatever comes is a message or several, and no error."""
     found: list[Message] = read_frame(frame, 1.0)
     assert all(isinstance(message, BookUpdate | Damaged) for message in found)
+
+
+# --- instruments -------------------------------------------------------------------------------
+
+
+def instruments(data: object, kind: str = "snapshot") -> InstrumentUpdate:
+    """Return what the one message of a frame of that channel says."""
+    frame = json.dumps({"channel": "instrument", "type": kind, "data": data})
+    (message,) = read_frame(frame, 7.0)
+    assert isinstance(message, InstrumentUpdate)
+    return message
+
+
+PAIR = {"symbol": "A/B", "status": "online", "qty_min": 0.5, "price_precision": 2}
+
+
+def test_instruments_are_an_object_and_no_list() -> None:
+    """Unlike the data of all other channels."""
+    found = instruments({"assets": [{"id": "A"}], "pairs": [PAIR]})
+    assert [(x.symbol, x.status, str(x.qty_min)) for x in found.pairs] == [("A/B", "online", "0.5")]
+    assert [x.id for x in found.assets] == ["A"]
+    assert (found.is_snapshot, found.at, found.lost) == (True, 7.0, ())
+    assert not instruments({"pairs": [PAIR]}, "update").is_snapshot
+
+
+def test_damaged_pair_is_lost_and_the_others_are_not() -> None:
+    """By its name."""
+    found = instruments({"pairs": [{**PAIR, "qty_min": -1}, {**PAIR, "symbol": "C/D"}, {}]})
+    assert [x.symbol for x in found.pairs] == ["C/D"]
+    assert found.lost == ("A/B", "")
+
+
+def test_two_megabytes_of_pairs_are_read() -> None:
+    """More than Kraken has, in one frame."""
+    rows = [{**PAIR, "symbol": f"T{n}/USD", "filler": "x" * 250} for n in range(6000)]
+    frame = json.dumps({"channel": "instrument", "type": "snapshot", "data": {"pairs": rows}})
+    assert len(frame) > 2_000_000
+    (found,) = read_frame(frame, 1.0)
+    assert isinstance(found, InstrumentUpdate)
+    assert len(found.pairs) == 6000
+
+
+@pytest.mark.parametrize(
+    "data", ["[]", "7", '{"pairs":7}', '{"pairs":[7]}', '{"assets":{}}', "[{}]"]
+)
+def test_damaged_instruments_end_what_is_known(data: str) -> None:
+    """Nobody knows what has changed; nothing is raised."""
+    (found,) = read_frame(f'{{"channel":"instrument","type":"update","data":{data}}}', 1.0)
+    assert isinstance(found, InstrumentUpdate)
+    assert (found.pairs, found.lost) == ((), ("*",))
+    assert not found.is_snapshot

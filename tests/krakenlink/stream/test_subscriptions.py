@@ -21,6 +21,7 @@ from feed_kit import (
 )
 
 from krakenlink.stream.events import (
+    ChannelLive,
     FirstData,
     Resubscribed,
     SymbolDistrusted,
@@ -270,7 +271,7 @@ def test_trades_that_were_not_acknowledged_count_from_a_late_ack() -> None:
     tell(feed, '{"channel":"heartbeat"}', at=166.0)
     _, ask = sent(feed, 166.0)
     events = tell(feed, ack_frame(BTC, ask["req_id"]), at=166.1)
-    assert events == [Resubscribed(BTC, "trade", 166.1)]
+    assert events == [Resubscribed(BTC, "trade", 166.1), ChannelLive(BTC, "trade", 166.1)]
     beat(feed, 166.5, 400.0)
     assert feed.subscriptions.by_key[TRADE, BTC].asks == 3
 

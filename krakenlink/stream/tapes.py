@@ -1,0 +1,168 @@
+"""Candles and trades of one market as they come, kept for whoever joins them to what REST tells.
+
+Pure and not thread-safe. A tape begins with an acknowledgement and ends with the connection, with a
+doubt, or with the next acknowledgement: between two tapes something may be missing, within one
+nothing is. What cannot be read ends it.
+
+Sources: Kraken, spot WebSocket v2 (ohlc, trade); REST OHLC and Trades (read 2026-11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Generic, Literal, TypeVar
+
+from krakenlink.pairs import Symbol
+
+INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+"""The minutes of a candle that Kraken has."""
+
+# REST has as many candles and trades in one answer.
+MOST_CANDLES, MOST_TRADES = 720, 1000
+
+
+def checked_interval(interval: object) -> int:
+    """Return the minutes of a candle of Kraken's.
+
+    Raises:
+        ValueError: If there are no such candles.
+    """
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval not in INTERVALS:
+        raise ValueError(f"interval is {interval!r}; Kraken has {', '.join(map(str, INTERVALS))}")
+    return interval
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """What was traded in one interval.
+
+    Attributes:
+        begin: When it begins, in seconds since 1970.
+        open: The first price.
+        high: The highest.
+        low: The lowest.
+        close: The last one so far.
+        volume: In base currency.
+        trades: How many there were.
+        vwap: Mean price, weighted by volume; None where it was not told.
+    """
+
+    begin: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trades: int
+    vwap: Decimal | None = None
+
+    @property
+    def is_sane(self) -> bool:
+        """Whether such prices can have been traded at."""
+        prices = (self.open, self.close)
+        return 0 < self.low <= min(prices) and max(prices) <= self.high and self.volume >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candles:
+    """The candles of a market, oldest first; the last one may still move. Frozen.
+
+    Attributes:
+        symbol: The market.
+        interval: Minutes of a candle.
+        candles: Without gap or twin, as far as Kraken has them; an interval without a trade may
+            have none.
+        source: `websocket`: as streamed, joined to REST; `rest`: as REST told them.
+        at: When they were read, on `ws_price_provider.feed_clock`.
+        proven_age: Seconds since they were last known to be all.
+    """
+
+    symbol: Symbol
+    interval: int
+    candles: tuple[Candle, ...]
+    source: Literal["websocket", "rest"]
+    at: float
+    proven_age: float
+
+
+Item = TypeVar("Item")
+
+
+class Tape(Generic[Item]):
+    """What has come since an acknowledgement, by its place: a moment, or a number.
+
+    Args:
+        most: How many are kept.
+
+    Attributes:
+        items: By place, in the order in which they came first.
+        last: The highest place so far; None before the first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.items: dict[int, Item] = {}
+        self.last: int | None = None
+
+    def add(self, place: int, item: Item) -> int | None:
+        """Take one in, or the news of one; return the place before a hole, None where none is."""
+        before = self.last
+        self.items[place] = item
+        if before is None or place > before:
+            self.last = place
+        if len(self.items) > self._most:
+            del self.items[next(iter(self.items))]
+        return before if before is not None and place > before + 1 else None
+
+
+def joined(
+    base: Mapping[int, Item], tape: Mapping[int, Item], most: int, is_newer: Any = None
+) -> dict[int, Item]:
+    """Return what both tell, in order, each place once.
+
+    Args:
+        base: What REST told.
+        tape: What the stream told since its acknowledgement.
+        most: How many to return, the newest.
+        is_newer: Tells whether the second of two with one place is the newer; None: it is.
+    """
+    found = dict(base)
+    for place, item in tape.items():
+        if place not in found or is_newer is None or is_newer(found[place], item):
+            found[place] = item
+    return {place: found[place] for place in sorted(found)[-most:]}
+
+
+def has_hole(places: Sequence[int], step: int, after: int) -> bool:
+    """Tell whether one is missing between places of which the later lies after `after`."""
+    return any(later > after and later - earlier > step for earlier, later in pairwise(places))
+
+
+def plausible(
+    items: Mapping[int, Item], newest: int, elapsed: float, width: int
+) -> dict[int, Item]:
+    """Return those that may have begun by now, for all that REST has told.
+
+    Where nobody has traded for long REST may know of none; then it has to be asked once more.
+
+    Args:
+        items: Candles by the moment at which they begin.
+        newest: When the last one began that REST told of.
+        elapsed: Seconds since REST was asked.
+        width: Seconds of a candle.
+    """
+    latest = newest + elapsed + 2 * width
+    return {begin: item for begin, item in items.items() if begin <= latest}
+
+
+def by_begin(candles: Iterable[Candle]) -> dict[int, Candle]:
+    """Return candles by the moment at which they begin."""
+    return {candle.begin: candle for candle in candles}
+
+
+def has_more(known: Candle, told: Candle) -> bool:
+    """Tell whether the second of two of one interval knows of as many trades, or of more."""
+    return told.trades >= known.trades

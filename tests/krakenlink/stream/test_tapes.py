@@ -1,0 +1,161 @@
+"""Candles and trades as they come, and how they are joined to what REST tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from krakenlink.stream.tapes import (
+    INTERVALS,
+    Candle,
+    Tape,
+    by_begin,
+    checked_interval,
+    has_hole,
+    has_more,
+    joined,
+    plausible,
+)
+
+ONE = Decimal(1)
+CANDLE = Candle(60, Decimal(5), Decimal(9), Decimal(4), Decimal(6), Decimal(2), 3)
+
+
+# --- candles -----------------------------------------------------------------------------------
+
+
+def test_intervals_are_kraken_s() -> None:
+    """From a minute to 15 days."""
+    assert [checked_interval(minutes) for minutes in INTERVALS] == list(INTERVALS)
+
+
+@pytest.mark.parametrize("interval", [0, 2, -1, 1.0, "1", None, True, 43200])
+def test_another_interval_is_refused_with_those_there_are(interval: object) -> None:
+    """The error names what was given and what can be had."""
+    with pytest.raises(ValueError, match="1, 5, 15, 30, 60, 240") as caught:
+        checked_interval(interval)
+    assert repr(interval) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *(("low", Decimal(n)) for n in (0, -1, 6, 10)),
+        *(("high", Decimal(n)) for n in (5, 0)),
+        *(("open", Decimal(n)) for n in (3, 10)),
+        *(("close", Decimal(n)) for n in (3, 10)),
+        ("volume", Decimal(-1)),
+    ],
+)
+def test_candle_that_cannot_be_is_not_sane(field: str, value: Decimal) -> None:
+    """All prices lie between the lowest and the highest, above nothing."""
+    assert CANDLE.is_sane
+    assert not replace(CANDLE, **{field: value}).is_sane  # type: ignore[arg-type]  # a number
+
+
+def test_candle_without_a_trade_is_sane() -> None:
+    """REST has some, at the price before."""
+    assert Candle(0, ONE, ONE, ONE, ONE, Decimal(0), 0).is_sane
+
+
+def test_of_two_states_of_a_candle_the_later_has_as_many_trades_or_more() -> None:
+    """Trades are never taken back."""
+    more = replace(CANDLE, trades=4)
+    assert has_more(CANDLE, more)
+    assert has_more(CANDLE, CANDLE)
+    assert not has_more(more, CANDLE)
+    assert by_begin([CANDLE, replace(more, begin=120)]) == {
+        60: CANDLE,
+        120: replace(more, begin=120),
+    }
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "begins"), [(0.0, [0, 60, 180]), (59.9, [0, 60, 180]), (60.0, [0, 60, 180, 240])]
+)
+def test_candle_from_the_future_is_not_taken(elapsed: float, begins: list[int]) -> None:
+    """None can begin later than REST's last one, the time since then, and some grace."""
+    items = dict.fromkeys((0, 60, 180, 240, 10**9), "x")
+    assert list(plausible(items, newest=60, elapsed=elapsed, width=60)) == begins
+
+
+# --- a tape ------------------------------------------------------------------------------------
+
+
+def test_tape_tells_the_place_before_a_hole() -> None:
+    """And None where there is none: at the first, at the next, at one that came before."""
+    tape: Tape[str] = Tape(10)
+    assert [tape.add(n, "x") for n in (5, 6, 9, 7, 9, 10, 20)] == [
+        None,
+        None,
+        6,
+        None,
+        None,
+        None,
+        10,
+    ]
+    assert tape.last == 20
+
+
+def test_tape_keeps_the_latest_news_of_a_place() -> None:
+    """A candle changes with each trade."""
+    tape: Tape[str] = Tape(10)
+    tape.add(1, "old")
+    tape.add(1, "new")
+    assert tape.items == {1: "new"}
+
+
+def test_tape_keeps_so_many_and_no_more() -> None:
+    """The oldest go."""
+    tape: Tape[int] = Tape(3)
+    for n in range(10):
+        tape.add(n, n)
+    assert list(tape.items) == [7, 8, 9]
+
+
+# --- joined ------------------------------------------------------------------------------------
+
+
+def test_joined_has_each_place_once_in_order() -> None:
+    """The stream's word counts where both tell."""
+    assert joined({1: "a", 2: "b"}, {3: "C", 2: "B"}, 10) == {1: "a", 2: "B", 3: "C"}
+    assert list(joined({3: "c", 1: "a"}, {}, 10)) == [1, 3]
+    assert joined({1: "a", 2: "b"}, {3: "C"}, 2) == {2: "b", 3: "C"}
+    assert joined({}, {}, 2) == {}
+
+
+def test_joined_takes_the_newer_of_two() -> None:
+    """By whatever tells."""
+    assert joined({1: 5, 2: 5}, {1: 4, 2: 6}, 9, lambda known, told: told > known) == {1: 5, 2: 6}
+
+
+@pytest.mark.parametrize(
+    ("places", "step", "after", "expected"),
+    [
+        ((), 1, 0, False),
+        ((5,), 1, 0, False),
+        ((1, 2, 3), 1, 0, False),
+        ((1, 3), 1, 0, True),
+        ((1, 3, 4), 1, 3, False),  # REST has looked there
+        ((1, 3, 5), 1, 3, True),
+        ((0, 60, 120), 60, 0, False),
+        ((0, 60, 180), 60, 60, True),
+    ],
+)
+def test_hole_is_seen_where_rest_has_not_looked(
+    places: tuple[int, ...], step: int, after: int, *, expected: bool
+) -> None:
+    """What REST does not have either is no hole of ours."""
+    assert has_hole(places, step, after) is expected
+
+
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 70))
+def test_joined_is_what_both_have(base: set[int], tape: set[int], most: int) -> None:
+    """The newest of all, without a twin."""
+    found = joined(dict.fromkeys(base, "r"), dict.fromkeys(tape, "s"), most)
+    assert list(found) == sorted(base | tape)[-most:]
+    assert all(found[n] == ("s" if n in tape else "r") for n in found)
