@@ -38,7 +38,9 @@ from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
 
 if TYPE_CHECKING:
+    from kraken_api import KrakenAPI
     from ttslo_app.face.metrics import MetricsServer, Sources
+    from ws_price_provider import WebSocketPriceProvider
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
@@ -372,15 +374,13 @@ class Program:
         api, exchange = self.kraken_api_readonly, self.worker.exchange
         world = World(
             prices=api,
-            provider=api.price_provider() if WEBSOCKET_AVAILABLE else None,
+            provider=_stream_of(api),
             exchange=exchange if isinstance(exchange, KrakenExchange) else None,
             tape=None if self.dry_run else self.files,
             clocks=self.clocks,
             set_clock=partial(ask_for_time, self),
             account=account_feed_of(exchange, api),
         )
-        if world.provider is not None:
-            api.follow_instruments(timeout=0.0)  # no minimum of this morning bars a row tonight
         return LiveRun(
             world,
             self.worker,
@@ -428,6 +428,14 @@ def sources_of(program: Program, live: LiveRun) -> Sources:
     provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
     health = provider.health if provider else lambda: None
     return Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
+
+
+def _stream_of(api: KrakenAPI) -> WebSocketPriceProvider | None:
+    """Return the stream, and have it tell of pairs: no minimum is to be of this morning."""
+    provider = api.price_provider() if WEBSOCKET_AVAILABLE else None
+    if provider is not None:
+        api.follow_instruments(timeout=0.0)
+    return provider
 
 
 def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
