@@ -61,6 +61,52 @@ class Clocks:
         return max(0.0, age) if age > -_KNOWN_TO else math.inf
 
 
+class Moments:
+    """The present as text, put right once Kraken has said what time it is. For one thread.
+
+    Before that a moment is a guess, and what was written down as a guess is remembered by the
+    steady clock. A guess from which trades count bears no time zone: whoever reads it after
+    a restart can tell that nobody knows when it was.
+
+    Args:
+        clocks: The clocks.
+    """
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._guesses: dict[str, float] = {}
+
+    def now(self, ago: float = 0.0) -> str:
+        """Return the moment of so many seconds ago, as ISO UTC by Kraken's clock."""
+        moment = self._clocks.utc() - timedelta(seconds=ago)
+        return self._kept(moment.isoformat(timespec="milliseconds"), ago)
+
+    def since_now(self) -> str:
+        """Return the present moment, from which on trades are to count."""
+        text = self.now()
+        return text if self._clocks.is_known() else self._kept(text.removesuffix("+00:00"))
+
+    def _kept(self, text: str, ago: float = 0.0) -> str:
+        if not self._clocks.is_known():
+            self._guesses[text] = self._clocks.monotonic() - ago
+        return text
+
+    def guessed_at(self, text: str) -> float | None:
+        """Return when a moment was by the steady clock, where it is a guess; else None."""
+        return self._guesses.get(text)
+
+    def put_right(self) -> dict[str, str]:
+        """Return the right texts by those that were guesses, once, as soon as that is possible."""
+        if not self._guesses or not self._clocks.is_known():
+            return {}
+        guesses, self._guesses = self._guesses, {}
+        ns_of = self._clocks.kraken_ns_of
+        moments = {
+            text: datetime.fromtimestamp(ns_of(at) / SECOND, UTC) for text, at in guesses.items()
+        }
+        return {text: one.isoformat(timespec="milliseconds") for text, one in moments.items()}
+
+
 # What lies outside is no moment that anybody traded at or asked for, in seconds since 1970: Kraken
 # began in 2011. Tests go by clocks that begin at 0.
 _OLDEST, _NEWEST = 0.0, 4e9
@@ -73,6 +119,8 @@ _PARTED = 0.5
 # How fast two good clocks drift apart, as a part of the time: what was known narrowly long ago is
 # not known so any more.
 _DRIFT = 2e-5
+# Kraken's clock need be known no better than so many seconds, and is asked so often more for it.
+_NARROW, _MOST_QUESTIONS = 0.13, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +140,11 @@ class _Reading:
     most: float
     at: float
     wall_ahead: float
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it is known well enough, or this machine's clock may be right."""
+        return self.most - self.least <= _NARROW or self.least <= self.wall_ahead <= self.most
 
 
 class KrakenClock:
@@ -133,12 +186,30 @@ class KrakenClock:
             return True
         return abs(self._wall() - self._steady() - reading.wall_ahead) > _PARTED
 
-    def measure(self, ask: Callable[[], float]) -> None:
-        """Ask Kraken for the time. Blocks for one call; what `ask` raises leaves all as it was.
+    def measure(
+        self, ask: Callable[[], float], pause: Callable[[float], object] | None = None
+    ) -> None:
+        """Ask Kraken for the time. Blocks; what `ask` raises leaves all as it was.
+
+        One answer tells the time to about a second, which is enough where this machine's clock may
+        be right. Where it is certainly not, a few more at the right moments tell it more narrowly:
+        from when on trades count for a row depends on it.
 
         Args:
-            ask: Returns Kraken's clock in whole seconds since 1970.
+            ask: Returns Kraken's clock in whole seconds since 1970. It is called once.
+            pause: Waits so many seconds, less than one each time, so that it may be called
+                again; None where nobody may wait.
         """
+        self._measure(ask)
+        for _ in range(_MOST_QUESTIONS if pause is not None else 0):
+            reading = self._reading
+            if reading is None or reading.is_narrow or pause is None:
+                return
+            # Where Kraken's next second begins by our best idea, an answer halves the doubt.
+            pause(-(self._steady() + (reading.least + reading.most) / 2) % 1.0)
+            self._measure(ask)
+
+    def _measure(self, ask: Callable[[], float]) -> None:
         before = self._steady()
         theirs = ask()
         after = self._steady()
@@ -154,7 +225,7 @@ class KrakenClock:
             if least <= known_most and known_least <= most:
                 least, most = max(least, known_least), min(most, known_most)
         # A clock that may be right is right: most are kept so within some milliseconds.
-        ahead = min(max(wall_ahead, least), most)
+        ahead = wall_ahead if least <= wall_ahead <= most else (least + most) / 2
         self._reading = _Reading(ahead, least, most, after, wall_ahead)
         self._compare(ahead - wall_ahead)
 

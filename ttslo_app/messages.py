@@ -205,6 +205,7 @@ class BookArm:
 
     `since` is the moment from which on trades count for it, as ISO UTC by Kraken's clock; empty:
     from now on. `seen` is that of a crossing that was seen and has no order; empty for none.
+    `since_at` is `since` by the monotonic clock, where nobody knew what time it was.
     """
 
     rule: Rule
@@ -212,6 +213,7 @@ class BookArm:
     # When is no part of what: two of these that arm the same thing are the same.
     since: str = field(default="", compare=False)
     seen: str = field(default="", compare=False)
+    since_at: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +284,8 @@ class Fetched:
     """What REST has on a hole: prices in order, trades and candles.
 
     `newest` is the newest trade among them; `is_cut` says that candles stand for the rest;
-    `until` is when the last page was asked for, in seconds since 1970.
+    `until` is when the last page was asked for, in seconds since 1970, and `asked_at` the same by
+    the monotonic clock, which tells it better where `until` was a guess; None where it was none.
     """
 
     market: str
@@ -290,6 +293,7 @@ class Fetched:
     newest: Past | None
     is_cut: bool
     until: float
+    asked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

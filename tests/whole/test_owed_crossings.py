@@ -27,6 +27,12 @@ def moment_of(pit: Arena) -> float:
     return pit.exchange.core.now()
 
 
+def wait_for_moment(pit: Arena, seconds: float) -> None:
+    """Let so much time pass at Kraken: its clock is known to a part of a second."""
+    since = moment_of(pit)
+    wait_until(lambda: moment_of(pit) > since + seconds, "a moment has passed")
+
+
 # --- Kraken is not available ---------------------------------------------------------------------
 
 
@@ -167,14 +173,11 @@ def test_clock_that_is_set_right_hides_no_crossing(
         core.clock_offset = -ahead
         monkeypatch.setattr(time, "time", lambda: real() - core.clock_offset)
         with pit.run(when_blind=WhenBlind.ALWAYS) as program:
-            pit.fall_back()
+            wait_for_moment(pit, 0.5)
             away = pit.exchange.fault("refuse_connect")
 
             def spike() -> None:
-                # Kraken tells whole seconds, so its clock is known to about one.
-                cut = core.now()
-                wait_until(lambda: core.now() > cut + 1.5, "the cut is certainly before the spike")
-                pit.cross()
+                pit.cross()  # right after the cut
                 pit.fall_back()
                 core.clock_offset = 0.0
                 away.clear()
@@ -185,6 +188,41 @@ def test_clock_that_is_set_right_hides_no_crossing(
             assert Decimal(program.ttslo.state["btc"]["trigger_price"]) == 51001
             (order,) = pit.sent
             assert abs(datetime.fromisoformat(order["deadline"]).timestamp() - real()) < MINUTE
+
+
+@pytest.mark.parametrize("ahead", [3 * DAY, -3 * DAY], ids=["ahead", "behind"])
+def test_time_that_nobody_told_at_the_start_hides_no_crossing(
+    ahead: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is armed all the same; once Kraken tells the time, what was missed is looked up.
+
+    What had crossed before the arming fires nothing.
+    """
+    real = time.time
+    with arena(tmp_path / "pit") as pit:
+        core = pit.exchange.core
+        core.clock_offset = -ahead
+        monkeypatch.setattr(time, "time", lambda: real() - core.clock_offset)
+        pit.cross()
+        pit.fall_back()
+        wait_for_moment(pit, 0.5)
+        deaf = pit.exchange.fault(**UNAVAILABLE, endpoint="Time")
+        with pit.run(when_blind=WhenBlind.ALWAYS) as program:
+            wait_for_moment(pit, 0.5)
+
+            def spike() -> None:
+                pit.cross("51004")  # right after the cut
+                pit.fall_back()
+
+            program.reconnect(spike)
+            pit.never_again(0.3, most=0)
+            deaf.clear()
+            pit.wait_for_order()
+            pit.ends_with_order(program)
+            assert Decimal(program.ttslo.state["btc"]["trigger_price"]) == 51004
+            told = datetime.fromisoformat(program.ttslo.state["btc"]["trigger_time"])
+            assert abs(told.timestamp() - moment_of(pit)) < MINUTE
+            pit.never_again(0.3)
 
 
 # --- the keeper asks with the same key -----------------------------------------------------------

@@ -102,13 +102,13 @@ class KrakenExchange:
         """Return Kraken's clock, as far as it is known."""
         return self._clock.now()
 
-    def set_clock(self) -> None:
-        """Ask Kraken for the time. Blocks for one call.
+    def set_clock(self, pause: Callable[[float], object] | None = None) -> None:
+        """Ask Kraken for the time. Blocks for one call, or a few where `pause` lets it wait.
 
         Raises:
             KrakenError: If Kraken does not answer; the old estimate stays.
         """
-        self._clock.measure(self._reading.server_time)
+        self._clock.measure(self._reading.server_time, pause)
 
     def market_of(self, pair: str) -> Market:
         """Return what the listing says of `pair`; one call at most, and none the second time.

@@ -6,13 +6,12 @@ All of it is handed in by `run`; the parts of the thread do not know each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from krakenlink.errors import ProtocolError
 from krakenlink.rest.answers import Outcome
-from ttslo_app.clocks import Clocks
+from ttslo_app.clocks import Clocks, Moments
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.ledger import Ledger, State
 from ttslo_app.orders.life import Life, OrderSettings
@@ -103,6 +102,7 @@ class Tools:
     Attributes:
         exchange: Kraken, or None where no trading key was given.
         step: Called at each step of the protocol by its name, for tests that end it there.
+        moments: The present as text.
     """
 
     ledger: Ledger
@@ -113,6 +113,10 @@ class Tools:
     teller: Teller
     settings: OrderSettings
     step: Callable[[str], None]
+    moments: Moments = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "moments", Moments(self.clocks))  # it is made from another field
 
     @property
     def can_find(self) -> bool:
@@ -140,13 +144,12 @@ class Tools:
         return self.clocks.monotonic()
 
     def timestamp(self, ago: float = 0.0) -> str:
-        """Return a moment by this machine's clock, as the files hold it: ISO UTC.
+        """Return a moment by Kraken's clock, as the files hold it: ISO UTC.
 
         Args:
             ago: How long ago it was, in seconds.
         """
-        moment = self.clocks.utc() - timedelta(seconds=ago)
-        return moment.isoformat(timespec="milliseconds")
+        return self.moments.now(ago)
 
     def begin_anew(self, rule_id: str) -> None:
         """Forget how often a rule was refused, and what was said of that."""

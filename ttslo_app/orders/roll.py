@@ -7,6 +7,7 @@ that a crossing of the row as it was fires the row as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 from krakenlink.numbers import to_positive_decimal
@@ -27,6 +28,9 @@ from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import condition_of, fingerprint, letters_of
 from ttslo_app.rules.rule import Rule
+
+# What goes by Kraken's clock in a life, but for what its client order id is made of.
+_MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
 
 
 class Adoption(Enum):
@@ -177,7 +181,7 @@ class Roll:
 
     def _adopt_enabled(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
         if adoption is Adoption.ARM:
-            self._post(BookArm(rule, market, self.arm(life, rule).waits_since))
+            self._post_arm(rule, market, self.arm(life, rule))
             return True
         if adoption is Adoption.UPDATE:
             self._ledger.put(self._updated(life, rule))
@@ -208,7 +212,7 @@ class Roll:
         return life.after(
             Signal.CHANGE,
             row=row,
-            row_at=life.waits_since if is_same else self._tools.timestamp(),
+            row_at=life.waits_since if is_same else self._tools.moments.since_now(),
             trigger_price="",
             trigger_time="",
             crossed_price="",
@@ -224,6 +228,7 @@ class Roll:
         if life.has_fired:
             self._teller.tell(words.armed_again(life))
         armed = arm(life, fingerprint(rule), self._tools.timestamp())
+        armed = replace(armed, row_at=self._tools.moments.since_now())
         self._ledger.put(armed)
         self._ledger.stand(life.id, None)
         return armed
@@ -256,10 +261,20 @@ class Roll:
         if entry is not None and entry.rule.enabled:
             self._post_arm(entry.rule, entry.market)
 
-    def _post_arm(self, rule: Rule, market: Market) -> None:
-        life = self._ledger.life_of(rule.id)
-        seen = life.crossed_at or life.trigger_time
-        self._post(BookArm(rule, market, life.waits_since, seen))
+    def _post_arm(self, rule: Rule, market: Market, life: Life | None = None) -> None:
+        life = life or self._ledger.life_of(rule.id)
+        since, seen = life.waits_since, life.crossed_at or life.trigger_time
+        self._post(BookArm(rule, market, since, seen, self._tools.moments.guessed_at(since)))
+
+    def put_right(self) -> None:
+        """Write down the right moments of what happened before it was known what time it is."""
+        right = self._tools.moments.put_right()
+        for rule_id, cells in list(self._ledger.state.items()) if right else ():
+            wrong = {name: cells[name] for name in _MOMENTS if cells.get(name) in right}
+            if wrong:
+                put = {name: right[text] for name, text in wrong.items()}
+                self._ledger.put(replace(self._ledger.life_of(rule_id), **put))  # type: ignore[arg-type]  # fields by name
+                self._ledger.must_write = True
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""

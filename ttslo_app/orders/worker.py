@@ -95,15 +95,9 @@ class OrderWorker:
         self._teller = Teller(say)
         self.doing = ("", 0.0)
         self._clock, self._step = clock, step
+        owed, teller = self._owed, self._teller
         self._tools = Tools(
-            self._ledger,
-            self._owed,
-            files,
-            exchange,
-            clock,
-            self._teller,
-            settings,
-            self._note_step,
+            self._ledger, owed, files, exchange, clock, teller, settings, self._note_step
         )
         self.roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
@@ -213,6 +207,7 @@ class OrderWorker:
     # --- a turn --------------------------------------------------------------------------------
 
     def _work(self, messages: Sequence[Message]) -> None:
+        self.roll.put_right()
         for message in messages:
             self._take_in(message)
         self.fire([one for one in messages if isinstance(one, Crossing)])

@@ -5,6 +5,7 @@ What it must never do: let a run go by a clock that somebody can set, where Krak
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -113,6 +114,7 @@ class Timed(Protocol):
     kraken_clock: KrakenClock
     kraken_api_readonly: Any  # what only resembles a `KrakenAPI`, too
     worker: Any  # the order thread, which has the exchange
+    stopping: threading.Event  # set once it is to end
 
 
 def kraken_clock(say: Say) -> tuple[KrakenClock, Clocks]:
@@ -126,16 +128,17 @@ def kraken_clock(say: Say) -> tuple[KrakenClock, Clocks]:
 
 
 def ask_for_time(program: Timed) -> None:
-    """Ask Kraken for the time, where there is a Kraken to be asked. Blocks for one call.
+    """Ask Kraken for the time, where there is a Kraken to be asked. Blocks for a call or a few.
 
     Raises:
         KrakenError: If Kraken does not answer; the old estimate stays.
     """
     exchange = program.worker.exchange
     if isinstance(exchange, KrakenExchange):
-        exchange.set_clock()
+        exchange.set_clock(program.stopping.wait)
     elif is_real(program.kraken_api_readonly):
-        program.kraken_clock.measure(program.kraken_api_readonly.server_time)
+        api, pause = program.kraken_api_readonly, program.stopping.wait
+        program.kraken_clock.measure(api.server_time, pause)
 
 
 def ask_if_doubtful(program: Timed) -> None:

@@ -155,7 +155,11 @@ def state_not_saved(error: object) -> Sentence:
 
 def clock_unknown(error: object) -> Sentence:
     """Say that this machine's clock has to do."""
-    return Sentence(Kind.CLOCK, "WARNING", f"Kraken's clock cannot be read: {error}")
+    text = (
+        f"Kraken's clock cannot be read: {error}. Rows are armed all the same and met by what "
+        "comes now; what they may miss is looked up once it can be read, which is tried again"
+    )
+    return Sentence(Kind.CLOCK, "WARNING", text)
 
 
 def row_is_none(error: object) -> Sentence:

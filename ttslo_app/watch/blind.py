@@ -7,12 +7,12 @@ looked at before an answer reaches over all of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
 from ttslo_app.clocks import SECOND, Clocks, nanoseconds
-from ttslo_app.messages import Fetched, Market, NotFetched, Past, Sentence
+from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past, Sentence
 from ttslo_app.watch.crossings import DOUBT, Armed
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import MarketTape, Position, Saved
@@ -96,6 +96,9 @@ class Blind:
         self._saved = saved
         self._pace = pace
         self._started_ns = clocks.kraken_ns()
+        self._started_at = None if clocks.is_known() else clocks.monotonic()
+        # Where looking begins at a guess: nobody is asked about that before the time is known.
+        self._guessed: set[str] = set()
         self._markets: dict[str, Market] = {}
         self._left: set[str] = set()  # followed once in this run, and not any more
         self._for_past: set[str] = set()  # followed for what has fired alone
@@ -131,8 +134,12 @@ class Blind:
 
     def _follow(self, armed: Armed) -> list[Ask]:
         name, now = armed.market.name, self._clocks.kraken()
-        is_old = armed.since_ns < self._started_ns
+        is_old = self.is_from_before(armed)
         if name in self.tapes:
+            if is_old and name in self._guessed:
+                self._guessed.discard(name)
+                self.tapes[name].begin_at(armed.since_ns, now, is_guess=True)
+                return self._ask(name, self._pace.settle)
             if is_old:
                 self.tapes[name].reach_back(armed.since_ns)
             return []
@@ -140,14 +147,54 @@ class Blind:
         if saved is not None and is_old:
             tape = MarketTape(saved, min(self._saved.kept_at.get(name, self._saved.at), now))
         else:
-            since_ns = min(armed.since_ns, round(now * SECOND))
+            since_ns = (
+                min(armed.since_ns, round(now * SECOND)) if self._is_known else armed.since_ns
+            )
+            if armed.since_at is not None:
+                self._guessed.add(name)
             tape = MarketTape(Position(None, since_ns), since_ns / SECOND)
         tape.see_again(now)
         self.tapes[name] = tape
         self._markets[name] = armed.market
-        return [self._ask(name, self._pace.settle)]
+        return self._ask(name, self._pace.settle)
 
-    def since_of(self, market: str, since: str) -> int:
+    @property
+    def _is_known(self) -> bool:
+        return self._clocks.is_known()
+
+    def armed(self, change: BookArm) -> Armed:
+        """Return a rule as it waits: since when, and what was seen of it."""
+        rule, market, since_at = change.rule, change.market, change.since_at
+        if since_at is None and not self._is_known and nanoseconds(change.since) is None:
+            since_at = self._clocks.monotonic()
+        seen_ns = nanoseconds(change.seen)
+        if since_at is None:
+            return Armed(rule, market, self._since_of(market.name, change.since), seen_ns)
+        guess = Armed(rule, market, self._clocks.kraken_ns_of(since_at), seen_ns, since_at)
+        return guess.put_right(self._clocks) if self._is_known else guess
+
+    def put_right(self, waiting: Iterable[Armed]) -> list[Ask]:
+        """Go by Kraken's clock, now that it is known; return what is to be asked about.
+
+        Args:
+            waiting: What was armed before, by that clock.
+        """
+        if self._started_at is not None:
+            self._started_ns = self._clocks.kraken_ns_of(self._started_at)
+            self._started_at = None
+        now = self._clocks.kraken()
+        begins: dict[str, int] = {}
+        for armed in waiting:
+            at_ns = begins.get(armed.market.name, armed.since_ns)
+            begins[armed.market.name] = min(at_ns, armed.since_ns)
+        guessed, self._guessed = self._guessed, set()
+        begins = dict.fromkeys(guessed, round(now * SECOND)) | begins
+        asked = [name for name in begins if name in self.tapes]
+        for name in asked:
+            self.tapes[name].begin_at(begins[name], now, is_guess=name in guessed)
+        return [ask for name in asked for ask in self._ask(name, self._pace.hole)]
+
+    def _since_of(self, market: str, since: str) -> int:
         """Return since when a rule of a market waits, in nanoseconds since 1970.
 
         A moment to come was written down by a clock that was wrong, so the rule is from before:
@@ -160,7 +207,7 @@ class Blind:
         now_ns, since_ns = self._clocks.kraken_ns(), nanoseconds(since)
         if since_ns is None:
             return now_ns
-        if since_ns <= now_ns + DOUBT:
+        if since_ns <= now_ns + DOUBT or not self._is_known:
             return since_ns
         place = self._saved.places.get(market)
         return now_ns if place is None else min(place.at_ns, now_ns)
@@ -175,11 +222,26 @@ class Blind:
             self._left.add(market)
         self._markets.pop(market, None)
         self._for_past.discard(market)
+        self._guessed.discard(market)
         self._told.has_healed(market)
 
     def is_from_before(self, armed: Armed) -> bool:
         """Tell whether a rule waits since before this run."""
+        if armed.since_at is not None or not self._is_known:
+            return armed.since_at is None
         return armed.since_ns <= self._started_ns
+
+    def saved(self, parked: frozenset[str]) -> Saved:
+        """Return how far each tape has been looked at, to be kept for the next run.
+
+        Args:
+            parked: The rules that wait for the price to come back.
+        """
+        now = self._clocks.kraken()
+        places, kept_at = self.places(now), self.kept_at(now)
+        if not self._is_known:  # nobody knows what time it is, but when the trades were
+            now = max((place.at_ns for place in places.values()), default=0) / SECOND
+        return Saved(now, places, parked, kept_at)
 
     def places(self, now: float) -> dict[str, Position]:
         """Return how far each tape has been looked at; `now` by Kraken's clock.
@@ -188,7 +250,8 @@ class Blind:
         is saving the file, will need its places.
         """
         kept = {name: self._saved.places[name] for name in self.kept_at(now)}
-        return kept | {name: tape.floor for name, tape in self.tapes.items()}
+        tapes = {n: tape.floor for n, tape in self.tapes.items() if n not in self._guessed}
+        return kept | tapes
 
     def kept_at(self, now: float) -> dict[str, float]:
         """Return when an earlier run kept its place in each market that nobody followed since."""
@@ -197,7 +260,9 @@ class Blind:
         return {
             name: at
             for name, at in found.items()
-            if name not in self.tapes and name not in self._left and now - at < _WORTH_KEEPING
+            if name not in self.tapes
+            and name not in self._left
+            and not (self._is_known and now - at >= _WORTH_KEEPING)
         }
 
     def market(self, name: str) -> Market:
@@ -206,8 +271,10 @@ class Blind:
 
     # --- asking --------------------------------------------------------------------------------
 
-    def _ask(self, market: str, delay: float) -> Ask:
-        return Ask(self._markets[market], self.tapes[market].floor, delay)
+    def _ask(self, market: str, delay: float) -> list[Ask]:
+        if market in self._guessed:
+            return []  # once the time is known
+        return [Ask(self._markets[market], self.tapes[market].floor, delay)]
 
     def hole(self, market: str, *, is_opening: bool) -> list[Hide | Ask]:
         """Return what to do about a hole in the numbers of a market.
@@ -217,8 +284,8 @@ class Blind:
             is_opening: Whether it is that before the first trade, in which no rule is hidden that
                 was not so already.
         """
-        ask = self._ask(market, self._pace.hole)
-        return [ask] if is_opening else [Hide(market), ask]
+        asks = self._ask(market, self._pace.hole)
+        return [*asks] if is_opening else [Hide(market), *asks]
 
     def lose(self, markets: Iterable[str], since: float) -> list[Hide]:
         """Note that these markets are not seen any more since `since`, in seconds since 1970."""
@@ -233,7 +300,7 @@ class Blind:
         dark = [name for name, tape in self.tapes.items() if tape.is_open]
         for name in dark:
             self.tapes[name].see_again(now)
-        return [self._ask(name, self._pace.settle) for name in dark]
+        return [ask for name in dark for ask in self._ask(name, self._pace.settle)]
 
     def look_again(self, market: str, *, if_closed: bool) -> list[Hide | Ask]:
         """Ask for all that a market traded since it was looked at.
@@ -249,9 +316,15 @@ class Blind:
         if not tape.is_open:
             tape.go_blind(max(tape.looked_at, tape.floor.at_ns / SECOND), is_reported=False)
         tape.see_again(self._clocks.kraken())
-        return [*hides, self._ask(market, self._pace.hole)]
+        return [*hides, *self._ask(market, self._pace.hole)]
 
     # --- the answer ----------------------------------------------------------------------------
+
+    def dated(self, answer: Fetched) -> Fetched:
+        """Return an answer with the moment of its question by Kraken's clock as it is known now."""
+        if answer.asked_at is None:
+            return answer
+        return replace(answer, until=self._clocks.kraken_ns_of(answer.asked_at) / SECOND)
 
     def close(self, answer: Fetched) -> Closed | Behind | None:
         """Take REST's answer; None where nobody follows that market any more."""
@@ -264,7 +337,8 @@ class Blind:
             tape.is_reported,
         )
         if not tape.close(answer.newest, answer.until, is_cut=answer.is_cut):
-            ask = self._ask(name, doubled(self._pace.settle, tape.tries, self._pace.retry_max))
+            wait = doubled(self._pace.settle, tape.tries, self._pace.retry_max)
+            ask = Ask(self._markets[name], tape.floor, wait)
             said = None
             if tape.tries >= _PATIENT_TRIES and self._told.is_news(name):
                 now, reason = self._clocks.kraken(), "REST's trades end before the stream's"

@@ -32,13 +32,21 @@ class Armed:
     """A rule that waits for its crossing, or did until it fired.
 
     `since_ns` is the moment from which on trades count for it, in nanoseconds since 1970, and
-    `seen_ns` that of a crossing which was seen and has no order.
+    `seen_ns` that of a crossing which was seen and has no order. `since_at` is the first of them by
+    the monotonic clock, as long as nobody knows what time it is: then `since_ns` is a guess.
     """
 
     rule: Rule
     market: Market
     since_ns: int
     seen_ns: int | None = None
+    since_at: float | None = None
+
+    def put_right(self, clocks: Clocks) -> Armed:
+        """Return it with the moment that it waits since, now that it is known what time it is."""
+        if self.since_at is None:
+            return self
+        return replace(self, since_ns=clocks.kraken_ns_of(self.since_at), since_at=None)
 
     def has_seen(self, first: Past) -> bool:
         """Tell whether a crossing of the past is the one that was seen when it happened."""
@@ -155,12 +163,19 @@ class Firing:
             nanoseconds since 1970.
         seen: The price that fired it.
         from_before: What an earlier run left, None if this run fired it.
+        fired_at: `at_ns` by the monotonic clock, where it is a guess; else None.
     """
 
     armed: Armed
     at_ns: int
     seen: Decimal
     from_before: FromBefore | None = None
+    fired_at: float | None = None
+
+    def put_right(self, clocks: Clocks) -> Firing:
+        """Return it by Kraken's clock, now that this is known."""
+        at_ns = self.at_ns if self.fired_at is None else clocks.kraken_ns_of(self.fired_at) + DOUBT
+        return replace(self, armed=self.armed.put_right(clocks), at_ns=at_ns, fired_at=None)
 
     def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
         """Tell whether `first` is news: a crossing before the one that has fired.
@@ -170,7 +185,7 @@ class Firing:
             seen_at: When each price was traded first after that place.
         """
         if self.from_before is None:
-            return first.at_ns <= self.at_ns
+            return self.fired_at is not None or first.at_ns <= self.at_ns
         if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
             return False
         if self.from_before is FromBefore.FOUND or first.bar_seconds:
@@ -208,6 +223,17 @@ class Fired:
         """Forget what has fired in a market."""
         self._late.pop(market, None)
         self.ahead.pop(market, None)
+
+    def put_right(self, clocks: Clocks) -> list[Armed]:
+        """Go by Kraken's clock, now that it is known; return what waited since a guess."""
+        guesses: list[Armed] = []
+        for late in self._late.values():
+            right = {i: firing.put_right(clocks) for i, firing in late.items()}
+            guesses += [right[i].armed for i, one in late.items() if one.armed != right[i].armed]
+            late.update(right)
+        for name, firings in self.ahead.items():
+            self.ahead[name] = [firing.put_right(clocks) for firing in firings]
+        return guesses
 
     def forget(self, rule_id: str, since_ns: int) -> None:
         """Forget what a rule fired before it waited anew, since a moment of Kraken's clock.
@@ -282,10 +308,12 @@ class Fired:
                 that fired after this one was asked for.
         """
         late = self._late.pop(market, {})
-        younger = {i: firing for i, firing in late.items() if firing.at_ns > until * SECOND}
-        if younger and is_open:
-            self._late[market] = younger
-        return late
+        kept = {i: f for i, f in late.items() if is_open and f.at_ns > until * SECOND}
+        # Nobody can tell yet what was traded before these were armed.
+        guesses = {i: f for i, f in late.items() if f.armed.since_at is not None}
+        if kept or guesses:
+            self._late[market] = kept | guesses
+        return {i: firing for i, firing in late.items() if i not in guesses}
 
 
 def news_of(
@@ -345,6 +373,10 @@ def is_older(armed: Armed, at_ns: int | None, seen_at: float | None, clocks: Clo
         seen_at: When it came, or was asked for, on the monotonic clock; None for now.
         clocks: The clocks.
     """
+    if armed.since_at is not None:
+        return seen_at is not None and seen_at < armed.since_at
+    if not clocks.is_known():
+        return False  # it waits since an earlier run, and what comes now is younger
     if at_ns is not None:
-        return at_ns + DOUBT < armed.since_ns and clocks.is_known()
+        return at_ns + DOUBT < armed.since_ns
     return seen_at is not None and clocks.kraken_ns_of(seen_at) < armed.since_ns

@@ -172,7 +172,8 @@ class PastReader:
         """Make one call for an errand, and hand over what came if that was the last."""
         asked_at, now = self._clocks.monotonic(), self._clocks.kraken()
         if errand.look is None:
-            errand.look = LookBack(errand.after, now, self._pace.bounds)
+            is_known = self._clocks.is_known()
+            errand.look = LookBack(errand.after, now if is_known else None, self._pace.bounds)
         elif errand.goes_on:
             errand.look.go_on()
             errand.goes_on = False
@@ -195,7 +196,8 @@ class PastReader:
             if is_done and current is errand:
                 self._errands.pop(errand.market.name, None)
         if is_done and current is errand:
-            self._post(Fetched(errand.market.name, tuple(look.past), look.newest, look.is_cut, now))
+            name, past = errand.market.name, tuple(look.past)
+            self._post(Fetched(name, past, look.newest, look.is_cut, now, asked_at))
 
     def _put_off(self, errand: _Errand, reason: str) -> None:
         wait = doubled(self._pace.retry, errand.failures, self._pace.retry_max)

@@ -127,14 +127,15 @@ class LookBack:
 
     Args:
         after: The place after which the hole begins.
-        now: Kraken's clock, in seconds since 1970.
+        now: Kraken's clock, in seconds since 1970; None while nobody knows it: then the number of
+            trades alone bounds it.
         bounds: How far to go.
     """
 
-    def __init__(self, after: Position, now: float, bounds: Bounds) -> None:
+    def __init__(self, after: Position, now: float | None, bounds: Bounds) -> None:
         self.after = after
         self._bounds = bounds
-        self._oldest = round((now - bounds.seconds) * SECOND)
+        self._oldest = 0 if now is None else round((now - bounds.seconds) * SECOND)
         self._since = max(after.at_ns - _OVERLAP, self._oldest)
         self._trades: dict[int, Past] = {}
         self._bars: list[Past] = []

@@ -80,6 +80,23 @@ class MarketTape:
             self._base = Position(None, at_ns)
             self.blind_from = at_ns / SECOND
 
+    def begin_at(self, at_ns: int, now: float, *, is_guess: bool) -> None:
+        """Let looking begin at a moment, whatever was looked at since.
+
+        Args:
+            at_ns: The moment, in nanoseconds since 1970.
+            now: The present, in seconds since 1970.
+            is_guess: Whether the place where it had begun was a guess; else one that is still to be
+                looked back to stays.
+        """
+        self.looked_at = min(self.looked_at, now)
+        if self.is_open and not is_guess:
+            return
+        if self._newest >= 0 and not self._runs:
+            self._runs.append([self._newest, self._newest])
+        self._base, self.blind_from = Position(None, at_ns), at_ns / SECOND
+        self.blind_to = None if self._is_dark else now
+
     @property
     def is_opening(self) -> bool:
         """Whether no trade has been seen yet, so that the first leaves a hole before it."""
@@ -171,7 +188,8 @@ class MarketTape:
 
     def _is_known(self, one: Past, floor: Position) -> bool:
         if floor.trade_id is None:
-            before = one.at_ns < floor.at_ns
+            # Since when a rule waits tells the rest; this moment is known to about a second.
+            before = one.at_ns < floor.at_ns - SECOND
         else:
             # A lower number that is younger shows that the numbers have begun anew.
             is_younger = one.at_ns > floor.at_ns + _BLUR and not self._is_floor_vague

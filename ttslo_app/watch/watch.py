@@ -101,6 +101,7 @@ class Watch:
         self._parking = Parking(default, saved.parked)
         self._blind = Blind(clocks, saved, pace or Pace())
         self._fired = Fired()
+        self._is_guessing = not clocks.is_known()
 
     @property
     def rules(self) -> dict[str, Armed]:
@@ -118,9 +119,9 @@ class Watch:
         A rule that waits for what it waited for before stays parked where it is; of another
         threshold nothing is known from what was seen of the old one.
         """
+        self._put_right()
         rule, market = change.rule, change.market
-        since_ns = self._blind.since_of(market.name, change.since)
-        armed = Armed(rule, market, since_ns, nanoseconds(change.seen))
+        armed = self._blind.armed(change)
         seat = self._parking.seat_of(rule.id)
         if seat is not None and not seat.armed.is_same_condition(armed):
             self.forget(rule.id)
@@ -129,24 +130,10 @@ class Watch:
         if market.name not in self.markets:
             self.markets = {**self.markets, market.name: market}
         self._do(self._blind.follow(armed))
-        self._parking.enter(armed, self._signal_for(armed))
+        self._parking.enter(armed, signal_for(armed, self._parking, self._blind))
         present = self._present(market)
         if present is not None:
             self._look(market.name, present, reason="was met already")
-
-    def _signal_for(self, armed: Armed) -> Signal:
-        """Return whether a rule that is armed may fire, or is parked."""
-        rule_id, seat = armed.rule.id, self._parking.seat_of(armed.rule.id)
-        if self._parking.policy_of(armed.rule) is not WhenBlind.NOTIFY:
-            return Signal.RELEASE
-        if seat is not None and seat.is_parked:
-            return Signal.HIDE
-        if not self._blind.is_from_before(armed):
-            return Signal.RELEASE
-        if self._parking.was_told(rule_id):
-            return Signal.TELL
-        is_open = self._blind.tapes[armed.market.name].is_open
-        return Signal.HIDE if is_open else Signal.RELEASE
 
     def fired_before(self, change: BookFired) -> None:
         """Look for an earlier crossing of what an earlier run has fired, where it left a hole.
@@ -198,6 +185,7 @@ class Watch:
         What came now need not be of now: a snapshot, and a frame that was held up on its way, are
         the past, and are asked for as that is.
         """
+        self._put_right()
         name, parking = event.symbol, self._parking
         tape = self._blind.tapes.get(name)
         if tape is None or not event.prints:
@@ -268,12 +256,21 @@ class Watch:
         moment = iso_moment(now_ns if at_ns is None else at_ns)
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
         self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
-        fired = Firing(armed, not_after or at_ns or now_ns + DOUBT, seen=price)
+        guess = seen_at if self._is_guessing and not (not_after or at_ns) else None
+        fired_ns = not_after or at_ns or now_ns + DOUBT
+        fired = Firing(armed, fired_ns, seen=price, fired_at=guess)
         self._fired.add(fired)
         self.forget(rule_id)
         return fired
 
     # --- blind times ---------------------------------------------------------------------------
+
+    def _put_right(self) -> None:
+        """Go by Kraken's clock from now on, once that is known."""
+        if self._is_guessing and self._clocks.is_known():
+            self._is_guessing = False
+            fired = self._fired.put_right(self._clocks)
+            self._do(self._blind.put_right([*fired, *self._parking.put_right(self._clocks)]))
 
     def _do(self, deeds: Iterable[Ask | Hide]) -> None:
         for deed in deeds:
@@ -309,6 +306,8 @@ class Watch:
 
     def fetched(self, answer: Fetched) -> None:
         """Walk through what REST tells of the past, in order, by each row's policy."""
+        self._put_right()
+        answer = self._blind.dated(answer)
         closed = self._blind.close(answer)
         if isinstance(closed, Closed):
             self._settle(answer.market, closed)
@@ -317,8 +316,7 @@ class Watch:
 
     def _judge_partly(self, name: str, behind: Behind) -> None:
         """Judge what an answer told that ends too early, and ask again; nothing is over yet."""
-        waiting = {seat.armed.rule.id: seat.armed for seat in self._parking.seats_of(name)}
-        for touch in news_of(behind.past, waiting, {}):
+        for touch in news_of(behind.past, self._parking.waiting(name), {}):
             self._meet(name, touch, behind.span)
         if behind.said is not None:
             self._say(behind.said)
@@ -350,8 +348,7 @@ class Watch:
         late = self._fired.take(name, closed.until, is_open=closed.is_open)
         # A rule that waits anew, in whatever market, is not judged by what it fired before.
         over = {rule_id: fired for rule_id, fired in late.items() if rule_id not in self._parking}
-        waiting = {seat.armed.rule.id: seat.armed for seat in self._parking.seats_of(name)}
-        return news_of(closed.past, waiting, over)
+        return news_of(closed.past, self._parking.waiting(name), over)
 
     def _meet(self, name: str, touch: Touch, span: Span) -> None:
         """Do and say what becomes of a rule that was crossed while nobody looked."""
@@ -404,5 +401,19 @@ class Watch:
 
     def places(self) -> Saved:
         """Return how far each tape has been looked at, to be kept for the next run."""
-        now = self._clocks.kraken()
-        return Saved(now, self._blind.places(now), self._parking.parked, self._blind.kept_at(now))
+        self._put_right()
+        return self._blind.saved(self._parking.parked)
+
+
+def signal_for(armed: Armed, parking: Parking, blind: Blind) -> Signal:
+    """Return whether a rule that is armed may fire, or is parked."""
+    rule_id, seat = armed.rule.id, parking.seat_of(armed.rule.id)
+    if parking.policy_of(armed.rule) is not WhenBlind.NOTIFY:
+        return Signal.RELEASE
+    if seat is not None and seat.is_parked:
+        return Signal.HIDE
+    if not blind.is_from_before(armed):
+        return Signal.RELEASE
+    if parking.was_told(rule_id):
+        return Signal.TELL
+    return Signal.HIDE if blind.tapes[armed.market.name].is_open else Signal.RELEASE

@@ -116,7 +116,7 @@ def test_opening_begins_at_a_moment_and_closes_with_the_first_numbers() -> None:
     tape = MarketTape(Position(None, 5 * S), 5.0)
     assert tape.is_opening
     assert seen(tape, 7) == ([7], True)
-    assert [p.trade_id for p in tape.unseen(past(4, 5, 6, 7))] == [5, 6]
+    assert [p.trade_id for p in tape.unseen(past(3, 4, 5, 6, 7))] == [4, 5, 6]
     assert tape.close(past(7)[0], 9.0, is_cut=False)
     assert tape.floor == Position(7, 7 * S)
 

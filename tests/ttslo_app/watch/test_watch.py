@@ -241,7 +241,7 @@ def test_nobody_calls_a_trade_old_while_no_clock_is_known() -> None:
     """Before Kraken has said what time it is, what comes is believed to be of now."""
     bench = WatchBench(now=9_000.0, is_clock_known=False)
     bench.arm()
-    bench.watch.trades(frame(5000, 51500))
+    bench.watch.trades(replace(frame(5000, 51500), at=9_000.0))
     assert bench.fired_at == [51500]
 
 
