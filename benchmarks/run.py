@@ -30,6 +30,7 @@ PARTS = (
     "throughput",
     "tick_to_order",
     "notify",
+    "page",
     "fill",
     "cold",
     "load",
