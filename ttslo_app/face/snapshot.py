@@ -65,7 +65,8 @@ class Order:
         action: Such as `sell 0.01, trailing 5 %`.
         stop: Where it stands now.
         best: The best price since it was placed.
-        told_by: Who says so: `Kraken`, or `computed` from the prices that were seen since.
+        told_by: Who says so: `Kraken` (`paper` in a rehearsal), or `computed` from the prices that
+            were seen since.
         is_triggered: Whether the price has come back to it.
         price: The last price.
         away: How far the price is from the stop, in percent of the price.
@@ -139,6 +140,11 @@ class Snapshot:
     orders: tuple[Order, ...]
     events: tuple[Event, ...]
     schema: int = SCHEMA
+
+    @property
+    def place_of_stops(self) -> str:
+        """Where the stops stand, for a title over them."""
+        return "on paper" if self.mode == "PAPER" else "at Kraken"
 
     @property
     def blind(self) -> list[str]:

@@ -74,7 +74,7 @@ def drawn(
     late = now - snapshot.written_at if verdict.code == NOT_RUNNING else 0.0
     if late:
         head += _folded(f"What follows is from {span(late)} ago.", width, "warn")
-    orders = _titled("stops at Kraken", _orders(snapshot.orders, width))
+    orders = _titled(f"stops {snapshot.place_of_stops}", _orders(snapshot.orders, width))
     rows = _titled("rows", _rows(snapshot.rows, width))
     if snapshot.left_out:
         rows += _folded(f"and {snapshot.left_out} more rows", width, "dim")

@@ -270,7 +270,7 @@ class Teller:
         prices = [price for price in known if price is not None]
         best = choose(prices) if prices else None
         stop = None if told is None else told.price
-        by = None if told is None else "Kraken"
+        by = None if told is None else "paper" if self._about.mode == "PAPER" else "Kraken"
         if best is not None:
             self._best[txid] = best
             computed = stop_of(best, offset, is_sell=is_sell)

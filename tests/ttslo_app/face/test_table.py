@@ -103,6 +103,14 @@ def test_events_have_the_style_of_their_level() -> None:
     assert styles_of(what, "broken") == {"bad"}
 
 
+@pytest.mark.parametrize(
+    ("mode", "title"), [("LIVE", "stops at Kraken"), ("PAPER", "stops on paper")]
+)
+def test_stops_on_paper_are_not_called_krakens(mode: str, title: str) -> None:
+    """A rehearsal cannot be mistaken for the real thing, nor the reverse."""
+    assert title in text_of(lines_of(snapshot(mode=mode), 80)).splitlines()
+
+
 def test_triggered_stop_stands_out() -> None:
     """It is being filled at this moment."""
     assert styles_of(snapshot(orders=(order(is_triggered=True),)), "240.96") == {"warn"}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +25,7 @@ from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.run import paper as paper_room
 from ttslo_app.run.paper import LOG, NEAR, STATE, PaperProgram, near_row
 from ttslo_app.run.parts import Options
+from ttslo_app.run.snapshots import About, Teller
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.manager import ConfigManager
 
@@ -208,6 +210,34 @@ def test_row_that_was_not_crossed_is_told_in_the_summary(program: PaperProgram) 
     assert only.crossed_at is None
 
 
+def test_stop_of_a_rehearsal_is_told_by_paper(exchange: FakeKraken, program: PaperProgram) -> None:
+    """Where it stands, for the table and the page; and its fill is told to whoever listens."""
+    teller = Teller(program, About("PAPER", "here", "config.csv", STATE, "1.0.0"), 1000.0)
+    program.load_state()
+    program.check_config_file_changed()
+    program.validate_and_load_config()
+    thread = threading.Thread(target=program.run_continuous, args=(1,), name="ttslo-main")
+    thread.start()
+    try:
+        wait_until(lambda: exchange.is_subscribed(SYMBOL, "trade"), "it follows", LONG)
+        wait_until(lambda: program.live is not None and program.live.watch.rules, "armed", LONG)
+        exchange.set_prices(PAIR, ["51000"])
+        wait_until(lambda: [o for o in teller.snapshot().orders if o.stop], "its stop", LONG)
+        (order,) = teller.snapshot().orders
+        assert (order.row, order.txid) == ("up", "PAPER-000001")
+        assert order.told_by in ("paper", "computed")
+        wait_until(lambda: program.worker.ledger.stops, "the stop is told", LONG)
+        exchange.set_prices(PAIR, ["50000"])
+        wait_until(lambda: program.state["up"].get("rule_state") == "closed", "its fill", LONG)
+    finally:
+        program.stop()
+        thread.join(LONG)
+    (only,) = program.outcomes()
+    assert (only.crossed_at, only.price) == (Decimal(51000), Decimal(50000))
+    assert only.fee == Decimal("2.0")
+    assert exchange.orders == []
+
+
 # --- a whole rehearsal, as a user has it ---------------------------------------------------------
 
 
@@ -274,7 +304,8 @@ def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
         "AssetPairs", "Ticker", "Time", "Trades", "SystemStatus"
     }  # fmt: skip
     assert exchange.orders == []
-    assert not any("token" in str(message) for message in exchange.ws_messages)
+    asked = [message.get("params", {}) for message in exchange.ws_messages]
+    assert not any("token" in params for params in asked)
     assert Path("config.csv").read_bytes() == config
     assert not Path("state.csv").exists()
     # The first one's files were kept, and the page of status tells what it was.

@@ -39,7 +39,8 @@ function fill(body, rows) {
   });
 }
 
-function showTables({ rows, orders, left_out: left }) {
+function showTables({ rows, orders, left_out: left, mode }) {
+  say(find("stops-title"), mode === "PAPER" ? "Stops on paper" : "Stops at Kraken");
   fill(find("row-list"), rows.map((row) => [
     [row.id], [row.state, `state ${STATES[row.state] ?? "dim"}`], [row.pair], [row.condition],
     [row.price ?? ""], [percent(row.away)], [proof(row)], [row.detail || row.action],
