@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from candle_kit import Four, candles, candles_of, oracle
-from history_kit import MARKET, random_row, row, walk
+from history_kit import MARKET, history, random_row, row, walk
 
 from ttslo_app.backtest import candles as room
 from ttslo_app.backtest.candles import Bounds, Reach, play_candles, stop_steps
 from ttslo_app.backtest.history import PLACES
 from ttslo_app.backtest.play import Market, play
 from ttslo_app.backtest.result import Costs, outcome_of
-from ttslo_app.rules.rule import Rule
+from ttslo_app.rules.rule import Direction, Rule
 
 WHOLE = 10**PLACES
 # A market whose prices are whole numbers, so that all orders of a few of them can be tried.
@@ -207,3 +208,112 @@ def test_line_of_the_stop_follows_the_best_of_the_candles(side: str) -> None:
     assert bounds.trailed is not None
     last = max(bounds.trailed.worst.at, bounds.trailed.best.at)
     assert bounds.open_until >= last
+
+
+# --- laws that hold for all candles --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_longer_candles_know_less(seed: int) -> None:
+    """Whatever the shorter ones leave open, the longer ones do, too."""
+    past, chance = walk(seed, 900), random.Random(seed)
+    for _ in range(8):
+        rule = random_row(chance)
+        before: Any = None
+        for seconds in (1, 5, 15, 60, 300):
+            bounds: Any = play_candles(candles_of(past, seconds), rule, MARKET)
+            if before is not None and bounds.crossed is not None:
+                for name in ("trailed", "fixed", "crossing"):
+                    (low, high), (in_low, in_high) = (
+                        in_order(getattr(one, name)) for one in (bounds, before)
+                    )
+                    assert low <= in_low <= in_high <= high
+            before = bounds
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_candles_of_one_price_tell_what_the_price_tells(seed: int) -> None:
+    """Where each price has a candle of its own, worst and best are the one truth."""
+    chance, prices = random.Random(seed), [50000.0]
+    for _ in range(400):
+        prices.append(round(prices[-1] * (1 + chance.gauss(0, 0.003)), 1))
+    past = history(*prices)
+    made = candles_of(past, 1)
+    for _ in range(15):
+        rule = random_row(chance)
+        bounds, played = play_candles(made, rule, MARKET), play(past, rule, MARKET)
+        assert bounds.crossed == played.crossed
+        if played.crossed is not None:
+            assert bounds.trailed is not None
+            assert bounds.trailed.worst == bounds.trailed.best
+            assert bounds.trailed.best.price == played.exit_price
+            assert bounds.trailed.best.is_reached == (played.filled is not None)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_nearer_offset_is_never_met_later(seed: int) -> None:
+    """The last candle in which the stop may stand comes no earlier for a wider one."""
+    made, chance = candles_of(walk(seed, 900), 15), random.Random(seed)
+    for _ in range(6):
+        rule = random_row(chance)
+        if play_candles(made, rule, MARKET).crossed is None:
+            continue
+        offsets = [Decimal(text) for text in ("0.3", "1", "3", "9")]
+        ends = [
+            play_candles(made, replace(rule, offset_percent=offset), MARKET).open_until
+            for offset in offsets
+        ]
+        assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("side", ["sell", "buy"])
+@pytest.mark.parametrize("seed", range(6))
+def test_number_of_trades_only_narrows(seed: int, side: str) -> None:
+    """Whoever does not know it takes more for possible, and never less."""
+    chance = random.Random(seed)
+    rows = few_candles(chance, 4)
+    counts = [least_trades(one) for one in rows]
+    rule = row(chance.randrange(19, 28), "above", side, 6, volume="1")
+    known: Any = play_candles(candles(*rows, trades=counts, tick=WHOLE), rule, COARSE)
+    unknown: Any = play_candles(candles(*rows, tick=WHOLE), rule, COARSE)
+    assert known.crossed == unknown.crossed
+    if known.crossed is not None:
+        for name in ("trailed", "fixed"):
+            (low, high), (in_low, in_high) = (
+                in_order(getattr(one, name)) for one in (unknown, known)
+            )
+            assert low <= in_low <= in_high <= high
+
+
+@pytest.mark.parametrize("side", ["sell", "buy"])
+@pytest.mark.parametrize("places", [0, 1, 3])
+def test_ends_stand_on_the_tick(side: str, places: int) -> None:
+    """No end is at a price that cannot be traded."""
+    market = Market(MARKET.key, {**MARKET.row, "pair_decimals": places})
+    made = candles_of(walk(4, 900), 20)
+    chance = random.Random(places)
+    for _ in range(20):
+        rule = replace(random_row(chance), direction=Direction(side))
+        bounds = play_candles(made, rule, market)
+        for reach in (bounds.trailed, bounds.crossing):
+            for fill in (reach.worst, reach.best) if reach else ():
+                step = Decimal(1).scaleb(-max(places, 1))
+                assert fill.price % step == 0
+
+
+def test_gap_over_the_stop_between_candles_is_filled_at_the_open() -> None:
+    """Nobody trades at prices between two candles."""
+    bounds = bounds_of(
+        (50500, 50500, 50500, 50500), (50600, 50700, 50600, 50700), (45000, 45100, 44000, 44500)
+    )
+    assert bounds.trailed.worst == bounds.trailed.best
+    assert (bounds.trailed.best.price, bounds.trailed.best.at) == (45000, 2)
+    assert (bounds.fixed.best.price, bounds.fixed.worst.price) == (45000, 45000)
+
+
+def test_stop_of_the_first_price_of_all_is_played() -> None:
+    """A file of one candle has ends, too."""
+    bounds = bounds_of((50600, 51000, 50600, 50900))
+    assert not bounds.trailed.best.is_reached
+    assert bounds.trailed.best.price == 50900
+    assert bounds.open_until == 0

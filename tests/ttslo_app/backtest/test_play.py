@@ -76,3 +76,80 @@ def test_order_that_kraken_would_refuse_says_so() -> None:
     played: Any = play(history(50000, 50500), row(50500, volume="0.00001"), MARKET)
     assert played.refusal == "EOrder:Order minimum not met"
     assert played.path == ()
+
+
+@pytest.mark.parametrize("block", [4, 16])
+@pytest.mark.parametrize("seed", range(10))
+def test_path_of_a_stop_is_the_one_that_every_price_makes(
+    seed: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it stands in the end is where the exchange would have it; each step tightens."""
+    monkeypatch.setattr(history_room, "BLOCK", block)
+    monkeypatch.setattr(play_room, "BLOCK", block)
+    past, chance = walk(seed, 500), random.Random(seed)
+    for _ in range(12):
+        rule = random_row(chance)
+        played = play(past, rule, MARKET)
+        if played.crossed is None:
+            continue
+        is_sell = rule.direction == "sell"
+        stops, bests = [step.stop for step in played.path], [step.best for step in played.path]
+        assert stops == sorted(stops, reverse=not is_sell)
+        assert bests == sorted(bests, reverse=not is_sell)
+        end = len(past) if played.filled is None else played.filled
+        seen = [past.price_at(index) for index in range(played.entered - 1, end)]
+        assert bests[-1] == (max(seen) if is_sell else min(seen))
+        moments = [step.at_ns for step in played.path]
+        assert moments == sorted(moments)
+
+
+@pytest.mark.parametrize("step", [0.0, 0.00001, 0.05, 0.3])
+def test_walks_of_every_temper_end_as_the_oracle_says(step: float) -> None:
+    """Prices that stand still, that creep, and that leap over every stop."""
+    for seed in range(4):
+        past, chance = walk(seed, 300, step), random.Random(seed)
+        for _ in range(10):
+            rule = random_row(chance)
+            played = play(past, rule, MARKET)
+            crossed, filled, price = oracle(past, rule)
+            assert (played.crossed, played.filled) == (crossed, filled)
+            if crossed is not None:
+                assert played.exit_price == price
+
+
+@pytest.mark.parametrize("offset", ["0.0001", "0.01", "50", "99.9"])
+def test_offsets_at_the_edges_end_as_the_oracle_says(offset: str) -> None:
+    """Narrower than a tick, and nearly the whole price."""
+    for seed in range(6):
+        past, chance = walk(seed, 400, 0.01), random.Random(seed)
+        for side in ("sell", "buy"):
+            threshold = chance.choice([48000, 50000, 52000])
+            rule = row(threshold, chance.choice(["above", "below"]), side, offset)
+            played = play(past, rule, MARKET)
+            assert (played.crossed, played.filled) == oracle(past, rule)[:2]
+
+
+def test_market_without_minimums_takes_the_smallest_volume() -> None:
+    """One that is not known has none made up for it."""
+    market = play_room.Market(
+        "NEWUSD",
+        {
+            "base": "NEW",
+            "quote": "USD",
+            "altname": "NEWUSD",
+            "pair_decimals": 1,
+            "ordermin": "0",
+            "costmin": "0",
+            "lot_decimals": 8,
+        },
+    )
+    played = play(history(50000, 50500, 49000), row(50500, volume="0.00000001"), market)
+    assert (played.refusal, played.filled) == ("", 2)
+
+
+def test_order_stands_as_the_exchange_enters_it() -> None:
+    """Its stop is a tick away at least, whatever the offset is."""
+    order = play_room.entered_order(MARKET, row(offset="0.0000001"), Decimal(50000))
+    assert (order.anchor, order.stop) == (Decimal(50000), Decimal("49999.9"))
+    bought = play_room.entered_order(MARKET, row(side="buy", offset=1), Decimal(50000))
+    assert bought.stop == 50500
