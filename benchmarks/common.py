@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+# What ends a program cleanly; a shell's job in the background is deaf to Ctrl-C.
+END = signal.SIGINT if os.name == "nt" else signal.SIGTERM
 
 
 @dataclass(frozen=True, slots=True)

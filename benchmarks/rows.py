@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from common import ROOT, Figure, is_quick, print_figures
+from common import END, ROOT, Figure, is_quick, print_figures
 from tick_to_order import HEADER, own_folder, program_environment
 from wire import START_PRICE, Server, Wire, framed, symbols_of, ticker_frame
 from wire import main as serve
@@ -233,7 +232,7 @@ class Program:
     def end(self) -> float:
         """End the program as Ctrl-C does; return the seconds that takes."""
         before = time.perf_counter()
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(END)
         self._process.wait(120)
         self._reader.join(5)
         return time.perf_counter() - before

@@ -8,7 +8,6 @@ import hmac
 import itertools
 import json
 import os
-import signal
 import socket
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common import ROOT, Child, Figure, environment, is_quick, percentile, print_figures
+from common import END, ROOT, Child, Figure, environment, is_quick, percentile, print_figures
 from wire import Wire
 
 ROWS = 50
@@ -105,7 +104,7 @@ class Program:
 
     def end(self) -> list[tuple[str, int]]:
         """End the program and return its moments."""
-        self._process.send_signal(signal.SIGINT)
+        self._process.send_signal(END)
         self._process.wait(15)
         self._reader.join(5)
         moments: list[tuple[str, int]] = json.loads(self._moments.read_text())["moments"]
