@@ -35,6 +35,7 @@ TIMEOUTS = Timeouts(connect=3.0, read=4.0, read_order=4.0)
 AT_ONCE = 16
 _NUMBERS = itertools.count(1)
 SECRET = base64.b64encode(b"not a secret either".ljust(64, b".")).decode()
+Fault = dict[str, Any]  # as the embedded exchange takes them
 
 
 class Arena:

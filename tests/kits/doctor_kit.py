@@ -14,6 +14,7 @@ from ttslo_app.run import doctor
 from ttslo_app.run.doctor_network import StreamLook
 
 EVERY_ID = tuple(check.id for check in doctor.table(StreamLook()))
+ETH = "eth,ETH/USD,100,below,buy,1,1.25,true"
 
 
 class Report:

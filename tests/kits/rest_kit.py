@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 import responses
 
 from kraken_api import KrakenAPI, Timeouts
+from krakenlink.errors import KrakenTransportError
 
 REST = "https://api.kraken.com"
 # Kraken's published example; nobody's key.
@@ -189,3 +191,28 @@ def client_of(url: str, connect: float = 0.5, **kwargs: Any) -> KrakenAPI:
     """Return a client with a key of its own in front of a loopback server."""
     timeouts = Timeouts(connect=connect, read=0.5, read_order=0.5, retry_pauses=(0.0,))
     return KrakenAPI(f"key of {url}", SECRET, url, timeouts=timeouts, **kwargs)
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with a reset instead of a farewell."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def failed_order(url: str, connect: float = 0.5) -> KrakenTransportError:
+    """Place an order that fails on its way, and return the error."""
+    with pytest.raises(KrakenTransportError) as caught:
+        client_of(url, connect).add_order("XBTUSD", "market", "sell", "1")
+    return caught.value
+
+
+def answer_never(sock: socket.socket) -> None:
+    """Take a request and say nothing."""
+    read_request(sock)
+    sock.recv(1)
+
+
+def cut_handshake(sock: socket.socket) -> None:
+    """Take the first bytes of a TLS handshake and reset."""
+    sock.recv(65536)
+    reset(sock)

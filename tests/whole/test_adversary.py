@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from arena import SECRET, Arena, side_by_side
+from arena import Arena, Fault, side_by_side
 from live_program import wait_until
 from misfortune import Misfortune
 from program_process import Scene
 
 from fake_kraken import FakeKraken
-from kraken_api import KrakenAPI, Timeouts
-from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.store.disk import Disk
-
-Fault = dict[str, Any]
-
 
 # --- what became of a request ----------------------------------------------------------------
 
@@ -286,216 +278,6 @@ def test_each_crossing_is_an_event_of_its_own(tmp_path: Path) -> None:
 
 
 # --- slow answers ---------------------------------------------------------------------------------
-
-OTHER = "eth,ETH/USD,4100,above,sell,0.1,1.5,true,"
-
-
-def slow(*faults: Fault, within: float) -> Callable[[Arena], None]:
-    """Return a scenario: one row's order is looked for, Kraken is slow, and another row crosses."""
-
-    def scenario(pit: Arena) -> None:
-        pit.write(pit.row, OTHER)
-        with pit.run():
-            pit.on_order({"name": "lost_reply"})
-            for fault in faults:
-                pit.exchange.fault(**fault)
-            pit.cross()
-            pit.wait_for_order()
-            wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
-            pit.exchange.set_price("ETHUSD", "4101")
-            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, within)
-            assert done, "the other row's order waits"
-            pit.never_again(0.5, most=2)
-
-    return scenario
-
-
-def look(name: str, **more: float) -> Callable[[Arena], None]:
-    """Return a scenario: the look for one row's order gets no answer, and another row crosses."""
-    patient = Timeouts(connect=3.0, read=30.0, read_order=4.0)
-
-    def scenario(pit: Arena) -> None:
-        pit.write(pit.row, OTHER)
-        url = pit.exchange.rest_url
-        trading = KrakenAPI(
-            pit.exchange.api_key, SECRET, url, use_websocket=False, timeouts=patient
-        )
-        with pit.run(clients=(None, trading)) as program:
-            pit.on_order({"name": "lost_reply"})
-            pit.exchange.fault(name, endpoint="OpenOrders", count=1, **more)
-            pit.cross()
-            wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
-            pit.exchange.set_price("ETHUSD", "4101")
-            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, 7.0)
-            assert done, "the other row's order waits"
-            assert not program.ttslo.state["btc"]["order_id"], "the look has ended"
-            pit.never_again(0.5, most=2)
-
-    return scenario
-
-
-def start_drips(pit: Arena) -> None:
-    """Kraken's clock drips when the program starts: it starts all the same, and trades."""
-    pit.exchange.fault("dripping_reply", endpoint="Time", seconds=1, count=1)
-    with pit.run():
-        pit.cross()
-        pit.wait_for_order()
-
-
-def sync_hangs(pit: Arena) -> None:
-    """The disk never answers: the crossing is told, with its row, from another thread."""
-    going_on = threading.Event()
-
-    class Stuck(Disk):
-        def sync(self, file: BinaryIO) -> None:
-            if pit.exchange.price_of("XBTUSD") > 51000:
-                going_on.wait(60)
-            super().sync(file)
-
-    with pit.run(disk=Stuck()):
-        try:
-            pit.cross()
-            pit.wait_for_words("no order yet", levels="WARNING|ERROR")
-            assert pit.is_explained()
-            pit.never_again(0.1, most=0)
-        finally:
-            going_on.set()
-        pit.wait_for_order()
-        pit.never_again(0.5)
-
-
-SLOW = {
-    "prices that drip": slow({"name": "dripping_reply", "endpoint": "Ticker", "seconds": 1},
-                             within=60.0),
-    "a look that is never answered": look("black_hole"),
-    "a look that is slow": look("delayed_reply", seconds=25),
-    "a look that drips": look("dripping_reply", seconds=5),
-    "a start that drips": start_drips,
-    "a disk that hangs": sync_hangs,
-}  # fmt: skip
-
-
-def test_no_slow_answer_holds_an_order_back(tmp_path: Path) -> None:
-    """Prices, clocks and disks may hang; the next crossing has its order, or a word."""
-    side_by_side(SLOW, tmp_path)
-
-
-# --- numbers and clocks ---------------------------------------------------------------------------
-
-
-def absurd_clock(pit: Arena) -> None:
-    """Kraken's clock says what no clock says, from the start and at the crossing."""
-    with pit.run():
-        pit.exchange.fault("absurd_time")
-        pit.on_order({"name": "error", "text": "EService:Deadline elapsed"})
-        pit.cross()
-        pit.wait_for_words("")
-        pit.never_again(1.0)
-        pit.exchange.clear_faults()
-        pit.wait_for_order()
-        pit.never_again(0.5)
-
-
-def clock_out_of_a_cache(pit: Arena) -> None:
-    """Kraken's clock comes out of a cache when the program starts: orders go out all the same."""
-    pit.exchange.fault("cached_reply", endpoint="Time")
-    with pit.run():
-        pit.cross()
-        pit.wait_for_order()
-        pit.never_again(0.5)
-
-
-def armed_ahead(pit: Arena) -> None:
-    """The machine's clock is an hour ahead while the row is armed, then less: nothing is missed."""
-    pit.exchange.clock_offset = -3600.0
-    with pit.run(when_blind=WhenBlind.ALWAYS):
-        pass
-    pit.exchange.clock_offset = -1800.0
-    pit.cross()
-    pit.fall_back()
-    with pit.run(when_blind=WhenBlind.ALWAYS, waits=False) as program:
-        pit.ends_with_order(program)
-        pit.never_again(0.5)
-
-
-def clock_jumps(pit: Arena, ahead: float) -> None:
-    """Kraken's clock and this machine's part while the program runs: one order, at once."""
-    with pit.run() as program:
-        pit.exchange.clock_offset = ahead
-        pit.cross()
-        pit.wait_for_order()
-        pit.ends_with_order(program)
-        pit.never_again(0.5)
-
-
-def old_prints(pit: Arena) -> None:
-    """Prints from before the row was there come as if they were of now: they fire nothing."""
-    pit.cross()
-    pit.fall_back()
-    pit.exchange.fault("trade_snapshot")
-    with pit.run() as program:
-        pit.never_again(0.5, most=0)
-        program.reconnect()
-        pit.never_again(1.0, most=0)
-        pit.cross("51005")
-        pit.wait_for_order()
-
-
-def numbers_begin_anew(pit: Arena) -> None:
-    """Prints far too high, then from 1 again: each is a price."""
-    for _ in range(3):
-        pit.fall_back()
-    with pit.run():
-        pit.exchange.fault("huge_trade_id", count=1)
-        pit.fall_back()
-        pit.exchange.fault("ids_begin_anew")
-        pit.cross()
-        pit.wait_for_order()
-        pit.never_again(0.5)
-
-
-def blind_in_a_cache(pit: Arena) -> None:
-    """Trades of the blind time come out of a cache: nothing is concluded before a fresh answer."""
-    with pit.run(when_blind=WhenBlind.ALWAYS) as program:
-        for _ in range(2):
-            pit.fall_back()
-
-        away = pit.exchange.fault("refuse_connect")
-
-        def spike() -> None:
-            pit.exchange.fault("cached_reply", endpoint="Trades")
-            pit.cross()
-            pit.fall_back()
-            away.clear()
-
-        program.reconnect(spike)
-        pit.never_again(1.0, most=0)
-        pit.exchange.clear_faults()
-        pit.ends_with_order(program)
-
-
-def unknown_once(pit: Arena) -> None:
-    """Kraken does not know a fresh order once: it stays watched, and its end is told."""
-    with pit.run() as program:
-        pit.cross()
-        pit.ends_with_order(program)
-        pit.exchange.fault("order_unknown")
-        pit.fill()
-        pit.wait_for_words("filled")
-
-
-CLOCKS: dict[str, Callable[[Arena], None]] = {
-    **{f.__name__: f for f in (absurd_clock, armed_ahead, clock_out_of_a_cache, old_prints,
-                               numbers_begin_anew, blind_in_a_cache, unknown_once)},
-    "an hour back": lambda pit: clock_jumps(pit, -3600.0),
-    "an hour on": lambda pit: clock_jumps(pit, 3600.0),
-}  # fmt: skip
-
-
-def test_clocks_and_numbers_beyond_sense(tmp_path: Path) -> None:
-    """Whatever Kraken's clock and numbers say, a crossing has its order, and nothing else fires."""
-    side_by_side(CLOCKS, tmp_path)
-
 
 # --- two programs ---------------------------------------------------------------------------------
 
