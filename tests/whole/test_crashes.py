@@ -1,4 +1,4 @@
-"""The real program, killed at every step of an order and met by every fault: one order, and told.
+"""The real program, killed at every step of an order: one order after the next start, and told.
 
 Each scenario has an exchange and a folder of its own. Most of them only wait, for a deadline at
 Kraken to pass, so those of one test run side by side.
@@ -8,43 +8,30 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from program_process import SETTINGS, ProgramProcess, Scene, wait_until
+from crash_scenes import (
+    LOST,
+    MISSING,
+    NORMAL,
+    assert_one_order,
+    parts_of,
+    restart,
+    side_by_side,
+)
+from program_process import Scene, wait_until
 
 from fake_kraken import FakeKraken
 
 # A hundred take minutes: `TTSLO_RANDOM_KILLS=100 pytest tests/whole/test_crashes.py -k random`.
 KILLS = int(os.environ.get("TTSLO_RANDOM_KILLS", "24"))
 GROUP = 6
-AT_ONCE = 10
-
-SAVE = [f"state {step}" for step in ("create", "write", "sync", "rename", "sync_folder")]
-NOTE = [step.replace("state", "config") for step in SAVE]
-ARMING = [*SAVE, "intents open_end", "intents sync_folder", "written"]
-INTENT = ["intending", "intents write", "intents sync", "intended"]
-SENDING = ["sending", "answered"]
-FACTS = ["noting", *NOTE, "noted", *SAVE, "written"]
-NORMAL = [*ARMING, *INTENT, *SENDING, *FACTS]
-LOST = [*ARMING, *INTENT, *SENDING, *SAVE, "written", "looking", "looked", *FACTS]
-MISSING = [
-    *ARMING,
-    *INTENT,
-    *SENDING,
-    *(*SAVE, "written"),
-    *("looking", "looked") * 2,
-    *INTENT,
-    *SENDING,
-    *FACTS,
-]
 
 
 @dataclass
@@ -53,23 +40,6 @@ class Tally:
 
     killed_while: Counter[str] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
-
-
-def side_by_side(scenarios: Mapping[str, Callable[[Path], None]], folder: Path) -> None:
-    """Run all scenarios, some at once, each in a folder of its name; fail with all that failed."""
-
-    def run(name: str) -> Exception | None:
-        try:
-            scenarios[name](folder / re.sub(r"\W+", "-", name))
-        except Exception as error:  # noqa: BLE001 - all scenarios run, then all failures are shown
-            error.add_note(f"in the scenario {name}")
-            return error
-        return None
-
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="scenario") as pool:
-        failed = [error for error in pool.map(run, scenarios) if error is not None]
-    if failed:
-        raise ExceptionGroup(f"{len(failed)} of {len(scenarios)} scenarios failed", failed)
 
 
 def run_to_death(
@@ -83,32 +53,6 @@ def run_to_death(
         scene.cross()
         program.wait()
         return program.output
-
-
-def restart(scene: Scene) -> str:
-    """Start the program normally; once it is settled end it, and see that it is one order."""
-    was_armed = bool(scene.state())
-    if not was_armed:
-        scene.fall_back()  # it died before the row was armed: the crossing is yet to come
-    with scene.run() as program:
-        if not was_armed:
-            scene.wait_for_stream(program)
-            scene.cross()
-        scene.wait_for_files(program)
-        program.wait_for("btc: ")  # before that it may not even be able to take a signal
-        assert program.end() == 0, program.output
-        assert_one_order(scene)
-        return program.output
-
-
-def assert_one_order(scene: Scene) -> None:
-    """Fail unless just one order was ever placed, and both files name it."""
-    (order,) = scene.exchange.orders
-    state, config = scene.state(), scene.config()
-    assert state["order_id"] == config["order_id"] == order["txid"]
-    assert state["cl_ord_id"] == order["cl_ord_id"]
-    assert (state["triggered"], config["enabled"]) == ("true", "false")
-    assert {params["cl_ord_id"] for params in scene.sent} == {order["cl_ord_id"]}
 
 
 # --- the protocol, step by step --------------------------------------------------------------
@@ -226,12 +170,6 @@ WALKS = {
 }
 
 
-def parts_of(scenarios: Mapping[str, Callable[[Path], None]]) -> list[list[str]]:
-    """Return the names in groups that run side by side."""
-    names = list(scenarios)
-    return [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
-
-
 @pytest.mark.parametrize("names", parts_of(WALKS), ids=lambda names: f"{names[0]} to {names[-1]}")
 def test_killed_at_any_step_it_is_one_order_after_a_restart(
     tmp_path: Path, names: list[str]
@@ -250,7 +188,7 @@ def die_at_random(chance: random.Random, tally: Tally) -> Callable[[Path], None]
     to the last write; the price stays beyond the threshold.
     """
     is_at_start = chance.random() < 0.3
-    delay = chance.uniform(0.1, 0.6) if is_at_start else chance.uniform(0.0, 0.03)
+    delay = chance.uniform(0.0, 0.3) if is_at_start else chance.uniform(0.0, 0.03)
 
     def scenario(folder: Path) -> None:
         with FakeKraken() as exchange:
@@ -291,151 +229,6 @@ def test_killed_at_random_moments_it_is_one_order_after_a_restart(
     print(f"random kills, seed {seed}: {dict(tally.killed_while)}")
 
 
-# --- faults ----------------------------------------------------------------------------------
-
-UNCERTAIN = "btc: UNCERTAIN whether the order sell 0.01 BTC/USD trailing-stop +0.5% was placed"
-FOUND = "btc: found at Kraken after 51001.0; order "
-NEVER = "btc: Kraken has no order for it, so none was placed; it is placed now"
-AGAIN = "It is tried again; after 60 s only while the threshold is met"
-IN_LINE = "Kraken takes no more orders on this pair for now"
-BUSY = ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error")
-
-
-def answers(name: str, **options: Any) -> dict[str, dict[str, Any]]:
-    """Return the fault of that name, once before Kraken has acted and once after."""
-    told = " ".join([name, *map(str, options.values())])
-    return {f"{told} {when}": {"name": name, "when": when, **options} for when in WHENS}
-
-
-WHENS = ("before", "after")
-FAULTS: dict[str, dict[str, Any]] = {
-    "no answer ever": {"name": "black_hole"},
-    "lost reply": {"name": "lost_reply"},
-    "reset inside the answer": {"name": "reset_mid_body"},
-    "reply delayed beyond the deadline": {"name": "delayed_reply", "seconds": 4.0},
-    "acted upon beyond the deadline": {"name": "delayed_action", "seconds": 4.0},
-    "nonce refused": {"name": "nonce_refused"},
-    "deadline too near": {"name": "error", "text": "EGeneral:Invalid arguments:deadline"},
-    "rate limit": {"name": "error", "text": "EOrder:Rate limit exceeded"},
-    **answers("http_502"),
-    **answers("http_504"),
-    **answers("http_520"),
-    **answers("html"),
-    **{name: fault for text in BUSY for name, fault in answers("error", text=text).items()},
-    **answers("error", text="EService:Deadline elapsed"),
-    **answers("error", text="ENew:Never heard of"),
-}
-
-
-def told_of(fault: Mapping[str, Any]) -> list[str]:
-    """Return what a person must be told of a fault, in this order."""
-    text = fault.get("text", "")
-    if text.startswith("EOrder:Rate limit"):
-        return [IN_LINE, "crossed at 51001.0; order "]
-    if text.startswith("EGeneral:Invalid arguments:deadline"):
-        return [AGAIN, "crossed at 51001.0; order "]
-    if fault["name"] == "delayed_reply":
-        return ["crossed at 51001.0; order "]
-    is_placed = fault.get("when") == "after" or fault["name"] in ("lost_reply", "reset_mid_body")
-    return [UNCERTAIN, FOUND] if is_placed else [UNCERTAIN, NEVER, "crossed at 51001.0; order "]
-
-
-def meet(fault: Mapping[str, Any]) -> Callable[[Path], None]:
-    """Return the scenario of one fault of the first answer."""
-
-    def scenario(folder: Path) -> None:
-        with FakeKraken() as exchange:
-            scene = Scene(exchange, folder)
-            with scene.run(plan={"quiet": True}) as program:
-                scene.wait_for_stream(program)
-                scene.break_next_order(fault)
-                scene.cross()
-                scene.wait_for_files(program)
-                assert program.end() == 0
-                assert_told(program, told_of(fault))
-            assert_one_order(scene)
-
-    return scenario
-
-
-def assert_told(program: ProgramProcess, sentences: list[str]) -> None:
-    """Fail unless the program has said all `sentences`, in this order, and no other news."""
-    said, place = program.output, 0
-    for sentence in sentences:
-        assert sentence in said[place:], f"not said after that: {sentence!r}:\n{said}"
-        place = said.index(sentence, place) + len(sentence)
-    for sentence in {UNCERTAIN, FOUND, NEVER, AGAIN} - set(sentences):
-        assert sentence not in said, said
-
-
-MET = {name: meet(fault) for name, fault in FAULTS.items()}
-
-
-@pytest.mark.parametrize("names", parts_of(MET), ids=lambda names: names[0])
-def test_fault_of_the_answer_is_one_order_and_is_told(tmp_path: Path, names: list[str]) -> None:
-    """Whatever goes wrong with the answer to AddOrder, one order is placed and all is told."""
-    side_by_side({name: MET[name] for name in names}, tmp_path)
-
-
-def test_kraken_that_cannot_be_asked_is_asked_until_it_answers(
-    exchange: FakeKraken, tmp_path: Path
-) -> None:
-    """While an uncertain order cannot be looked up that is said, and nothing is sent."""
-    scene = Scene(exchange, tmp_path)
-    silent = exchange.fault("http_502", endpoint="OpenOrders")
-    with scene.run() as program:
-        scene.wait_for_stream(program)
-        scene.break_next_order({"name": "lost_reply"})
-        scene.cross()
-        program.wait_for("btc: still uncertain, Kraken cannot be asked: ")
-        assert len(scene.sent) == 1
-        silent.clear()
-        scene.wait_for_files(program)
-        assert_told(program, [UNCERTAIN, FOUND])
-    assert_one_order(scene)
-
-
-@pytest.mark.parametrize("is_filled", [True, False], ids=["filled", "cancelled"])
-def test_order_that_is_over_before_anyone_looked_is_adopted(
-    exchange: FakeKraken, tmp_path: Path, is_filled: bool
-) -> None:
-    """An order of unknown outcome that is filled or cancelled by now is found and told of."""
-    scene = Scene(exchange, tmp_path)
-    with scene.run() as program:
-        scene.wait_for_stream(program)
-        scene.break_next_order({"name": "lost_reply"})
-        scene.cross()
-        assert exchange.wait_for(lambda e: e.placed_count() == 1)
-        if is_filled:
-            scene.fall_back()
-        else:
-            exchange.cancel_order(exchange.orders[0]["txid"])
-        end = " is filled: 0.01" if is_filled else " was canceled (User requested). The position"
-        program.wait_for(end)
-        scene.wait_for_files(program)
-        assert program.end() == 0
-        assert_told(program, [UNCERTAIN, FOUND, end])
-    assert scene.state()["rule_state"] == "closed"
-    assert_one_order(scene)
-
-
-def test_closed_orders_that_lag_are_looked_at_twice(exchange: FakeKraken, tmp_path: Path) -> None:
-    """An order that closed and is not yet among the closed ones is found by the second look."""
-    scene = Scene(exchange, tmp_path)
-    exchange.fault("closed_orders_lag", seconds=5.0)
-    settings = f"{SETTINGS},lookup_gap=4"
-    with scene.run(TTSLO_ORDER_SETTINGS=settings) as program:
-        scene.wait_for_stream(program)
-        scene.break_next_order({"name": "lost_reply"})
-        scene.cross()
-        assert exchange.wait_for(lambda e: e.placed_count() == 1)
-        scene.fall_back()
-        scene.wait_for_files(program)
-        assert_told(program, [UNCERTAIN, FOUND])
-        assert program.moments.count("looked") == 2
-    assert_one_order(scene)
-
-
 # --- two copies ------------------------------------------------------------------------------
 
 
@@ -452,98 +245,3 @@ def test_two_copies_started_at_once_are_one_program(exchange: FakeKraken, tmp_pa
         scene.cross()
         scene.wait_for_files(winner)
     assert_one_order(scene)
-
-
-# --- the disk --------------------------------------------------------------------------------
-
-CANNOT = " CANNOT BE WRITTEN: "
-
-
-def fill_disk_at(number: int, file: str) -> Callable[[Path], None]:
-    """Return the scenario of one write to `file` that fails for want of space.
-
-    Nobody needs to know of the journal of intents: state.csv is written instead.
-    """
-    told = [] if file == "intents" else [CANNOT, " can be written again"]
-
-    def scenario(folder: Path) -> None:
-        with FakeKraken() as exchange:
-            scene = Scene(exchange, folder)
-            with scene.run(plan={"full_at_write": number}) as program:
-                scene.wait_for_stream(program)
-                scene.cross()
-                scene.wait_for_files(program)
-                for text in told:
-                    program.wait_for(text)
-                assert program.end() == 0
-                assert_told(program, told)
-            assert_one_order(scene)
-
-    return scenario
-
-
-FILLED = {
-    f"{n} {name}": fill_disk_at(n, name.partition(" ")[0])
-    for n, name in enumerate((m for m in NORMAL if " " in m), 1)
-}
-
-
-@pytest.mark.parametrize("names", parts_of(FILLED), ids=lambda names: names[0])
-def test_disk_that_is_full_at_any_write_is_one_order(tmp_path: Path, names: list[str]) -> None:
-    """A write that fails is said and made up for, and the order is placed once."""
-    side_by_side({name: FILLED[name] for name in names}, tmp_path)
-
-
-def test_nothing_is_sent_while_its_intent_cannot_be_written(
-    exchange: FakeKraken, tmp_path: Path
-) -> None:
-    """With a full disk no order goes out, loudly, until it can be written down."""
-    scene = Scene(exchange, tmp_path)
-    with scene.run() as program:
-        scene.wait_for_stream(program)
-        (tmp_path / "disk.full").touch()
-        scene.cross()
-        program.wait_for("The state file" + CANNOT)
-        program.wait_for("No order is placed that cannot be written down")
-        assert scene.sent == []
-        moments = len(program.moments)
-        wait_until(lambda: len(program.moments) > moments + 2, "it goes on trying")
-        assert program.output.count(CANNOT) == 1
-        (tmp_path / "disk.full").unlink()
-        scene.wait_for_files(program)
-    assert_one_order(scene)
-
-
-def test_state_that_may_not_be_replaced_holds_no_order_back(
-    exchange: FakeKraken, tmp_path: Path
-) -> None:
-    """The journal is enough to protect, even through a kill; that state.csv lags is told."""
-    scene = Scene(exchange, tmp_path)
-    with scene.run() as program:
-        scene.wait_for_stream(program)
-        (tmp_path / "disk.readonly").touch()
-        scene.cross()
-        program.wait_for("; order O")
-        program.wait_for("The state file" + CANNOT)
-        program.kill()
-    assert scene.state()["rule_state"] == "intended"
-    (tmp_path / "disk.readonly").unlink()
-    assert "ended while its order was under way" in restart(scene)
-
-
-def test_facts_that_cannot_be_written_survive_in_the_intent(
-    exchange: FakeKraken, tmp_path: Path
-) -> None:
-    """A disk that fills up while the order is under way, and a kill: the order is found again."""
-    scene = Scene(exchange, tmp_path)
-    with scene.run() as program:
-        scene.wait_for_stream(program)
-        scene.break_next_order({"name": "delayed_reply", "seconds": 0.3})
-        scene.cross()
-        assert exchange.wait_for(lambda e: e.placed_count() == 1)
-        (tmp_path / "disk.full").touch()
-        program.wait_for("config.csv" + CANNOT)
-        program.kill()
-    assert scene.state()["rule_state"] == "intended"
-    (tmp_path / "disk.full").unlink()
-    assert "ended while its order was under way" in restart(scene)
