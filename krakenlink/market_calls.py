@@ -13,6 +13,7 @@ from decimal import Decimal
 from krakenlink.channels import Market
 from krakenlink.errors import KrakenError
 from krakenlink.rest.client import RestClient
+from krakenlink.rest.quotes import Quote
 from krakenlink.rest.request import checked_direction, checked_number, checked_pair
 from krakenlink.stream.book import Fill, OrderBook, estimated_fill
 from krakenlink.stream.events import TradePrint
@@ -45,6 +46,29 @@ class MarketCalls(RestClient):
         Source: Kraken, spot WebSocket v2, book channel; REST Depth (read 2026-11).
         """
         return self._market.order_book(pair, depth, self.ws_timeout)
+
+    async def aget_quote(self, pair: str, max_age: float | None = None) -> Quote:
+        """Return what `get_quote` returns, for a coroutine: its event loop is never blocked.
+
+        A proven price is returned at once; else a thread of the loop's executor waits for it.
+
+        Args:
+            pair: Any spelling.
+            max_age: As for `get_quote`.
+
+        Raises:
+            ValueError: As for `get_quote`, as are all others.
+        """
+        found = self._market.prices.proven_quote(pair, max_age)
+        if found is not None:
+            return found
+        import asyncio  # whoever is here has it loaded
+
+        return await asyncio.to_thread(self.get_quote, pair, max_age)
+
+    def get_quote(self, pair: str, max_age: float | None = None) -> Quote:
+        """Return the price of `pair` with its source and its proof of life."""
+        raise NotImplementedError  # the client's own
 
     def get_candles(self, pair: str, interval: int = 1) -> Candles:
         """Return the latest candles of `pair`, up to 720, oldest first; the last may still move.

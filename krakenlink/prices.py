@@ -168,6 +168,22 @@ class Prices:
             raise PriceUnavailable(pair, f"proven {age:.3f} s ago, {max_age} s wanted", age)
         return quote
 
+    def proven_quote(self, pair: str, max_age: float | None) -> Quote | None:
+        """Return what the stream proves at this moment, None where it proves nothing.
+
+        Waits for nobody, asks nobody and subscribes to nothing. As for `quote` otherwise.
+        """
+        name = checked_pair(pair)
+        if max_age is not None:
+            checked_number("max_age", max_age)
+        known, stream = self._listing.in_memory(name) or legacy_pair(name), self._held_of
+        if stream is None or known is None or known.symbol is None:
+            return None
+        found = stream.proven(known.symbol)
+        if found is None or (max_age is not None and found[1] > max_age):
+            return None
+        return _stream_quote(pair, _Proven(stream, known.symbol, *found))
+
     def tickers(
         self, pairs: Iterable[str], resolve: Callable[[str], Pair]
     ) -> dict[str, Quote | Exception]:

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
 from typing import Any
 
 from krakenlink.pairs import Symbol
+from krakenlink.stream.aio import EventStream
 from krakenlink.stream.book import DEPTHS, Book, OrderBook, Places, checked_depth
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.health import Proofs
 from krakenlink.stream.instruments import EVERY, Asset, Instrument, Instruments, places_of
 from krakenlink.stream.link import Link
+from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
@@ -160,6 +163,30 @@ class Looks(Proofs):
         key = key_of(Channel(channel), Symbol(symbol), interval)
         self._awaited(key, lambda sub: sub.content is not None, timeout)
         return self.tape(symbol, channel, interval) is not None
+
+    def open_feed(
+        self,
+        symbols: Iterable[str] | None = None,
+        channels: Iterable[str] | None = None,
+        *,
+        sink: SimpleQueue[Any] | None = None,
+    ) -> FeedReader:
+        """Return a new reader of events from now on."""
+        raise NotImplementedError
+
+    def events(
+        self, symbols: Iterable[str] | None = None, channels: Iterable[str] | None = None
+    ) -> EventStream:
+        """Return the events from now on for a coroutine: `async for event in provider.events()`.
+
+        Nothing of it blocks the event loop, and no connection is made for it. Events wait for the
+        coroutine, up to 100,000: then it hears no more, and its next read raises a KrakenError.
+
+        Args:
+            symbols: As for `open_feed`.
+            channels: As for `open_feed`.
+        """
+        return EventStream(lambda sink: self.open_feed(symbols, channels, sink=sink))
 
     def instrument(self, symbol: str) -> Instrument | None:
         """Return what Kraken says of a pair now, if it is proven. Never blocks.

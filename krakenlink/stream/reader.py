@@ -42,6 +42,9 @@ from krakenlink.stream.events import (
 logger = logging.getLogger(__name__)
 
 
+# So many events that wait are nobody's haste any more.
+_FAR_BEHIND = 100_000
+
 # Which events are data, and of which channel: a reader may leave them out, the log does.
 _CHANNEL_OF: dict[type[Any], Channel] = {
     Tick: Channel.TICKER,
@@ -84,6 +87,7 @@ class FeedReader:
             if channels is not None and channel not in channels
         )
         self._queue: SimpleQueue[Any] = SimpleQueue() if sink is None else sink
+        self.is_told = False  # that nobody reads it
 
     def get(self, timeout: float | None = None) -> Event | None:
         """Return the next event; None if none comes within `timeout` seconds (None: for ever).
@@ -105,6 +109,17 @@ class FeedReader:
         """Stop listening, and wake whoever waits in `get`. From anywhere, a finalizer too."""
         self._forget(self)
         self._queue.put(FeedClosed(self._clock()))
+
+    def forgetting(self) -> Callable[[], None]:
+        """Return what takes this reader off the feed, and does not keep it."""
+        me, forget = weakref.ref(self), self._forget
+
+        def work() -> None:
+            reader = me()
+            if reader is not None:
+                forget(reader)
+
+        return work
 
     def offer(self, event: Event) -> None:
         """Put `event` into the queue, unless its owner wants none of the kind. For the feed."""
@@ -129,6 +144,11 @@ class Readers:
 
     def __len__(self) -> int:
         return len(self._readers)
+
+    @property
+    def refs(self) -> tuple[weakref.ref[FeedReader], ...]:
+        """Those who are or were there."""
+        return self._readers
 
     def add(self, reader: FeedReader) -> None:
         """Let `reader` have events from now on."""
@@ -158,6 +178,17 @@ class Readers:
 _OF_LINK = frozenset(
     {FeedConnecting, FeedLive, FeedSuspect, FeedStale, FeedBack, FeedClosed, SystemState}
 )
+
+
+def too_far_behind(readers: Readers, most: int = _FAR_BEHIND) -> list[int]:
+    """Return the backlogs of those who read nothing, each reader once in its life."""
+    found = []
+    for ref in readers.refs:
+        reader = ref()
+        if reader is not None and not reader.is_told and reader.backlog >= most:
+            reader.is_told = True
+            found.append(reader.backlog)
+    return found
 
 
 class RelayedReaders(Readers):

@@ -37,6 +37,7 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import FeedLife, Run, StoppedError
+from krakenlink.stream.reader import too_far_behind
 from krakenlink.stream.settings import FeedSettings
 
 try:
@@ -57,6 +58,9 @@ _AT_ONCE = 16
 
 # So many messages at a time need no gathering: the thread is busy, or behind.
 _A_PILE = 100
+
+# Seconds between two looks at how far the readers are behind.
+_LOOK_EVERY = 5.0
 
 # What nobody waits for: a first price is told by another event beside it.
 _MERE_PRICES = frozenset({Tick, Trades, BookUpdate, CandleUpdate, TradeGap})
@@ -99,6 +103,7 @@ class FeedThread(FeedLife, AuditMeans):
         self.url = url
         self._connect = connect or partial(open_websocket, settings=settings)
         self._budget = budget
+        self._looked_at = float("-inf")  # for readers that nobody reads
 
     # -- the thread
 
@@ -225,6 +230,10 @@ class FeedThread(FeedLife, AuditMeans):
                 if due.events:
                     self.changed.notify_all()
             self.readers.publish(due.events)
+            if now >= self._looked_at + _LOOK_EVERY:
+                self._looked_at = now
+                for backlog in too_far_behind(self.readers):
+                    logger.warning("%d events wait for a reader that nobody reads", backlog)
             if lost:
                 raise KrakenConnectionError(lost, request_sent=True)
             for text in due.frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from decimal import Decimal
@@ -294,3 +295,57 @@ def test_stand_ins_of_the_client_have_its_calls(name: str) -> None:
     """Mocks that are limited to a client's names know them."""
     assert hasattr(Mock(spec=KrakenAPI), name)
     assert getattr(MarketCalls, name).__doc__
+
+
+# --- coroutines --------------------------------------------------------------------------------
+
+
+def test_coroutine_gets_a_proven_price_at_once(api: KrakenAPI, exchange: FakeKraken) -> None:
+    """Without a thread: the event loop does not even turn."""
+    api.get_quote("XBTUSD")
+
+    async def ask() -> Any:
+        turned = asyncio.ensure_future(asyncio.sleep(0))
+        quote = await api.aget_quote("btc-usd")
+        assert not turned.done()
+        await turned
+        return quote
+
+    quote = asyncio.run(ask())
+    assert (quote.pair, quote.price, quote.source) == ("btc-usd", Decimal(50000), "websocket")
+    assert exchange.ws_connections == 1
+
+
+def test_coroutine_waits_for_a_first_price_without_blocking_its_loop(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """Others have their turns meanwhile."""
+
+    async def ask() -> tuple[Any, int]:
+        asking, turns = asyncio.ensure_future(api.aget_quote("ETH/USD")), 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        return await asking, turns
+
+    quote, turns = asyncio.run(ask())
+    assert (quote.price, quote.source) == (Decimal(4000), "websocket")
+    assert turns > 1
+
+
+def test_coroutine_gets_no_price_that_is_too_old(api: KrakenAPI) -> None:
+    """What the stream proves is not as young: REST is asked, as by the plain call."""
+    api.get_quote("XBTUSD")
+    found = api._prices.proven_quote("XBTUSD", 1e-9)
+    assert found is None
+    assert api._prices.proven_quote("XBTUSD", LONG) is not None
+    assert api._prices.proven_quote("SOLUSD", None) is None
+
+
+@pytest.mark.parametrize("pair", ["", None, 5])
+def test_coroutine_is_told_of_a_pair_that_is_none(api: KrakenAPI, pair: Any) -> None:
+    """As the plain call's caller is."""
+    with pytest.raises(ValueError, match="pair"):
+        asyncio.run(api.aget_quote(pair))
+    with pytest.raises(ValueError, match="max_age"):
+        asyncio.run(api.aget_quote("XBTUSD", max_age=-1.0))
