@@ -30,6 +30,8 @@ class Control:
         self._core, self._stream, self._account_stream = core, stream, account_stream
         self._actions: dict[str, Callable[[dict[str, Any]], None]] = {
             "price": self._price,
+            "index": self._index,
+            "fee": lambda order: setattr(core.engine, "fee", price_from(order["percent"])),
             "fault": lambda order: self.switch_on(Fault(**order)),
             "clear": lambda _: core.faults.clear(),
             "drop": lambda _: self.drop_all(),
@@ -94,6 +96,12 @@ class Control:
                 levels_from(asks or (), is_bid=False),
             )
         self._stream.tell_books(listing)
+        self._core.tell()
+
+    def set_index(self, pair: str, price: object | None) -> None:
+        """Move the index price of a pair away from its last price; None joins them again."""
+        engine, exact = self._core.engine, None if price is None else price_from(price)
+        engine.move_index(engine.listing(pair), exact, self._core.now())
         self._core.tell()
 
     def cancel(self, txid: str, reason: str) -> None:
@@ -168,6 +176,9 @@ class Control:
             raise ValueError(f"there are orders, requests, {', '.join(self._actions)}")
         self._actions[what](order)
         return {}
+
+    def _index(self, order: dict[str, Any]) -> None:
+        self.set_index(order["pair"], order.get("price"))
 
     def _price(self, order: dict[str, Any]) -> None:
         prices = order["prices"] if "prices" in order else [order["price"]]

@@ -1,7 +1,7 @@
 """The matching engine of the embedded exchange: markets, an account, and orders that trail.
 
 Pure: no sockets, no threads, no clock; `FakeKraken` serves it. It fills every order at the last
-price: there is no order book, and there are no fees.
+price: there is no order book, and there are no fees unless they are set.
 
     engine = Engine(prices={"XBTUSD": "50000"})
     order = engine.add_order(params, at=0.0)
@@ -42,6 +42,7 @@ class Engine:
         order_pace: The counter that an order must stay under, and how much it loses a second;
             None: no limit. Kraken's for a starter are 60 and 1 on each pair, for a pro 180 and
             3.75.
+        fee: What is taken of each fill, in percent; 0 unless it is set.
 
     Raises:
         Refusal: If `prices` names a pair that is not there.
@@ -67,6 +68,7 @@ class Engine:
         self.accounts = {self.account.name: self.account}
         self.system_status = "online"
         self.order_pace: tuple[float, float] | None = None
+        self.fee = Decimal(0)
         self.tell: Callable[[Change], None] = _tell_nobody
         # What waits for a price, by market and txid: a trade looks at its own market alone.
         self._resting: dict[str, dict[str, Order]] = {key: {} for key in self.listings}
@@ -120,12 +122,18 @@ class Engine:
                 self._move(order, listing, at)
         return trade
 
+    def move_index(self, listing: Listing, price: Decimal | None, at: float) -> None:
+        """Set the index price of a market apart from its last price; None joins them again."""
+        listing.index = price
+        for order in list(self._resting[listing.key].values()):
+            self._move(order, listing, at)
+
     def _move(self, order: Order, listing: Listing, at: float) -> None:
         kind = KINDS[order.kind]
-        stood = order.stop
+        stood, was_triggered = order.stop, order.is_triggered
         price = kind.met(order, listing)
-        order.is_triggered = order.is_trailing and price is not None
-        if order.is_triggered or order.stop != stood:
+        order.is_triggered |= order.is_trailing and price is not None
+        if order.is_triggered != was_triggered or order.stop != stood:
             self.tell(Change("status", order))
         if price is not None:
             self.fill(order, price, at, misc=kind.misc)
@@ -199,6 +207,12 @@ class Engine:
         account.execute(order, part, price)
         account.change(row["base"], sign * part)
         account.change(row["quote"], -sign * part * price)
+        fee = part * price * self.fee / 100
+        order.fee += fee
+        if order.fee_flag == "fcib":
+            account.change(row["base"], -fee / price)
+        else:
+            account.change(row["quote"], -fee)
         self._last_fill += 1
         exec_id = "T" + txid_of(self._last_fill)[1:]
         self.tell(Change("trade", order, part, price, exec_id))

@@ -264,10 +264,6 @@ class FakeKraken:
         """Print several trades as one sweep: one trade frame, one ticker frame.
 
         `at`, in seconds since 1970, dates them; now where it is left out.
-
-        Raises:
-            ValueError: If a price is no positive number.
-            Refusal: If there is no such pair.
         """
         exact = [price_from(price) for price in prices]
         self._ask(lambda: self._control.print_trades(pair, exact, price_from(qty), at))
@@ -275,6 +271,10 @@ class FakeKraken:
     def set_book(self, pair: str, bids: Levels | None = None, asks: Levels | None = None) -> None:
         """Put prices and quantities in the place of the book that follows the price; None: back."""
         self._ask(lambda: self._control.set_book(pair, bids, asks))
+
+    def set_index_price(self, pair: str, price: object | None) -> None:
+        """Move the index price away from the last one; None joins them again."""
+        self._ask(lambda: self._control.set_index(pair, price))
 
     def price_of(self, pair: str) -> Decimal:
         """Return the last price."""

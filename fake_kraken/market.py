@@ -171,6 +171,7 @@ class Listing:
     trades: list[Trade] = field(default_factory=list)
     # What a test has put in the place of the book that follows the price: bids and asks.
     book: tuple[dict[Decimal, Decimal], dict[Decimal, Decimal]] | None = None
+    index: Decimal | None = None
     places: int = field(init=False)
     tick: Decimal = field(init=False)
 
@@ -207,6 +208,11 @@ class Listing:
         if len(self.trades) > 2 * self.KEPT_TRADES:
             del self.trades[: self.KEPT_TRADES]
         return trade
+
+    @property
+    def index_price(self) -> Decimal:
+        """The index price: the last one, unless somebody has set it apart."""
+        return self.price if self.index is None else self.index
 
     @property
     def asset_class(self) -> str:

@@ -33,13 +33,16 @@ class Order:
 
     Attributes:
         kind: One of `KINDS`.
-        limit: What a limit order asks for; 0 for others.
+        limit: What a limit order asks for, and a stop that has become one; 0 for others.
         anchor: The best price since it was entered, for those that trail.
         offset: What a trailing stop stays away from it, in percent or in quote currency.
         hold: What it keeps back while it is open: an asset, and how much for each unit.
         opened_at: Seconds since 1970, as is `closed_at`.
         owner: The name of the account that it was entered for.
         is_triggered: Whether the price has come back to its stop.
+        limit_text: How far the limit of a stop lies from its trigger, as it was sent.
+        fee_flag: `fcib` or `fciq`: in which currency its fee is taken.
+        fee: What was taken, in quote currency, whichever of the two paid it.
     """
 
     txid: str
@@ -66,6 +69,9 @@ class Order:
     misc: str = ""
     owner: str = ""
     is_triggered: bool = False
+    limit_text: str = ""
+    fee_flag: str = ""
+    fee: Decimal = Decimal(0)
 
     @property
     def fill_price(self) -> Decimal:
@@ -80,7 +86,11 @@ class Order:
     @property
     def is_trailing(self) -> bool:
         """Whether it is a stop that follows the price."""
-        return self.kind == "trailing-stop"
+        return self.kind in ("trailing-stop", "trailing-stop-limit")
+
+    def reference(self, listing: Listing) -> Decimal:
+        """Return the price that its stop follows."""
+        return listing.index_price if self.trigger == "index" else listing.price
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +139,20 @@ def _read_limit(order: Order, listing: Listing) -> None:
 
 def _read_offset(order: Order, listing: Listing) -> None:
     order.offset, order.is_percent = offset_of(order.price_text)
-    reach = Decimal(100) if order.is_percent else listing.price
+    reach = Decimal(100) if order.is_percent else order.anchor
     if order.side == "sell" and order.offset >= reach:
         raise Refusal("EGeneral:Invalid arguments:price")  # it leaves no positive stop
     order.stop = stop_price(order, listing.tick)
+
+
+def _read_offset_and_limit(order: Order, listing: Listing) -> None:
+    _read_offset(order, listing)
+    text = order.limit_text
+    if not text.startswith(("+", "-")):
+        raise Refusal("EGeneral:Invalid arguments:price2")
+    number = text[1:].removesuffix("%")
+    if number.strip("0.") or not number.strip("."):  # `+0` is a limit at the trigger itself
+        number_of(number, "price2")
 
 
 def _at_once(order: Order, listing: Listing) -> Decimal | None:
@@ -145,18 +165,35 @@ def _at_its_limit(order: Order, listing: Listing) -> Decimal | None:
 
 
 def _at_its_stop(order: Order, listing: Listing) -> Decimal | None:
-    price = listing.price
+    price = order.reference(listing)
     best = max if order.side == "sell" else min
     if best(price, order.anchor) != order.anchor:
         order.anchor = price
         order.stop = stop_price(order, listing.tick)
-    return price if is_beyond(order, order.stop, price) else None
+    return listing.price if is_beyond(order, order.stop, price) else None
+
+
+def _at_its_stop_then_limit(order: Order, listing: Listing) -> Decimal | None:
+    if not order.is_triggered:
+        if _at_its_stop(order, listing) is None:
+            return None
+        order.is_triggered = True
+        order.limit = limit_price(order, listing.tick)
+    # Whoever takes it gets the better of the limit and the market.
+    is_met = listing.price <= order.limit if order.side == "buy" else listing.price >= order.limit
+    return listing.price if is_met else None
 
 
 KINDS: dict[str, Kind] = {
     "market": Kind("market", _read_nothing, _at_once),
     "limit": Kind("limit {}", _read_limit, _at_its_limit),
     "trailing-stop": Kind("trailing stop {}", _read_offset, _at_its_stop, misc="stopped"),
+    "trailing-stop-limit": Kind(
+        "trailing stop {} -> limit",
+        _read_offset_and_limit,
+        _at_its_stop_then_limit,
+        misc="stopped",
+    ),
 }
 
 
@@ -182,12 +219,17 @@ def read_order(params: Params, listing: Listing, at: float) -> Order:
         cl_ord_id=client_id(params),
         userref=userref(params),
         trigger=params.get("trigger") or "last",
-        anchor=listing.price,
+        limit_text=params.get("price2", ""),
     )
     if order.trigger == "index" and listing.row["base"] not in _INDEXED:
         raise Refusal("EGeneral:Invalid arguments:Index unavailable")
     if order.trigger not in ("last", "index"):
         raise Refusal("EGeneral:Invalid arguments:trigger")
+    order.anchor = order.reference(listing)
+    flags = [flag for flag in params.get("oflags", "").split(",") if flag]
+    if not set(flags) <= {"fcib", "fciq"} or len(flags) > 1:
+        raise Refusal("EGeneral:Invalid arguments:oflags")
+    order.fee_flag = flags[0] if flags else "fcib" if order.side == "sell" else "fciq"
     KINDS[order.kind].read(order, listing)
     return order
 
@@ -206,6 +248,15 @@ def stop_price(order: Order, tick: Decimal) -> Decimal:
         if order.side == "sell":
             return max(min(stop, order.anchor - tick), tick)
         return max(stop, order.anchor + tick)
+
+
+def limit_price(order: Order, tick: Decimal) -> Decimal:
+    """Return the limit of a stop that has just been triggered, a tick above zero at least."""
+    number = Decimal(order.limit_text[1:].removesuffix("%"))
+    with localcontext(prec=60):
+        away = order.stop * number / 100 if order.limit_text.endswith("%") else number
+        limit = order.stop + (away if order.limit_text[0] == "+" else -away)
+        return max(limit.quantize(tick, rounding=ROUND_FLOOR), tick)
 
 
 def is_beyond(order: Order, stop: Decimal, price: Decimal) -> bool:

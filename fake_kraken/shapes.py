@@ -42,7 +42,7 @@ def shown(order: Order, row: Mapping[str, Any]) -> dict[str, Any]:
             "type": order.side,
             "ordertype": order.kind,
             "price": price,
-            "price2": "0",
+            "price2": order.limit_text or "0",
             "leverage": "none",
             "order": f"{order.side} {order.volume:.8f} {row['altname']} @ " + words,
             "close": "",
@@ -50,13 +50,13 @@ def shown(order: Order, row: Mapping[str, Any]) -> dict[str, Any]:
         "vol": f"{order.volume:.8f}",
         "vol_exec": f"{order.executed:.8f}",
         "cost": f"{order.cost:.5f}",
-        "fee": "0.00000",
+        "fee": f"{order.fee:.5f}",
         "price": f"{order.fill_price:.{places}f}",
         "stopprice": f"{order.stop:.{places}f}",
         # Not a limit: Kraken shows here the best price since the order was entered.
         "limitprice": f"{order.anchor if order.is_trailing else 0:.{places}f}",
         "misc": order.misc,
-        "oflags": "fcib" if order.side == "sell" else "fciq",
+        "oflags": order.fee_flag,
         "trigger": order.trigger,
     }
     if order.cl_ord_id:
@@ -309,7 +309,7 @@ def _whole(order: Order, listing: Listing) -> dict[str, Any]:
         "order_qty": float(order.volume),
         "time_in_force": "GTC",
         "fee_usd_equiv": 0.0,
-        "fee_ccy_pref": "fcib" if order.side == "sell" else "fciq",
+        "fee_ccy_pref": order.fee_flag,
         **_totals(order),
     }
     if order.cl_ord_id:

@@ -22,6 +22,9 @@ REQUIRED_COLUMNS = (
 CONFIG_COLUMNS = (*REQUIRED_COLUMNS, "enabled")
 TRIGGER_COLUMNS = ("order_id", "trigger_time", "trigger_price")
 WHEN_BLIND_COLUMN = "when_blind"
+# What a row may say beyond that; each is left out in most files.
+OFFSET_QUOTE_COLUMN, LIMIT_COLUMN = "trailing_offset_quote", "limit_offset"
+TERM_COLUMNS = (OFFSET_QUOTE_COLUMN, LIMIT_COLUMN, "trigger", "fee_currency", "expires")
 # Words of the user's own, which appear in notifications and mean nothing to the program.
 NOTE_COLUMN = "note"
 
@@ -46,13 +49,14 @@ KNOWN_COLUMNS = (
     *CONFIG_COLUMNS,
     *TRIGGER_COLUMNS,
     WHEN_BLIND_COLUMN,
+    *TERM_COLUMNS,
     NOTE_COLUMN,
     *FOREIGN_COLUMNS,
 )
 
 # Columns that are left out in most files: who means one of them and misspells it gets no other
 # word, so what stands there is not passed over.
-_OPTIONAL = frozenset({*TRIGGER_COLUMNS, WHEN_BLIND_COLUMN, *FOREIGN_COLUMNS})
+_OPTIONAL = frozenset({*TRIGGER_COLUMNS, WHEN_BLIND_COLUMN, *TERM_COLUMNS, *FOREIGN_COLUMNS})
 # Written by this program elsewhere, or by later versions as a record of what has happened.
 _RECORDS = frozenset({"triggered", "activated_on", "last_checked"})
 # What people call a column of ours; it counts where that column is missing.

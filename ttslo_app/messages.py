@@ -20,6 +20,8 @@ class Market:
         name: The name under which prices and rules meet: the stream's symbol, else the REST key.
         rest_key: Kraken's own name of the pair, which orders carry.
         symbol: The pair on the stream; None where it is not streamed.
+        base: Kraken's id of the asset that is traded, empty where it is not known.
+        quote: That of the asset that prices are in.
     """
 
     name: str
@@ -28,6 +30,9 @@ class Market:
     lot_decimals: int | None = None
     ordermin: Decimal | None = None
     costmin: Decimal | None = None
+    price_decimals: int | None = None
+    base: str = ""
+    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -317,6 +317,10 @@ class RestClient(RestSession):
         """Return Kraken's Balance `result`: text amounts by asset id, such as `XXBT` and `ZUSD`."""
         return self._private("Balance")
 
+    def get_extended_balance(self) -> dict[str, Any]:
+        """Return Kraken's BalanceEx `result`: `balance` and `hold_trade`, by asset id, as text."""
+        return self._private("BalanceEx")
+
     def get_trade_balance(self, asset: str = "ZUSD") -> dict[str, Any]:
         """Return Kraken's TradeBalance `result`, counted in `asset`."""
         return self._private("TradeBalance", {"asset": asset})

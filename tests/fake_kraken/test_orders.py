@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, place
+from engine_kit import NOW, STOP, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import KINDS, offset_of, read_order, txid_of
@@ -133,3 +133,121 @@ def test_price_of_a_fill_is_the_mean_of_its_parts() -> None:
     engine.fill(order, Decimal(40000), NOW)
     assert order.fill_price == Decimal(42500)
     assert (order.left, order.status) == (Decimal(0), "closed")
+
+
+# --- a stop with a limit, the index, and who pays the fee -----------------------------------------
+
+
+LIMITED = {"ordertype": "trailing-stop-limit", "price": "+10%"}
+
+
+@pytest.mark.parametrize(
+    ("side", "text", "limit"),
+    [
+        ("sell", "-1%", "44550.0"),
+        ("sell", "-50", "44950.0"),
+        ("sell", "+0", "45000.0"),
+        ("buy", "+1%", "55550.0"),
+        ("buy", "+50", "55050.0"),
+    ],
+)
+def test_triggered_stop_becomes_a_limit_order(side: str, text: str, limit: str) -> None:
+    """Its limit lies where it was told to, from the trigger on."""
+    engine = engine_at("50000.0")
+    order = place(engine, type=side, price2=text, **LIMITED)
+    assert (order.stop, order.limit) == (Decimal("45000.0" if side == "sell" else "55000.0"), 0)
+    move(engine, "40000.0" if side == "sell" else "60000.0")
+    assert order.is_triggered
+    assert order.limit == Decimal(limit)
+    assert order.status == "open", "the market is beyond its limit"
+    back = "44990" if side == "sell" else "55010"
+    move(engine, "46000.0" if side == "sell" else "54000.0")
+    assert order.status == "closed"
+    assert order.fill_price != Decimal(back)
+
+
+def test_triggered_stop_does_not_trail_any_more() -> None:
+    """Neither its limit nor its stop follows a price that turns again."""
+    engine = engine_at("50000.0")
+    order = place(engine, price2="+0", **LIMITED)
+    move(engine, "44000.0")
+    stop, limit = order.stop, order.limit
+    move(engine, "44900.0", "44000.0", "44999.9")
+    assert (order.stop, order.limit, order.status) == (stop, limit, "open")
+
+
+def test_stop_within_its_limit_fills_at_once() -> None:
+    """As nearly all do: for the better of the limit and the market."""
+    engine = engine_at("50000.0")
+    order = place(engine, price2="-1%", **LIMITED)
+    move(engine, "44900.0")
+    assert (order.status, order.fill_price) == ("closed", Decimal("44900.0"))
+
+
+@pytest.mark.parametrize("text", ["", "1%", "5", "-x", "-", "+%", "--1"])
+def test_limit_without_its_sign_is_refused(text: str) -> None:
+    """As at Kraken."""
+    with pytest.raises(Refusal, match="price2"):
+        place(engine_at(), price2=text, **LIMITED)
+
+
+def test_stop_by_the_index_follows_the_index() -> None:
+    """The last price may go where it likes; and the order fills at the last price."""
+    engine = engine_at("50000.0")
+    listing = engine.listing("XXBTZUSD")
+    order = place(engine, trigger="index")
+    engine.move_index(listing, Decimal("50000.0"), NOW)
+    move(engine, "30000.0")
+    assert order.status == "open"
+    engine.move_index(listing, Decimal("60000.0"), NOW)
+    assert order.stop == Decimal("54000.0")
+    engine.move_index(listing, Decimal("53000.0"), NOW)
+    assert (order.status, order.fill_price) == ("closed", Decimal("30000.0"))
+
+
+def test_index_is_the_last_price_until_somebody_moves_it_away() -> None:
+    """And again once it is put back."""
+    engine = engine_at("50000.0")
+    listing = engine.listing("XXBTZUSD")
+    assert listing.index_price == 50000
+    engine.move_index(listing, Decimal(1), NOW)
+    assert listing.index_price == 1
+    engine.move_index(listing, None, NOW)
+    assert listing.index_price == 50000
+
+
+def test_pair_without_an_index_refuses_it() -> None:
+    """In Kraken's words."""
+    engine = engine_at("100", "SOLUSD")
+    with pytest.raises(Refusal, match="Index unavailable"):
+        place(engine, pair="SOLUSD", trigger="index")
+
+
+@pytest.mark.parametrize(
+    ("side", "flag", "coins", "money"),
+    [
+        ("sell", "", "0.495", "50000"),
+        ("sell", "fcib", "0.495", "50000"),
+        ("sell", "fciq", "0.5", "49500"),
+        ("buy", "", "1.5", "-50500"),
+        ("buy", "fcib", "1.495", "-50000"),
+    ],
+)
+def test_fee_is_taken_in_the_currency_that_is_asked_for(
+    side: str, flag: str, coins: str, money: str
+) -> None:
+    """By default in what was given away; in the same worth."""
+    engine = Engine(prices={"XBTUSD": "100000.0"}, balances={"XXBT": "1", "ZUSD": "0"})
+    engine.fee = Decimal(1)
+    engine.account.change("ZUSD", Decimal(10**6))
+    order = place(engine, type=side, ordertype="market", oflags=flag)
+    assert order.fee == 500
+    assert engine.account.owned("XXBT") == Decimal(coins)
+    assert engine.account.owned("ZUSD") - 10**6 == Decimal(money)
+
+
+@pytest.mark.parametrize("flags", ["viqc", "fcib,fciq", "x"])
+def test_flag_that_is_not_known_is_refused(flags: str) -> None:
+    """And two that contradict each other."""
+    with pytest.raises(Refusal, match="oflags"):
+        place(engine_at(), oflags=flags)

@@ -13,6 +13,7 @@ from history_kit import BEGAN, KEY, MARKET, SECOND, TICK
 from fake_kraken.engine import Engine
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History
+from ttslo_app.backtest.play import percent_of
 from ttslo_app.rules.rule import Direction, Rule
 
 Four = tuple[int, int, int, int]
@@ -83,7 +84,7 @@ def stop_of(rule: Rule, best: int) -> Decimal:
 def fixed_stop_of(rule: Rule, start: int) -> Decimal:
     """Return where a stop stands that does not trail."""
     sign = 1 if rule.direction is Direction.SELL else -1
-    return start * (1 - sign * rule.offset_percent / 100)
+    return start * (1 - sign * percent_of(rule) / 100)
 
 
 def oracle(rows: Sequence[Four], counts: Sequence[int], rule: Rule) -> tuple[set[int], set[int]]:

@@ -71,6 +71,7 @@ class Reply(Enum):
     TOO_FAST = "refuses it for its pace"
     BAD = "refuses it for good"
     KEY = "refuses the key"
+    NO_INDEX = "has no index price"
     LOCKOUT = "is closed to all who call from here"
 
 
@@ -88,6 +89,8 @@ class ModelKraken:
     sent: list[tuple[OrderRequest, str, str]] = field(default_factory=list)
     answers: list[Reply] = field(default_factory=list)
     checked: list[tuple[float, OrderRequest]] = field(default_factory=list)
+    free: Decimal | Exception | None = Decimal(1)
+    weighed: list[str] = field(default_factory=list)
 
     def now(self) -> float:
         return self.clock.seconds
@@ -96,6 +99,12 @@ class ModelKraken:
         if pair != "BTC/USD":
             raise LookupError(f"{pair} is no pair of Kraken's")
         return self.market
+
+    def free_of(self, asset: str) -> Decimal | None:
+        self.weighed.append(asset)
+        if isinstance(self.free, Exception):
+            raise self.free
+        return self.free
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         self.sent.append((order, cl_ord_id, deadline))
@@ -111,6 +120,9 @@ class ModelKraken:
             return Outcome(OutcomeKind.REFUSED, None, True, text, "Wait", Pause.PAIR)
         if reply is Reply.BAD:
             return Outcome(OutcomeKind.REFUSED, None, False, "EOrder:Invalid volume", "Fix")
+        if reply is Reply.NO_INDEX:
+            text = "EGeneral:Invalid arguments:Index unavailable"
+            return Outcome(OutcomeKind.REFUSED, None, False, text, "Use last")
         if reply in (Reply.KEY, Reply.LOCKOUT):
             return self._of_key(reply)
         return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")

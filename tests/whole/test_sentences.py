@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -80,6 +81,7 @@ SAMPLES: dict[str, object] = {
     "looked_at": 12,
     "market": "BTC/USD",
     "message": "state.csv cannot be read.",
+    "moment": datetime(2026, 11, 26, 12, tzinfo=UTC),
     "name": "SIGINT",
     "names": ["BTC/USD", "ETH/USD"],
     "nearest": "btc: BTC/USD at or above 50000, now 49000",

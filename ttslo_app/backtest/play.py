@@ -18,6 +18,7 @@ from fake_kraken.params import Refusal
 from krakenlink.numbers import plain, trailing_offset
 from ttslo_app.backtest.history import BLOCK, History
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType
+from ttslo_app.rules.terms import Trigger
 from ttslo_app.watch.rulebook import RuleBook
 
 _SECOND = 1_000_000_000
@@ -121,10 +122,35 @@ def _order_of(rule: Rule, market: Market) -> dict[str, str]:
         "pair": market.key,
         "type": rule.direction.value,
         "ordertype": "trailing-stop",
-        "volume": plain(rule.volume),
-        "price": trailing_offset(rule.offset_percent),
+        "volume": plain(volume_of(rule)),
+        "price": trailing_offset(percent_of(rule)),
         "asset_class": str(market.row.get("aclass_base", "currency")),
     }
+
+
+def unplayable(rule: Rule) -> str:
+    """Return the columns of a row that prices alone cannot play; empty where there are none."""
+    terms = rule.terms
+    said = {
+        "trailing_offset_quote": rule.offset_percent is None,
+        "volume": rule.volume is None,
+        "limit_offset": terms.limit is not None,
+        "trigger": terms.trigger is not Trigger.LAST,
+        "expires": terms.expires is not None,
+    }
+    return ", ".join(name for name, is_said in said.items() if is_said)
+
+
+def volume_of(rule: Rule) -> Decimal:
+    """Return the volume of a row that can be played."""
+    assert rule.volume is not None  # `unplayable` rows are left out
+    return rule.volume
+
+
+def percent_of(rule: Rule) -> Decimal:
+    """Return the trailing offset of a row that can be played."""
+    assert rule.offset_percent is not None  # `unplayable` rows are left out
+    return rule.offset_percent
 
 
 def _seconds(history: History, index: int) -> float:

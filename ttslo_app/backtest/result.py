@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from ttslo_app.backtest.candles import Bounds, Candles, Reach, play_candles
 from ttslo_app.backtest.history import History, to_price
-from ttslo_app.backtest.play import Market, Played, play
+from ttslo_app.backtest.play import Market, Played, percent_of, play, volume_of
 from ttslo_app.rules.rule import Direction, Rule
 
 _HUNDRED = Decimal(100)
@@ -96,7 +96,7 @@ class Outlook:
 
 def end_of(rule: Rule, costs: Costs, at: int, price: Decimal, *, is_reached: bool = True) -> End:
     """Return an end of a row's coins at a price."""
-    gross = price * rule.volume
+    gross = price * volume_of(rule)
     fee, slippage = gross * costs.fee / _HUNDRED, gross * costs.slippage / _HUNDRED
     return End(at, price, is_reached, gross, fee, slippage, rule.direction is Direction.SELL)
 
@@ -108,7 +108,7 @@ def outcome_of(history: History, played: Played, costs: Costs) -> Outcome | None
     last, rule = len(history) - 1, played.rule
     start = played.path[0].best
     is_sale = rule.direction is Direction.SELL
-    away = start * rule.offset_percent / _HUNDRED
+    away = start * percent_of(rule) / _HUNDRED
     level = start - away if is_sale else start + away
     stopped = history.first_from(played.entered, level, is_fall=is_sale)
 

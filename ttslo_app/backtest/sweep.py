@@ -17,7 +17,7 @@ import numpy as np
 from ttslo_app.backtest.asked import Grid
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import Floats, History
-from ttslo_app.backtest.play import Market
+from ttslo_app.backtest.play import Market, volume_of
 from ttslo_app.backtest.result import Costs, End, Outcome, row_of
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType
 
@@ -100,7 +100,7 @@ def sweep(prices: History | Candles, rule: Rule, grid: Grid, market: Market, cos
     """
     first = prices.first_price
     thresholds, offsets = grid.threshold.prices_from(first, market.tick), grid.offset.values
-    worth = first * rule.volume
+    worth = first * volume_of(rule)
     cells = tuple(
         tuple(
             _cell(prices, _tried(rule, threshold, offset, first), market, costs, worth)
@@ -109,7 +109,7 @@ def sweep(prices: History | Candles, rule: Rule, grid: Grid, market: Market, cos
         for threshold in thresholds
     )
     is_sell = rule.direction is Direction.SELL
-    at_end = prices.last_price * rule.volume
+    at_end = prices.last_price * volume_of(rule)
     share = (costs.fee + costs.slippage) / 100
     held = at_end * (1 - share if is_sell else 1 + share)
     return Sweep(

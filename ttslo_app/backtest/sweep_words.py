@@ -34,7 +34,7 @@ def warning(found: Sweep) -> str:
 def lines_of(found: Sweep) -> Iterator[str]:
     """Yield the tables; each line fits 80 columns where it can."""
     rule = found.rule
-    yield f"SWEEP: {rule.direction} {plain(rule.volume)}, as {rule.id}"
+    yield f"SWEEP: {rule.direction} {rule.volume_text}, as {rule.id}"
     yield from wrap(warning(found), _WIDTH)
     names = ("worst", "best") if has_ranges(found) else ("",)
     for number, name in enumerate(names):

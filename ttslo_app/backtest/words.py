@@ -42,8 +42,8 @@ has the fee and the slippage of a market order. The past is no promise."""
 def row_line(rule: Rule) -> str:
     """Return what a row says."""
     return (
-        f"{rule.id}: {rule.direction} {plain(rule.volume)} at or {rule.threshold_type} "
-        f"{plain(rule.threshold)}, trailing {plain(rule.offset_percent)} %"
+        f"{rule.id}: {rule.direction} {rule.volume_text} at or {rule.threshold_type} "
+        f"{plain(rule.threshold)}, trailing {rule.offset_text}"
     )
 
 

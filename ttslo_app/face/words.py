@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from krakenlink.numbers import plain
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.checks import FAR
@@ -43,7 +42,7 @@ def config_back(file: object) -> Sentence:
 
 def describe(rule: Rule, price: Decimal | None) -> str:
     """Return one line about an armed rule and how far the price is from its threshold."""
-    action = f"{rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
+    action = rule.action
     if price is None:
         return f"{rule.condition}, no price yet; then {action}"
     return f"{rule.condition}, {distance_words(rule, price)}; then {action}"

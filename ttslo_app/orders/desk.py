@@ -18,14 +18,16 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
+from ttslo_app.orders.amounts import NotEnough
+from ttslo_app.orders.builder import Builder
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import (
     OrderRequest,
-    build_order,
     fingerprint,
     letters_of,
+    order_to_check,
 )
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
@@ -91,16 +93,23 @@ class Desk:
         self._lost = lost
         # The order at which Kraken refused the key: whether it takes the key is asked with it.
         self._refused_at: OrderRequest | None = None
+        self._builder = Builder(tools)
 
     def fire(self, crossings: Sequence[Crossing]) -> None:
         """Place the orders of `crossings`, first come, first served. Blocks.
 
         All of them were taken by the waiting room; each leaves it, or waits there, afterwards.
         """
-        for start in range(0, len(crossings), _BURST):
-            burst = crossings[start : start + _BURST]
-            ready = [one for one in burst if not self._must_wait(one)]
-            self.place([one for one in ready if not self._must_rest(one)])
+        plain = [one for one in crossings if one.rule.terms.share is None]
+        for start in range(0, len(plain), _BURST):
+            self.place([one for one in plain[start : start + _BURST] if self._may_go(one)])
+        # Each is weighed once the order before it has taken its part, and holds up no plain row.
+        for one in crossings:
+            if one.rule.terms.share is not None and self._may_go(one):
+                self.place([one])
+
+    def _may_go(self, crossing: Crossing) -> bool:
+        return not self._must_wait(crossing) and not self._must_rest(crossing)
 
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
@@ -162,7 +171,7 @@ class Desk:
     def _intend(self, crossing: Crossing) -> _Intent | None:
         """Return the intent of a rule that may fire now; None, and said why, if it may not."""
         life = self._life_of(crossing)
-        if life is None:
+        if life is None or self._builder.is_too_late(crossing, life):
             self._owed.settle(crossing.key)
             return None
         order = self._order_of(crossing, life) if self._is_still_wanted(crossing) else None
@@ -231,8 +240,10 @@ class Desk:
             self._hold_back(crossing, life, words.NO_KEY, heals=True)
             return None
         try:
-            market = exchange.market_of(crossing.pair)
-            order = build_order(crossing.rule, market.rest_key, market.lot_decimals)
+            order = self._builder.build(crossing, life, exchange)
+        except NotEnough as error:
+            self._hold_back(crossing, life, str(error), heals=True)
+            return None
         except (LookupError, ValueError) as error:
             self._hold_back(crossing, life, str(error), heals=False)
             return None
@@ -304,6 +315,10 @@ class Desk:
         self._ledger.must_write = True
 
     def _refused(self, crossing: Crossing, life: Life, outcome: Outcome) -> None:
+        if self._builder.does_without_index(crossing, life, outcome):
+            self._ledger.put(life.after(Signal.REFUSE, detail=outcome.reason))
+            self._owed.wait(crossing, Why.HEALING, self._tools.now())
+            return
         if outcome.heals or outcome.pause is not None:
             life = life.after(Signal.REFUSE, detail=outcome.reason)
             self._ledger.put(life)
@@ -349,8 +364,7 @@ class Desk:
             return
         entry = self._ledger.rules.get(rule_id)
         if entry is not None:
-            market = entry.market
-            self._refused_at = build_order(entry.rule, market.rest_key, market.lot_decimals)
+            self._refused_at = order_to_check(entry.rule, entry.market)
         self._shut(outcome)
 
     def _shut(self, outcome: Outcome) -> None:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from kraken_api import KrakenAPI
-from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError
+from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError, ProtocolError
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled, to_decimal
 from krakenlink.pairs import Pair
@@ -25,6 +25,7 @@ from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.messages import Market, Say, Sighting, tell
 from ttslo_app.orders import words
+from ttslo_app.orders.amounts import free_of
 from ttslo_app.orders.finder import order_in, sightings_of
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
@@ -137,6 +138,25 @@ class KrakenExchange:
         """
         self._trading.warm_up()
 
+    def free_of(self, asset: str) -> Decimal:
+        """Return what a new order may use of an asset, by Kraken's id. Blocks for one call.
+
+        Over the connection of the orders, which is kept warm.
+
+        Raises:
+            KrakenError: If Kraken could not be asked, or answered something else.
+        """
+        try:
+            answer = self._trading.get_extended_balance()
+        except AuthenticationError:
+            if self._reading is self._trading:
+                raise
+            answer = self._reading.get_extended_balance()
+        try:
+            return free_of(answer, asset)
+        except ValueError as error:
+            raise ProtocolError(f"BalanceEx: {error}") from None
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
@@ -150,7 +170,8 @@ class KrakenExchange:
     def _add_order(self, order: OrderRequest, **more: object) -> object:
         """Send an order as it is written, once; return the answer, or what was raised."""
         method = self._trading.add_trailing_stop_loss
-        if getattr(method, "__func__", None) is not KrakenAPI.add_trailing_stop_loss:
+        is_own = getattr(method, "__func__", None) is not KrakenAPI.add_trailing_stop_loss
+        if is_own and is_usual(order):
             # Somebody's own method, by which all their orders are to go.
             return answer_of(method, order, trigger=order.trigger, **more)
         try:
@@ -161,6 +182,7 @@ class KrakenExchange:
                 order.volume,
                 price=order.price,
                 trigger=order.trigger,
+                **order.more,
                 **more,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
@@ -265,6 +287,9 @@ def market_from(pair: Pair) -> Market:
         lot_decimals=pair.lot_decimals,
         ordermin=pair.ordermin,
         costmin=pair.costmin,
+        price_decimals=pair.price_decimals,
+        base=pair.base,
+        quote=pair.quote,
     )
 
 
@@ -298,6 +323,14 @@ class _Unasked:
         """
         return self._markets(pair)
 
+    def free_of(self, asset: str) -> Decimal | None:
+        """Refuse: nobody can be asked.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("the volume is worked out from what is free, and nobody can be asked")
+
     def check(self, order: OrderRequest) -> Outcome:
         """Say that nobody can be asked."""
         return Outcome(OutcomeKind.UNKNOWN, reason=f"there is nobody to ask about {order}")
@@ -321,12 +354,19 @@ class StandInExchange(_Unasked):
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
+        if not is_usual(order):
+            said = f"this client takes trailing stops in percent alone, not {order}"
+            return Outcome(OutcomeKind.REFUSED, reason=said)
         answer = answer_of(self._api.add_trailing_stop_loss, order)
         return outcome_of(answer)
 
 
 class DryRunExchange(_Unasked):
     """Takes every order and places none; of a pair it says what the real exchange would."""
+
+    def free_of(self, asset: str) -> Decimal | None:
+        """Return None: no key is used here."""
+        return None
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Say that the order would have been placed."""
@@ -346,6 +386,11 @@ def answer_of(method: Callable[..., object], order: OrderRequest, **more: object
         )
     except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
         return error
+
+
+def is_usual(order: OrderRequest) -> bool:
+    """Tell whether an order is a trailing stop in percent, which is all that stand-ins know."""
+    return order.ordertype == "trailing-stop" and order.price.endswith("%") and not order.more
 
 
 def offset_of(order: OrderRequest) -> Decimal:

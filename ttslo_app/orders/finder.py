@@ -12,7 +12,7 @@ Source: Kraken, REST OpenOrders, ClosedOrders and QueryOrders (read 2026-11); wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -281,7 +281,7 @@ def _stop(row: Mapping[str, Any]) -> Stop | None:
     """
     descr = row.get("descr")
     kind = descr.get("ordertype") if isinstance(descr, Mapping) else None
-    if kind != "trailing-stop":
+    if kind not in ("trailing-stop", "trailing-stop-limit"):
         return None
     try:
         price = to_positive_decimal(row.get("stopprice"))
@@ -359,18 +359,27 @@ def difference(row: Mapping[str, Any], order: OrderRequest, is_pair: Callable[[s
     """Return in what an order that Kraken shows is another than `order`; empty if in nothing."""
     descr = row.get("descr")
     told: Mapping[str, Any] = descr if isinstance(descr, Mapping) else {}
+    kind = told.get("ordertype")
+    # Once its trigger is met such an order rests as the limit order that it has become.
+    rests = order.ordertype == "trailing-stop-limit" and kind == "limit"
     found = [
         f"{name} {shown(str(theirs or 'unknown'), 40)} instead of {ours}"
         for name, theirs, ours, is_same in (
             ("side", told.get("type"), order.type, told.get("type") == order.type),
             (
-                "order type",
-                told.get("ordertype"),
-                order.ordertype,
-                told.get("ordertype") == order.ordertype,
+                *("order type", kind, order.ordertype),
+                rests or kind == order.ordertype,
             ),
-            ("volume", row.get("vol"), order.volume, _is_equal(row.get("vol"), order.volume)),
-            ("offset", told.get("price"), order.price, _is_equal(told.get("price"), order.price)),
+            ("volume", row.get("vol"), order.volume, _is_volume(row.get("vol"), order.volume)),
+            (
+                *("offset", told.get("price"), order.price),
+                rests or _is_equal(told.get("price"), order.price),
+            ),
+            (
+                *("limit", told.get("price2"), order.price2),
+                rests or not order.price2 or _is_equal(told.get("price2"), order.price2),
+            ),
+            *_told_beside(row, order),
             ("pair", told.get("pair"), order.pair, is_pair(str(told.get("pair") or ""))),
         )
         if not is_same
@@ -378,10 +387,28 @@ def difference(row: Mapping[str, Any], order: OrderRequest, is_pair: Callable[[s
     return ", ".join(found)
 
 
+def _told_beside(
+    row: Mapping[str, Any], order: OrderRequest
+) -> Iterator[tuple[str, object, str, bool]]:
+    """Yield what only some answers tell: an answer without it says nothing of it."""
+    trigger, flags = row.get("trigger"), str(row.get("oflags") or "")
+    if trigger:
+        # Without an index feed Kraken follows the last price by itself.
+        is_same = trigger == order.trigger or (trigger, order.trigger) == ("last", "index")
+        yield "trigger", trigger, order.trigger, is_same
+    if flags and order.oflags:
+        yield "oflags", flags, order.oflags, order.oflags in flags.split(",")
+
+
+def _is_volume(theirs: object, ours: str) -> bool:
+    """Tell whether a volume is ours; one that is still to be worked out is any."""
+    return not ours or _is_equal(theirs, ours)
+
+
 def _is_equal(theirs: object, ours: str) -> bool:
     """Tell whether two texts are the same number in the same unit, such as `+5.0%`."""
     text = str(theirs or "").strip()
-    if text.endswith("%") != ours.endswith("%"):
+    if text.endswith("%") != ours.endswith("%") or text.startswith("-") != ours.startswith("-"):
         return False
     try:
         return to_decimal(text.strip("+%")) == to_decimal(ours.strip("+%"))

@@ -82,6 +82,8 @@ TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
 )
 
 
+# What is written of a row that has ended by itself.
+EXPIRED = "expired"
 # What is known of an order in doubt.
 STANDS, LATE = "stands", "late"
 

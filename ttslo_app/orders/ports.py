@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Protocol
 
 from krakenlink.errors import ProtocolError
@@ -75,6 +76,17 @@ class Exchange(Protocol):
 
         Raises:
             LookupError: If Kraken has no such pair.
+        """
+        ...
+
+    def free_of(self, asset: str) -> Decimal | None:
+        """Return what a new order may use of an asset, by Kraken's id; None where none is placed.
+
+        Blocks for one call.
+
+        Raises:
+            KrakenError: If Kraken could not be asked, or answered something else.
+            ValueError: If nobody knows.
         """
         ...
 

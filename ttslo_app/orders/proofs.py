@@ -18,7 +18,7 @@ from ttslo_app.orders import trouble_words
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Exchange, Tools
-from ttslo_app.orders.request import OrderRequest, build_order
+from ttslo_app.orders.request import OrderRequest, order_to_find
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Proofs:
             return None
         with suppress(ValueError):  # no order can come of it
             market = entry.market
-            order = build_order(entry.rule, market.rest_key, market.lot_decimals)
+            order = order_to_find(entry.rule, market)
             return Unproven(rule_id, life.cl_ord_id, order)
         return None
 
@@ -153,7 +153,7 @@ class Proofs:
         life = self._ledger.life_of(crossing.key)
         with suppress(LookupError, ValueError):  # no order can come of it
             market = exchange.market_of(crossing.pair)
-            order = build_order(crossing.rule, market.rest_key, market.lot_decimals)
+            order = order_to_find(crossing.rule, market)
             return Unproven(life.id, life.cl_ord_id, order)
         return None
 

@@ -9,16 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
 
 from krakenlink.numbers import plain, quantize_down, trailing_offset
 from krakenlink.pairs import shown_pair
-from ttslo_app.rules.rule import Rule
+from ttslo_app.messages import Market
+from ttslo_app.rules.rule import Direction, Rule
+from ttslo_app.rules.terms import FeeCurrency
+
+# Fields that files of earlier versions do not have, and that are left out where they are empty.
+_SELDOM = ("price2", "oflags")
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """The exact order, in Kraken's words and texts: what is written down is what is sent."""
+    """The exact order, in Kraken's words and texts: what is written down is what is sent.
+
+    `price` is the trailing offset, `price2` that of the limit from the trigger; `oflags` says in
+    which currency the fee is taken. The last two are empty for most orders.
+    """
 
     pair: str
     type: str
@@ -26,22 +36,32 @@ class OrderRequest:
     price: str
     ordertype: str = "trailing-stop"
     trigger: str = "last"
+    price2: str = ""
+    oflags: str = ""
+
+    @property
+    def more(self) -> dict[str, str]:
+        """What Kraken is told of it beyond what every trailing stop says."""
+        return {name: getattr(self, name) for name in _SELDOM if getattr(self, name)}
 
     def to_json(self) -> str:
         """Return the order as one line of JSON, for the state file."""
-        return json.dumps({f.name: getattr(self, f.name) for f in fields(self)})
+        usual = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _SELDOM}
+        return json.dumps({**usual, **self.more})
 
     @classmethod
     def from_json(cls, text: str) -> OrderRequest | None:
         """Return the order that `to_json` wrote, or None if `text` is nothing of the kind."""
         try:
             found = json.loads(text)
-            return cls(**{f.name: str(found[f.name]) for f in fields(cls)})
-        except (ValueError, KeyError, TypeError):
+            usual = {f.name: str(found[f.name]) for f in fields(cls) if f.name not in _SELDOM}
+            return cls(**usual, **{name: str(found.get(name, "")) for name in _SELDOM})
+        except (ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def __str__(self) -> str:
-        return f"{self.type} {self.volume} {shown_pair(self.pair)} {self.ordertype} {self.price}"
+        said = f"{self.type} {self.volume} {shown_pair(self.pair)} {self.ordertype} {self.price}"
+        return f"{said}, limit {self.price2}" if self.price2 else said
 
 
 def fingerprint(rule: Rule) -> str:
@@ -51,12 +71,26 @@ def fingerprint(rule: Rule) -> str:
         plain(rule.threshold.normalize()),
         rule.threshold_type,
         rule.direction,
-        plain(rule.volume.normalize()),
-        plain(rule.offset_percent),
+        _volume_mark(rule),
+        _offset_mark(rule),
         # Last, and only where it is set: rows of earlier versions keep their fingerprint.
         *((rule.when_blind,) if rule.when_blind else ()),
+        *rule.terms.marks,
     )
     return " ".join(parts)
+
+
+def _volume_mark(rule: Rule) -> str:
+    if rule.volume is not None:
+        return plain(rule.volume.normalize())
+    return rule.volume_text.replace(" ", "")
+
+
+def _offset_mark(rule: Rule) -> str:
+    if rule.offset_percent is not None:
+        return plain(rule.offset_percent)
+    assert rule.terms.offset_quote is not None  # one of the two is always there
+    return f"+{plain(rule.terms.offset_quote.normalize())}"
 
 
 def letters_of(row: Mapping[str, object]) -> str:
@@ -72,17 +106,89 @@ def condition_of(row: str) -> str:
     return " ".join(row.split(" ")[:3])
 
 
-def build_order(rule: Rule, pair: str, lot_decimals: int | None) -> OrderRequest:
+def build_order(rule: Rule, market: Market, volume: Decimal | None = None) -> OrderRequest:
     """Return the order that `rule` stands for, on Kraken's own name of its pair.
 
+    Args:
+        rule: The row.
+        market: What is known of its pair.
+        volume: In base currency, of a row that says how it is worked out; else what the row says.
+
     Raises:
-        ValueError: If the volume is nothing once cut to the digits that Kraken takes.
+        ValueError: If the volume is not known, or if it or the offset is nothing once cut to the
+            digits that Kraken takes.
     """
-    volume = rule.volume if lot_decimals is None else quantize_down(rule.volume, lot_decimals)
-    if volume <= 0:
+    size = rule.volume if volume is None else volume
+    if size is None:
+        raise ValueError(f"the volume {rule.volume_text} is worked out at the crossing")
+    cut = size if market.lot_decimals is None else quantize_down(size, market.lot_decimals)
+    if cut <= 0:
         raise ValueError(
-            f"volume {plain(rule.volume)} is zero with the {lot_decimals} decimals of {pair}"
+            f"volume {plain(size)} is zero with the {market.lot_decimals} decimals of "
+            f"{market.rest_key}"
         )
+    return replace(_template_of(rule, market), volume=plain(cut))
+
+
+def order_to_check(rule: Rule, market: Market) -> OrderRequest:
+    """Return the order of a row as Kraken can be asked about it before its crossing.
+
+    A volume that is worked out later is the pair's smallest.
+
+    Raises:
+        ValueError: As for `build_order`.
+    """
+    volume = market.ordermin or Decimal(1) if rule.volume is None else None
+    return build_order(rule, market, volume)
+
+
+def order_to_find(rule: Rule, market: Market) -> OrderRequest:
+    """Return what an order of a row would look like; a volume that is worked out later is empty.
+
+    Raises:
+        ValueError: As for `build_order`.
+    """
+    return _template_of(rule, market) if rule.volume is None else build_order(rule, market)
+
+
+def _template_of(rule: Rule, market: Market) -> OrderRequest:
+    terms = rule.terms
+    limit = ""
+    if terms.limit is not None:
+        # On the worse side of the trigger: a sale may go lower, a purchase higher.
+        sign = "-" if rule.direction is Direction.SELL and terms.limit.amount else "+"
+        amount, percent = terms.limit.amount, "%" if terms.limit.is_percent else ""
+        digits = amount if percent or not amount else _cut("limit_offset", amount, market)
+        limit = f"{sign}{plain(digits)}{percent}"
     return OrderRequest(
-        pair, rule.direction.value, plain(volume), trailing_offset(rule.offset_percent)
+        market.rest_key,
+        rule.direction.value,
+        "",
+        _offset_of(rule, market),
+        "trailing-stop-limit" if limit else "trailing-stop",
+        terms.trigger.value,
+        limit,
+        _FEE_FLAGS[terms.fee] if terms.fee else "",
     )
+
+
+_FEE_FLAGS = {FeeCurrency.BASE: "fcib", FeeCurrency.QUOTE: "fciq"}
+
+
+def _offset_of(rule: Rule, market: Market) -> str:
+    if rule.offset_percent is not None:
+        return trailing_offset(rule.offset_percent)
+    amount = rule.terms.offset_quote
+    assert amount is not None  # one of the two is always there
+    return f"+{plain(_cut('trailing_offset_quote', amount, market))}"
+
+
+def _cut(name: str, amount: Decimal, market: Market) -> Decimal:
+    places = market.price_decimals
+    cut = amount if places is None else quantize_down(amount, places)
+    if not cut:
+        raise ValueError(
+            f"{name} {plain(amount)} is zero with the {places} decimals of a price of "
+            f"{market.rest_key}; write a larger amount"
+        )
+    return cut

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from enum import Enum
 
 from krakenlink.numbers import to_positive_decimal
@@ -23,7 +24,7 @@ from ttslo_app.messages import (
 )
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.ledger import UnreadableLife
-from ttslo_app.orders.life import Life, RuleState, Signal, arm
+from ttslo_app.orders.life import EXPIRED, Life, RuleState, Signal, arm
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import condition_of, fingerprint, letters_of
@@ -56,6 +57,8 @@ def adoption_of(
         is_fired_in_file: Whether the row's order columns are filled.
         letters: The digest of the row to the letter; empty where it is not known.
     """
+    if life is not None and life.detail == EXPIRED and _is_same(life, rule):
+        return Adoption.KEEP  # until its user changes it, or disables it for once
     if life is None or life.state is RuleState.DISARMED:
         return Adoption.ARM if rule is not None and not is_fired_in_file else Adoption.KEEP
     if life.is_unsettled:
@@ -73,6 +76,10 @@ def adoption_of(
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
 
 
+def _is_same(life: Life, rule: Rule | None) -> bool:
+    return rule is not None and life.row == fingerprint(rule)
+
+
 class Roll:
     """Brings lives in line with their rows. For the order thread.
 
@@ -85,6 +92,7 @@ class Roll:
         self._tools = tools
         self._ledger, self._owed, self._teller = tools.ledger, tools.owed, tools.teller
         self._post = post
+        self._expiring: list[AcceptedRule] = []
 
     # --- the start -----------------------------------------------------------------------------
 
@@ -148,6 +156,7 @@ class Roll:
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at)
         kept = {i: entry for i, entry in ledger.rules.items() if i in message.undecided}
         ledger.rules = {**kept, **accepted}
+        self._expiring = [e for e in ledger.rules.values() if e.rule.terms.expires is not None]
         return has_changed
 
     def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
@@ -174,6 +183,9 @@ class Roll:
             self._ledger.unnoted.add(rule_id)
         if adoption is Adoption.DISARM:
             self._disarm(life)
+            return True
+        if rule is None and life.detail == EXPIRED:
+            self._ledger.put(replace(life, detail="by config.csv"))
             return True
         if entry is None or rule is None:
             return False
@@ -205,6 +217,34 @@ class Roll:
         rule = entry.rule if entry else None
         self._teller.tell(words.no_longer_armed(life.id, rule, is_owed=is_owed))
 
+    # --- rows that end by themselves -----------------------------------------------------------
+
+    def expire(self) -> None:
+        """Disarm the rows whose time is over; a crossing that waits came before, and is kept."""
+        for entry in list(self._expiring):
+            rule = entry.rule
+            if not self._ledger.is_waiting(rule.id) or rule.id in self._owed:
+                continue
+            life = self._ledger.life_of(rule.id)
+            moment = expiry_of(rule, life)
+            if moment is not None and self._tools.clocks.utc() >= moment:
+                self._ledger.put(life.after(Signal.DISARM, detail=EXPIRED, intended_at=""))
+                self._post(BookDisarm(rule.id))
+                self._teller.tell(trouble_words.expired(rule, moment))
+                self._ledger.must_write = True
+
+    def next_at(self) -> float | None:
+        """Return when the next row ends by itself, in seconds of the monotonic clock, or None."""
+        moments = [
+            moment
+            for entry in self._expiring
+            if self._ledger.is_waiting(entry.rule.id)
+            and (moment := expiry_of(entry.rule, self._ledger.life_of(entry.rule.id))) is not None
+        ]
+        if not moments:
+            return None
+        return self._tools.now() + (min(moments) - self._tools.clocks.utc()).total_seconds()
+
     def _updated(self, life: Life, rule: Rule) -> Life:
         """Return a waiting life with the row as it is now: no crossing of the old one counts."""
         row = fingerprint(rule)
@@ -212,6 +252,7 @@ class Roll:
         return life.after(
             Signal.CHANGE,
             row=row,
+            order=None if rule.terms.share is not None else life.order,  # worked out anew
             row_at=life.waits_since if is_same else self._tools.moments.since_now(),
             trigger_price="",
             trigger_time="",
@@ -336,3 +377,14 @@ class Roll:
         if age + later > self._tools.settings.owed:
             return None
         return Crossing(rule, price, life.trigger_price, seen_at=self._tools.now() - age)
+
+
+def expiry_of(rule: Rule, life: Life) -> datetime | None:
+    """Return the moment from which on no crossing of a row counts; None where there is none."""
+    if rule.terms.expires is None:
+        return None
+    try:
+        armed_at = datetime.fromisoformat(life.armed_at)
+    except ValueError:
+        return rule.terms.expires.at  # nobody knows since when it waits
+    return rule.terms.expires.moment(armed_at)

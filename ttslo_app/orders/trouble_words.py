@@ -8,6 +8,7 @@ certain that is not.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
 from ttslo_app.orders.life import Life
@@ -143,3 +144,23 @@ def as_it_was(life: Life) -> Sentence:
         "to yes",
         order_id=life.order_id,
     )
+
+
+def expired(rule: Rule, moment: datetime) -> Sentence:
+    """Say that a row has ended by itself, and how it begins anew."""
+    when = moment.strftime("%Y-%m-%d %H:%MZ")
+    text = f"disarmed: it expired at {when}; no order was placed. To arm it, change expires"
+    return of_row(Kind.DISARMED, "WARNING", rule.id, text)
+
+
+def too_late(crossing: Crossing, moment: datetime) -> Sentence:
+    """Say that a crossing came after its row had ended."""
+    when = moment.strftime("%Y-%m-%d %H:%MZ")
+    text = f"{crossed(crossing)} after the row had expired at {when}; no order is placed"
+    return of_row(Kind.DISARMED, "WARNING", crossing.key, text)
+
+
+def no_index(crossing: Crossing) -> Sentence:
+    """Say that the stop follows another price than the row asks for."""
+    text = f"{crossed(crossing)}; Kraken has no index price of it, so the stop follows the last one"
+    return of_row(Kind.WAITING, "WARNING", crossing.key, text)

@@ -93,8 +93,7 @@ class OrderWorker:
         self._ledger = self.ledger = Ledger(state)
         self._owed = Owed(settings)
         self._teller = Teller(say)
-        self.doing = ("", 0.0)
-        self._clock, self._step = clock, step
+        self._clock, self._step, self.doing = clock, step, ("", 0.0)
         owed, teller = self._owed, self._teller
         self._tools = Tools(
             self._ledger, owed, files, exchange, clock, teller, settings, self._note_step
@@ -198,11 +197,11 @@ class OrderWorker:
 
     def _time_to_next_duty(self) -> float:
         """Return how long to wait for a message, in seconds."""
-        now = self._tools.now()
-        seeker = self._owed.key if self._owed.key.is_shut else self._finder
-        moments = (part.next_at() for part in (seeker, self._owed, self._clerk))
-        waits = [moment - now for moment in moments if moment is not None]
-        return max(_SHORTEST_WAIT, min([_LONGEST_WAIT, *waits]))
+        now, is_shut = self._tools.now(), self._owed.key.is_shut
+        seeker = self._owed.key if is_shut else self._finder
+        moments = (part.next_at() for part in (seeker, self._owed, self._clerk, self.roll))
+        waits = [_LONGEST_WAIT, *(moment - now for moment in moments if moment is not None)]
+        return max(_SHORTEST_WAIT, min(waits))
 
     # --- a turn --------------------------------------------------------------------------------
 
@@ -216,6 +215,7 @@ class OrderWorker:
             self._settle(looked)
         self._look_up()
         self._fire_owed()
+        self.roll.expire()
         if self._inbox.empty():
             self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
             self._fire_owed()  # what waited for the disk alone

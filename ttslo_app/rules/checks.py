@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Context, Decimal
 from typing import ClassVar
 
+from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, quantize_down
 from krakenlink.pairs import Pair
 from ttslo_app.rules.facts import (
@@ -20,6 +22,7 @@ from ttslo_app.rules.facts import (
     Unchecked,
     Unknown,
     check_balances,
+    volume_about,
 )
 from ttslo_app.rules.findings import (
     ORDER_COLUMNS,
@@ -41,6 +44,7 @@ from ttslo_app.rules.rule import (
     ThresholdType,
     reading_of,
 )
+from ttslo_app.rules.terms import Share
 
 # How a finding begins that a person must see in any run.
 FAR = "Far threshold:"
@@ -84,6 +88,7 @@ class ConfigValidator:
         *,
         armed_before: Collection[str] = (),
         fired: Collection[str] = (),
+        now: datetime | None = None,
         read: Callable[[Row], Reading] = reading_of,
     ) -> ValidationResult:
         """Return what is wrong with `configs`, and which of them may trade.
@@ -97,6 +102,7 @@ class ConfigValidator:
             armed_before: Ids of rows that were armed earlier, unchanged. Where the price has got
                 to their threshold meanwhile that is no reason to refuse them: they fire.
             fired: Ids of rows that have fired, whatever the file says.
+            now: The present moment, to tell rows that have expired; None where nobody says.
             read: How a row is read; for callers who have read the same rows before.
         """
         result = ValidationResult(fired=set(fired))
@@ -106,11 +112,9 @@ class ConfigValidator:
         for row in rows:
             _check_text(row)
             _check_pair(row, market)
+            _check_expiry(row, now, is_old=row.label in armed_before)
         live = [row for row in rows if row.waits and not row.is_refused]
-        if market.has_prices:
-            _check_prices(live, market, armed_before)
-        elif live:
-            result.notes.append("prices: there is nobody to ask")
+        _check_prices(result, live, market, armed_before)
         check_balances((row for row in live if not row.is_refused), market, balances)
         result.accepted = [
             Accepted(row.row, row.rule, market.listed(row.pair), row.has_order)
@@ -186,22 +190,40 @@ def _odd_combination(rule: Rule) -> Iterator[tuple[str, str]]:
 
 
 def _odd_sizes(rule: Rule) -> Iterator[tuple[str, str]]:
-    price, volume, offset = rule.threshold, rule.volume, rule.offset_percent
+    price, volume, offset = rule.threshold, rule.volume, rule.offset_at(rule.threshold)
     if price < _SMALL_PRICE:
         yield "threshold_price", f"Price {plain(price)} is very small; count the zeros"
     if price > _LARGE_PRICE:
         yield "threshold_price", f"Price {plain(price)} is very large; count the zeros"
-    if volume < _SMALL_VOLUME:
+    if volume is None:
+        pass  # it is worked out at the crossing, and looked at then
+    elif volume < _SMALL_VOLUME:
         yield "volume", f"Volume {plain(volume)} is very small; Kraken may refuse it"
-    if volume > _LARGE_VOLUME:
+    elif volume > _LARGE_VOLUME:
         yield "volume", f"Volume {plain(volume)} is very large; it is in base currency"
-    name, said = "trailing_offset_percent", f"Trailing offset {plain(offset)} %"
+    name, said = _offset_name(rule), f"Trailing offset {rule.offset_text}"
+    if rule.offset_percent is None:
+        said += f", which is {offset:.2f} % of the threshold,"
     if offset < _SMALL_OFFSET:
         yield name, f"{said} is very small; the next tick may trigger the stop. 1 is 1 percent"
     if offset > _HUGE_OFFSET:
         yield name, f"{said} is very large; more than half of the value is given back"
     elif offset > _LARGE_OFFSET:
         yield name, f"{said} is large; is that much meant to be given back?"
+
+
+def _check_expiry(row: CheckedRow, now: datetime | None, *, is_old: bool) -> None:
+    """Refuse a row whose time was over before it began; of one that was armed others tell."""
+    ends_at = row.rule.terms.expires.at if row.rule and row.rule.terms.expires else None
+    if now is None or ends_at is None or ends_at > now or not row.waits or is_old:
+        return
+    said = f"Invalid expires {ends_at:%Y-%m-%d %H:%MZ}: it lies in the past"
+    row.refuse("expires", f"{said}; write a later moment, or empty the cell")
+
+
+def _offset_name(rule: Rule) -> str:
+    in_quote = rule.offset_percent is None
+    return "trailing_offset_quote" if in_quote else "trailing_offset_percent"
 
 
 def _check_pair(row: CheckedRow, market: MarketFacts) -> None:
@@ -231,11 +253,16 @@ def _check_listing(row: CheckedRow, pair: Pair) -> None:
 
 
 def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
-    volume = rule.volume
+    share = rule.terms.share
+    if share is not None:
+        _check_share(row, share, pair)
+    if share is not None and share.quote is None:
+        return  # nobody knows yet how much it will be
+    typed_volume = volume = volume_about(rule)
     if pair.lot_decimals is not None:
-        volume = quantize_down(rule.volume, pair.lot_decimals)
-    if volume != rule.volume:
-        typed = plain(rule.volume)
+        volume = quantize_down(volume, pair.lot_decimals)
+    if volume != typed_volume and share is None:
+        typed = plain(typed_volume)
         said = f"Volume {typed} has more places than {row.market} takes; cut to {plain(volume)}"
         row.warn("volume", said)
     cost = _EXACT.multiply(volume, rule.threshold)
@@ -250,10 +277,26 @@ def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
         )
 
 
+def _check_share(row: CheckedRow, share: Share, pair: Pair) -> None:
+    """Refuse a sum in another currency than that of the pair's prices."""
+    quote = asset_name(pair.quote)
+    if share.quote is not None and asset_name(share.currency) != quote:
+        said = f"Invalid volume {share.text!r}: {row.market} is priced in {quote}"
+        row.refuse(
+            "volume", f"{said}; write a sum in {quote}, a number, all, or a share such as 50%"
+        )
+
+
 def _check_prices(
-    rows: Sequence[CheckedRow], market: MarketFacts, armed_before: Collection[str]
+    result: ValidationResult,
+    rows: Sequence[CheckedRow],
+    market: MarketFacts,
+    armed_before: Collection[str],
 ) -> None:
     """Ask for today's prices, and check each row against its own."""
+    if not market.has_prices:
+        result.notes += ["prices: there is nobody to ask"] if rows else []
+        return
     market.ask_prices(row.pair for row in rows)
     for row in rows:
         _check_market(row, market, is_old=row.label in armed_before)
@@ -296,7 +339,7 @@ def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:
 def takes_price(rule: Rule, price: Decimal) -> bool:
     """Tell whether a new rule may be armed at a price: its threshold is not met, nor too near."""
     gap = abs(rule.threshold - price) / price * 100
-    return not rule.is_met_by(price) and gap >= rule.offset_percent
+    return not rule.is_met_by(price) and gap >= rule.offset_at(price)
 
 
 def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool) -> None:
@@ -309,23 +352,24 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
     if not is_met:
         _check_magnitude(row, rule, price)
     gap = abs(rule.threshold - price) / price * 100
-    if not is_met and gap >= 2 * rule.offset_percent:
+    offset_now = rule.offset_at(price)
+    if not is_met and gap >= 2 * offset_now:
         return  # as nearly all are
     object_to = row.warn if is_old else row.refuse
     if not is_old and not takes_price(rule, price):
         row.result.off_price[rule.id] = rule
-    threshold, offset = plain(rule.threshold), plain(rule.offset_percent)
+    threshold, offset = plain(rule.threshold), rule.offset_text
     now = f"the price of {row.market} is {plain(price)}"
     said = f"{now}, {gap:.2f} % from the threshold {threshold}"
     if is_met:
         met = f"Threshold already met: {now}, which is at or {rule.threshold_type} {threshold}"
         cure = "it fires at once" if is_old else "set a threshold that is still to be reached"
         object_to("threshold_price", f"{met}; {cure}")
-    elif gap < rule.offset_percent:
-        reason = f"Insufficient gap: {said}, less than the trailing offset {offset} %"
+    elif gap < offset_now:
+        reason = f"Insufficient gap: {said}, less than the trailing offset {offset}"
         object_to("threshold_price", f"{reason}; widen the gap or tighten the offset")
     else:
-        row.warn("threshold_price", f"Small gap: {said}, less than twice the offset {offset} %")
+        row.warn("threshold_price", f"Small gap: {said}, less than twice the offset {offset}")
 
 
 def complete_prices(result: ValidationResult, kraken_api: object) -> None:

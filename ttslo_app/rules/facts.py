@@ -251,14 +251,34 @@ def _needs(row: CheckedRow, market: MarketFacts) -> Iterator[_Need]:
     if pair is None:
         row.warn("balance", f"{UNCHECKED_FUNDS}: the asset of {row.market} is not known")
     else:
-        yield _Need(row, row.rule, *need_of(row.rule, pair))
+        need = need_of(row.rule, pair)
+        if need is not None:
+            yield _Need(row, row.rule, *need)
 
 
-def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal]:
-    """Return what `rule` takes from the account when its stop fills: the asset, and how much."""
+def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal] | None:
+    """Return what `rule` takes from the account when its stop fills: the asset, and how much.
+
+    None where it takes what is free then, which is always enough.
+    """
+    share = rule.terms.share
+    if share is not None and share.quote is None:
+        return None
     if rule.direction is Direction.SELL:
-        return asset_name(pair.base), rule.volume
-    return asset_name(pair.quote), _EXACT.multiply(rule.volume, rule.threshold)
+        return asset_name(pair.base), volume_about(rule)
+    cost = _EXACT.multiply(volume_about(rule), rule.threshold)
+    return asset_name(pair.quote), share.quote if share and share.quote else cost
+
+
+def volume_about(rule: Rule) -> Decimal:
+    """Return the volume of a row; of one that says a sum of money, what it buys at the threshold.
+
+    Of a share of what is free it is 0: nobody knows.
+    """
+    if rule.volume is not None:
+        return rule.volume
+    sum_of_money = rule.terms.share.quote if rule.terms.share is not None else None
+    return Decimal(0) if sum_of_money is None else sum_of_money / rule.threshold
 
 
 def _advise(need: _Need, funds: Funds, total: Decimal, count: int) -> None:

@@ -263,7 +263,7 @@ def _row_lines(result: ValidationResult, row: Row, number: int, verbose: bool) -
     label, rule = label_of(row, number), reading_of(row)
     if not isinstance(rule, Rule):
         return _folded(f"{label}: refused", 6)
-    order = f"; {rule.direction} {plain(rule.volume)}, trailing {plain(rule.offset_percent)} %"
+    order = f"; {rule.action}"
     price = result.prices.get(rule.pair)
     away = f", {distance_words(rule, price)}" if price is not None else ", no price"
     start = f"{label}: {_standing(result, rule, label)}, {rule.condition}"

@@ -15,13 +15,31 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TypeVar
 
-from krakenlink.numbers import to_positive_decimal
+from krakenlink.known_names import asset_name
+from krakenlink.numbers import plain, to_positive_decimal
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import (
     FOREIGN_COLUMNS,
+    LIMIT_COLUMN,
+    OFFSET_QUOTE_COLUMN,
     REQUIRED_COLUMNS,
+    TERM_COLUMNS,
     WHEN_BLIND_COLUMN,
     foreign_meaning,
+)
+from ttslo_app.rules.terms import (
+    NO_TERMS,
+    Expiry,
+    FeeCurrency,
+    Limit,
+    Share,
+    Terms,
+    Trigger,
+    is_share,
+    number_hint,
+    read_expiry,
+    read_limit,
+    read_share,
 )
 
 REQUIRED_FIELDS = REQUIRED_COLUMNS
@@ -30,6 +48,10 @@ OPTIONAL_FIELDS = ("enabled",)
 WHEN_BLIND_FIELD = WHEN_BLIND_COLUMN
 
 W = TypeVar("W", bound=StrEnum)
+V = TypeVar("V")
+
+_PERCENT = "trailing_offset_percent"
+_TERMS = frozenset(TERM_COLUMNS)
 
 # Characters: longer than any name or number that a person types.
 _LONGEST_CELL = 200
@@ -94,7 +116,8 @@ class Rule:
     """A row that can be acted upon.
 
     `pair` is as the user typed it, without spaces around. Prices are quote currency per unit of
-    base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed.
+    base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed. Each of
+    these two is None where `terms` say it in another way.
     `when_blind` is None where the row leaves it to the program's default.
     """
 
@@ -103,10 +126,11 @@ class Rule:
     threshold: Decimal
     threshold_type: ThresholdType
     direction: Direction
-    volume: Decimal
-    offset_percent: Decimal
+    volume: Decimal | None
+    offset_percent: Decimal | None
     enabled: bool
     when_blind: WhenBlind | None = None
+    terms: Terms = NO_TERMS
 
     def is_met_by(self, price: Decimal) -> bool:
         """Tell whether `price` is at the threshold or beyond it."""
@@ -116,6 +140,44 @@ class Rule:
     def condition(self) -> str:
         """The condition in words, such as `BTC/USD at or above 50000`."""
         return f"{shown_pair(self.pair)} at or {self.threshold_type} {self.threshold:f}"
+
+    @property
+    def volume_text(self) -> str:
+        """The volume as it is told: digits in base currency, or the words that it comes from."""
+        if self.volume is not None:
+            return plain(self.volume)
+        assert self.terms.share is not None  # one of the two is always there
+        return self.terms.share.text
+
+    @property
+    def offset_text(self) -> str:
+        """The trailing offset as it is told: `0.5 %`, or `250 USD` where it is in money."""
+        if self.offset_percent is not None:
+            return f"{plain(self.offset_percent)} %"
+        assert self.terms.offset_quote is not None  # one of the two is always there
+        currency = shown_pair(self.pair).partition("/")[2]
+        return f"{plain(self.terms.offset_quote)} {currency}".rstrip()
+
+    @property
+    def action(self) -> str:
+        """What the row does in words, such as `sell 0.01, trailing 0.5 %`."""
+        said = f"{self.direction} {self.volume_text}, trailing {self.offset_text}"
+        if self.terms.limit is not None:
+            said += f", limit {self.terms.limit.text} beyond"
+        return f"{said}, by the index price" if self.terms.trigger is Trigger.INDEX else said
+
+    def offset_at(self, price: Decimal) -> Decimal:
+        """Return the trailing offset in percent of `price`."""
+        if self.offset_percent is not None:
+            return self.offset_percent
+        return self.distance_at(price) / price * 100
+
+    def distance_at(self, price: Decimal) -> Decimal:
+        """Return how far the stop stays away from `price`, in quote currency."""
+        if self.offset_percent is not None:
+            return price * self.offset_percent / 100
+        assert self.terms.offset_quote is not None  # one of the two is always there
+        return self.terms.offset_quote
 
 
 def is_arming(text: str) -> bool:
@@ -144,22 +206,18 @@ def read_rule(row: Mapping[str, object]) -> Rule:
     threshold = reader.number("threshold_price")
     threshold_type = reader.word("threshold_type", ThresholdType)
     direction = reader.word("direction", Direction)
-    volume = reader.number("volume")
-    offset = reader.number("trailing_offset_percent")
+    volume, share = reader.volume()
+    offset, offset_quote = reader.offsets()
     if direction is not None and offset is not None:
         reader.refuse_worthless_stop(direction, offset)
+    terms = reader.terms(offset_quote, share)
+    if direction is Direction.SELL and threshold is not None:
+        reader.refuse_worthless_sale(terms, threshold)
     enabled = reader.enabled()
     when_blind = reader.when_blind()
     if not FOREIGN_COLUMNS.keys().isdisjoint(row):
         reader.refuse_foreign()
-    if (
-        reader.problems
-        or threshold is None
-        or threshold_type is None
-        or direction is None
-        or volume is None
-        or offset is None
-    ):
+    if reader.problems or threshold is None or threshold_type is None or direction is None:
         raise RuleError(reader.problems)
     return Rule(
         identifier,
@@ -171,6 +229,7 @@ def read_rule(row: Mapping[str, object]) -> Rule:
         offset,
         enabled,
         when_blind,
+        terms,
     )
 
 
@@ -227,36 +286,6 @@ _WHOLE_PRICE = Decimal(100)
 _number = lru_cache(maxsize=4096)(to_positive_decimal)
 
 
-# What people write around a number: a sign or a code of a currency, a percent sign.
-_DECORATION = re.compile(r"(?i)\s*(?:[$\u20ac\u00a3\u00a5\u20bf%]|\b[a-z]{3,4}\b)\s*")
-_DIGITS = re.compile(r"[0-9]+(?:\.[0-9]+)?", re.ASCII)
-_THOUSANDS = re.compile(r"[0-9]{1,3}(?:[, '_\u00a0\u202f][0-9]{3})+(?:\.[0-9]+)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+", re.ASCII)
-
-
-def _number_hint(text: str) -> str:
-    """Return what may have been meant by text that is no number, and how to write it.
-
-    It is a question: a row is never read as something that it does not say.
-    """
-    bare = _DECORATION.sub("", text)
-    meant: list[str] = []
-    if _THOUSANDS.fullmatch(bare):
-        meant.append(re.sub(r"[^0-9.]", "", bare))
-    if _DECIMAL_COMMA.fullmatch(bare):
-        meant.append(bare.replace(",", "."))
-    if bare != text and _DIGITS.fullmatch(bare):
-        meant.append(bare)
-    question = f"; did you mean {' or '.join(meant)}?" if meant else ""
-    if "," in text:
-        hint = "write 1234.5, with a point and no thousands separator"
-    elif bare != text or meant:
-        hint = "write the digits alone, such as 1234.5"
-    else:
-        return ""
-    return f"{question} {hint[0].upper()}{hint[1:]}" if meant else f"; {hint}"
-
-
 class _RowReader:
     """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
 
@@ -288,17 +317,83 @@ class _RowReader:
         try:
             return _number(value)
         except ValueError as error:
-            self._refuse(field, value, f"Invalid {field}: {error}{_number_hint(value)}")
+            self._refuse(field, value, f"Invalid {field}: {error}{number_hint(value)}")
+            return None
+
+    def volume(self) -> tuple[Decimal | None, Share | None]:
+        """Return the volume: a number, or what it is worked out from at the crossing."""
+        raw = self._row.get("volume")
+        if not (isinstance(raw, str) and is_share(raw)):
+            return self.number("volume"), None
+        share = self._optional("volume", read_share)
+        if share is not None and share.is_filled and not self._cell("after"):
+            said = "filled is what the row before it has filled; name that row under after"
+            self._refuse("volume", raw, f"Invalid volume: {said}, or write a number")
+        base = shown_pair(self._cell("pair")).partition("/")[0]
+        if share is not None and share.quote is not None and asset_name(share.currency) == base:
+            digits = plain(share.quote)
+            said = f"Invalid volume {raw!r}; the volume is in {base} anyway, did you mean {digits}?"
+            self._refuse("volume", raw, f"{said} Write the digits alone")
+        return None, share
+
+    def offsets(self) -> tuple[Decimal | None, Decimal | None]:
+        """Return the trailing offset in percent and in quote currency: exactly one of the two."""
+        in_quote = self._cell(OFFSET_QUOTE_COLUMN)
+        if not in_quote and OFFSET_QUOTE_COLUMN in self._row and not self._cell(_PERCENT):
+            said = f"Required field {_PERCENT} is missing or empty; fill it in, or the cell under"
+            self._refuse(_PERCENT, "", f"{said} {OFFSET_QUOTE_COLUMN}")
+            return None, None
+        if not in_quote:
+            return self.number(_PERCENT), None
+        in_percent = self._cell(_PERCENT)
+        if in_percent:
+            said = f"{in_percent!r} stands beside {OFFSET_QUOTE_COLUMN} {in_quote!r}"
+            self._refuse(_PERCENT, in_percent, f"{said}; a stop has one offset, so empty one cell")
+        return None, self.number(OFFSET_QUOTE_COLUMN)
+
+    def terms(self, offset_quote: Decimal | None, share: Share | None) -> Terms:
+        """Return what the optional columns say; most rows say nothing there."""
+        if offset_quote is None and share is None and _TERMS.isdisjoint(self._row):
+            return NO_TERMS
+        limit: Limit | None = self._optional(LIMIT_COLUMN, read_limit)
+        expires: Expiry | None = self._optional("expires", read_expiry)
+        trigger = self.word("trigger", Trigger) if self._cell("trigger") else Trigger.LAST
+        fee = self.word("fee_currency", FeeCurrency) if self._cell("fee_currency") else None
+        return Terms(offset_quote, limit, trigger or Trigger.LAST, fee, share, expires)
+
+    def _cell(self, field: str) -> str:
+        raw = self._row.get(field)
+        return "" if raw is None else str(raw).strip()
+
+    def _optional(self, field: str, read: Callable[[str], V]) -> V | None:
+        value = self._cell(field)[:_LONGEST_CELL]
+        if not value:
+            return None
+        try:
+            return read(value)
+        except ValueError as error:
+            self._refuse(field, value, f"Invalid {field}: {error}")
             return None
 
     def refuse_worthless_stop(self, direction: Direction, offset: Decimal) -> None:
         """Refuse an offset of the whole price: nobody means a stop at zero, or at twice it."""
         if offset >= _WHOLE_PRICE:
-            field, value = "trailing_offset_percent", str(self._row["trailing_offset_percent"])
+            field, value = _PERCENT, str(self._row[_PERCENT])
             what = f"a stop {value} % below the price stands at or below zero and never sells"
             if direction is Direction.BUY:
                 what = f"a stop {value} % above the price buys at twice the price, or more"
             self._refuse(field, value, f"Invalid {field} {value}: {what}; write less than 100")
+
+    def refuse_worthless_sale(self, terms: Terms, threshold: Decimal) -> None:
+        """Refuse amounts of money that leave nothing of the price: nobody means to give it away."""
+        for field, amount in (
+            (OFFSET_QUOTE_COLUMN, terms.offset_quote),
+            (LIMIT_COLUMN, terms.limit.amount if terms.limit is not None else None),
+        ):
+            is_money = amount is not None and not self._cell(field).endswith("%")
+            if amount is not None and is_money and amount >= threshold:
+                what = f"as much as the threshold {plain(threshold)}, so nothing is left"
+                self._refuse(field, plain(amount), f"Invalid {field} {plain(amount)}: {what}")
 
     def word(self, field: str, words: type[W]) -> W | None:
         value = self.text(field)

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -189,7 +190,9 @@ def _holding_files(program: Program) -> Iterator[list[str]]:
 def _validate(manager: ConfigManager, reading: KrakenAPI, *, is_verbose: bool) -> int:
     """Say what a run would say of the rules, and return the code that it would end with."""
     with _patiently(lambda said: _tell(said.text, is_trouble=True), reading.base_url):
-        result = ConfigValidator(reading).validate_config_file(manager.load_config())
+        result = ConfigValidator(reading).validate_config_file(
+            manager.load_config(), now=datetime.now(UTC)
+        )
         complete_prices(result, reading)
     result.file.extend(manager.findings)
     if not result.accepted and result.is_valid():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Context, Decimal
 
 import creds
@@ -21,7 +22,7 @@ from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.owed import OF_KEY
-from ttslo_app.orders.request import OrderRequest, build_order
+from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import Funds, Unchecked, amount, need_of
 from ttslo_app.rules.findings import INSUFFICIENT
@@ -261,7 +262,7 @@ def look_at_rows(patient: Patient) -> Findings:
     armed = {rule.id for rule in patient.rules() if books.was_armed(rule)}
     validator = ConfigValidator(patient.exchange())
     result = patient.result = validator.validate_config_file(
-        patient.rows, armed_before=armed, fired=books.fired()
+        patient.rows, armed_before=armed, fired=books.fired(), now=datetime.now(UTC)
     )
     for error in result.errors:
         if (error["config_id"], error["message"]) not in patient.refused:  # told already
@@ -330,8 +331,9 @@ def _needs(patient: Patient) -> Iterator[tuple[str, str, Decimal]]:
     """Yield the row, the asset and the amount of each armed row whose pair is known."""
     listed = _listed(patient)
     for rule in patient.armed():
-        if rule.id in listed:
-            yield rule.id, *need_of(rule, listed[rule.id])
+        need = need_of(rule, listed[rule.id]) if rule.id in listed else None
+        if need is not None:
+            yield rule.id, *need
 
 
 def _listed(patient: Patient) -> dict[str, Pair]:
@@ -346,8 +348,7 @@ def look_at_orders(patient: Patient) -> Findings:
     orders: dict[OrderRequest, list[str]] = {}
     for rule in patient.armed():
         if rule.id in listed:
-            market = market_from(listed[rule.id])
-            order = build_order(rule, market.rest_key, market.lot_decimals)
+            order = order_to_check(rule, market_from(listed[rule.id]))
             orders.setdefault(order, []).append(rule.id)
     if not orders:
         yield say("nothing", why="no row is armed")

@@ -10,6 +10,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,11 @@ class Loader:
         books = self._worker.ledger
         armed = {i for i, rule in rules.items() if rule is not None and books.was_armed(rule)}
         result = validator.validate_config_file(
-            file.rows, armed_before=armed, fired=books.fired(), read=self._reader.read
+            file.rows,
+            armed_before=armed,
+            fired=books.fired(),
+            now=datetime.now(UTC),
+            read=self._reader.read,
         )
         self.validation = result
         self.configs = [one.row for one in result.accepted]

@@ -20,7 +20,7 @@ from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, KeyRefused, Say, Sentence, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.owed import OF_KEY
-from ttslo_app.orders.request import OrderRequest, build_order
+from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.run import words
 
 # Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
@@ -92,7 +92,7 @@ class OrderChecks:
         at_once = 1 if self._checked else _CHECKS_AT_ONCE
         while self._waiting and at_once:
             entry = self._waiting.popleft()
-            order = build_order(entry.rule, entry.market.rest_key, entry.market.lot_decimals)
+            order = order_to_check(entry.rule, entry.market)
             if not self._is_enough(entry, order):
                 at_once -= 1
                 if not self._check(entry, order):

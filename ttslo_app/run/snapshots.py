@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.machine import feed_clock
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, to_decimal
 from krakenlink.pairs import Symbol, shown_pair
 from ttslo_app.face.snapshot import LATE, MOST_EVENTS, MOST_ROWS, Event, Order, Row, Snapshot
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
-from ttslo_app.orders.exchange import offset_of
 from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.orders.life import Life
+from ttslo_app.orders.request import OrderRequest
 from ttslo_app.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ class Teller:
             id=rule.id,
             pair=shown_pair(rule.pair),
             condition=f"at or {rule.threshold_type} {plain(rule.threshold)}",
-            action=_action(str(rule.direction), plain(rule.volume), rule.offset_percent),
+            action=rule.action,
             state=state,
             detail=detail,
             price=seen.text,
@@ -263,7 +263,7 @@ class Teller:
         assert order is not None
         told = self._program.worker.ledger.stops.get(rule_id)
         seen = _Seen() if entry is None else self._seen(entry.market)
-        is_sell, offset = order.type == "sell", offset_of(order)
+        is_sell = order.type == "sell"
         choose: Callable[..., Decimal] = max if is_sell else min
         known = [self._best.get(txid), None if told is None else told.best]
         known.append(seen.price if seen.source == "stream" else None)
@@ -273,7 +273,7 @@ class Teller:
         by = None if told is None else "paper" if self._about.mode == "PAPER" else "Kraken"
         if best is not None:
             self._best[txid] = best
-            computed = stop_of(best, offset, is_sell=is_sell)
+            computed = stop_of(best, order.price, is_sell=is_sell)
             if stop is None or (
                 choose(stop, computed) != stop and not (told and told.is_triggered)
             ):
@@ -282,7 +282,7 @@ class Teller:
             row=rule_id,
             pair=shown_pair(order.pair),
             txid=txid,
-            action=_action(order.type, order.volume, offset),
+            action=f"{order.type} {order.volume}, trailing {offset_words(order)}",
             stop=None if stop is None else plain(stop),
             best=None if best is None else plain(best),
             told_by=by,
@@ -292,14 +292,22 @@ class Teller:
         )
 
 
-def _action(side: str, volume: str, offset: Decimal) -> str:
-    return f"{side} {volume}, trailing {plain(offset)} %"
+def offset_words(order: OrderRequest) -> str:
+    """Return the trailing offset of an order as it is told: `0.5 %`, or `250` in money."""
+    digits = order.price.strip("+%")
+    return f"{digits} %" if order.price.endswith("%") else digits
 
 
-def stop_of(best: Decimal, offset_percent: Decimal, *, is_sell: bool) -> Decimal:
+def stop_of(best: Decimal, offset: str, *, is_sell: bool) -> Decimal:
     """Return where a trailing stop stands for the best price since it was placed.
 
     With the digits of that price.
+
+    Args:
+        best: That price.
+        offset: As the order says it: `+0.5%`, or `+250` in quote currency.
+        is_sell: Whether it sells.
     """
-    part = offset_percent / 100
-    return (best * (1 - part if is_sell else 1 + part)).quantize(best)
+    amount = to_decimal(offset.strip("+%"))
+    away = best * amount / 100 if offset.endswith("%") else amount
+    return (best - away if is_sell else best + away).quantize(best)

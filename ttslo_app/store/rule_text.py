@@ -366,6 +366,15 @@ sol_buy_the_dip,SOL/EUR,60,below,buy,1.5,3,false
 # while the program could not see the prices. arm-if-beyond places the stop if the price is still
 # beyond the threshold. always places it anyway. notify only says so. Empty is arm-if-beyond
 #
+# Instead of trailing_offset_percent a column trailing_offset_quote may say the offset in the
+# currency of the price: 250 with BTC/USD is 250 USD. A row has exactly one of the two.
+# Other columns may follow and are empty in most rows:
+# limit_offset    0.5% or an amount: the stop becomes a limit order so far beyond its trigger
+# trigger         last or index: which price the stop follows. The threshold stays on last
+# fee_currency    base or quote: in which of the two Kraken takes its fee
+# expires         2027-01-31T18:00:00Z or +30d from the arming: the row then disarms itself
+# volume          may also say all or 50% of what is free at the crossing or a sum as 100 USD
+#
 # A column note may follow too: words of your own which appear in notifications of the row.
 #
 # When a row fires the program sets enabled to false and adds the columns

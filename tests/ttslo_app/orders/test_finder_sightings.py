@@ -1,5 +1,6 @@
 """What Kraken's lists of orders prove of one order, and what they leave in doubt."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -201,3 +202,58 @@ def test_one_order_of_our_id_is_found_beside_any_others() -> None:
     found = look(rows)
     assert found is not None
     assert (found.txid, found.differs) == ("O2", "")
+
+
+# --- orders with terms ----------------------------------------------------------------------------
+
+LIMITED = replace(ORDER, ordertype="trailing-stop-limit", price2="-0.5%", oflags="fciq")
+SHOWN: dict[str, Any] = {
+    **MINE,
+    "oflags": "fciq",
+    "trigger": "last",
+    "descr": {**DESCR, "ordertype": "trailing-stop-limit", "price2": "-0.5000%"},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, ""),
+        ({"oflags": None, "trigger": None}, ""),
+        ({"descr": {**SHOWN["descr"], "price2": "-0.4%"}}, "limit -0.4% instead of -0.5%"),
+        ({"descr": {**SHOWN["descr"], "price2": "+0.5%"}}, "limit +0.5% instead of -0.5%"),
+        ({"descr": {**SHOWN["descr"], "price2": "-0.5"}}, "limit -0.5 instead of -0.5%"),
+        ({"descr": {**SHOWN["descr"], "ordertype": "trailing-stop"}}, "order type trailing-stop"),
+        ({"oflags": "fcib"}, "oflags fcib instead of fciq"),
+        ({"oflags": "post,fciq"}, ""),
+        ({"trigger": "index"}, "trigger index instead of last"),
+        # Triggered, it rests as the limit order that it has become, and shows that one's price.
+        ({"descr": {**DESCR, "ordertype": "limit", "price": "44550.0", "price2": "0"}}, ""),
+        ({"vol": "0.02"}, "volume 0.02 instead of 0.01"),
+    ],
+)
+def test_order_with_terms_is_ours_by_all_of_them(changes: dict[str, Any], said: str) -> None:
+    """As far as Kraken shows them: what is not told tells nothing."""
+    found = difference({**SHOWN, **changes}, LIMITED, is_bitcoin)
+    assert found.startswith(said)
+    assert bool(found) is bool(said)
+
+
+def test_last_price_in_place_of_the_index_is_krakens_own_doing() -> None:
+    """It falls back to it while its index feed is down."""
+    by_index = replace(LIMITED, trigger="index")
+    assert difference(SHOWN, by_index, is_bitcoin) == ""
+
+
+def test_volume_that_nobody_knows_yet_is_any() -> None:
+    """An order of an earlier run, whose number was not written down here."""
+    assert difference(SHOWN, replace(LIMITED, volume=""), is_bitcoin) == ""
+    assert difference({**SHOWN, "vol": "7"}, replace(LIMITED, volume=""), is_bitcoin) == ""
+
+
+def test_stop_of_a_limited_order_is_seen_as_well() -> None:
+    """It trails as any other does."""
+    row = {**TRAILING, "descr": {"ordertype": "trailing-stop-limit"}}
+    (sighting,) = sightings_of({"O1": row})
+    assert sighting.stop is not None
+    assert sighting.stop.price == Decimal("97584.7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -15,9 +16,12 @@ from ttslo_app.orders.request import (
     condition_of,
     fingerprint,
     letters_of,
+    order_to_check,
+    order_to_find,
 )
 
 CHANGED = rule(volume="0.02")
+MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"), 1)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +36,7 @@ CHANGED = rule(volume="0.02")
 )
 def test_order_offset_keeps_the_digits_typed(typed: str, sent: str) -> None:
     """The offset is what was typed, with its plus and percent."""
-    assert build_order(rule(trailing_offset_percent=typed), "XXBTZUSD", 8).price == sent
+    assert build_order(rule(trailing_offset_percent=typed), MARKET).price == sent
 
 
 @pytest.mark.parametrize(
@@ -47,13 +51,14 @@ def test_order_offset_keeps_the_digits_typed(typed: str, sent: str) -> None:
 )
 def test_order_volume_is_plain_and_cut_down(typed: str, decimals: int | None, sent: str) -> None:
     """Volumes have no exponent and never more than was typed."""
-    assert build_order(rule(volume=typed), "XXBTZUSD", decimals).volume == sent
+    market = replace(MARKET, lot_decimals=decimals)
+    assert build_order(rule(volume=typed), market).volume == sent
 
 
 def test_order_of_nothing_is_refused() -> None:
     """A volume that is zero once cut to Kraken's decimals is no order."""
     with pytest.raises(ValueError, match=r"0\.000000001 is zero with the 8 decimals"):
-        build_order(rule(volume="1e-9"), "XXBTZUSD", 8)
+        build_order(rule(volume="1e-9"), MARKET)
 
 
 def test_order_survives_the_state_file() -> None:
@@ -62,9 +67,6 @@ def test_order_survives_the_state_file() -> None:
     assert OrderRequest.from_json('{"pair": "XXBTZUSD"}') is None
     assert OrderRequest.from_json("[]") is None
     assert OrderRequest.from_json("") is None
-
-
-MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
 
 
 def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:
@@ -79,7 +81,7 @@ def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:
 
 def test_order_is_told_in_one_line() -> None:
     """Side, size, pair as people write it, kind and offset; nothing that a log could not take."""
-    order = build_order(rule(volume="0.0100"), "XXBTZUSD", 8)
+    order = build_order(rule(volume="0.0100"), MARKET)
     assert str(order) == f"sell 0.0100 {shown_pair('XXBTZUSD')} trailing-stop +5.0%"
 
 
@@ -120,3 +122,90 @@ def test_condition_is_the_part_that_says_when(change: dict[str, str], is_same: b
     """What is traded may change without a rule having waited for something else."""
     mine, other = fingerprint(rule()), fingerprint(rule(**change))
     assert (condition_of(mine) == condition_of(other)) is is_same
+
+
+# --- the optional columns -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "sent"),
+    [
+        ({"trailing_offset_quote": "250", "trailing_offset_percent": ""}, {"price": "+250"}),
+        ({"trailing_offset_quote": "250.55", "trailing_offset_percent": ""}, {"price": "+250.5"}),
+        ({"limit_offset": "0.5%"}, {"ordertype": "trailing-stop-limit", "price2": "-0.5%"}),
+        ({"limit_offset": "0.5%", "direction": "buy"}, {"price2": "+0.5%"}),
+        ({"limit_offset": "40.25"}, {"price2": "-40.2"}),
+        ({"limit_offset": "0"}, {"ordertype": "trailing-stop-limit", "price2": "+0"}),
+        ({"limit_offset": "0%"}, {"ordertype": "trailing-stop-limit", "price2": "+0%"}),
+        ({"trigger": "index"}, {"trigger": "index", "ordertype": "trailing-stop"}),
+        ({"fee_currency": "base"}, {"oflags": "fcib"}),
+        ({"fee_currency": "quote"}, {"oflags": "fciq"}),
+        ({"expires": "+30d"}, {"price": "+5.0%", "price2": "", "oflags": ""}),
+    ],
+)
+def test_column_becomes_what_kraken_takes(cells: dict[str, str], sent: dict[str, str]) -> None:
+    """In Kraken's words and digits, the limit on the worse side of the trigger."""
+    order = build_order(rule(**cells), MARKET)
+    assert {name: getattr(order, name) for name in sent} == sent
+
+
+def test_offset_of_nothing_is_refused() -> None:
+    """An amount below the smallest price step would be no offset."""
+    row = rule(trailing_offset_quote="0.05", trailing_offset_percent="")
+    with pytest.raises(ValueError, match=r"limit_offset 0\.01 is zero"):
+        build_order(rule(limit_offset="0.01"), MARKET)
+    with pytest.raises(ValueError, match=r"trailing_offset_quote 0\.05 is zero with the 1 "):
+        build_order(row, MARKET)
+
+
+def test_usual_order_is_written_as_it_always_was() -> None:
+    """Files of earlier versions are read, and those of this one by earlier versions."""
+    assert ORDER.to_json() == (
+        '{"pair": "XXBTZUSD", "type": "sell", "volume": "0.01", "price": "+5.0%", '
+        '"ordertype": "trailing-stop", "trigger": "last"}'
+    )
+    assert OrderRequest.from_json(ORDER.to_json()) == ORDER
+
+
+def test_order_with_terms_survives_the_state_file() -> None:
+    """Each of its words counts when it is looked up."""
+    order = build_order(rule(limit_offset="0.5%", fee_currency="quote", trigger="index"), MARKET)
+    assert OrderRequest.from_json(order.to_json()) == order
+    assert str(order) == "sell 0.01 BTC/USD trailing-stop-limit +5.0%, limit -0.5%"
+
+
+@pytest.mark.parametrize("cell", ["all", "50%", "100 USD"])
+def test_volume_that_is_not_known_yet_is_no_number(cell: str) -> None:
+    """It is asked about with the smallest order, looked for with any, and built with a number."""
+    row = rule(volume=cell)
+    with pytest.raises(ValueError, match="is worked out at the crossing"):
+        build_order(row, MARKET)
+    assert order_to_check(row, MARKET).volume == "0.0001"
+    assert order_to_find(row, MARKET).volume == ""
+    assert build_order(row, MARKET, Decimal("0.123456789")).volume == "0.12345678"
+
+
+def test_number_is_looked_for_as_it_is() -> None:
+    """Only what is worked out later is any."""
+    assert order_to_find(rule(), MARKET) == build_order(rule(), MARKET)
+    assert order_to_check(rule(), MARKET) == build_order(rule(), MARKET)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        {"limit_offset": "0.5%"},
+        {"trigger": "index"},
+        {"fee_currency": "base"},
+        {"expires": "+30d"},
+        {"volume": "all"},
+        {"volume": "100 USD"},
+        {"trailing_offset_quote": "5", "trailing_offset_percent": ""},
+    ],
+)
+def test_each_column_makes_another_row(cells: dict[str, str]) -> None:
+    """An edit of any of them is an edit; when the row fires is still told apart from it."""
+    changed = fingerprint(rule(**cells))
+    assert changed != fingerprint(rule())
+    assert condition_of(changed) == condition_of(fingerprint(rule()))
+    assert " ".join(changed.split()) == changed

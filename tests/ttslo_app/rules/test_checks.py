@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
@@ -531,3 +532,68 @@ def test_rule_that_was_armed_before_is_not_refused_for_the_price() -> None:
     result = check(GOOD, api=Prices(XXBTZUSD="60000"), armed_before={"btc_1"})
     assert result.off_price == {}
     assert result.accepted
+
+
+# --- the optional columns -------------------------------------------------------------------------
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+
+
+def test_sum_of_money_is_in_the_currency_of_the_price() -> None:
+    """The sum of another one would be a guess at a rate."""
+    api = Listed(BTC, XBTUSD="40000")
+    found = check(row(volume="100 EUR"), api=api)
+    assert "BTC/USD is priced in USD; write a sum in USD" in about(found.errors, "volume")
+    assert check(row(volume="100 USD"), api=api).errors == []
+
+
+@pytest.mark.parametrize("cell", ["all", "50%"])
+def test_volume_that_is_worked_out_later_is_not_judged_now(cell: str) -> None:
+    """Neither its size nor the funds for it: what is free then is enough by its nature."""
+    api = Listed(BTC, XBTUSD="40000")
+    found = check(row(volume=cell), api=api)
+    assert (found.errors, about(found.warnings, "balance")) == ([], "")
+
+
+def test_sum_that_buys_less_than_the_minimum_is_refused() -> None:
+    """It is known what it comes to at the threshold."""
+    api = Listed(BTC, XBTUSD="40000")
+    found = check(row(volume="0.1 USD"), api=api)
+    assert "below Kraken's minimum" in about(found.errors, "volume")
+
+
+@pytest.mark.parametrize(
+    ("amount", "gap"),
+    [("12000", "Insufficient gap"), ("6000", "Small gap"), ("1000", "")],
+)
+def test_offset_in_money_is_held_against_the_gap(amount: str, gap: str) -> None:
+    """As one in percent is: 10000 lie between the price and the threshold."""
+    api = Listed(BTC, XBTUSD="50000")
+    cells = {"trailing_offset_percent": "", "trailing_offset_quote": amount}
+    found = check(row(**cells), api=api)
+    told = about([*found.errors, *found.warnings], "threshold_price")
+    assert gap in told
+    assert bool(told) is bool(gap)
+
+
+@pytest.mark.parametrize(
+    ("amount", "part"),
+    [("40", "is very small"), ("15000", "is large"), ("31000", "is very large")],
+)
+def test_odd_offset_in_money_is_told_in_percent(amount: str, part: str) -> None:
+    """By its own column, and with what it comes to."""
+    cells = {"trailing_offset_percent": "", "trailing_offset_quote": amount}
+    told = about(check(row(**cells)).warnings, "trailing_offset_quote")
+    assert part in told
+    assert "% of the threshold" in told
+
+
+def test_row_whose_time_is_over_is_refused_where_somebody_says_the_time() -> None:
+    """One that was armed before is told of by who disarms it."""
+    over = row(expires="2026-11-26T11:59:00Z")
+    assert "lies in the past; write a later" in about(check(over, now=NOW).errors, "expires")
+    assert check(over).errors == []
+    assert check(over, now=NOW, armed_before=[over["id"]]).errors == []
+    assert check(row(expires="2026-11-26T12:01:00Z"), now=NOW).errors == []
+    assert check(row(expires="+1h"), now=NOW).errors == []
+    assert check({**over, "enabled": "false"}, now=NOW).errors == []

@@ -128,7 +128,7 @@ def test_row_waits_just_beyond_the_price(price: str, decimals: int) -> None:
     tick = Decimal(1).scaleb(-decimals)
     away = rule.threshold - Decimal(price)
     assert tick <= away <= max(tick, Decimal(price) * Decimal("0.0006") + tick)
-    assert away / Decimal(price) * 100 > rule.offset_percent
+    assert away / Decimal(price) * 100 > rule.offset_at(Decimal(price))
     assert not rule.is_met_by(Decimal(price))
 
 

@@ -201,12 +201,13 @@ def test_endless_words_are_cut(live: LiveProgram) -> None:
 
 @pytest.mark.parametrize(
     ("best", "offset", "is_sell", "stop"),
-    [("52000", "0.5", True, "51740"), ("52000.0", "0.5", True, "51740.0"),
-     ("100.00", "2.5", False, "102.50"), ("0.00001234", "10", True, "0.00001111")],
+    [("52000", "+0.5%", True, "51740"), ("52000.0", "+0.5%", True, "51740.0"),
+     ("100.00", "+2.5%", False, "102.50"), ("0.00001234", "+10.0%", True, "0.00001111"),
+     ("52000.0", "+250", True, "51750.0"), ("100.00", "+2.5", False, "102.50")],
 )  # fmt: skip
 def test_stop_trails_the_best_price(best: str, offset: str, is_sell: bool, stop: str) -> None:
     """Below it for a sell, above it for a buy, with its digits."""
-    assert str(stop_of(Decimal(best), Decimal(offset), is_sell=is_sell)) == stop
+    assert str(stop_of(Decimal(best), offset, is_sell=is_sell)) == stop
 
 
 def test_snapshot_lies_beside_the_state_and_a_dry_run_has_its_own() -> None:

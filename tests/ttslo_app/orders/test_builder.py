@@ -1,0 +1,308 @@
+"""Rows with optional columns, from their arming to their order: still one crossing, one order."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from order_bench import NOW, Bench, Crash, Reply, dying_at, rule
+
+from krakenlink.errors import KrakenConnectionError
+from ttslo_app.messages import BookDisarm, Crossing
+from ttslo_app.orders.life import EXPIRED, RuleState
+
+SILENCE = KrakenConnectionError("no route", request_sent=False)
+
+
+def sent(bench: Bench) -> list[str]:
+    """Return the volumes of the orders that were sent."""
+    return [order.volume for order, _, _ in bench.kraken.sent]
+
+
+# --- volumes that are worked out ------------------------------------------------------------------
+
+
+def test_volume_is_what_is_free_at_the_crossing() -> None:
+    """Not what was free at the start, and asked for once."""
+    bench = Bench(all_of_it := rule(volume="all"))
+    assert bench.kraken.weighed == []
+    bench.kraken.free = Decimal("0.25")
+    bench.cross(all_of_it)
+    assert sent(bench) == ["0.25"]
+    assert len(bench.kraken.weighed) == 1
+    assert bench.life().order is not None
+    assert bench.life().state is RuleState.PLACED
+
+
+def test_rows_that_are_weighed_hold_up_no_plain_row() -> None:
+    """Of one burst the plain ones leave first, and each other one once those before it are sent."""
+    rows = [rule("a", volume="all"), rule("b"), rule("c", volume="50%"), rule("d")]
+    bench = Bench(*rows)
+    steps: list[str] = []
+    bench.step = steps.append
+    bench.cross(*rows)
+    assert sent(bench)[:2] == ["0.01", "0.01"]
+    assert steps.index("weighing") > steps.index("answered")
+    assert [name for name in steps if name in ("weighing", "sending")][-4:] == [
+        *("weighing", "sending", "weighing", "sending")
+    ]
+    assert bench.placed == 4
+
+
+def test_number_asks_nobody() -> None:
+    """No call stands between a crossing and its order where none is needed."""
+    bench = Bench(rule())
+    bench.cross()
+    assert bench.kraken.weighed == []
+
+
+@pytest.mark.parametrize("reply", [Reply.BUSY, Reply.TOO_FAST])
+def test_volume_stays_what_it_was_for_this_arming(reply: Reply) -> None:
+    """Refused and sent again, it is the same order, whatever is free by then."""
+    bench = Bench(half := rule(volume="50%"))
+    bench.kraken.free = Decimal("0.2")
+    bench.kraken.replies = [reply]
+    bench.cross(half)
+    bench.kraken.free = Decimal("0.9")
+    bench.wait(5)
+    assert sent(bench) == ["0.1", "0.1"]
+    assert len(bench.kraken.weighed) == 1
+
+
+def test_lost_answer_and_a_restart_keep_the_volume() -> None:
+    """The number is in the intent; what comes after a crash is the same number."""
+    bench = Bench(half := rule(volume="50%"))
+    bench.kraken.free = Decimal("0.2")
+    bench.kraken.replies = [Reply.NEVER]
+    bench.cross(half)
+    bench.kraken.free = Decimal("0.9")
+    bench.restart()
+    bench.wait(60)
+    assert set(sent(bench)) == {"0.1"}
+    assert bench.placed == 1
+
+
+@pytest.mark.parametrize("step", ["weighing", "intending", "intended", "sending", "answered"])
+def test_death_at_each_step_leaves_one_order_of_one_volume(step: str) -> None:
+    """Before the intent nothing is known and the volume is worked out; after it, never again."""
+    bench = Bench(half := rule(volume="50%"))
+    bench.kraken.free = Decimal("0.2")
+    bench.step = dying_at(step)
+    with pytest.raises(Crash):
+        bench.cross(half)
+    bench.step = lambda name: None
+    was_written = step in ("intended", "sending", "answered")
+    bench.kraken.free = Decimal("0.9")
+    bench.restart()
+    bench.wait(60)
+    bench.cross(half)
+    bench.wait(60)
+    assert bench.placed == 1
+    assert set(sent(bench)) == ({"0.1"} if was_written else {"0.45"})
+
+
+def test_next_arming_is_weighed_anew() -> None:
+    """Its number is its own."""
+    bench = Bench(half := rule(volume="50%"))
+    bench.kraken.free = Decimal("0.2")
+    bench.cross(half)
+    bench.files.notes.clear()
+    bench.kraken.free = Decimal("0.4")
+    bench.clock.seconds += 10
+    bench.adopt()
+    bench.cross(half)
+    assert sent(bench) == ["0.1", "0.2"]
+
+
+def test_too_little_is_said_and_heals() -> None:
+    """Nothing is sent; once there is enough, the order is."""
+    bench = Bench(all_of_it := rule(volume="all"))
+    bench.kraken.free = Decimal(0)
+    bench.cross(all_of_it)
+    assert sent(bench) == []
+    assert bench.heard("all of 0 free")
+    bench.kraken.free = Decimal(1)
+    bench.wait(5)
+    assert sent(bench) == ["1"]
+    assert bench.placed == 1
+
+
+def test_funds_that_cannot_be_asked_for_are_no_nought() -> None:
+    """It is tried again, and said."""
+    bench = Bench(all_of_it := rule(volume="all"))
+    bench.kraken.free = SILENCE
+    bench.cross(all_of_it)
+    assert sent(bench) == []
+    bench.kraken.free = Decimal(1)
+    bench.wait(5)
+    assert sent(bench) == ["1"]
+
+
+def test_rehearsal_tells_the_words() -> None:
+    """Nobody is asked for funds there, and no number is made up."""
+    bench = Bench(all_of_it := rule(volume="all"))
+    bench.kraken.free = None
+    bench.cross(all_of_it)
+    assert sent(bench) == ["all"]
+
+
+@given(
+    st.lists(st.sampled_from([Reply.BUSY, Reply.TOO_FAST, Reply.NEVER, Reply.LOST]), max_size=4),
+    st.lists(st.decimals("0.01", 5, places=4), min_size=1, max_size=6),
+    st.integers(0, 3),
+)
+def test_word_is_never_weighed_twice_for_one_arming(
+    replies: list[Reply], funds: list[Decimal], restarts: int
+) -> None:
+    """Whatever Kraken answers, and however often the program dies, the number is one."""
+    bench = Bench(half := rule(volume="50%"))
+    bench.kraken.replies = list(replies)
+    bench.kraken.free = funds[0]
+    bench.cross(half)
+    for number in range(restarts):
+        bench.kraken.free = funds[(number + 1) % len(funds)]
+        bench.restart()
+        bench.wait(30)
+    bench.kraken.free = funds[-1]
+    bench.wait(120)
+    assert len(set(sent(bench))) == 1
+    assert len(bench.kraken.weighed) == 1
+    assert bench.placed <= 1
+
+
+# --- the index ------------------------------------------------------------------------------------
+
+
+def test_stop_without_an_index_price_follows_the_last_one_and_that_is_said() -> None:
+    """The position is not left unprotected for the want of a reference."""
+    bench = Bench(by_index := rule(trigger="index"))
+    bench.kraken.replies = [Reply.NO_INDEX]
+    bench.cross(by_index)
+    bench.wait(2)
+    assert [order.trigger for order, _, _ in bench.kraken.sent] == ["index", "last"]
+    assert bench.heard("no index price of it, so the stop follows the last one")
+    assert bench.placed == 1
+
+
+def test_missing_index_is_no_excuse_for_a_row_that_asked_for_none() -> None:
+    """Then the answer is a riddle, and the row is given up loudly as with any such refusal."""
+    bench = Bench(rule())
+    bench.kraken.replies = [Reply.NO_INDEX]
+    bench.cross()
+    bench.wait(2)
+    assert len(bench.kraken.sent) == 1
+    assert bench.life().state is RuleState.DISARMED
+
+
+# --- rows that end by themselves ------------------------------------------------------------------
+
+
+def moment(bench: Bench, seconds: float) -> str:
+    """Return a moment so many seconds from now, as a cell has it."""
+    return datetime.fromtimestamp(bench.clock.seconds + seconds, UTC).isoformat()
+
+
+def bench_with(expires: str) -> Bench:
+    """Return a bench with one row that ends by itself."""
+    return Bench(rule(expires=expires))
+
+
+def test_row_disarms_itself_and_says_so() -> None:
+    """From that moment on no crossing leads to an order."""
+    bench = bench_with("+1h")
+    bench.wait(3599)
+    assert bench.life().state is RuleState.ARMED
+    bench.wait(2)
+    assert bench.life().state is RuleState.DISARMED
+    assert bench.heard("btc: disarmed: it expired at")
+    assert bench.changes[-1] == BookDisarm("btc")
+    bench.cross(rule(expires="+1h"))
+    assert bench.placed == 0
+
+
+def test_crossing_before_counts_though_its_order_comes_later() -> None:
+    """It waited for funds when the row ended."""
+    bench = bench_with("+1h")
+    bench.wait(3599)
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross(rule(expires="+1h"))
+    bench.wait(10)
+    assert bench.placed == 1
+    assert not bench.heard("expired")
+
+
+def test_crossing_after_does_not_count_though_nobody_has_looked_at_the_clock() -> None:
+    """Both come in the same turn: the moment of the crossing decides."""
+    for since, placed in ((-2.0, 1), (2.0, 0)):
+        bench = bench_with("+1h")
+        row, begin = rule(expires="+1h"), bench.clock.seconds
+        bench.clock.seconds = begin + 3610
+        at = begin + 3600 + since
+        bench.worker.submit(Crossing(row, Decimal(50001), "50001", seen_at=at))
+        bench.worker.work_off()
+        assert bench.placed == placed
+        assert bench.heard("after the row had expired") is (placed == 0)
+
+
+def test_time_from_the_arming_goes_on_over_restarts() -> None:
+    """It does not begin anew."""
+    bench = bench_with("+1h")
+    bench.wait(3000)
+    bench.restart()
+    bench.wait(599)
+    assert bench.life().state is RuleState.ARMED
+    bench.wait(2)
+    assert bench.life().state is RuleState.DISARMED
+
+
+def test_row_that_has_ended_stays_so_until_its_user_changes_it() -> None:
+    """Neither another reading of the file nor a restart arms it again."""
+    bench = bench_with("+1h")
+    bench.wait(3601)
+    bench.adopt()
+    bench.restart()
+    assert bench.life().detail == EXPIRED
+    bench.files.rules["btc"] = rule(expires="+2h")
+    bench.adopt()
+    assert bench.life().state is RuleState.ARMED
+    bench.wait(3600)
+    assert bench.life().state is RuleState.ARMED
+
+
+def test_row_that_was_disabled_and_enabled_begins_anew() -> None:
+    """That is how one says: once more."""
+    bench = bench_with("+1h")
+    bench.wait(3601)
+    bench.files.rules["btc"] = rule(expires="+1h", enabled="false")
+    bench.adopt()
+    bench.files.rules["btc"] = rule(expires="+1h")
+    bench.adopt()
+    assert bench.life().state is RuleState.ARMED
+
+
+def test_order_that_stands_is_not_ended_with_its_row() -> None:
+    """Only what waits for its crossing ends."""
+    bench = bench_with("+1h")
+    bench.cross(rule(expires="+1h"))
+    bench.wait(3700)
+    assert bench.life().state is RuleState.PLACED
+    assert not bench.heard("expired")
+
+
+def test_worker_wakes_up_for_the_end_of_a_row() -> None:
+    """It needs no price for that."""
+    bench = bench_with("+1h")
+    assert bench.worker.roll.next_at() == pytest.approx(bench.clock.seconds + 3600)
+    assert Bench(rule()).worker.roll.next_at() is None
+
+
+def test_moment_counts_where_nobody_knows_since_when_a_row_waits() -> None:
+    """A damaged cell takes the time from the arming away, not a moment."""
+    bench = bench_with(moment(Bench(), 100))
+    bench.worker.state["btc"]["armed_at"] = "x"
+    bench.wait(101)
+    assert bench.life().state is RuleState.DISARMED
+    assert NOW
