@@ -128,8 +128,8 @@ def _order_of(rule: Rule, market: Market) -> dict[str, str]:
     }
 
 
-def unplayable(rule: Rule) -> str:
-    """Return the columns of a row that prices alone cannot play; empty where there are none."""
+def unplayable(rule: Rule) -> list[str]:
+    """Return the columns of a row that prices alone cannot play."""
     terms = rule.terms
     said = {
         "trailing_offset_quote": rule.offset_percent is None,
@@ -138,7 +138,7 @@ def unplayable(rule: Rule) -> str:
         "trigger": terms.trigger is not Trigger.LAST,
         "expires": terms.expires is not None,
     }
-    return ", ".join(name for name, is_said in said.items() if is_said)
+    return [name for name, is_said in said.items() if is_said]
 
 
 def volume_of(rule: Rule) -> Decimal:

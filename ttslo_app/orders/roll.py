@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 
 from krakenlink.numbers import to_positive_decimal
@@ -387,4 +387,5 @@ def expiry_of(rule: Rule, life: Life) -> datetime | None:
         armed_at = datetime.fromisoformat(life.armed_at)
     except ValueError:
         return rule.terms.expires.at  # nobody knows since when it waits
+    armed_at = armed_at if armed_at.tzinfo is not None else armed_at.replace(tzinfo=UTC)
     return rule.terms.expires.moment(armed_at)

@@ -17,6 +17,7 @@ from krakenlink.numbers import plain
 from krakenlink.pairs import shown_pair
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import History
+from ttslo_app.backtest.play import unplayable
 from ttslo_app.backtest.result import Costs, row_of
 from ttslo_app.backtest.study import Study, lines_of, record_of
 from ttslo_app.backtest.sweep import sweep
@@ -30,8 +31,17 @@ _FAR = 10
 # What of a row decides what becomes of it, or needs no deciding on prices that are all seen.
 _PLAYED = frozenset(
     {
-        *("id", "pair", "threshold", "threshold_type", "direction", "volume", "offset_percent"),
-        *("enabled", "when_blind", "note"),
+        *(
+            "id",
+            "pair",
+            "threshold",
+            "threshold_type",
+            "direction",
+            "volume",
+            "offset_percent",
+            "terms",
+        ),
+        *("offset_percent", "terms", "enabled", "when_blind", "note"),
     }
 )
 
@@ -128,11 +138,12 @@ def _rules_of(config: Path, pair: str) -> tuple[list[Rule], list[str]]:
 
 def columns_not_played(rule: Rule) -> list[str]:
     """Return the names of what a row says and nothing here heeds."""
-    return [
+    said = [
         one.name
         for one in fields(rule)
         if one.name not in _PLAYED and getattr(rule, one.name) != one.default
     ]
+    return [*said, *unplayable(rule)]
 
 
 def _far_off(prices: History | Candles, rules: list[Rule]) -> Iterator[str]:

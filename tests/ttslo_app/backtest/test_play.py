@@ -11,7 +11,8 @@ from history_kit import MARKET, history, oracle, random_row, row, walk
 
 from ttslo_app.backtest import history as history_room
 from ttslo_app.backtest import play as play_room
-from ttslo_app.backtest.play import play
+from ttslo_app.backtest.play import play, unplayable
+from ttslo_app.rules.rule import read_rule
 
 
 @pytest.mark.parametrize("block", [4, 32, 256])
@@ -153,3 +154,34 @@ def test_order_stands_as_the_exchange_enters_it() -> None:
     assert (order.anchor, order.stop) == (Decimal(50000), Decimal("49999.9"))
     bought = play_room.entered_order(MARKET, row(side="buy", offset=1), Decimal(50000))
     assert bought.stop == 50500
+
+
+@pytest.mark.parametrize(
+    ("cells", "names"),
+    [
+        ({}, []),
+        ({"fee_currency": "base"}, []),
+        ({"volume": "all"}, ["volume"]),
+        ({"limit_offset": "1%", "trigger": "index"}, ["limit_offset", "trigger"]),
+        ({"expires": "+30d"}, ["expires"]),
+        (
+            {"trailing_offset_percent": "", "trailing_offset_quote": "5"},
+            ["trailing_offset_quote"],
+        ),
+    ],
+)
+def test_column_that_prices_alone_cannot_play_is_named(
+    cells: dict[str, str], names: list[str]
+) -> None:
+    """A row is left out by name rather than played as another one."""
+    row = {
+        "id": "r",
+        "pair": "BTC/USD",
+        "threshold_price": "50000",
+        "threshold_type": "above",
+        "direction": "sell",
+        "volume": "1",
+        "trailing_offset_percent": "5",
+        "enabled": "true",
+    }
+    assert unplayable(read_rule({**row, **cells})) == names
