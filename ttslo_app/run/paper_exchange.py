@@ -130,6 +130,15 @@ class PaperExchange:
                 self._pairs[known.symbol] = known
         return known
 
+    def free_of(self, asset: str) -> Decimal:
+        """Refuse: no key is read here, so nobody knows what the account has.
+
+        Raises:
+            ValueError: Always.
+        """
+        said = f"on paper nobody knows what is free of {asset}"
+        raise ValueError(f"{said}; write a number for the volume to rehearse this row")
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Enter an order at the price of now. Never blocks, never raises."""
         return self._answer(order, cl_ord_id, validate=False)

@@ -418,3 +418,22 @@ def test_thread_moves_it_and_outlives_an_error(
 def test_thread_that_was_never_started_is_stopped_too(bench: Bench) -> None:
     """A run may end before it begins."""
     market_of(bench, Worker()).stop()
+
+
+def test_funds_are_nobodys_guess(bench: Bench) -> None:
+    """No key is read on paper: a row that sells all of it says so instead of making it up."""
+    with pytest.raises(ValueError, match="free of XXBT; write a number for the volume"):
+        bench.paper.free_of("XXBT")
+
+
+def test_stop_with_a_limit_waits_for_it(bench: Bench) -> None:
+    """It is the same engine as anywhere else."""
+    bench.trade("50000.0")
+    limited = order(ordertype="trailing-stop-limit", price2="+0")
+    outcome = bench.paper.place(limited, "an-id", "")
+    assert outcome.kind is OutcomeKind.PLACED, outcome
+    bench.trade("49000.0")
+    bench.paper.play()
+    found = bench.paper.find("an-id", limited)
+    assert found is not None
+    assert found.status == "open"
