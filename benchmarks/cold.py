@@ -133,7 +133,7 @@ def milliseconds(what: str, wire: Wire, pair: str, runs: int) -> tuple[float, fl
 
 def first_price() -> list[Figure]:
     """Measure the first price of a cold process, on loopback and with a round trip of 50 ms."""
-    runs = 3 if is_quick() else 9
+    runs = 3 if is_quick() else 7
     with Wire() as wire:
         making, near = milliseconds("first", wire, PAIR, runs)
         _, near_polled = milliseconds("first_polled", wire, PAIR, runs)
@@ -191,7 +191,7 @@ def blind_times(who: str, wire: Wire, drops: int) -> list[float]:
 def reconnect() -> Figure:
     """Measure the time without a price after a dropped connection."""
     # The second retry in a row waits a second, and must: so each drop gets its own process.
-    runs = 2 if is_quick() else 7
+    runs = 2 if is_quick() else 5
     with Wire() as wire:
         near = [t for _ in range(runs) for t in blind_times("ours", wire, 1)]
     beside = ["the ancestor: never"]
@@ -199,7 +199,7 @@ def reconnect() -> Figure:
         try:
             with Wire() as wire:
                 theirs = [
-                    t for _ in range(1 if is_quick() else 3) for t in blind_times(who, wire, 1)
+                    t for _ in range(1 if is_quick() else 2) for t in blind_times(who, wire, 1)
                 ]
         except RuntimeError:
             continue  # not installed
@@ -232,7 +232,7 @@ _IMPORT = "import time; b = time.perf_counter(); import {}; print(time.perf_coun
 
 def import_time() -> Figure:
     """Measure what importing costs, in fresh processes that take turns."""
-    runs = 7 if is_quick() else 25
+    runs = 7 if is_quick() else 15
     taken: dict[str, list[float]] = {"kraken_api": [], "requests": []}
     for _ in range(runs + 1):
         for module, found in taken.items():

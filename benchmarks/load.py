@@ -135,7 +135,7 @@ def soak_seconds() -> float:
     """Return how long to run: short, longer, or the minutes after `--soak`."""
     if "--soak" in sys.argv:
         return 60 * float(sys.argv[sys.argv.index("--soak") + 1])
-    return 6.0 if is_quick() else 60.0
+    return 6.0 if is_quick() else 30.0
 
 
 def processor(shares: dict[str, list[float]]) -> Figure:
@@ -179,7 +179,7 @@ def memory(samples: list[dict[str, float]]) -> Figure:
 
 def main() -> None:
     """Measure, and print the figures."""
-    rounds, seconds = (1, 2.0) if is_quick() else (3, 4.0)
+    rounds, seconds = (1, 2.0) if is_quick() else (1, 4.0)
     shares: dict[str, list[float]] = {name: [] for name in SUBJECTS}
     for _ in range(rounds):
         for name, found in shares.items():

@@ -54,7 +54,7 @@ def main() -> None:
     alone: list[float] = []
     told: list[float] = []
     again: list[float] = []
-    for _ in range(1 if is_quick() else 4):
+    for _ in range(1 if is_quick() else 2):
         alone += crossings(is_told=False)
         told += crossings(is_told=True)
         again += crossings(is_told=False)

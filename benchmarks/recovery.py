@@ -327,7 +327,7 @@ def measure() -> list[Result]:
             except (AssertionError, TimeoutError, OSError) as error:
                 result.failures.append(f"{type(error).__name__}: {error}")
 
-        tries = 1 if is_quick() else 5
+        tries = 1 if is_quick() else 2
         with ThreadPoolExecutor(LANES) as lanes:
             list(lanes.map(run, [case for case in all_cases for _ in range(tries)]))
     return list(results.values())

@@ -494,7 +494,7 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
 
 def main() -> None:
     """Measure, and print the figures."""
-    count, symbols, seconds = (20_000, 200, 3.0) if is_quick() else (100_000, SYMBOLS, 15.0)
+    count, symbols, seconds = (20_000, 200, 3.0) if is_quick() else (100_000, SYMBOLS, 8.0)
     found = run(count, symbols, seconds)
     for line in found.complaints:
         print(line, file=sys.stderr)

@@ -1,6 +1,6 @@
 """Measure everything and write BENCHMARKS.md: `python benchmarks/run.py [--quick]`.
 
-The whole run takes about fifteen minutes, `--quick` about five; `--soak MINUTES` makes the one part
+The whole run takes about six minutes, `--quick` about four; `--soak MINUTES` makes the one part
 longer that looks for growing memory. Everything stays on this machine: the other side is a lean
 exchange in a process of its own (`wire.py`). The peers and the plot are in the extra `bench`.
 """
@@ -39,8 +39,8 @@ PARTS = (
     "whatif",
 )
 # Seconds that a part may take: some four times what it takes on two cores of 2026.
-LIMITS = {"detection": 600.0}
-LIMIT = 300.0
+LIMITS = {"detection": 400.0}
+LIMIT = 240.0
 PACKAGES = (
     *("requests", "urllib3", "websocket-client", "ccxt", "python-kraken-sdk", "websockets"),
     *("numpy", "pyarrow", "backtesting"),
@@ -56,7 +56,7 @@ clone:
 
 ```sh
 .venv/bin/python -m pip install '.[bench]'
-.venv/bin/python benchmarks/run.py            # about fifteen minutes; --quick: about five
+.venv/bin/python benchmarks/run.py            # about six minutes; --quick: about four
 ```
 
 Ratios are from interleaved runs on the same machine, medians of several runs, and say more than
@@ -186,7 +186,7 @@ def page(figures: Sequence[Figure], taken: float, flags: str, *, has_plot: bool)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the page and the plot, and say what was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short runs, five minutes in all")
+    parser.add_argument("--quick", action="store_true", help="short runs, four minutes in all")
     parser.add_argument("--soak", metavar="MINUTES", help="look for growing memory this long")
     parser.add_argument("--only", choices=PARTS, help="print one part, write nothing")
     options = parser.parse_args(argv)

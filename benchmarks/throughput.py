@@ -292,7 +292,7 @@ def measure(subject: str, count: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure all clients in turns, and print the figure."""
-    rounds, count = (2, 20_000) if is_quick() else (5, 60_000)
+    rounds, count = (2, 20_000) if is_quick() else (3, 40_000)
     rates: dict[str, list[float]] = {name: [] for name in SUBJECTS}
     walls: list[float] = []
     for _ in range(rounds):

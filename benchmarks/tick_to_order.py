@@ -382,7 +382,7 @@ def start_figures(starts: list[dict[str, float]], memories: list[float]) -> list
 
 def main() -> None:
     """Measure, and print the figures."""
-    runs = 1 if is_quick() else 4
+    runs = 1 if is_quick() else 3
     crossings: list[dict[str, float]] = []
     theirs: list[float] = []
     starts, memories = [], []

@@ -197,7 +197,7 @@ class FakeKraken:
 
         return self._run(asked())
 
-    def wait_for(self, predicate: Callable[[FakeKraken], object], timeout: float = 10.0) -> bool:
+    def wait_for(self, predicate: Callable[[FakeKraken], object], timeout: float = 60.0) -> bool:
         """Wait until `predicate(exchange)` is true; False if it is not within `timeout` seconds."""
         return self.core.wait_for(lambda: predicate(self), timeout)
 

@@ -28,7 +28,7 @@ settings.load_profile("ttslo")
 WHOLE = Path(__file__).parent / "whole"
 
 OUR_THREADS = ("ttslo-", "kraken-", "fake-kraken")
-LONGEST_FAREWELL = 2.0  # seconds that a thread may take to end once its test is over
+LONGEST_FAREWELL = 30.0  # seconds that a thread may take to end once its test is over
 
 # Keys, addresses, and proxies: a proxy would carry loopback traffic away from the machine.
 PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")

@@ -95,7 +95,7 @@ def streaming() -> Iterator[Callable[..., tuple[KrakenAPI, Stream]]]:
     """Hand out a function that makes a stream and a client of it, and end both afterwards."""
     made: list[tuple[KrakenAPI, Stream]] = []
 
-    def make(ws_timeout: float = 5.0, **fates: str) -> tuple[KrakenAPI, Stream]:
+    def make(ws_timeout: float = 60.0, **fates: str) -> tuple[KrakenAPI, Stream]:
         stream = Stream(**fates)
         api = KrakenAPI(ws_url=stream.ws_url, ws_timeout=ws_timeout, timeouts=QUICK)
         made.append((api, stream))

@@ -326,8 +326,8 @@ def test_surroundings_of_one_client_are_waited_for_by_no_other(
         assert is_in.wait(60)
         second = pool.submit(lambda: other._surroundings)
         try:
-            assert "verify" in second.result(10)
+            assert "verify" in second.result(60)
         finally:
             go_on.set()
-        assert "verify" in first.result(20)
+        assert "verify" in first.result(60)
     assert one._surroundings is one._surroundings
