@@ -191,3 +191,18 @@ def test_want_of_funds_is_told_once_a_row() -> None:
     assert "balance is insufficient" not in text
     plenty = check(GOOD, api=Prices())
     assert told_once(plenty.warnings) == plenty.warnings
+
+
+def test_whether_a_row_was_refused_follows_each_error_and_no_warning() -> None:
+    """It is asked between the checks, again and again."""
+    result = ValidationResult()
+    assert not result.has_error("a")
+    result.add_warning("a", "volume", "look")
+    assert not result.has_error("a")
+    assert (result.is_valid(), result.has_warnings()) == (True, True)
+    for name in ("a", "b", "a"):
+        result.add_error(name, "pair", "wrong")
+        assert result.has_error(name)
+        assert not result.has_error("c")
+    assert not result.is_valid()
+    assert [error["type"] for error in result.errors] == ["error"] * 3

@@ -54,3 +54,23 @@ def test_lower_case_is_right_where_the_system_makes_no_difference() -> None:
 def test_no_name_is_too_odd(name: str) -> None:
     """Whatever somebody's environment holds."""
     assert len(unknown_names([name, f"TTSLO_{name}"])) <= 2
+
+
+@pytest.mark.parametrize("name", ["Kraken_Api_Secret", "kraken-api-secret"])
+def test_right_name_in_another_dress_is_that_name(name: str) -> None:
+    """Case and hyphens make no other name of it, and where both count it is said."""
+    found = unknown_names([name.replace("-", "_")])
+    assert [said.text.rpartition("Did you mean ")[2] for said in found] == ["KRAKEN_API_SECRET?"]
+
+
+def test_each_name_is_told_once_in_their_order() -> None:
+    """A name that stands in the environment and in the file is one finding."""
+    found = unknown_names(["TTSLO_B", "TTSLO_A", "TTSLO_B"])
+    assert [said.text.partition(" ")[0] for said in found] == ["TTSLO_A", "TTSLO_B"]
+    assert {said.level for said in found} == {"WARNING"}
+
+
+def test_endless_name_is_cut() -> None:
+    """Whatever somebody's shell holds fits a line."""
+    (said,) = unknown_names(["TTSLO_" + "X" * 10_000])
+    assert len(said.text) < 1_000

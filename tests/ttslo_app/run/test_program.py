@@ -6,17 +6,22 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from caller_kit import SlowStandIn, StandIn, config, logged, manager_in
 
 from config import ConfigManager
+from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenError, ProtocolError
 from krakenlink.machine import feed_clock
 from ttslo import TTSLO
 from ttslo_app.face.voice import Ear
 from ttslo_app.messages import Crossing, Kind
-from ttslo_app.orders.ledger import read_intents
+from ttslo_app.orders.ledger import intent_lines, read_intents
 from ttslo_app.rules.rule import read_rule
+from ttslo_app.run.program import Program
 
 
 @pytest.fixture
@@ -165,3 +170,101 @@ def test_seconds_of_the_order_thread_go_on_while_the_machine_sleeps(
 ) -> None:
     """A crossing that is owed for a minute is not owed after a night with the lid closed."""
     assert TTSLO(manager, StandIn()).clocks.monotonic is feed_clock
+
+
+# --- a look at every row -------------------------------------------------------------------------
+
+
+class Pricing(StandIn):
+    """Knows today's prices, all at once."""
+
+    def __init__(self, **prices: object) -> None:
+        super().__init__()
+        self.prices = prices
+        self.asked: list[list[str]] = []
+
+    def get_tickers(self, pairs: list[str]) -> dict[str, object]:
+        self.asked.append(list(pairs))
+        if "error" in self.prices:
+            raise KrakenError("no way")
+        return {pair: self.prices[pair] for pair in pairs}
+
+
+def quote(price: str) -> object:
+    """Return what has a price."""
+    return SimpleNamespace(price=Decimal(price))
+
+
+def test_prices_of_all_pairs_cost_one_call_and_a_bad_one_no_other(manager: ConfigManager) -> None:
+    """What is wrong with one pair is said with its name."""
+    api = Pricing(XXBTZUSD=quote("60000"), XETHZUSD=ProtocolError("no number"))
+    program = TTSLO(manager, api, api)
+    found = Program.prices_of(program, ["XXBTZUSD", "XETHZUSD"])
+    assert found == {"XXBTZUSD": Decimal(60000), "XETHZUSD": None}
+    assert api.asked == [["XXBTZUSD", "XETHZUSD"]]
+    assert "XETHZUSD" in logged(manager, "WARNING") + logged(manager, "ERROR")
+
+
+def test_prices_of_no_pairs_cost_no_call(manager: ConfigManager) -> None:
+    """Where every row has fired there is nothing to ask."""
+    api = Pricing()
+    assert Program.prices_of(TTSLO(manager, api, api), []) == {}
+    assert api.asked == []
+
+
+def test_prices_that_cannot_be_asked_for_are_said_once(manager: ConfigManager) -> None:
+    """Each pair is without one, and nothing is raised."""
+    api = Pricing(error=True)
+    found = Program.prices_of(TTSLO(manager, api, api), ["XXBTZUSD", "XETHZUSD"])
+    assert found == {"XXBTZUSD": None, "XETHZUSD": None}
+    assert (
+        logged(manager, "WARNING").count("no way") + logged(manager, "ERROR").count("no way") == 1
+    )
+
+
+def test_row_that_is_appended_is_looked_at_by_the_next_run_once(manager: ConfigManager) -> None:
+    """Each look reads config.csv anew where somebody has edited it."""
+    api = StandIn(price=40000.0)
+    program = TTSLO(manager, api, api)
+    program.run_once()
+    assert [row["id"] for row in program.configs] == ["btc"]
+    path = Path(manager.config_file)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + "two,XXBTZUSD,55000,above,sell,0.02,5.0,true\n", encoding="utf-8")
+    program.run_once()
+    assert [row["id"] for row in program.configs] == ["btc", "two"]
+    assert api.orders == []
+    api.price = 56000.0
+    program.run_once()
+    assert [order["volume"] for order in api.orders] == ["0.01", "0.02"]
+    program.run_once()
+    assert len(api.orders) == 2
+
+
+def test_damaged_journal_lets_no_row_trade_that_may_have_fired(
+    manager: ConfigManager, tmp_path: Path
+) -> None:
+    """A line that nobody can read, before one that can be: of whom it spoke nobody knows."""
+    waiting = {"id": "btc", "triggered": "false", "rule_state": "armed", "generation": "1"}
+    manager.save_state({"btc": waiting})
+    good = intent_lines([{"id": "other", "rule_state": "intended"}])
+    (tmp_path / "state.csv.intents").write_bytes(b"\n00000000 {damaged}" + good)
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.load_state()
+    assert program.worker.ledger.is_past_unknown("btc")
+    assert program.worker.ledger.is_past_unknown("of which the state says nothing")
+    assert "state.csv.intents: damaged in line 2" in logged(manager, "ERROR")
+    program.process_config(config(), 60000)
+    assert kraken.orders == []
+
+
+def test_listing_is_asked_for_a_market_that_no_exchange_knows(manager: ConfigManager) -> None:
+    """Without a trading key the reading client's list of pairs tells of a market."""
+    with FakeKraken() as exchange:
+        api = KrakenAPI(base_url=exchange.rest_url, use_websocket=False)
+        program = TTSLO(manager, api, None)
+        market = program.market_of("BTC/USD")
+        assert (market.name, market.rest_key) == ("BTC/USD", "XXBTZUSD")
+        with pytest.raises(LookupError):
+            program.market_of("NOPE/USD")
