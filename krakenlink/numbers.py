@@ -72,6 +72,21 @@ def plain(number: Decimal) -> str:
     return format(number, "f")
 
 
+def readable(number: Decimal | str) -> str:
+    """Return a number as people read it: plain digits, and behind the point none that say nothing.
+
+    `51010.0` and `51010`, of which one was typed and the other told by Kraken, read alike. Text
+    that is no number stays as it is.
+    """
+    digits = number if isinstance(number, str) else plain(number)
+    if isinstance(number, str):
+        try:
+            digits = plain(to_decimal(number))
+        except ValueError:
+            return number
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
 def quantize_down(number: Decimal, decimals: int) -> Decimal:
     """Return `number` cut to `decimals` places, never rounded up; fewer places stay as they are.
 

@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import readable
 
 
 class Remedy(Enum):
@@ -124,8 +124,10 @@ class Audit:
 
     def _treat(self, look: _Look) -> Finding:
         symbol, view = look.symbol, look.after
-        said = f"{symbol}: the stream has fallen silent at {plain(view.price)}, Kraken's REST says "
-        said += f"{plain(look.price)}; prices come over REST"
+        said = (
+            f"{symbol}: the stream has fallen silent at {readable(view.price)}, Kraken's REST says "
+        )
+        said += f"{readable(look.price)}; prices come over REST"
         if self._resubscribed.get(symbol) == view.connection:
             self._patients[symbol] = _Patient(Remedy.RECONNECT, view)
             return Finding(symbol, Remedy.RECONNECT, f"{said} while the connection is made anew")

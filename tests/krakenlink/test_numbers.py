@@ -10,6 +10,7 @@ from krakenlink.numbers import (
     doubled,
     plain,
     quantize_down,
+    readable,
     to_decimal,
     to_positive_decimal,
     trailing_offset,
@@ -180,3 +181,39 @@ def test_cut_number_is_never_more_and_never_far_less(number: Decimal, decimals: 
     assert quantize_down(cut, decimals) == cut
     if number % unit == 0:
         assert cut == number
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (Decimal("51010.0"), "51010"),
+        ("51010.0", "51010"),
+        (Decimal("51000"), "51000"),
+        ("0.00400000", "0.004"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("5E-8"), "0.00000005"),
+        ("1e3", "1000"),
+        ("0.0", "0"),
+        ("-1.50", "-1.5"),
+        (Decimal("0E-10"), "0"),
+    ],
+)
+def test_number_reads_alike_whoever_wrote_it(number: Decimal | str, text: str) -> None:
+    """Typed, told by Kraken or computed: one form for a person."""
+    assert readable(number) == text
+
+
+@pytest.mark.parametrize("text", ["", "unknown", "five", "1,000.0", "NaN", "0x10", "51010.0 EUR"])
+def test_text_that_is_no_number_reads_as_it_is(text: str) -> None:
+    """What a file or Kraken holds instead of one is shown, and hides nothing."""
+    assert readable(text) == text
+
+
+@given(NUMBERS)
+def test_reading_changes_no_number(number: Decimal) -> None:
+    """Nothing but zeros goes, whether it comes as a decimal or as text."""
+    text = readable(number)
+    assert Decimal(text) == number
+    assert "E" not in text
+    assert not (("." in text) and text.endswith(("0", ".")))
+    assert readable(format(number, "f")) == text

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from krakenlink.pairs import shown_pair
 from ttslo_app.backtest.candles import Bounds, Candles
 from ttslo_app.backtest.history import History
@@ -43,7 +43,7 @@ def row_line(rule: Rule) -> str:
     """Return what a row says."""
     return (
         f"{rule.id}: {rule.direction} {rule.volume_text} at or {rule.threshold_type} "
-        f"{plain(rule.threshold)}, trailing {rule.offset_text}"
+        f"{readable(rule.threshold)}, trailing {rule.offset_text}"
     )
 
 
@@ -55,8 +55,8 @@ def moment(history: History | Candles, index: int) -> str:
 def amount(value: Decimal) -> str:
     """Return an amount of quote currency, to the hundredth or, of a small one, six digits."""
     if abs(value) >= 1 or not value:
-        return f"{value.quantize(CENT):,f}"
-    return plain(Decimal(f"{value:.6g}"))
+        return f"{value.quantize(CENT):f}"
+    return readable(Decimal(f"{value:.6g}"))
 
 
 def lines_of(prices: History | Candles, row: Row) -> Iterator[str]:
@@ -75,7 +75,7 @@ def lines_of(prices: History | Candles, row: Row) -> Iterator[str]:
     if isinstance(outcome, Outcome):
         path = outcome.played.path
         yield (
-            f"  the stop began at {plain(path[0].stop)} and came to {plain(path[-1].stop)} "
+            f"  the stop began at {readable(path[0].stop)} and came to {readable(path[-1].stop)} "
             f"({len(path) - 1} steps)"
         )
         yield "  " + end_line(prices, outcome.trailed, quote)
@@ -96,13 +96,13 @@ def _nearest(prices: History | Candles, rule: Rule) -> str:
     price = lowest if is_fall else highest
     short = abs(rule.threshold - price) / price * 100
     name = "lowest" if is_fall else "highest"
-    return f"the {name} price was {plain(price)}, {short:.2f} % short of it"
+    return f"the {name} price was {readable(price)}, {short:.2f} % short of it"
 
 
 def crossed_at(played: Played | Bounds) -> str:
     """Return at which price a row crossed, or at which of two and all between them."""
     if isinstance(played, Played):
-        return plain(played.crossed_price)
+        return readable(played.crossed_price)
     assert played.crossing is not None
     prices = sorted({played.crossing.worst.price, played.crossing.best.price})
     return " to ".join(map(plain, prices))
@@ -123,7 +123,7 @@ def end_line(history: History | Candles, end: End, quote: str) -> str:
     verb = "sold" if end.is_sale else "bought"
     sign = "less" if end.is_sale else "and"
     return (
-        f"{verb} {moment(history, end.at)} at {plain(end.price)}: {amount(end.gross)} {sign} "
+        f"{verb} {moment(history, end.at)} at {readable(end.price)}: {amount(end.gross)} {sign} "
         f"{amount(end.fee + end.slippage)} = {amount(end.net)} {quote}"
     )
 

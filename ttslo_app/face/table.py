@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from krakenlink.foreign import shown
+from krakenlink.numbers import readable
 from ttslo_app.clocks import clock_time
 from ttslo_app.face.snapshot import BLIND, NOT_RUNNING, Order, Row, Snapshot, Verdict, span
 
@@ -122,7 +123,7 @@ def _rows(rows: Sequence[Row], width: int) -> list[Line]:
         _Column("state", [r.state for r in rows]),
         _Column("pair", [_clean(r.pair) for r in rows], rank=3),
         _Column("threshold", [_clean(r.condition) for r in rows], rank=2, least=9),
-        _Column("price", [r.price or "-" for r in rows], rank=1, is_number=True),
+        _Column("price", [_number(r.price) for r in rows], rank=1, is_number=True),
         _Column("away", [_percent(r.away) for r in rows], is_number=True),
         _Column("proven", [_age(r.age) for r in rows], rank=4, is_number=True),
         _Column("by", [r.source or "-" for r in rows], rank=5),
@@ -137,11 +138,11 @@ def _orders(orders: Sequence[Order], width: int) -> list[Line]:
         return []
     columns = [
         _Column("row", [_clean(o.row) for o in orders], least=8),
-        _Column("stop now", [o.stop or "not told yet" for o in orders], is_number=True),
+        _Column("stop now", [_number(o.stop, "not told yet") for o in orders], is_number=True),
         _Column("away", [_percent(o.away) for o in orders], is_number=True),
-        _Column("best since", [o.best or "-" for o in orders], rank=2, is_number=True),
+        _Column("best since", [_number(o.best) for o in orders], rank=2, is_number=True),
         _Column("told by", [o.told_by or "-" for o in orders], rank=3),
-        _Column("price", [o.price or "-" for o in orders], rank=5, is_number=True),
+        _Column("price", [_number(o.price) for o in orders], rank=5, is_number=True),
         _Column("order", [_clean(o.txid) for o in orders], rank=4),
         _Column("what", [_clean(o.action) for o in orders], rank=6, least=12),
     ]
@@ -216,6 +217,10 @@ def _clean(text: str) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(0, width - 1)] + _CUT
+
+
+def _number(text: str | None, none: str = "-") -> str:
+    return readable(text) if text else none
 
 
 def _percent(value: float | None) -> str:

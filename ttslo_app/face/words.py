@@ -25,12 +25,11 @@ _ABOUT_FUNDS = (f"{INSUFFICIENT} ", UNCHECKED_FUNDS)
 
 def config_gone(file: object, armed_ids: Sequence[str]) -> Sentence:
     """Say what it means that the config is not there any more."""
-    text = f"{file} is not there any more. No row is armed; put the file back to go on"
+    text = f"{file} is GONE. No row is armed; put the file back to go on"
     if armed_ids:
         text = (
-            f"{file} is not there any more. What was read last stays armed, until the file is "
-            f"there again or the program ends: {_named(armed_ids)}. To disarm it, stop the "
-            "program, or put the file back with enabled=false"
+            f"{file} is GONE. What was read last stays armed until it is back or the program "
+            f"ends: {_named(armed_ids)}. To disarm, stop it or put the file back, enabled=false"
         )
     return Sentence(Kind.CONFIG, "WARNING", text)
 

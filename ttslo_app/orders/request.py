@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 
-from krakenlink.numbers import plain, quantize_down, trailing_offset
+from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
 from krakenlink.pairs import shown_pair
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Direction, Rule
@@ -60,7 +60,10 @@ class OrderRequest:
             return None
 
     def __str__(self) -> str:
-        said = f"{self.type} {self.volume} {shown_pair(self.pair)} {self.ordertype} {self.price}"
+        digits = self.price.strip("+%")
+        offset = self.price.replace(digits, readable(digits))
+        said = f"{self.type} {readable(self.volume)} {shown_pair(self.pair)} {self.ordertype}"
+        said = f"{said} {offset}"
         return f"{said}, limit {self.price2}" if self.price2 else said
 
 

@@ -44,8 +44,7 @@ def no_order_yet(crossing: Crossing, why: str) -> Sentence:
     return Sentence(
         Kind.WAITING,
         "ERROR",
-        f"{crossing.key}: {crossing.rule.condition} was crossed at {crossing.price_text}: NO "
-        f"ORDER yet, because {why}",
+        f"{crossing.key}: {crossed(crossing)}: NO ORDER yet, because {why}",
         {"id": crossing.key},
     )
 
@@ -65,9 +64,8 @@ def sent_by_another_key(life: Life) -> Sentence:
         Kind.KEY,
         "ERROR",
         life.id,
-        f"UNCERTAIN whether the order {life.order} stands: another key has sent it, and this one "
-        "cannot see it. Start once with the key of before, or look at Kraken and delete the row "
-        "of the state file",
+        f"UNCERTAIN whether {life.order} stands: another key sent it. Start once with "
+        "it, or see at Kraken and delete its row of the state",
         cl_ord_id=life.cl_ord_id,
     )
 
@@ -90,8 +88,8 @@ def cannot_prove(crossing: Crossing, error: Exception) -> Sentence:
         Kind.WAITING,
         "ERROR",
         crossing.key,
-        f"{crossed(crossing)}, but WAITS: it was armed by an earlier run, and Kraken cannot be "
-        f"asked whether it has an order already ({error}). It is asked again",
+        f"{crossed(crossing)}, but WAITS: Kraken cannot say yet whether it has an order "
+        f"({error}). Asked again",
     )
 
 
@@ -101,8 +99,8 @@ def has_an_order(life: Life, sighting: Sighting) -> Sentence:
         Kind.PLACED,
         "ERROR",
         life.id,
-        f"the state file says that it is armed, and Kraken has its order {sighting.txid} "
-        "already: the file is an older copy. Nothing is placed; the order is watched",
+        f"armed by the state file, but Kraken has its order {sighting.txid} already: the file "
+        "is an older copy. Nothing is placed; the order is watched",
         order_id=sighting.txid,
     )
 
@@ -125,9 +123,9 @@ def row_differs(life: Life, rule: Rule) -> Sentence:
         Kind.PLACED,
         "ERROR",
         life.id,
-        f"the order {life.order_id} is of the row as it was ({life.order}); the row has changed "
-        f"since and would {rule.direction} {rule.volume}. To arm it as it is, set enabled to "
-        "true and empty its order_id, trigger_time and trigger_price",
+        f"order {life.order_id} is of the row as it was ({life.order}); it says {rule.direction} "
+        f"{rule.volume_text} now. To arm that, set enabled to true and empty order_id, "
+        "trigger_time and trigger_price",
         order_id=life.order_id,
     )
 
@@ -138,10 +136,8 @@ def as_it_was(life: Life) -> Sentence:
         Kind.DISARMED,
         "ERROR",
         life.id,
-        f"NOT armed again: the row is letter for letter as it was before its order "
-        f"{life.order_id}; an editor has probably saved an old copy. The order is noted anew and "
-        "stays watched. To arm the row again, change one of its cells as well, such as enabled "
-        "to yes",
+        f"NOT armed again: an old copy of the row, from before order {life.order_id}, which "
+        "stays watched. To arm it, change one more cell, such as enabled=yes",
         order_id=life.order_id,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from krakenlink.numbers import readable
 from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import Pause
@@ -65,7 +66,7 @@ def _bare(text: str) -> str:
 
 def crossed(crossing: Crossing) -> str:
     """Return what was crossed, and at what price."""
-    return f"{crossing.rule.condition} was crossed at {crossing.price_text}"
+    return f"{crossing.rule.condition} was crossed at {readable(crossing.price_text)}"
 
 
 # --- the thread ------------------------------------------------------------------------------
@@ -83,8 +84,8 @@ def cannot_be_taken_up(crossing: Crossing) -> Sentence:
         Kind.INTERNAL,
         "ERROR",
         crossing.key,
-        f"it was crossed at {crossing.price_text}, and an internal error keeps its order back. "
-        "See at Kraken whether it has one",
+        f"it was crossed at {readable(crossing.price_text)}, and an internal error keeps its "
+        "order back. See at Kraken whether it has one",
     )
 
 
@@ -107,8 +108,8 @@ def unreadable(rule_id: str, error: Exception) -> Sentence:
         Kind.DOUBTFUL,
         "ERROR",
         rule_id,
-        f"its row in the state file cannot be understood ({error}). The row does not trade. See "
-        "at Kraken whether it has an order, then delete that row of the state file to begin anew",
+        f"does NOT trade: its row of the state file makes no sense ({error}). See at "
+        "Kraken whether it has an order, then delete that row",
     )
 
 
@@ -118,9 +119,8 @@ def doubtful(rule_id: str) -> Sentence:
         Kind.DOUBTFUL,
         "ERROR",
         rule_id,
-        "nobody can tell from the state file whether it has fired, so it does not trade. See at "
-        "Kraken whether it has an order; to arm it, delete its row of the state file while the "
-        "program is stopped",
+        "does NOT trade: the state file does not tell whether it has fired. See at Kraken; to "
+        "arm it, stop the program and delete its row of the state file",
     )
 
 
@@ -194,8 +194,8 @@ def row_missing(crossing: Crossing) -> Sentence:
         Kind.WAITING,
         "WARNING",
         crossing.key,
-        f"{crossed(crossing)} while its row was not in config.csv, or not whole; somebody may be "
-        "saving it. The order is placed if the row is there in a moment",
+        f"{crossed(crossing)} while its row was missing or cut off in config.csv. "
+        "The order is placed if the row is back in a moment",
     )
 
 
@@ -222,7 +222,9 @@ def placed(life: Life, why: str) -> Sentence:
         Kind.PLACED,
         "INFO",
         life.id,
-        _joined(f"{why} {life.trigger_price}" if life.trigger_price else "", done, life.order),
+        _joined(
+            f"{why} {readable(life.trigger_price)}" if life.trigger_price else "", done, life.order
+        ),
         order_id=life.order_id,
         trigger_price=life.trigger_price,
     )
@@ -245,7 +247,7 @@ def held_back(crossing: Crossing, reason: str, owed: float) -> Sentence:
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"{crossed(crossing)}, and no order could be placed: {_bare(reason)}. It is tried "
+        f"{crossed(crossing)}, and no order could be placed: {_bare(reason)}. Tried "
         f"again; after {owed:.0f} s only while the threshold is met",
     )
 
@@ -256,8 +258,8 @@ def given_up(crossing: Crossing, reason: str) -> Sentence:
         Kind.REFUSED,
         "ERROR",
         crossing.key,
-        f"NOT PROTECTED. {crossed(crossing)}, and no order could be placed: {_bare(reason)}. The "
-        "row is disarmed until you change it or start the program again",
+        f"NOT PROTECTED. {crossed(crossing)}, no order could be placed: {_bare(reason)}. "
+        "Disarmed until you change the row or start again",
     )
 
 
@@ -267,8 +269,8 @@ def stands_first(crossing: Crossing, pause: Pause, reason: str) -> Sentence:
         Kind.WAITING,
         "ERROR",
         crossing.key,
-        f"{crossed(crossing)}, and Kraken takes no more {pause.value} for now: {_bare(reason)}. "
-        "It waits in line, and is placed as soon as Kraken allows it",
+        f"{crossed(crossing)}, but Kraken takes no more {pause.value}: {_bare(reason)}. "
+        "It is placed as soon as Kraken allows it",
     )
 
 
@@ -301,15 +303,12 @@ def uncertain(life: Life, reason: str, *, can_find: bool) -> Sentence:
     """Say that nobody knows whether an order was placed, and who finds out."""
     asks = "Kraken is being asked; nothing is sent again before it is known"
     if not can_find:
-        asks = (
-            "Look at Kraken's open orders yourself; to arm the row again, delete its row of the "
-            "state file"
-        )
+        asks = "Look at Kraken's open orders; to arm it again, delete its row of the state file"
     return of_row(
         Kind.UNCERTAIN,
         "ERROR",
         life.id,
-        f"UNCERTAIN whether the order {life.order} was placed ({reason}). {asks}",
+        f"UNCERTAIN whether {life.order} was placed ({_bare(reason)}). {asks}",
         cl_ord_id=life.cl_ord_id,
     )
 
@@ -345,14 +344,14 @@ def news_of(life: Life, sighting: Sighting) -> Sentence | None:
     what = f"order {sighting.txid}"
     kind, level = Kind.FILLED, "INFO"
     if sighting.status == "closed":
-        text = f"{what} is filled: {sighting.vol_exec} at {sighting.price}"
+        text = f"{what} is filled: {readable(sighting.vol_exec)} at {readable(sighting.price)}"
     elif sighting.is_final:
         kind, level = Kind.ENDED, "ERROR"
         why = f" ({sighting.reason})" if sighting.reason else ""
-        part = f" after {sighting.vol_exec} were filled" if sighting.has_executed else ""
+        part = f" after {readable(sighting.vol_exec)} were filled" if sighting.has_executed else ""
         text = f"{what} was {sighting.status}{why}{part}. The position is no longer protected"
     elif sighting.has_executed:
-        text = f"{what} is partly filled: {sighting.vol_exec}"
+        text = f"{what} is partly filled: {readable(sighting.vol_exec)}"
     else:
         return None
     return of_row(kind, level, life.id, text, order_id=sighting.txid, vol_exec=sighting.vol_exec)
@@ -377,8 +376,8 @@ def state_unwritable(error: Exception) -> Sentence:
     return Sentence(
         Kind.DISK,
         "ERROR",
-        f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. No order is placed that cannot "
-        "be written down first; free the disk or mend its permissions, the program goes on trying",
+        f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. NO ORDER is placed before it "
+        "can be. Free the disk or mend its permissions; it is tried again",
     )
 
 
@@ -394,8 +393,8 @@ def config_unwritable(lives: Sequence[Life], error: Exception) -> Sentence:
     return Sentence(
         Kind.DISK,
         "ERROR",
-        f"config.csv CANNOT BE WRITTEN: {_reason_of(error)}. It does not name yet what has fired: "
-        f"{names}. The state file does, and they do not fire again; the program goes on trying",
+        f"config.csv CANNOT BE WRITTEN: {_reason_of(error)}. It lacks {names}; none of them fires "
+        "again. Free the disk or mend its permissions",
     )
 
 
@@ -405,8 +404,8 @@ def not_noted(life: Life) -> Sentence:
         Kind.CONFIG,
         "WARNING",
         life.id,
-        f"its row is not in config.csv just now, or not whole, so its order {life.order_id} is not "
-        "noted there. It does not fire again; where the row comes back, the order is noted then",
+        f"its row is missing or cut off in config.csv, so order {life.order_id} is not noted "
+        "there. It does not fire again, and is noted once the row is back",
     )
 
 

@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 from typing import ClassVar
 
 from krakenlink.known_names import asset_name
-from krakenlink.numbers import plain, quantize_down
+from krakenlink.numbers import plain, quantize_down, readable
 from krakenlink.pairs import Pair
 from ttslo_app.rules.facts import (
     Funds,
@@ -267,13 +267,14 @@ def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
         row.warn("volume", said)
     cost = _EXACT.multiply(volume, rule.threshold)
     if not volume or (pair.ordermin is not None and volume < pair.ordermin):
-        least = plain(pair.ordermin) if pair.ordermin else "one lot"
+        least = readable(pair.ordermin) if pair.ordermin else "one lot"
         said = f"Volume {plain(volume)} is below Kraken's minimum of {least} for {row.market}"
         row.refuse("volume", said)
     elif pair.costmin is not None and cost < pair.costmin:
-        said = f"Volume {plain(volume)} is worth {plain(cost)} at the threshold, below Kraken's"
+        said = f"Volume {plain(volume)} is worth {readable(cost)} at the threshold, below Kraken's"
         row.refuse(
-            "volume", f"{said} minimum of {plain(pair.costmin)} for {row.market}; raise the volume"
+            "volume",
+            f"{said} minimum of {readable(pair.costmin)} for {row.market}; raise the volume",
         )
 
 
@@ -332,7 +333,7 @@ def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:
         return
     factor = f"{times:.1f}".removesuffix(".0") if times < 10 else f"{times:.0f}"
     than = f"{factor} times the price" if is_above else f"the price divided by {factor}"
-    said = f"{FAR} {plain(rule.threshold)} is {than} of {row.market}, {plain(price)}"
+    said = f"{FAR} {plain(rule.threshold)} is {than} of {row.market}, {readable(price)}"
     row.warn("threshold_price", f"{said}; count the digits, a point is the decimal mark")
 
 
@@ -359,7 +360,7 @@ def _check_distance(row: CheckedRow, rule: Rule, price: Decimal, *, is_old: bool
     if not is_old and not takes_price(rule, price):
         row.result.off_price[rule.id] = rule
     threshold, offset = plain(rule.threshold), rule.offset_text
-    now = f"the price of {row.market} is {plain(price)}"
+    now = f"the price of {row.market} is {readable(price)}"
     said = f"{now}, {gap:.2f} % from the threshold {threshold}"
     if is_met:
         met = f"Threshold already met: {now}, which is at or {rule.threshold_type} {threshold}"

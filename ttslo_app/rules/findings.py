@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krakenlink.foreign import shown
-from krakenlink.numbers import plain
+from krakenlink.numbers import readable
 from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.rules.rule import Rule, reading_of
 
@@ -273,7 +273,7 @@ def _row_lines(result: ValidationResult, row: Row, number: int, verbose: bool) -
 def distance_words(rule: Rule, price: Decimal) -> str:
     """Return today's price, and how far it is from a threshold in percent of the price."""
     away = abs(rule.threshold - price) / price * 100
-    return f"now {plain(price)} ({away:.2f} % away)"
+    return f"now {readable(price)} ({away:.2f} % away)"
 
 
 def _standing(result: ValidationResult, rule: Rule, label: str) -> str:

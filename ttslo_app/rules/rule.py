@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from krakenlink.known_names import asset_name
-from krakenlink.numbers import plain, to_positive_decimal
+from krakenlink.numbers import readable, to_positive_decimal
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import (
     FOREIGN_COLUMNS,
@@ -139,13 +139,13 @@ class Rule:
     @property
     def condition(self) -> str:
         """The condition in words, such as `BTC/USD at or above 50000`."""
-        return f"{shown_pair(self.pair)} at or {self.threshold_type} {self.threshold:f}"
+        return f"{shown_pair(self.pair)} at or {self.threshold_type} {readable(self.threshold)}"
 
     @property
     def volume_text(self) -> str:
         """The volume as it is told: digits in base currency, or the words that it comes from."""
         if self.volume is not None:
-            return plain(self.volume)
+            return readable(self.volume)
         assert self.terms.share is not None  # one of the two is always there
         return self.terms.share.text
 
@@ -153,10 +153,10 @@ class Rule:
     def offset_text(self) -> str:
         """The trailing offset as it is told: `0.5 %`, or `250 USD` where it is in money."""
         if self.offset_percent is not None:
-            return f"{plain(self.offset_percent)} %"
+            return f"{readable(self.offset_percent)} %"
         assert self.terms.offset_quote is not None  # one of the two is always there
         currency = shown_pair(self.pair).partition("/")[2]
-        return f"{plain(self.terms.offset_quote)} {currency}".rstrip()
+        return f"{readable(self.terms.offset_quote)} {currency}".rstrip()
 
     @property
     def action(self) -> str:

@@ -40,15 +40,12 @@ def denied(said: str, every: float) -> Sentence:
     """Say that the key may not follow its orders, and which permission it lacks."""
     cure = "Mend the key"
     if "Permission denied" in said:
-        cure = (
-            f'To hear of a fill at once, give it the permissions "{Right.STREAM}" and '
-            f'"{Right.QUERY_OPEN}"'
-        )
+        cure = f'Permit "{Right.STREAM}" and "{Right.QUERY_OPEN}"'
     return Sentence(
         Kind.KEY,
         "WARNING",
-        f"No key may follow its orders on Kraken's stream ({said.strip(' .')}); they are looked "
-        f"at over REST every {every:.0f} s. {cure}",
+        f"Orders are looked at every {every:.0f} s: no key may stream them ({said.strip(' .')}). "
+        f"{cure}",
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
+from krakenlink.numbers import readable
 from ttslo_app.face.voice import Console
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
@@ -281,14 +282,14 @@ class Show:
 
     def _line(self, rule: Rule, cells: dict[str, str], order: dict[str, Any] | None) -> str:
         side = "at or above" if rule.threshold_type is ThresholdType.ABOVE else "at or below"
-        text = f"{side} {rule.threshold:f}: "
+        text = f"{side} {readable(rule.threshold)}: "
         if order is None:
             return text + ("crossed, and NO ORDER" if rule.id in self._fired else "never crossed")
         when = f" in the minute {self._fired[rule.id]}" if self._fired.get(rule.id) else ""
-        text += f"crossed at {cells['trigger_price']}{when}, {order['descr']['order']}, "
+        text += f"crossed at {readable(cells['trigger_price'])}{when}, {order['descr']['order']}, "
         if order["status"] == "closed":
-            return text + f"filled at {Decimal(order['price']):.1f}"
-        return text + f"{order['status']}, stop at {Decimal(order['stopprice']):.1f}"
+            return text + f"filled at {readable(order['price'])}"
+        return text + f"{order['status']}, stop at {readable(order['stopprice'])}"
 
 
 def _has_order_of(program: Program, rule: Rule) -> Callable[[FakeKraken], bool]:

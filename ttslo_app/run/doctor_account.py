@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 import creds
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError, RateLimitError
-from krakenlink.numbers import plain
+from krakenlink.numbers import readable
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.key_info import KeyInfo, Right, read_key_info
@@ -290,8 +290,8 @@ def look_at_pairs(patient: Patient) -> Findings:
             yield say("pair unknown", name, pair=name, why=error)
             continue
         limits = [
-            f"at least {plain(pair.ordermin)}" if pair.ordermin else "",
-            f"worth at least {plain(pair.costmin)}" if pair.costmin else "",
+            f"at least {readable(pair.ordermin)}" if pair.ordermin else "",
+            f"worth at least {readable(pair.costmin)}" if pair.costmin else "",
         ]
         least = ", ".join(filter(None, limits)) or "without a minimum that is told"
         if pair.status == "online":

@@ -19,7 +19,7 @@ from kraken_api import WEBSOCKET_AVAILABLE, Quote
 from krakenlink.errors import KrakenError
 from krakenlink.foreign import without_login
 from krakenlink.machine import feed_clock, is_loopback
-from krakenlink.numbers import plain
+from krakenlink.numbers import readable
 from krakenlink.pairs import symbol_offline
 from krakenlink.sockets import Call, by_thread, dial, watching
 from krakenlink.stream.events import FeedLive, FeedStale
@@ -246,7 +246,7 @@ class StreamLook:
                 missing[pair] = self._reason(symbol)
             else:
                 price, seconds = proven
-                yield say("price streams", pair, pair=pair, price=plain(price), seconds=seconds)
+                yield say("price streams", pair, pair=pair, price=readable(price), seconds=seconds)
         yield from _polled(patient, missing)
 
     def _open(self) -> WebSocketPriceProvider | None:
@@ -326,7 +326,7 @@ def _polled(patient: Patient, missing: dict[str, str]) -> Findings:
     for pair, why in missing.items():
         quote = found.get(pair)
         if isinstance(quote, Quote):
-            yield say("price polled", pair, pair=pair, price=plain(quote.price), why=why)
+            yield say("price polled", pair, pair=pair, price=readable(quote.price), why=why)
         else:
             yield say("price missing", pair, pair=pair, why=f"{why}; {quote}")
 

@@ -78,8 +78,8 @@ def deposed(path: str) -> Sentence:
     return Sentence(
         Kind.KEY,
         "ERROR",
-        "DEPOSED: a later start elsewhere uses this trading key. This run places NO ORDER more and "
-        f"ends; orders at Kraken stay. To make this the one again: end the other, delete {path}",
+        "DEPOSED: a later start has this trading key. This run places NO ORDER more and ends; "
+        f"orders at Kraken stay. To undo: end the other, delete {path}",
     )
 
 
@@ -88,8 +88,8 @@ def mark_not_written(path: str, error: Exception) -> Sentence:
     return Sentence(
         Kind.DISK,
         "ERROR",
-        f"{path} cannot be written ({shown(str(error))}): whatever restarts this program "
-        "would take the key back. Keep it from starting again",
+        f"{path} cannot be written ({shown(str(error))}): a restart of this program would take "
+        "the key back. Keep it from starting again",
     )
 
 

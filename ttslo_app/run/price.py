@@ -19,7 +19,7 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from krakenlink.pairs import shown_pair
 from krakenlink.rest.quotes import Quote
 from krakenlink.stream.events import Channel, FeedStale, SymbolMute, SymbolRefused, Tick
@@ -175,7 +175,7 @@ def line_of(quote: Quote) -> str:
     """Return a price as a person reads it."""
     name = quote.symbol or shown_pair(quote.pair)
     source = _SOURCES[quote.source]
-    price, age = plain(quote.price), f"{quote.proven_age:.1f} s ago"
+    price, age = readable(quote.price), f"{quote.proven_age:.1f} s ago"
     return f"{shown(name, 40):<12} {price:>14}  {source}, proven {age}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from krakenlink.numbers import readable
 from ttslo_app.face.snapshot import Row, Snapshot, span
 from ttslo_app.messages import Kind, Sentence
 
@@ -39,7 +40,7 @@ def _standing(row: Row) -> str:
     if row.price is None or row.away is None:
         return f"{condition}, no price yet"
     proof = "" if row.age is None else f", proven {row.age:.1f} s ago"
-    return f"{condition}, now {row.price} ({row.away:.2f} % away{proof})"
+    return f"{condition}, now {readable(row.price)} ({row.away:.2f} % away{proof})"
 
 
 def _stops(count: int) -> str:
@@ -49,8 +50,8 @@ def _stops(count: int) -> str:
 def not_written(path: str, error: object) -> Sentence:
     """Say, once, that nobody can look at the program from outside."""
     text = (
-        f"{path} cannot be written ({error}), so `ttslo status` cannot see this program. Prices "
-        "and orders need it not; free the disk or mend the folder"
+        f"{path} cannot be written ({error}): `ttslo status` is blind, prices and orders go "
+        "on. Free the disk or mend the folder"
     )
     return Sentence(Kind.DISK, "WARNING", text)
 
@@ -63,8 +64,8 @@ def written_again(path: str) -> Sentence:
 def of_another(path: str, pid: int) -> Sentence:
     """Say that another program of the same kind tells of itself there already."""
     text = (
-        f"{path} belongs to process {pid}, which runs with the same state: `ttslo status` shows "
-        "that one. Give this one a state file of its own with --state"
+        f"{path} belongs to process {pid}, of the same state: `ttslo status` shows that one. "
+        "Give this one a state file of its own with --state"
     )
     return Sentence(Kind.START, "WARNING", text)
 

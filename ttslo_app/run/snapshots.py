@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.machine import feed_clock
-from krakenlink.numbers import plain, to_decimal
+from krakenlink.numbers import plain, readable, to_decimal
 from krakenlink.pairs import Symbol, shown_pair
 from ttslo_app.face.snapshot import LATE, MOST_EVENTS, MOST_ROWS, Event, Order, Row, Snapshot
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
@@ -222,7 +222,7 @@ class Teller:
         return Row(
             id=rule.id,
             pair=shown_pair(rule.pair),
-            condition=f"at or {rule.threshold_type} {plain(rule.threshold)}",
+            condition=f"at or {rule.threshold_type} {readable(rule.threshold)}",
             action=rule.action,
             state=state,
             detail=detail,
@@ -294,7 +294,7 @@ class Teller:
 
 def offset_words(order: OrderRequest) -> str:
     """Return the trailing offset of an order as it is told: `0.5 %`, or `250` in money."""
-    digits = order.price.strip("+%")
+    digits = readable(order.price.strip("+%"))
     return f"{digits} %" if order.price.endswith("%") else digits
 
 

@@ -6,6 +6,7 @@ of one that is under way.
 
 from __future__ import annotations
 
+from krakenlink.numbers import readable
 from ttslo_app.messages import Crossing, Kind, Sentence
 
 # What the order thread is at, by the names of its steps.
@@ -59,8 +60,8 @@ def no_order_yet(crossing: Crossing, seconds: float, why: str) -> Sentence:
     return Sentence(
         Kind.LATE,
         "ERROR",
-        f"{crossing.key}: crossed {seconds:.0f} s ago at {crossing.price_text}, no order yet: "
-        f"{why}",
+        f"{crossing.key}: crossed {seconds:.0f} s ago at {readable(crossing.price_text)}, "
+        f"no order yet: {why}",
         {"id": crossing.key},
     )
 
@@ -88,7 +89,7 @@ def order_thread_left(step: str) -> Sentence:
 
 def ends_without_order(crossing: Crossing, seconds: float, step: str, rule_state: str) -> Sentence:
     """Say what is known of a crossing whose order did not come before the end of the program."""
-    crossed = f"{crossing.key}: crossed {seconds:.0f} s ago at {crossing.price_text}"
+    crossed = f"{crossing.key}: crossed {seconds:.0f} s ago at {readable(crossing.price_text)}"
     if rule_state == "intended" and step == "intending":
         text = (
             f"{crossed}, and NO ORDER was sent: {at_what(step)}. The next start looks at it again"

@@ -13,7 +13,7 @@ from typing import Any
 
 from krakenlink.foreign import shown
 from krakenlink.machine import read_plain
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from krakenlink.pairs import shown_pair
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import History
@@ -153,5 +153,5 @@ def _far_off(prices: History | Candles, rules: list[Rule]) -> Iterator[str]:
         if factor >= _FAR:
             yield (
                 f"{rule.id}: its threshold {plain(rule.threshold)} is {factor:.0f} times off the "
-                f"first price {plain(first)}: is this file of another pair?"
+                f"first price {readable(first)}: is this file of another pair?"
             )

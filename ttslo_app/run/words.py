@@ -103,19 +103,19 @@ def files_lost(error: Exception) -> Sentence:
     return Sentence(
         Kind.STOP,
         "ERROR",
-        f"{error}. Its lock file was taken away while this program ran, and a second one has "
-        "begun: this one ENDS and places no order more, the other one goes on",
+        f"{error}. Its lock file was removed, and a second program has begun: this one ENDS and "
+        "places no order more, the other one goes on",
     )
 
 
 def waits_for(rest: str) -> Sentence:
     """Say that the start takes long, and what it waits for."""
-    return Sentence(
-        Kind.START,
-        "WARNING",
-        f"Waiting for an answer from {place_of(rest)}. Nothing is watched before it comes; if it "
-        "does not, look at the network and at https://status.kraken.com",
-    )
+    place = place_of(rest)
+    cure = "look at the network and at https://status.kraken.com"
+    if not place.startswith("Kraken"):
+        cure = "look at the network, and whether it runs"
+    text = f"Waiting for an answer from {place}. Nothing is watched before; if none comes, {cure}"
+    return Sentence(Kind.START, "WARNING", text)
 
 
 def nothing_to_watch(config: str) -> Sentence:
@@ -278,13 +278,12 @@ def prices_again() -> Sentence:
 
 def cannot_fire(pair: str, rows: Sequence[str], reason: object) -> Sentence:
     """Say that the armed rows of a pair have no price to be crossed by."""
-    of = ", ".join(rows)
-    noun = "this row" if len(rows) == 1 else "these rows"
+    why = str(reason).strip(" .")
     return Sentence(
         Kind.PRICE,
         "ERROR",
-        f"{of}: {noun} CANNOT FIRE: {pair} has no price, neither on the stream nor over REST "
-        f"({reason}). It is asked for again; see at Kraken whether the pair is still traded",
+        f"{_named(rows)}: CANNOT FIRE: {pair} has no price, neither on the stream nor over REST "
+        f"({why}). It is asked again; see at Kraken whether it is traded",
     )
 
 
@@ -367,8 +366,8 @@ def would_take(rule_id: str) -> Sentence:
 def was_placed(rule_id: str, txid: str | None) -> Sentence:
     """Say that Kraken has answered a question about an order with the id of one."""
     text = (
-        f"{rule_id}: Kraken was only asked whether it would take its order, and names an order "
-        f"{txid}: look at it there at once, and cancel it if it stands. The row stays armed"
+        f"{rule_id}: Kraken, asked only whether it would take its order, names an order {txid}: "
+        "look there at once, and cancel it if it stands. The row stays armed"
     )
     return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
 
@@ -400,8 +399,8 @@ def reading_key_is_bad(reason: str, cure: str) -> Sentence:
     return Sentence(
         Kind.KEY,
         "ERROR",
-        f"The reading key is refused: {_ended(reason)} Orders are watched with the trading key "
-        f"instead. Mend or remove KRAKEN_API_KEY and KRAKEN_API_SECRET. {_ended(cure)}".strip(),
+        f"The reading key is refused: {_ended(reason)} Orders are watched with the trading key. "
+        f"Mend or remove KRAKEN_API_KEY and KRAKEN_API_SECRET. {_ended(cure)}".strip(),
     )
 
 
@@ -415,8 +414,8 @@ def tape_unreadable(error: object) -> Sentence:
     return Sentence(
         Kind.DISK,
         "WARNING",
-        f"It cannot be read how far prices were seen before ({error}); trades since each row was "
-        "armed are looked at instead, as far as that may go",
+        f"How far prices were seen before cannot be read ({error}): trades since each row was "
+        "armed are looked at instead, as far as they reach",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from ttslo_app.clocks import SECOND, clock_time, iso_moment
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.rules.rule import WhenBlind
@@ -91,7 +91,7 @@ def found_words(market: str, touch: Touch, span: Span) -> str:
     if touch.past.bar_seconds:
         end = at + touch.past.bar_seconds
         moment = f"between {clock_time(at, span[1])} and {clock_time(end, span[1])}"
-    threshold = plain(touch.rule.threshold)
+    threshold = readable(touch.rule.threshold)
     return f"{market} crossed {threshold} {moment}"
 
 
@@ -108,5 +108,7 @@ def deed_words(deed: Deed, policy: WhenBlind, present: Decimal | None) -> str:
     if present is None:
         return "no price is proven just now, so the next one decides"
     if deed is Deed.FIRE:
-        return f"the price is still beyond it at {plain(present)}, so its order is placed now"
-    return f"the price is back at {plain(present)}, so no order is placed and the row stays armed"
+        return f"the price is still beyond it at {readable(present)}, so its order is placed now"
+    return (
+        f"the price is back at {readable(present)}, so no order is placed and the row stays armed"
+    )

@@ -246,7 +246,7 @@ def test_crossing_in_the_middle_of_a_save_waits_for_the_whole_file(bench: Bench)
     whole, bench.files.rules = bench.files.rules, {}
     bench.cross()
     assert bench.kraken.sent == []
-    assert bench.heard("somebody may be saving it")
+    assert bench.heard("was missing or cut off in config.csv")
     bench.files.rules = whole
     bench.wait(2)
     bench.adopt()

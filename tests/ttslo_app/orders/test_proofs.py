@@ -62,7 +62,7 @@ def test_crossing_of_an_earlier_arming_waits_while_kraken_cannot_be_asked(bench:
     bench.kraken.is_silent = True
     bench.cross()
     assert bench.kraken.sent == []
-    assert any("cannot be asked whether it has an order already" in text for _, text in bench.said)
+    assert any("cannot say yet whether it has an order" in text for _, text in bench.said)
     bench.kraken.is_silent = False
     bench.wait(5)
     assert len(bench.kraken.sent) == 1

@@ -82,7 +82,7 @@ def test_fingerprint_tells_a_changed_row_from_the_same_one() -> None:
 def test_order_is_told_in_one_line() -> None:
     """Side, size, pair as people write it, kind and offset; nothing that a log could not take."""
     order = build_order(rule(volume="0.0100"), MARKET)
-    assert str(order) == f"sell 0.0100 {shown_pair('XXBTZUSD')} trailing-stop +5.0%"
+    assert str(order) == f"sell 0.01 {shown_pair('XXBTZUSD')} trailing-stop +5%"
 
 
 ROW = {"id": "btc", "pair": "BTC/USD", "volume": "0.01"}

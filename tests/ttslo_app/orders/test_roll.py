@@ -226,7 +226,7 @@ def test_damaged_row_of_the_state_does_not_trade(bench: Bench) -> None:
     bench.restart()
     bench.cross()
     assert bench.kraken.sent == []
-    assert bench.heard("cannot be understood")
+    assert bench.heard("makes no sense")
 
 
 def test_rule_that_a_torn_state_file_lacks_does_not_trade() -> None:
@@ -303,7 +303,7 @@ def test_doubtful_row_with_an_order_under_way_does_not_stop_the_others() -> None
     bench.wait(60)
     assert bench.life("other").has_fired
     assert bench.placed == 2
-    assert bench.heard("btc: nobody can tell from the state file whether it has fired")
+    assert bench.heard("btc: does NOT trade: the state file does not tell whether it has fired")
 
 
 def test_doubt_about_a_row_that_is_not_accepted_just_now_is_kept(bench: Bench) -> None:
@@ -409,7 +409,7 @@ def test_old_text_of_an_editor_arms_no_row_again(fired: Bench) -> None:
     assert fired.life().state is RuleState.PLACED
     assert fired.files.notes == {"btc": fired.life().order_id}
     assert fired.worker.standing == {"btc": fired.life().order_id}
-    assert fired.heard("letter for letter as it was before its order")
+    assert fired.heard("an old copy of the row, from before order")
 
 
 def test_old_text_after_a_restart_arms_no_row_again(fired: Bench) -> None:

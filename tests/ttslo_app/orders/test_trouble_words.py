@@ -50,13 +50,13 @@ OTHER = Sighting("O1", "open", differs="volume 0.5 instead of 0.01")
 @pytest.mark.parametrize(
     ("sentence", "kind", "names"),
     [
-        (words.sent_by_another_key(PLACED), Kind.KEY, "the key of before"),
+        (words.sent_by_another_key(PLACED), Kind.KEY, "Start once with it"),
         (words.stands_unseen(PLACED), Kind.UNCERTAIN, "nothing is sent again"),
         (words.cannot_prove(CROSSED, OSError("why")), Kind.WAITING, "50001"),
         (words.has_an_order(PLACED, OTHER), Kind.PLACED, "O1"),
         (words.stands_otherwise(PLACED, OTHER), Kind.PLACED, "volume 0.5 instead of 0.01"),
         (words.row_differs(PLACED, rule(volume="0.5")), Kind.PLACED, "sell 0.5"),
-        (words.as_it_was(PLACED), Kind.DISARMED, "enabled to yes"),
+        (words.as_it_was(PLACED), Kind.DISARMED, "enabled=yes"),
     ],
 )
 def test_sentence_names_its_row_and_what_matters(

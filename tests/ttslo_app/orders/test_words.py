@@ -89,7 +89,7 @@ def test_refusal_names_the_cure_once() -> None:
 def test_uncertain_order_is_looked_up_by_its_user_where_nobody_else_can() -> None:
     """Nobody is told that Kraken is asked by a program that cannot ask."""
     assert "Kraken is being asked" in words.uncertain(PLACED, "why", can_find=True).text
-    assert "yourself" in words.uncertain(PLACED, "why", can_find=False).text
+    assert "Look at Kraken's open orders; " in words.uncertain(PLACED, "why", can_find=False).text
 
 
 def test_sentence_is_said_once_until_it_changes_or_is_forgotten() -> None:

@@ -96,7 +96,7 @@ def test_the_text_says_failed_and_why() -> None:
 
 def test_the_verbose_text_tells_the_order() -> None:
     """Verbose adds what will be placed."""
-    assert "sell 0.01, trailing 5.0 %" in format_validation_result(check(GOOD), verbose=True)
+    assert "sell 0.01, trailing 5 %" in format_validation_result(check(GOOD), verbose=True)
     assert "trailing" not in format_validation_result(check(GOOD))
 
 
@@ -140,7 +140,7 @@ def test_the_text_fits_a_terminal_of_eighty_columns() -> None:
 def test_the_text_tells_price_and_distance_of_each_row() -> None:
     """A slip of the hand shows in the distance."""
     text = format_validation_result(check(GOOD, row(id="no", volume="x"), api=Prices()))
-    assert "  btc_1: armed, BTC/USD at or above 60000, now 50000.0 (20.00 % away)" in text
+    assert "  btc_1: armed, BTC/USD at or above 60000, now 50000 (20.00 % away)" in text
     assert "  no: refused" in text
     below = read_rule(row(threshold_type="below", threshold_price="25000"))
     assert distance_words(below, Decimal(50000)) == "now 50000 (50.00 % away)"

@@ -9,9 +9,12 @@ def test_missing_permission_is_named_as_kraken_s_page_names_it() -> None:
     sentence = words.denied("EGeneral:Permission denied.", 10.0)
     assert sentence.kind is Kind.KEY
     assert '"Access WebSockets" and "Query open orders & trades"' in sentence.text
-    assert "(EGeneral:Permission denied); they are looked at over REST every 10 s" in sentence.text
+    assert (
+        "are looked at every 10 s: no key may stream them (EGeneral:Permission denied)"
+        in sentence.text
+    )
     other = words.denied("EAPI:Invalid key", 10.0).text
-    assert other.endswith("every 10 s. Mend the key")
+    assert other.endswith("no key may stream them (EAPI:Invalid key). Mend the key")
     assert "Access WebSockets" not in other
 
 

@@ -89,7 +89,7 @@ def test_rows_that_are_all_disabled_pass_as_they_run(validate: Validate) -> None
     """A file with rows that wait for their user is in order, and how far they are is told."""
     code, said = validate(f"{HEADER}\n{GOOD}\n")
     assert code == 0
-    assert "good: disabled, BTC/USD at or above 52000, now 50000.0 (4.00 % away)" in said
+    assert "good: disabled, BTC/USD at or above 52000, now 50000 (4.00 % away)" in said
 
 
 @pytest.mark.parametrize(

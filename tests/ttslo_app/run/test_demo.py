@@ -45,8 +45,8 @@ def test_demo_shows_crossing_order_trailing_and_fill(capsys: pytest.CaptureFixtu
     """Both rows cross once, each leads to one order, and both stops fill."""
     assert run_demo(pause=0.004) == 0
     printed = capsys.readouterr().out
-    assert "sell_high: BTC/USD at or above 50500 crossed at 50500.0; order O" in printed
-    assert "sell_high  at or above 50500: crossed at 50500.0" in printed
+    assert "sell_high: BTC/USD at or above 50500 crossed at 50500; order O" in printed
+    assert "sell_high  at or above 50500: crossed at 50500" in printed
     assert "filled at 51450.0" in printed
     assert "filled at 47950.0" in printed
     assert "Each crossing led to one order." in printed
@@ -67,14 +67,12 @@ def test_demo_on_recorded_prices_names_the_minute(
     assert main(["--demo", "--replay", path]) == 0
     printed = capsys.readouterr().out
     assert (
-        "up_2       at or above 51000.0: crossed at 51200.0 in the minute 2022-01-01 00:01"
-        in printed
+        "up_2       at or above 51000: crossed at 51200 in the minute 2022-01-01 00:01" in printed
     )
     assert (
-        "down_5     at or below 47500.0: crossed at 47400.0 in the minute 2022-01-01 00:03"
-        in printed
+        "down_5     at or below 47500: crossed at 47400 in the minute 2022-01-01 00:03" in printed
     )
-    assert "down_15    at or below 42500.0: never crossed" in printed
+    assert "down_15    at or below 42500: never crossed" in printed
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_journal_that_cannot_be_read_lets_no_waiting_row_trade(
     assert program.state["btc"]["triggered"] != "true"
     assert "51000" not in logged(manager, "INFO")
     assert said in logged(manager, "ERROR")
-    assert "btc: nobody can tell from the state file whether it has fired" in logged(
+    assert "btc: does NOT trade: the state file does not tell whether it has fired" in logged(
         manager, "ERROR"
     )
 

@@ -164,7 +164,7 @@ def test_poll_asks_once_for_all_and_one_bad_pair_takes_no_other(said: Said) -> N
     assert [(polled.market, polled.price) for polled in came] == [("BTC/USD", Decimal(50000))]
     keeper.poll()
     assert len(said) == 1
-    assert said[0].startswith("ERROR eth1, eth2: these rows CANNOT FIRE: ETH/USD has no price, ")
+    assert said[0].startswith("ERROR eth1, eth2: CANNOT FIRE: ETH/USD has no price, ")
     assert "(delisted)" in said[0]
     assert (streams.is_live(BTC), streams.is_live(ETH)) == (True, False)
     rest.answer = {"XXBTZUSD": quote, "XETHZUSD": quote}
@@ -292,7 +292,7 @@ def test_places_without_a_file_are_kept_nowhere(said: Said) -> None:
 def test_places_that_cannot_be_read_are_told(said: Said, file: TapeFile) -> None:
     """More of the past is looked at then, and a person knows why."""
     assert TapeKeeper(file, list[Message]().append, said).load() == Saved()
-    assert said[0].startswith("WARNING It cannot be read how far prices were seen before (")
+    assert said[0].startswith("WARNING How far prices were seen before cannot be read (")
 
 
 def test_places_that_cannot_be_written_are_tried_again(said: Said) -> None:

@@ -48,7 +48,7 @@ def levels(program: LiveProgram, part: str) -> set[str]:
 
 # --- a row that is armed, or changes ----------------------------------------------------------
 
-FULL = "armed: BTC/USD at or above {}, now 50000.0 ({} % away); then sell 0.01, trailing 0.1 %"
+FULL = "armed: BTC/USD at or above {}, now 50000 ({} % away); then sell 0.01, trailing 0.1 %"
 
 
 def test_row_that_is_appended_changed_or_enabled_is_told_in_full(
@@ -364,7 +364,7 @@ def test_key_that_kraken_refuses_is_told_at_the_start(
         assert told.count(cure) == 1
         assert not program.log_lines("would REFUSE")
         market.set_price(PAIR, "51001")
-        assert "up: " in program.wait_for_line("was crossed at 51001.0: NO ORDER yet")
+        assert "up: " in program.wait_for_line("was crossed at 51001: NO ORDER yet")
         assert market.placed_count() == 0
 
 

@@ -220,9 +220,9 @@ def test_config_that_is_gone_is_told_once_with_what_stays_armed(manager: ConfigM
         away.rename(path)
         program.check_config_file_changed()
     warnings = logged(manager, "WARNING").splitlines()
-    gone = [line for line in warnings if "is not there any more" in line]
+    gone = [line for line in warnings if "is GONE. What was read last stays armed" in line]
     assert len(gone) == 2
-    assert "until the file is there again or the program ends: btc" in gone[0]
+    assert "until it is back or the program ends: btc" in gone[0]
     assert logged(manager, "INFO").count("is there again") == 2
 
 

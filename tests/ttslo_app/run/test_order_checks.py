@@ -131,7 +131,7 @@ def test_order_id_in_the_answer_to_a_question_is_told(said: Said) -> None:
     checks = checks_of(Exchange(Outcome(OutcomeKind.PLACED, "OABC")), said, arming("r"))
     checks.work()
     assert len(said) == 1
-    assert said[0].startswith("ERROR r: Kraken was only asked")
+    assert said[0].startswith("ERROR r: Kraken, asked only")
     assert "OABC" in said[0]
 
 

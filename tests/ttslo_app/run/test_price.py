@@ -190,7 +190,7 @@ def test_follow_goes_on_over_rest_when_the_stream_is_gone(
 def test_line_is_aligned_and_within_80_columns() -> None:
     """So that a column of prices can be read at a glance."""
     line = line_of(quote())
-    assert line == "BTC/USD            50000.10  stream, proven 0.3 s ago"
+    assert line == "BTC/USD             50000.1  stream, proven 0.3 s ago"
     assert len(line_of(quote(symbol=None, source="rest"))) <= 80
 
 

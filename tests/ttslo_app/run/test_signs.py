@@ -183,7 +183,7 @@ def test_file_of_another_that_runs_is_left_to_it(live: LiveProgram) -> None:
     """Two that overwrite each other would tell nonsense; which one is shown is said."""
     data = left_by(live)
     with signs_of(live).over():
-        line = live.wait_for_line("which runs with the same state")
+        line = live.wait_for_line("of the same state: `ttslo status` shows that one")
     assert f"belongs to process {os.getppid()}" in line
     assert path_of(live).read_bytes() == data
 

@@ -31,7 +31,7 @@ def test_row_is_told_for_a_person(folder: Path, capsys: pytest.CaptureFixture[st
     assert said.startswith(
         "WHAT IF: 4 prices of BTC/USD, 2022-01-01T01:20:00Z to 2022-01-01T01:23:00Z\n"
     )
-    assert "fee 0.40 %, slippage 0.05 %" in said
+    assert "fee 0.4 %, slippage 0.05 %" in said
     assert "  sold 2022-01-01T01:23:00Z at 51480: 514.80 less 2.32 = 512.48 USD" in said
     assert "The past is no promise." in said
     assert sorted(path.name for path in folder.iterdir()) == before

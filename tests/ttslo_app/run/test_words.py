@@ -95,3 +95,22 @@ def test_many_rows_are_counted_and_not_all_named() -> None:
     """A sentence about thousands of rows still fits."""
     said = words.not_checked_yet([f"r{n}" for n in range(1000)], "no answer..")
     assert "r0, r1, r2, r3, r4 and 995 more: no answer. It" in said.text
+
+
+@pytest.mark.parametrize(
+    ("rest", "has_page"),
+    [("https://api.kraken.com", True), ("http://127.0.0.1:9000", False), ("https://x.test", False)],
+)
+def test_page_of_krakens_health_is_named_for_kraken_alone(rest: str, has_page: bool) -> None:
+    """It knows nothing of another exchange, of which the question is whether it runs."""
+    said = words.waits_for(rest).text
+    assert ("https://status.kraken.com" in said) is has_page
+    assert said.endswith("look at the network, and whether it runs") is not has_page
+
+
+def test_rows_that_cannot_fire_are_named_within_reason() -> None:
+    """A pair with a thousand rows is told in one line, and the reason has one full stop."""
+    said = words.cannot_fire("BTC/USD", [f"r{n}" for n in range(1000)], "gone.").text
+    assert said.startswith("r0, r1, r2, r3, r4 and 995 more: CANNOT FIRE: BTC/USD has no price")
+    assert "(gone). It is asked again" in said
+    assert len(said) < 200
