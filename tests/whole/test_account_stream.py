@@ -186,7 +186,7 @@ def test_key_without_the_permission_polls_and_says_so_once(
         txid = fire(program)
         market.cancel_order(txid)
         program.wait_for_line("was canceled (User requested)")
-        assert len(program.log_lines("No key may follow")) == 1
+        assert len(program.log_lines("no key may stream them")) == 1
         assert looks(market) > 0
     assert market.account_stream.connections_made == 0
 
@@ -205,7 +205,7 @@ def test_stream_that_dies_is_replaced_by_polls_and_comes_back(
         program.wait_for_line("Kraken tells again at once")
         before = looks(market)
         market.cancel_order(txid)
-        program.wait_for_line("after 0.00400000 were filled")
+        program.wait_for_line("after 0.004 were filled")
         assert looks(market) <= before + 1  # one that was under way
         for once in ("does not tell at once", "tells again at once", "is partly filled"):
             assert len(program.log_lines(once)) == 1

@@ -21,6 +21,7 @@ from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import paper_words
 from ttslo_app.run import words as run_words
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch.crossings import Touch

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from ttslo_app.backtest import sweep_words, words
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import History
@@ -54,9 +54,9 @@ def heading_of(study: Study) -> tuple[str, str]:
     prices = study.prices
     first, last = words.moment(prices, 0), words.moment(prices, len(prices) - 1)
     kind = "candles" if isinstance(prices, Candles) else "prices"
-    costs = f"fee {plain(study.costs.fee)} %, slippage {plain(study.costs.slippage)} %"
+    costs = f"fee {readable(study.costs.fee)} %, slippage {readable(study.costs.slippage)} %"
     return (
-        f"WHAT IF: {len(prices):,} {kind} of {study.pair}, {first} to {last}",
+        f"WHAT IF: {len(prices)} {kind} of {study.pair}, {first} to {last}",
         f"from {study.source}; {costs}",
     )
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from textwrap import wrap
 from typing import Any
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import plain, readable
 from ttslo_app.backtest.sweep import Cell, Noise, Sweep
 
 _TENTH = Decimal("0.1")
@@ -64,7 +64,7 @@ def _table(found: Sweep, number: int) -> Iterator[str]:
         yield _head(found, block)
         for price, row in zip(found.thresholds, found.cells, strict=True):
             texts = (_cell(row[column], number) for column in block)
-            yield f"{plain(price):>{_margin(found)}}" + "".join(
+            yield f"{readable(price):>{_margin(found)}}" + "".join(
                 f"{text:>{_CELL}}" for text in texts
             )
 
@@ -77,7 +77,7 @@ def _blocks(found: Sweep) -> Iterator[range]:
 
 def _margin(found: Sweep) -> int:
     """Return how wide the column of thresholds is."""
-    return max(_MARGIN, *(len(plain(price)) for price in found.thresholds))
+    return max(_MARGIN, *(len(readable(price)) for price in found.thresholds))
 
 
 def _head(found: Sweep, block: range) -> str:

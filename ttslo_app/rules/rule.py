@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from krakenlink.known_names import asset_name
-from krakenlink.numbers import readable, to_positive_decimal
+from krakenlink.numbers import plain, readable, to_positive_decimal
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import (
     FOREIGN_COLUMNS,

@@ -106,8 +106,8 @@ SAYINGS: dict[str, Saying] = {
         "the lock of {file} cannot be looked at ({error})",
         "Let the user of the program own what lies beside it",
     ),
-    "space left": _ok("{megabytes:,} MB are free where {file} is"),
-    "space low": _warn("only {megabytes:,} MB are free where {file} is", "Free some of it"),
+    "space left": _ok("{megabytes} MB are free where {file} is"),
+    "space low": _warn("only {megabytes} MB are free where {file} is", "Free some of it"),
     "space gone": _fail(
         "no room is left where {file} is",
         "Free some: without room no intent is written, and so no order is placed",

@@ -282,7 +282,7 @@ class Teller:
             row=rule_id,
             pair=shown_pair(order.pair),
             txid=txid,
-            action=f"{order.type} {order.volume}, trailing {offset_words(order)}",
+            action=f"{order.type} {readable(order.volume)}, trailing {offset_words(order)}",
             stop=None if stop is None else plain(stop),
             best=None if best is None else plain(best),
             told_by=by,

@@ -105,7 +105,7 @@ class Fetcher:
         return self._joined(pair, pages, begin, end)
 
     def _tell(self, share: float, count: int, place: int) -> None:
-        self.progress.show(min(1.0, share), f"{count:,} trades until {iso_moment(place)[:16]}Z")
+        self.progress.show(min(1.0, share), f"{count} trades until {iso_moment(place)[:16]}Z")
 
     def _asked(self, pair: str, place: int) -> tuple[Page, bool]:
         """Return the page after a moment, and whether it is the last; tries until it comes."""
@@ -147,7 +147,7 @@ class Fetcher:
         missing = int(number[-1] - number[0]) + 1 - len(number)
         remarks = [*self.cache.remarks, *made.remarks]
         if missing:
-            remarks.append(f"{missing:,} trades are missing by Kraken's own count of them")
+            remarks.append(f"{missing} trades are missing by Kraken's own count of them")
         return Recording(made.history, tuple(remarks))
 
 

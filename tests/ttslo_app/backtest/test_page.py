@@ -279,5 +279,5 @@ def test_fee_and_span_head_the_page(whole: str) -> None:
     """Numbers without them mean nothing."""
     text = " ".join(Reader(whole).texts)
     assert "WHAT IF: 900 prices of BTC/USD, 2022-01-01T00:00:0" in text
-    assert "from XBTUSD.csv; fee 0.40 %, slippage 0.05 %" in text
+    assert "from XBTUSD.csv; fee 0.4 %, slippage 0.05 %" in text
     assert Costs().fee == Decimal("0.40")

@@ -37,7 +37,7 @@ def test_heading_tells_of_what_it_is(is_candles: bool, count: str) -> None:
     """How many prices, whose, of when, from where, at which costs."""
     title, source = heading_of(study(is_candles=is_candles))
     assert title.startswith(f"WHAT IF: {count} of BTC/USD, 2022-01-01T00:00:00Z to 2022-01-01T")
-    assert source == "from XBTUSD.csv; fee 0.40 %, slippage 0.05 %"
+    assert source == "from XBTUSD.csv; fee 0.4 %, slippage 0.05 %"
 
 
 def test_oddities_stand_before_the_rows_and_terms_after_them() -> None:

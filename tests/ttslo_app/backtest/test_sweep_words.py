@@ -43,8 +43,8 @@ def test_table_has_a_row_for_each_threshold() -> None:
     start = lines.index("threshold by offset")
     assert lines[start + 1 : start + 4] == [
         "               1%     5%     9%",
-        "   50500.0   +2.5   -2.4  -4.4*",
-        "   54500.0      .      .      .",
+        "     50500   +2.5   -2.4  -4.4*",
+        "     54500      .      .      .",
     ]
     assert "held to the end: -4.4 %" in lines
 

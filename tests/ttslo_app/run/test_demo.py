@@ -47,8 +47,8 @@ def test_demo_shows_crossing_order_trailing_and_fill(capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out
     assert "sell_high: BTC/USD at or above 50500 crossed at 50500; order O" in printed
     assert "sell_high  at or above 50500: crossed at 50500" in printed
-    assert "filled at 51450.0" in printed
-    assert "filled at 47950.0" in printed
+    assert "filled at 51450" in printed
+    assert "filled at 47950" in printed
     assert "Each crossing led to one order." in printed
 
 

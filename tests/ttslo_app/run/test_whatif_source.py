@@ -56,7 +56,7 @@ def since(folder: Path, *argv: str, wait: Callable[[float], object] | None = Non
 def test_trades_of_a_span_are_fetched_and_kept(traded: FakeKraken, tmp_path: Path) -> None:
     """The pair is that of the rows, and the second time asks for the rest alone."""
     made = since(tmp_path, "--cache", str(tmp_path / "kept"))
-    assert made.lines[0].startswith("WHAT IF: 2,500 prices of BTC/USD, 2023-11-14T21:23:20Z to ")
+    assert made.lines[0].startswith("WHAT IF: 2500 prices of BTC/USD, 2023-11-14T21:23:20Z to ")
     assert made.record["rows"][0]["crossed_price"] == "50504"
     assert traded.count("Trades") == 3
     again = since(tmp_path, "--cache", str(tmp_path / "kept"))

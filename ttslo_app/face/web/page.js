@@ -39,17 +39,22 @@ function fill(body, rows) {
   });
 }
 
+// The numbers of the snapshot are exact; behind the point a person reads no zeros at the end.
+function digits(text) {
+  return text?.includes(".") ? text.replace(/\.?0+$/, "") : text ?? "";
+}
+
 function showTables({ rows, orders, left_out: left, mode }) {
   say(find("stops-title"), mode === "PAPER" ? "Stops on paper" : "Stops at Kraken");
   fill(find("row-list"), rows.map((row) => [
     [row.id], [row.state, `state ${STATES[row.state] ?? "dim"}`], [row.pair], [row.condition],
-    [row.price ?? ""], [percent(row.away)], [proof(row)], [row.detail || row.action],
+    [digits(row.price)], [percent(row.away)], [proof(row)], [row.detail || row.action],
   ]));
   say(find("left-out"), left ? `and ${left} more rows` : "");
   find("stops").hidden = !orders.length;
   fill(find("stop-list"), orders.map((order) => [
-    [order.row], [order.stop ?? "not told yet", order.is_triggered ? "warn" : "good"], [percent(order.away)],
-    [order.best ?? ""], [order.told_by ?? ""], [order.txid], [order.action],
+    [order.row], [digits(order.stop) || "not told yet", order.is_triggered ? "warn" : "good"], [percent(order.away)],
+    [digits(order.best)], [order.told_by ?? ""], [order.txid], [order.action],
   ]));
 }
 
