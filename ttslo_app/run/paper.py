@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
-from krakenlink.numbers import plain, to_decimal, to_positive_decimal
+from krakenlink.numbers import plain, readable, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, shown_pair
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.messages import tell
@@ -255,7 +255,7 @@ class PaperProgram(Program):
         pair = shown_pair(rule.pair)
         return paper_words.Outcome(
             row=rule.id,
-            condition=f"{pair} at or {rule.threshold_type} {plain(rule.threshold)}",
+            condition=f"{pair} at or {rule.threshold_type} {readable(rule.threshold)}",
             quote=pair.partition("/")[2] or "of its quote currency",
             is_sell=rule.direction is Direction.SELL,
             crossed_at=to_decimal(crossed) if crossed else None,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import readable
 from ttslo_app.messages import Kind, Sentence
 
 _CENT = Decimal("1e-8")
@@ -50,7 +50,7 @@ def summary(outcomes: Sequence[Outcome], fee: Decimal) -> list[Sentence]:
     filled = sum(one.price is not None for one in outcomes)
     head = (
         f"PAPER summary: {_count(len(outcomes), 'row')}, {crossed} crossed, {filled} filled; "
-        f"made-up money, a fee of {plain(fee)} % and the spread of the moment. Nothing "
+        f"made-up money, a fee of {readable(fee)} % and the spread of the moment. Nothing "
         "was sent to Kraken"
     )
     return [Sentence(Kind.STANDING, "INFO", head), *map(_line, outcomes)]
@@ -64,12 +64,12 @@ def _line(one: Outcome) -> Sentence:
 def _became(one: Outcome) -> str:
     if one.crossed_at is None:
         return "not crossed"
-    text = f"crossed at {plain(one.crossed_at)}"
+    text = f"crossed at {readable(one.crossed_at)}"
     if one.volume is None:
         return f"{text}, no order"
     if one.price is None or one.fee is None:
-        stop = "not told yet" if one.stop is None else f"at {plain(one.stop)}"
-        return f"{text}, {_verb(one)} {plain(one.volume)} waits, its stop {stop}"
+        stop = "not told yet" if one.stop is None else f"at {readable(one.stop)}"
+        return f"{text}, {_verb(one)} {readable(one.volume)} waits, its stop {stop}"
     net = one.volume * one.price + (-one.fee if one.is_sell else one.fee)
     at_once = one.volume * one.crossed_at
     fee_at_once = at_once * one.fee_percent / 100
@@ -77,7 +77,7 @@ def _became(one: Outcome) -> str:
     gain = net - beside if one.is_sell else beside - net
     verb = "brought" if one.is_sell else "cost"
     return (
-        f"{text}, {_verb(one)} {plain(one.volume)} filled at {plain(one.price)}, fee "
+        f"{text}, {_verb(one)} {readable(one.volume)} filled at {readable(one.price)}, fee "
         f"{_amount(one.fee)}: {verb} {_amount(net)} {one.quote}, {_amount(abs(gain))} "
         f"{'better' if gain >= 0 else 'worse'} than at once"
     )

@@ -156,8 +156,8 @@ def state_not_saved(error: object) -> Sentence:
 def clock_unknown(error: object) -> Sentence:
     """Say that this machine's clock has to do."""
     text = (
-        f"Kraken's clock cannot be read: {error}. Rows are armed all the same and met by what "
-        "comes now; what they may miss is looked up once it can be read, which is tried again"
+        f"Kraken's clock cannot be read: {error}. Rows are armed all the same; what they miss "
+        "is looked up once it can be. It is tried again"
     )
     return Sentence(Kind.CLOCK, "WARNING", text)
 
