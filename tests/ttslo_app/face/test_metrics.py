@@ -364,7 +364,7 @@ def test_flag_serves_the_figures(
     manager = ConfigManager(tmp_path / "config.csv", tmp_path / "state.csv", tmp_path / "logs.csv")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        api = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url)
+        api = KrakenAPI(base_url=exchange.rest_url, use_websocket=False)
         with pytest.raises(MetricsUnavailable, match=f"port {port}"):
             TTSLO(manager, api, metrics_port=port).run_continuous(1)
     with pytest.raises(SystemExit):

@@ -171,7 +171,7 @@ def test_order_with_terms_survives_the_state_file() -> None:
     """Each of its words counts when it is looked up."""
     order = build_order(rule(limit_offset="0.5%", fee_currency="quote", trigger="index"), MARKET)
     assert OrderRequest.from_json(order.to_json()) == order
-    assert str(order) == "sell 0.01 BTC/USD trailing-stop-limit +5.0%, limit -0.5%"
+    assert str(order) == "sell 0.01 BTC/USD trailing-stop-limit +5%, limit -0.5%"
 
 
 @pytest.mark.parametrize("cell", ["all", "50%", "100 USD"])

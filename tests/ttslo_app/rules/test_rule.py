@@ -315,7 +315,7 @@ def test_empty_cell_says_nothing(column: str) -> None:
 
 def test_rule_tells_what_it_does() -> None:
     """In words that are the same wherever a person reads them."""
-    assert read_rule(GOOD).action == "sell 0.01, trailing 5.0 %"
+    assert read_rule(GOOD).action == "sell 0.01, trailing 5 %"
     changes = {"trailing_offset_percent": "", "trailing_offset_quote": "250", "volume": "all",
                "limit_offset": "0.5%", "trigger": "index"}  # fmt: skip
     assert read_rule({**GOOD, **changes}).action == (

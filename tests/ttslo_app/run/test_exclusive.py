@@ -103,7 +103,7 @@ def test_key_is_taken_from_whoever_had_it(
         elsewhere.query_open_orders()
     level, text = told.lines[-1]
     assert level == "ERROR"
-    assert text.startswith("DEPOSED: a later start elsewhere uses this trading key")
+    assert text.startswith("DEPOSED: a later start has this trading key")
     assert len(told.lines) == 2
     assert mark_of(tmp_path / "state.csv").read_text().startswith("20")
 

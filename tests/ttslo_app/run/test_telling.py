@@ -330,7 +330,8 @@ def test_running_program_is_well_until_its_stream_is_gone(
     with LiveProgram(exchange, tmp_path, [row("up", 51000)]) as program:
         vitals = vitals_of(program.ttslo)
         wait_until(lambda: vitals.is_armed() and not vitals.trouble(), "all is well")
-        assert vitals.status().startswith("1 armed; nearest up: BTC/USD at or above 51000")
+        nearest = "1 armed; nearest up: BTC/USD at or above 51000"
+        wait_until(lambda: vitals.status().startswith(nearest), "its price is known")
         assert not vitals.is_stopping()
         exchange.stop()
         wait_until(lambda: "no live price for 1 of 1" in vitals.trouble(), "it is not well")
