@@ -255,6 +255,15 @@ def test_very_many_prices_are_thinned_to_their_extremes(count: int) -> None:
     assert price[index].min() == price.min()
 
 
+@pytest.mark.parametrize("place", [1, 4003, 9_000, 9_996])
+@pytest.mark.parametrize("extreme", [1, 10**9])
+def test_extreme_is_drawn_wherever_it_stands(place: int, extreme: int) -> None:
+    """In the piece that is left over at the end, too."""
+    price = np.full(9_999, 500, np.int64)
+    price[place] = extreme
+    assert place in thinned(price)
+
+
 def test_very_many_steps_of_a_stop_are_thinned_to_where_it_ended(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

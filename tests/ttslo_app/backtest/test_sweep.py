@@ -155,3 +155,33 @@ def test_spans_are_fewer_where_prices_are_very_many(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(room, "_MOST_PRICES", 6000)
     (hour,) = noise(long_walk(1), (Decimal(1),), is_sell=True)
     assert 10 <= hour.starts < 120
+
+
+@pytest.mark.parametrize(
+    ("rows", "sure", "possible"),
+    [
+        (((100, 110, 100, 101),), 9 / 110, 10 / 110),  # from its high a candle must reach its close
+        (((110, 110, 90, 100),), 20 / 110, 20 / 110),  # and from its open its low
+        (((100, 110, 100, 110), (105, 106, 95, 106)), 15 / 110, 15 / 110),  # or from one before
+        (((100, 110, 90, 110),), 10 / 100, 20 / 110),
+        (((100, 100, 100, 100), (100, 120, 100, 120)), 0.0, 20 / 120),
+    ],
+)
+def test_what_is_sure_of_candles_is_as_much_as_can_be(
+    rows: tuple[tuple[int, ...], ...], sure: float, possible: float
+) -> None:
+    """And what is possible is no more; for whoever buys it is the mirror."""
+    whole = slice(0, len(rows))
+    found = room._depths(candles(*rows), whole, is_sell=True)
+    assert found == pytest.approx((sure, possible))
+    mirrored = [tuple(10_000 / row[n] for n in (0, 2, 1, 3)) for row in rows]
+    rounded = [tuple(round(price, 6) for price in row) for row in mirrored]
+    bought = room._depths(candles(*rounded), whole, is_sell=False)
+    assert bought == pytest.approx((sure / (1 - sure), possible / (1 - possible)), abs=1e-5)
+
+
+def test_price_at_the_very_end_of_a_span_belongs_to_it() -> None:
+    """An hour is an hour, its last moment included."""
+    past = history(100, 100, 90, 100, at=[0, 1, 3600, 3601])
+    (hour,) = noise(past, (Decimal(10),), is_sell=True)
+    assert hour.shares == ((1.0, 1.0),)
