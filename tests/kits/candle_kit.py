@@ -8,12 +8,11 @@ from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
-from history_kit import BEGAN, KEY, MARKET, SECOND, TICK
+from history_kit import BEGAN, KEY, MARKET, SECOND, TICK, offset_text
 
 from fake_kraken.engine import Engine
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History
-from ttslo_app.backtest.play import percent_of
 from ttslo_app.rules.rule import Direction, Rule
 
 Four = tuple[int, int, int, int]
@@ -76,7 +75,7 @@ def stop_of(rule: Rule, best: int) -> Decimal:
         "type": rule.direction.value,
         "ordertype": "trailing-stop",
         "volume": str(rule.volume),
-        "price": f"+{rule.offset_percent}%",
+        "price": offset_text(rule),
     }
     return engine.add_order(params, 0.0).stop
 
@@ -84,7 +83,7 @@ def stop_of(rule: Rule, best: int) -> Decimal:
 def fixed_stop_of(rule: Rule, start: int) -> Decimal:
     """Return where a stop stands that does not trail."""
     sign = 1 if rule.direction is Direction.SELL else -1
-    return start * (1 - sign * percent_of(rule) / 100)
+    return start - sign * rule.distance_at(Decimal(start))
 
 
 def oracle(rows: Sequence[Four], counts: Sequence[int], rule: Rule) -> tuple[set[int], set[int]]:

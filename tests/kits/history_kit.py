@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -74,6 +75,20 @@ def random_row(chance: random.Random) -> Rule:
     return row(threshold.quantize(Decimal("0.1")), kind, chance.choice(["sell", "buy"]), offset)
 
 
+def money_row(chance: random.Random) -> Rule:
+    """Return any row whose threshold a walk may reach, with an offset in quote currency."""
+    found = random_row(chance)
+    terms = replace(found.terms, offset_quote=Decimal(chance.randrange(1, 45_000)) / 10)
+    return replace(found, offset_percent=None, terms=terms)
+
+
+def offset_text(rule: Rule) -> str:
+    """Return the trailing offset of a row as Kraken is told it."""
+    if rule.offset_percent is not None:
+        return f"+{rule.offset_percent}%"
+    return f"+{rule.terms.offset_quote}"
+
+
 def oracle(past: History, rule: Rule) -> tuple[int | None, int | None, Decimal | None]:
     """Return where a row crosses, where its stop is met, and for what: every price is looked at."""
     prices = [past.price_at(index) for index in range(len(past))]
@@ -90,7 +105,7 @@ def oracle(past: History, rule: Rule) -> tuple[int | None, int | None, Decimal |
             "type": rule.direction.value,
             "ordertype": "trailing-stop",
             "volume": str(rule.volume),
-            "price": f"+{rule.offset_percent}%",
+            "price": offset_text(rule),
         },
         0.0,
     )

@@ -15,8 +15,8 @@ from typing import Any
 from fake_kraken.engine import Engine
 from fake_kraken.orders import Order
 from fake_kraken.params import Refusal
-from krakenlink.numbers import plain, trailing_offset
-from ttslo_app.backtest.history import BLOCK, History
+from krakenlink.numbers import plain, quantize_down, trailing_offset
+from ttslo_app.backtest.history import BLOCK, PLACES, History
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType
 from ttslo_app.rules.terms import Trigger
 from ttslo_app.watch.rulebook import RuleBook
@@ -123,7 +123,7 @@ def _order_of(rule: Rule, market: Market) -> dict[str, str]:
         "type": rule.direction.value,
         "ordertype": "trailing-stop",
         "volume": plain(volume_of(rule)),
-        "price": trailing_offset(percent_of(rule)),
+        "price": _offset_of(rule, market),
         "asset_class": str(market.row.get("aclass_base", "currency")),
     }
 
@@ -132,7 +132,6 @@ def unplayable(rule: Rule) -> list[str]:
     """Return the columns of a row that prices alone cannot play."""
     terms = rule.terms
     said = {
-        "trailing_offset_quote": rule.offset_percent is None,
         "volume": rule.volume is None,
         "limit_offset": terms.limit is not None,
         "trigger": terms.trigger is not Trigger.LAST,
@@ -147,10 +146,13 @@ def volume_of(rule: Rule) -> Decimal:
     return rule.volume
 
 
-def percent_of(rule: Rule) -> Decimal:
-    """Return the trailing offset of a row that can be played."""
-    assert rule.offset_percent is not None  # `unplayable` rows are left out
-    return rule.offset_percent
+def _offset_of(rule: Rule, market: Market) -> str:
+    """Return the trailing offset as a live run writes it."""
+    if rule.offset_percent is not None:
+        return trailing_offset(rule.offset_percent)
+    assert rule.terms.offset_quote is not None  # one of the two is always there
+    places = int(market.row["pair_decimals"])
+    return f"+{plain(quantize_down(rule.terms.offset_quote, places))}"
 
 
 def _seconds(history: History, index: int) -> float:
@@ -189,7 +191,7 @@ class _Run:
         """Hand the engine what could decide anything; return where the stop was met."""
         history = self._history
         is_sell = self._order.side == Direction.SELL
-        offset = float(self._order.offset) / 100
+        offset = self._least_share()
         filled = self._print_until(-(-self._next // BLOCK) * BLOCK)
         while filled is None and self._next < len(history):
             here = self._next // BLOCK
@@ -200,6 +202,13 @@ class _Run:
             self._next = there * BLOCK
             filled = self._print_until((there + 1) * BLOCK)
         return filled
+
+    def _least_share(self) -> float:
+        """Return how far the stop stays from its best price at least, as a share of that."""
+        if self._order.is_percent:
+            return float(self._order.offset) / 100
+        # An amount of money is the smallest share of the highest price.
+        return float(self._order.offset.scaleb(PLACES)) / float(self._history.blocks.high.max())
 
     def _print_until(self, end: int) -> int | None:
         """Print every price before `end`; return where the stop was met."""

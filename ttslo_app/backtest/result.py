@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from ttslo_app.backtest.candles import Bounds, Candles, Reach, play_candles
 from ttslo_app.backtest.history import History, to_price
-from ttslo_app.backtest.play import Market, Played, percent_of, play, volume_of
+from ttslo_app.backtest.play import Market, Played, play, volume_of
 from ttslo_app.rules.rule import Direction, Rule
 
 _HUNDRED = Decimal(100)
@@ -108,7 +108,10 @@ def outcome_of(history: History, played: Played, costs: Costs) -> Outcome | None
     last, rule = len(history) - 1, played.rule
     start = played.path[0].best
     is_sale = rule.direction is Direction.SELL
-    away = start * percent_of(rule) / _HUNDRED
+    if rule.offset_percent is None:  # in money, cut to the pair's digits: as the order has it
+        away = abs(start - played.path[0].stop)
+    else:
+        away = start * rule.offset_percent / _HUNDRED
     level = start - away if is_sale else start + away
     stopped = history.first_from(played.entered, level, is_fall=is_sale)
 

@@ -125,7 +125,10 @@ def sweep(prices: History | Candles, rule: Rule, grid: Grid, market: Market, cos
 
 def _tried(rule: Rule, threshold: Decimal, offset: Decimal, first: Decimal) -> Rule:
     kind = ThresholdType.ABOVE if threshold > first else ThresholdType.BELOW
-    return replace(rule, threshold=threshold, threshold_type=kind, offset_percent=offset)
+    terms = replace(rule.terms, offset_quote=None)
+    return replace(
+        rule, threshold=threshold, threshold_type=kind, offset_percent=offset, terms=terms
+    )
 
 
 def _cell(

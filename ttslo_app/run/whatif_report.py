@@ -31,17 +31,8 @@ _FAR = 10
 # What of a row decides what becomes of it, or needs no deciding on prices that are all seen.
 _PLAYED = frozenset(
     {
-        *(
-            "id",
-            "pair",
-            "threshold",
-            "threshold_type",
-            "direction",
-            "volume",
-            "offset_percent",
-            "terms",
-        ),
-        *("offset_percent", "terms", "enabled", "when_blind", "note"),
+        *("id", "pair", "threshold", "threshold_type", "direction", "volume", "offset_percent"),
+        *("terms", "enabled", "when_blind", "note"),
     }
 )
 

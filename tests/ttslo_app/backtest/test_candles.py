@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from candle_kit import Four, candles, candles_of, oracle
-from history_kit import MARKET, history, random_row, row, walk
+from history_kit import MARKET, history, money_row, random_row, row, walk
 
 from ttslo_app.backtest import candles as room
 from ttslo_app.backtest.candles import Bounds, Reach, play_candles, stop_steps
@@ -317,3 +317,42 @@ def test_stop_of_the_first_price_of_all_is_played() -> None:
     assert not bounds.trailed.best.is_reached
     assert bounds.trailed.best.price == 50900
     assert bounds.open_until == 0
+
+
+# --- offsets in money ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", range(0, 100, 20))
+def test_no_order_of_prices_ends_outside_with_an_offset_in_money(start: int) -> None:
+    """As with one in percent."""
+    for seed in range(start, start + 20):
+        chance = random.Random(seed)
+        rows = few_candles(chance, 4)
+        counts = [max(least_trades(one), chance.randrange(1, 6)) for one in rows]
+        rule = any_row(chance)
+        terms = replace(rule.terms, offset_quote=Decimal(chance.randrange(1, 5)))
+        rule = replace(rule, offset_percent=None, terms=terms)
+        bounds = play_candles(candles(*rows, trades=counts, tick=WHOLE), rule, COARSE)
+        check(bounds, rows, counts, rule)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_single_prices_end_within_their_candles_with_an_offset_in_money(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is passed over."""
+    monkeypatch.setattr(room, "_AT_ONCE", 9)
+    past, chance = walk(seed, 700), random.Random(seed)
+    for seconds in (5, 60):
+        made = candles_of(past, seconds)
+        for _ in range(8):
+            rule = money_row(chance)
+            bounds, played = play_candles(made, rule, MARKET), play(past, rule, MARKET)
+            outcome: Any = outcome_of(past, played, Costs())
+            assert (bounds.crossed is None) == (played.crossed is None)
+            if played.crossed is None:
+                continue
+            ends = (outcome.trailed, outcome.fixed_stop)
+            for reach, end in zip((bounds.trailed, bounds.fixed), ends, strict=True):
+                low, high = in_order(reach)
+                assert low <= end.price <= high

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from history_kit import MARKET, history, oracle, random_row, row, walk
+from history_kit import MARKET, history, money_row, oracle, random_row, row, walk
 
 from ttslo_app.backtest import history as history_room
 from ttslo_app.backtest import play as play_room
@@ -164,10 +165,7 @@ def test_order_stands_as_the_exchange_enters_it() -> None:
         ({"volume": "all"}, ["volume"]),
         ({"limit_offset": "1%", "trigger": "index"}, ["limit_offset", "trigger"]),
         ({"expires": "+30d"}, ["expires"]),
-        (
-            {"trailing_offset_percent": "", "trailing_offset_quote": "5"},
-            ["trailing_offset_quote"],
-        ),
+        ({"trailing_offset_percent": "", "trailing_offset_quote": "5"}, []),
     ],
 )
 def test_column_that_prices_alone_cannot_play_is_named(
@@ -185,3 +183,34 @@ def test_column_that_prices_alone_cannot_play_is_named(
         "enabled": "true",
     }
     assert unplayable(read_rule({**row, **cells})) == names
+
+
+@pytest.mark.parametrize("block", [4, 32, 256])
+@pytest.mark.parametrize("seed", range(10))
+def test_offsets_in_money_end_as_the_oracle_says(
+    seed: int, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Crossing, fill and price agree, however wide the amount is at the price of the moment."""
+    monkeypatch.setattr(history_room, "BLOCK", block)
+    monkeypatch.setattr(play_room, "BLOCK", block)
+    past, chance = walk(seed, 600, 0.004), random.Random(seed)
+    for _ in range(20):
+        rule = money_row(chance)
+        played = play(past, rule, MARKET)
+        crossed, filled, price = oracle(past, rule)
+        assert (played.crossed, played.filled) == (crossed, filled)
+        if crossed is not None:
+            assert played.exit_price == price
+
+
+def test_offset_in_money_is_cut_to_the_digits_of_the_pair() -> None:
+    """As a live run cuts it; one that is nothing then is refused, and told."""
+    rule = row(50500)
+    terms = replace(rule.terms, offset_quote=Decimal("250.19"))
+    past = history(50000, 50500, 50500, 50249)
+    played = play(past, replace(rule, offset_percent=None, terms=terms), MARKET)
+    assert played.path[0].stop == Decimal("50249.9")
+    assert played.filled == 3
+    tiny = replace(rule.terms, offset_quote=Decimal("0.01"))
+    refused = play(past, replace(rule, offset_percent=None, terms=tiny), MARKET)
+    assert refused.refusal.startswith("EGeneral:Invalid arguments")

@@ -185,3 +185,12 @@ def test_price_at_the_very_end_of_a_span_belongs_to_it() -> None:
     past = history(100, 100, 90, 100, at=[0, 1, 3600, 3601])
     (hour,) = noise(past, (Decimal(10),), is_sell=True)
     assert hour.shares == ((1.0, 1.0),)
+
+
+def test_row_with_an_offset_in_money_is_swept_in_percent() -> None:
+    """The grid's offsets stand in the place of its own."""
+    base = row()
+    money = replace(base, offset_percent=None, terms=replace(base.terms, offset_quote=Decimal(700)))
+    past = walk(3, 400)
+    found = sweep(past, money, GRID, MARKET, COSTS)
+    assert found.cells == sweep(past, base, GRID, MARKET, COSTS).cells

@@ -190,6 +190,26 @@ def test_no_sweep_is_told_as_none(tmp_path: Path) -> None:
     assert told(tmp_path).record["sweep"] is None
 
 
+def test_rows_with_columns_that_cannot_be_played_are_left_out_by_name(tmp_path: Path) -> None:
+    """Rather than played as if they said something else; money for an offset is played."""
+    header = HEADER.strip() + ",trailing_offset_quote,limit_offset,expires\n"
+    rows = (
+        "up,BTC/USD,50500,above,sell,0.01,1.0,true,,,\n"
+        "money,BTC/USD,50500,above,sell,0.01,,true,500,,\n"
+        "limit,BTC/USD,50500,above,sell,0.01,1.0,true,,1%,\n"
+        "ends,BTC/USD,50500,above,sell,0.01,1.0,true,,,+30d\n"
+    )
+    (tmp_path / "config.csv").write_text(header + rows)
+    (tmp_path / "XBTUSD.csv").write_text(TRADES)
+    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
+    made = report(whatif.parser().parse_args(argv))
+    assert [one["id"] for one in made.record["rows"]] == ["up", "money"]
+    assert made.record["rows"][1]["stop_first"] == "50000.0"
+    remarks = made.record["remarks"]
+    assert "left out: limit: whatif cannot play limit_offset yet" in remarks
+    assert "left out: ends: whatif cannot play expires yet" in remarks
+
+
 @dataclass(frozen=True)
 class _Later(Rule):
     """A row of a later version, with a column that nobody here knows."""
