@@ -17,6 +17,7 @@ from typing import Any
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
 from krakenlink.numbers import plain, readable, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, shown_pair
+from krakenlink.stream.events import Channel
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.messages import tell
 from ttslo_app.orders.life import Life
@@ -227,7 +228,13 @@ class PaperProgram(Program):
         """Run until `stop` or Ctrl-C, and move the exchange by the same prices. Blocks."""
         provider = self.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
         reader = provider.open_feed(sink=self.paper.events) if provider is not None else None
-        market = PaperMarket(self.paper, self.worker, self._last_prices)
+
+        def follow(symbol: str) -> None:
+            for channel in (Channel.TRADE, Channel.TICKER):
+                if provider is not None:
+                    provider.subscribe_symbol(symbol, channel)
+
+        market = PaperMarket(self.paper, self.worker, self._last_prices, follow)
         market.start()
         try:
             super().run_continuous(interval)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import Any
@@ -260,6 +260,13 @@ class PaperExchange:
             ours = {rule: txid for rule, txid in wanted.items() if txid in self._orders}
             return {rule: self._sighting(txid) for rule, txid in ours.items()}
 
+    def symbols_of(self, txids: Iterable[str]) -> set[str]:
+        """Return the symbols by which the prices of these orders stream."""
+        with self._lock:
+            pairs = [self._known[self._orders[txid][0].pair] for txid in txids
+                     if txid in self._orders]  # fmt: skip
+        return {pair.symbol for pair in pairs if pair.symbol is not None}
+
     def _sighting(self, txid: str) -> Sighting:
         order, _ = self._orders[txid]
         fill = self.fills.get(txid)
@@ -280,6 +287,7 @@ class PaperMarket:
         exchange: What is moved.
         worker: Who is told what became of orders.
         last: Returns the last price of each market, and when it came on the feed's clock.
+        follow: Has the prices of a symbol come, whatever becomes of its rows.
     """
 
     def __init__(
@@ -287,10 +295,13 @@ class PaperMarket:
         exchange: PaperExchange,
         worker: OrderWorker,
         last: Callable[[], Mapping[str, tuple[Decimal, float]]],
+        follow: Callable[[str], None] = lambda symbol: None,
     ) -> None:
         self._exchange = exchange
         self._worker = worker
         self._last = last
+        self._follow = follow
+        self._followed: set[str] = set()
         self._told: dict[str, tuple[Sighting, Stop | None]] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ttslo-paper", daemon=True)
@@ -315,6 +326,10 @@ class PaperMarket:
     def turn(self) -> None:
         """Let what came happen, and tell what became of orders."""
         self._exchange.play()
+        # The run lets go of a market whose last row was taken away; an order goes on all the same.
+        for symbol in self._exchange.symbols_of(self._worker.standing.values()) - self._followed:
+            self._followed.add(symbol)
+            self._follow(symbol)
         for name, (price, at) in list(self._last().items()):
             self._exchange.look_up(name, price, at)
         seen = self._exchange.sightings(self._worker.standing)

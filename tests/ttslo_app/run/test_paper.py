@@ -238,6 +238,33 @@ def test_stop_of_a_rehearsal_is_told_by_paper(exchange: FakeKraken, program: Pap
     assert exchange.orders == []
 
 
+def test_order_of_a_row_that_is_taken_away_goes_on(
+    exchange: FakeKraken, program: PaperProgram
+) -> None:
+    """At Kraken it would, too: its prices come until the end."""
+    write(row("up", 51000), row("far", 90000))
+    program.load_state()
+    program.check_config_file_changed()
+    program.validate_and_load_config()
+    thread = threading.Thread(target=program.run_continuous, args=(1,), name="ttslo-main")
+    thread.start()
+    try:
+        wait_until(lambda: exchange.is_subscribed(SYMBOL, "trade"), "it follows", LONG)
+        wait_until(lambda: program.live is not None and program.live.watch.rules, "armed", LONG)
+        exchange.set_prices(PAIR, ["51000"])
+        wait_until(lambda: program.worker.ledger.stops, "the stop is told", LONG)
+        write(row("other", 4500).replace("BTC/USD", "ETH/USD"))
+        assert program.live is not None
+        streams = program.live._streams
+        wait_until(lambda: list(streams.names) == ["ETH/USD"], "the rows are gone", LONG)
+        exchange.set_prices(PAIR, ["50000"])
+        wait_until(lambda: program.paper.fills, "its fill", LONG)
+        wait_until(lambda: program.state["up"].get("rule_state") == "closed", "it is told", LONG)
+    finally:
+        program.stop()
+        thread.join(LONG)
+
+
 # --- a whole rehearsal, as a user has it ---------------------------------------------------------
 
 

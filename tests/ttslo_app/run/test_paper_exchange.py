@@ -376,6 +376,19 @@ def test_worker_is_told_each_change_once(bench: Bench) -> None:
     assert best == ["50000", "50500", "50500"]
 
 
+def test_prices_of_standing_orders_are_followed_once(bench: Bench) -> None:
+    """Those of markets that do not stream cannot be."""
+    bench.paper.market_of("ODDUSD")
+    bench.paper.look_up("ODDUSD", Decimal(10), 1.0)
+    ids = {"a": bench.place(cl_ord_id="a"), "b": bench.place(cl_ord_id="b"),
+           "c": bench.place(cl_ord_id="c", pair="ODDUSD", volume="5"), "d": "OTHER"}  # fmt: skip
+    followed: list[str] = []
+    market = PaperMarket(bench.paper, Worker(ids), dict, followed.append)  # type: ignore[arg-type]
+    market.turn()
+    market.turn()
+    assert followed == ["BTC/USD"]
+
+
 def test_orders_of_others_are_not_told(bench: Bench) -> None:
     """An id that is none of this exchange's says nothing."""
     worker = Worker({"row": "OAAAAA-BBBBB-CCCCCC"})
