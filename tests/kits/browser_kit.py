@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +18,9 @@ CHROMIUM = next(
 )
 _NOWHERE = "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 needs_browser = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="there is no Chromium on PATH to show the live page in; install it, such as with "
-    "`apt-get install chromium`",
+    CHROMIUM is None or find_spec("playwright") is None,
+    reason="there is no Chromium on PATH to show the live page in, or no playwright to steer it; "
+    "install them, such as with `apt-get install chromium` and `pip install '.[dev]'`",
 )
 
 

@@ -88,7 +88,8 @@ def test_page_shows_an_order_its_stop_and_its_fill_and_outlives_a_restart(
     rows = [row("up", 50500), row("far", 52000)]
     first = running(exchange, tmp_path, port, rows)
     with looking(chromium, first.__enter__()) as reader:
-        wait_for_text(reader, "#verdict", "runs and sees")
+        wait_for_text(reader, "#spoken", "runs and sees")
+        spoken = reader.text("#spoken")
         reader.see("() => document.querySelectorAll('line.level').length === 2")
         exchange.set_prices(PAIR, ["50500"])
         reader.see("() => document.querySelector('[data-kind=\"order placed\"]')")
@@ -100,9 +101,12 @@ def test_page_shows_an_order_its_stop_and_its_fill_and_outlives_a_restart(
         exchange.set_prices(PAIR, ["51000"])
         reader.see("() => document.querySelector('[data-kind=\"order filled\"]')")
         wait_for_text(reader, "#events", "is filled")
+        # The seconds that go by are not read aloud, but a change is.
+        assert reader.text("#spoken") == spoken
         first.__exit__(None, None, None)
         wait_for_text(reader, "#verdict", "NOT RUNNING: it was stopped")
         assert reader.page.title().startswith("(!)")
+        wait_for_text(reader, "#spoken", "NOT RUNNING")
         picture(reader, "stopped")
         with running(exchange, tmp_path, port):
             wait_for_text(reader, "#verdict", "runs and sees")

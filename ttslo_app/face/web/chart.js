@@ -56,7 +56,13 @@ export class Chart {
     caption.append(name, this.legend);
     this.svg = made("svg", { class: "chart", "aria-hidden": "true" });
     this.width = 320;
+    this.isSeen = false; // what nobody sees is not drawn: there may be a hundred of them
+    this.drawn = "";
     new ResizeObserver(() => this.draw()).observe(this.svg);
+    new IntersectionObserver(([seen]) => {
+      this.isSeen = seen.isIntersecting;
+      this.draw();
+    }, { rootMargin: "300px" }).observe(this.figure);
     this.said = document.createElement("output");
     this.figure.append(caption, this.svg, this.said);
     this.figure.addEventListener("keydown", (event) => this.onKey(event));
@@ -77,11 +83,15 @@ export class Chart {
     const known = new Set(this.marks.map(key));
     this.marks.push(...told.marks.filter((mark) => !known.has(key(mark))));
     this.marks = this.marks.slice(-50);
-    this.draw();
+    const ends = [...this.stops.values()].map((stop) => stop.points.at(-1));
+    const now = JSON.stringify([this.points.at(-1), this.points.length, this.levels, this.marks.length, ends]);
+    if (now !== this.drawn) this.draw();
+    if (this.isSeen) this.drawn = now;
   }
 
   draw() {
     const { points, svg } = this;
+    if (!this.isSeen) return;
     svg.replaceChildren();
     if (!points.length) return;
     this.width = Math.max(240, svg.clientWidth);

@@ -9,7 +9,7 @@ const find = (id) => document.getElementById(id);
 
 const charts = new Map();
 const events = new Map();
-let heardAt = 0, newest = null, source = null;
+let heardAt = 0, newest = null, source = null, spoken = "";
 
 function say(node, text, style = "") {
   if (node.textContent !== text) node.textContent = text;
@@ -99,6 +99,9 @@ function showHead() {
     ? `NO WORD from the program since ${clock(heardAt / 1000)}: it ended, or the way to it is cut. What follows is old`
     : status.text;
   say(find("verdict"), text, isLost || status.code !== 0 ? "bad" : "good");
+  // Read aloud when it becomes another, and not with each second that goes by.
+  const state = `${isLost} ${status.word} ${status.text.replace(/[\d.]+/g, "")}`;
+  if (state !== spoken) { spoken = state; say(find("spoken"), text, "spoken"); }
   say(find("mode"), snapshot.mode, snapshot.mode === "LIVE" ? "real" : "rehearsal");
   const link = snapshot.link === "none" ? "prices over REST only" : `stream ${snapshot.link}`;
   const frame = snapshot.frame_age === null || isLost ? "" : `, last frame ${snapshot.frame_age.toFixed(1)} s ago`;
