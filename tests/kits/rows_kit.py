@@ -77,6 +77,8 @@ class Ticker:
     """What a batch answers for one pair."""
 
     price: object
+    bid: object = None
+    ask: object = None
 
 
 class Batch(Prices):
@@ -87,7 +89,10 @@ class Batch(Prices):
         if isinstance(self.prices.get("batch"), Exception):
             raise KrakenTimeout("timed out", request_sent=True)
         found = {pair: self.prices[pair] for pair in pairs if pair in self.prices}
-        return {k: v if isinstance(v, Exception) else Ticker(v) for k, v in found.items()}
+        return {
+            k: v if isinstance(v, Exception) else v if isinstance(v, Ticker) else Ticker(v)
+            for k, v in found.items()
+        }
 
 
 def answer(value: object) -> object:

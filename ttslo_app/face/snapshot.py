@@ -40,6 +40,8 @@ class Row:
         source: Where it came from: `stream` or `REST`.
         age: Seconds since it was proven.
         away: How far the price is from the threshold, in percent of the price.
+        worst: What it comes to where the price turns right after its crossing; empty once it has
+            fired.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Row:
     source: str | None
     age: float | None
     away: float | None
+    worst: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,12 @@ def _rows(rows: Sequence[Row], width: int) -> list[Line]:
         _Column("away", [_percent(r.away) for r in rows], is_number=True),
         _Column("proven", [_age(r.age) for r in rows], rank=4, is_number=True),
         _Column("by", [r.source or "-" for r in rows], rank=5),
-        _Column("then", [_clean(r.detail or r.action) for r in rows], rank=6, least=12),
+        _Column(
+            "then",
+            [_clean(r.detail or "; ".join(filter(None, (r.action, r.worst)))) for r in rows],
+            rank=6,
+            least=12,
+        ),
     ]
     styles = [_STATE_STYLES.get(row.state, "dim") for row in rows]
     return _grid(columns, styles, width)

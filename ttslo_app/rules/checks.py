@@ -22,7 +22,6 @@ from ttslo_app.rules.facts import (
     Unchecked,
     Unknown,
     check_balances,
-    volume_about,
 )
 from ttslo_app.rules.findings import (
     ORDER_COLUMNS,
@@ -45,6 +44,7 @@ from ttslo_app.rules.rule import (
     reading_of,
 )
 from ttslo_app.rules.terms import Share
+from ttslo_app.rules.worst import volume_about
 
 # How a finding begins that a person must see in any run.
 FAR = "Far threshold:"
@@ -58,6 +58,9 @@ _SMALL_OFFSET, _LARGE_OFFSET, _HUGE_OFFSET = Decimal("0.1"), Decimal(20), Decima
 
 # A threshold so many times the price, or such a part of it, is often a slip of the hand.
 _FAR = 2
+
+# An offset of fewer spreads than this is eaten by them.
+_SPREADS = 10
 
 # A spreadsheet's error begins so; what the row as a whole was refused for is not said of its cell.
 _FORMULA = "#"
@@ -323,6 +326,16 @@ def _check_market(row: CheckedRow, market: MarketFacts, *, is_old: bool) -> None
             row.result.unpriced.add(row.label)
     else:
         _check_distance(row, row.rule, price, is_old=is_old)
+        _check_spread(row, row.rule, price, market.spread(row.pair))
+
+
+def _check_spread(row: CheckedRow, rule: Rule, price: Decimal, spread: Decimal | None) -> None:
+    """Warn of an offset that bid and ask alone may use up."""
+    away = rule.distance_at(price)
+    if spread is None or spread <= away / _SPREADS:
+        return
+    said = f"bid and ask of {row.market} are {plain(spread)} apart, more than a tenth of the offset"
+    row.warn(_offset_name(rule), f"Wide spread: {said} {rule.offset_text}; widen the offset")
 
 
 def _check_magnitude(row: CheckedRow, rule: Rule, price: Decimal) -> None:

@@ -22,6 +22,7 @@ from krakenlink.numbers import plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
 from ttslo_app.rules.findings import INSUFFICIENT, CheckedRow
 from ttslo_app.rules.rule import Direction, Rule
+from ttslo_app.rules.worst import volume_about
 
 # Never more than there is: a sum with more digits than anybody types is cut.
 _EXACT = Context(prec=200, rounding=ROUND_DOWN)
@@ -95,6 +96,7 @@ class MarketFacts:
         self._api = api
         self._pairs: dict[str, Pair | Unknown | Unchecked] = {}
         self._prices: dict[str, Decimal | Unknown | Unchecked] = {}
+        self._spreads: dict[str, Decimal] = {}
 
     def _method(self, name: str) -> Callable[..., object] | None:
         method = getattr(self._api, name, None) if hasattr(type(self._api), name) else None
@@ -145,11 +147,21 @@ class MarketFacts:
             if isinstance(answer, Mapping):
                 quote = answer.get(name)
                 found = _as_price(getattr(quote, "price", quote))
+                self._note_spread(name, quote)
             elif isinstance(answer, Exception):
                 found = _as_price(answer)
             else:
                 found = _as_price(_ask(partial(self._one_price, name)))
             self._prices[name] = found
+
+    def _note_spread(self, name: str, quote: object) -> None:
+        bid, ask = getattr(quote, "bid", None), getattr(quote, "ask", None)
+        if isinstance(bid, Decimal) and isinstance(ask, Decimal) and ask > bid:
+            self._spreads[name] = ask - bid
+
+    def spread(self, name: str) -> Decimal | None:
+        """Return how far apart bid and ask of `name` are, in quote currency, where it was told."""
+        return self._spreads.get(name)
 
     def _one_price(self, name: str) -> object:
         ask: Callable[[str], object] = getattr(self._api, "get_current_price")  # noqa: B009
@@ -268,17 +280,6 @@ def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal] | None:
         return asset_name(pair.base), volume_about(rule)
     cost = _EXACT.multiply(volume_about(rule), rule.threshold)
     return asset_name(pair.quote), share.quote if share and share.quote else cost
-
-
-def volume_about(rule: Rule) -> Decimal:
-    """Return the volume of a row; of one that says a sum of money, what it buys at the threshold.
-
-    Of a share of what is free it is 0: nobody knows.
-    """
-    if rule.volume is not None:
-        return rule.volume
-    sum_of_money = rule.terms.share.quote if rule.terms.share is not None else None
-    return Decimal(0) if sum_of_money is None else sum_of_money / rule.threshold
 
 
 def _advise(need: _Need, funds: Funds, total: Decimal, count: int) -> None:

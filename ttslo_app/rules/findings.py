@@ -16,6 +16,7 @@ from krakenlink.foreign import shown
 from krakenlink.numbers import readable
 from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.rules.rule import Rule, reading_of
+from ttslo_app.rules.worst import worst_of
 
 INSUFFICIENT = "Insufficient"  # begins what is said of funds that do not suffice
 Row = Mapping[str, object]
@@ -266,8 +267,9 @@ def _row_lines(result: ValidationResult, row: Row, number: int, verbose: bool) -
     order = f"; {rule.action}"
     price = result.prices.get(rule.pair)
     away = f", {distance_words(rule, price)}" if price is not None else ", no price"
-    start = f"{label}: {_standing(result, rule, label)}, {rule.condition}"
-    return _folded(f"{start}{away}{order if verbose else ''}", 6)
+    standing = _standing(result, rule, label)
+    lines = _folded(f"{label}: {standing}, {rule.condition}{away}{order if verbose else ''}", 6)
+    return [*lines, f"      {worst_of(rule)}"] if standing == "armed" else lines
 
 
 def distance_words(rule: Rule, price: Decimal) -> str:

@@ -27,6 +27,7 @@ from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.rules.rule import Rule
+from ttslo_app.rules.worst import worst_of
 
 if TYPE_CHECKING:
     from ttslo_app.run.program import Program
@@ -230,6 +231,7 @@ class Teller:
             source=seen.source,
             age=seen.age,
             away=seen.away(rule.threshold) if is_armed else None,
+            worst=worst_of(rule) if is_armed else "",
         )
 
     def _state_of(self, rule: Rule) -> tuple[str, str]:

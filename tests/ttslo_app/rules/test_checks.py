@@ -10,7 +10,7 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
+from rows_kit import BTC, GOOD, Batch, Listed, Prices, Ticker, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout, PriceUnavailable
 from ttslo_app.rules.checks import FAR, ConfigValidator, complete_prices, takes_price
@@ -597,3 +597,29 @@ def test_row_whose_time_is_over_is_refused_where_somebody_says_the_time() -> Non
     assert check(row(expires="2026-11-26T12:01:00Z"), now=NOW).errors == []
     assert check(row(expires="+1h"), now=NOW).errors == []
     assert check({**over, "enabled": "false"}, now=NOW).errors == []
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "cells", "is_wide"),
+    [
+        ("49900", "50000", {}, False),
+        ("49740", "50000", {}, True),
+        ("49975", "50000", {"trailing_offset_percent": "", "trailing_offset_quote": "250"}, False),
+        ("49974", "50000", {"trailing_offset_percent": "", "trailing_offset_quote": "250"}, True),
+    ],
+)
+def test_offset_that_the_spread_eats_is_warned_of(
+    bid: str, ask: str, cells: dict[str, str], is_wide: bool
+) -> None:
+    """More than a tenth of it: a stop may be triggered by bid and ask alone."""
+    quote = Ticker(Decimal(50000), Decimal(bid), Decimal(ask))
+    found = check(row(**cells), api=Batch(XXBTZUSD=quote))
+    told = [one["message"] for one in found.warnings if "Wide spread" in one["message"]]
+    assert bool(told) is is_wide
+    assert all("more than a tenth of the offset" in text for text in told)
+
+
+def test_price_without_bid_and_ask_says_nothing_of_the_spread() -> None:
+    """What was not told is no finding."""
+    found = check(row(), api=Listed(BTC, XBTUSD="50000"))
+    assert "Wide spread" not in str(found.warnings)

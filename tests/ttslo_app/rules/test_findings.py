@@ -75,11 +75,12 @@ def test_what_is_said_of_a_row_tells_its_line() -> None:
 
 
 def test_the_text_says_passed_and_each_row() -> None:
-    """A good file passes, and every row is summed up in one line."""
+    """A good file passes, and every row is summed up, with what it comes to at worst."""
     text = format_validation_result(check(GOOD, row(id="off", enabled="no")))
     assert "VALIDATION PASSED: 2 rows, 0 errors, 0 warnings" in text
     lines = text.splitlines()
-    assert lines[-2] == "  btc_1: armed, BTC/USD at or above 60000, no price"
+    assert lines[-3] == "  btc_1: armed, BTC/USD at or above 60000, no price"
+    assert lines[-2] == "      at worst: stop at 57000, worth 570 USD"
     assert lines[-1] == "  off: disabled, BTC/USD at or above 60000, no price"
     assert "NOT CHECKED" in text
 
