@@ -38,9 +38,7 @@ from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
 
 if TYPE_CHECKING:
-    from kraken_api import KrakenAPI
     from ttslo_app.face.metrics import MetricsServer, Sources
-    from ws_price_provider import WebSocketPriceProvider
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
@@ -358,7 +356,7 @@ class Program:
         if self.stopping.is_set():
             self.save_state()
             return
-        metrics = _serve_metrics(self, live)
+        metrics = _begin(self, live)
         try:
             live.run()
         except KeyboardInterrupt:
@@ -374,7 +372,7 @@ class Program:
         api, exchange = self.kraken_api_readonly, self.worker.exchange
         world = World(
             prices=api,
-            provider=_stream_of(api),
+            provider=api.price_provider() if WEBSOCKET_AVAILABLE else None,
             exchange=exchange if isinstance(exchange, KrakenExchange) else None,
             tape=None if self.dry_run else self.files,
             clocks=self.clocks,
@@ -430,12 +428,12 @@ def sources_of(program: Program, live: LiveRun) -> Sources:
     return Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
 
 
-def _stream_of(api: KrakenAPI) -> WebSocketPriceProvider | None:
-    """Return the stream, and have it tell of pairs: no minimum is to be of this morning."""
-    provider = api.price_provider() if WEBSOCKET_AVAILABLE else None
-    if provider is not None:
-        api.follow_instruments(timeout=0.0)
-    return provider
+def _begin(program: Program, live: LiveRun) -> MetricsServer | None:
+    """Begin what goes on beside a run: figures, where they are wanted, and news of pairs."""
+    metrics = _serve_metrics(program, live)
+    if WEBSOCKET_AVAILABLE:  # no minimum of this morning is to bar a row tonight
+        program.kraken_api_readonly.follow_instruments(timeout=0.0)
+    return metrics
 
 
 def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
