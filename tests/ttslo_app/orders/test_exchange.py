@@ -556,3 +556,19 @@ def test_pair_that_is_closed_is_refused_by_kraken_and_may_heal(
     exchange.set_pair_status(PAIR, "cancel_only")
     outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert (outcome.kind, outcome.heals) == (OutcomeKind.REFUSED, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [("EOrder:Insufficient funds", 0), ("EGeneral:Invalid arguments:deadline", 1)],
+)
+def test_time_is_asked_for_only_where_a_deadline_was_refused(
+    text: str, asks: int, kraken: KrakenExchange, exchange: FakeKraken
+) -> None:
+    """Any other refusal says nothing of the clock, and the next order does not wait for it."""
+    kraken.set_clock()
+    before = exchange.count("Time")
+    exchange.fault("error", endpoint="AddOrder", text=text, count=1)
+    outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert exchange.count("Time") - before == asks

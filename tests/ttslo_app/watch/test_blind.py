@@ -159,7 +159,7 @@ def test_place_of_an_earlier_run_serves_old_rules_alone(blind: Blind) -> None:
     assert ask.after == Position(None, 1000 * S)
 
 
-@pytest.mark.parametrize(("second", "asks"), [(880, None), (895, 1)])
+@pytest.mark.parametrize(("second", "asks"), [(880, None), (888, None), (889, 1), (895, 1)])
 def test_past_is_followed_only_where_it_was_not_looked_at(
     blind: Blind, second: int, asks: int | None
 ) -> None:
@@ -181,3 +181,76 @@ def test_closed_time_tells_what_was_not_seen(blind: Blind) -> None:
     past = tuple(Past(n, Decimal(50000), n * S) for n in (5, 6))
     closed = blind.close(Fetched("BTC/USD", past, past[-1], is_cut=False, until=START))
     assert closed == Closed([past[1]], START, (900.0, START), True, False, False)
+
+
+def test_past_without_a_place_is_brought_by_the_rules_that_wait() -> None:
+    """There is nothing to go on from, and that is not the same as all of it looked at."""
+    clocks = Clocks(lambda: START, lambda: START, lambda: START)
+    assert Blind(clocks, Saved(), Pace()).follow_past(armed(), 880 * S) == []
+
+
+def test_rule_that_waits_keeps_a_market_that_was_followed_for_the_past(blind: Blind) -> None:
+    """Once it is settled the market is left only where nobody waits there."""
+    blind.follow_past(armed(), 895 * S)
+    assert blind.is_for_past("BTC/USD")
+    blind.follow(armed())
+    assert not blind.is_for_past("BTC/USD")
+
+
+def test_place_of_a_market_that_was_left_is_not_kept(blind: Blind) -> None:
+    """Its row is gone: what an earlier run knew of it grows old with nobody looking."""
+    assert blind.places(START) == {"BTC/USD": Position(5, 890 * S)}
+    blind.leave("BTC/USD")  # which nobody has followed yet
+    assert blind.places(START) == {"BTC/USD": Position(5, 890 * S)}
+    blind.follow(armed())
+    blind.leave("BTC/USD")
+    assert blind.places(START) == {}
+    assert blind.kept_at(START) == {}
+
+
+def test_old_trades_are_looked_at_again_once_the_stream_is_back(bench: WatchBench) -> None:
+    """The question goes out with the return, and from the last trade that was seen."""
+    bench.arm(WhenBlind.ALWAYS)
+    bench.settle()
+    count = len(bench.asked)
+    bench.watch.go_blind(["BTC/USD"], bench.now)
+    assert len(bench.asked) == count
+    bench.watch.see_again()
+    assert bench.asked[count:] == [("BTC/USD", Position(1, 1201 * S))]
+
+
+def test_row_with_another_threshold_is_no_longer_parked(bench: WatchBench) -> None:
+    """What was told of the old threshold says nothing of the new one: it may fire at once."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.go_blind()
+    bench.past(2, 51200, 51200)
+    assert bench.watch.places().parked == {"up"}
+    bench.arm(WhenBlind.NOTIFY, threshold=51500)
+    assert bench.watch.places().parked == frozenset()
+    bench.trade(4, 51501)
+    assert bench.fired_at == [51501]
+
+
+def test_row_that_is_parked_is_not_told_of_again(bench: WatchBench) -> None:
+    """It is known that the price stands beyond; a second blind time there is no news of it."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    for number in (2, 4):
+        bench.go_blind()
+        bench.past(number, 51200, 51200)
+        bench.trade(number + 2, 51200)
+    told = [text for _, text in bench.said if "crossed 51000" in text]
+    assert len(told) == 1
+    assert bench.fired_at == []
+
+
+def test_hidden_row_stays_so_while_another_blind_time_has_begun(bench: WatchBench) -> None:
+    """An answer about the first one releases nobody whom the second one hides."""
+    bench.arm(WhenBlind.NOTIFY)
+    bench.settle()
+    bench.present = None
+    bench.watch.go_blind(["BTC/USD"], bench.now)
+    bench.past(2, 50000)
+    bench.trade(3, 51200)
+    assert bench.fired_at == []

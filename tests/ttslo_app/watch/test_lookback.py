@@ -264,3 +264,38 @@ def test_call_under_way_keeps_the_pace_for_what_was_asked_meanwhile() -> None:
     desk.reader._step(errand)
     assert desk.answer is None
     assert desk.reader._errands["BTC/USD"].due > errand.due + 50
+
+
+def test_two_calls_keep_the_distance_that_kraken_bears() -> None:
+    """Of different markets as well: the address is what is counted."""
+    desk, moments = Desk(), list[float]()
+    desk.reader = PastReader(desk.source, desk.posted.put, CLOCKS, replace(PACE, gap=0.06))
+    get_trades = desk.source.get_trades
+
+    def timed(pair: str, since: str | int | None = None) -> dict[str, Any]:
+        moments.append(time.monotonic())
+        return get_trades(pair, since)
+
+    desk.source.get_trades = timed  # type: ignore[method-assign]  # the moment of each call
+    for market in (MARKET, OTHER):
+        desk.reader.want(market, Position(0, 8999 * S), 0.0)
+    desk.reader.start()
+    desk.next()
+    desk.next()
+    desk.reader.stop(5)
+    assert moments[1] - moments[0] >= 0.06
+
+
+def test_hole_is_looked_back_over_however_wrong_the_clock_may_be() -> None:
+    """While nobody knows the time, no trade is too old to be asked for."""
+    desk = Desk()
+    desk.source.count = 30
+    clocks = Clocks(lambda: 9e8, lambda: 9e8, time.monotonic, lambda: False)
+    desk.reader = PastReader(desk.source, desk.posted.put, clocks, PACE)
+    desk.reader.want(MARKET, Position(10, 10 * S), 0.0)
+    desk.reader.start()
+    found = fetched(desk)
+    desk.reader.stop(5)
+    assert [one.trade_id for one in found.past if not one.bar_seconds][-1] == 30
+    assert found.past[0].trade_id <= 11
+    assert found.asked_at is not None
