@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from order_bench import SETTINGS, Bench, Reply, rule
+from order_bench import SETTINGS, Bench, ManualClock, MemoryFiles, Reply, life, rule
 
 from ttslo_app.messages import Sighting
+from ttslo_app.orders.clerk import Clerk
+from ttslo_app.orders.ledger import Ledger, cells_of
 from ttslo_app.orders.life import RuleState
-from ttslo_app.orders.words import DRY_RUN_ORDER_ID, placed
+from ttslo_app.orders.owed import Owed
+from ttslo_app.orders.ports import Tools
+from ttslo_app.orders.words import DRY_RUN_ORDER_ID, Teller, placed
 
 
 def test_note_that_cannot_be_written_is_said_once_and_made_up_for() -> None:
@@ -108,3 +112,43 @@ def test_crossing_of_a_row_that_was_changed_is_owed_to_nobody() -> None:
     assert bench.placed == 0
     said = [text for _, text in bench.said if "in the same moment" in text]
     assert len(said) == 1
+
+
+# --- when there is something to write ------------------------------------------------------------
+
+
+def clerk_of(files: MemoryFiles, clock: ManualClock) -> tuple[Clerk, Ledger]:
+    """Return a clerk with books of one placed order, of which all is written."""
+    ledger = Ledger({"btc": cells_of(life(RuleState.PLACED, order_id="O1", noted=True))})
+    teller = Teller(lambda level, text, **fields: None)
+    tools = Tools(
+        ledger, Owed(SETTINGS), files, None, clock.clocks, teller, SETTINGS, lambda step: None
+    )
+    return Clerk(tools), ledger
+
+
+def test_clerk_with_nothing_to_write_wakes_nobody() -> None:
+    """The order thread sleeps until something comes: it does not turn round and round."""
+    clerk, ledger = clerk_of(MemoryFiles(), ManualClock())
+    assert clerk.next_at() is None
+    ledger.must_write = True
+    assert clerk.next_at() is not None
+    clerk.settle(is_ending=False)
+    assert clerk.next_at() is None
+
+
+def test_clerk_whose_disk_is_full_comes_back_after_its_pause() -> None:
+    """And not before: a disk that fills up is not helped by haste."""
+    files, clock = MemoryFiles(is_full=True), ManualClock()
+    clerk, ledger = clerk_of(files, clock)
+    ledger.must_write = True
+    clerk.settle(is_ending=False)
+    assert clerk.is_disk_bad
+    assert clerk.next_at() == clock.seconds + SETTINGS.write_again
+    files.is_full = False
+    clerk.settle(is_ending=False)
+    assert clerk.is_disk_bad  # not yet
+    clock.seconds += SETTINGS.write_again
+    clerk.settle(is_ending=False)
+    assert (clerk.is_disk_bad, clerk.next_at()) == (False, None)
+    assert files.disk["btc"]["order_id"] == "O1"

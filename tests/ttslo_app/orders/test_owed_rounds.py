@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from order_bench import SETTINGS, Bench, Reply, rule
+from order_bench import (
+    MARKET,
+    SETTINGS,
+    Bench,
+    ManualClock,
+    MemoryFiles,
+    Reply,
+    life,
+    rule,
+)
 
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, Crossing
+from ttslo_app.messages import AcceptedRule, BookArm, Crossing
+from ttslo_app.orders.ledger import Ledger, cells_of
+from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.owed import Owed, Why
+from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.roll import Roll
+from ttslo_app.orders.words import Teller
 
 NOW = 100.0
 
@@ -215,3 +230,35 @@ def test_refusals_are_counted_anew_for_each_crossing() -> None:
     assert bench.heard("50002")
     bench.wait(SETTINGS.refusal_wait)
     assert len(bench.kraken.sent) == first + 2
+
+
+# --- what is promised of the next round ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("doubts", "age", "is_owed"), [(1, 55, True), (2, 55, True), (5, 55, False)]
+)
+def test_crossing_that_is_too_old_once_its_rest_is_over_is_promised_to_nobody(
+    doubts: int, age: float, is_owed: bool
+) -> None:
+    """Whoever reads "it is placed in 8 s" can rely upon it."""
+    clock, said = ManualClock(), list[str]()
+    owed = Owed(SETTINGS)
+    moment = datetime.fromtimestamp(clock.seconds - age, UTC).isoformat()
+    lost = replace(
+        life(RuleState.UNCERTAIN), trigger_time=moment, trigger_price="50001", deadline=moment
+    )
+    ledger = Ledger({"btc": cells_of(lost)})
+    ledger.rules["btc"] = AcceptedRule(rule(), MARKET)
+    teller = Teller(lambda level, text, **fields: said.append(text))
+    roll = Roll(
+        Tools(ledger, owed, MemoryFiles(), None, clock.clocks, teller, SETTINGS, lambda step: None),
+        lambda change: None,
+    )
+    for _ in range(doubts):
+        owed.doubt("btc", clock.seconds)
+    crossing = roll.not_placed(lost)
+    assert (crossing is not None) is is_owed
+    assert ("it is placed" in said[-1]) is is_owed
+    assert ("still met, in 8 s" in said[-1]) is not is_owed
+    assert ("btc" in owed) is is_owed

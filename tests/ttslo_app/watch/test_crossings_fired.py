@@ -6,12 +6,12 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from watch_kit import OLD, S, WatchBench, armed, priced, printed, rule
+from watch_kit import MARKET, OLD, S, WatchBench, armed, priced, printed, rule
 
-from ttslo_app.clocks import clock_time
+from ttslo_app.clocks import Clocks, clock_time
 from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.watch.crossings import Fired, Firing, news_of
+from ttslo_app.watch.crossings import Armed, Fired, Firing, news_of
 from ttslo_app.watch.tape import Position, Saved
 
 AT_TWO = "1970-01-01T00:20:02.000000+00:00"
@@ -288,3 +288,18 @@ def test_news_are_of_what_waits_and_of_what_fired_later() -> None:
     waits = {"waits": armed(rule(rule_id="waits"))}
     fired = {"early": fired_at(1, rule_id="early"), "late": fired_at(3, rule_id="late")}
     assert [touch.rule.id for touch in news_of(past, waits, fired)] == ["late", "waits"]
+
+
+def test_what_fired_since_a_guess_is_looked_up_once_the_time_is_known() -> None:
+    """Until then no answer tells what was traded before its arming; afterwards one does."""
+    fired = Fired()
+    guess = Armed(rule(rule_id="new"), MARKET, 9_000 * S, since_at=1.0)
+    fired.add(Firing(guess, 9_000 * S, Decimal(51005), fired_at=2.0))
+    fired.add(Firing(armed(rule(rule_id="old"), 5), 30 * S, Decimal(51005)))
+    assert set(fired.take("BTC/USD", 40.0, is_open=False)) == {"old"}
+    clocks = Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0)
+    (right,) = fired.put_right(clocks)
+    assert (right.since_ns, right.since_at) == (48 * S, None)
+    assert fired.put_right(clocks) == []
+    (one,) = fired.take("BTC/USD", 60.0, is_open=False).values()
+    assert (one.armed, one.at_ns, one.fired_at) == (right, 50 * S, None)

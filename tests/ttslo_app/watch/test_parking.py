@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from watch_kit import ABOVE, BELOW, MARKET, OLD, S, WatchBench, armed, rule
 
+from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.watch.crossings import Armed
 from ttslo_app.watch.parking import (
     TRANSITIONS,
     Parking,
@@ -289,3 +291,27 @@ def test_books_hold_each_rule_as_it_stands(deeds: list[tuple[str, str, int]]) ->
     assert {i for i, seat in parking.seats.items() if seat.seen} == crossed
     assert {one.armed.rule.id for one in parking.seats_of("BTC/USD")} == set(parking.seats)
     assert set(parking.rules) == set(parking.seats)
+
+
+def test_trade_in_doubt_counts_for_a_rule_whose_moment_is_a_guess() -> None:
+    """It came after the arming, whatever hour the machine takes that for."""
+    parking = Parking(WhenBlind.NOTIFY)
+    guess = Armed(rule(), MARKET, 9_000 * S, since_at=1.0)
+    parking.enter(guess, Signal.HIDE)
+    parking.see("BTC/USD", Decimal(51100), 4 * S)
+    seat = parking.seat_of("r")
+    assert seat is not None
+    assert seat.seen == (Decimal(51100), 4 * S)
+
+
+def test_rule_whose_moment_is_a_guess_is_judged_by_no_past_yet() -> None:
+    """Once the time is known it is, from its true moment on."""
+    parking = Parking(WhenBlind.NOTIFY)
+    parking.enter(Armed(rule(), MARKET, 9_000 * S, since_at=1.0), Signal.RELEASE)
+    parking.enter(armed(rule(rule_id="old"), 5), Signal.RELEASE)
+    assert set(parking.waiting("BTC/USD")) == {"old"}
+    clocks = Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0)
+    (right,) = parking.put_right(clocks)
+    assert (right.rule.id, right.since_ns, right.since_at) == ("r", 48 * S, None)
+    assert set(parking.waiting("BTC/USD")) == {"old", "r"}
+    assert parking.put_right(clocks) == []

@@ -203,3 +203,58 @@ def test_what_was_not_saved_by_us_is_refused(text: str) -> None:
     """Another text is an error, never a place on the tape."""
     with pytest.raises(ValueError):
         Saved.from_text(text)
+
+
+# --- where looking begins was a guess ------------------------------------------------------------
+
+
+def test_beginning_that_was_a_guess_is_moved_whatever_was_seen_since() -> None:
+    """What the stream brought stays seen; what was before it is looked back for."""
+    tape = MarketTape(Position(None, 500 * S), 500.0)
+    assert seen(tape, 7, 8) == ([7, 8], True)
+    tape.begin_at(5 * S, 20.0, is_guess=True)
+    assert tape.floor == Position(None, 5 * S)
+    assert [p.trade_id for p in tape.unseen(past(5, 6, 7, 8))] == [5, 6]
+    assert tape.close(past(8)[0], 21.0, is_cut=False)
+    assert tape.floor.trade_id == 8
+
+
+def test_place_that_is_still_to_be_looked_back_to_is_not_given_up() -> None:
+    """It is older than the rule for which somebody wants to look again, and serves it as well."""
+    tape = tape_at(10)
+    tape.go_blind(11.0)
+    floor = tape.floor
+    tape.begin_at(15 * S, 20.0, is_guess=False)
+    assert tape.floor == floor
+    assert tape.span(30.0)[0] == 11.0
+
+
+def test_tape_that_was_closed_is_opened_again_from_a_moment() -> None:
+    """The next trade goes on with the numbers, and the hole before it stays until REST fills it."""
+    tape = tape_at(10)
+    assert not tape.is_open
+    tape.begin_at(5 * S, 20.0, is_guess=False)
+    assert tape.is_open
+    assert seen(tape, 11) == ([11], False)
+    assert tape.floor == Position(None, 5 * S)
+    assert [p.trade_id for p in tape.unseen(past(6, 7, 10, 11))] == [6, 7]
+    assert tape.close(past(11)[0], 21.0, is_cut=False)
+    assert not tape.is_open
+
+
+def test_moment_of_the_last_question_is_never_to_come() -> None:
+    """A clock that was days ahead had told it; the next blind time begins no later than now."""
+    tape = MarketTape(Position(None, 500 * S), 500.0)
+    tape.begin_at(5 * S, 20.0, is_guess=True)
+    assert tape.looked_at == 20.0
+
+
+@pytest.mark.parametrize(("is_dark", "end"), [(True, 90.0), (False, 20.0)])
+def test_blind_time_ends_only_where_somebody_looks(is_dark: bool, end: float) -> None:
+    """While the link is down nobody can say when it will have ended."""
+    tape = MarketTape(Position(None, 500 * S), 500.0)
+    tape.see_again(600.0)
+    if is_dark:
+        tape.go_blind(700.0)
+    tape.begin_at(5 * S, 20.0, is_guess=True)
+    assert tape.span(90.0) == (5.0, end)
