@@ -189,6 +189,8 @@ class Blind:
             begins[armed.market.name] = min(at_ns, armed.since_ns)
         guessed, self._guessed = self._guessed, set()
         begins = dict.fromkeys(guessed, round(now * SECOND)) | begins
+        for tape in self.tapes.values():
+            tape.not_after(now)
         asked = [name for name in begins if name in self.tapes]
         for name in asked:
             self.tapes[name].begin_at(begins[name], now, is_guess=name in guessed)
@@ -336,7 +338,8 @@ class Blind:
             tape.span(answer.until),
             tape.is_reported,
         )
-        if not tape.close(answer.newest, answer.until, is_cut=answer.is_cut):
+        newest, is_guess = answer.newest, not self._is_known
+        if not tape.close(newest, answer.until, is_cut=answer.is_cut, is_guess=is_guess):
             wait = doubled(self._pace.settle, tape.tries, self._pace.retry_max)
             ask = Ask(self._markets[name], tape.floor, wait)
             said = None

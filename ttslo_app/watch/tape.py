@@ -89,13 +89,20 @@ class MarketTape:
             is_guess: Whether the place where it had begun was a guess; else one that is still to be
                 looked back to stays.
         """
-        self.looked_at = min(self.looked_at, now)
         if self.is_open and not is_guess:
             return
         if self._newest >= 0 and not self._runs:
             self._runs.append([self._newest, self._newest])
         self._base, self.blind_from = Position(None, at_ns), at_ns / SECOND
         self.blind_to = None if self._is_dark else now
+
+    def not_after(self, now: float) -> None:
+        """Let no moment be to come, as a clock that was ahead has told them; `now` is known."""
+        self.looked_at = min(self.looked_at, now)
+        if self.blind_from is not None:
+            self.blind_from = min(self.blind_from, now)
+        if self.blind_to is not None:
+            self.blind_to = min(self.blind_to, now)
 
     @property
     def is_opening(self) -> bool:
@@ -202,13 +209,16 @@ class MarketTape:
             return self._is_vague
         return nanoseconds(self._tip.timestamp) is None
 
-    def close(self, newest: Past | None, until: float, *, is_cut: bool) -> bool:
+    def close(
+        self, newest: Past | None, until: float, *, is_cut: bool, is_guess: bool = False
+    ) -> bool:
         """Take REST's answer for the holes; False if it does not reach the stream's trades yet.
 
         Args:
             newest: The newest trade that REST gave, None where it gave none.
             until: When REST was asked, in seconds since 1970.
             is_cut: Whether the rest was looked at as candles, for good.
+            is_guess: Whether nobody knows what time it is, so that `until` may be any.
         """
         reached = -1 if newest is None else newest.trade_id
         if self._runs and not is_cut and reached < self._runs[-1][0] - 1:
@@ -220,7 +230,7 @@ class MarketTape:
         if newest is not None and newest.trade_id > self._newest:
             self._newest, self._tip, self._is_vague = newest.trade_id, None, False
             self._base = Position(newest.trade_id, newest.at_ns)
-        elif self._newest < 0:
+        elif self._newest < 0 and not is_guess:
             # The market has not traded. The clocks may differ a little, and looking twice at the
             # trades of some seconds is harmless.
             self._base = Position(None, max(self._base.at_ns, round((until - _DOUBT) * SECOND)))

@@ -245,8 +245,25 @@ def test_tape_that_was_closed_is_opened_again_from_a_moment() -> None:
 def test_moment_of_the_last_question_is_never_to_come() -> None:
     """A clock that was days ahead had told it; the next blind time begins no later than now."""
     tape = MarketTape(Position(None, 500 * S), 500.0)
-    tape.begin_at(5 * S, 20.0, is_guess=True)
-    assert tape.looked_at == 20.0
+    tape.see_again(600.0)
+    tape.not_after(20.0)
+    assert (tape.looked_at, tape.blind_from, tape.blind_to) == (20.0, 20.0, 20.0)
+    tape.not_after(30.0)
+    assert (tape.looked_at, tape.blind_from, tape.blind_to) == (20.0, 20.0, 20.0)
+    closed = tape_at(10)
+    closed.not_after(9e9)
+    assert (closed.blind_from, closed.blind_to) == (None, None)
+
+
+def test_market_that_has_not_traded_is_looked_back_to_its_beginning_while_no_time_is_known() -> (
+    None
+):
+    """An answer of which nobody knows when it was asked for moves no place."""
+    tape = MarketTape(Position(None, 5 * S), 5.0)
+    assert tape.close(None, 9e8, is_cut=False, is_guess=True)
+    assert tape.floor == Position(None, 5 * S)
+    assert tape.close(None, 100.0, is_cut=False)
+    assert tape.floor == Position(None, 95 * S)
 
 
 @pytest.mark.parametrize(("is_dark", "end"), [(True, 90.0), (False, 20.0)])

@@ -300,3 +300,18 @@ def test_row_to_be_told_of_only_is_seen_in_the_dark_whatever_the_clock_says(
     fired = {c.rule.id: c for c in bench.crossings if isinstance(c, Crossing)}
     assert "quiet" in fired
     assert fired["quiet"].price == 51001
+
+
+def test_market_that_did_not_trade_hides_no_later_crossing(bench: Adrift) -> None:
+    """Its empty answer came while nobody knew the time; the spike comes in a cut, much later."""
+    bench.wait_for(BEGIN - HOUR, name="old")
+    bench.go_on(2)
+    bench.answer()
+    bench.learn()
+    bench.go_on(20)
+    bench.watch.go_blind([NAME], bench.clocks.kraken())
+    spike = bench.now + 0.3
+    bench.go_on(10)
+    bench.watch.see_again()
+    bench.answer((1, 51001, spike), (2, 50000, spike + 1))
+    assert bench.fired_at == [51001]
