@@ -31,6 +31,8 @@ class Clocks:
         is_known: Tells whether Kraken has ever said what time it is; before that `kraken` is this
             machine's clock.
         is_doubtful: Tells whether Kraken should be asked at once what time it is.
+        hear: Takes when something was traded that has just come, and when it came on the monotonic
+            clock: before Kraken has answered that tells its clock, too.
     """
 
     kraken: Callable[[], float]
@@ -38,6 +40,7 @@ class Clocks:
     monotonic: Callable[[], float]
     is_known: Callable[[], bool] = lambda: True
     is_doubtful: Callable[[], bool] = lambda: False
+    hear: Callable[[float, float], None] = lambda traded_at, seen_at: None
 
     def utc(self) -> datetime:
         """Return the present moment in UTC, by Kraken's clock: what is kept is kept so."""
@@ -164,12 +167,31 @@ class KrakenClock:
         self._say = say
         # Replaced whole, so that any thread may read it at any time.
         self._reading: _Reading | None = None
+        self._heard: float | None = None  # how far it is ahead at least, by what was traded
         self._is_told = False
 
     def now(self) -> float:
         """Return Kraken's clock, in seconds since 1970. Never blocks."""
-        reading = self._reading
-        return self._wall() if reading is None else self._steady() + reading.ahead
+        reading, heard = self._reading, self._heard
+        if reading is None:
+            return self._wall() if heard is None else self._steady() + heard
+        return self._steady() + reading.ahead
+
+    def hear(self, traded_at: float, seen_at: float) -> None:
+        """Take the moment of a trade that has just come; it counts until Kraken is asked.
+
+        Kraken's clock is there already, and no more than the way of the news further.
+
+        Args:
+            traded_at: By Kraken's clock, in seconds since 1970.
+            seen_at: By the steady clock.
+        """
+        if self._reading is None and _OLDEST < traded_at < _NEWEST:
+            self._heard = traded_at - seen_at
+
+    def is_usable(self) -> bool:
+        """Tell whether what is known tells if a deadline has passed, without asking Kraken."""
+        return self._heard is not None if self._reading is None else not self.is_doubtful()
 
     def is_known(self) -> bool:
         """Tell whether Kraken has ever said what time it is."""

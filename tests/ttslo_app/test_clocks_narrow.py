@@ -186,3 +186,43 @@ def test_two_guesses_of_one_moment_are_one() -> None:
     assert len(texts) == 1
     told.is_known = True
     assert set(told.moments.put_right()) >= texts
+
+
+# --- what a trade tells of the time --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", [-3 * DAY, 3600.0])
+def test_trade_that_has_just_come_tells_the_time_until_kraken_is_asked(wrong: float) -> None:
+    """No machine's clock is as good, and Kraken's own answer is better."""
+    world = World(wrong)
+    assert world.error == pytest.approx(abs(wrong))
+    assert not world.clock.is_usable()
+    steady = world.truth - BEGIN + 100.0
+    world.clock.hear(world.truth - 0.2, steady)
+    assert world.error == pytest.approx(0.2)
+    assert world.clock.is_usable()
+    assert (world.clock.is_known(), world.clock.is_doubtful()) == (False, True)
+    world.truth += 500.0
+    assert world.error == pytest.approx(0.2)
+    world.clock.measure(world.ask)
+    assert world.error <= 1.0
+    known = world.clock.now()
+    world.clock.hear(world.truth - 50.0, steady)
+    assert world.clock.now() == known
+
+
+@pytest.mark.parametrize("nonsense", [math.inf, math.nan, -5.0, 1e300])
+def test_moment_that_no_trade_has_tells_no_time(nonsense: float) -> None:
+    """Numbers from outside have bounds of sense."""
+    world = World(3600.0)
+    world.clock.hear(nonsense, 100.0)
+    assert not world.clock.is_usable()
+
+
+def test_clock_that_was_set_since_is_of_no_use_to_conclude_from() -> None:
+    """It is asked for first."""
+    world = World(0.0)
+    world.clock.measure(world.ask)
+    assert world.clock.is_usable()
+    world.wrong = 3600.0
+    assert not world.clock.is_usable()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -223,6 +224,28 @@ def test_time_that_nobody_told_at_the_start_hides_no_crossing(
             told = datetime.fromisoformat(program.ttslo.state["btc"]["trigger_time"])
             assert abs(told.timestamp() - moment_of(pit)) < MINUTE
             pit.never_again(0.3)
+
+
+def never_told(pit: Arena, ahead: float) -> None:
+    """Kraken's clock is away from the machine's, and nobody can ask for it at any time."""
+    pit.exchange.clock_offset += ahead
+    pit.exchange.fault(**UNAVAILABLE, endpoint="Time")
+    with pit.run() as program:
+        pit.cross()
+        pit.wait_for_order()
+        pit.ends_with_order(program)
+        pit.never_again(0.3)
+
+
+def test_time_that_nobody_ever_tells_costs_no_order(tmp_path: Path) -> None:
+    """The trades of the stream tell it well enough for a deadline, and for a look at the books."""
+    side_by_side(
+        {
+            "an hour ahead": partial(never_told, ahead=HOUR),
+            "behind": partial(never_told, ahead=-HOUR),
+        },
+        tmp_path,
+    )
 
 
 # --- the keeper asks with the same key -----------------------------------------------------------

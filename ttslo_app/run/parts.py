@@ -124,7 +124,8 @@ def kraken_clock(say: Say) -> tuple[KrakenClock, Clocks]:
         say: Takes a level and a sentence for a person.
     """
     clock = KrakenClock(time.time, feed_clock, say)
-    return clock, Clocks(clock.now, time.time, feed_clock, clock.is_known, clock.is_doubtful)
+    is_known, is_doubtful = clock.is_known, clock.is_doubtful
+    return clock, Clocks(clock.now, time.time, feed_clock, is_known, is_doubtful, clock.hear)
 
 
 def ask_for_time(program: Timed) -> None:

@@ -193,6 +193,8 @@ class Watch:
         if event.is_snapshot or not is_of_now(event.prints, self._clocks):
             self.look_again(name)
             return
+        if self._is_guessing:
+            hear(event, self._clocks)
         is_opening = tape.is_opening
         fresh, has_hole = tape.see(event.prints)
         if has_hole:
@@ -403,6 +405,13 @@ class Watch:
         """Return how far each tape has been looked at, to be kept for the next run."""
         self._put_right()
         return self._blind.saved(self._parking.parked)
+
+
+def hear(event: Trades, clocks: Clocks) -> None:
+    """Let the clocks hear when something was traded that has just come."""
+    at_ns = nanoseconds(event.prints[-1].timestamp)
+    if at_ns is not None:
+        clocks.hear(at_ns / SECOND, event.at)
 
 
 def signal_for(armed: Armed, parking: Parking, blind: Blind) -> Signal:

@@ -572,3 +572,43 @@ def test_time_is_asked_for_only_where_a_deadline_was_refused(
     outcome = kraken.place(ORDER, OURS, deadline_of(kraken))
     assert outcome.kind is OutcomeKind.REFUSED
     assert exchange.count("Time") - before == asks
+
+
+# --- Kraken's clock cannot be read ---------------------------------------------------------------
+
+
+def test_order_that_is_shown_stands_whatever_time_it_is(
+    kraken: KrakenExchange, exchange: FakeKraken
+) -> None:
+    """To see that it is there nobody needs a clock."""
+    txid = place(kraken)
+    exchange.fault("http_502", endpoint="Time")
+    found = kraken.find(OURS, ORDER)
+    assert found is not None
+    assert found.txid == txid
+
+
+def test_absence_is_concluded_without_the_time_only_where_it_is_known(
+    kraken: KrakenExchange, exchange: FakeKraken
+) -> None:
+    """A late copy may still come as long as nobody knows whether its deadline has passed."""
+    deaf = exchange.fault("http_502", endpoint="Time")
+    with pytest.raises(KrakenError):
+        kraken.find(OURS, ORDER)
+    deaf.clear()
+    kraken.set_clock()
+    exchange.fault("http_502", endpoint="Time")
+    assert kraken.find(OURS, ORDER) is None
+
+
+def test_absence_is_concluded_by_the_time_that_a_trade_has_told(exchange: FakeKraken) -> None:
+    """The stream goes on while Kraken's clock cannot be asked for."""
+    exchange.fault("http_502", endpoint="Time")
+    key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
+    clock = KrakenClock(time.time, time.monotonic, lambda *words, **fields: None)
+    with KrakenAPI(key, secret, url, use_websocket=False) as trading:
+        asked = KrakenExchange(trading, trading, time.time, lambda *words, **fields: None, clock)
+        with pytest.raises(KrakenError):
+            asked.find(OURS, ORDER)
+        clock.hear(time.time(), time.monotonic())
+        assert asked.find(OURS, ORDER) is None

@@ -315,3 +315,28 @@ def test_market_that_did_not_trade_hides_no_later_crossing(bench: Adrift) -> Non
     bench.watch.see_again()
     bench.answer((1, 51001, spike), (2, 50000, spike + 1))
     assert bench.fired_at == [51001]
+
+
+def test_trade_of_now_is_heard_by_the_clock_and_a_snapshot_is_not(bench: Adrift) -> None:
+    """What is of the past would tell an hour that is over."""
+    heard: list[tuple[float, float]] = []
+    clocks = replace(
+        bench.clocks, hear=lambda traded_at, seen_at: heard.append((traded_at, seen_at))
+    )
+    bench.watch = Watch(
+        submit=bench.take,
+        say=lambda level, text, **fields: None,
+        want=bench.ask,
+        present=lambda market: None,
+        clocks=clocks,
+    )
+    bench.wait_for()
+    one = TradePrint(Symbol(NAME), Decimal(1), Decimal(1), 1, iso_moment(round(BEGIN * S)))
+    bench.watch.trades(Trades(Symbol(NAME), (one,), 50.0, is_snapshot=True))
+    assert heard == []
+    bench.watch.trades(Trades(Symbol(NAME), (replace(one, trade_id=2),), 50.0))
+    bench.watch.trades(Trades(Symbol(NAME), (replace(one, trade_id=3, timestamp=""),), 50.0))
+    assert heard == [(BEGIN, 50.0)]
+    bench.learn()
+    bench.watch.trades(Trades(Symbol(NAME), (replace(one, trade_id=4),), 51.0))
+    assert len(heard) == 1
