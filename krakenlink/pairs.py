@@ -17,7 +17,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, NewType
 
-from krakenlink.known_names import RENAMED, old_rows, well_known_rows
+from krakenlink.known_names import RENAMED, asset_name, old_rows, well_known_rows
 from krakenlink.numbers import to_positive_decimal
 
 Symbol = NewType("Symbol", str)
@@ -25,6 +25,9 @@ Symbol = NewType("Symbol", str)
 
 # Names are at most a dozen characters; comparing novels with them would only take time.
 _LONGEST_NAME = 40
+_MOST_NAMED = 3
+# What most people count in, and what stands for it.
+_QUOTES = ("USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "USDC", "USDT")
 
 TOKENIZED = "tokenized_asset"
 """Kraken's word for the class of xStocks, which most calls want to be told."""
@@ -168,9 +171,23 @@ class PairDirectory:
         asked = typed.replace("-", "/").casefold()
         import difflib  # here, because a slip of the hand is rare
 
-        near = difflib.get_close_matches(asked, shown, n=3, cutoff=0.6)
+        # Who names an asset alone means what it costs, in the money of most people first.
+        near = self._priced_in(asset_name(typed))[:_MOST_NAMED]
+        shown |= {name: name for name in near}
+        near = near or difflib.get_close_matches(asked, shown, n=_MOST_NAMED, cutoff=0.6)
         hint = f"; the nearest are {', '.join(shown[n] for n in near)}" if near else ""
         return f"Kraken has no pair {typed!r}{hint}"
+
+    def _priced_in(self, asset: str) -> list[str]:
+        """Return the pairs that price an asset, those in the common currencies first."""
+        names = [_shown(pair) for pair in self._pairs]
+        own = [n for n in names if asset_name(n.partition("/")[0]) == asset and "/" in n]
+
+        def rank(name: str) -> tuple[int, str]:
+            quote = name.partition("/")[2]
+            return (_QUOTES.index(quote) if quote in _QUOTES else len(_QUOTES), name)
+
+        return sorted(own, key=rank)
 
 
 @cache

@@ -128,6 +128,34 @@ def test_unknown_name_brings_the_nearest_known(name: str, nearest: str) -> None:
     assert DIRECTORY.find(name) is None
 
 
+QUOTED = PairDirectory.from_asset_pairs(
+    {
+        f"{base}{quote}": row(f"{base}{quote}", f"{base}/{quote}", base, quote)
+        for base, quotes in {
+            "XBT": "ZAR BTC2 USDT JPY CHF EUR AUD USD GBP DAI",
+            "DOT": "BTC ETH USDT EUR",
+            "BTT": "USD",
+        }.items()
+        for quote in quotes.split()
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        *((name, "BTC/USD, BTC/EUR, BTC/GBP") for name in ("BTC", "btc", "XBT", " xxbt ", "XXBT")),
+        ("DOT", "DOT/EUR, DOT/USDT, DOT/BTC"),
+        ("BTT", "BTT/USD"),
+    ],
+)
+def test_asset_alone_brings_its_price_in_common_money_first(name: str, nearest: str) -> None:
+    """Whoever writes BTC wants to know what one costs, and not in another coin."""
+    with pytest.raises(UnknownPair) as caught:
+        QUOTED.resolve(name)
+    assert str(caught.value).endswith(f"; the nearest are {nearest}")
+
+
 @pytest.mark.parametrize("name", ["", "  ", None, 5, b"BTCUSD", ["BTC/USD"], "Q" * 100_000])
 def test_what_is_no_name_is_a_lookup_error(name: object) -> None:
     """Empty and foreign things are the one documented error too, and in no long sentence."""

@@ -32,6 +32,7 @@ def test_the_columns_of_existing_files_are_all_known() -> None:
             ("price", "threshold_price"),
             ("treshold_price", "threshold_price"),
             ("side", "direction"),
+            *(("stop_price", "threshold_price"), ("target price", "threshold_price")),
         ),
         *(("volumne", "volume"), ("amount", "volume"), ("enabeld", "enabled"), ("symbol", "pair")),
     ],

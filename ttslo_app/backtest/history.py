@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +81,7 @@ class History:
     at_ns: Ints
     price: Ints
     tick: int
+    _worked_out: list[Blocks] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.price)
@@ -112,11 +112,17 @@ class History:
         """
         return int(np.searchsorted(self.at_ns, self.at_ns[index], side="right"))
 
-    @cached_property
+    @property
     def blocks(self) -> Blocks:
         """What is known of each block; worked out once, in about a second for ten million."""
-        parts = list(self._parts())
-        return Blocks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        # Not `cached_property`: up to Python 3.11 it has one lock for all histories of a process,
+        # and a child that is forked while another thread holds it waits for ever.
+        if not self._worked_out:
+            parts = list(self._parts())
+            self._worked_out.append(
+                Blocks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+            )
+        return self._worked_out[0]
 
     def _parts(self) -> Iterator[tuple[Ints, Ints, Floats, Floats]]:
         step = BLOCK * _AT_ONCE

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -59,12 +60,13 @@ def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = No
         stop: Set by whoever ends `--follow` without a signal.
     """
     options = parser().parse_args(argv)
-    # What the library would log is told here in its own words.
-    logging.getLogger("krakenlink").setLevel(logging.CRITICAL)
     pairs = list(dict.fromkeys(options.pairs))
-    with KrakenAPI(
-        use_websocket=not options.no_websocket, feed_settings=FeedSettings(gather_for=0.0)
-    ) as api:
+    with (
+        _unlogged("krakenlink"),
+        KrakenAPI(
+            use_websocket=not options.no_websocket, feed_settings=FeedSettings(gather_for=0.0)
+        ) as api,
+    ):
         try:
             quotes = _first_prices(api, pairs, is_json=options.json)
             if options.follow and quotes:
@@ -74,6 +76,21 @@ def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = No
             if provider is not None:
                 provider.stop()
     return 0 if len(quotes) == len(pairs) else 1
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Keep a library from logging inside: what it would say is told here in its own words.
+
+    Whoever calls the command from a program of its own hears it again afterwards.
+    """
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _first_prices(api: KrakenAPI, pairs: Sequence[str], *, is_json: bool) -> list[Quote]:

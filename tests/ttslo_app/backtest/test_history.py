@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -102,6 +103,15 @@ def test_records_are_the_best_price_of_each_block_that_beats_all_before(
             best = price
             expected.append(top)
     assert found == expected
+
+
+def test_blocks_are_worked_out_once_and_are_no_part_of_what_is_equal() -> None:
+    """They take a second; two histories of the same prices are alike before and after."""
+    past = history(*range(1, 11))
+    again = replace(past, tick=past.tick)
+    assert past.blocks is past.blocks
+    assert again.blocks is not past.blocks
+    assert "Blocks" not in repr(past)
 
 
 def test_last_block_that_is_not_full_invents_nothing() -> None:

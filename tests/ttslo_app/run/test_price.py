@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -109,6 +110,30 @@ def test_unknown_pair_is_told_its_nearest_and_the_others_their_prices(
     out, err = capsys.readouterr()
     assert "BTC/USD" in out
     assert "the nearest are BTC/USD" in err
+
+
+@pytest.mark.parametrize("level", [logging.NOTSET, logging.DEBUG, logging.ERROR])
+def test_library_logs_again_once_the_command_is_done(level: int) -> None:
+    """A program that calls the command keeps the log that it has set up, also after a failure."""
+    logger = logging.getLogger("krakenlink")
+    before = logger.level
+    try:
+        logger.setLevel(level)
+        assert price.main(["BTC", "--no-websocket"]) == 1
+        assert logger.level == level
+        with pytest.raises(SystemExit):
+            price.main(["--nonsense"])
+        assert logger.level == level
+    finally:
+        logger.setLevel(before)
+
+
+def test_asset_alone_is_answered_with_its_price_in_money(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`ttslo price BTC` is told what to write."""
+    assert price.main(["BTC"]) == 1
+    assert "the nearest are BTC/USD" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["", "   ", "\x1b[2J"])
