@@ -28,6 +28,7 @@ _LONGEST_NAME = 40
 _MOST_NAMED = 3
 # What most people count in, and what stands for it.
 _QUOTES = ("USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "USDC", "USDT")
+_BY_LENGTH = sorted(_QUOTES, key=len, reverse=True)
 
 TOKENIZED = "tokenized_asset"
 """Kraken's word for the class of xStocks, which most calls want to be told."""
@@ -219,10 +220,30 @@ def well_known_pair(name: object) -> Pair | None:
 def shown_pair(name: str) -> str:
     """Return the one name under which people are told of a pair, such as `BTC/USD`.
 
-    As it is where the name is not known without Kraken's listing.
+    A name that is not known without Kraken's listing is told as two assets where it ends with a
+    common currency, `PEPEUSD` as `PEPE/USD`, and else as it is.
     """
     pair = well_known_pair(name)
-    return (pair.symbol if pair else None) or name
+    return (pair.symbol if pair else None) or _in_two(name)
+
+
+def _in_two(name: str) -> str:
+    base, between, quote = name.strip().replace("-", "/").partition("/")
+    if not between:
+        quote = next((q for q in _BY_LENGTH if base.upper().endswith(q)), "")
+        base = base.removesuffix(base[-len(quote) :]) if quote else base
+        # `XFOOZUSD` may be a key of the old form, whose assets have other names.
+        if len(base) < 2 or base.upper().endswith("Z"):
+            return name
+    legs = [_leg(base), _leg(quote)]
+    return "/".join(legs) if all(leg.isascii() and leg.isalnum() for leg in legs) else name
+
+
+def _leg(asset: str) -> str:
+    """Return one name of an asset; small letters stay where they mark a tokenized one."""
+    bare = asset.upper() if asset.islower() else asset
+    known = asset_name(bare)
+    return known if known != bare.upper() else bare
 
 
 # --- spellings ---------------------------------------------------------------------------------

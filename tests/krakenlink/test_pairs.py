@@ -13,6 +13,7 @@ from krakenlink.pairs import (
     PairDirectory,
     UnknownPair,
     legacy_pair,
+    shown_pair,
 )
 
 
@@ -347,3 +348,31 @@ def test_key_that_is_no_name_is_no_pair(key: str) -> None:
     """What cannot be a name of Kraken's is left out."""
     row = {"altname": "SOLUSD", "wsname": "SOL/USD", "base": "SOL", "quote": "ZUSD"}
     assert not len(PairDirectory.from_asset_pairs({key: row}))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((n, "FOO2/USD") for n in ("FOO2USD", "foo2usd", "FOO2/USD", "foo2-usd", " FOO2/USD ")),
+        ("FOO2USDT", "FOO2/USDT"),
+        ("FOO2XBT", "FOO2XBT"),  # another coin is no common currency
+        ("FOO2/XBT", "FOO2/BTC"),
+        ("BARxEUR", "BARx/EUR"),
+        ("XFOOZUSD", "XFOOZUSD"),  # a key, which says nothing of its assets' names
+        ("AUSD", "AUSD"),
+        ("USD", "USD"),
+        ("=cmd()/USD", "=cmd()/USD"),
+        ("\x1b[2JUSD", "\x1b[2JUSD"),
+        ("", ""),
+    ],
+)
+def test_pair_outside_the_table_has_one_name_too(name: str, told: str) -> None:
+    """However it is typed, and as Kraken's stream calls it, where that can be told."""
+    assert shown_pair(name) == told
+
+
+@given(st.text(max_size=20))
+def test_any_text_can_be_told_as_a_pair(name: str) -> None:
+    """A cell of a file may hold whatever it likes, and telling it twice changes nothing."""
+    once = shown_pair(name)
+    assert shown_pair(once) == once
