@@ -307,6 +307,7 @@ def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
     config = Path("config.csv").read_bytes()
     for argv, name in (((), "up"), (("--near", "XBTUSD"), "near")):
         Path("out").unlink(missing_ok=True)
+        assert exchange.wait_for(lambda e: e.ws_connections == 0, LONG)
         exchange.set_prices(PAIR, ["50000"])
         rehearsal = Rehearsal(exchange, *argv)
         try:

@@ -23,6 +23,7 @@ BTC = Symbol("BTC/USD")
 PAIR = Pair("XXBTZUSD", "XBTUSD", "XBT/USD", BTC, "XXBT", "ZUSD", price_decimals=1, lot_decimals=8,
             ordermin=Decimal("0.00005"), costmin=Decimal("0.5"))  # fmt: skip
 UNSTREAMED = Pair("ODDUSD", "ODDUSD", None, None, "ODD", "ZUSD", price_decimals=2, lot_decimals=8)
+TRADED_AT = 1000.0  # each trade, on the feed's clock
 NAMES = {"BTC/USD": PAIR, "XXBTZUSD": PAIR, "ODDUSD": UNSTREAMED}
 
 
@@ -50,7 +51,7 @@ class Bench:
             TradePrint(symbol, Decimal(str(price)), Decimal("0.1"), begin + number)
             for number, price in enumerate(prices, 1)
         )
-        self.paper.events.put(Trades(symbol, prints, feed_clock(), is_snapshot=again > 0))
+        self.paper.events.put(Trades(symbol, prints, TRADED_AT, is_snapshot=again > 0))
 
     def quote(self, bid: object, ask: object, age: float = 0.0) -> None:
         """Let a bid and an ask come."""
@@ -335,9 +336,9 @@ def test_price_that_is_no_newer_than_the_stream_is_passed_over(bench: Bench) -> 
     txid = bench.place()
     bench.trade(50400)
     bench.see(txid)
-    bench.paper.look_up("BTC/USD", Decimal(40000), feed_clock())
+    bench.paper.look_up("BTC/USD", Decimal(40000), TRADED_AT + 0.5)
     assert bench.see(txid).status == "open"
-    bench.paper.look_up("BTC/USD", Decimal(40000), feed_clock() + 10)
+    bench.paper.look_up("BTC/USD", Decimal(40000), TRADED_AT + 10)
     assert bench.see(txid).status == "closed"
 
 
@@ -400,7 +401,7 @@ def test_polled_prices_of_the_run_move_it(bench: Bench) -> None:
     """All that the run has looked at."""
     txid = bench.place()
     worker = Worker({"row": txid})
-    market_of(bench, worker, {"BTC/USD": (Decimal(49000), feed_clock() + 10)}).turn()
+    market_of(bench, worker, {"BTC/USD": (Decimal(49000), TRADED_AT + 10)}).turn()
     assert worker.told[-1].sightings["row"].status == "closed"
 
 

@@ -290,10 +290,10 @@ def test_open_page_is_told_more_often_than_the_disk(
     signs = signs_of(live)
     assert EVERY > signs_room._QUICK
     with serving(server, live.ttslo, signs), page_of(server) as page, signs.over():
-        for _ in range(6):
+        for _ in range(16):
             page.read()
-        assert len(written) <= 2  # the first one, and one for what was said meanwhile
-    assert len(written) <= 3
+        # The first, and one for each of the few things that are said at the start.
+        assert len(written) < 10
 
 
 def test_program_without_a_page_takes_no_more_snapshots(
