@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from live_program import HEADER, PAIR, QUICK, SYMBOL, row, wait_until
 from program_process import environment_for
+from receiver_kit import Receiver
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -298,14 +299,9 @@ class Rehearsal:
         return self.process.wait(LONG)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to one process alone")
-def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
-    exchange: FakeKraken,
-) -> None:
-    """With trading keys and the account's address in its environment, in both ways to begin."""
-    write(row("up", 50500), row("far", 90000))
-    config = Path("config.csv").read_bytes()
-    for argv, name in (((), "up"), (("--near", "XBTUSD"), "near")):
+def _rehearse_twice(exchange: FakeKraken, receiver: Receiver) -> None:
+    told = f"--notify=orders=json://{receiver.place}"
+    for argv, name in (((told,), "up"), (("--near", "XBTUSD"), "near")):
         Path("out").unlink(missing_ok=True)
         assert exchange.wait_for(lambda e: e.ws_connections == 0, LONG)
         exchange.set_prices(PAIR, ["50000"])
@@ -327,6 +323,21 @@ def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
         assert f"{name}: PAPER: BTC/USD at or above" in said
         assert "1 crossed, 1 filled" in said
         assert exchange.api_secret not in said + Path(LOG).read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no Ctrl-C to one process alone")
+def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
+    exchange: FakeKraken,
+) -> None:
+    """With trading keys and the account's address in its environment, in both ways to begin."""
+    write(row("up", 50500), row("far", 90000))
+    config = Path("config.csv").read_bytes()
+    with Receiver() as receiver:
+        _rehearse_twice(exchange, receiver)
+    # Who was told of it was told what it is.
+    titles = {message["title"] for message in receiver.messages}
+    assert titles
+    assert all(title.startswith("TTSLO PAPER") for title in titles), titles
     # Each request that was made, both times: none of them is of an account.
     assert {request.endpoint for request in exchange.requests} <= {
         "AssetPairs", "Ticker", "Time", "Trades", "SystemStatus"
