@@ -243,6 +243,13 @@ _NAMES_OF_KINDS = (
 )
 
 
+class NotPlain(OSError):
+    """What stands in the place of a file is none; a sentence by itself, with its cure."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
 def read_plain(path: str | Path, most: int = -1) -> bytes:
     """Return what a plain file holds; links are followed. Blocks for the disk alone.
 
@@ -253,7 +260,8 @@ def read_plain(path: str | Path, most: int = -1) -> bytes:
         most: The most bytes that are read; -1 for all.
 
     Raises:
-        OSError: If it cannot be read, or is no plain file; then the words tell the cure.
+        NotPlain: If it is no plain file; the words tell the cure.
+        OSError: If it cannot be read.
     """
     _refuse_odd(path, Path(path).stat().st_mode)
     with open(path, "rb", opener=open_at_once) as file:
@@ -271,7 +279,7 @@ def _refuse_odd(path: str | Path, mode: int) -> None:
         return
     kind = next((name for is_kind, name in _NAMES_OF_KINDS if is_kind(mode)), "no plain file")
     code = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-    raise OSError(code, f"is {kind}; put a plain file in its place", str(path))
+    raise NotPlain(code, f"it is {kind}; put a plain file in its place", str(path))
 
 
 def sync_fully(handle: int) -> None:

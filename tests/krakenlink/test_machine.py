@@ -284,8 +284,9 @@ def test_what_is_no_plain_file_is_never_read(kind: str, tmp_path: Path) -> None:
     """Nobody waits for a writer that does not come; the words name the kind and the cure."""
     path = tmp_path / "there"
     ODD[kind](path)
-    with pytest.raises(OSError, match=f"a {kind}; put a plain file in its place"):
+    with pytest.raises(OSError, match="put a plain file in its place") as caught:
         read_plain(path)
+    assert str(caught.value) == f"{path}: it is a {kind}; put a plain file in its place"
 
 
 def test_plain_file_is_read_as_far_as_is_wanted(tmp_path: Path) -> None:
