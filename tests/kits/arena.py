@@ -163,7 +163,7 @@ class Arena:
 
     def wait_for_order(self, count: int = 1) -> None:
         """Wait until so many orders were ever placed."""
-        done = self.exchange.wait_for(lambda e: e.placed_count() >= count, 15.0)
+        done = self.exchange.wait_for(lambda e: e.placed_count() >= count, 60.0)
         assert done, f"{count} orders are placed"
 
     def never_again(self, seconds: float, most: int = 1) -> None:

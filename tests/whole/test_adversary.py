@@ -229,13 +229,17 @@ def refused_twice(pit: Arena) -> None:
     """Two crossings, refused for the same reason: each is told with its own price."""
     pit.settings = replace(pit.settings, owed=0.5)
     pit.buy("0")
-    with pit.run():
+    with pit.run() as program:
+        live = program.ttslo.live
+        assert live is not None
         for price in ("51001", "51007", "51011"):
             pit.cross(price)
             wait_until(partial(pit.is_explained, price), f"{price} is explained")
             pit.never_again(0.7, most=0)
             pit.fall_back()
-            pit.never_again(0.7, most=0)
+            # While it is owed, what crosses next is the same crossing.
+            wait_until(lambda: not live.orderless(), "nothing is owed", 60.0)
+            pit.never_again(0.1, most=0)
         pit.buy("5")
         pit.cross("51013")
         pit.wait_for_order()
