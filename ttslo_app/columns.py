@@ -27,13 +27,17 @@ OFFSET_QUOTE_COLUMN, LIMIT_COLUMN = "trailing_offset_quote", "limit_offset"
 TERM_COLUMNS = (OFFSET_QUOTE_COLUMN, LIMIT_COLUMN, "trigger", "fee_currency", "expires")
 # Words of the user's own, which appear in notifications and mean nothing to the program.
 NOTE_COLUMN = "note"
+# Of the rows of a group one fires; a row waits until the order of the one before it is filled.
+GROUP_COLUMN, AFTER_COLUMN = "group", "after"
+# In files of other versions: what `after` says, told by the row that comes first.
+LINK_COLUMN = "linked_order_id"
 
 _LINK = "the row would depend on another one"
 _DATE = "the row would fire, or end, by the calendar"
 _SIZE = "the row would trade a sum of money and not its volume"
 _KIND = "the order would be another one"
 FOREIGN_COLUMNS: Mapping[str, str] = {
-    **dict.fromkeys(("linked_order_id", "linked_id", "linked_to", "depends_on"), _LINK),
+    **dict.fromkeys(("linked_id", "linked_to", "depends_on"), _LINK),
     **dict.fromkeys(("trigger_type", "trigger_datetime", "trigger_date"), _DATE),
     **dict.fromkeys(("activate_on", "activate_at", "active_from", "not_before"), _DATE),
     **dict.fromkeys(("valid_from", "valid_until", "expires_on", "expires_at"), _DATE),
@@ -51,12 +55,25 @@ KNOWN_COLUMNS = (
     WHEN_BLIND_COLUMN,
     *TERM_COLUMNS,
     NOTE_COLUMN,
+    GROUP_COLUMN,
+    AFTER_COLUMN,
+    LINK_COLUMN,
     *FOREIGN_COLUMNS,
 )
 
 # Columns that are left out in most files: who means one of them and misspells it gets no other
 # word, so what stands there is not passed over.
-_OPTIONAL = frozenset({*TRIGGER_COLUMNS, WHEN_BLIND_COLUMN, *TERM_COLUMNS, *FOREIGN_COLUMNS})
+_OPTIONAL = frozenset(
+    {
+        *TRIGGER_COLUMNS,
+        WHEN_BLIND_COLUMN,
+        *TERM_COLUMNS,
+        GROUP_COLUMN,
+        AFTER_COLUMN,
+        LINK_COLUMN,
+        *FOREIGN_COLUMNS,
+    }
+)
 # Written by this program elsewhere, or by later versions as a record of what has happened.
 _RECORDS = frozenset({"triggered", "activated_on", "last_checked"})
 # What people call a column of ours; it counts where that column is missing.

@@ -211,6 +211,8 @@ class BookArm:
     `since` is the moment from which on trades count for it, as ISO UTC by Kraken's clock; empty:
     from now on. `seen` is that of a crossing that was seen and has no order; empty for none.
     `since_at` is `since` by the monotonic clock, where nobody knew what time it was.
+    `is_new` says that the price of before does not count. `held` is a crossing that was seen and
+    could not be acted upon: it is treated as one that nobody saw.
     """
 
     rule: Rule
@@ -219,6 +221,8 @@ class BookArm:
     since: str = field(default="", compare=False)
     seen: str = field(default="", compare=False)
     since_at: float | None = field(default=None, compare=False)
+    is_new: bool = field(default=False, compare=False)
+    held: Crossing | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

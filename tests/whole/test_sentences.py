@@ -19,6 +19,7 @@ from order_bench import life, rule
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
+from ttslo_app.orders.kin import Bond, Tie
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import paper_words
@@ -47,6 +48,7 @@ SAMPLES: dict[str, object] = {
     "armed_ids": ["btc", "eth"],
     "armed": 3,
     "before": 2,
+    "by": "eth",
     "can_find": True,
     "complaint": "The orders cannot be watched",
     "config": "config.csv",
@@ -69,6 +71,7 @@ SAMPLES: dict[str, object] = {
     "is_dry": False,
     "is_owed": True,
     "is_reported": True,
+    "is_same_trade": True,
     "is_saved": False,
     "life": life(RuleState.PLACED, order_id="OAAAAA-BBBBB-CCCCCC", trigger_price="50001"),
     "lives": [life(RuleState.PLACED, order_id="OAAAAA-BBBBB-CCCCCC", trigger_price="50001")],
@@ -112,6 +115,7 @@ SAMPLES: dict[str, object] = {
     "symbol": "BTC/USD",
     "system": "maintenance",
     "text": "my.env can be read by others",
+    "tie": Tie(Bond.SPENT, "eth", life(RuleState.PLACED), "OAAAAA-BBBBB-CCCCCC", "0.01"),
     "touch": Touch(rule(), Past(7, Decimal(50001), 1_800_000_000 * 10**9)),
     "txid": "OAAAAA-BBBBB-CCCCCC",
     "url": "http://127.0.0.1:9000",

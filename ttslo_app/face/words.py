@@ -14,6 +14,7 @@ from ttslo_app.orders.life import Life
 from ttslo_app.rules.checks import FAR
 from ttslo_app.rules.facts import UNCHECKED_FUNDS
 from ttslo_app.rules.findings import INSUFFICIENT, by_message, distance_words
+from ttslo_app.rules.kin_checks import KIN_FIELDS
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them
@@ -135,11 +136,12 @@ def is_about_to_fire(warning: Finding) -> bool:
 def is_always_said(warning: Finding) -> bool:
     """Tell whether a warning is for everybody, and not for those alone who want details.
 
-    It is of a row that fires at once, of a threshold far off the price, or of funds that do not
-    suffice or could not be asked for.
+    It is of a row that fires at once, of a threshold far off the price, of rows that belong
+    together, or of funds that do not suffice or could not be asked for.
     """
     is_far = warning["message"].startswith(FAR)
-    return is_far or is_about_to_fire(warning) or _is_about_funds(warning)
+    is_of_kin = warning["field"] in KIN_FIELDS
+    return is_far or is_of_kin or is_about_to_fire(warning) or _is_about_funds(warning)
 
 
 def caution(warning: Finding) -> Sentence:

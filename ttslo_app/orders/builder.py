@@ -63,6 +63,11 @@ class Builder:
         rule = crossing.rule
         if rule.terms.share is None:
             return build_order(rule, market)
+        if rule.terms.share.is_filled:
+            # Known since the arming, so nobody is asked; without it there is no order to build.
+            if not life.handed:
+                raise ValueError(f"nothing is known of what {rule.after} has filled")
+            return build_order(rule, market, to_decimal(life.handed))
         if life.order is not None and life.row == fingerprint(rule):
             return build_order(rule, market, to_decimal(life.order.volume))
         self._tools.step("weighing")

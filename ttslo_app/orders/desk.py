@@ -74,6 +74,8 @@ class Desk:
         tools: What every part has in hand.
         clerk: Writes down what must outlive the program.
         lost: Takes a life of whose order nobody knows whether it stands.
+        is_alone: Tells of a crossing whether no other row of its group may have an order; where one
+            may, the crossing waits.
 
     Attributes:
         answers: Answers to orders since the start, for people to look at.
@@ -84,6 +86,7 @@ class Desk:
         tools: Tools,
         clerk: Scribe,
         lost: Callable[[Life], None],
+        is_alone: Callable[[Crossing], bool] = lambda crossing: True,
     ) -> None:
         self.answers = dict.fromkeys(("placed", "refused", "uncertain"), 0)
         self._tools = tools
@@ -91,6 +94,7 @@ class Desk:
         self._write_intents = clerk.write_intents
         self._placed = clerk.placed
         self._lost = lost
+        self._is_alone = is_alone
         # The order at which Kraken refused the key: whether it takes the key is asked with it.
         self._refused_at: OrderRequest | None = None
         self._builder = Builder(tools)
@@ -114,7 +118,8 @@ class Desk:
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
         tools = self._tools
-        intents = [one for one in map(self._intend, crossings) if one is not None]
+        alone = filter(self._is_alone, crossings)
+        intents = [one for one in map(self._intend, alone) if one is not None]
         if not intents:
             return
         tools.step("intending")
@@ -397,7 +402,7 @@ class Desk:
             said = words.held_back(crossing, reason, self._tools.settings.owed)
             self._teller.tell_once(crossing.key, said, news=reason)
             return
-        self._ledger.put(life.after(Signal.DISARM, detail=reason))
+        self._ledger.put(life.after(Signal.DISARM, detail=reason, armed_by="", handed=""))
         self._ledger.give_up(crossing.rule)
         self._ledger.must_write = True
         self._owed.settle(crossing.key)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from ttslo_app.messages import AcceptedRule, Stop
+from ttslo_app.orders.kin import Families, families_of
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.request import OrderRequest, condition_of, fingerprint
 from ttslo_app.rules.rule import Rule
@@ -42,6 +43,8 @@ class Ledger:
         unnoted: The rules of whose orders config.csv has not been told.
         noted_at: When config.csv was told of a rule's order, on the monotonic clock.
         must_write: Whether something is known that state.csv does not say.
+        kin: Who belongs together: replaced whole. Any thread.
+        kin_news: The rows with kin of which something has become since somebody looked.
     """
 
     def __init__(self, state: State) -> None:
@@ -52,6 +55,8 @@ class Ledger:
         self.unnoted: set[str] = set()
         self.noted_at: dict[str, float] = {}
         self.must_write = False
+        self.kin = Families()
+        self.kin_news: set[str] = set()
         self._unknown_past: set[str] = set()
         self._is_state_torn = False
         # The rows that were refused for good since the start, as they were then.
@@ -77,6 +82,8 @@ class Ledger:
             for name, text in cells_of(life).items()
             if text or name in cells or name in STATE_CONTRACT
         )
+        if self.kin.has(life.id):
+            self.kin_news.add(life.id)
 
     def is_waiting(self, rule_id: str) -> bool:
         """Tell whether a crossing of the rule may lead to an order.
@@ -180,6 +187,15 @@ class Ledger:
         except UnreadableLife:
             return None
 
+    def known_life(self, rule_id: str) -> Life | None:
+        """Return what is known of a rule; None where nobody can rely upon it."""
+        return None if self.is_past_unknown(rule_id) else self._readable_life(rule_id)
+
+    def relate(self, rules: Mapping[str, AcceptedRule]) -> None:
+        """Note who belongs together, by rows of config.csv in the order of the file."""
+        self.kin = families_of(rules, self.state)
+        self.kin_news.update(self.kin.group, self.kin.children)
+
     # --- doubts ------------------------------------------------------------------------------
 
     def distrust(self, rule_ids: Sequence[str] | None) -> None:
@@ -247,6 +263,8 @@ _OWN_TEXT = (
     "fill_price",
     "crossed_price",
     "crossed_at",
+    "armed_by",
+    "handed",
     "detail",
 )
 

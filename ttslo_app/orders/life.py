@@ -52,6 +52,7 @@ class Signal(Enum):
     MISS = "find nothing of"
     CLOSE = "close"
     DISARM = "disarm"
+    AWAIT = "put behind another"
 
 
 TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
@@ -78,6 +79,9 @@ TRANSITIONS: Mapping[tuple[RuleState, Signal], RuleState] = MappingProxyType(
         (RuleState.PLACED, Signal.ARM): RuleState.ARMED,
         (RuleState.CLOSED, Signal.ARM): RuleState.ARMED,
         (RuleState.DISARMED, Signal.ARM): RuleState.ARMED,
+        # The user wants it armed again, and the order before it is to be filled anew for that.
+        (RuleState.PLACED, Signal.AWAIT): RuleState.DISARMED,
+        (RuleState.CLOSED, Signal.AWAIT): RuleState.DISARMED,
     }
 )
 
@@ -113,6 +117,9 @@ class Life:
         crossed_price: The first price that crossed the threshold, where it was found out only
             afterwards because nobody saw it; empty where it was seen.
         crossed_at: When that was, by Kraken's clock.
+        armed_by: The order whose fill has armed the rule, or did before it fired; empty for a rule
+            that follows no other.
+        handed: How much of that order was filled then, as Kraken told it.
     """
 
     id: str
@@ -139,7 +146,14 @@ class Life:
     doubt: str = ""
     crossed_price: str = ""
     crossed_at: str = ""
+    armed_by: str = ""
+    handed: str = ""
     detail: str = ""
+
+    @property
+    def has_executed(self) -> bool:
+        """Whether any part of the order is filled."""
+        return bool(self.vol_exec.strip("0."))
 
     @property
     def waits_since(self) -> str:
@@ -188,8 +202,16 @@ def client_order_id(rule_id: str, generation: int, armed_at: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{rule_id}\n{generation}\n{armed_at}"))
 
 
-def arm(life: Life, row: str, at: str) -> Life:
-    """Return the first life of the next generation of a rule."""
+def arm(life: Life, row: str, at: str, armed_by: str = "", handed: str = "") -> Life:
+    """Return the first life of the next generation of a rule.
+
+    Args:
+        life: The one before.
+        row: Its settings.
+        at: When; ISO UTC.
+        armed_by: The order whose fill arms it.
+        handed: How much of that was filled.
+    """
     generation = life.generation + 1
     return Life(
         life.id,
@@ -199,6 +221,22 @@ def arm(life: Life, row: str, at: str) -> Life:
         cl_ord_id=client_order_id(life.id, generation, at),
         row=row,
         row_at=at,
+        armed_by=armed_by,
+        handed=handed,
+    )
+
+
+def put_behind(life: Life) -> Life:
+    """Return a life that has fired as one that waits for what comes before it, and may be armed."""
+    state = life.state_after(Signal.AWAIT)
+    return Life(
+        life.id,
+        state,
+        life.generation,
+        armed_at=life.armed_at,
+        cl_ord_id=life.cl_ord_id,
+        row=life.row,
+        armed_by=life.armed_by,
     )
 
 

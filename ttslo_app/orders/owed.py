@@ -47,6 +47,7 @@ class Why(Enum):
     HEALING = auto()  # its order cannot be placed now, and may be later
     PACE = auto()  # Kraken takes no more orders for now: it stands in line
     KEY = auto()  # Kraken refuses the key
+    GROUP = auto()  # another row of its group is at it
 
 
 # What waits for something else than a moment: nothing but the memory knows of these.
@@ -248,6 +249,8 @@ class Owed:
     def _is_due(self, wait: Wait, now: float) -> bool:
         if wait.why is Why.KEY:
             return not self.key.is_shut
+        if wait.why is Why.GROUP:
+            return False  # it is let go as soon as that one is settled
         if wait.why is Why.PACE:
             return not self.key.is_shut and self._let_through(wait.crossing.pair, now)
         return wait.why in _PRESSING or wait.at <= now

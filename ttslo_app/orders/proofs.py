@@ -111,6 +111,34 @@ class Proofs:
             return False
         return self._is_proven(crossing, exchange)
 
+    def are_free(self, crossing: Crossing, mates: Iterable[str]) -> bool:
+        """Tell the same of a crossing whose group must have no order; `mates` are its others."""
+        exchange = self._tools.exchange
+        if not self.is_free(crossing) or exchange is None:
+            return exchange is None
+        return all(self._is_mate_free(crossing, mate, exchange) for mate in mates)
+
+    def _is_mate_free(self, crossing: Crossing, mate: str, exchange: Exchange) -> bool:
+        """Tell whether another row of its group has certainly no order; else a crossing waits."""
+        if not self._is_open(mate):
+            return True
+        again_at, owed = self._again_at.get(mate, 0.0), self._tools.owed
+        if again_at > self._tools.now():
+            owed.wait(crossing, Why.HEALING, again_at)
+            return False
+        owed.wait(crossing, Why.SETTLING)
+        if mate not in self._asked:
+            self._asked.add(mate)
+            one = self._unproven(mate)
+            if one is None:
+                self._close(mate, None)
+            else:
+                self._ask(partial(prove, one, exchange))
+        if self._is_open(mate):
+            return False
+        owed.take(crossing, self._tools.now())
+        return True
+
     def _is_proven(self, crossing: Crossing, exchange: Exchange) -> bool:
         """Ask for the order of a crossing; tell whether there is certainly none by now."""
         rule_id, owed = crossing.key, self._tools.owed

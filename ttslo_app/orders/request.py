@@ -79,6 +79,8 @@ def fingerprint(rule: Rule) -> str:
         # Last, and only where it is set: rows of earlier versions keep their fingerprint.
         *((rule.when_blind,) if rule.when_blind else ()),
         *rule.terms.marks,
+        *((f"{_GROUP}{rule.group}",) if rule.group else ()),
+        *((f"{_AFTER}{rule.after}",) if rule.after else ()),
     )
     return " ".join(parts)
 
@@ -94,6 +96,25 @@ def _offset_mark(rule: Rule) -> str:
         return plain(rule.offset_percent)
     assert rule.terms.offset_quote is not None  # one of the two is always there
     return f"+{plain(rule.terms.offset_quote.normalize())}"
+
+
+# How the name of a group, and the id of the row that comes first, begin in a `fingerprint`.
+_GROUP, _AFTER = "group=", "after="
+
+
+def group_of(row: str) -> str:
+    """Return the group that a `fingerprint` tells, empty for none."""
+    return _told(row, _GROUP)
+
+
+def after_of(row: str) -> str:
+    """Return the row that comes first by a `fingerprint`, empty for none."""
+    return _told(row, _AFTER)
+
+
+def _told(row: str, start: str) -> str:
+    found = (part for part in row.split(" ")[3:] if part.startswith(start))
+    return next(found, "").removeprefix(start)
 
 
 def letters_of(row: Mapping[str, object]) -> str:

@@ -22,9 +22,11 @@ from ttslo_app.messages import (
     Crossing,
     Market,
 )
-from ttslo_app.orders import trouble_words, words
+from ttslo_app.orders import kin_words, trouble_words, words
+from ttslo_app.orders.kin import FREE, Tie
+from ttslo_app.orders.kinship import tie_of
 from ttslo_app.orders.ledger import UnreadableLife
-from ttslo_app.orders.life import EXPIRED, Life, RuleState, Signal, arm
+from ttslo_app.orders.life import EXPIRED, Life, RuleState, Signal, arm, put_behind
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import condition_of, fingerprint, letters_of
@@ -146,6 +148,8 @@ class Roll:
         for rule_id in doubtful:
             self._teller.tell(words.doubtful(rule_id))
         has_changed = bool(doubtful)
+        kept = {i: entry for i, entry in ledger.rules.items() if i in message.undecided}
+        ledger.relate({**kept, **accepted})
         for rule_id in dict.fromkeys([*ledger.state, *accepted]):
             entry = accepted.get(rule_id)
             if entry is not None and self._is_as_before(rule_id, entry):
@@ -154,7 +158,6 @@ class Roll:
                 continue
             if not ledger.is_past_unknown(rule_id) and rule_id not in message.undecided:
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at)
-        kept = {i: entry for i, entry in ledger.rules.items() if i in message.undecided}
         ledger.rules = {**kept, **accepted}
         self._expiring = [e for e in ledger.rules.values() if e.rule.terms.expires is not None]
         return has_changed
@@ -192,11 +195,17 @@ class Roll:
         return self._adopt_enabled(life, rule, entry.market, adoption)
 
     def _adopt_enabled(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
+        if adoption is Adoption.ARM and (rule.group or rule.after):
+            return self._put_behind(life)  # `kinship` arms it, once all rows are known
         if adoption is Adoption.ARM:
             self._post_arm(rule, market, self.arm(life, rule))
             return True
+        tie = tie_of(self._ledger, rule, life)
+        if adoption is Adoption.UPDATE and not tie.may_arm:
+            self._disarm(life)
+            return True
         if adoption is Adoption.UPDATE:
-            self._ledger.put(self._updated(life, rule))
+            self._ledger.put(self._updated(life, rule, tie))
             self._tools.begin_anew(rule.id)
             self._owed.settle(rule.id)
             self._post_arm(rule, market)
@@ -209,7 +218,10 @@ class Roll:
 
     def _disarm(self, life: Life) -> None:
         # Whoever disables a row ends what it is owed: enabled again, it is checked as a new one.
-        ended = life.after(Signal.DISARM, detail="by config.csv", intended_at="")
+        # So does whoever takes away a row that a fill has armed: that fill arms it again.
+        ended = life.after(
+            Signal.DISARM, detail="by config.csv", intended_at="", armed_by="", handed=""
+        )
         self._ledger.put(ended)
         self._post(BookDisarm(life.id))
         is_owed = self._owed.settle(life.id) is not None
@@ -245,7 +257,18 @@ class Roll:
             return None
         return self._tools.now() + (min(moments) - self._tools.clocks.utc()).total_seconds()
 
-    def _updated(self, life: Life, rule: Rule) -> Life:
+    def _put_behind(self, life: Life) -> bool:
+        """Let a row with kin that has fired wait for its next arming; True if it is changed."""
+        if not life.has_fired:
+            return False
+        if life.state is RuleState.PLACED:
+            self._teller.tell(kin_words.left_alone(life))
+        self._tools.begin_anew(life.id)
+        self._ledger.put(put_behind(life))
+        self._ledger.stand(life.id, None)
+        return True
+
+    def _updated(self, life: Life, rule: Rule, tie: Tie = FREE) -> Life:
         """Return a waiting life with the row as it is now: no crossing of the old one counts."""
         row = fingerprint(rule)
         is_same = condition_of(life.row) == condition_of(row)
@@ -258,17 +281,20 @@ class Roll:
             trigger_time="",
             crossed_price="",
             crossed_at="",
+            armed_by=tie.fill or life.armed_by,
+            handed=tie.filled or life.handed,
             detail="",
         )
 
     # --- arming --------------------------------------------------------------------------------
 
-    def arm(self, life: Life, rule: Rule) -> Life:
-        """Begin the next generation of a rule."""
+    def arm(self, life: Life, rule: Rule, tie: Tie = FREE) -> Life:
+        """Begin the next generation of a rule, perhaps by the fill of another one's order."""
         self._tools.begin_anew(life.id)
         if life.has_fired:
             self._teller.tell(words.armed_again(life))
-        armed = arm(life, fingerprint(rule), self._tools.timestamp())
+        at = self._tools.timestamp()
+        armed = arm(life, fingerprint(rule), at, tie.fill, tie.filled)
         armed = replace(armed, row_at=self._tools.moments.since_now())
         self._ledger.put(armed)
         self._ledger.stand(life.id, None)
@@ -282,8 +308,12 @@ class Roll:
         """
         self._ledger.ensure_known(rule.id)
         life = self._ledger.life_of(rule.id)
-        if life.state is RuleState.DISARMED:
-            self.arm(life, rule)
+        if (rule.group or rule.after) and rule.id not in self._ledger.rules:
+            entry = AcceptedRule(rule, Market(rule.pair, rule.pair))
+            self._ledger.relate({**self._ledger.rules, rule.id: entry})
+        tie = tie_of(self._ledger, rule, life)
+        if life.state is RuleState.DISARMED and tie.may_arm:
+            self.arm(life, rule, tie)
 
     def drop_doubt(self, rule_id: str) -> None:
         """Take an order in doubt for not placed, as a caller says who cannot have it looked up.

@@ -39,12 +39,14 @@ from ttslo_app.orders import words
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.desk import Desk
 from ttslo_app.orders.finder import Finder
+from ttslo_app.orders.kinship import Kinship
 from ttslo_app.orders.ledger import Ledger, State
-from ttslo_app.orders.life import Life, OrderSettings, RuleState, Signal
+from ttslo_app.orders.life import Life, OrderSettings
 from ttslo_app.orders.owed import Owed, Wait, Why
 from ttslo_app.orders.ports import Exchange, Files, Tools
 from ttslo_app.orders.proofs import Proofs, Unproven
 from ttslo_app.orders.roll import Roll
+from ttslo_app.orders.salvage import Salvage
 from ttslo_app.orders.seeker import Seeker
 from ttslo_app.orders.words import Teller
 
@@ -101,8 +103,10 @@ class OrderWorker:
         self.roll = Roll(self._tools, post)
         self._finder = Finder(self._tools)
         self._clerk = Clerk(self._tools)
-        self._desk = Desk(self._tools, self._clerk, self._finder.search_for)
+        kin = self._kinship = Kinship(self._tools, self.roll.arm, self._clerk.write, post)
+        self._desk = Desk(self._tools, self._clerk, self._finder.search_for, kin.is_alone)
         self._proofs = Proofs(self._tools, self._take_in_old, self._ask)
+        self._salvage = Salvage(self._tools, self._finder)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
         self._thread: threading.Thread | None = None
@@ -158,42 +162,9 @@ class OrderWorker:
         except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
             _log.exception("The order thread met an error and goes on")
             self._teller.tell(words.internal_error())
-            self._take_up(messages)
+            self._salvage.take_up(messages)
         finally:
             self.doing = ("", self._tools.now())
-
-    def _take_up(self, messages: Iterable[Message]) -> None:
-        """Bring back crossings whose work broke off: none of them may be forgotten."""
-        now = self._tools.now()
-        for message in messages:
-            if isinstance(message, Crossing) and message.key not in self._owed:
-                self._owed.take(message, now)
-            elif isinstance(message, Looked):
-                self._finder.take_up(message)
-        for wait in self._owed:
-            if wait.why is not Why.IN_HAND:
-                continue
-            try:
-                self._take_up_one(wait)
-            except Exception:  # noqa: BLE001 - one that cannot be taken up must not end the thread
-                _log.exception("%s: its crossing cannot be taken up again", wait.crossing.key)
-                self._owed.settle(wait.crossing.key)
-                self._teller.tell(words.cannot_be_taken_up(wait.crossing))
-
-    def _take_up_one(self, wait: Wait) -> None:
-        rule_id = wait.crossing.key
-        if self._ledger.is_waiting(rule_id):
-            again = self._tools.now() + self._tools.settings.refusal_wait
-            self._owed.wait(wait.crossing, Why.HEALING, again)
-            return
-        self._owed.settle(rule_id)
-        if self._ledger.is_past_unknown(rule_id):
-            return
-        life = self._ledger.life_of(rule_id)
-        if life.state is RuleState.INTENDED:
-            lost = life.after(Signal.LOSE, detail="an internal error")
-            self._ledger.put(lost)
-            self._finder.search_for(lost)
 
     def _time_to_next_duty(self) -> float:
         """Return how long to wait for a message, in seconds."""
@@ -209,6 +180,7 @@ class OrderWorker:
         self.roll.put_right()
         for message in messages:
             self._take_in(message)
+        self._kinship.attend()
         self.fire([one for one in messages if isinstance(one, Crossing)])
         self._pass([one for one in messages if isinstance(one, Mark)])
         for looked in (one for one in messages if isinstance(one, Looked)):
@@ -216,6 +188,7 @@ class OrderWorker:
         self._look_up()
         self._fire_owed()
         self.roll.expire()
+        self._kinship.attend()
         if self._inbox.empty():
             self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
             self._fire_owed()  # what waited for the disk alone
@@ -271,7 +244,9 @@ class OrderWorker:
                 self._give_back(wait, now - wait.since)
             young = [crossing for crossing in taken if crossing.key in self._owed]
             is_shut = self._owed.key.is_shut  # then nothing is asked, and the desk lets them wait
-            self._desk.fire([one for one in young if is_shut or self._proofs.is_free(one)])
+            mates = self._ledger.kin.mates
+            free = [o for o in young if is_shut or self._proofs.are_free(o, mates(o.key))]
+            self._desk.fire(self._kinship.admitted(free))
 
     def _take_in_old(self, life: Life, sighting: Sighting) -> None:
         """Take in an order of which the state, an older copy, knew nothing."""

@@ -33,6 +33,7 @@ from ttslo_app.rules.findings import (
     label_of,
     text_of,
 )
+from ttslo_app.rules.kin_checks import check_kin
 from ttslo_app.rules.rule import (
     ENABLED_WORDS,
     OPTIONAL_FIELDS,
@@ -111,14 +112,14 @@ class ConfigValidator:
         result = ValidationResult(fired=set(fired))
         market, balances = MarketFacts(self.kraken_api), Funds(self.kraken_api)
         rows = list(_read_all(result, configs, read))
-        _refuse_duplicates(rows)
+        _check_rows(rows, market, armed_before)
         for row in rows:
-            _check_text(row)
-            _check_pair(row, market)
             _check_expiry(row, now, is_old=row.label in armed_before)
         live = [row for row in rows if row.waits and not row.is_refused]
         _check_prices(result, live, market, armed_before)
-        check_balances((row for row in live if not row.is_refused), market, balances)
+        # What waits for an order to be filled may have its funds from there.
+        paying = [row for row in live if not (row.is_refused or _is_to_follow(row, armed_before))]
+        check_balances(paying, market, balances)
         result.accepted = [
             Accepted(row.row, row.rule, market.listed(row.pair), row.has_order)
             for row in rows
@@ -157,6 +158,17 @@ def _read(
         if not (findings and problem.value.startswith(_FORMULA)):
             checked.refuse(problem.field, problem.message)
     return checked
+
+
+def _check_rows(
+    rows: Sequence[CheckedRow], market: MarketFacts, armed_before: Collection[str]
+) -> None:
+    """Check what the file itself says, and Kraken's listing."""
+    _refuse_duplicates(rows)
+    for row in rows:
+        _check_text(row)
+        _check_pair(row, market)
+    check_kin(rows, armed_before)
 
 
 def _refuse_duplicates(rows: Iterable[CheckedRow]) -> None:
@@ -303,10 +315,16 @@ def _check_prices(
         return
     market.ask_prices(row.pair for row in rows)
     for row in rows:
-        _check_market(row, market, is_old=row.label in armed_before)
+        if not _is_to_follow(row, armed_before):
+            _check_market(row, market, is_old=row.label in armed_before)
         price = market.price(row.pair)
         if isinstance(price, Decimal):
             row.result.prices[row.pair] = price
+
+
+def _is_to_follow(row: CheckedRow, armed_before: Collection[str]) -> bool:
+    """Tell whether a row waits for the order of another one, so that today says nothing of it."""
+    return row.rule is not None and bool(row.rule.after) and row.label not in armed_before
 
 
 def _check_market(row: CheckedRow, market: MarketFacts, *, is_old: bool) -> None:

@@ -250,11 +250,23 @@ def check_balances(rows: Iterable[CheckedRow], market: MarketFacts, funds: Funds
     needs = [need for row in rows for need in _needs(row, market)]
     total: dict[str, Decimal] = {}
     count: dict[str, int] = {}
-    for need in needs:
+    for need in _dearest(needs):
         total[need.asset] = _EXACT.add(total.get(need.asset, Decimal(0)), need.amount)
         count[need.asset] = count.get(need.asset, 0) + 1
     for need in needs:
         _advise(need, funds, total[need.asset], count[need.asset])
+
+
+def _dearest(needs: Iterable[_Need]) -> Iterator[_Need]:
+    """Yield the needs that can come together: of the rows of a group one fires, the dearest."""
+    found: dict[tuple[str, str], _Need] = {}
+    for number, need in enumerate(needs):
+        # A group has a letter first, so no row alone has the name of one.
+        name = f"g {need.rule.group}" if need.rule.group else f"r {number}"
+        known = found.get((need.asset, name))
+        if known is None or need.amount > known.amount:
+            found[need.asset, name] = need
+    yield from found.values()
 
 
 def _needs(row: CheckedRow, market: MarketFacts) -> Iterator[_Need]:

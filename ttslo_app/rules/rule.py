@@ -19,7 +19,9 @@ from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, readable, to_positive_decimal
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import (
+    AFTER_COLUMN,
     FOREIGN_COLUMNS,
+    GROUP_COLUMN,
     LIMIT_COLUMN,
     OFFSET_QUOTE_COLUMN,
     REQUIRED_COLUMNS,
@@ -56,6 +58,7 @@ _TERMS = frozenset(TERM_COLUMNS)
 # Characters: longer than any name or number that a person types.
 _LONGEST_CELL = 200
 
+_NAMED = "use letters, digits, _ and - only"
 _ID = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _ARMING_WORDS = frozenset({"true", "yes", "1"})
 # The last three are written by later versions; they are known, and they do not arm.
@@ -118,7 +121,8 @@ class Rule:
     `pair` is as the user typed it, without spaces around. Prices are quote currency per unit of
     base currency, `volume` is in base currency, `offset_percent` keeps the digits as typed. Each of
     these two is None where `terms` say it in another way.
-    `when_blind` is None where the row leaves it to the program's default.
+    `when_blind` is None where the row leaves it to the program's default. Of the rows of one
+    `group` one fires; a row with `after` is armed once the order of the row of that id is filled.
     """
 
     id: str
@@ -131,6 +135,8 @@ class Rule:
     enabled: bool
     when_blind: WhenBlind | None = None
     terms: Terms = NO_TERMS
+    group: str = ""
+    after: str = ""
 
     def is_met_by(self, price: Decimal) -> bool:
         """Tell whether `price` is at the threshold or beyond it."""
@@ -201,22 +207,21 @@ def read_rule(row: Mapping[str, object]) -> Rule:
         RuleError: If a field is missing or cannot be read; every problem of the row is in it.
     """
     reader = _RowReader(row)
-    identifier = reader.matching("id", _ID, "use letters, digits, _ and - only")
+    identifier = reader.matching("id", _ID, _NAMED)
     pair = reader.text("pair")
     threshold = reader.number("threshold_price")
     threshold_type = reader.word("threshold_type", ThresholdType)
     direction = reader.word("direction", Direction)
     volume, share = reader.volume()
     offset, offset_quote = reader.offsets()
-    if direction is not None and offset is not None:
-        reader.refuse_worthless_stop(direction, offset)
+    reader.refuse_worthless_stop(direction, offset)
     terms = reader.terms(offset_quote, share)
     if direction is Direction.SELL and threshold is not None:
         reader.refuse_worthless_sale(terms, threshold)
     enabled = reader.enabled()
     when_blind = reader.when_blind()
-    if not FOREIGN_COLUMNS.keys().isdisjoint(row):
-        reader.refuse_foreign()
+    kin = reader.name(GROUP_COLUMN), reader.name(AFTER_COLUMN)
+    reader.refuse_foreign()
     if reader.problems or threshold is None or threshold_type is None or direction is None:
         raise RuleError(reader.problems)
     return Rule(
@@ -230,6 +235,7 @@ def read_rule(row: Mapping[str, object]) -> Rule:
         enabled,
         when_blind,
         terms,
+        *kin,
     )
 
 
@@ -375,9 +381,9 @@ class _RowReader:
             self._refuse(field, value, f"Invalid {field}: {error}")
             return None
 
-    def refuse_worthless_stop(self, direction: Direction, offset: Decimal) -> None:
+    def refuse_worthless_stop(self, direction: Direction | None, offset: Decimal | None) -> None:
         """Refuse an offset of the whole price: nobody means a stop at zero, or at twice it."""
-        if offset >= _WHOLE_PRICE:
+        if direction is not None and offset is not None and offset >= _WHOLE_PRICE:
             field, value = _PERCENT, str(self._row[_PERCENT])
             what = f"a stop {value} % below the price stands at or below zero and never sells"
             if direction is Direction.BUY:
@@ -413,6 +419,10 @@ class _RowReader:
             return None
         return self.word(WHEN_BLIND_FIELD, WhenBlind)
 
+    def name(self, field: str) -> str:
+        """Return a name that a row may have, empty where its cell is empty or not there."""
+        return self.matching(field, _ID, _NAMED) if self._cell(field) else ""
+
     def enabled(self) -> bool:
         """Return whether the row is armed: never without a word that says so.
 
@@ -429,7 +439,7 @@ class _RowReader:
 
     def refuse_foreign(self) -> None:
         """Refuse what later versions would obey and this one cannot."""
-        for field in FOREIGN_COLUMNS:
+        for field in filter(self._row.__contains__, FOREIGN_COLUMNS):
             raw = self._row.get(field)
             value = "" if raw is None else str(raw).strip()
             why = foreign_meaning(field, value)

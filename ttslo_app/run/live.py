@@ -140,6 +140,7 @@ class LiveRun:
             saved=self._tape.load(),
             pace=options.pace,
         )
+        self.watch.in_order = lambda ids: worker.ledger.kin.in_file_order(ids)
         armed = self.watch.rules
         self._checks = _checks_of(world, lambda: list(armed), worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)

@@ -20,13 +20,15 @@ from krakenlink.machine import feed_clock
 from ttslo_app.columns import NOTE_COLUMN as NOTE
 from ttslo_app.face import words
 from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell
+from ttslo_app.orders import kin_words
 from ttslo_app.orders.exchange import is_real
+from ttslo_app.orders.kinship import spent, tie_of
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator, takes_price
 from ttslo_app.rules.facts import MarketFacts
-from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
+from ttslo_app.rules.findings import Accepted, ValidationResult, has_order, told_once
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
@@ -228,10 +230,13 @@ class Loader:
         rules = self._reader.by_id(file.rows)
         books = self._worker.ledger
         armed = {i for i, rule in rules.items() if rule is not None and books.was_armed(rule)}
+        orders = {row.get("id", "") for row in file.rows if has_order(row)}
+        known = {i: rule for i, rule in rules.items() if rule is not None}
+        fired = books.fired() | spent(books, known, orders.__contains__)
         result = validator.validate_config_file(
             file.rows,
             armed_before=armed,
-            fired=books.fired(),
+            fired=fired,
             now=datetime.now(UTC),
             read=self._reader.read,
         )
@@ -247,7 +252,7 @@ class Loader:
         found: list[Sentence] = []
         for one in result.accepted:
             rule = one.rule
-            is_known = rule.id in sorting.armed or rule.id in result.fired
+            is_known = rule.id in sorting.armed or rule.id in result.fired or bool(rule.after)
             if rule.enabled and not is_known and rule.pair not in result.prices:
                 sorting.unpriced.add(rule.id)
             else:
@@ -303,9 +308,15 @@ class Loader:
         for rule_id, entry in sorting.ready.items():
             rule = entry.rule
             is_news = rule_id in self._news or not self._worker.ledger.is_waiting_for(rule)
-            if rule.enabled and is_news and rule_id not in result.fired:
+            # What a fill arms is said by whoever arms it.
+            is_told = bool(rule.after) and not self._is_waiting(rule_id)
+            if rule.enabled and is_news and rule_id not in result.fired and not is_told:
                 news[rule_id] = rule, result.prices.get(rule.pair)
         self._news = news  # at once: `report` may look from another thread
+
+    def _is_waiting(self, rule_id: str) -> bool:
+        life = self._life_of(rule_id)
+        return life is not None and life.is_waiting
 
     def tell_news(self) -> None:
         """Say of each row that was armed since, or changed, that it is armed and how far away.
@@ -336,8 +347,13 @@ class Loader:
     def _standing_of(self, rule: Rule, price: Decimal | None) -> str:
         if self._worker.ledger.is_waiting_for(rule):
             return words.armed(rule, price)  # as nearly all are, and cheap to see
+        life, books = self._life_of(rule.id), self._worker.ledger
+        if life is not None and life.state is RuleState.DISARMED and rule.enabled:
+            tie = tie_of(books, rule, life)
+            if not tie.may_arm:
+                return kin_words.standing(rule, tie)
         is_unpriced = rule.id in self.unpriced
-        return words.standing(rule, self._life_of(rule.id), price, is_unpriced=is_unpriced)
+        return words.standing(rule, life, price, is_unpriced=is_unpriced)
 
     # --- what became of the rows ---------------------------------------------------------------
 

@@ -15,8 +15,11 @@ from itertools import zip_longest
 
 from krakenlink.foreign import shown
 from ttslo_app.columns import (
+    AFTER_COLUMN,
     CONFIG_COLUMNS,
+    GROUP_COLUMN,
     KNOWN_COLUMNS,
+    LINK_COLUMN,
     TRIGGER_COLUMNS,
     WHEN_BLIND_COLUMN,
     column_findings,
@@ -39,7 +42,8 @@ from ttslo_app.store.csv_text import (
 _APPENDED = frozenset(TRIGGER_COLUMNS)
 # Half of such a cell is as good a cell as the whole one.
 _OPEN_ENDED = frozenset(
-    {*CONFIG_COLUMNS, WHEN_BLIND_COLUMN} - {"enabled", "threshold_type", "direction"}
+    {*CONFIG_COLUMNS, WHEN_BLIND_COLUMN, GROUP_COLUMN, AFTER_COLUMN, LINK_COLUMN}
+    - {"enabled", "threshold_type", "direction"}
 )
 # Notes of a page fit; a text that fills memory, screen and log does not.
 _LONGEST_ROW = 20_000
@@ -96,7 +100,34 @@ def read_rules(data: bytes) -> Rules:
             findings += _stray_quotes(table, reading.record)
     if rows and reading is not None and rows[-1].line == reading.line:
         rows[-1].findings += tuple(doubts.of_the_last(reading))
+    if LINK_COLUMN in table.columns:
+        _follow_links(rows)
     return Rules(tuple(rows), tuple(findings))
+
+
+def _follow_links(rows: Sequence[ConfigRow]) -> None:
+    """Let each row that another one names as the next say so itself, in its cell `after`.
+
+    Other versions write a relation into the row that comes first. A row that two others name, or
+    that names another one itself, is in doubt, as is one that names none.
+    """
+    named: dict[str, list[ConfigRow]] = {}
+    for row in rows:
+        named.setdefault(row.get("id", ""), []).append(row)
+    for row in rows:
+        child, parent = row.get(LINK_COLUMN, ""), row.get("id", "")
+        if not child:
+            continue
+        if child not in named:
+            cure = "write the id of the row that is to follow, or empty the cell"
+            row.findings += (f"names {child[:60]!r} in {LINK_COLUMN}, which is no row; {cure}",)
+        for other in named.get(child, ()):
+            if other.get(AFTER_COLUMN, "") in ("", parent):
+                other[AFTER_COLUMN] = parent
+            else:
+                said = f"is to follow {other[AFTER_COLUMN][:60]} and, by {LINK_COLUMN} there, "
+                said += f"{parent[:60]}; a row follows one other, so empty one of the cells"
+                other.findings += (said,)
 
 
 class _Doubts:
@@ -374,6 +405,8 @@ sol_buy_the_dip,SOL/EUR,60,below,buy,1.5,3,false
 # fee_currency    base or quote: in which of the two Kraken takes its fee
 # expires         2027-01-31T18:00:00Z or +30d from the arming: the row then disarms itself
 # volume          may also say all or 50% of what is free at the crossing or a sum as 100 USD
+# group           a name: of the rows of a group one fires and the others are disarmed
+# after           the id of another row: this one is armed once the order of that one is filled
 #
 # A column note may follow too: words of your own which appear in notifications of the row.
 #

@@ -9,7 +9,7 @@ parked fire, or keep one in the books that has fired.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
@@ -249,10 +249,18 @@ class Parking:
             else:
                 self._move(seat, Signal.RELEASE)
 
-    def waiting(self, market: str) -> dict[str, Armed]:
-        """Return the rules of a market of which it is known since when they wait, by id."""
+    def waiting(
+        self, market: str, in_order: Callable[[Sequence[str]], Sequence[str]] = list
+    ) -> dict[str, Armed]:
+        """Return the rules of a market of which it is known since when they wait, by id.
+
+        Args:
+            market: The market.
+            in_order: Returns rules in the order in which one trade fires them.
+        """
         seats = ((seat.armed.rule.id, seat.armed) for seat in self.seats_of(market))
-        return {rule_id: armed for rule_id, armed in seats if armed.since_at is None}
+        found = {rule_id: armed for rule_id, armed in seats if armed.since_at is None}
+        return {rule_id: found[rule_id] for rule_id in in_order([*found])}
 
     def put_right(self, clocks: Clocks) -> list[Armed]:
         """Go by Kraken's clock, now that it is known; return the rules that were armed before."""

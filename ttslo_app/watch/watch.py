@@ -11,7 +11,7 @@ How each rule stands is `parking`'s, what has fired is `crossings`'s, and when n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.numbers import plain
@@ -30,6 +30,7 @@ from ttslo_app.messages import (
     tell,
 )
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.watch.arming import price_for, signal_for
 from ttslo_app.watch.blind import Ask, Behind, Blind, Closed, Hide
 from ttslo_app.watch.crossings import (
     DOUBT,
@@ -44,7 +45,7 @@ from ttslo_app.watch.crossings import (
     is_older,
     news_of,
 )
-from ttslo_app.watch.parking import Parking, Signal, Standing
+from ttslo_app.watch.parking import Parking, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
 from ttslo_app.watch.words import (
@@ -75,6 +76,7 @@ class Watch:
     Attributes:
         markets: The markets of all that is armed, by name.
         last: The last price of each market, and when it was looked at, on the monotonic clock.
+        in_order: Returns rules that one trade crosses in the order in which they fire.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Watch:
         # Replaced whole, so that other threads may look at any time.
         self.markets: Mapping[str, Market] = {}
         self.last: dict[str, tuple[Decimal, float]] = {}
+        self.in_order: Callable[[Sequence[str]], Sequence[str]] = list
         self._submit = submit
         self._tell = say
         self._want = want
@@ -120,8 +123,7 @@ class Watch:
         threshold nothing is known from what was seen of the old one.
         """
         self._put_right()
-        rule, market = change.rule, change.market
-        armed = self._blind.armed(change)
+        rule, market, armed = change.rule, change.market, self._blind.armed(change)
         seat = self._parking.seat_of(rule.id)
         if seat is not None and not seat.armed.is_same_condition(armed):
             self.forget(rule.id)
@@ -130,9 +132,11 @@ class Watch:
         if market.name not in self.markets:
             self.markets = {**self.markets, market.name: market}
         self._do(self._blind.follow(armed))
-        self._parking.enter(armed, signal_for(armed, self._parking, self._blind))
-        present = self._present(market)
-        if present is not None:
+        held, now = change.held, self._present(market)
+        self._parking.enter(armed, signal_for(armed, self._parking, self._blind, held))
+        if held is not None and self._parking.policy_of(rule) is WhenBlind.ALWAYS:
+            self._fire(rule.id, held.price, held.reason, nanoseconds(held.at))
+        elif (present := price_for(change, armed, now, self.last, self._clocks)) is not None:
             self._look(market.name, present, reason="was met already")
 
     def fired_before(self, change: BookFired) -> None:
@@ -224,7 +228,7 @@ class Watch:
             try:
                 fired = [
                     self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
-                    for rule_id in crossed
+                    for rule_id in self.in_order(crossed)
                     if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
                 ]
             finally:
@@ -350,7 +354,7 @@ class Watch:
         late = self._fired.take(name, closed.until, is_open=closed.is_open)
         # A rule that waits anew, in whatever market, is not judged by what it fired before.
         over = {rule_id: fired for rule_id, fired in late.items() if rule_id not in self._parking}
-        return news_of(closed.past, self._parking.waiting(name), over)
+        return news_of(closed.past, self._parking.waiting(name, self.in_order), over)
 
     def _meet(self, name: str, touch: Touch, span: Span) -> None:
         """Do and say what becomes of a rule that was crossed while nobody looked."""
@@ -412,17 +416,3 @@ def hear(event: Trades, clocks: Clocks) -> None:
     at_ns = nanoseconds(event.prints[-1].timestamp)
     if at_ns is not None:
         clocks.hear(at_ns / SECOND, event.at)
-
-
-def signal_for(armed: Armed, parking: Parking, blind: Blind) -> Signal:
-    """Return whether a rule that is armed may fire, or is parked."""
-    rule_id, seat = armed.rule.id, parking.seat_of(armed.rule.id)
-    if parking.policy_of(armed.rule) is not WhenBlind.NOTIFY:
-        return Signal.RELEASE
-    if seat is not None and seat.is_parked:
-        return Signal.HIDE
-    if not blind.is_from_before(armed):
-        return Signal.RELEASE
-    if parking.was_told(rule_id):
-        return Signal.TELL
-    return Signal.HIDE if blind.tapes[armed.market.name].is_open else Signal.RELEASE

@@ -160,7 +160,7 @@ def test_turn_comes_when_its_reason_is_gone(
 ) -> None:
     """Each reason under each trouble: what is due, what others are told, and the next moment."""
     owed = Owed(SETTINGS)
-    at = NEVER if why in (Why.SETTLING, Why.DISK, Why.PACE, Why.KEY) else 100.0
+    at = NEVER if why in (Why.SETTLING, Why.DISK, Why.PACE, Why.KEY, Why.GROUP) else 100.0
     owed.wait(owed.take(crossing("a"), 50.0), why, at)
     if shut:
         owed.key.shut(Pause.KEY, 50.0)
@@ -170,11 +170,13 @@ def test_turn_comes_when_its_reason_is_gone(
         Why.DISK: not settling and not bad_disk,
         Why.PACE: not settling and not shut,
         Why.KEY: not shut,
+        Why.GROUP: False,  # another row decides
     }.get(why, late >= 0)
     found = [w.crossing.key for w in owed.due(now, is_settling=settling, is_disk_bad=bad_disk)]
     assert found == ["a"] * is_due
     assert "a" in owed  # it stays until it is taken
     held = {Why.SETTLING: False, Why.DISK: False, Why.PACE: True, Why.KEY: shut}
+    held[Why.GROUP] = True
     assert owed.is_held_back("a", now) == held.get(why, late < 0)
     assert not owed.is_held_back("b", now)
 

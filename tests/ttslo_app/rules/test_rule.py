@@ -88,7 +88,7 @@ def test_an_empty_cell_under_enabled_is_refused(cell: str | None) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        *(("linked_order_id", "r2"), ("trigger_type", "date"), ("trigger_datetime", "2027-01-01")),
+        *(("trigger_type", "date"), ("trigger_datetime", "2027-01-01")),
         *(("fiat_amount", "100"), ("activate_on", "2027-01-01T00:00:00Z"), ("valid_until", "x")),
     ],
 )
