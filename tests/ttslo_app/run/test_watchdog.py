@@ -234,9 +234,9 @@ def test_disk_that_hangs_at_the_intent_is_said_and_fails_health(
     with program.ttslo.keeping_journal(), program:
         disk.hangs.set()
         exchange.set_price(PAIR, "51001")
-        said = program.wait_for_line("no order yet")
-        assert said.startswith("up: crossed 0 s ago at 51001")
-        assert "no order yet: the disk has not taken its intent" in said
+        said = program.wait_for_line("no order yet: the disk has not taken its intent")
+        assert said.startswith("up: crossed ")
+        assert " s ago at 51001" in said
         live = program.ttslo.live
         assert live is not None
         assert list(live.orderless()) == ["up"]
@@ -255,6 +255,6 @@ def test_exchange_that_never_answers_is_said(exchange: FakeKraken, tmp_path: Pat
         program.wait_for_line("up: Kraken would take its order")
         exchange.fault("delayed_reply", endpoint="AddOrder", count=1, seconds=2.0)
         exchange.set_price(PAIR, "51001")
-        said = program.wait_for_line("no order yet")
-        assert "Kraken has not answered an order" in said
+        said = program.wait_for_line("Kraken has not answered an order")
+        assert "no order yet" in said
         program.crossing_of("up")
