@@ -20,7 +20,7 @@ from krakenlink import VERSION
 from krakenlink.foreign import shown
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.services import is_fit_to_show
-from ttslo_app.face.voice import Console, SpokenHandler
+from ttslo_app.face.voice import Console, SpokenHandler, folded, width_of
 from ttslo_app.face.web.words import page_at
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from
@@ -345,7 +345,7 @@ def _run_on(program: Program, interval: float, table: AbstractContextManager[obj
         # Not by way of the voice: what waits there may wait for ever.
         said = words.ended_hard(name)
         program.config_manager.log(said.level, said.text)
-        _tell(said.text)
+        _tell(folded(said.text, width_of(sys.stdout)))
 
     with Ending(program.stop, say_last_word) as ending:
         program.report()

@@ -341,7 +341,8 @@ class Loader:
         return [
             f"{rule.id}: {self._standing_of(rule, result.prices.get(rule.pair))}"
             for rule in rules
-            if not result.has_error(rule.id)
+            # That a row waits for a price is told of it as an error.
+            if not result.has_error(rule.id) and rule.id not in self.unpriced
         ]
 
     def _standing_of(self, rule: Rule, price: Decimal | None) -> str:

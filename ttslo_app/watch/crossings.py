@@ -185,7 +185,10 @@ class Firing:
             seen_at: When each price was traded first after that place.
         """
         if self.from_before is None:
-            return self.fired_at is not None or first.at_ns <= self.at_ns
+            # The very price that fired, a moment before it was seen, is no news to anybody.
+            is_it = first.price == self.seen and not first.bar_seconds
+            last_ns = self.at_ns - (_SEEN if is_it else 0)
+            return self.fired_at is not None or first.at_ns <= last_ns
         if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
             return False
         if self.from_before is FromBefore.FOUND or first.bar_seconds:

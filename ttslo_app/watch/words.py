@@ -98,7 +98,7 @@ def found_words(market: str, touch: Touch, span: Span) -> str:
 def deed_words(deed: Deed, policy: WhenBlind, present: Decimal | None) -> str:
     """Return what is done about it."""
     if deed is Deed.DONE:
-        return "its order was on its way as soon as prices came again"
+        return "it fired as soon as prices came again"
     if policy is WhenBlind.ALWAYS:
         return "its order is placed now"
     if policy is WhenBlind.NOTIFY:

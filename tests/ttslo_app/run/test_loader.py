@@ -144,6 +144,8 @@ def test_new_row_without_a_price_is_not_armed_until_there_is_one(manager: Config
     program = TTSLO(manager, kraken, kraken)
     assert program.validate_and_load_config() is True
     assert "NOT ARMED YET" in logged(manager, "ERROR")
+    program.report()
+    assert "not armed yet" not in logged(manager, "INFO")  # each fact once
     kraken.price = 60000
     program.run_once()
     program.run_once()

@@ -46,6 +46,22 @@ def test_earlier_crossing_of_a_fired_rule_is_told(bench: WatchBench) -> None:
     assert bench.found == [FirstCrossing("up", "51200", "1970-01-01T00:20:03.000000+00:00")]
 
 
+@pytest.mark.parametrize(("price", "is_told"), [(51300, False), (51200, True)])
+def test_very_price_that_fired_is_not_told_as_one_that_nobody_saw(
+    bench: WatchBench, price: int, is_told: bool
+) -> None:
+    """The ticker is seen a moment after its trade; REST's answer about that trade is no news."""
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    bench.now = 1204.0
+    bench.watch.price("BTC/USD", Decimal(51300))
+    bench.past(2, 50900, price)
+    assert bench.fired_at == [51300]
+    assert any("crossed 51000 at" in text for _, text in bench.said) is is_told
+    assert bench.first_prices == (["51200"] if is_told else [])
+
+
 def test_earlier_crossing_than_a_polled_price_is_told(bench: WatchBench) -> None:
     """A price that no trade of the stream carried is as old as its coming."""
     bench.arm()
