@@ -132,10 +132,14 @@ class TradeCache:
 
     def _made(self, place: Path | str) -> sqlite3.Connection:
         rows = sqlite3.connect(place, timeout=_PATIENCE)
-        if not rows.execute("pragma user_version").fetchone()[0]:
-            with rows:
-                rows.executescript(f"begin immediate; {_TABLES}")
-                rows.execute("insert into exchange values (?)", (self._address,))
+        try:
+            if not rows.execute("pragma user_version").fetchone()[0]:
+                with rows:
+                    rows.executescript(f"begin immediate; {_TABLES}")
+                    rows.execute("insert into exchange values (?)", (self._address,))
+        except sqlite3.Error:
+            rows.close()
+            raise
         return rows
 
     def _checked(self, file: Path) -> sqlite3.Connection | None:

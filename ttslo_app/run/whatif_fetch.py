@@ -36,8 +36,9 @@ _FULL = 1000
 # Kraken tells moments as floats, which hold those of today to 240 ns: each page begins a little
 # before the last one ended, and what comes twice is known by its number.
 _BLUR = 1_000
-# Kraken may be away for seven minutes before somebody must start this again.
-_TRIES = 12
+# Kraken may be away for six minutes before somebody must start this again; where it was never
+# there, half a minute tells as much.
+_TRIES, _FIRST_TRIES = 12, 6
 
 
 class Unfetched(Exception):
@@ -90,7 +91,7 @@ class Fetcher:
                 try:
                     if asked:
                         self.wait(self.pace.pair_gap)
-                    page, is_last = self._asked(pair, place)
+                    page, is_last = self._asked(pair, place, _TRIES if asked else _FIRST_TRIES)
                 except KeyboardInterrupt:
                     self.progress.say(f"Stopped. {self.kept(place)}")
                     raise
@@ -107,22 +108,26 @@ class Fetcher:
     def _tell(self, share: float, count: int, place: int) -> None:
         self.progress.show(min(1.0, share), f"{count} trades until {iso_moment(place)[:16]}Z")
 
-    def _asked(self, pair: str, place: int) -> tuple[Page, bool]:
+    def _asked(self, pair: str, place: int, tries: int) -> tuple[Page, bool]:
         """Return the page after a moment, and whether it is the last; tries until it comes."""
-        for failures in range(_TRIES):
+        for failures in range(tries):
             try:
                 return _page(self.source.get_trades(pair, str(place)), place)
             except (KrakenTransportError, ProtocolError, RateLimitError) as error:
                 trouble: KrakenError = error
             except KrakenAPIError as error:
                 if "Unavailable" not in str(error) and "Busy" not in str(error):
-                    raise Unfetched(f"{error} {self.kept(place)}") from None
+                    raise Unfetched(f"{str(error).rstrip('.')}. {self.kept(place)}") from None
                 trouble = error
+            if failures == tries - 1:
+                break
             pause = doubled(self.pace.retry, failures, self.pace.retry_max)
             pause = max(pause, getattr(trouble, "retry_after", None) or 0.0)
-            self.progress.say(f"{trouble} Trying again in {pause:.0f} s.")
+            said = str(trouble).rstrip(".")
+            self.progress.say(f"{said}. Trying again in {pause:.0f} s.")
             self.wait(pause)
-        raise Unfetched(f"Given up after {_TRIES} tries: {trouble} {self.kept(place)}")
+        said = str(trouble).rstrip(".")
+        raise Unfetched(f"Given up after {tries} tries: {said}. {self.kept(place)}")
 
     def kept(self, place: int) -> str:
         """Return what is said of what has come until a moment."""

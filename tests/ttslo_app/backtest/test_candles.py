@@ -80,7 +80,7 @@ def check(bounds: Bounds, rows: list[Four], counts: list[int], rule: Rule) -> No
         assert low <= min(ends) <= max(ends) <= high
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(15))
 def test_both_ends_are_those_of_some_order(seed: int) -> None:
     """Where a candle has trades enough, nothing is wider than it must be."""
     chance = random.Random(seed)
