@@ -28,6 +28,7 @@ from common import ROOT, Figure, environment
 PARTS = (
     "cached",
     "throughput",
+    "books",
     "tick_to_order",
     "notify",
     "page",

@@ -13,7 +13,7 @@ Sources: Kraken, spot WebSocket v2, book channel and its guide on checksums (rea
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
@@ -136,10 +136,13 @@ class _Side:
         self._sign = sign
         self.keys: list[int] = []
         self.texts: dict[int, str] = {}
+        self._summed: str | None = ""  # None: to be joined anew
 
-    def change(self, levels: Iterable[RawLevel], places: Places, depth: int) -> bool:
+    def change(self, levels: Sequence[RawLevel], places: Places, depth: int) -> bool:
         """Take changes in, and forget what lies deeper than `depth`. False: damaged."""
-        keys, texts = self.keys, self.texts
+        if not levels:
+            return True  # most changes are of one side
+        keys, texts, self._summed = self.keys, self.texts, None
         for level in levels:
             price, qty = digits(level.price, places.price), digits(level.qty, places.qty)
             if not price or qty is None:
@@ -159,9 +162,12 @@ class _Side:
         """Return the best price in steps; None where nobody is."""
         return abs(self.keys[0]) if self.keys else None
 
-    def summed(self) -> Iterator[str]:
+    def summed(self) -> str:
         """Return the digits that Kraken sums up."""
-        return map(self.texts.__getitem__, self.keys[:_SUMMED])
+        if self._summed is None:
+            texts = self.texts
+            self._summed = "".join([texts[key] for key in self.keys[:_SUMMED]])
+        return self._summed
 
 
 class Book:
@@ -210,12 +216,12 @@ class Book:
             for places in range(qty, max(qty, _QTY_PLACES) + 1):
                 yield Places(price + more, places)
 
-    def change(self, bids: Iterable[RawLevel], asks: Iterable[RawLevel], checksum: object) -> str:
+    def change(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel], checksum: object) -> str:
         """Take changes in; return why there is no book any more, nothing if there is one."""
         places, depth = self._places, self.depth
         if not (self._bids.change(bids, places, depth) and self._asks.change(asks, places, depth)):
             return "a level cannot be read"
-        found = crc32("".join((*self._asks.summed(), *self._bids.summed())).encode())
+        found = crc32((self._asks.summed() + self._bids.summed()).encode())
         if found != checksum:
             return f"its checksum is {found}, Kraken's is {str(checksum)[:_LONGEST]}"
         bid, ask = self._bids.best(), self._asks.best()

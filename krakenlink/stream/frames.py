@@ -75,6 +75,9 @@ S = TypeVar("S", bound=Struct)
 # With the hook a number keeps the digits on the wire: ints come as int, all others as Decimal.
 _decode = Decoder(_Frame, float_hook=Decimal).decode
 
+# How Kraken's frames of books begin: read once, as there are a hundred for each price.
+_BOOK = '{"channel":"book"'
+
 # Characters of a frame in which every number is short enough: a ticker has some 330. A price in a
 # longer one is counted, because it goes with all of its digits into files and onto screens.
 _SHORT = 600
@@ -101,6 +104,10 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
     """
     if isinstance(frame, bytes):
         return [Damaged("not UTF-8 text")]
+    if frame[12:13] == "b" and frame.startswith(_BOOK):  # the first is cheap, and mostly enough
+        books = read_book(frame, at)
+        if books:
+            return books
     try:
         # A slice and not `len`, because a call would be a tenth of what a frame may cost.
         content = _decode_long(frame) if frame[_SHORT : _SHORT + 1] else _decode(frame)
@@ -109,7 +116,7 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
         return read_instruments(frame, at) or read_odd(frame, at)
     if content.channel == "ticker" and len(content.data) == 1:  # nearly all of them
         return [_read_ticker(content.data[0], at)]
-    if content.channel == "book":
+    if content.channel == "book" and not frame.startswith(_BOOK):
         return read_book(frame, at) or _read(content, at)
     if content.channel == "ohlc":
         return read_candles(frame, at) or _read(content, at)
