@@ -40,10 +40,11 @@ from krakenlink.stream.handover import Companion, Stoppable, wake
 from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
 from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.looks import Looks, checked_param
-from krakenlink.stream.reader import FeedReader, RelayedReaders
+from krakenlink.stream.pool import Pool
+from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
-from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings, patient
-from krakenlink.stream.states import Subscription
+from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
+from krakenlink.stream.states import Key, Subscription, key_of
 
 __all__ = [
     "WEBSOCKET_AVAILABLE",
@@ -115,7 +116,9 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self._budget = budget or own_budget(self.url, settings)
         self.feed_thread = FeedThread(self.url, settings, connect, clock, self._budget)
         self.proof_lasts = settings.dead_after
-        self.beside: WebSocketPriceProvider | None = None
+        self.pool = Pool(self, partial(_another, self))
+        self.on_unwanted: Callable[[Key], None] = self.pool.forget
+        self.feed_thread.on_look = self.pool.balance
         # All three, and `stops`, are guarded by the feed's lock.
         self._by_pair: dict[str, Subscription] = {}
         self._unstreamed = Once()
@@ -195,7 +198,8 @@ class WebSocketPriceProvider(Looks, Stoppable):
             self._unwant_locked(sub.symbol, Channel.TICKER)
 
     def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
-        self._subscriptions.unwant(symbol, channel, param)
+        if self._subscriptions.unwant(symbol, channel, param):
+            self.on_unwanted(key_of(channel, symbol, param))
         self._changed.notify_all()
 
     def subscribe_symbol(
@@ -224,25 +228,15 @@ class WebSocketPriceProvider(Looks, Stoppable):
         wanted = Channel(channel)
         param = checked_param(wanted, depth, interval)
         self._check_fork()
-        (self._beside() if wanted is Channel.INSTRUMENT else self)._want(symbol, wanted, param)
+        carrier: Looks = self
+        if wanted is Channel.INSTRUMENT:
+            carrier = self.pool.instruments()
+        elif wanted is Channel.BOOK:
+            carrier = self.pool.place(key_of(wanted, Symbol(symbol)))
+        carrier.want(symbol, wanted, param)
 
-    def _beside(self) -> WebSocketPriceProvider:
-        """Return what carries messages that would keep prices waiting for seconds."""
-        with self._lock:
-            if self.beside is None:
-                made = WebSocketPriceProvider(
-                    self.url,
-                    settings=patient(self.settings),
-                    connect=self._connect,
-                    clock=self._clock,
-                    budget=self._budget,
-                )
-                made.proof_lasts = self.settings.dead_after
-                made.feed_thread.readers = RelayedReaders(self.feed_thread.readers)
-                self.beside = made
-            return self.beside
-
-    def _want(self, symbol: str, wanted: Channel, param: int) -> None:
+    def want(self, symbol: str, wanted: Channel, param: int) -> None:
+        """Add a reference on this very connection. Returns at once."""
         self._check_fork()
         name = EVERY if wanted is Channel.INSTRUMENT else Symbol(symbol)
         with self._lock:
@@ -257,9 +251,10 @@ class WebSocketPriceProvider(Looks, Stoppable):
         """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error."""
         wanted = Channel(channel)
         self._check_fork()
-        carrier, name, param = self, Symbol(symbol), checked_param(wanted, None, interval)
+        name, param = Symbol(symbol), checked_param(wanted, None, interval)
+        carrier = self.pool.carrier(key_of(wanted, name, param))
         if wanted is Channel.INSTRUMENT:
-            carrier, name = self.beside or self, EVERY
+            carrier, name = self.pool.beside or self, EVERY
         carrier.feed_thread.give_back(partial(carrier._unwant_locked, name, wanted, param))
 
     def _symbol_of(self, pair: str) -> Symbol | None:
@@ -361,7 +356,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         with self._lock:
             self.feed_thread.handover.empty_locked()
             found = feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
-        return found if self.beside is None else replace(found, beside=(self.beside.health(),))
+        return replace(found, beside=tuple(other.health() for other in self.pool.others))
 
     def note_rest_fallback(self, symbol: str) -> None:
         """Count that somebody had to ask REST for `symbol`."""
@@ -393,8 +388,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         is done as soon as that work is.
         """
         self._check_fork()
-        if self.beside is not None:
-            self.beside.stop(timeout)
+        self.pool.stop(timeout)
         self.feed_thread.end(self._forget_locked, timeout)
 
     def _forget_locked(self) -> None:
@@ -412,6 +406,19 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self._take_aliases()
         tickers = self._subscriptions.tickers
         self._by_pair = {pair: tickers[sub.symbol] for pair, sub in self._by_pair.items()}
+
+
+def _another(first: WebSocketPriceProvider, settings: FeedSettings) -> WebSocketPriceProvider:
+    """Return one more for the same address, within the same budget of attempts."""
+    made = WebSocketPriceProvider(
+        first.url,
+        settings=settings,
+        connect=first._connect,
+        clock=first._clock,
+        budget=first._budget,
+    )
+    made.on_unwanted = first.pool.forget
+    return made
 
 
 _providers: weakref.WeakSet[WebSocketPriceProvider] = weakref.WeakSet()

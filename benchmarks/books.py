@@ -237,8 +237,8 @@ def updates(found: dict[str, list[tuple[float, bool, bool]]]) -> Figure:
         goal="2 x the faster of both",
         is_reached=min(ratios.values()) >= 2,
         floor="",
-        limit="The text is read twice, the second time with room for levels; twenty levels are "
-        "joined and summed up each time. ccxt.pro sums nothing up: its own check fails on any "
+        limit="Exact numbers of the levels that changed, their places in a sorted side, and the "
+        "sum of four hundred digits. ccxt.pro sums nothing up: its own check fails on any "
         "number where it is switched on.",
     )
 

@@ -21,9 +21,10 @@ from krakenlink.stream.aio import EventStream
 from krakenlink.stream.book import DEPTHS, Book, OrderBook, Places, checked_depth
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.health import Proofs
+from krakenlink.stream.health import FeedHealth, Proofs
 from krakenlink.stream.instruments import EVERY, Asset, Instrument, Instruments, places_of
 from krakenlink.stream.link import Link
+from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.states import Key, Subscription, key_of
@@ -58,8 +59,29 @@ class Looks(Proofs):
     _feed: FeedProtocol
     _link: Link
     _subscriptions: Subscriptions
-    beside: Looks | None  # what carries what is too large for the connection of prices
+    pool: Pool  # the other connections for the same
     proof_lasts: float
+    on_unwanted: Callable[[Key], None]  # hears what nobody wants of this connection any more
+
+    @property
+    def beside(self) -> Looks | None:
+        """What carries what is too large for the connection of prices."""
+        return self.pool.beside
+
+    def want(self, symbol: str, wanted: Channel, param: int) -> None:
+        """Add a reference on this very connection. Returns at once."""
+        raise NotImplementedError
+
+    def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+        raise NotImplementedError
+
+    def health(self) -> FeedHealth:
+        """Return the feed's figures at this moment."""
+        raise NotImplementedError
+
+    def stop(self, timeout: float = 1.0) -> None:
+        """Come to an end, in so many seconds at most."""
+        raise NotImplementedError
 
     def _check_fork(self) -> None:
         raise NotImplementedError
@@ -107,6 +129,9 @@ class Looks(Proofs):
             symbol: A v2 symbol whose `book` is subscribed to.
             depth: How many levels of each side to show.
         """
+        carrier = self.pool.carrier(key_of(Channel.BOOK, Symbol(symbol)))
+        if carrier is not self:
+            return carrier.order_book(symbol, depth)
         with self._lock:
             sub = self._subscriptions.by_key.get(key_of(Channel.BOOK, Symbol(symbol)))
             book: Book | None = sub.content if sub is not None else None
@@ -123,6 +148,9 @@ class Looks(Proofs):
 
     def wait_for_book(self, symbol: str, depth: int, timeout: float) -> OrderBook | None:
         """Return a proven book, waiting up to `timeout` seconds; see `wait_for_tick`."""
+        carrier = self.pool.carrier(key_of(Channel.BOOK, Symbol(symbol)))
+        if carrier is not self:
+            return carrier.wait_for_book(symbol, depth, timeout)
 
         def is_there(sub: Subscription) -> bool:
             return sub.content is not None and sub.content.depth >= depth

@@ -59,11 +59,15 @@ _AT_ONCE = 16
 # So many messages at a time need no gathering: the thread is busy, or behind.
 _A_PILE = 100
 
-# Seconds between two looks at how far the readers are behind.
+# Seconds between two looks at how far the readers are behind, and at how much is carried.
 _LOOK_EVERY = 5.0
 
 # What nobody waits for: a first price is told by another event beside it.
 _MERE_PRICES = frozenset({Tick, Trades, BookUpdate, CandleUpdate, TradeGap})
+
+
+def _nothing() -> None:
+    pass
 
 
 class FeedThread(FeedLife, AuditMeans):
@@ -87,6 +91,7 @@ class FeedThread(FeedLife, AuditMeans):
         feed: The protocol. After a fork it is another, as are `lock` and `changed`.
         handover: What was given back while the lock was held; its next holder does it.
         readers: Who listens.
+        on_look: Called by the thread every few seconds, under no lock; must not wait.
     """
 
     def __init__(
@@ -103,7 +108,8 @@ class FeedThread(FeedLife, AuditMeans):
         self.url = url
         self._connect = connect or partial(open_websocket, settings=settings)
         self._budget = budget
-        self._looked_at = float("-inf")  # for readers that nobody reads
+        self._looked_at = float("-inf")
+        self.on_look: Callable[[], None] = _nothing
 
     # -- the thread
 
@@ -232,6 +238,7 @@ class FeedThread(FeedLife, AuditMeans):
             self.readers.publish(due.events)
             if now >= self._looked_at + _LOOK_EVERY:
                 self._looked_at = now
+                self.on_look()
                 for backlog in too_far_behind(self.readers):
                     logger.warning("%d events wait for a reader that nobody reads", backlog)
             if lost:

@@ -75,6 +75,11 @@ class FeedSettings:
     # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
     gather_above: float = 1000.0
     gather_for: float = 0.003
+    # So many books, or frames a second, are enough for one connection, and so many connections for
+    # one machine: Kraken takes all on one, but a slow line or a busy core does not.
+    pool_symbols: int = 500
+    pool_frames: float = 5000.0
+    pool_most: int = 4
     # Figures per second in `health()` are means over this window.
     rate_window: float = 10.0
 

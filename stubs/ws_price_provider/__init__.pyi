@@ -12,6 +12,7 @@ from krakenlink.stream.handover import Companion
 from krakenlink.stream.health import FeedHealth as FeedHealth
 from krakenlink.stream.health import SymbolHealth as SymbolHealth
 from krakenlink.stream.instruments import Asset, Instrument
+from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader as FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE as WEBSOCKET_AVAILABLE
 from krakenlink.stream.runner import FeedThread
@@ -33,7 +34,7 @@ class WebSocketPriceProvider:
     settings: FeedSettings
     feed_thread: FeedThread
     stops: int
-    beside: WebSocketPriceProvider | None
+    pool: Pool
     def __init__(
         self,
         url: str | None = None,

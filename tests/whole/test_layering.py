@@ -70,7 +70,7 @@ SHELLS = {
     *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.flights", "krakenlink.machine", "krakenlink.sockets"),
     *("krakenlink.channels", "krakenlink.market_calls", "krakenlink.prices"),
-    *("krakenlink.stream.aio", "krakenlink.stream.looks"),
+    *("krakenlink.stream.aio", "krakenlink.stream.looks", "krakenlink.stream.pool"),
     *("krakenlink.rest.client", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
