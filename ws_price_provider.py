@@ -112,8 +112,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self.settings = settings
         self._resolve = resolve or symbol_offline
         self._clock = clock
-        self._connect = connect
-        self._budget = budget or own_budget(self.url, settings)
+        self._connect, self._budget = connect, budget or own_budget(self.url, settings)
         self.feed_thread = FeedThread(self.url, settings, connect, clock, self._budget)
         self.proof_lasts = settings.dead_after
         self.pool = Pool(self, partial(_another, self))
@@ -228,12 +227,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         wanted = Channel(channel)
         param = checked_param(wanted, depth, interval)
         self._check_fork()
-        carrier: Looks = self
-        if wanted is Channel.INSTRUMENT:
-            carrier = self.pool.instruments()
-        elif wanted is Channel.BOOK:
-            carrier = self.pool.place(key_of(wanted, Symbol(symbol)))
-        carrier.want(symbol, wanted, param)
+        self.pool.place(key_of(wanted, Symbol(symbol), param)).want(symbol, wanted, param)
 
     def want(self, symbol: str, wanted: Channel, param: int) -> None:
         """Add a reference on this very connection. Returns at once."""

@@ -97,10 +97,12 @@ class Pool:
 
     def place(self, key: Key) -> Looks:
         """Return the connection that is to carry a subscription: its own, or the one with room."""
+        if key[0] is not Channel.BOOK:
+            return self.instruments() if key[0] is Channel.INSTRUMENT else self.first
         thread, settings = self.first.feed_thread, self.first.feed_thread.settings
         with thread.lock:
             known = thread.feed.subscriptions.by_key
-            if key in known or key in self._routes or key[0] is not Channel.BOOK:
+            if key in known or key in self._routes:
                 return self._routes.get(key, self.first)
             books = sum(1 for channel, *_ in known if channel is Channel.BOOK)
             if books < settings.pool_symbols and not self._is_busy_locked():

@@ -204,7 +204,8 @@ class FeedThread(FeedLife, AuditMeans):
             feed = self._alive_locked(run)
             run.connection = connection
             run.drop = None
-            events = feed.opened(self.clock())
+            self._looked_at = now = self.clock()
+            events = feed.opened(now)
             self.changed.notify_all()
         self.readers.publish(events)
 
