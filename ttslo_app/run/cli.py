@@ -136,7 +136,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
         for odd in _odd_names(options):
             _tell(f"{odd.level}: {odd.text}", is_trouble=True)
         return _validate(manager, reading, is_verbose=options.verbose)
-    telling = telling_from(options, env_file(options))
+    telling = telling_from(options, env_file(options), is_rehearsal=options.dry_run)
     program = _program(manager, reading, options, step)
     secrets = [Path(env_file(options)), *exposed_files(os.environ)]
     warnings = [*filter(None, map(exposure, secrets))]

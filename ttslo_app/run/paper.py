@@ -113,7 +113,7 @@ def _run(options: argparse.Namespace) -> int:
     refuse_same({"config": options.config, "state": STATE, "log": LOG})
     if options.near is None and not Path(options.config).exists():
         raise ValueError(paper_words.no_config(options.config))
-    telling = telling_from(options, ".env")
+    telling = telling_from(options)  # flags alone: settings are for the real run
     with StateLock(STATE) as lock:
         warnings = [lock.absence] if lock.absence else []
         if options.near is not None:

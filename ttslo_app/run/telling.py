@@ -96,18 +96,23 @@ class Telling:
                 notifier.stop(_FLUSH)
 
 
-def telling_from(options: argparse.Namespace, env_file: str | None = None) -> Telling:
+def telling_from(
+    options: argparse.Namespace, env_file: str | None = None, *, is_rehearsal: bool = False
+) -> Telling:
     """Return whom the flags and settings name, with all that is needed loaded. May read files.
 
     Args:
         options: The command line.
         env_file: Where settings may stand besides the environment; None: flags alone count.
+        is_rehearsal: Whether it trades nothing. Then settings name no address to be fetched: who
+            waits there for the real run would hear of another, and raise no alarm for its end.
 
     Raises:
         ValueError: If one of them cannot be used; the sentence shows no address.
     """
     addresses = read_addresses([*options.notify, *settings_of("TTSLO_NOTIFY", env_file)])
-    ping = (options.ping or next(settings_of("TTSLO_PING", env_file), "")).strip()
+    asked = settings_of("TTSLO_PING", None if is_rehearsal else env_file)
+    ping = (options.ping or next(asked, "")).strip()
     if ping:
         check_ping(ping)
     ways = tuple((address, Plugin(address)) for address in addresses)

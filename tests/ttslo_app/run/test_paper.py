@@ -272,14 +272,14 @@ def test_order_of_a_row_that_is_taken_away_goes_on(
 class Rehearsal:
     """One process of `ttslo paper`, with keys in its environment that it must not use."""
 
-    def __init__(self, exchange: FakeKraken, *argv: str) -> None:
+    def __init__(self, exchange: FakeKraken, *argv: str, **settings: str) -> None:
         Path("out").touch()
         environment = environment_for(exchange, KRAKEN_WS_AUTH_URL=exchange.ws_auth_url)
         with Path("out").open("ab") as out:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "ttslo.py"), "paper", *argv],
                 env={**environment, "KRAKEN_API_KEY": exchange.api_key,
-                     "KRAKEN_API_SECRET": exchange.api_secret},
+                     "KRAKEN_API_SECRET": exchange.api_secret, **settings},
                 stdout=out,
                 stderr=out,
             )  # fmt: skip
@@ -305,7 +305,8 @@ def _rehearse_twice(exchange: FakeKraken, receiver: Receiver) -> None:
         Path("out").unlink(missing_ok=True)
         assert exchange.wait_for(lambda e: e.ws_connections == 0, LONG)
         exchange.set_prices(PAIR, ["50000"])
-        rehearsal = Rehearsal(exchange, *argv)
+        alarm = f"http://{receiver.place}/alarm"
+        rehearsal = Rehearsal(exchange, *argv, TTSLO_PING=alarm, TTSLO_NOTIFY=alarm)
         try:
             rehearsal.wait_for(f"{name}: armed")
             wait_until(lambda: exchange.is_subscribed(SYMBOL, "trade"), "it follows", LONG)
@@ -337,6 +338,7 @@ def test_rehearsal_crosses_trails_and_fills_and_asks_kraken_for_nothing_private(
     # Who was told of it was told what it is.
     titles = {message["title"] for message in receiver.messages}
     assert titles
+    assert not any("/alarm" in first for first, _ in receiver.requests)
     assert all(title.startswith("TTSLO PAPER") for title in titles), titles
     # Each request that was made, both times: none of them is of an account.
     assert {request.endpoint for request in exchange.requests} <= {

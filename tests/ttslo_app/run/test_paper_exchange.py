@@ -93,6 +93,11 @@ def bench() -> Bench:
 # --- the face of Kraken --------------------------------------------------------------------------
 
 
+def test_clock_is_krakens(bench: Bench) -> None:
+    """As the order thread reads it."""
+    assert bench.paper.now() == bench.clock
+
+
 def test_market_is_what_the_listing_says(bench: Bench) -> None:
     """And is asked for once."""
     market = bench.paper.market_of("BTC/USD")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ttslo_app.run import paper_words
 from ttslo_app.run.paper_words import Outcome, summary
 
 
@@ -88,6 +89,15 @@ def test_small_amounts_keep_their_digits() -> None:
     text = line(crossed_at=Decimal("0.00001"), volume=Decimal(50), price=Decimal("0.00002"),
                 fee=Decimal("0.000004"))  # fmt: skip
     assert "fee 0.000004: brought 0.000996 USD" in text
+
+
+def test_reasons_name_the_file_the_pair_and_the_cure() -> None:
+    """What could not be done, and what to do."""
+    assert paper_words.near_written("n.csv", "near,BTC/USD").startswith("n.csv was written anew")
+    assert "least volume of BTC/USD" in paper_words.no_least("BTC/USD")
+    assert "there is no my.csv. Write one" in paper_words.no_config("my.csv")
+    assert "does not use --config; leave one" in paper_words.needs_no("--config")
+    assert paper_words.earlier_kept(["a.before", "b.before"]).text.endswith("a.before, b.before")
 
 
 def test_line_belongs_to_its_row() -> None:

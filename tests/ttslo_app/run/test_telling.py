@@ -83,6 +83,15 @@ def test_addresses_come_from_flags_setting_and_file(
     assert telling.ping_url == "http://127.0.0.1/p"
 
 
+def test_setting_of_the_ping_is_the_real_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dry run beside it would keep the alarm quiet when the real one dies; a flag is meant."""
+    monkeypatch.setenv("TTSLO_PING", "http://127.0.0.1/p")
+    assert telling_from(options(), ".env").ping_url == "http://127.0.0.1/p"
+    assert telling_from(options(), ".env", is_rehearsal=True).ping_url == ""
+    flag = options("--ping", "http://127.0.0.1/q")
+    assert telling_from(flag, ".env", is_rehearsal=True).ping_url == "http://127.0.0.1/q"
+
+
 def test_flags_alone_count_for_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is told of made-up money without having asked for it."""
     monkeypatch.setenv("TTSLO_NOTIFY", "json://127.0.0.1/b")
