@@ -266,7 +266,7 @@ class PaperProgram(Program):
             quote=pair.partition("/")[2] or "of its quote currency",
             is_sell=rule.direction is Direction.SELL,
             crossed_at=to_decimal(crossed) if crossed else None,
-            volume=rule.volume if cells.get("order_id") else None,
+            volume=self.paper.volume_of(cells.get("order_id", "")),
             stop=None if stop is None else stop.price,
             price=None if fill is None else fill.price,
             fee=None if fill is None else fill.fee,

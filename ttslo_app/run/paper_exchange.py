@@ -243,7 +243,7 @@ class PaperExchange:
             return
         order, price = change.order, change.price
         bid, ask, at = self._quotes.get(pair.symbol or "", (price, price, 0.0))
-        if feed_clock() - at <= _FRESH:
+        if feed_clock() - at <= _FRESH and order.kind == "trailing-stop":  # a limit holds the price
             price = min(price, bid) if order.side == "sell" else max(price, ask)
         fee = (change.part * price * self._fee / 100).quantize(Decimal("1e-8"))
         self.fills[self._note(order, order.cl_ord_id or "")] = Fill(change.part, price, fee)
@@ -259,6 +259,11 @@ class PaperExchange:
         with self._lock:
             ours = {rule: txid for rule, txid in wanted.items() if txid in self._orders}
             return {rule: self._sighting(txid) for rule, txid in ours.items()}
+
+    def volume_of(self, txid: str) -> Decimal | None:
+        """Return what an order was for, None where there is no such order."""
+        found = self._orders.get(txid)
+        return None if found is None else found[0].volume
 
     def symbols_of(self, txids: Iterable[str]) -> set[str]:
         """Return the symbols by which the prices of these orders stream."""

@@ -288,6 +288,21 @@ def test_spread_that_is_old_is_not_of_the_moment(bench: Bench) -> None:
     assert filled(bench).price == "49500"
 
 
+def test_limit_of_an_order_holds_its_price(bench: Bench) -> None:
+    """Whatever the bid is: it waits, or it gets its limit."""
+    bench.quote(40000, 60000)
+    txid = bench.place("sell", "1", ordertype="trailing-stop-limit", price2="-0.5%")
+    bench.trade(49500, 49600)
+    sighting = bench.see(txid)
+    assert sighting.status == "open" or Decimal(sighting.price) >= 49252
+
+
+def test_volume_is_that_of_the_order(bench: Bench) -> None:
+    """A row may say it in another way."""
+    assert bench.paper.volume_of(bench.place(volume="0.02")) == Decimal("0.02")
+    assert bench.paper.volume_of("OTHER") is None
+
+
 def test_tick_without_bid_and_ask_says_nothing_of_the_spread(bench: Bench) -> None:
     """Kraken need not send them."""
     bench.paper.events.put(Tick(BTC, Decimal(40000), None, None, feed_clock()))
