@@ -25,7 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-HAS_FORKS = hasattr(os, "fork") and hasattr(socket, "send_fds")
+# Apple's libraries do not bear a fork that goes on without a start of its own.
+HAS_FORKS = hasattr(os, "fork") and hasattr(socket, "send_fds") and sys.platform != "darwin"
 _HEAD = 8  # bytes that tell how long a message is
 
 

@@ -217,3 +217,28 @@ def test_reading_changes_no_number(number: Decimal) -> None:
     assert "E" not in text
     assert not (("." in text) and text.endswith(("0", ".")))
     assert readable(format(number, "f")) == text
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_longest_text_of_a_number_is_a_hundred_characters(length: int) -> None:
+    """Reading takes the square of it; spaces around it count as little as ever."""
+    text = "1." + "0" * (length - 2)
+    if length > 100:
+        with pytest.raises(ValueError, match="too long to be a number"):
+            to_decimal(text)
+    else:
+        assert to_decimal(f"   {text}  ") == 1
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize(
+    ("text", "is_meant"),
+    [("1e30", True), ("1.0001e30", False), ("1e-30", True), ("0.9e-30", False), ("0", True)],
+)
+def test_bounds_of_sense_belong_to_it(sign: str, text: str, is_meant: bool) -> None:
+    """Right at them a number is meant, beyond them it is damage; none is no number at all."""
+    if is_meant:
+        assert to_decimal(sign + text) == Decimal(sign + text)
+    else:
+        with pytest.raises(ValueError, match="too large or too small"):
+            to_decimal(sign + text)

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from candle_kit import candles
 from history_kit import MARKET, history, row
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ttslo_app.backtest.candles import play_candles
-from ttslo_app.backtest.play import play
-from ttslo_app.backtest.result import Costs, Outcome, Outlook, outcome_of, outlook_of, row_of
+from ttslo_app.backtest.play import play, volume_of
+from ttslo_app.backtest.result import (
+    Costs,
+    Outcome,
+    Outlook,
+    end_of,
+    outcome_of,
+    outlook_of,
+    row_of,
+)
 
 PAST = history(50000, 50500, 52000, 51480, 49000, 48000)
 COSTS = Costs(Decimal("0.4"), Decimal("0.1"))
@@ -104,3 +115,46 @@ def test_row_is_played_as_its_prices_are() -> None:
     """Single prices have one truth, candles two ends."""
     assert isinstance(row_of(PAST, row(), MARKET, COSTS)[1], Outcome)
     assert isinstance(row_of(candles(*ROWS), row(), MARKET, COSTS)[1], Outlook)
+
+
+COST = st.decimals(0, 5, places=2)
+
+
+@given(
+    price=st.decimals("0.01", 10**6, places=4),
+    fee=COST,
+    slippage=COST,
+    is_sale=st.booleans(),
+    is_reached=st.booleans(),
+)
+def test_end_is_its_price_and_its_costs_and_no_digit_is_lost(
+    price: Decimal, fee: Decimal, slippage: Decimal, is_sale: bool, is_reached: bool
+) -> None:
+    """Beside fractions: a sale brings less than its price, a purchase costs more, by the same."""
+    rule = row(50500, "above" if is_sale else "below", "sell" if is_sale else "buy")
+    end = end_of(rule, Costs(fee, slippage), 7, price, is_reached=is_reached)
+    gross = Fraction(price) * Fraction(volume_of(rule))
+    costs = gross * (Fraction(fee) + Fraction(slippage)) / 100
+    assert (end.at, end.price, end.is_reached, end.is_sale) == (7, price, is_reached, is_sale)
+    assert Fraction(end.gross) == gross
+    assert Fraction(end.fee) + Fraction(end.slippage) == costs
+    assert Fraction(end.net) == (gross - costs if is_sale else gross + costs)
+
+
+@given(st.lists(st.integers(40_000, 60_000), min_size=2, max_size=12), st.booleans())
+def test_what_is_better_is_more_for_a_sale_and_less_for_a_purchase(
+    prices: list[int], is_sale: bool
+) -> None:
+    """However the prices went, two ends compare as their money does; with itself each is even."""
+    rule = row(50500, "above", "sell") if is_sale else row(49500, "below", "buy")
+    past = history(50000, *prices)
+    found = outcome_of(past, play(past, rule, MARKET), COSTS)
+    if found is None:
+        return
+    for end in (found.at_crossing, found.fixed_stop, found.held):
+        gain = found.trailed.net - end.net
+        assert found.better_than(end) == (gain if is_sale else -gain)
+    assert found.better_than(found.trailed) == 0
+    assert found.held.at == len(past) - 1
+    assert found.held.price == prices[-1]
+    assert found.at_crossing.at <= min(found.trailed.at, found.fixed_stop.at, found.held.at)
