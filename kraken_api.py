@@ -325,11 +325,14 @@ class KrakenAPI(MarketCalls):
             provider = self._provider  # `close` may take it away at any moment
             if provider is None:
                 provider = WebSocketPriceProvider.shared(url, settings=settings)
-                provider.accompany(Auditor(provider.feed_thread, self._auditing()))
+                ask, bids = self._auditing(lambda x: x.price), self._auditing(lambda x: x.bid)
+                provider.accompany(Auditor(provider.feed_thread, ask, bids))
                 self._provider = provider
             return provider
 
-    def _auditing(self) -> Callable[[list[str]], dict[str, Decimal]]:
+    def _auditing(
+        self, told: Callable[[Quote], Decimal | None]
+    ) -> Callable[[list[str]], dict[str, Decimal]]:
         """Return what asks REST for prices, as an audit wants them: who has none is left out.
 
         By a client of the audit's own: it goes on as long as the stream, which all clients share,
@@ -345,6 +348,7 @@ class KrakenAPI(MarketCalls):
                 )
             with clients[0] as client:  # at the next look a kept connection would be too old
                 found = client.get_tickers(symbols)
-            return {s: quote.price for s, quote in found.items() if isinstance(quote, Quote)}
+            quotes = {s: told(quote) for s, quote in found.items() if isinstance(quote, Quote)}
+            return {s: price for s, price in quotes.items() if price is not None}
 
         return last_prices

@@ -16,10 +16,10 @@ from krakenlink.errors import KrakenError
 from krakenlink.pairs import Symbol
 from krakenlink.stream.audit import Audit, Finding, Remedy, View
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Channel
+from krakenlink.stream.events import BookWrong, Channel, Event
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import Bell, wake
-from krakenlink.stream.health import views
+from krakenlink.stream.health import book_views, views
 from krakenlink.stream.reader import Readers
 from krakenlink.stream.settings import FeedSettings
 
@@ -57,6 +57,23 @@ class AuditMeans:
             connection = self.open_connection_locked()
         wake(connection)
 
+    def book_views(self) -> dict[str, View]:
+        """Return the best bid of every book that counts, as a price is looked at."""
+        with self.lock:
+            return book_views(self.feed)
+
+    def doubt_book(self, symbol: str, reason: str) -> None:
+        """Let a book be none until its next snapshot, which is asked for."""
+        with self.lock:
+            subscriptions, now = self.feed.subscriptions, self.clock()
+            sub = subscriptions.by_key.get((Channel.BOOK, Symbol(symbol)))
+            events: list[Event] = []
+            if sub is not None and sub.content is not None:
+                events = [BookWrong(Symbol(symbol), reason, now), *subscriptions.doubt(sub, now)]
+            connection = self.open_connection_locked()
+        self.readers.publish(events)
+        wake(connection)
+
     def distrust(self, symbol: str, reason: str) -> None:
         """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
         with self.lock:
@@ -79,15 +96,18 @@ class Auditor:
         feed: The stream's thread.
         ask: Returns REST's last prices of a list of symbols, with one call; those without a price
             are left out. It blocks, and may raise a `KrakenError`.
+        ask_bids: The same for their best bids; None: no book is audited.
     """
 
     def __init__(
         self,
         feed: AuditMeans,
         ask: Callable[[list[str]], Mapping[str, Decimal]],
+        ask_bids: Callable[[list[str]], Mapping[str, Decimal]] | None = None,
     ) -> None:
         self._feed = feed
-        self._ask = ask
+        self._ask, self._ask_bids = ask, ask_bids
+        self._books = Audit()
         self._stop = Bell()
         self._thread: threading.Thread | None = None
 
@@ -120,11 +140,16 @@ class Auditor:
             settings = self._feed.settings
             audit = Audit()
             while not (
-                stop.wait(settings.audit_again_after if audit.is_open else settings.audit_every)
+                stop.wait(
+                    settings.audit_again_after
+                    if audit.is_open or self._books.is_open
+                    else settings.audit_every
+                )
                 or stop.is_rung
             ):
                 try:
                     self._look(audit, stop)
+                    self._look_at_books(stop)
                 except KrakenError as error:
                     _log.debug("No audit this time: %s", error)
                 except Exception:  # noqa: BLE001 - one failure must not end the rest
@@ -141,6 +166,18 @@ class Auditor:
         if not stop.is_rung:
             for finding in audit.judge(before, prices, after):
                 self._treat(finding)
+
+    def _look_at_books(self, stop: Bell) -> None:
+        before = self._feed.book_views()
+        if not before or self._ask_bids is None:
+            return
+        bids = self._ask_bids(sorted(before))
+        after = self._feed.book_views()
+        if stop.is_rung:
+            return
+        for finding in self._books.judge(before, bids, after):
+            if finding.remedy is not Remedy.TRUST:
+                self._feed.doubt_book(finding.symbol, "REST has had another best bid twice")
 
     def _treat(self, finding: Finding) -> None:
         if finding.remedy is Remedy.TRUST:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from krakenlink.stream.audit import View
-from krakenlink.stream.events import Tick
+from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.states import FeedState, Subscription, SubState
 
@@ -115,6 +115,19 @@ def views(feed: FeedProtocol) -> dict[str, View]:
         for symbol, sub in feed.subscriptions.tickers.items()
         if sub.latest is not None
     }
+
+
+def book_views(feed: FeedProtocol) -> dict[str, View]:
+    """Return the best bid of every book that counts; none while there is no link."""
+    if not feed.link.is_open:
+        return {}
+    found = {}
+    for sub in feed.subscriptions.by_key.values():
+        if sub.channel is Channel.BOOK and sub.content is not None:
+            best = sub.content.texts(1).bids
+            if best:
+                found[str(sub.symbol)] = View(best[0].price, sub.ticks, _reconnects(feed), True)
+    return found
 
 
 class Proofs:

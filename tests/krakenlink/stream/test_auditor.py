@@ -16,7 +16,7 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.quotes import Quote
 from krakenlink.stream.auditor import Auditor
-from krakenlink.stream.events import FeedStale, SymbolDistrusted, SymbolTrusted, Tick
+from krakenlink.stream.events import BookWrong, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
@@ -263,3 +263,91 @@ def test_client_has_its_stream_audited(
     assert "the stream has fallen silent at" in caplog.text
     provider.stop(LONG)
     api.close()
+
+
+# --- books -------------------------------------------------------------------------------------
+
+
+def bids_of(rest: Rest) -> Callable[[list[str]], Mapping[str, Decimal]]:
+    """Return what asks REST for best bids."""
+
+    def bids(symbols: list[str]) -> Mapping[str, Decimal]:
+        found = rest.api.get_tickers(symbols)
+        quotes = {s: quote.bid for s, quote in found.items() if isinstance(quote, Quote)}
+        rest.prices(symbols)
+        return {s: bid for s, bid in quotes.items() if bid is not None}
+
+    return bids
+
+
+@pytest.fixture
+def books(exchange: FakeKraken) -> Iterator[tuple[WebSocketPriceProvider, Rest]]:
+    """Hand out a provider whose book of BTC/USD is audited."""
+    provider, rest = WebSocketPriceProvider(exchange.ws_url, settings=BUSY), Rest(exchange)
+    assert provider.accompany(Auditor(provider.feed_thread, rest.prices, bids_of(rest)))
+    provider.subscribe_symbol(SYMBOL, "book")
+    assert provider.wait_for_book(SYMBOL, 10, LONG) is not None
+    yield provider, rest
+    provider.stop(LONG)
+    rest.api.close()
+
+
+def test_book_that_has_fallen_mute_is_found_and_asked_for_anew(
+    exchange: FakeKraken, books: tuple[WebSocketPriceProvider, Rest]
+) -> None:
+    """Frames go on, its sums were right, and REST says something else."""
+    provider, _ = books
+    reader = provider.open_feed()
+    exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 51000)
+    while not isinstance(event := reader.get(LONG), BookWrong):
+        assert event is not None
+    assert event.reason == "REST has had another best bid twice"
+    assert provider.order_book(SYMBOL) is None
+    exchange.clear_faults()
+    provider.feed_thread.resubscribe(SYMBOL, "book")
+    book = provider.wait_for_book(SYMBOL, 10, LONG)
+    assert book is not None
+    assert book.bids[0].price == Decimal("50999.9")
+
+
+def test_quiet_book_is_left_alone(
+    exchange: FakeKraken, books: tuple[WebSocketPriceProvider, Rest]
+) -> None:
+    """However often REST says the same; neither is one that moves."""
+    provider, rest = books
+    reader = provider.open_feed()
+    rest.wait_for_looks(4)
+    for price in (50001, 50002, 50003):
+        exchange.set_price(PAIR, price)
+        rest.wait_for_looks(2)
+    seen = [type(event) for event in iter(lambda: reader.get(0), None)]
+    assert BookWrong not in seen
+    assert provider.order_book(SYMBOL) is not None
+
+
+def test_book_is_not_audited_where_nobody_asks_for_bids(
+    exchange: FakeKraken, audited: Audited
+) -> None:
+    """As with a plain auditor of prices."""
+    provider, rest = audited()
+    provider.subscribe_symbol(SYMBOL, "book")
+    assert provider.wait_for_book(SYMBOL, 10, LONG) is not None
+    rest.wait_for_looks(3)
+    assert rest.asked[-1] == [SYMBOL]
+    assert provider.order_book(SYMBOL) is not None
+
+
+def test_doubt_about_a_book_that_is_none_is_nothing(make_provider_url: str) -> None:
+    """It was dropped already, or nobody wants it."""
+    provider = WebSocketPriceProvider(make_provider_url, settings=NEVER)
+    reader = provider.open_feed()
+    provider.feed_thread.doubt_book(SYMBOL, "why")
+    assert provider.feed_thread.book_views() == {}
+    assert reader.get(0) is None
+
+
+@pytest.fixture
+def make_provider_url() -> str:
+    """Return an address at which nobody listens."""
+    return "ws://127.0.0.1:9/"
