@@ -165,6 +165,17 @@ def test_client_travels_by_what_it_was_made_of(web: Web) -> None:
         assert SECRET not in repr(there)
 
 
+def test_connections_that_are_dropped_are_used_by_no_later_call() -> None:
+    """Whoever knows that the network has changed says so, and no call waits in vain."""
+    with Loopback(forever_ok) as server, client_of(server.url) as api:
+        api.warm_up()
+        api.warm_up()
+        assert server.connections == 1
+        api.drop_idle_connections()
+        api.warm_up()
+        assert server.connections == 2
+
+
 def test_client_gives_its_sockets_back_at_once() -> None:
     """When its block ends, and when nobody holds it any more, without the collector."""
     with Loopback(forever_ok) as server:

@@ -2,8 +2,15 @@
 
 import pytest
 
-from krakenlink.errors import AuthenticationError, KrakenAPIError
-from krakenlink.rest.verdicts import TABLE, OutcomeKind, Pause, is_unknown_pair, verdict_of
+from krakenlink.errors import AuthenticationError, KrakenAPIError, RateLimitError
+from krakenlink.rest.verdicts import (
+    TABLE,
+    OutcomeKind,
+    Pause,
+    is_unknown_pair,
+    may_be_one_pairs,
+    verdict_of,
+)
 
 LINES = sorted(TABLE)
 
@@ -156,3 +163,22 @@ def test_several_errors_count_as_the_worst(
 def test_unknown_pair_is_recognised(text: str, expected: bool) -> None:
     """The errors that may only mean another spelling are told from all others."""
     assert is_unknown_pair(KrakenAPIError("Ticker", [text])) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "may_be"),
+    [
+        (KrakenAPIError("Ticker", ["EGeneral:No data"]), True),
+        (KrakenAPIError("Ticker", ["EQuery:Unknown asset pair"]), True),
+        (KrakenAPIError("Ticker", ["EService:Unavailable"]), False),
+        (KrakenAPIError("Ticker", ["EGeneral:Internal error"]), False),
+        (KrakenAPIError("Ticker", ["EGeneral:No data", "EAPI:Invalid key"]), False),
+        (AuthenticationError("Ticker", ["EGeneral:Permission denied"]), False),
+        (RateLimitError("Ticker", ["HTTP 429"]), False),
+    ],
+)
+def test_what_one_pair_has_done_is_no_reason_to_ask_for_none(
+    error: KrakenAPIError, may_be: bool
+) -> None:
+    """The others are asked for one by one where that may help, and only there."""
+    assert may_be_one_pairs(error) is may_be

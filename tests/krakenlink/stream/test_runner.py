@@ -27,6 +27,7 @@ from stream_kit import (
     wait_for,
 )
 
+from krakenlink.machine import feed_clock, lost_link_at
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import (
@@ -98,6 +99,18 @@ def test_pong_keeps_a_quiet_connection_alive(server: Server, make: Make) -> None
     assert provider.get_current_price("XXBTZUSD") == 2.5
     assert server.messages.get(timeout=LONG)["method"] == "subscribe"
     assert server.messages.get(timeout=LONG) == {"method": "ping"}
+
+
+def test_link_that_is_lost_lets_no_kept_connection_be_trusted(server: Server, make: Make) -> None:
+    """A router that forgot the stream has forgotten the connections to REST as well."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, FirstData)
+    before = feed_clock()
+    assert lost_link_at() < before
+    server.drop()
+    wait_for(reader, FeedStale)
+    assert lost_link_at() >= before
 
 
 def test_frame_after_a_long_sleep_makes_a_new_connection(server: Server, make: Make) -> None:

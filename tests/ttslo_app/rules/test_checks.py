@@ -126,6 +126,7 @@ def test_rows_without_id_are_no_duplicates_of_each_other() -> None:
         ({"trailing_offset_percent": "0.09"}, "trailing_offset_percent", "very small"),
         ({"trailing_offset_percent": "20.1"}, "trailing_offset_percent", "large"),
         ({"trailing_offset_percent": "51"}, "trailing_offset_percent", "very large"),
+        ({"trailing_offset_percent": "50"}, "trailing_offset_percent", "50 % is large"),
         ({"threshold_price": "0.000001"}, "threshold_price", "very small"),
         ({"threshold_price": "1000001"}, "threshold_price", "very large"),
         ({"volume": "0.00001"}, "volume", "very small"),

@@ -17,6 +17,7 @@ from ttslo_app.store.disk import (
     PROBE,
     Changed,
     Disk,
+    _take_after,
     overwrite,
     read_settled,
     replace,
@@ -80,6 +81,33 @@ def test_replace_leaves_a_file_that_may_not_be_written() -> None:
     with pytest.raises(PermissionError, match="read-only"):
         replace(FailingDisk("is_replaceable"), FILE, b"two", stamp)
     assert FILE.read_bytes() == b"one"
+
+
+@on_posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
+def test_replaced_file_keeps_its_mode_and_its_owner(
+    mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who runs the program once as root can still edit the file afterwards."""
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "chown", lambda path, uid, gid: given.append((uid, gid)))
+    FILE.write_bytes(b"one")
+    FILE.chmod(mode)
+    replace(Disk(), FILE, b"two", Disk().stamp(FILE))
+    assert FILE.stat().st_mode & 0o777 == mode
+    assert given == []  # it is ours already
+    real = Path.stat
+
+    def of_another(path: Path, **how: bool) -> os.stat_result:
+        found = real(path, **how)
+        cells = list(found)
+        if path.name == FILE.name:
+            cells[4:6] = [4711, 4712]
+        return os.stat_result(cells)
+
+    monkeypatch.setattr(Path, "stat", of_another)
+    _take_after(Path(__file__), FILE.absolute())
+    assert given == [(4711, 4712)]
 
 
 def test_overwrite_replaces_whatever_stands_there() -> None:

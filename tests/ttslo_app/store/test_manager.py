@@ -72,6 +72,18 @@ def test_tape_and_lines_of_the_log_go_to_their_files() -> None:
     ]
 
 
+def test_log_that_cannot_be_written_is_told_to_whoever_wants_to_know() -> None:
+    """Its absence stops nothing, and is no secret."""
+    Path("logs.csv").mkdir()
+    files, told = ConfigManager(), []
+    files.tell_log_troubles(lambda level, text: told.append((level, text)))
+    files.log("INFO", "one")
+    files.log("INFO", "two")
+    ((level, text),) = told
+    assert level in ("WARNING", "ERROR")
+    assert "logs.csv" in text
+
+
 def test_damaged_state_is_told_with_its_copy() -> None:
     """Whoever asks for the doubts gets them, with the file as it was."""
     Path("state.csv").write_text("a")
