@@ -186,7 +186,7 @@ class KrakenClock:
             traded_at: By Kraken's clock, in seconds since 1970.
             seen_at: By the steady clock.
         """
-        if self._reading is None and _OLDEST < traded_at < _NEWEST:
+        if _OLDEST < traded_at < _NEWEST:
             self._heard = traded_at - seen_at
 
     def is_usable(self) -> bool:
