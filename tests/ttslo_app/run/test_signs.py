@@ -48,6 +48,11 @@ def read(live: LiveProgram) -> Snapshot:
     return decoded(path_of(live).read_bytes())
 
 
+def texts_of(snapshot: Snapshot) -> list[str]:
+    """Return what a snapshot says was said last."""
+    return [event.text for event in snapshot.events]
+
+
 def wait_for(live: LiveProgram, is_true: Callable[[Snapshot], object], what: str) -> Snapshot:
     """Wait until the newest snapshot is so, and return it."""
     wait_until(lambda: path_of(live).exists() and is_true(read(live)), what)
@@ -73,8 +78,8 @@ def test_event_brings_a_snapshot_of_its_own(
     with signs_of(live).over():
         wait_for(live, lambda s: s.phase == "running", "the first one")
         live.ttslo.say("WARNING", "something happened", kind=Kind.LINK)
-        shown = wait_for(live, lambda s: s.events, "the event is in it")
-    assert [event.text for event in shown.events] == ["something happened"]
+        # A row may be said to be armed just now, too.
+        wait_for(live, lambda s: "something happened" in texts_of(s), "the event is in it")
 
 
 def test_last_snapshot_says_that_it_was_stopped(live: LiveProgram) -> None:
@@ -83,7 +88,7 @@ def test_last_snapshot_says_that_it_was_stopped(live: LiveProgram) -> None:
         wait_for(live, lambda s: s.phase == "running", "it runs")
         live.ttslo.say("INFO", "Stopped", kind=Kind.STOP)
     assert read(live).phase == "stopped"
-    assert [event.text for event in read(live).events] == ["Stopped"]
+    assert "Stopped" in texts_of(read(live))
 
 
 def test_nothing_is_left_beside_it(live: LiveProgram) -> None:
