@@ -25,6 +25,8 @@ def crossed_while_blind(market: str, touch: Touch, span: Span, done: str) -> Sen
 
 def crossed_before(market: str, touch: Touch, span: Span, done: str) -> Sentence:
     """Say that a rule was crossed, which an earlier run, or this one, has seen and told."""
+    # Until it is a minute old it is tried again, wherever the price is.
+    done = done.replace("so no order is placed and the row", "the row")
     text = f"{found_words(market, touch, span)}, which was seen and has no order yet; {done}"
     return _crossed(Kind.CROSSED_BEFORE, touch, text)
 

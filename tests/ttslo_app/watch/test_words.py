@@ -61,6 +61,10 @@ def test_crossing_that_was_seen_is_not_told_as_one_that_was_not() -> None:
         "its order is placed now"
     )
     assert said.fields["crossed_price"] == "51200"
+    back = deed_words(Deed.STAY, WhenBlind.ARM_IF_BEYOND, Decimal(50000))
+    kept = crossed_before("BTC/USD", trade, (11.0, 52.0), back).text
+    assert kept.endswith("; the price is back at 50000, the row stays armed")
+    assert crossed_while_blind("BTC/USD", trade, (11.0, 52.0), back).text.endswith(f"; {back}")
     assert crossed_at(44 * S, (11.0, 52.0), was_seen=True) == f"crossed ({moment})"
     assert crossed_at(44 * S, (11.0, 52.0)) == f"crossed while blind ({moment})"
 
