@@ -98,6 +98,7 @@ SHELLS = {
         "ttslo_app.run.signs",
     ),
     *("ttslo_app.run.snapshots", "ttslo_app.run.status", "ttslo_app.run.web"),
+    *("ttslo_app.run.by_hand", "ttslo_app.run.by_hand_command"),
     *("ttslo_app.run.paper", "ttslo_app.run.paper_exchange"),
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
     *("ttslo_app.run.progress", "ttslo_app.run.whatif"),

@@ -68,6 +68,7 @@ SAMPLES: dict[str, object] = {
     "has_fired": True,
     "has_looked": True,
     "hours": 24.0,
+    "is_done": True,
     "is_dry": False,
     "is_owed": True,
     "is_reported": True,
@@ -119,6 +120,7 @@ SAMPLES: dict[str, object] = {
     "touch": Touch(rule(), Past(7, Decimal(50001), 1_800_000_000 * 10**9)),
     "txid": "OAAAAA-BBBBB-CCCCCC",
     "url": "http://127.0.0.1:9000",
+    "verb": "fire",
     "wait": 300.0,
     "waited": 61.0,
     "waiting": 2,
@@ -138,6 +140,8 @@ SAMPLES: dict[str, object] = {
 OF_ITS_OWN: dict[str, dict[str, object]] = {
     "refusal": {"error": SAMPLES["warning"]},
     "past_unknown": {"since": 1.8e9},
+    "asked": {"row": "btc", "verb": "fire"},
+    "answered": {"row": "btc", "text": "btc: order OAAAAA-BBBBB-CCCCCC is cancelled"},
     "would_refuse": {"reason": "EOrder:Insufficient funds."},
 }
 

@@ -193,6 +193,14 @@ class KrakenExchange:
         answer = self._add_order(order, validate=True)
         return outcome_of(answer, validate=True)
 
+    def cancel(self, txid: str) -> None:
+        """Cancel an order. Blocks for one call, sent once; what becomes of it a look tells.
+
+        Raises:
+            KrakenError: If Kraken does not, or nobody knows.
+        """
+        self._trading.cancel_order(txid)
+
     def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
         """Return the order of that id among the open and the closed ones. Blocks for three calls.
 

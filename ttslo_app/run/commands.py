@@ -28,18 +28,25 @@ class Word:
     Attributes:
         module: Has `main(argv)`, which returns the exit code.
         help: What it does, in one line.
+        first: What its `main` gets before the arguments, where several words share it.
     """
 
     module: str
     help: str
+    first: tuple[str, ...] = ()
 
 
+_BY_HAND = "ttslo_app.run.by_hand_command"
 WORDS = {
     "doctor": Word("ttslo_app.run.doctor", "look at all that the program needs, place nothing"),
     "status": Word("ttslo_app.run.status", "tell what the running program says of itself"),
     "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
     "paper": Word("ttslo_app.run.paper", "rehearse the rows on live prices, with made-up money"),
     "whatif": Word("ttslo_app.run.whatif", "tell what the rows would have done on past prices"),
+    "arm": Word(_BY_HAND, "enable a row in config.csv", ("arm",)),
+    "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),
+    "fire": Word(_BY_HAND, "place the order of an armed row now", ("fire",)),
+    "cancel": Word(_BY_HAND, "cancel the order that a row has placed", ("cancel",)),
 }
 
 
@@ -77,8 +84,9 @@ def dispatch(argv: Sequence[str]) -> int | None:
     """
     if not argv or argv[0] not in WORDS:
         return None
+    word = WORDS[argv[0]]
     try:
-        code: int = import_module(WORDS[argv[0]].module).main(list(argv[1:]))
+        code: int = import_module(word.module).main([*word.first, *argv[1:]])
     except KeyboardInterrupt:
         return 130
     except OutputClosed:

@@ -1,0 +1,251 @@
+"""One row by hand: armed and disarmed in the file, fired once, and only its own order cancelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from live_program import HEADER, LiveProgram, row, wait_until
+
+from fake_kraken import FakeKraken
+from ttslo_app.run.by_hand import (
+    Answer,
+    Command,
+    Door,
+    Hands,
+    Verb,
+    answer_path,
+    command_path,
+    decoded,
+    door_of,
+    edit,
+    encoded,
+)
+
+FIRE = Command(Verb.FIRE, "btc")
+
+
+@pytest.fixture
+def live(exchange: FakeKraken, tmp_path: Path) -> Iterator[LiveProgram]:
+    """Hand out a program that waits for one crossing."""
+    with LiveProgram(exchange, tmp_path, [row("btc", 51000)]) as program:
+        wait_until(lambda: program.ttslo.live and program.ttslo.live.watch.last, "a price came")
+        yield program
+
+
+# --- config.csv ------------------------------------------------------------------------------
+
+
+def config(folder: Path, *lines: str, columns: str = "") -> Path:
+    """Write a config.csv."""
+    path = folder / "config.csv"
+    path.write_text("\n".join([f"{HEADER}{columns}", *lines, ""]), encoding="utf-8")
+    return path
+
+
+def test_to_arm_and_to_disarm_changes_one_cell(tmp_path: Path) -> None:
+    """Every other byte of the file stays as it is."""
+    path = config(tmp_path, row("btc", 51000), row("eth", 4000))
+    before = path.read_text(encoding="utf-8")
+    assert edit(path, Command(Verb.DISARM, "eth")).is_done
+    after = path.read_text(encoding="utf-8")
+    assert after == before.replace(row("eth", 4000), row("eth", 4000).replace("true", "false"))
+    assert edit(path, Command(Verb.ARM, "eth")).is_done
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_to_arm_a_row_that_has_fired_empties_its_order_columns(tmp_path: Path) -> None:
+    """As a person would who wants it armed again; a row that has not fired gets no new columns."""
+    fired = row("btc", 51000).replace("true", "false") + ",O1,2026-11-26T00:00:00Z,51001"
+    path = config(tmp_path, fired, columns=",order_id,trigger_time,trigger_price")
+    assert edit(path, Command(Verb.ARM, "btc")).is_done
+    assert path.read_text(encoding="utf-8").splitlines()[1] == row("btc", 51000) + ",,,"
+
+
+@pytest.mark.parametrize("name", ["gone", ""])
+def test_row_that_is_not_there_leaves_the_file_as_it_is(tmp_path: Path, name: str) -> None:
+    """The answer names the row and the file."""
+    path = config(tmp_path, row("btc", 51000))
+    before = path.read_bytes()
+    answer = edit(path, Command(Verb.ARM, name))
+    assert not answer.is_done
+    assert "stays as it is: no row has the id" in answer.text
+    assert path.read_bytes() == before
+    assert not edit(tmp_path / "none.csv", Command(Verb.ARM, "btc")).is_done
+
+
+# --- the command's file ----------------------------------------------------------------------
+
+
+def test_command_comes_out_as_it_went_in() -> None:
+    """And nothing else is one."""
+    for verb in Verb:
+        command = Command(verb, "btc")
+        assert decoded(encoded("t", command, 7.0)) == ("t", command, 7.0)
+    whole = json.loads(encoded("t", FIRE, 7.0))
+    for broken in (
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b"\xff",
+        json.dumps({**whole, "verb": "sell"}).encode(),
+    ):
+        assert decoded(broken) is None
+    for name in whole:
+        assert decoded(json.dumps({k: v for k, v in whole.items() if k != name}).encode()) is None
+
+
+def test_dry_run_has_its_own_place(tmp_path: Path) -> None:
+    """So that a command never reaches the other program."""
+    real, dry = command_path(tmp_path / "state.csv"), command_path(tmp_path / "s.csv", is_dry=True)
+    assert real.name == "state.csv.command.json"
+    assert answer_path(real).name == "state.csv.answer.json"
+    assert dry.name == "s.csv.dry-run.command.json"
+
+
+class Doer(Hands):
+    """Notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Command] = []
+
+    def request(self, command: Command) -> Answer:
+        self.asked.append(command)
+        return Answer(True, "done")
+
+
+def door(folder: Path) -> tuple[Door, Doer, Path, list[str]]:
+    """Return a door, who does what it brings, its file, and what it complains of."""
+    doer = Doer()
+    told: list[str] = []
+    path = command_path(folder / "state.csv")
+    return Door(doer, path, told.append), doer, path, told
+
+
+def test_command_is_taken_once_and_answered(tmp_path: Path) -> None:
+    """The file is gone before it is done, so that no crash does it twice."""
+    gate, doer, path, _ = door(tmp_path)
+    path.write_bytes(encoded("abc", FIRE, time.time()))
+    gate.look()
+    gate.look()
+    assert doer.asked == [FIRE]
+    assert json.loads(answer_path(path).read_bytes()) == {
+        "token": "abc",
+        "is_done": True,
+        "text": "done",
+    }
+    assert [one.name for one in tmp_path.iterdir()] == [answer_path(path).name]
+
+
+@pytest.mark.parametrize("age", [61.0, -61.0, 1e9])
+def test_old_command_is_not_meant_any_more(tmp_path: Path, age: float) -> None:
+    """It is answered, and nothing is done."""
+    gate, doer, path, _ = door(tmp_path)
+    path.write_bytes(encoded("abc", FIRE, time.time() - age))
+    gate.look()
+    assert doer.asked == []
+    assert "nothing was done" in json.loads(answer_path(path).read_bytes())["text"]
+
+
+@pytest.mark.parametrize("data", [b"rubbish", b"x" * 20_000])
+def test_file_that_is_no_command_is_taken_away_and_told(tmp_path: Path, data: bytes) -> None:
+    """Nobody waits for an answer to it."""
+    gate, doer, path, told = door(tmp_path)
+    path.write_bytes(data)
+    gate.look()
+    assert doer.asked == []
+    assert not path.exists()
+    assert "was no command" in told[0]
+
+
+def test_command_from_before_the_start_is_not_meant(tmp_path: Path) -> None:
+    """Whoever wrote it wrote it to another run."""
+    gate, doer, path, _ = door(tmp_path)
+    path.write_bytes(encoded("abc", FIRE, time.time()))
+    with gate.over():
+        assert not path.exists()
+    assert doer.asked == []
+
+
+# --- a running program -----------------------------------------------------------------------
+
+
+def test_row_is_fired_by_hand_once_and_its_order_is_cancelled(live: LiveProgram) -> None:
+    """The way of any crossing: one order, in both files; and a word for each thing done."""
+    hands = Hands(live.ttslo)
+    answer = hands.request(FIRE)
+    assert answer.is_done, answer.text
+    (order,) = live.exchange.orders
+    assert order["txid"] in answer.text
+    assert not hands.request(FIRE).is_done
+    assert live.exchange.placed_count() == 1
+    live.exchange.set_price("XXBTZUSD", "51001")
+    cancelled = hands.request(Command(Verb.CANCEL, "btc"))
+    assert cancelled.is_done, cancelled.text
+    assert [one["status"] for one in live.exchange.orders] == ["canceled"]
+    live.wait_for_line("fired by hand at 50000")
+    live.wait_for_line("somebody asks by hand to cancel it")
+    wait_until(lambda: not live.ttslo.worker.standing, "the program has seen the end of its order")
+    assert not hands.request(Command(Verb.CANCEL, "btc")).is_done
+    assert live.exchange.placed_count() == 1
+
+
+def test_order_of_somebody_else_cannot_be_reached(live: LiveProgram) -> None:
+    """Only what a row of this program has placed, and that stands, is cancelled."""
+    hands = Hands(live.ttslo)
+    for name in ("btc", "gone", "OAAAAA-BBBBB-CCCCCC"):
+        answer = hands.request(Command(Verb.CANCEL, name))
+        assert not answer.is_done
+        assert "nothing was cancelled" in answer.text
+    assert live.exchange.count("CancelOrder") == 0
+
+
+def test_refusal_is_told_to_whoever_asked(live: LiveProgram) -> None:
+    """The row stays where any refused crossing would leave it."""
+    live.exchange.fault("error", text="EOrder:Insufficient funds", endpoint="AddOrder")
+    answer = Hands(live.ttslo).request(FIRE)
+    assert not answer.is_done
+    assert "its order is refused" in answer.text
+    assert "Insufficient funds" in answer.text
+
+
+def test_row_that_is_not_armed_cannot_be_fired(live: LiveProgram) -> None:
+    """Neither one that is disabled nor one that is not there."""
+    assert "it is not armed" in Hands(live.ttslo).request(replace(FIRE, row="gone")).text
+    hands = Hands(live.ttslo)
+    assert hands.request(Command(Verb.DISARM, "btc")).is_done
+    live.wait_for_watch("btc", is_armed=False)
+    wait_until(
+        lambda: live.ttslo.state["btc"]["rule_state"] == "disarmed", "the order thread knows it"
+    )
+    assert not hands.request(FIRE).is_done
+    assert hands.request(Command(Verb.ARM, "btc")).is_done
+    live.wait_for_watch("btc")
+    assert live.exchange.placed_count() == 0
+
+
+def test_command_line_reaches_the_program_by_its_file(live: LiveProgram) -> None:
+    """A file beside the state, and the answer beside that."""
+    state = str(live.folder / "state.csv")
+    path = command_path(state)
+    with door_of(live.ttslo, state).over():
+        path.write_bytes(encoded("abc", FIRE, time.time()))
+        wait_until(answer_path(path).exists, "the command is answered")
+    assert json.loads(answer_path(path).read_bytes())["is_done"]
+    assert live.exchange.placed_count() == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can chown")
+def test_file_of_another_user_is_no_command(tmp_path: Path) -> None:
+    """Who may write beside the state is not who may trade."""
+    gate, doer, path, told = door(tmp_path)
+    path.write_bytes(encoded("abc", FIRE, time.time()))
+    os.chown(path, 65534, 65534)
+    gate.look()
+    assert (doer.asked, len(told)) == ([], 1)

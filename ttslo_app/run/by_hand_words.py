@@ -1,0 +1,126 @@
+"""What is said of a row that somebody arms, disarms, fires or whose order he cancels by hand.
+
+Pure. What it must never do: call something done that is not certain.
+"""
+
+from __future__ import annotations
+
+from ttslo_app.messages import Kind, Sentence
+
+_NO_STATE = "start it with the same --config and --state"
+
+
+def asked(row: str, verb: str) -> Sentence:
+    """Say that somebody asks for something."""
+    return _of_row("INFO", row, f"somebody asks by hand to {verb} it")
+
+
+def answered(row: str, text: str, *, is_done: bool) -> Sentence:
+    """Say what came of it."""
+    return _of_row("INFO" if is_done else "WARNING", row, text.removeprefix(f"{row}: "))
+
+
+def trouble(text: str) -> Sentence:
+    """Say what is odd about a command that is not taken."""
+    return Sentence(Kind.OTHER, "WARNING", text)
+
+
+def _of_row(level: str, row: str, text: str) -> Sentence:
+    return Sentence(Kind.OTHER, level, f"{row}: {text}", {"id": row})
+
+
+def not_taken(path: str) -> str:
+    """Return what is said of a file that is no command of this program's user."""
+    return f"{path} was no command of this program's user, and was left undone"
+
+
+def too_old(row: str) -> str:
+    """Return the answer to a command that has waited too long."""
+    return f"{row}: that was asked over a minute ago, so nothing was done; ask again"
+
+
+def edited(row: str, *, is_armed: bool) -> str:
+    """Return the answer to an edit of config.csv."""
+    if is_armed:
+        return f"{row}: enabled in config.csv. The program arms it if nothing speaks against it"
+    return f"{row}: disabled in config.csv. An order that stands at Kraken is not touched"
+
+
+def not_edited(row: str, config: str, error: Exception) -> str:
+    """Return the answer where config.csv stays as it is."""
+    why = error.args[0] if isinstance(error, LookupError) and error.args else error
+    return f"{row}: {config} stays as it is: {why}"
+
+
+def not_waiting(row: str) -> str:
+    """Return the answer for a row that is not armed."""
+    return f"{row}: it is not armed, so it cannot be fired; ttslo status tells where it stands"
+
+
+def no_price(row: str) -> str:
+    """Return the answer while no price has come."""
+    return f"{row}: no price of its pair has come yet, so nothing was done; ask again in a moment"
+
+
+def fired(row: str, order_id: str) -> str:
+    """Return the answer once the order stands."""
+    return f"{row}: fired by hand, order {order_id} is placed"
+
+
+def no_order(row: str, state: str, detail: str) -> str:
+    """Return the answer where no order is known to stand."""
+    why = f": {detail.rstrip('. ')}" if detail else ""
+    return f"{row}: fired by hand, and its order is {state}{why}. The log tells what becomes of it"
+
+
+def no_standing(row: str) -> str:
+    """Return the answer where there is nothing to cancel."""
+    return f"{row}: no order of it stands that this program has placed, so nothing was cancelled"
+
+
+def cannot_cancel(row: str) -> str:
+    """Return the answer of a program that has no order at Kraken."""
+    return f"{row}: this program places no orders at Kraken, so there is none to cancel"
+
+
+def not_cancelled(row: str, txid: str, error: Exception) -> str:
+    """Return the answer where Kraken did not cancel it."""
+    return f"{row}: order {txid} was not cancelled: {error}. See at Kraken whether it stands"
+
+
+def cancelled(row: str, txid: str) -> str:
+    """Return the answer once it is cancelled."""
+    return f"{row}: order {txid} is cancelled. Its position is no longer protected"
+
+
+def failed(row: str, error: Exception) -> str:
+    """Return the answer to what met an error that nobody foresaw."""
+    return f"{row}: it could not be done ({type(error).__name__}); the log has the details"
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def confirm(verb: str, row: str) -> str:
+    """Return the question that a terminal is asked."""
+    return f"{verb} {row}: are you sure? Write yes: "
+
+
+def needs_yes(verb: str, row: str) -> str:
+    """Return what is said where nobody can be asked."""
+    return f"nothing was done: add --yes to {verb} {row}"
+
+
+def not_running(state: str) -> str:
+    """Return what is said where no program runs."""
+    return f"no program runs with {state}, so nothing was done; {_NO_STATE}"
+
+
+def not_taken_up(state: str) -> str:
+    """Return what is said where the program did not take the command."""
+    return f"the program with {state} did not take it up, so nothing was done; see ttslo status"
+
+
+def not_answered(row: str) -> str:
+    """Return what is said where the program took the command and did not answer."""
+    return f"{row}: the program has taken it up and not answered; see its log and ttslo status"
