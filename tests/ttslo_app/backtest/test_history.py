@@ -120,3 +120,20 @@ def test_last_block_that_is_not_full_invents_nothing() -> None:
     assert past.blocks.high[-1] == to_units(Decimal(10))
     assert past.blocks.low[0] == to_units(Decimal(1))
     assert past.first_from(0, Decimal(11), is_fall=False) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ends_and_extremes_are_those_of_all_prices(seed: int) -> None:
+    """The first, the last, the lowest and the highest."""
+    past = walk(seed, 301)
+    prices = [past.price_at(index) for index in range(len(past))]
+    assert (past.first_price, past.last_price) == (prices[0], prices[-1])
+    assert past.extremes == (min(prices), max(prices))
+
+
+@pytest.mark.parametrize("is_sell", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_quiet_time_is_long_where_nothing_happens(seed: int, is_sell: bool) -> None:
+    """What is passed over is most of it: a stop far away is looked at nowhere."""
+    past = walk(seed, 600, 0.0001)
+    assert past.quiet_until(0, past.first_price, 0.2, is_sell) == len(past.blocks.high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import sys
 import zipfile
 from decimal import Decimal
@@ -227,3 +228,57 @@ def test_recording_that_is_no_file_is_refused_at_once(
     ODD[kind](path)
     with pytest.raises(BadRecording, match=r"no plain file|holds no"):
         read_trades(path)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_trades_come_back_as_they_were_written(seed: int, tmp_path: Path) -> None:
+    """Whatever their digits are, wherever a piece of the file ends, packed or not."""
+    chance = random.Random(seed)
+    places, count = chance.randrange(0, 11), chance.randrange(1, 400)
+    moments = sorted(
+        chance.randrange(1_400_000_000 * 10**9, 1_700_000_000 * 10**9, 1000) for _ in range(count)
+    )
+    prices = [Decimal(chance.randrange(1, 9 * 10**8)).scaleb(-places) for _ in range(count)]
+    rows = [
+        f"{at // 10**9}.{at % 10**9:09d},{price:f},{chance.random():.8f}"
+        for at, price in zip(moments, prices, strict=True)
+    ]
+    name = chance.choice(["XBTUSD.csv", "XBTUSD.csv.gz", "XBTUSD.zip"])
+    history = read_trades(file_of(tmp_path, *rows, name=name)).history
+    assert history.at_ns.tolist() == moments
+    assert [history.price_at(index) for index in range(count)] == prices
+    assert all(int(price) % history.tick == 0 for price in history.price)
+    assert history.extremes == (min(prices), max(prices))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_shuffled_candles_come_back_in_order(seed: int, tmp_path: Path) -> None:
+    """Each once, however often some of them stand in the file."""
+    chance = random.Random(seed)
+    rows = []
+    for number in range(60):
+        low = chance.randrange(10_000, 20_000)
+        high = low + chance.randrange(0, 500)
+        opened, close = chance.randint(low, high), chance.randint(low, high)
+        rows.append(f"{1641000000 + number * 60},{opened},{high},{low},{close},1.5,{number + 4}")
+    file = [*rows, *chance.sample(rows, 10)]
+    chance.shuffle(file)
+    recording = read_candles(file_of(tmp_path, *file))
+    made = recording.candles
+    again = [
+        f"{int(made.at_ns[n]) // 10**9},"
+        + ",".join(
+            str(int(column[n]) // 10**10) for column in (made.open, made.high, made.low, made.close)
+        )
+        + f",1.5,{int(made.trades[n])}"
+        for n in range(len(made))
+    ]
+    assert again == rows
+    assert "10 candles stood twice; each counts once" in recording.remarks
+
+
+def test_price_beyond_what_can_be_kept_is_refused(tmp_path: Path) -> None:
+    """Rather than kept as another."""
+    for price in ("99999999999", "0.00000000001"):
+        with pytest.raises(BadRecording, match=r"XBTUSD\.csv"):
+            read_trades(file_of(tmp_path, f"1641000000,{price},1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -158,3 +159,17 @@ def test_what_is_better_is_more_for_a_sale_and_less_for_a_purchase(
     assert found.held.at == len(past) - 1
     assert found.held.price == prices[-1]
     assert found.at_crossing.at <= min(found.trailed.at, found.fixed_stop.at, found.held.at)
+
+
+@pytest.mark.parametrize(("amount", "level"), [("500", 50000), ("1020.04", 49480)])
+def test_fixed_stop_in_money_stays_where_the_order_began(amount: str, level: int) -> None:
+    """The amount is the one that the order has: cut to the digits of the pair."""
+    base = row()
+    terms = replace(base.terms, offset_quote=Decimal(amount))
+    rule = replace(base, offset_percent=None, terms=terms)
+    past = history(50000, 50500, 51000, level, 40000)
+    found: Any = outcome_of(past, play(past, rule, MARKET), COSTS)
+    assert (found.fixed_stop.at, found.fixed_stop.price) == (3, level)
+    above = history(50000, 50500, 51000, Decimal(level) + Decimal("0.1"), 40000)
+    missed: Any = outcome_of(above, play(above, rule, MARKET), COSTS)
+    assert missed.fixed_stop.at == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -238,3 +239,43 @@ def test_progress_rises_and_names_what_has_come(cache: TradeCache) -> None:
     assert shares == sorted(shares)
     assert 0 < shares[0] < shares[-1] <= 1
     assert told.shown[0][1].startswith("1000 trades until 2027-01-15T")
+
+
+def _damage(file: Path, chance: random.Random) -> None:
+    """Let a page on the disk be another than was kept, or take it away."""
+    changes = (
+        "update pages set rows = x'00'",
+        "update pages set ended = ended + 5000000000",
+        "update pages set begun = begun - 5000000000",
+        "delete from pages",
+    )
+    with closing(sqlite3.connect(file)) as rows, rows:
+        begins = [begun for (begun,) in rows.execute("select begun from pages")]
+        if begins:
+            rows.execute(f"{chance.choice(changes)} where begun = ?", (chance.choice(begins),))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_on_the_way_every_trade_comes_once(seed: int, tmp_path: Path) -> None:
+    """Outages, Ctrl-C, damaged pages and other spans, again and again; at last all are there."""
+    chance = random.Random(seed)
+    at = [chance.uniform(1, 3599) for _ in range(chance.randrange(500, 4500))]
+    at += [float(chance.randrange(1, 3599)) for _ in range(500)] * 2
+    market = Market(at)
+    down = KrakenConnectionError("down", request_sent=True)
+    for _ in range(6):
+        begin = HOUR_AGO + chance.randrange(0, 3000) * SECOND
+        market.troubles = chance.choices([None, down, KeyboardInterrupt()], [8, 2, 1], k=6)
+        with closing(TradeCache(tmp_path, ADDRESS)) as cache, suppress(KeyboardInterrupt):
+            fetcher(market, cache).fetch(KEY, begin, NOW)
+            market.troubles = []
+        if chance.random() < 0.5:
+            _damage(next(tmp_path.glob("*.sqlite")), chance)
+    market.troubles = []
+    with closing(TradeCache(tmp_path, ADDRESS)) as cache:
+        made = fetcher(market, cache).fetch(KEY, HOUR_AGO, NOW)
+    assert len(made.history) == len(market.at_ns)
+    assert [int(price) // 10**10 - 50000 for price in made.history.price] == list(
+        range(len(market.at_ns))
+    )
+    assert not any("missing" in remark for remark in made.remarks)

@@ -210,6 +210,24 @@ def test_rows_with_columns_that_cannot_be_played_are_left_out_by_name(tmp_path: 
     assert "left out: ends: whatif cannot play expires yet" in remarks
 
 
+def test_rows_that_belong_together_are_left_out_by_name(tmp_path: Path) -> None:
+    """Which of them fires, or whether one is armed at all, is not played."""
+    header = HEADER.strip() + ",group,after\n"
+    rows = (
+        "up,BTC/USD,50500,above,sell,0.01,1.0,true,,\n"
+        "one,BTC/USD,50500,above,sell,0.01,1.0,true,exit,\n"
+        "two,BTC/USD,49000,below,sell,0.01,1.0,true,exit,\n"
+        "back,BTC/USD,49000,below,buy,0.01,1.0,true,,one\n"
+    )
+    (tmp_path / "config.csv").write_text(header + rows)
+    (tmp_path / "XBTUSD.csv").write_text(TRADES)
+    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
+    made = report(whatif.parser().parse_args(argv))
+    assert [one["id"] for one in made.record["rows"]] == ["up"]
+    for name, column in (("one", "group"), ("two", "group"), ("back", "after")):
+        assert f"left out: {name}: whatif cannot play {column} yet" in made.record["remarks"]
+
+
 @dataclass(frozen=True)
 class _Later(Rule):
     """A row of a later version, with a column that nobody here knows."""
