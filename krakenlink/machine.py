@@ -117,12 +117,21 @@ def _parts_of(url: str, refusal: str) -> urllib.parse.SplitResult:
     """Return the parts of an address, or raise `refusal` where host or port cannot be one."""
     try:
         parts = urllib.parse.urlsplit(url)
-        if parts.port == 0 or re.search(r"[\x00-\x20\x7f\\]", url):
+        if re.search(r"[\x00-\x20\x7f\\]", url):
             raise ValueError
         (parts.hostname or "").encode("idna")
     except (ValueError, UnicodeError):
         raise ValueError(refusal) from None
+    if not _has_port(parts):
+        raise ValueError(f"{refusal}. Its port is none: write a number from 1 to 65535")
     return parts
+
+
+def _has_port(parts: urllib.parse.SplitResult) -> bool:
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

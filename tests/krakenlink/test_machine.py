@@ -134,6 +134,25 @@ def test_address_that_is_none_is_refused_with_its_cure(url: str) -> None:
         validate_url(url.replace("https:", "wss:") if "query" not in url else "")
 
 
+@pytest.mark.parametrize(
+    ("port", "is_one"),
+    [("0", False), ("65536", False), ("abc", False), ("65535", True), ("", True)],
+)
+def test_port_that_is_none_is_what_is_told(port: str, is_one: bool) -> None:
+    """Whoever wrote a loopback address is not told to write one."""
+    said = "Its port is none: write a number from 1 to 65535"
+    for check, url in (
+        (checked_root, f"http://127.0.0.1:{port}"),
+        (validate_url, f"ws://127.0.0.1:{port}/v2"),
+    ):
+        if is_one:
+            assert check(url) == url
+        else:
+            with pytest.raises(ValueError, match="Its port is none") as caught:
+                check(url)
+            assert str(caught.value).endswith(said)
+
+
 def test_address_of_rest_loses_its_name_and_password() -> None:
     """They would be printed; Kraken wants none."""
     assert checked_root("https://me:hunter2@host:8443/") == "https://host:8443"
