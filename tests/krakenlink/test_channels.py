@@ -21,7 +21,7 @@ from krakenlink.stream.events import BookWrong, ChannelLive, InstrumentUpdate
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 20.0
+LONG = 60.0
 PATIENT = FeedSettings(ping_after=1000.0, dead_after=2000.0, lag_check_every=2000.0, audit_every=0)
 
 

@@ -225,8 +225,9 @@ def test_wrong_sum_ends_the_book_until_its_next_snapshot() -> None:
     assert [x["method"] for x in sent(feed, 101.2)] == ["unsubscribe", "subscribe"]
     assert tell(feed, GOOD, snapshot(), at=101.3) == []  # before the acknowledgement
     assert book(feed) is None
-    events = tell(feed, ack(req_id=3), snapshot(), at=101.4)
-    assert kinds(events) == [Resubscribed, ChannelLive, BookUpdate]
+    assert kinds(tell(feed, ack(req_id=3), at=101.4)) == [Resubscribed]
+    assert book(feed) is None  # what came before it may be the rest of the first stream
+    assert kinds(tell(feed, snapshot(), at=101.5)) == [ChannelLive, BookUpdate]
     assert book(feed) is not None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import book_kit
 import pytest
 from feed_kit import BTC, ETH, ack_frame, opened_feed, tell, ticker_frame
 from stream_kit import (
@@ -12,8 +13,10 @@ from stream_kit import (
 )
 
 from krakenlink.stream.audit import View
-from krakenlink.stream.events import Tick
-from krakenlink.stream.health import Proofs, feed_health, views
+from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.health import Proofs, book_views, feed_health, views
+from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import FeedState, SubState
 
 
@@ -85,3 +88,50 @@ def test_parts_of_a_proof_are_those_of_the_whole(
 ) -> None:
     """The tick alone and the age alone; none of either where nothing is proven."""
     assert (_One().fresh_tick(symbol), _One().proven_age(symbol)) == (tick, age)
+
+
+# --- books -------------------------------------------------------------------------------------
+
+
+def book_feed() -> FeedProtocol:
+    """Return a feed with a book that is live."""
+    feed = FeedProtocol(FeedSettings())
+    feed.subscriptions.want(BTC, Channel.BOOK, 10)
+    feed.link.attempt(100.0)
+    feed.opened(100.0)
+    feed.due(100.0)
+    tell(feed, book_kit.ack(), book_kit.snapshot(), at=100.5)
+    return feed
+
+
+def test_audit_sees_the_best_bid_of_a_book() -> None:
+    """With how often it has spoken, and on which connection."""
+    feed = book_feed()
+    (view,) = book_views(feed).values()
+    assert (f"{view.price}", view.ticks, view.connection, view.is_live) == ("49999.9", 1, 0, True)
+    tell(feed, book_kit.snapshot({"49000.0": "1.00000000"}, {}), at=101.0)
+    (view,) = book_views(feed).values()
+    assert (f"{view.price}", view.ticks) == ("49000.0", 2)
+
+
+def test_audit_sees_no_book_that_does_not_count() -> None:
+    """None without a link, none after a doubt, and none of which nobody buys."""
+    feed = book_feed()
+    tell(feed, book_kit.snapshot({}, {"1.0": "1.00000000"}), at=101.0)
+    assert book_views(feed) == {}
+    feed = book_feed()
+    tell(feed, book_kit.book_frame({}, {}, 1, "update"), at=101.0)
+    assert book_views(feed) == {}
+    feed = book_feed()
+    feed.lost(101.0, "gone")
+    assert book_views(feed) == {}
+
+
+def test_health_tells_the_proof_of_a_book() -> None:
+    """As old as a price's; none without one."""
+    feed = book_feed()
+    (shown,) = feed_health(feed, "wss://x", {}, 101.5).symbols
+    assert (shown.channel, shown.state, shown.proven_age) == ("book", "live", 1.0)
+    tell(feed, book_kit.book_frame({}, {}, 1, "update"), at=102.0)
+    (shown,) = feed_health(feed, "wss://x", {}, 102.0).symbols
+    assert (shown.state, shown.proven_age) == ("wanted", None)

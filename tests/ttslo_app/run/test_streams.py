@@ -216,3 +216,12 @@ def test_price_that_stands_still_says_nothing_of_trades(streams: Streams, said: 
     for at in range(0, 600, 5):
         streams.heard_price(Symbol("BTC/USD"), Decimal(50000), at)
     assert said == []
+
+
+@pytest.mark.parametrize("channel", ["book", "ohlc", "instrument"])
+def test_channel_that_no_price_hangs_on_is_nobody_s_loss(channel: str) -> None:
+    """The market streams on, and nothing is said."""
+    said: list[object] = []
+    streams = Streams(None, 60.0, lambda *words: said.append(words))
+    streams.lose(mute(channel))
+    assert said == []
