@@ -13,7 +13,7 @@ from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, Crossing
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Blind
-from ttslo_app.watch.crossings import Armed, is_older
+from ttslo_app.watch.crossings import Armed
 from ttslo_app.watch.parking import Parking, Signal
 
 
@@ -62,5 +62,5 @@ def price_for(
         return present
     last = prices.get(change.market.name)
     # Only what has come since it was armed counts, and that may have come before the word.
-    is_later = last is not None and not is_older(armed, None, last[1], clocks)
+    is_later = last is not None and clocks.kraken_ns_of(last[1]) > armed.since_ns
     return last[0] if last is not None and is_later else None
