@@ -28,10 +28,10 @@ MISSING = [
     *SENDING,
     *FACTS,
 ]
-UNCERTAIN = "btc: UNCERTAIN whether the order sell 0.01 BTC/USD trailing-stop +0.5% was placed"
-FOUND = "btc: found at Kraken after 51001.0; order "
+UNCERTAIN = "btc: UNCERTAIN whether sell 0.01 BTC/USD trailing-stop +0.5% was placed"
+FOUND = "btc: found at Kraken after 51001; order "
 NEVER = "btc: Kraken has no order for it, so none was placed; it is placed now"
-AGAIN = "It is tried again; after 60 s only while the threshold is met"
+AGAIN = "Tried again; after 60 s only while the threshold is met"
 
 
 def side_by_side(scenarios: Mapping[str, Callable[[Path], None]], folder: Path) -> None:

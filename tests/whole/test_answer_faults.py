@@ -21,7 +21,7 @@ from program_process import SETTINGS, Scene
 
 from fake_kraken import FakeKraken
 
-IN_LINE = "Kraken takes no more orders on this pair for now"
+IN_LINE = "Kraken takes no more orders on this pair"
 BUSY = ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error")
 
 
@@ -55,13 +55,13 @@ def told_of(fault: Mapping[str, Any]) -> list[str]:
     """Return what a person must be told of a fault, in this order."""
     text = fault.get("text", "")
     if text.startswith("EOrder:Rate limit"):
-        return [IN_LINE, "crossed at 51001.0; order "]
+        return [IN_LINE, "crossed at 51001; order "]
     if text.startswith("EGeneral:Invalid arguments:deadline"):
-        return [AGAIN, "crossed at 51001.0; order "]
+        return [AGAIN, "crossed at 51001; order "]
     if fault["name"] == "delayed_reply":
-        return ["crossed at 51001.0; order "]
+        return ["crossed at 51001; order "]
     is_placed = fault.get("when") == "after" or fault["name"] in ("lost_reply", "reset_mid_body")
-    return [UNCERTAIN, FOUND] if is_placed else [UNCERTAIN, NEVER, "crossed at 51001.0; order "]
+    return [UNCERTAIN, FOUND] if is_placed else [UNCERTAIN, NEVER, "crossed at 51001; order "]
 
 
 def meet(fault: Mapping[str, Any]) -> Callable[[Path], None]:

@@ -66,7 +66,7 @@ def test_nothing_is_sent_while_its_intent_cannot_be_written(
         (tmp_path / "disk.full").touch()
         scene.cross()
         program.wait_for("The state file" + CANNOT)
-        program.wait_for("No order is placed that cannot be written down")
+        program.wait_for("NO ORDER is placed before it can be")
         assert scene.sent == []
         moments = len(program.moments)
         wait_until(lambda: len(program.moments) > moments + 2, "it goes on trying")
