@@ -23,6 +23,8 @@ from krakenlink.numbers import plain, readable, to_decimal
 from krakenlink.pairs import Symbol, shown_pair
 from ttslo_app.face.snapshot import LATE, MOST_EVENTS, MOST_ROWS, Event, Order, Row, Snapshot
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
+from ttslo_app.orders import kin_words
+from ttslo_app.orders.kinship import tie_of
 from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.request import OrderRequest
@@ -244,7 +246,16 @@ class Teller:
             return "uncertain" if state == "uncertain" else "waiting", detail
         if state == "refused":
             return "waiting", detail
-        return ("disabled", "") if not rule.enabled else ("not armed", detail)
+        return (
+            ("disabled", "") if not rule.enabled else ("not armed", self._bond_of(rule) or detail)
+        )
+
+    def _bond_of(self, rule: Rule) -> str:
+        """Return which other row keeps an enabled one from being armed; empty for none."""
+        books = self._program.worker.ledger
+        life = books.known_life(rule.id) if rule.group or rule.after else None
+        tie = None if life is None else tie_of(books, rule, life)
+        return kin_words.standing(rule, tie) if tie is not None and not tie.may_arm else ""
 
     # --- orders ------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from live_program import PAIR, LiveProgram, row, wait_until
+from live_program import HEADER, PAIR, LiveProgram, row, wait_until
 from sign_kit import snapshot
 
 from fake_kraken import FakeKraken
@@ -69,6 +69,21 @@ def test_refused_row_is_told_with_its_reason(live: LiveProgram) -> None:
     assert bad.state == "refused"
     assert "fifty" in bad.detail
     assert bad.price is None
+
+
+def test_row_that_waits_for_another_one_is_told_with_its_reason(
+    exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """Which one it is that keeps it from being armed."""
+    program = LiveProgram(exchange, tmp_path, ())
+    program.waits = False
+    rows = [f"{row('btc', 51000)},", f"{row('child', 40000, 'below')},btc"]
+    text = "\n".join([f"{HEADER},after", *rows, ""])
+    (tmp_path / "config.csv").write_text(text, encoding="utf-8")
+    with program:
+        told = {one.id: one for one in teller_of(program).snapshot().rows}
+        assert told["child"].state == "not armed"
+        assert told["child"].detail.startswith("waits until btc has fired and its order is filled")
 
 
 def test_no_secret_is_in_it(live: LiveProgram, exchange: FakeKraken) -> None:
