@@ -401,6 +401,7 @@ def test_bracket_is_armed_by_a_fill_and_one_of_it_fires() -> None:
     assert {state_of(bench, i) for i in ("target", "stop")} == {RuleState.ARMED}
     bench.cross(guard)
     assert (bench.placed, state_of(bench, "target")) == (2, RuleState.DISARMED)
+    assert not bench.heard("filled anew")  # that it was disarmed says enough
     bench.restart()
     bench.wait(1)
     assert state_of(bench, "target") is RuleState.DISARMED
