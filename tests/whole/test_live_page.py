@@ -19,6 +19,7 @@ from web_kit import FIGURES, TOKEN, moment, served
 from fake_kraken import FakeKraken
 from ttslo_app.face.web.guard import Guard
 from ttslo_app.face.web.server import WebServer
+from ttslo_app.run.by_hand import Hands
 from ttslo_app.run.signs import Signs
 from ttslo_app.run.snapshots import About
 from ttslo_app.run.web import serving
@@ -66,14 +67,20 @@ def looking(chromium: Browser, url: str, *, is_phone: bool = False) -> Iterator[
 
 @contextmanager
 def running(
-    exchange: FakeKraken, folder: Path, port: int, rows: list[str] | None = None
+    exchange: FakeKraken,
+    folder: Path,
+    port: int,
+    rows: list[str] | None = None,
+    *,
+    acts: bool = False,
 ) -> Iterator[str]:
-    """Run the program with its page, and return where that is."""
+    """Run the program with its page, which may do something where it `acts`; return its place."""
     with LiveProgram(exchange, folder, rows) as program:
         about = About("LIVE", "the embedded exchange", "config.csv", "state.csv", "1.0.0")
         signs = Signs(program.ttslo, about, folder / "state.csv.status.json")
         server = WebServer(port, Guard())
-        with serving(server, program.ttslo, signs), signs.over():
+        hands = Hands(program.ttslo) if acts else None
+        with serving(server, program.ttslo, signs, hands), signs.over():
             yield server.url
 
 
@@ -183,3 +190,32 @@ def test_token_is_asked_for_and_opens_the_page(chromium: Browser) -> None:
         page.wait_for_selector("text=btc_top")
         assert page.evaluate("document.cookie") == ""  # no script can read it
         context.close()
+
+
+def test_row_is_fired_and_its_order_cancelled_by_the_page(
+    chromium: Browser, exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """Each only after its question is answered with yes; a no leaves everything as it is."""
+    exchange.set_price(PAIR, "50000")
+    with (
+        running(exchange, tmp_path, 0, [row("up", 52000)], acts=True) as url,
+        looking(chromium, url) as reader,
+    ):
+        page = reader.page
+        page.click("[aria-label='fire up']")
+        wait_for_text(reader, "#question", "its trailing stop is placed NOW")
+        picture(reader, "question")
+        page.click("dialog button[value='no']")
+        assert exchange.placed_count() == 0
+        page.click("[aria-label='fire up']")
+        wait_for_text(reader, "#question", "Fire up")
+        page.click("#yes")
+        wait_for_text(reader, "#done", "up")
+        wait_for_text(reader, "#stop-list", "up")
+        assert exchange.placed_count() == 1
+        page.click("[aria-label='cancel up']")
+        wait_for_text(reader, "#question", "PROTECTED NO MORE")
+        page.click("#yes")
+        wait_for_text(reader, "#events", "cancel")
+        exchange.wait_for(lambda e: e.orders[0]["status"] == "canceled", 60.0)
+        assert [one["status"] for one in exchange.orders] == ["canceled"]

@@ -28,7 +28,7 @@ from ttslo_app.rules.checks import ConfigValidator, complete_prices
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
-from ttslo_app.run.by_hand import door_of
+from ttslo_app.run.by_hand import Hands, door_of
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.exclusive import Exclusive, ask_person
@@ -154,7 +154,12 @@ def give_signs(program: Program, options: argparse.Namespace, warnings: Sequence
     if options.once:
         return _operate(program, options, warnings)
     signs = signs_from(program, options)
-    page = serving(server_from(options, env_file(options)), program, signs)
+    page = serving(
+        server_from(options, env_file(options)),
+        program,
+        signs,
+        Hands(program) if options.web_actions else None,
+    )
     with page, signs.over(), door_of(program, options.state).over():
         return _operate(program, options, warnings, signs)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from ttslo_app.face.web import words
 from ttslo_app.face.web.guard import Guard, PageUnavailable, check_reach, check_token
+from ttslo_app.run.by_hand import Command, Hands, Verb
 from ttslo_app.run.signs import Signs
 from ttslo_app.run.telling import settings_of
 
@@ -35,6 +36,8 @@ def add_flags(add: Callable[..., object]) -> None:
         help="serve a live page on this machine, such as 8765; needs aiohttp")  # fmt: skip
     add("--web-host", metavar="ADDRESS", help="let other machines reach the page by this address; "
         "needs a certificate, and a token in TTSLO_WEB_TOKEN")  # fmt: skip
+    add("--web-actions", action="store_true", help="let the page arm, disarm, fire and cancel the "
+        "program's own rows, each after a question; needs a token in TTSLO_WEB_TOKEN")  # fmt: skip
     add("--web-cert", metavar="FILE", help="the certificate of the page, in PEM form")
     add("--web-key", metavar="FILE", help="its key, where it is not in the same file")
 
@@ -55,8 +58,8 @@ def port_of(text: str) -> int:
 def stray_flag(options: argparse.Namespace) -> str:
     """Return what is wrong with flags of the page that are given without it; empty for nothing."""
     if options.web is None:
-        for name in ("web_host", "web_cert", "web_key"):
-            if getattr(options, name) is not None:
+        for name in ("web_host", "web_cert", "web_key", "web_actions"):
+            if getattr(options, name, None):
                 return words.needs_web(f"--{name.replace('_', '-')}")
     elif options.once:
         return "--web shows a program while it runs, --once ends it at once; leave one out"
@@ -77,6 +80,8 @@ def server_from(options: argparse.Namespace, env_file: str | None) -> WebServer 
     if not _is_there("aiohttp"):
         raise PageUnavailable(words.needs_aiohttp())
     token = check_token(next(settings_of("TTSLO_WEB_TOKEN", env_file), ""))
+    if options.web_actions and not token:
+        raise PageUnavailable(words.actions_need_token())
     host = options.web_host or _HERE
     tls = _certificate(options.web_cert, options.web_key) if options.web_cert else None
     addresses = _addresses_of(host, options.web)
@@ -116,20 +121,29 @@ def _certificate(cert: str, key: str | None) -> ssl.SSLContext:
 
 
 @contextmanager
-def serving(server: WebServer | None, program: Program, signs: Signs) -> Iterator[None]:
-    """Serve the page of a program from here to the end of the `with`, where one is wanted."""
+def serving(
+    server: WebServer | None, program: Program, signs: Signs, hands: Hands | None = None
+) -> Iterator[None]:
+    """Serve the page of a program from here to the end of the `with`, where one is wanted.
+
+    Args:
+        server: Of the page; None where none is wanted.
+        program: What it shows.
+        signs: Takes the snapshots.
+        hands: Does what readers of the page ask for; None for a page that can only be read.
+    """
     if server is None:
         yield
         return
     signs.follow(server)
-    server.start(figures_of(program))
+    server.start(figures_of(program, hands))
     try:
         yield
     finally:
         server.stop()
 
 
-def figures_of(program: Program) -> Figures:
+def figures_of(program: Program, hands: Hands | None = None) -> Figures:
     """Return the figures of a program, as the page's server serves them."""
     from ttslo_app.face import metrics  # here, for who wants no figures
     from ttslo_app.face.web.server import Figures
@@ -145,4 +159,10 @@ def figures_of(program: Program) -> Figures:
         live = program.live
         return None if live is None else metrics.exposition(sources_of(program, live))
 
-    return Figures(figures if metrics.PROMETHEUS_AVAILABLE else None, health)
+    def do(verb: str, row: str) -> tuple[bool, str]:
+        assert hands is not None  # else nobody is asked
+        answer = hands.request(Command(Verb(verb), row))
+        return answer.is_done, answer.text
+
+    shown = figures if metrics.PROMETHEUS_AVAILABLE else None
+    return Figures(shown, health, None if hands is None else do)

@@ -32,7 +32,13 @@ from ttslo_app.run.web import figures_of, port_of, server_from, serving
 
 def options(**changes: Any) -> argparse.Namespace:
     """Return a parsed command line as far as the page is concerned."""
-    values = {"web": free_port(), "web_host": None, "web_cert": None, "web_key": None}
+    values = {
+        "web": free_port(),
+        "web_host": None,
+        "web_cert": None,
+        "web_key": None,
+        "web_actions": False,
+    }
     return argparse.Namespace(**{**values, **changes})
 
 
@@ -339,3 +345,16 @@ def test_token_is_in_no_word_of_the_run(token: str, capsys: pytest.CaptureFixtur
     said = capsys.readouterr()
     assert "The live page is at http://127.0.0.1:" in said.out
     assert TOKEN not in said.out + said.err + Path("logs.csv").read_text(encoding="utf-8")
+
+
+def test_page_that_may_act_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even on this machine: any program of any user could ask it to."""
+    monkeypatch.delenv("TTSLO_WEB_TOKEN", raising=False)
+    assert "set TTSLO_WEB_TOKEN, or leave --web-actions out" in refusal_of(web_actions=True)
+
+
+def test_action_without_a_page_is_a_wrong_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """There would be nothing to press."""
+    with pytest.raises(SystemExit):
+        options_from(["--web-actions"])
+    assert "--web-actions" in capsys.readouterr().err

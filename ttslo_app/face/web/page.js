@@ -5,10 +5,15 @@ import { Chart, clock } from "/chart.js";
 const SILENCE = 5; // seconds; a program that runs is heard of every two
 const STATES = { armed: "good", placed: "good", blind: "bad", uncertain: "bad", waiting: "bad", refused: "bad", "not armed": "bad" };
 const LEVELS = { WARNING: "warn", ERROR: "bad", CRITICAL: "bad" };
+const VERBS = {
+  armed: ["disarm", "fire"], blind: ["disarm", "fire"], placed: ["cancel"],
+  disabled: ["arm"], closed: ["arm"], "not armed": ["arm"],
+};
 const find = (id) => document.getElementById(id);
 
 const charts = new Map();
 const events = new Map();
+let mayAct = false;
 let heardAt = 0, newest = null, source = null, spoken = "";
 
 function say(node, text, style = "") {
@@ -50,12 +55,61 @@ function showTables({ rows, orders, left_out: left, mode }) {
     [row.id], [row.state, `state ${STATES[row.state] ?? "dim"}`], [row.pair], [row.condition],
     [digits(row.price)], [percent(row.away)], [proof(row)], [row.detail || row.action],
   ]));
+  if (mayAct) offer(rows);
   say(find("left-out"), left ? `and ${left} more rows` : "");
   find("stops").hidden = !orders.length;
   fill(find("stop-list"), orders.map((order) => [
     [order.row], [digits(order.stop) || "not told yet", order.is_triggered ? "warn" : "good"], [percent(order.away)],
     [digits(order.best)], [order.told_by ?? ""], [order.txid], [order.action],
   ]));
+}
+
+// What may be done with a row stands behind what it would do; each is asked about before it is done.
+function offer(rows) {
+  rows.forEach((row, n) => {
+    const cell = find("row-list").rows[n].cells[7];
+    const verbs = VERBS[row.state] ?? [];
+    let box = cell.querySelector(".acts");
+    if (!box) {
+      box = document.createElement("span");
+      box.className = "acts";
+      cell.append(box);
+    }
+    const key = `${row.id} ${verbs.join()}`;
+    if (box.dataset.key === key) return;
+    box.dataset.key = key;
+    box.replaceChildren(...verbs.map((verb) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = verb;
+      button.setAttribute("aria-label", `${verb} ${row.id}`);
+      button.addEventListener("click", () => act(verb, row.id));
+      return button;
+    }));
+  });
+}
+
+async function send(wish) {
+  const answer = await fetch("/act", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-TTSLO": "1" },
+    body: JSON.stringify(wish),
+  });
+  const text = await answer.text();
+  return answer.ok ? JSON.parse(text) : { text };
+}
+
+async function act(verb, row) {
+  const dialog = find("ask"), asked = await send({ verb, row });
+  say(find("question"), asked.text);
+  find("yes").hidden = !asked.code;
+  dialog.returnValue = "";
+  dialog.showModal();
+  await new Promise((closed) => dialog.addEventListener("close", closed, { once: true }));
+  if (dialog.returnValue !== "yes" || !asked.code) return;
+  say(find("done"), `${verb} ${row} ...`);
+  const answer = await send({ verb, row, code: asked.code });
+  say(find("done"), answer.text, answer.done ? "good" : "bad");
 }
 
 function showEvents(told) {
@@ -120,6 +174,7 @@ function take(message) {
 
 function listen() {
   source = new EventSource("/events");
+  source.addEventListener("actions", () => { mayAct = true; });
   source.onmessage = (event) => take(JSON.parse(event.data));
   source.onerror = () => {
     showHead();

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import secrets
 import socket
 import ssl
 import threading
@@ -20,6 +21,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -27,6 +29,7 @@ from aiohttp import web
 
 from ttslo_app.face.snapshot import Snapshot, judged
 from ttslo_app.face.web import words
+from ttslo_app.face.web.actions import HEADER, Confirmations, wish_from
 from ttslo_app.face.web.board import Board
 from ttslo_app.face.web.guard import COOKIE, Guard, PageUnavailable, Request, is_everywhere
 
@@ -61,21 +64,26 @@ _HEADERS = {
     "Server": "ttslo",
 }
 
+_MAY_ACT = b"event: actions\ndata: 1\n\n"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What else is served; each is called on the server's thread and must not block.
+    """What else is served; each but `do` is called on the server's thread and must not block.
 
     Attributes:
         metrics: Returns the type and the bytes of `/metrics`, None before there are any; itself
             None where they cannot be made.
         health: Returns status and text of `/healthz`.
+        do: Does what a word says with a row, and returns whether it was done and a sentence; None
+            for a page that can only be read. It has a thread for itself, and may block.
     """
 
     metrics: Callable[[], tuple[str, bytes] | None] | None
     health: Callable[[], tuple[int, str]]
+    do: Callable[[str, str], tuple[bool, str]] | None = None
 
 
 class WebServer:
@@ -107,6 +115,8 @@ class WebServer:
         self.port: int = self._socket.getsockname()[1]
         self._static = {path: _read(name) for path, (name, _) in _STATIC.items()}
         self._login = _read("login.html")
+        self._asked = Confirmations(time.monotonic, partial(secrets.token_urlsafe, 24))
+        self._acting: asyncio.Lock | None = None
         self._board = Board()
         self._pages: set[asyncio.Event] = set()
         self._figures: Figures | None = None
@@ -171,12 +181,14 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._acting = asyncio.Lock()
         app = web.Application(middlewares=[self._watched], client_max_size=_LARGEST_BODY)
         app.on_response_prepare.append(_add_headers)
         app.router.add_get("/events", self._events)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_post("/login", self._log_in)
+        app.router.add_post("/act", self._act)
         for path in _STATIC:
             app.router.add_get(path, self._page)
         runner = web.AppRunner(
@@ -247,6 +259,28 @@ class WebServer:
             secure=self._tls is not None, path="/")  # fmt: skip
         return answer
 
+    async def _act(self, request: web.Request) -> web.StreamResponse:
+        """Ask back what a page asks for, and do it once that is confirmed."""
+        do = self._figures.do if self._figures is not None else None
+        if do is None:
+            return _text(404, words.read_only())
+        # Without an origin nobody knows which page it is; no other one can set the header.
+        if not request.headers.getall("Origin", []) or request.headers.get(HEADER) != "1":
+            return _text(403, words.foreign_origin())
+        try:
+            wish = wish_from(await asyncio.wait_for(request.json(), _PATIENCE))
+        except (ValueError, TimeoutError):
+            return _text(400, words.no_wish())
+        if not wish.code:
+            told = {"code": self._asked.ask(wish), "text": words.confirm(wish.verb, wish.row)}
+            return web.json_response(told, status=202)
+        if not self._asked.take(wish):
+            return _text(409, words.not_confirmed())
+        assert self._acting is not None
+        async with self._acting:
+            is_done, text = await asyncio.to_thread(do, wish.verb, wish.row)
+        return web.json_response({"done": is_done, "text": text})
+
     # --- what is answered ----------------------------------------------------------------------
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -279,7 +313,9 @@ class WebServer:
             transport.set_write_buffer_limits(high=_BUFFER)
         self._pages.add(page)
         try:
-            await _put(answer, b"retry: 1000\n\n" + _as_event(self._board.whole()))
+            # What may be done goes with the first message, for the page to offer it.
+            may_act = b"" if self._figures is None or self._figures.do is None else _MAY_ACT
+            await _put(answer, b"retry: 1000\n\n" + may_act + _as_event(self._board.whole()))
             while self._stopping is not None and not self._stopping.is_set():
                 await page.wait()
                 page.clear()

@@ -105,3 +105,37 @@ def not_begun() -> str:
 def not_here() -> str:
     """Return what one is told who asks for something else."""
     return "There are /, /events, /metrics and /healthz"
+
+
+def actions_need_token() -> str:
+    """Return what is missing for a page that may do something."""
+    return (
+        "--web-actions lets the page place and cancel orders, which needs a token even on this "
+        "machine: set TTSLO_WEB_TOKEN, or leave --web-actions out"
+    )
+
+
+def read_only() -> str:
+    """Return that the page does nothing."""
+    return "this page can only be read; start the program with --web-actions to let it do something"
+
+
+def no_wish() -> str:
+    """Return that a request asks for nothing that can be done."""
+    return "this asks for nothing that can be done; name a row, and arm, disarm, fire or cancel"
+
+
+def confirm(verb: str, row: str) -> str:
+    """Return what will happen, for a person to agree to."""
+    what = {
+        "arm": f"Arm {row}: its threshold is watched, and its order placed once it is crossed",
+        "disarm": f"Disarm {row}: no order is placed for it any more",
+        "fire": f"Fire {row}: its trailing stop is placed NOW, at today's price",
+        "cancel": f"Cancel the order of {row}: what it protects is PROTECTED NO MORE",
+    }
+    return what[verb]
+
+
+def not_confirmed() -> str:
+    """Return that nothing was done, as nobody has agreed to this in time."""
+    return "nothing was done: that question was not asked, is answered, or is too old; ask again"
