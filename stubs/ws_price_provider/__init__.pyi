@@ -7,7 +7,7 @@ from krakenlink.stream.aio import EventStream
 from krakenlink.stream.book import OrderBook
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Tick
+from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.handover import Companion
 from krakenlink.stream.health import FeedHealth as FeedHealth
 from krakenlink.stream.health import SymbolHealth as SymbolHealth
@@ -56,6 +56,7 @@ class WebSocketPriceProvider:
     def subscribe(self, pair: str) -> bool: ...
     def connect(self) -> None: ...
     def unsubscribe(self, pair: str) -> None: ...
+    def want(self, symbol: str, wanted: Channel, param: int) -> None: ...
     def subscribe_symbol(
         self,
         symbol: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, cast
@@ -61,6 +61,20 @@ class Stream:
         self.left.append((str(symbol), channel))
 
 
+class Kin:
+    """Rows that belong to no group."""
+
+    def in_file_order(self, ids: Sequence[str]) -> list[str]:
+        return list(ids)
+
+
+@dataclass
+class Books:
+    """What the order thread knows of rows: none is another one's."""
+
+    kin: Kin = field(default_factory=Kin)
+
+
 @dataclass
 class Orders:
     """An order thread that keeps what it is handed."""
@@ -69,6 +83,7 @@ class Orders:
     state: dict[str, dict[str, str]] = field(default_factory=dict)
     doing: tuple[str, float] = ("", 0.0)
     backlog: int = 0
+    ledger: Books = field(default_factory=Books)
 
     def submit(self, message: object) -> None:
         self.handed.append(message)
