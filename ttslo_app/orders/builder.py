@@ -19,7 +19,7 @@ from ttslo_app.orders.ports import Exchange, Tools
 from ttslo_app.orders.request import OrderRequest, build_order, fingerprint, order_to_find
 from ttslo_app.orders.roll import expiry_of
 
-_NO_INDEX = "Index unavailable"
+NO_INDEX = "Index unavailable"
 
 
 class Builder:
@@ -82,7 +82,7 @@ class Builder:
         The next one of that row follows the last price: better than no stop.
         """
         is_index = life.order is not None and life.order.trigger == "index"
-        if not is_index or _NO_INDEX not in outcome.reason:
+        if not is_index or NO_INDEX not in outcome.reason:
             return False
         self._without_index.add(life.id)
         self._tools.teller.tell(trouble_words.no_index(crossing))

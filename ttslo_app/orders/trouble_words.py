@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from krakenlink.numbers import readable
 from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.words import crossed, of_row
@@ -158,5 +159,8 @@ def too_late(crossing: Crossing, moment: datetime) -> Sentence:
 
 def no_index(crossing: Crossing) -> Sentence:
     """Say that the stop follows another price than the row asks for."""
-    text = f"{crossed(crossing)}; Kraken has no index price of it, so the stop follows the last one"
+    text = (
+        f"{crossing.rule.condition} {crossing.reason} at {readable(crossing.price)}; Kraken has no "
+        "index price of the pair, so its stop follows the last price"
+    )
     return of_row(Kind.WAITING, "WARNING", crossing.key, text)

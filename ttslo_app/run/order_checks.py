@@ -18,6 +18,7 @@ from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, KeyRefused, Say, Sentence, tell
+from ttslo_app.orders.builder import NO_INDEX
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, order_to_check
@@ -150,6 +151,8 @@ class OrderChecks:
     def _tell(self, rule_id: str, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.PLACED:
             tell(self._say, words.was_placed(rule_id, outcome.txid))
+        elif NO_INDEX in outcome.reason:
+            tell(self._say, words.lacks_index(rule_id))
         elif outcome.kind is OutcomeKind.REFUSED:
             tell(self._say, words.would_refuse(rule_id, outcome.reason, outcome.cure))
         else:

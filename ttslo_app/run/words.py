@@ -379,6 +379,17 @@ def would_refuse(rule_id: str, reason: str, cure: str) -> Sentence:
     return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
 
 
+def lacks_index(rule_id: str) -> Sentence:
+    """Say that a stop cannot follow the index, and what it will follow instead."""
+    return Sentence(
+        Kind.CHECK,
+        "WARNING",
+        f"{rule_id}: Kraken has no index price of its pair; at its crossing the stop will follow "
+        "the last price. Write last under trigger",
+        {"id": rule_id},
+    )
+
+
 def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
     """Say that Kraken could not be asked whether it would take some orders."""
     return Sentence(

@@ -183,7 +183,7 @@ def test_stop_without_an_index_price_follows_the_last_one_and_that_is_said() -> 
     bench.cross(by_index)
     bench.wait(2)
     assert [order.trigger for order, _, _ in bench.kraken.sent] == ["index", "last"]
-    assert bench.heard("no index price of it, so the stop follows the last one")
+    assert bench.heard("no index price of the pair, so its stop follows the last price")
     assert bench.placed == 1
 
 

@@ -150,6 +150,10 @@ def test_same_order_is_checked_once(said: Said) -> None:
             "ERROR a: Kraken would REFUSE its order as things are: No. Do. The row stays armed",
         ),
         (
+            Outcome(OutcomeKind.REFUSED, reason="EGeneral:Invalid arguments:Index unavailable"),
+            "WARNING a: Kraken has no index price of its pair; at its crossing the stop",
+        ),
+        (
             Outcome(OutcomeKind.UNKNOWN, reason="no answer"),
             "WARNING not asked yet whether Kraken would take the orders of a: no answer.",
         ),
