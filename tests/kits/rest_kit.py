@@ -187,9 +187,12 @@ def forever_ok(sock: socket.socket) -> None:
         sock.sendall(http(ok({"unixtime": 1_700_000_000, "txid": ["OABC"]})))
 
 
-def client_of(url: str, connect: float = 0.5, **kwargs: Any) -> KrakenAPI:
+LONG = 30.0  # seconds: what is answered at once takes less on any machine
+
+
+def client_of(url: str, connect: float = 2.0, read: float = 0.5, **kwargs: Any) -> KrakenAPI:
     """Return a client with a key of its own in front of a loopback server."""
-    timeouts = Timeouts(connect=connect, read=0.5, read_order=0.5, retry_pauses=(0.0,))
+    timeouts = Timeouts(connect=connect, read=read, read_order=read, retry_pauses=(0.0,))
     return KrakenAPI(f"key of {url}", SECRET, url, timeouts=timeouts, **kwargs)
 
 
@@ -199,10 +202,13 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def failed_order(url: str, connect: float = 0.5) -> KrakenTransportError:
-    """Place an order that fails on its way, and return the error."""
+def failed_order(url: str, connect: float = 0.5, read: float = 0.5) -> KrakenTransportError:
+    """Place an order that fails on its way, and return the error.
+
+    Where it is not to fail by its time, `connect` and `read` are long.
+    """
     with pytest.raises(KrakenTransportError) as caught:
-        client_of(url, connect).add_order("XBTUSD", "market", "sell", "1")
+        client_of(url, connect, read).add_order("XBTUSD", "market", "sell", "1")
     return caught.value
 
 

@@ -9,6 +9,7 @@ nothing, as their intents are written together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -369,7 +370,8 @@ class Desk:
             return
         entry = self._ledger.rules.get(rule_id)
         if entry is not None:
-            self._refused_at = order_to_check(entry.rule, entry.market)
+            with suppress(ValueError):  # no order can come of it
+                self._refused_at = order_to_check(entry.rule, entry.market)
         self._shut(outcome)
 
     def _shut(self, outcome: Outcome) -> None:

@@ -23,6 +23,7 @@ from ttslo_app.orders.ledger import Ledger
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
+from ttslo_app.orders.request import fingerprint
 from ttslo_app.rules.rule import Rule
 
 
@@ -197,6 +198,8 @@ class Kinship:
         if not entry.rule.enabled or entry.is_fired_in_file:
             return None
         if self._ledger.stays_given_up(rule_id, entry):
+            return None
+        if life.has_ended_as(fingerprint(entry.rule)):
             return None
         tie = tie_of(self._ledger, entry.rule, life)
         if tie.may_arm:

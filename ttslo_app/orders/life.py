@@ -170,6 +170,10 @@ class Life:
         """Whether an order of this arming stands or stood at Kraken."""
         return self.state in (RuleState.PLACED, RuleState.CLOSED)
 
+    def has_ended_as(self, row: str) -> bool:
+        """Tell whether the row ended by itself, and is since as its fingerprint was then."""
+        return self.state is RuleState.DISARMED and self.detail == EXPIRED and self.row == row
+
     @property
     def is_unsettled(self) -> bool:
         """Whether an order of this arming may stand at Kraken without our knowing."""

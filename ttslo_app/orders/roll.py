@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from krakenlink.numbers import to_positive_decimal
@@ -36,6 +36,12 @@ from ttslo_app.rules.rule import Rule
 _MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
 
 
+# What was crossed before a row ended may still be on its way here.
+_GRACE = timedelta(seconds=2)
+_LAST_YEAR = 9000  # no row is meant to live so long: the cell is damaged
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Adoption(Enum):
     """What becomes of a rule when config.csv is read."""
 
@@ -59,7 +65,7 @@ def adoption_of(
         is_fired_in_file: Whether the row's order columns are filled.
         letters: The digest of the row to the letter; empty where it is not known.
     """
-    if life is not None and life.detail == EXPIRED and _is_same(life, rule):
+    if life is not None and rule is not None and life.has_ended_as(fingerprint(rule)):
         return Adoption.KEEP  # until its user changes it, or disables it for once
     if life is None or life.state is RuleState.DISARMED:
         return Adoption.ARM if rule is not None and not is_fired_in_file else Adoption.KEEP
@@ -76,10 +82,6 @@ def adoption_of(
     if rule is None:
         return Adoption.DISARM
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
-
-
-def _is_same(life: Life, rule: Rule | None) -> bool:
-    return rule is not None and life.row == fingerprint(rule)
 
 
 class Roll:
@@ -239,7 +241,7 @@ class Roll:
                 continue
             life = self._ledger.life_of(rule.id)
             moment = expiry_of(rule, life)
-            if moment is not None and self._tools.clocks.utc() >= moment:
+            if moment is not None and self._tools.clocks.utc() >= moment + _GRACE:
                 self._ledger.put(life.after(Signal.DISARM, detail=EXPIRED, intended_at=""))
                 self._post(BookDisarm(rule.id))
                 self._teller.tell(trouble_words.expired(rule, moment))
@@ -255,7 +257,8 @@ class Roll:
         ]
         if not moments:
             return None
-        return self._tools.now() + (min(moments) - self._tools.clocks.utc()).total_seconds()
+        left = min(moments) + _GRACE - self._tools.clocks.utc()
+        return self._tools.now() + left.total_seconds()
 
     def _put_behind(self, life: Life) -> bool:
         """Let a row with kin that has fired wait for its next arming; True if it is changed."""
@@ -312,7 +315,8 @@ class Roll:
             entry = AcceptedRule(rule, Market(rule.pair, rule.pair))
             self._ledger.relate({**self._ledger.rules, rule.id: entry})
         tie = tie_of(self._ledger, rule, life)
-        if life.state is RuleState.DISARMED and tie.may_arm:
+        has_ended = life.has_ended_as(fingerprint(rule))
+        if life.state is RuleState.DISARMED and tie.may_arm and not has_ended:
             self.arm(life, rule, tie)
 
     def drop_doubt(self, rule_id: str) -> None:
@@ -410,12 +414,17 @@ class Roll:
 
 
 def expiry_of(rule: Rule, life: Life) -> datetime | None:
-    """Return the moment from which on no crossing of a row counts; None where there is none."""
-    if rule.terms.expires is None:
+    """Return the moment from which on no crossing of a row counts; None where there is none.
+
+    Where nobody knows since when it waits, a time from the arming is over.
+    """
+    expires = rule.terms.expires
+    if expires is None:
         return None
     try:
         armed_at = datetime.fromisoformat(life.armed_at)
-    except ValueError:
-        return rule.terms.expires.at  # nobody knows since when it waits
-    armed_at = armed_at if armed_at.tzinfo is not None else armed_at.replace(tzinfo=UTC)
-    return rule.terms.expires.moment(armed_at)
+        armed_at = armed_at if armed_at.tzinfo is not None else armed_at.replace(tzinfo=UTC)
+        moment = expires.moment(armed_at)
+        return moment if moment.year < _LAST_YEAR else expires.at or _LONG_AGO
+    except (ValueError, OverflowError):
+        return expires.at or _LONG_AGO

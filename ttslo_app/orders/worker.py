@@ -187,9 +187,9 @@ class OrderWorker:
             self._settle(looked)
         self._look_up()
         self._fire_owed()
-        self.roll.expire()
         self._kinship.attend()
         if self._inbox.empty():
+            self.roll.expire()  # what was crossed before has been taken up by now
             self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
             self._fire_owed()  # what waited for the disk alone
 

@@ -268,6 +268,7 @@ def _check_listing(row: CheckedRow, pair: Pair) -> None:
 
 
 def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
+    _check_steps(row, rule, pair)
     share = rule.terms.share
     if share is not None:
         _check_share(row, share, pair)
@@ -291,6 +292,19 @@ def _check_minimums(row: CheckedRow, rule: Rule, pair: Pair) -> None:
             "volume",
             f"{said} minimum of {readable(pair.costmin)} for {row.market}; raise the volume",
         )
+
+
+def _check_steps(row: CheckedRow, rule: Rule, pair: Pair) -> None:
+    """Refuse amounts of money below the smallest step of a price: they would be cut to nothing."""
+    limit = rule.terms.limit
+    for name, amount in (
+        ("trailing_offset_quote", rule.terms.offset_quote),
+        ("limit_offset", None if limit is None or limit.is_percent else limit.amount),
+    ):
+        places = pair.price_decimals
+        if amount and places is not None and not quantize_down(amount, places):
+            said = f"{plain(amount)} is below the smallest step of a price of {row.market}"
+            row.refuse(name, f"Invalid {name}: {said}; write a larger amount")
 
 
 def _check_share(row: CheckedRow, share: Share, pair: Pair) -> None:

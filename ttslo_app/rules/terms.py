@@ -18,6 +18,7 @@ from krakenlink.numbers import plain, to_decimal, to_positive_decimal
 _WHOLE = Decimal(100)
 _SUM = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{2}[A-Za-z0-9.]{0,8})", re.ASCII)
 _SPAN = re.compile(r"\+([0-9]{1,5})([dh])", re.ASCII)
+_LAST_YEAR = 9000
 # A stop that waits longer than this was meant otherwise.
 _LONGEST_SPAN = timedelta(days=3660)
 
@@ -200,10 +201,9 @@ def read_expiry(text: str) -> Expiry:
         raise ValueError(f"{text!r} is no moment; {cure}") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write a Z for UTC at its end, or +01:00")
-    try:
-        return Expiry(at=moment.astimezone(UTC), text=text.strip())
-    except OverflowError:
-        raise ValueError(f"{text!r} is too far away to be meant") from None
+    if moment.year >= _LAST_YEAR:
+        raise ValueError(f"{text!r} is too far away to be meant")
+    return Expiry(at=moment.astimezone(UTC), text=text.strip())
 
 
 # --- numbers that were meant otherwise ---------------------------------------------------------

@@ -41,6 +41,8 @@ _log = logging.getLogger(__name__)
 # Seconds: between two looks for a command, for which an order is waited, and from which on a
 # command is too old to be meant still.
 _GLANCE, _PATIENCE, _OLD = 0.2, 15.0, 60.0
+# Seconds: an older price is none to work a volume out with.
+_FRESH = 30.0
 _LARGEST = 10_000  # bytes: what is larger is no command
 
 
@@ -116,6 +118,8 @@ class Hands:
         try:
             if command.verb in does:
                 answer = does[command.verb](command.row)
+            elif self._program.mode != "LIVE":
+                answer = Answer(False, words.only_read(command.row, self._program.mode))
             else:
                 answer = edit(self._program.config_manager.config_file, command)
         except Exception as error:  # noqa: BLE001 - whoever asks must hear of it
@@ -130,7 +134,7 @@ class Hands:
         if entry is None or not worker.ledger.is_waiting_for(entry.rule):
             return Answer(False, words.not_waiting(rule_id))
         last = None if live is None else live.watch.last.get(entry.market.name)
-        if last is None:
+        if last is None or feed_clock() - last[1] > _FRESH:
             return Answer(False, words.no_price(rule_id))
         price, at = last[0], iso_moment(self._program.clocks.kraken_ns())
         crossing = Crossing(entry.rule, price, plain(price), "fired by hand", at, feed_clock())

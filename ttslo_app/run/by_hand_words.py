@@ -124,3 +124,8 @@ def not_taken_up(state: str) -> str:
 def not_answered(row: str) -> str:
     """Return what is said where the program took the command and did not answer."""
     return f"{row}: the program has taken it up and not answered; see its log and ttslo status"
+
+
+def only_read(rule_id: str, mode: str) -> str:
+    """Return that a rehearsal leaves the config alone."""
+    return f"{rule_id}: nothing was done: a run in mode {mode} only reads the config"

@@ -93,7 +93,10 @@ class OrderChecks:
         at_once = 1 if self._checked else _CHECKS_AT_ONCE
         while self._waiting and at_once:
             entry = self._waiting.popleft()
-            order = order_to_check(entry.rule, entry.market)
+            try:
+                order = order_to_check(entry.rule, entry.market)
+            except ValueError:
+                continue  # no order can come of it; the crossing says why
             if not self._is_enough(entry, order):
                 at_once -= 1
                 if not self._check(entry, order):

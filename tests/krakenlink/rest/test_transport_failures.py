@@ -14,6 +14,7 @@ import rest_kit
 import urllib3
 from chaos_kit import CERTIFICATE
 from rest_kit import (
+    LONG,
     Loopback,
     Web,
     answer_never,
@@ -72,7 +73,7 @@ def test_refused_connection_sent_nothing() -> None:
     with Loopback(forever_ok) as server:
         url = server.url
     for address in (url, url.replace("http:", "https:")):
-        error = failed_order(address, connect=5.0)
+        error = failed_order(address, connect=LONG)
         assert not error.request_sent
         assert "AddOrder: cannot connect to 127.0.0.1" in str(error)
         assert "refused" in str(error).lower()
@@ -181,7 +182,7 @@ def test_lost_answer_leaves_the_order_open(
 ) -> None:
     """Once the request is out, no failure of the connection says that no order stands."""
     with Loopback(treat) as server:
-        error = failed_order(server.url)
+        error = failed_order(server.url, LONG, 0.5 if kind is KrakenTimeout else LONG)
         assert type(error) is kind
         assert error.request_sent
         assert server.connections == 1
@@ -210,7 +211,8 @@ def test_lost_answer_through_a_tunnel_leaves_the_order_open(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(file))
     with Loopback(tunnel) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-        error = failed_order("https://localhost", connect=10.0)
+        patience = 0.5 if kind is KrakenTimeout else LONG
+        error = failed_order("https://localhost", LONG, patience)
     assert type(error) is kind
     assert error.request_sent
     assert [request.split()[:2] for request in asked] == [[b"CONNECT", b"localhost:443"]]
@@ -259,7 +261,7 @@ def test_missing_certificates_are_named_and_nothing_was_sent(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.setenv(variable, str(file))
     with Loopback(answer_without_tls) as server:
-        error = failed_order(f"https://127.0.0.1:{server.port}", connect=5.0)
+        error = failed_order(f"https://127.0.0.1:{server.port}", connect=LONG)
     assert not error.request_sent
     assert f"{variable} names" in str(error)
     assert str(file) in str(error)

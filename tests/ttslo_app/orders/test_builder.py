@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import NOW, Bench, Crash, Reply, dying_at, rule
+from order_bench import Bench, Crash, Reply, dying_at, rule
 
 from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import BookDisarm, Crossing
@@ -215,7 +215,7 @@ def test_row_disarms_itself_and_says_so() -> None:
     bench = bench_with("+1h")
     bench.wait(3599)
     assert bench.life().state is RuleState.ARMED
-    bench.wait(2)
+    bench.wait(4)
     assert bench.life().state is RuleState.DISARMED
     assert bench.heard("btc: disarmed: it expired at")
     assert bench.changes[-1] == BookDisarm("btc")
@@ -254,14 +254,14 @@ def test_time_from_the_arming_goes_on_over_restarts() -> None:
     bench.restart()
     bench.wait(599)
     assert bench.life().state is RuleState.ARMED
-    bench.wait(2)
+    bench.wait(4)
     assert bench.life().state is RuleState.DISARMED
 
 
 def test_row_that_has_ended_stays_so_until_its_user_changes_it() -> None:
     """Neither another reading of the file nor a restart arms it again."""
     bench = bench_with("+1h")
-    bench.wait(3601)
+    bench.wait(3603)
     bench.adopt()
     bench.restart()
     assert bench.life().detail == EXPIRED
@@ -275,7 +275,7 @@ def test_row_that_has_ended_stays_so_until_its_user_changes_it() -> None:
 def test_row_that_was_disabled_and_enabled_begins_anew() -> None:
     """That is how one says: once more."""
     bench = bench_with("+1h")
-    bench.wait(3601)
+    bench.wait(3603)
     bench.files.rules["btc"] = rule(expires="+1h", enabled="false")
     bench.adopt()
     bench.files.rules["btc"] = rule(expires="+1h")
@@ -295,14 +295,58 @@ def test_order_that_stands_is_not_ended_with_its_row() -> None:
 def test_worker_wakes_up_for_the_end_of_a_row() -> None:
     """It needs no price for that."""
     bench = bench_with("+1h")
-    assert bench.worker.roll.next_at() == pytest.approx(bench.clock.seconds + 3600)
+    assert bench.worker.roll.next_at() == pytest.approx(bench.clock.seconds + 3602)
     assert Bench(rule()).worker.roll.next_at() is None
 
 
-def test_moment_counts_where_nobody_knows_since_when_a_row_waits() -> None:
-    """A damaged cell takes the time from the arming away, not a moment."""
-    bench = bench_with(moment(Bench(), 100))
-    bench.worker.state["btc"]["armed_at"] = "x"
-    bench.wait(101)
+@pytest.mark.parametrize("cell", ["x", "", "9999-12-30T00:00:00+00:00"])
+def test_damaged_moment_ends_no_thread_and_no_time_goes_on_for_ever(cell: str) -> None:
+    """Where nobody knows since when a row waits, a moment counts, and a time is over."""
+    for expires, is_over in ((moment(Bench(), 100), False), ("+1h", True)):
+        bench = bench_with(expires)
+        bench.worker.state["btc"]["armed_at"] = cell
+        assert bench.worker.roll.next_at() is not None
+        bench.wait(1)
+        assert (bench.life().state is RuleState.DISARMED) is is_over
+        bench.wait(103)
+        assert bench.life().state is RuleState.DISARMED
+
+
+def test_row_of_a_group_that_has_ended_is_not_armed_by_its_group() -> None:
+    """Nor does a turn of another row of it bring it back."""
+    rows = [rule("x", group="g", expires="+1h"), rule("y", group="g", threshold_price="60000")]
+    bench = Bench(*rows)
+    bench.wait(3610)
+    bench.adopt()
+    bench.wait(10)
+    assert bench.life("x").state is RuleState.DISARMED
+    bench.cross(rows[0])
+    assert bench.placed == 0
+    assert bench.life("y").state is RuleState.ARMED
+
+
+def test_crossing_of_before_is_taken_up_though_its_row_has_ended_meanwhile() -> None:
+    """It lay in the inbox while another order was under way."""
+    late, other = rule("late", expires="+1h"), rule("other")
+    bench = Bench(late, other)
+    end = bench.clock.seconds + 3600
+    bench.clock.seconds = end - 5
+
+    def cross_late(name: str) -> None:
+        if name == "sending" and bench.clock.seconds < end:
+            bench.worker.submit(Crossing(late, Decimal(50001), "50001", seen_at=end - 4))
+            bench.clock.seconds = end + 6
+
+    bench.step = cross_late
+    bench.cross(other)
+    bench.worker.work_off()
+    assert bench.life("late").state is RuleState.PLACED
+    assert bench.placed == 2
+
+
+def test_row_that_has_ended_is_fired_by_nobody_who_hands_it_in() -> None:
+    """As a run of one look does: it asks for no price of it, and arms nothing."""
+    bench = bench_with("+1h")
+    bench.wait(3610)
+    bench.worker.roll.ensure_armed(rule(expires="+1h"))
     assert bench.life().state is RuleState.DISARMED
-    assert NOW

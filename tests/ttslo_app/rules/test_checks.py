@@ -624,3 +624,19 @@ def test_price_without_bid_and_ask_says_nothing_of_the_spread() -> None:
     """What was not told is no finding."""
     found = check(row(), api=Listed(BTC, XBTUSD="50000"))
     assert "Wide spread" not in str(found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cells", "field"),
+    [
+        ({"trailing_offset_percent": "", "trailing_offset_quote": "0.05"}, "trailing_offset_quote"),
+        ({"limit_offset": "0.01"}, "limit_offset"),
+    ],
+)
+def test_amount_below_the_step_of_a_price_is_refused_at_the_start(
+    cells: dict[str, str], field: str
+) -> None:
+    """At the crossing there would be no stop."""
+    found = check(row(**cells), api=Listed(BTC, XXBTZUSD="50000"))
+    assert "below the smallest step of a price" in about(found.errors, field)
+    assert check(row(limit_offset="0"), api=Listed(BTC, XXBTZUSD="50000")).errors == []

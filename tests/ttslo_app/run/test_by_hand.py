@@ -249,3 +249,22 @@ def test_file_of_another_user_is_no_command(tmp_path: Path) -> None:
     os.chown(path, 65534, 65534)
     gate.look()
     assert (doer.asked, len(told)) == ([], 1)
+
+
+def test_rehearsal_leaves_the_config_alone(live: LiveProgram, tmp_path: Path) -> None:
+    """A real run may go on in the same folder, and would obey what was written there."""
+    live.ttslo.dry_run = True
+    before = (tmp_path / "config.csv").read_bytes()
+    for verb in (Verb.ARM, Verb.DISARM):
+        answer = Hands(live.ttslo).request(Command(verb, "btc"))
+        assert not answer.is_done
+        assert "only reads the config" in answer.text
+    assert (tmp_path / "config.csv").read_bytes() == before
+
+
+def test_old_price_is_none_to_fire_at(live: LiveProgram, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume in money would be worked out of it."""
+    monkeypatch.setattr("ttslo_app.run.by_hand._FRESH", -1.0)
+    answer = Hands(live.ttslo).request(FIRE)
+    assert not answer.is_done
+    assert live.exchange.placed_count() == 0
