@@ -31,6 +31,7 @@ from krakenlink.machine import (
     REST_VARIABLE,
     STREAM_URL,
     STREAM_VARIABLE,
+    validate_source,
     validate_url,
 )
 from krakenlink.market_calls import MarketCalls
@@ -132,7 +133,7 @@ class KrakenAPI(MarketCalls):
         self.use_websocket = use_websocket
         self.ws_url = ws_url or os.environ.get(STREAM_VARIABLE) or self._own_stream()
         if self.ws_url is not None:
-            validate_url(self.ws_url)
+            validate_source(self.ws_url)
         if use_websocket and self.ws_url is not None:
             # Now, so that the first price need not wait for it: as long as half a round trip.
             import krakenlink.stream.auditor  # noqa: F401 - loaded for later

@@ -29,7 +29,7 @@ from krakenlink.machine import (
     STREAM_VARIABLE,
     feed_clock,
     on_fork,
-    validate_url,
+    validate_source,
 )
 from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
@@ -61,7 +61,7 @@ logger.addHandler(logging.NullHandler())
 
 
 def _address(url: str | None) -> str:
-    return validate_url(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
+    return validate_source(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
 
 
 class WebSocketPriceProvider(Looks, Stoppable):
@@ -106,7 +106,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
             budget: Counts connection attempts; by default those of this machine.
 
         Raises:
-            ValueError: If the address is refused; see `validate_url`.
+            ValueError: If the address is refused; see `validate_source`.
         """
         self.url = _address(url)
         self.settings = settings

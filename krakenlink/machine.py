@@ -92,6 +92,42 @@ def validate_url(url: str) -> str:
     return url
 
 
+def is_relay(url: str) -> bool:
+    """Tell whether `url` names a broker with relays, and no WebSocket."""
+    return url.partition(":")[0].lower() in ("redis", "rediss")
+
+
+def relay_names(url: str) -> list[str]:
+    """Return the names of the relays in the path of a broker's address, in order."""
+    return urllib.parse.urlsplit(url).path.strip("/").split(",")
+
+
+def validate_source(url: str) -> str:
+    """Return `url` if prices may come from there: a WebSocket, or relays on a broker.
+
+    Raises:
+        ValueError: As `validate_url`; `rediss:` is as `wss:` there, and names relays in its path.
+    """
+    if not is_relay(url):
+        return validate_url(url)
+    cure = "write rediss://host:6379/NAME, where NAME is the relay's"
+    parts = _parts_of(url, f"{without_login(url)!r} is no address of a relay; {cure}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "the relay's address must not contain a name or password: set TTSLO_RELAY_USER and "
+            "TTSLO_RELAY_PASSWORD in the environment"
+        )
+    names = relay_names(url)
+    if not parts.hostname or not all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) for name in names):
+        raise ValueError(f"{url!r} is no address of a relay; {cure}")
+    if parts.scheme == "redis" and not is_loopback(parts.hostname):
+        raise ValueError(
+            f"{url!r} is refused: without TLS anybody between could set the price. "
+            "Write rediss:, or use redis: for this machine (127.0.0.1) only"
+        )
+    return url
+
+
 def checked_root(base_url: str) -> str:
     """Return `base_url` without a slash at its end, if REST requests may be sent there.
 

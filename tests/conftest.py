@@ -17,6 +17,8 @@ from hypothesis import settings
 from examples import many
 
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
+    from relay_kit import RedisServer
+
     from fake_kraken import FakeKraken
 
 # The same examples in every run: a failure that comes and goes teaches people to run again.
@@ -163,3 +165,13 @@ def is_loopback(host: object) -> bool:
         return ipaddress.ip_address(str(text)).is_loopback
     except ValueError:
         return False
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[RedisServer]":
+    """A real Redis or Valkey on a free port; tests that ask for it are skipped without one."""
+    from relay_kit import RedisServer
+
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.end()

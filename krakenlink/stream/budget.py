@@ -13,7 +13,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from krakenlink.machine import CACHE_VARIABLE, cache_folder, is_loopback, read_plain, replace_file
+from krakenlink.machine import (
+    CACHE_VARIABLE,
+    cache_folder,
+    is_loopback,
+    is_relay,
+    read_plain,
+    replace_file,
+)
 from krakenlink.once import Once
 from krakenlink.stream.settings import FeedSettings
 
@@ -90,6 +97,8 @@ class ConnectBudget:
 
 def own_budget(url: str, settings: FeedSettings) -> ConnectBudget | None:
     """Return this machine's budget; None for a server on this machine, which bans nobody."""
+    if is_relay(url):
+        return None  # a relay is the one that counts
     is_local = is_loopback(urllib.parse.urlsplit(url).hostname or "")
     return None if is_local and not settings.budget_on_loopback else ConnectBudget(settings)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import urllib.parse
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
 from krakenlink.foreign import shown
@@ -50,6 +50,16 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Give the socket back; a waiting `recv` raises. Idempotent."""
+        ...
+
+
+@runtime_checkable
+class Proving(Protocol):
+    """What a connection has besides where a frame that comes proves less than that it is new."""
+
+    @property
+    def proven_at(self) -> float:
+        """The moment, on the feed's clock, up to which all that was received is proven."""
         ...
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol, Self
 
-from krakenlink.stream.connection import Connection
+from krakenlink.stream.connection import Connection, Proving
 from krakenlink.stream.events import Event
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.reader import FeedReader, Readers
@@ -104,6 +104,7 @@ class Run:
     bell: Bell = field(default_factory=Bell)
     connection: Connection | None = None
     drop: str | None = None
+    proving: Proving | None = None  # the connection, if it tells what it proves
     has_work: bool = False  # somebody has asked for something since the thread looked last
     thread: threading.Thread | None = None
     companion: threading.Thread | None = None  # the one that ends with it

@@ -101,8 +101,12 @@ class Link:
             self.blind_since = None
         return events
 
-    def heard(self, now: float, count: int = 1) -> list[Event] | None:
+    def heard(
+        self, now: float, count: int = 1, proven_at: float | None = None
+    ) -> list[Event] | None:
         """Frames came, `count` of them. None when they came too late to prove anything.
+
+        `proven_at` is when Kraken was last known to live, where that is not `now` itself.
 
         After a silence as long as death - the machine slept, the process was stopped - what the
         socket still holds is as old as the silence: the link has to be made anew.
@@ -110,11 +114,17 @@ class Link:
         if now >= self.good_until:
             return None
         self.messages += count
+        if proven_at is None:
+            self._heard(now)
+        else:
+            self._heard(min(now, proven_at))
+            if now >= self.good_until:
+                return None
+            if now - proven_at >= self.settings.ping_after:
+                return []  # as silent as before
         if self.state is FeedState.SUSPECT:
             self.step(FeedSignal.FRAME)
-            self._heard(now)
             return [FeedLive(now)]
-        self._heard(now)
         return []
 
     def _heard(self, now: float) -> None:

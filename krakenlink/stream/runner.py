@@ -17,13 +17,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
-from krakenlink.machine import note_lost_link
+from krakenlink.machine import is_relay, note_lost_link
 from krakenlink.stream.auditor import AuditMeans
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import (
     CLIENT_AVAILABLE,
     Connection,
     ConnectionRefused,
+    Proving,
     open_websocket,
 )
 from krakenlink.stream.events import (
@@ -70,6 +71,15 @@ def _nothing() -> None:
     pass
 
 
+def _open(url: str, timeout: float, settings: FeedSettings) -> Connection:
+    """Open a WebSocket, or a relay's stream where the address is a broker's."""
+    if is_relay(url):
+        from krakenlink.relay.reader import open_relay  # here, because few need it
+
+        return open_relay(url, timeout, settings)
+    return open_websocket(url, timeout, settings)
+
+
 class FeedThread(FeedLife, AuditMeans):
     """The thread of one feed with its lock. Safe from any thread; the network raises nothing here.
 
@@ -106,7 +116,7 @@ class FeedThread(FeedLife, AuditMeans):
             settings, clock, is_available=CAN_READ and bool(connect or CLIENT_AVAILABLE)
         )
         self.url = url
-        self._connect = connect or partial(open_websocket, settings=settings)
+        self._connect = connect or partial(_open, settings=settings)
         self._budget = budget
         self._looked_at = float("-inf")
         self.on_look: Callable[[], None] = _nothing
@@ -204,6 +214,7 @@ class FeedThread(FeedLife, AuditMeans):
             feed = self._alive_locked(run)
             run.connection = connection
             run.drop = None
+            run.proving = connection if isinstance(connection, Proving) else None
             self._looked_at = now = self.clock()
             events = feed.opened(now)
             self.changed.notify_all()
@@ -298,9 +309,10 @@ class FeedThread(FeedLife, AuditMeans):
         Returns:
             Whether there is nothing else to look at: mere prices, and nobody has asked for more.
         """
+        proven_at = None if run.proving is None else run.proving.proven_at
         with self.lock:
             feed = self._alive_locked(run)
-            events = [] if heard is None else feed.link.heard(now, heard)
+            events = [] if heard is None else feed.link.heard(now, heard, proven_at)
             if events is None:
                 silence = "nothing was heard for longer than prices live; was the machine asleep?"
                 raise KrakenConnectionError(silence, request_sent=True)

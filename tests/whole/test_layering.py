@@ -74,6 +74,7 @@ SHELLS = {
     *("krakenlink.rest.client", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     "krakenlink.rest.transport",
+    *("krakenlink.relay.broker", "krakenlink.relay.reader", "krakenlink.relay.server"),
     "krakenlink.stream.account",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
     *("krakenlink.stream.handover", "krakenlink.stream.reader"),
@@ -97,6 +98,7 @@ SHELLS = {
         "ttslo_app.run.screen",
         "ttslo_app.run.signs",
     ),
+    "ttslo_app.run.relay",
     *("ttslo_app.run.snapshots", "ttslo_app.run.status", "ttslo_app.run.web"),
     *("ttslo_app.run.by_hand", "ttslo_app.run.by_hand_command"),
     *("ttslo_app.run.paper", "ttslo_app.run.paper_exchange"),
@@ -159,6 +161,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
     "rich": frozenset({"ttslo_app.run.progress", "ttslo_app.run.screen"}),
+    "redis": frozenset({"krakenlink.relay.broker"}),
     "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
     "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(
@@ -171,6 +174,7 @@ TALKERS = frozenset(
     {
         *("dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.commands"),
         "ttslo_app.run.demo",
+        "ttslo_app.run.relay",
     }
 )
 TALK = frozenset(

@@ -47,6 +47,9 @@ WORDS = {
     "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),
     "fire": Word(_BY_HAND, "place the order of an armed row now", ("fire",)),
     "cancel": Word(_BY_HAND, "cancel the order that a row has placed", ("cancel",)),
+    "relay": Word(
+        "ttslo_app.run.relay", "share one connection's prices with many readers by Redis"
+    ),
 }
 
 
