@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from program_process import ProgramProcess, Scene
+from program_process import ProgramProcess, Scene, wait_until
 
 AT_ONCE = 10
 SAVE = [f"state {step}" for step in ("create", "write", "sync", "rename", "sync_folder")]
@@ -85,6 +85,8 @@ def parts_of(scenarios: Mapping[str, Callable[[Path], None]]) -> list[list[str]]
 
 def assert_told(program: ProgramProcess, sentences: list[str]) -> None:
     """Fail unless the program has said all `sentences`, in this order, and no other news."""
+    # The screen has a thread of its own: what is in the files may not be on it yet.
+    wait_until(lambda: program.has_ended or sentences[-1] in program.output, "the last is said")
     said, place = program.output, 0
     for sentence in sentences:
         assert sentence in said[place:], f"not said after that: {sentence!r}:\n{said}"
