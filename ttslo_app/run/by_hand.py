@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from krakenlink.errors import KrakenError
-from krakenlink.machine import feed_clock, replace_file
+from krakenlink.machine import feed_clock, open_at_once, replace_file
 from krakenlink.numbers import plain
 from ttslo_app.clocks import iso_moment
 from ttslo_app.columns import TRIGGER_COLUMNS
@@ -231,7 +231,7 @@ class Door:
 
 def _own_bytes(path: Path) -> tuple[bytes, bool]:
     """Return what a file holds, and whether this program's user, or root, has written it."""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=open_at_once) as file:  # a pipe holds nobody up
         owner = os.fstat(file.fileno()).st_uid
         data = file.read(_LARGEST + 1)
     is_own = not hasattr(os, "geteuid") or owner in (os.geteuid(), 0)

@@ -251,6 +251,16 @@ def test_file_of_another_user_is_no_command(tmp_path: Path) -> None:
     assert (doer.asked, len(told)) == ([], 1)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name here")
+def test_pipe_in_place_of_a_command_holds_nobody_up(tmp_path: Path) -> None:
+    """It is taken away and told; whoever opened it to read would wait for its writer for ever."""
+    gate, doer, path, told = door(tmp_path)
+    os.mkfifo(path)
+    gate.look()
+    assert (doer.asked, len(told)) == ([], 1)
+    assert not path.exists()
+
+
 def test_rehearsal_leaves_the_config_alone(live: LiveProgram, tmp_path: Path) -> None:
     """A real run may go on in the same folder, and would obey what was written there."""
     live.ttslo.dry_run = True

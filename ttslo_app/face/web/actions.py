@@ -7,11 +7,11 @@ row than was read in the sentence.
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ttslo_app.face.web import words
+from ttslo_app.face.web.guard import same
 
 VERBS = ("arm", "disarm", "fire", "cancel")
 # A page of another site cannot set this header without being asked about first, and is refused.
@@ -72,7 +72,7 @@ class Confirmations:
 
     def take(self, wish: Wish) -> bool:
         """Tell whether a wish was asked about a moment ago; its code serves for nothing more."""
-        found = [code for code in self._open if hmac.compare_digest(code, wish.code)]
+        found = [code for code in self._open if same(code, wish.code)]
         if not found:
             return False
         asked, until = self._open.pop(found[0])

@@ -75,7 +75,7 @@ def test_code_of_one_question_answers_no_other(other: Wish) -> None:
     assert not open_questions.take(Wish("fire", "btc", code))
 
 
-@pytest.mark.parametrize("code", ["", "x", "code", "code-00"])
+@pytest.mark.parametrize("code", ["", "x", "code", "code-00", "c\u00f6de-0", "\ud800"])
 def test_code_that_was_not_given_is_none(code: str) -> None:
     """Nor a part of one."""
     open_questions, _ = confirmations()
