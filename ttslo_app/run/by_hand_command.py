@@ -20,7 +20,7 @@ from krakenlink.machine import replace_file
 from ttslo_app.face.snapshot import NOT_RUNNING
 from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.by_hand import Answer, Command, Verb, answer_path, command_path, edit, encoded
-from ttslo_app.run.commands import put, put_trouble
+from ttslo_app.run.commands import Parser, put, put_trouble
 from ttslo_app.run.status import look
 
 # For so many seconds the program is given to take a command up, and to answer.
@@ -36,7 +36,7 @@ _MEANT = {
 
 def parser(verb: Verb) -> argparse.ArgumentParser:
     """Return the flags of a command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"ttslo {verb}",
         description=_MEANT[verb],
         epilog="Exit codes: 0 done, 1 not done and why, 2 no yes or a wrong flag, 3 no program "

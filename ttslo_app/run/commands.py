@@ -6,13 +6,16 @@ never do: take a flag, or anything the command line meant before there were word
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
+from typing import NoReturn
 
 from krakenlink.foreign import shown
 
@@ -51,6 +54,18 @@ WORDS = {
         "ttslo_app.run.relay", "share one connection's prices with many readers by Redis"
     ),
 }
+
+
+class Parser(argparse.ArgumentParser):
+    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2 and what is wrong."""
+        super().error(re.sub(r"(?<=://)\S+", "...", message))
+
+    def refuse(self, text: str) -> NoReturn:
+        """End with 2 and a sentence of ours, which repeats no address that could be a secret."""
+        super().error(text)
 
 
 class OutputClosed(Exception):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 import threading
@@ -17,7 +16,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from krakenlink import VERSION
 from krakenlink.errors import KrakenError
@@ -28,6 +27,7 @@ from ttslo_app.messages import Sentence
 from ttslo_app.run import doctor_account as account
 from ttslo_app.run import doctor_local as local
 from ttslo_app.run import doctor_network as network
+from ttslo_app.run.commands import Parser
 from ttslo_app.run.doctor_local import Findings, Patient
 from ttslo_app.run.doctor_words import line_of, say, status_of
 from ttslo_app.run.exclusive import CONSENT, ask_person
@@ -190,17 +190,9 @@ def _is_idle(sentence: Sentence) -> bool:
 # --- the command -------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with 2 and what is wrong."""
-        super().error(re.sub(r"(?<=://)\S+", "...", message))
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the flags of the command."""
-    made = _Parser(
+    made = Parser(
         prog="ttslo doctor",
         description="Looks at all that the program needs, places nothing, and says what helps.",
         epilog="Exit codes: 0 nothing fails, 1 something does, 2 a flag is wrong.",

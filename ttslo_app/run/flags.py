@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
+from ttslo_app.run.commands import Parser
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
 from ttslo_app.run.web import add_flags as add_web_flags
@@ -71,16 +70,8 @@ def env_file(options: argparse.Namespace) -> str:
     return str(options.env_file)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with 2 and what is wrong."""
-        super().error(re.sub(r"(?<=://)\S+", "...", message))
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog=command(),
         description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
         epilog=commands.listing(),

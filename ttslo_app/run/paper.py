@@ -24,6 +24,7 @@ from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.rules.rule import Direction, Rule, WhenBlind
 from ttslo_app.run import cli, paper_words
+from ttslo_app.run.commands import Parser
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.paper_exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.run.parts import Options
@@ -46,7 +47,7 @@ _NEAR, _OFFSET = Decimal("0.06"), Decimal("0.05")
 
 def parser() -> argparse.ArgumentParser:
     """Return the flags of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="ttslo paper",
         description="Rehearses the rows of a config: the real program on Kraken's live prices, "
         "with orders that trail, trigger and fill inside this process. It needs no key, reads "

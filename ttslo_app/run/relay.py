@@ -5,7 +5,6 @@ What it must never do: pass on a price that its own connection does not prove at
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
 from collections.abc import Sequence
@@ -17,16 +16,16 @@ from krakenlink.relay.broker import MISSING, Broker, RedisMissing
 from krakenlink.relay.server import RelayServer
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.settings import DEFAULT_SETTINGS
-from ttslo_app.run.commands import put, put_trouble
+from ttslo_app.run.commands import Parser, put, put_trouble
 from ws_price_provider import WEBSOCKET_AVAILABLE, WebSocketPriceProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the flags of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="ttslo relay",
         description="Holds one connection to Kraken's price stream and passes its prices on to "
         "many readers, through Redis or Valkey. Needs no keys. Readers set "
@@ -74,17 +73,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _checked(made: argparse.ArgumentParser, argv: Sequence[str] | None) -> str:
+def _checked(made: Parser, argv: Sequence[str] | None) -> str:
     """Return the address to publish at, or end with what is wrong with it."""
     options = made.parse_args(argv)
     try:
         url = validate_source(options.publish)
     except ValueError as error:
-        made.error(f"--publish: {error}")
+        made.refuse(f"--publish: {error}")
     if not is_relay(url):
-        made.error("--publish: write rediss://HOST:6379/NAME, or redis: on this machine")
+        made.refuse("--publish: write rediss://HOST:6379/NAME, or redis: on this machine")
     if len(relay_names(url)) != 1:
-        made.error("--publish: a relay has one name; start another one for another name")
+        made.refuse("--publish: a relay has one name; start another one for another name")
     return url
 
 

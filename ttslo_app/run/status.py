@@ -31,7 +31,7 @@ from ttslo_app.face.snapshot import (
 )
 from ttslo_app.face.table import drawn, text_of
 from ttslo_app.run import signs_words as words
-from ttslo_app.run.commands import put
+from ttslo_app.run.commands import Parser, put
 from ttslo_app.run.snapshots import is_alive, snapshot_path
 
 # Whoever writes to a pipe has no width; a line is cut there at this.
@@ -59,7 +59,7 @@ class Found:
 
 def parser() -> argparse.ArgumentParser:
     """Return the flags of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="ttslo status",
         description="Tells what the running program says of itself. Needs no keys and no network.",
         epilog="Exit codes: 0 it runs and sees, 3 it does not run or gives no sign of life, 4 it "

@@ -17,7 +17,7 @@ from pathlib import Path
 from krakenlink.machine import replace_file
 from krakenlink.numbers import to_decimal
 from ttslo_app.backtest.asked import begin_of, grid_of
-from ttslo_app.run.commands import put, put_trouble
+from ttslo_app.run.commands import Parser, put, put_trouble
 
 # Of the form of `--json`; a change that a reader could notice gives it another number.
 SCHEMA = 1
@@ -26,7 +26,7 @@ _NEEDS = "ttslo whatif needs the package numpy: pip install numpy pyarrow"
 
 def parser() -> argparse.ArgumentParser:
     """Return the flags of the command."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="ttslo whatif",
         description="Tells what each enabled row would have done on the prices of a file, beside "
         "the same coins sold at the crossing, with a stop that does not trail, and held.",

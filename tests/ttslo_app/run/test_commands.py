@@ -145,3 +145,14 @@ def test_trouble_goes_to_the_standard_error_and_never_ends_a_command(
     assert capsys.readouterr().err == "no price\\x1b[2J\n"
     monkeypatch.setattr(sys, "stderr", Gone())
     put_trouble("no price")
+
+
+@pytest.mark.parametrize("name", commands.WORDS)
+def test_no_word_repeats_an_address_that_was_given_with_a_wrong_flag(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be that of a service or a broker, and hold a secret."""
+    with pytest.raises(SystemExit) as end:
+        main([name, "--notfy=tgram://12345:secret/678", "--x", "redis://me:secret@host"])
+    assert end.value.code == 2
+    assert "secret" not in capsys.readouterr().err
