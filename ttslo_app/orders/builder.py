@@ -31,7 +31,7 @@ class Builder:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        # Rows whose pair had no index price at their crossing: their stop follows the last one.
+        # Client ids of armings whose pair had no index price: their stop follows the last one.
         self._without_index: set[str] = set()
 
     def is_too_late(self, crossing: Crossing, life: Life) -> bool:
@@ -55,7 +55,7 @@ class Builder:
         """
         market = exchange.market_of(crossing.pair)
         order = self._sized(crossing, life, market, exchange)
-        return replace(order, trigger="last") if crossing.key in self._without_index else order
+        return replace(order, trigger="last") if life.cl_ord_id in self._without_index else order
 
     def _sized(
         self, crossing: Crossing, life: Life, market: Market, exchange: Exchange
@@ -84,6 +84,6 @@ class Builder:
         is_index = life.order is not None and life.order.trigger == "index"
         if not is_index or NO_INDEX not in outcome.reason:
             return False
-        self._without_index.add(life.id)
+        self._without_index.add(life.cl_ord_id)
         self._tools.teller.tell(trouble_words.no_index(crossing))
         return True

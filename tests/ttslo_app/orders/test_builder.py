@@ -187,6 +187,19 @@ def test_stop_without_an_index_price_follows_the_last_one_and_that_is_said() -> 
     assert bench.placed == 1
 
 
+def test_next_arming_asks_for_the_index_again() -> None:
+    """The feed may be back; where it is not, that is said of this crossing as well."""
+    bench = Bench(by_index := rule(trigger="index"))
+    bench.kraken.replies = [Reply.NO_INDEX]
+    bench.cross(by_index)
+    bench.wait(2)
+    bench.files.notes.clear()
+    bench.clock.seconds += 10
+    bench.adopt()
+    bench.cross(by_index)
+    assert [order.trigger for order, _, _ in bench.kraken.sent] == ["index", "last", "index"]
+
+
 def test_missing_index_is_no_excuse_for_a_row_that_asked_for_none() -> None:
     """Then the answer is a riddle, and the row is given up loudly as with any such refusal."""
     bench = Bench(rule())
