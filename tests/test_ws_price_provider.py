@@ -378,7 +378,8 @@ def fork_and_check(provider: WebSocketPriceProvider, shared: WebSocketPriceProvi
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     code = 9
     try:
-        forgotten = provider.get_current_price("XXBTZUSD") is None and not provider.connected
+        # In this order: to read a price is what has the child connect.
+        forgotten = not provider.connected and provider.get_current_price("XXBTZUSD") is None
         renewed = provider.wait_for_tick("BTC/USD", LONG) is not None
         other = WebSocketPriceProvider.shared("ws://127.0.0.1:9/v2") is not shared
         code = (not forgotten) + 2 * (not renewed) + 4 * (not other)
