@@ -37,6 +37,7 @@ MAY_USE: dict[str, set[str]] = {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.orders.life"),
         *("ttslo_app.rules", "ws_price_provider"),
     },
+    "ttslo_app.cluster": {"krakenlink", "ttslo_app.messages", "ttslo_app.store"},
     "ttslo_app.backtest": {
         *("fake_kraken", "krakenlink", "ttslo_app.clocks", "ttslo_app.rules"),
         "ttslo_app.watch.rulebook",

@@ -1,0 +1,1 @@
+"""Several machines, one account: who leads, and the truth that all of them share."""
