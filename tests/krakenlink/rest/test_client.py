@@ -18,7 +18,6 @@ from rest_kit import (
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
-    AuthenticationError,
     KrakenAPIError,
     KrakenError,
     ProtocolError,
@@ -28,7 +27,7 @@ from krakenlink.rest.verdicts import OutcomeKind
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
-# --- market data and the account ---
+# --- market data ---
 
 
 def test_market_data_calls_name_the_pair_as_kraken_does(web: Web, rest: KrakenAPI) -> None:
@@ -49,24 +48,6 @@ def test_damaged_time_is_a_protocol_error(web: Web, rest: KrakenAPI, unixtime: o
     web.on("Time", ok({"unixtime": unixtime}))
     with pytest.raises(ProtocolError):
         rest.warm_up()
-
-
-def test_account_calls_send_what_they_are_given(web: Web, rest: KrakenAPI) -> None:
-    """Filters reach Kraken under its own names; what is off is left out."""
-    web.on("ClosedOrders", ok({"closed": {}}))
-    web.on("QueryOrders", ok({"A": {}}))
-    web.on("OpenOrders", ok({"open": {}}))
-    rest.query_open_orders(trades=True, userref=7, cl_ord_id="c")
-    rest.query_closed_orders(cl_ord_id="c", ofs=50)
-    rest.query_orders(["A", "B"])
-    rest.query_orders("A")
-    bare = [{k: v for k, v in params.items() if k != "nonce"} for _, params in web.calls]
-    assert bare == [
-        {"trades": "true", "userref": "7", "cl_ord_id": "c"},
-        {"cl_ord_id": "c", "ofs": "50"},
-        {"txid": "A,B"},
-        {"txid": "A"},
-    ]
 
 
 # --- orders ---
@@ -318,26 +299,6 @@ def test_status_that_is_left_out_is_online(web: Web, rest: KrakenAPI) -> None:
     web.on("AssetPairs", ok(LISTING | {}), ok({"SOLUSD": LISTING["SOLUSD"]}))
     rest.pair_directory()
     assert rest.pair_status("SOLUSD") == "online"
-
-
-def test_key_info_is_asked_for_as_what_changes_nothing(web: Web, rest: KrakenAPI) -> None:
-    """A refused nonce is tried again, once, and the answer comes back as it is."""
-    web.on("GetApiKeyInfo", refusal("EAPI:Invalid nonce"), ok({"permissions": ["query-funds"]}))
-    assert rest.get_api_key_info() == {"permissions": ["query-funds"]}
-    assert len(web.asked("GetApiKeyInfo")) == 2
-
-
-def test_token_of_the_account_s_stream_is_text_or_nothing(web: Web, rest: KrakenAPI) -> None:
-    """What could not be one goes into no message; the key's own refusal comes as it is."""
-    web.on("GetWebSocketsToken", refusal("EAPI:Invalid nonce"), ok({"token": "t/+=", "expires": 9}))
-    assert rest.get_websockets_token() == "t/+="
-    for odd in ({}, {"token": ""}, {"token": 7}, {"token": "a b"}, {"token": "x" * 5000}):
-        web.on("GetWebSocketsToken", ok(odd))
-        with pytest.raises(ProtocolError, match="holds no token"):
-            rest.get_websockets_token()
-    web.on("GetWebSocketsToken", refusal("EGeneral:Permission denied"))
-    with pytest.raises(AuthenticationError):
-        rest.get_websockets_token()
 
 
 # --- callers' own classes ---
