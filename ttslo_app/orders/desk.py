@@ -9,7 +9,6 @@ nothing, as their intents are written together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -21,20 +20,14 @@ from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.amounts import NotEnough
 from ttslo_app.orders.builder import Builder
+from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
 from ttslo_app.orders.ports import Tools
-from ttslo_app.orders.request import (
-    OrderRequest,
-    fingerprint,
-    letters_of,
-    order_to_check,
-)
+from ttslo_app.orders.request import OrderRequest, fingerprint, letters_of
 
 # Intents of one burst are written together, but not more than are sent well inside a deadline.
 _BURST = 10
-# The subject of what is said of the key; no rule's id holds a blank.
-_KEY = "the key"
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
 
@@ -80,6 +73,7 @@ class Desk:
 
     Attributes:
         answers: Answers to orders since the start, for people to look at.
+        key: Sees to the trading key.
     """
 
     def __init__(
@@ -96,8 +90,7 @@ class Desk:
         self._placed = clerk.placed
         self._lost = lost
         self._is_alone = is_alone
-        # The order at which Kraken refused the key: whether it takes the key is asked with it.
-        self._refused_at: OrderRequest | None = None
+        self.key = KeyKeeper(tools)
         self._builder = Builder(tools)
 
     def fire(self, crossings: Sequence[Crossing]) -> None:
@@ -155,7 +148,7 @@ class Desk:
         if not self._ledger.is_waiting(crossing.key):
             self._owed.settle(crossing.key)
         elif self._owed.key.is_shut:
-            self._wait_for_key(crossing)
+            self.key.let_wait(crossing)
         else:
             self._stand_in_line(crossing)
         return True
@@ -310,8 +303,7 @@ class Desk:
             self._placed(life, outcome.txid, f"{crossing.rule.condition} {crossing.reason} at")
             self._owed.settle(crossing.key)
             self._owed.passed(crossing.pair)
-            self._owed.key.passed()
-            self._tell_key_works()
+            self.key.passed()
         elif outcome.kind is OutcomeKind.REFUSED:
             self.answers["refused"] += 1
             self._refused(crossing, life, outcome)
@@ -329,9 +321,8 @@ class Desk:
             life = life.after(Signal.REFUSE, detail=outcome.reason)
             self._ledger.put(life)
         if outcome.pause in OF_KEY:
-            self._refused_at = life.order
-            self._shut(outcome)
-            self._wait_for_key(crossing)
+            self.key.shut(outcome, life.order)
+            self.key.let_wait(crossing)
         elif outcome.pause is not None:
             self._paused(crossing, outcome.pause, outcome.reason)
         else:
@@ -344,54 +335,6 @@ class Desk:
         self._owed.close(crossing.pair, pause, self._tools.now())
         self._owed.stand_first(crossing)
         self._teller.tell_once(crossing.key, words.stands_first(crossing, pause, reason))
-
-    # --- the key -----------------------------------------------------------------------------
-
-    def try_key(self) -> None:
-        """Ask whether Kraken takes the key again, where that is due. Blocks for one call."""
-        gate, exchange, now = self._owed.key, self._tools.exchange, self._tools.now()
-        if not gate.is_due(now) or exchange is None:
-            return
-        if self._refused_at is None or not exchange.can_find:
-            gate.reopen()  # nobody can be asked: the next order tells
-            return
-        outcome = exchange.check(self._refused_at)
-        if outcome.pause in OF_KEY:
-            self._shut(outcome)
-        elif not outcome.is_judged:
-            gate.put_off(now)
-        else:
-            gate.reopen()
-            self._tell_key_works()
-
-    def key_refused(self, outcome: Outcome, rule_id: str) -> None:
-        """Take in that Kraken refused the key for a look or a check of a row; else do nothing."""
-        if outcome.pause not in OF_KEY or self._owed.key.is_shut:
-            return
-        entry = self._ledger.rules.get(rule_id)
-        if entry is not None:
-            with suppress(ValueError):  # no order can come of it
-                self._refused_at = order_to_check(entry.rule, entry.market)
-        self._shut(outcome)
-
-    def _shut(self, outcome: Outcome) -> None:
-        """Let nothing more go out with a key that Kraken refuses, and say so once for all rows."""
-        gate, now = self._owed.key, self._tools.now()
-        assert outcome.pause is not None
-        gate.shut(outcome.pause, now)
-        said = trouble_words.key_refused(
-            self._ledger.unprotected(), outcome.reason, outcome.cure, (gate.next_at() or now) - now
-        )
-        self._teller.tell_once(_KEY, said, news=outcome.reason)
-
-    def _wait_for_key(self, crossing: Crossing) -> None:
-        self._owed.wait(crossing, Why.KEY)
-        said = trouble_words.no_order_yet(crossing, trouble_words.KEY)
-        self._teller.tell_once(crossing.key, said)
-
-    def _tell_key_works(self) -> None:
-        if self._teller.forget(_KEY):
-            self._teller.tell(trouble_words.key_works_again(self._owed.count(Why.KEY)))
 
     # --- what is not placed ------------------------------------------------------------------
 

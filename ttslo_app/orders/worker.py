@@ -201,7 +201,7 @@ class OrderWorker:
             case Watched() | Streamed():
                 self._clerk.watched(message)
             case KeyRefused():
-                self._desk.key_refused(message.outcome, message.rule_id)
+                self._desk.key.refused(message.outcome, message.rule_id)
             case Proved():
                 self._hear(message.error, message.rule_id)
                 self._proofs.take(message)
@@ -285,11 +285,11 @@ class OrderWorker:
     def _hear(self, error: Exception | None, rule_id: str) -> None:
         """Let the gate of the key be shut where Kraken has refused a look for the key itself."""
         if error is not None and "EGeneral:Permission denied" not in str(error):
-            self._desk.key_refused(outcome_of(error), rule_id)
+            self._desk.key.refused(outcome_of(error), rule_id)
 
     def _fire_owed(self) -> None:
         """Fire those whose turn has come; who has grown old must be met by today's price."""
-        self._desk.try_key()
+        self._desk.key.try_again()
         now = self._tools.now()
         due = self._owed.due(
             now, is_settling=self._finder.must_settle_first, is_disk_bad=self._clerk.is_disk_bad
