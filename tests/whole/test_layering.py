@@ -37,7 +37,9 @@ MAY_USE: dict[str, set[str]] = {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.orders.life"),
         *("ttslo_app.rules", "ws_price_provider"),
     },
-    "ttslo_app.cluster": {"krakenlink", "ttslo_app.messages", "ttslo_app.store"},
+    "ttslo_app.cluster": {
+        *("krakenlink", "ttslo_app.columns", "ttslo_app.messages", "ttslo_app.store"),
+    },
     "ttslo_app.backtest": {
         *("fake_kraken", "krakenlink", "ttslo_app.clocks", "ttslo_app.rules"),
         "ttslo_app.watch.rulebook",
@@ -84,6 +86,7 @@ SHELLS = {
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
+    "ttslo_app.cluster.copy",
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
     "ttslo_app.orders.worker",

@@ -1,0 +1,189 @@
+"""What the store holds of one account, as this host knows it: rows, lives, who leads.
+
+Fed by one reading of everything, by the news that follow it, and by what our own changes have put;
+whatever comes late is passed over, since every entry carries its version. What must never happen
+here: that an older entry takes the place of a newer one, or that a row which nobody of ours wrote
+passes for one.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ttslo_app.cluster.records import Keys, loaded, read_cells
+from ttslo_app.cluster.store import Entry, News
+from ttslo_app.columns import CONFIG_COLUMNS, KNOWN_COLUMNS
+from ttslo_app.store.csv_text import quote
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the account.
+
+    Attributes:
+        place: Where it stands among the others.
+        version: That of its entry in the store.
+    """
+
+    id: str
+    cells: Mapping[str, str]
+    place: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What some news have changed, by id."""
+
+    rows: frozenset[str] = frozenset()
+    lives: frozenset[str] = frozenset()
+
+
+class Copy:
+    """A copy of one account in the store. Safe from any thread; asks nobody.
+
+    Args:
+        keys: Where the account's values are.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._lock = threading.Lock()  # guards all below; held for memory alone
+        self._entries: dict[str, Entry] = {}
+        self._gone: dict[str, int] = {}
+        self._rows_version = 0
+        self._config: tuple[int, bytes] = (-1, b"")
+
+    # --- what comes in -------------------------------------------------------------------------
+
+    def load(self, entries: Iterable[Entry], version: int) -> None:
+        """Take over one reading of everything, as of `version`; whatever is newer here stays."""
+        with self._lock:
+            known = {key: one for key, one in self._entries.items() if one.version > version}
+            gone = {key: at for key, at in self._gone.items() if at > version}
+            fresh = {one.key: one for one in entries if one.key not in gone}
+            self._entries = {**fresh, **known}
+            self._gone = gone
+            self._rows_version = max(self._rows_version, version)
+
+    def take(self, news: News) -> Changed:
+        """Take over news, and return what they have changed."""
+        changed = self.note(news.entries)
+        gone = [key for key in news.gone if self._forget(key, news.version)]
+        return Changed(
+            changed.rows | self._ids(gone, self._keys.rows),
+            changed.lives | self._ids(gone, self._keys.lives),
+        )
+
+    def note(self, entries: Iterable[Entry]) -> Changed:
+        """Take over entries that are newer than what is here, and return what they have changed."""
+        taken = []
+        with self._lock:
+            for one in entries:
+                known = self._entries.get(one.key)
+                newest = max(known.version if known else 0, self._gone.get(one.key, 0))
+                if one.version <= newest:
+                    continue
+                self._entries[one.key] = one
+                self._gone.pop(one.key, None)
+                taken.append(one.key)
+                if one.key.startswith(self._keys.rows):
+                    self._rows_version = max(self._rows_version, one.version)
+        return Changed(self._ids(taken, self._keys.rows), self._ids(taken, self._keys.lives))
+
+    def _forget(self, key: str, version: int) -> bool:
+        with self._lock:
+            known = self._entries.get(key)
+            if known is None or known.version > version:
+                return False
+            del self._entries[key]
+            self._gone[key] = version
+            if key.startswith(self._keys.rows):
+                self._rows_version = max(self._rows_version, version)
+            return True
+
+    def _ids(self, keys: Iterable[str], prefix: str) -> frozenset[str]:
+        return frozenset(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+
+    # --- what is there -------------------------------------------------------------------------
+
+    def entry(self, key: str) -> Entry | None:
+        """Return what stands under a key, None for nothing."""
+        return self._entries.get(key)
+
+    def version(self, key: str) -> int:
+        """Return the version of what stands under a key; 0 for nothing."""
+        entry = self._entries.get(key)
+        return 0 if entry is None else entry.version
+
+    @property
+    def rows_version(self) -> int:
+        """What tells one set of rows from the next."""
+        return self._rows_version
+
+    def rows(self) -> Sequence[Row]:
+        """Return the rows in their order; one that cannot be read is left out, and logged."""
+        with self._lock:
+            entries = [e for k, e in self._entries.items() if k.startswith(self._keys.rows)]
+        rows = [row for one in entries if (row := self._row(one)) is not None]
+        return sorted(rows, key=lambda row: (row.place, row.id))
+
+    def row(self, rule_id: str) -> Row | None:
+        """Return the row of an id, None where there is none that can be read."""
+        entry = self._entries.get(self._keys.row(rule_id))
+        return None if entry is None else self._row(entry)
+
+    def _row(self, entry: Entry) -> Row | None:
+        try:
+            cells, place = read_cells(entry.key, entry.value), loaded(entry.key, entry.value)
+        except ValueError as error:
+            _log.warning("%s; it does not trade", error)
+            return None
+        at = place.get("place")
+        rule_id = entry.key.removeprefix(self._keys.rows)
+        return Row(rule_id, cells, at if type(at) is int else 0, entry.version)
+
+    def lives(self) -> dict[str, dict[str, str]]:
+        """Return the cells of all lives by id.
+
+        Raises:
+            ValueError: If one cannot be read: nobody knows then whether its rule has fired.
+        """
+        with self._lock:
+            entries = [e for k, e in self._entries.items() if k.startswith(self._keys.lives)]
+        return {
+            one.key.removeprefix(self._keys.lives): read_cells(one.key, one.value)
+            for one in entries
+        }
+
+    def life(self, rule_id: str) -> dict[str, str] | None:
+        """Return the cells of a life, None where there is none.
+
+        Raises:
+            ValueError: If it cannot be read.
+        """
+        entry = self._entries.get(self._keys.life(rule_id))
+        return None if entry is None else read_cells(entry.key, entry.value)
+
+    def config(self) -> tuple[bytes, int]:
+        """Return the rows as the bytes of a config.csv, and what tells them from the next."""
+        version, (known, data) = self._rows_version, self._config
+        if known != version:
+            data = config_bytes([row.cells for row in self.rows()])
+            self._config = (version, data)
+        return data, version
+
+
+def config_bytes(rows: Sequence[Mapping[str, str]]) -> bytes:
+    """Return rows as the text of a config.csv: the same rows always give the same bytes."""
+    used = {name for cells in rows for name in cells}
+    columns = [name for name in KNOWN_COLUMNS if name in CONFIG_COLUMNS or name in used]
+    columns += sorted(used - set(columns))
+    lines = [columns, *([cells.get(name, "") for name in columns] for cells in rows)]
+    text = "\n".join(",".join(quote(cell, ",") for cell in line) for line in lines)
+    return f"{text}\n".encode()
