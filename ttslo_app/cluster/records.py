@@ -51,11 +51,6 @@ class Keys:
         return f"{self.root}format"
 
     @property
-    def hosts(self) -> str:
-        """What the keys of all hosts begin with; no account can have that name."""
-        return f"{self.root}+host/"
-
-    @property
     def accounts(self) -> str:
         """What the keys of all accounts begin with."""
         return f"{self.root}account/"
@@ -79,6 +74,11 @@ class Keys:
     def handover(self) -> str:
         """Put by a person who wants another host to lead."""
         return f"{self.base}handover"
+
+    @property
+    def hosts(self) -> str:
+        """What the keys of the hosts begin with that lead the account or stand by for it."""
+        return f"{self.base}host/"
 
     @property
     def rows(self) -> str:
@@ -150,6 +150,26 @@ def loaded(key: str, value: bytes) -> dict[str, Any]:
     return cells
 
 
+def cluster_text(cluster_id: str, token: str) -> bytes:
+    """Return what a store says of itself: its format, and the id that it was given when made."""
+    return dumped({"format": FORMAT, "id": cluster_id, "token": token})
+
+
+def read_cluster(key: str, value: bytes) -> str:
+    """Return the id that a store was given when it was made.
+
+    Raises:
+        ValueError: If it is of another format, or nobody of ours has written that; names the key.
+    """
+    cells = loaded(key, value)
+    if cells.get("format") != FORMAT or not isinstance(cells.get("id"), str):
+        raise ValueError(
+            f"{key} in the store is of format {str(cells.get('format'))[:20]!r} and this version "
+            f"knows {FORMAT!r} alone: run the version that made the store, or newer"
+        )
+    return str(cells["id"])
+
+
 def lead_text(lead: Lead) -> bytes:
     """Return what the store holds of who leads."""
     return dumped(asdict(lead))
@@ -172,6 +192,38 @@ def read_lead(key: str, value: bytes) -> Lead:
 def row_text(cells: Mapping[str, str], place: int, token: str) -> bytes:
     """Return what the store holds of a row: its cells as typed, and its place among the rows."""
     return dumped({"cells": dict(cells), "place": place, "token": token})
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a host says of itself, again and again.
+
+    Attributes:
+        state: Whether it leads or follows; a word of `leadership.State`.
+        is_blind: Whether it sees no live price.
+    """
+
+    name: str
+    state: str
+    is_blind: bool
+
+
+def host_text(host: Host, token: str) -> bytes:
+    """Return what the store holds of a host."""
+    return dumped({**asdict(host), "token": token})
+
+
+def read_host(key: str, value: bytes) -> Host:
+    """Return what a host said of itself.
+
+    Raises:
+        ValueError: If nobody of ours has written that; names the key.
+    """
+    cells = loaded(key, value)
+    name, state, is_blind = (cells.get(n) for n in ("name", "state", "is_blind"))
+    if not isinstance(name, str) or not isinstance(state, str) or type(is_blind) is not bool:
+        raise ValueError(f"{key} in the store does not say how a host is")
+    return Host(name, state, is_blind)
 
 
 def life_text(cells: Mapping[str, str], token: str) -> bytes:

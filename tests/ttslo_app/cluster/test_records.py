@@ -9,13 +9,18 @@ from hypothesis import strategies as st
 from ttslo_app.cluster.records import (
     EPOCH_STEP,
     NONCE_BASE,
+    Host,
     Keys,
     Lead,
+    cluster_text,
     dumped,
+    host_text,
     lead_text,
     life_text,
     loaded,
     read_cells,
+    read_cluster,
+    read_host,
     read_lead,
     row_text,
 )
@@ -33,7 +38,7 @@ def test_keys_lie_below_cluster_and_account() -> None:
     assert KEYS.marks == "/ttslo/prod/account/main/marks"
     assert KEYS.row("btc/1") == "/ttslo/prod/account/main/row/btc/1"
     assert KEYS.life("btc/1") == "/ttslo/prod/account/main/life/btc/1"
-    assert KEYS.host("a") == "/ttslo/prod/+host/a"
+    assert KEYS.host("a") == "/ttslo/prod/account/main/host/a"
     assert all(
         key.startswith(KEYS.base)
         for key in (KEYS.lead, KEYS.beat, KEYS.handover, KEYS.marks, KEYS.rows, KEYS.lives)
@@ -114,3 +119,36 @@ def test_a_row_without_cells_is_refused(value: dict[str, object]) -> None:
     """Nothing is armed from something that is no row."""
     with pytest.raises(ValueError, match="some/key in the store holds no cells"):
         read_cells("some/key", dumped(value))
+
+
+def test_a_store_says_which_it_is() -> None:
+    """Two stores of one name, one made anew, are not the same store."""
+    assert read_cluster(KEYS.format, cluster_text("c-1", "t")) == "c-1"
+
+
+@pytest.mark.parametrize("value", [{}, {"format": "2", "id": "c"}, {"format": "1", "id": 4}])
+def test_a_store_of_another_format_is_left_alone(value: dict[str, object]) -> None:
+    """A later version may mean something else by the same keys."""
+    with pytest.raises(ValueError, match=r"/ttslo/prod/format .* run the version"):
+        read_cluster(KEYS.format, dumped(value))
+
+
+@pytest.mark.parametrize("host", [Host("a", "lead", False), Host("b", "follow", True)])
+def test_a_host_says_how_it_is(host: Host) -> None:
+    """Whoever leads and is blind gives way to one that sees."""
+    assert read_host("k", host_text(host, "t")) == host
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"name": "a", "state": "lead", "is_blind": "no"},
+        {"name": 1, "state": "lead", "is_blind": True},
+        {"name": "a", "is_blind": True},
+    ],
+)
+def test_a_host_that_says_something_else_is_none(value: dict[str, object]) -> None:
+    """Nobody hands over to what cannot be read."""
+    with pytest.raises(ValueError, match="some/host in the store does not say"):
+        read_host("some/host", dumped(value))
