@@ -196,7 +196,15 @@ class Calls:
         answer: dict[str, Any] = {"descr": {"order": self._shown(order)["descr"]["order"]}}
         if order.txid:
             answer["txid"] = [order.txid]
+            self._fill_at_once(order)
         return answer
+
+    def _fill_at_once(self, order: Order) -> None:
+        """Fill an order that stands, where that is switched on for its market."""
+        listing = self._engine.listing_of(order)
+        is_open = order.status == "open"
+        if is_open and self._faults.struck("filled_at_once", "AddOrder", listing.symbol):
+            self._engine.fill(order, listing.price, self._now())
 
     def _cancel_order(self, params: Params, account: Account) -> dict[str, int]:
         return {"count": self._engine.cancel_by(params, self._now(), account)}

@@ -57,6 +57,9 @@ FAULTS: dict[str, str] = {
     "lost_reply": "acted upon, then the connection is reset without an answer",
     "delayed_reply": "acted upon, answered after `seconds`",
     "delayed_action": "acted upon and answered after `seconds`; a deadline counts",
+    "queued_action": "its nonce is taken at once, then as `delayed_action`",
+    "deadline_ignored": "an order's deadline is neither read nor kept",
+    "filled_at_once": "an order of `symbol` is filled as soon as it stands",
     "black_hole": "never acted upon, never answered",
     "http_502": "the edge answers 502 `when` before or after Kraken acted",
     "http_504": "the edge answers 504 `when` before or after Kraken acted",
@@ -120,6 +123,8 @@ _TEXTS = {
 }
 _ENDPOINTS = {
     "absurd_time": "Time",
+    "deadline_ignored": "AddOrder",
+    "filled_at_once": "AddOrder",
     "limit_exceeded": "AddOrder",
     "market_mode": "AddOrder",
     "no_data": "Ticker",

@@ -105,7 +105,7 @@ class Rest:
                 return self._keys.info(signed.key)
             if endpoint == "GetWebSocketsToken":
                 return self._keys.issue_token(signed.key, self._core.now())
-            if endpoint == "AddOrder":
+            if endpoint == "AddOrder" and not struck("deadline_ignored"):
                 check_deadline(params.get("deadline"), arrived, self._core.now())
             call = _called(self._calls.private, endpoint)
             looked_for = widened(endpoint, params, self._core.faults)
@@ -152,7 +152,21 @@ class Rest:
             if fault.when == "after":
                 self._carry_out(call)
             return faulty(fault)
+        if fault := struck("queued_action"):
+            return await _sent(request, await self._queued(call, fault.seconds), struck)
         return await _sent(request, self._settled(call), struck)
+
+    async def _queued(self, call: _Call, wait: float) -> dict[str, Any]:
+        """Admit a call now and act upon it later, whatever was called with its key meanwhile."""
+        try:
+            call.read()
+            call.admit()
+        except Refusal as refusal:
+            return {"error": refusal.errors}
+        finally:
+            self._core.tell()
+        await asyncio.sleep(wait)
+        return self._settled(replace(call, admit=_admit_all))
 
     def _settled(self, call: _Call) -> dict[str, Any]:
         """Act, perhaps between two clocks or twice, and return the answer that leaves."""

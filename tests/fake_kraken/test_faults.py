@@ -46,10 +46,64 @@ def delayed_action(client: Client, stream: Stream) -> None:
     assert answer["error"] == ["EService:Deadline elapsed"]
 
 
-def set_ahead(exchange: FakeKraken, seconds: float) -> None:
-    """Let Kraken's clock jump once the second order has arrived."""
-    exchange.wait_for(lambda e: e.count("AddOrder") == 2)
+def set_ahead(exchange: FakeKraken, seconds: float, arrived: int = 2) -> None:
+    """Let Kraken's clock jump once the second order has arrived, or another one."""
+    exchange.wait_for(lambda e: e.count("AddOrder") == arrived)
     exchange.clock_offset = seconds
+
+
+def queued_action(client: Client, stream: Stream) -> None:
+    """queued_action: a nonce that has been taken is no bar to what comes in between, or after."""
+    client.exchange.fault("queued_action", endpoint="AddOrder", seconds=0.2, count=2)
+    answers: list[dict[str, Any]] = []
+    caller = threading.Thread(target=lambda: answers.append(client.post("AddOrder", STOP, nonce=7)))
+    caller.start()
+    assert client.exchange.wait_for(lambda e: e.count("AddOrder") == 1)
+    # A nonce higher than its own is taken meanwhile: it was checked before it was queued.
+    assert client.post("Balance", nonce=8)["error"] == []
+    assert client.exchange.placed_count() == 0
+    caller.join()
+    assert answers[0]["error"] == []
+    assert client.exchange.placed_count() == 1
+    # A lower one is refused at the door, and never acted upon.
+    assert client.post("AddOrder", STOP, nonce=6)["error"] == ["EAPI:Invalid nonce"]
+    client.exchange.clear_faults()
+    late_in_the_queue(client, ["EService:Deadline elapsed"])
+
+
+def late_in_the_queue(client: Client, errors: list[str]) -> None:
+    """Let an order's deadline pass while it is queued, and see what is said of it."""
+    before = client.exchange.count("AddOrder")
+    client.exchange.fault("queued_action", endpoint="AddOrder", seconds=0.2, count=1)
+    deadline = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 10))
+    jump = threading.Thread(target=set_ahead, args=(client.exchange, 20.0, before + 1))
+    jump.start()
+    assert client.post("AddOrder", {**STOP, "deadline": deadline})["error"] == errors
+    jump.join()
+    client.exchange.clock_offset = 0.0
+
+
+def deadline_ignored(client: Client, stream: Stream) -> None:
+    """deadline_ignored: too late, too near and too far are all the same, in a queue too."""
+    times = [time.gmtime(time.time() + ahead) for ahead in (-30, 1, 3600)]
+    texts = [time.strftime("%Y-%m-%dT%H:%M:%SZ", t) for t in times]
+    for text in texts:
+        assert client.post("AddOrder", {**STOP, "deadline": text})["error"] != []
+    client.exchange.fault("deadline_ignored")
+    for text in texts:
+        assert client.post("AddOrder", {**STOP, "deadline": text})["error"] == []
+    late_in_the_queue(client, [])
+    assert client.exchange.placed_count() == 4
+
+
+def filled_at_once(client: Client, stream: Stream) -> None:
+    """filled_at_once: it is closed before anybody can look, and one that is checked is not."""
+    client.exchange.fault("filled_at_once", symbol="BTC/USD", count=1)
+    assert client.post("AddOrder", {**STOP, "validate": "true"})["error"] == []
+    txids = [client.place(cl_ord_id=fault_checks.ID), client.place()]
+    assert [order["status"] for order in client.exchange.orders] == ["closed", "open"]
+    (closed,) = client.post("ClosedOrders", {"cl_ord_id": fault_checks.ID})["result"]["closed"]
+    assert closed == txids[0]
 
 
 def black_hole(client: Client, stream: Stream) -> None:
@@ -208,7 +262,8 @@ def drop(client: Client, stream: Stream) -> None:
 
 CHECKS: dict[str, Callable[[Client, Stream], None]] = {
     **{check.__name__: check for check in (
-        delayed_reply, delayed_action, black_hole, reset_mid_body, error, nonce_refused,
+        delayed_reply, delayed_action, queued_action, deadline_ignored, filled_at_once,
+        black_hole, reset_mid_body, error, nonce_refused,
         open_orders_lag, closed_orders_lag, mute, ack_without_data, silent, refuse, no_ack,
         refuse_connect, msg_rate, bad_frames, drop,
     )},
