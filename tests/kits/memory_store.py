@@ -1,98 +1,156 @@
-"""A `Store` in memory, whose answers can be lost, late, or never given."""
+"""A shared store in memory, for many hosts of one test, whose answers come late, twice or never.
+
+It keeps what a real one promises: changes happen whole, one after another, and reads show the last
+of them. What becomes of a change on its way is said beforehand and never left to chance or time.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
 from ttslo_app.cluster.store import Answer, Change, Entry, News, StoreUnreachable, is_ours
 
-
-class Timeline:
-    """What a store has, and everything that ever happened to it. Shared by all who use it."""
-
-    def __init__(self) -> None:
-        self.changed = threading.Condition()
-        self.revision = 1
-        self.entries: dict[str, Entry] = {}
-        self.history: list[News] = []
-
-    def apply(self, change: Change) -> Answer:
-        """Do a change whole, or not at all."""
-        with self.changed:
-            known = {k: self.entries[k] for k in change.rests_on if k in self.entries}
-            versions = {k: known[k].version if k in known else 0 for k in change.rests_on}
-            if versions != dict(change.rests_on):
-                return Answer(False, self.revision, known)
-            self.revision += 1
-            put = [Entry(k, v, self.revision) for k, v in change.puts.items()]
-            self.entries.update({one.key: one for one in put})
-            gone = [k for k in change.deletes if self.entries.pop(k, None)]
-            self.history.append(News(self.revision, put, gone))
-            self.changed.notify_all()
-            return Answer(True, self.revision, {})
+# Seconds between two looks of a watch at whether it has been cut.
+_SLICE = 0.05
 
 
+class Fate(Enum):
+    """What becomes of a change on its way to the store."""
+
+    ANSWERED = "done, and answered"
+    LOST = "done, and nobody hears of it"
+    NEVER = "swallowed"
+    LATE = "done when somebody calls `deliver`, unanswered"
+    TWICE = "done, sent once more, and answered the second time"
+
+
+@dataclass
 class MemoryStore:
-    """One host's view of a timeline.
+    """The store itself, which answers at once; hosts that meet trouble see it through a `Line`.
 
     Attributes:
-        is_down: Nothing is answered, and nothing is done.
-        loses_answers: Called with each change; True lets it be done and its answer be lost.
-        commits: How many changes were sent.
+        version: Its revision: that of the last change.
+        log: Every change there was, in order.
     """
 
-    def __init__(self, timeline: Timeline | None = None) -> None:
-        self.timeline = timeline or Timeline()
-        self.is_down = False
-        self.loses_answers: Callable[[Change], bool] = lambda change: False
-        self.commits = 0
+    version: int = 0
+    log: list[News] = field(default_factory=list)
 
-    def _ask(self) -> None:
-        if self.is_down:
-            raise StoreUnreachable("the store does not answer")
+    def __post_init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._changed = threading.Condition()  # guards all of it
 
-    def get(self, key: str, *, patience: float) -> Entry | None:
-        """Return what stands under a key."""
-        self._ask()
-        with self.timeline.changed:
-            return self.timeline.entries.get(key)
+    def get(self, key: str, *, patience: float = 1.0) -> Entry | None:
+        """Return what stands under `key`; see `Store`."""
+        with self._changed:
+            return self._entries.get(key)
 
-    def list(self, prefix: str, *, patience: float) -> tuple[Sequence[Entry], int]:
-        """Return all below a prefix."""
-        self._ask()
-        with self.timeline.changed:
-            found = [e for k, e in sorted(self.timeline.entries.items()) if k.startswith(prefix)]
-            return found, self.timeline.revision
+    def list(self, prefix: str, *, patience: float = 1.0) -> tuple[Sequence[Entry], int]:
+        """Return all that begins with `prefix`; see `Store`."""
+        with self._changed:
+            keys = sorted(key for key in self._entries if key.startswith(prefix))
+            return [self._entries[key] for key in keys], self.version
 
-    def commit(self, change: Change, *, patience: float) -> Answer:
-        """Do a change; one that was done before counts as done."""
-        self._ask()
-        self.commits += 1
-        answer = self.timeline.apply(change)
-        if answer.is_done and self.loses_answers(change):
-            raise StoreUnreachable("the answer was lost")
-        if not answer.is_done:
-            with self.timeline.changed:
-                found = {k: e for k in change.puts if (e := self.timeline.entries.get(k))}
-            if is_ours(found, change.puts):
-                return Answer(True, max(one.version for one in found.values()), {})
-        return answer
+    def commit(self, change: Change, *, patience: float = 1.0) -> Answer:
+        """Do a change, if what it rests on is so; see `Store`."""
+        with self._changed:
+            entries = self._entries
+            found = {key: entries[key] for key in change.rests_on if key in entries}
+            for key, version in change.rests_on.items():
+                if (found[key].version if key in found else 0) != version:
+                    return self._refused(change, found)
+            if change.puts or any(key in entries for key in change.deletes):
+                self._do(change)
+            return Answer(True, self.version, {})
 
-    def watch(self, prefix: str, after: int, *, patience: float) -> Iterator[News]:
-        """Yield what happens below a prefix."""
-        place = 0
+    def _refused(self, change: Change, found: dict[str, Entry]) -> Answer:
+        """Tell what stands in the way of a change, unless that is the change itself."""
+        there = {key: self._entries[key] for key in change.puts if key in self._entries}
+        if is_ours(there, change.puts):
+            return Answer(True, max(entry.version for entry in there.values()), {})
+        return Answer(False, self.version, found)
+
+    def _do(self, change: Change) -> None:
+        self.version += 1
+        put = [Entry(key, value, self.version) for key, value in change.puts.items()]
+        gone = [key for key in change.deletes if self._entries.pop(key, None) is not None]
+        self._entries.update((entry.key, entry) for entry in put)
+        self.log.append(News(self.version, put, gone))
+        self._changed.notify_all()
+
+    def watch(self, prefix: str, after: int, *, patience: float = 1.0) -> Iterator[News]:
+        """Yield the changes below `prefix` later than `after`; see `Store`."""
         while True:
-            self._ask()
-            with self.timeline.changed:
-                if place == len(self.timeline.history):
-                    self.timeline.changed.wait(patience)
-                fresh = self.timeline.history[place:]
-                place = len(self.timeline.history)
-            for one in fresh:
-                if one.version <= after:
-                    continue
-                put = [e for e in one.entries if e.key.startswith(prefix)]
-                yield News(one.version, put, [k for k in one.gone if k.startswith(prefix)])
-            if not fresh:
-                yield News(after)
+            news = self._news(prefix, after, patience)
+            after = news.version
+            yield news
+
+    def _news(self, prefix: str, after: int, patience: float) -> News:
+        with self._changed:
+            self._changed.wait_for(lambda: self.version > after, patience)
+            news = [one for one in self.log if one.version > after]
+            version = max(after, self.version)
+        entries = [e for one in news for e in one.entries if e.key.startswith(prefix)]
+        gone = [key for one in news for key in one.gone if key.startswith(prefix)]
+        return News(version, entries, gone)
+
+
+class Line:
+    """A host's own line to a store: a `Store`, of whose calls some do not get through.
+
+    Attributes:
+        is_cut: Whether nothing gets through at all.
+        fates: What becomes of the next changes; later ones are answered.
+        late: The changes that are still on their way.
+    """
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.is_cut = False
+        self.fates: deque[Fate] = deque()
+        self.late: list[Change] = []
+
+    def deliver(self) -> list[Answer]:
+        """Let what is on its way arrive; return the answers, which nobody hears."""
+        late, self.late = self.late, []
+        return [self.store.commit(change) for change in late]
+
+    def get(self, key: str, *, patience: float = 1.0) -> Entry | None:
+        """Return what stands under `key`; see `Store`."""
+        self._check()
+        return self.store.get(key)
+
+    def list(self, prefix: str, *, patience: float = 1.0) -> tuple[Sequence[Entry], int]:
+        """Return all that begins with `prefix`; see `Store`."""
+        self._check()
+        return self.store.list(prefix)
+
+    def commit(self, change: Change, *, patience: float = 1.0) -> Answer:
+        """Do a change, if what it rests on is so, or what its fate says; see `Store`."""
+        self._check()
+        fate = self.fates.popleft() if self.fates else Fate.ANSWERED
+        if fate is Fate.LATE:
+            self.late.append(change)
+        if fate in (Fate.LOST, Fate.TWICE):
+            self.store.commit(change)
+        if fate in (Fate.ANSWERED, Fate.TWICE):
+            return self.store.commit(change)
+        raise StoreUnreachable("no answer from the store")
+
+    def watch(self, prefix: str, after: int, *, patience: float = 1.0) -> Iterator[News]:
+        """Yield the changes below `prefix` later than `after`, until the line is cut."""
+        told_at = time.monotonic()
+        for news in self.store.watch(prefix, after, patience=min(patience, _SLICE)):
+            self._check()
+            if news.entries or news.gone or time.monotonic() - told_at >= patience:
+                told_at = time.monotonic()
+                yield news
+
+    def _check(self) -> None:
+        if self.is_cut:
+            raise StoreUnreachable("no answer from the store")
