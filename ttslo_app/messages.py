@@ -356,6 +356,7 @@ class Kind(StrEnum):
     PRICE = "price"
     CHECK = "order checked"
     STANDING = "where a row stands"
+    STANDBY = "standby"
     NOTIFY = "notifications"
     DIGEST = "daily digest"
     OTHER = "other"

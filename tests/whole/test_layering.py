@@ -86,7 +86,7 @@ SHELLS = {
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
-    "ttslo_app.cluster.copy",
+    *("ttslo_app.cluster.copy", "ttslo_app.cluster.session", "ttslo_app.cluster.witness"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
     "ttslo_app.orders.worker",

@@ -18,6 +18,7 @@ from order_bench import life, rule
 
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.cluster.records import Lead
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
 from ttslo_app.orders.kin import Bond, Tie
 from ttslo_app.orders.life import RuleState
@@ -42,6 +43,11 @@ LONGER = {
 }
 
 SAMPLES: dict[str, object] = {
+    "lead": Lead(4, "host-a-1f2e3d", "2026-11-26T10:00:00+00:00", "t"),
+    "leads": True,
+    "patience": 3.0,
+    "silence": 3.2,
+    "account": "main",
     "address": "http://127.0.0.1:8080",
     "ahead": 30.0,
     "backlog": 3,

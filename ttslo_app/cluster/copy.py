@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ttslo_app.cluster.records import Keys, loaded, read_cells
+from ttslo_app.cluster.records import Changed, Keys, loaded, read_cells
 from ttslo_app.cluster.store import Entry, News
 from ttslo_app.columns import CONFIG_COLUMNS, KNOWN_COLUMNS
 from ttslo_app.store.csv_text import quote
@@ -34,14 +34,6 @@ class Row:
     cells: Mapping[str, str]
     place: int
     version: int
-
-
-@dataclass(frozen=True, slots=True)
-class Changed:
-    """What some news have changed, by id."""
-
-    rows: frozenset[str] = frozenset()
-    lives: frozenset[str] = frozenset()
 
 
 class Copy:
@@ -116,6 +108,17 @@ class Copy:
         """Return what stands under a key, None for nothing."""
         return self._entries.get(key)
 
+    def below(self, prefix: str) -> Sequence[Entry]:
+        """Return what stands under all keys that begin with `prefix`."""
+        with self._lock:
+            return [one for key, one in self._entries.items() if key.startswith(prefix)]
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of all rows and lives."""
+        with self._lock:
+            keys = list(self._entries)
+        return self._ids(keys, self._keys.rows) | self._ids(keys, self._keys.lives)
+
     def version(self, key: str) -> int:
         """Return the version of what stands under a key; 0 for nothing."""
         entry = self._entries.get(key)
@@ -128,8 +131,7 @@ class Copy:
 
     def rows(self) -> Sequence[Row]:
         """Return the rows in their order; one that cannot be read is left out, and logged."""
-        with self._lock:
-            entries = [e for k, e in self._entries.items() if k.startswith(self._keys.rows)]
+        entries = self.below(self._keys.rows)
         rows = [row for one in entries if (row := self._row(one)) is not None]
         return sorted(rows, key=lambda row: (row.place, row.id))
 
@@ -154,12 +156,9 @@ class Copy:
         Raises:
             ValueError: If one cannot be read: nobody knows then whether its rule has fired.
         """
-        with self._lock:
-            entries = [e for k, e in self._entries.items() if k.startswith(self._keys.lives)]
-        return {
-            one.key.removeprefix(self._keys.lives): read_cells(one.key, one.value)
-            for one in entries
-        }
+        prefix = self._keys.lives
+        entries = self.below(prefix)
+        return {e.key.removeprefix(prefix): read_cells(e.key, e.value) for e in entries}
 
     def life(self, rule_id: str) -> dict[str, str] | None:
         """Return the cells of a life, None where there is none.

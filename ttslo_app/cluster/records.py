@@ -130,6 +130,14 @@ class Lead:
         return NONCE_BASE + self.epoch * EPOCH_STEP
 
 
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What some news have changed, by id."""
+
+    rows: frozenset[str] = frozenset()
+    lives: frozenset[str] = frozenset()
+
+
 def dumped(cells: Mapping[str, Any]) -> bytes:
     """Return a value of the store."""
     return json.dumps(cells, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

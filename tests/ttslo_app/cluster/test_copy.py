@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.cluster.copy import Changed, Copy, config_bytes
-from ttslo_app.cluster.records import Keys, dumped, life_text, row_text
+from ttslo_app.cluster.copy import Copy, config_bytes
+from ttslo_app.cluster.records import Changed, Keys, dumped, life_text, row_text
 from ttslo_app.cluster.store import Entry, News
 from ttslo_app.store.rule_text import read_rules
 
@@ -36,6 +36,9 @@ def test_a_reading_is_what_stands() -> None:
     assert copy.entry(KEYS.life("b")) is None
     assert copy.life("b") is None
     assert copy.row("c") is None
+    assert copy.ids() == {"a", "b"}
+    assert [one.version for one in copy.below(KEYS.rows)] == [3, 4]
+    assert copy.below(KEYS.hosts) == []
 
 
 def test_news_say_which_rows_and_lives_they_change() -> None:

@@ -1,0 +1,63 @@
+"""Which other hosts live."""
+
+from ttslo_app.cluster.others import Others
+from ttslo_app.cluster.records import Host, Keys, host_text
+from ttslo_app.cluster.store import Entry
+
+KEYS = Keys("prod")
+
+
+def word(name: str, version: int, *, is_blind: bool = False) -> Entry:
+    """Return what a host says of itself."""
+    return Entry(KEYS.host(name), host_text(Host(name, "follows", is_blind), str(version)), version)
+
+
+def test_a_host_lives_while_its_word_changes() -> None:
+    """The first word may be of last week; a second one is of now, and counts for a while."""
+    others = Others(KEYS.host("me"), 3.0)
+    others.see([word("b", 4)], 100.0)
+    assert not others.any_lives(100.0)
+    others.see([word("b", 4)], 101.0)
+    assert not others.any_lives(101.0)
+    others.see([word("b", 5)], 102.0)
+    assert [host.name for host in others.living(105.0)] == ["b"]
+    assert not others.any_lives(105.1)
+    others.see([word("b", 6)], 200.0)
+    assert others.any_lives(200.0)
+
+
+def test_a_host_that_has_left_does_not_live() -> None:
+    """Whoever ends takes its word away."""
+    others = Others(KEYS.host("me"), 3.0)
+    others.see([word("b", 1)], 0.0)
+    others.see([word("b", 2)], 1.0)
+    assert others.any_lives(1.0)
+    others.see([], 1.5)
+    assert not others.any_lives(1.5)
+
+
+def test_the_own_word_is_none_of_another() -> None:
+    """A host does not hand over to itself."""
+    others = Others(KEYS.host("me"), 3.0)
+    for version in (1, 2, 3):
+        others.see([word("me", version)], 0.0)
+    assert not others.any_lives(0.0)
+
+
+def test_a_blind_host_lives_and_sees_nothing() -> None:
+    """Nobody who is blind hands over to another who is."""
+    others = Others(KEYS.host("me"), 3.0)
+    for version in (1, 2):
+        others.see([word("b", version, is_blind=True)], 0.0)
+    assert others.any_lives(0.0)
+    assert not others.any_sees(0.0)
+    others.see([word("b", 3)], 1.0)
+    assert others.any_sees(1.0)
+
+
+def test_what_cannot_be_read_is_no_host() -> None:
+    """Somebody wrote that by hand."""
+    others = Others(KEYS.host("me"), 3.0)
+    for version in (1, 2):
+        others.see([Entry(KEYS.host("x"), b"?", version)], 0.0)
+    assert not others.any_lives(0.0)

@@ -1,0 +1,432 @@
+"""Hosts that share a store: one of them leads, and the next one leads when it falls silent."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+from memory_store import MemoryStore, Timeline
+
+from krakenlink.machine import feed_clock
+from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.crew import Fencing, Part
+from ttslo_app.cluster.leadership import State
+from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, Lead, dumped, lead_text, life_text
+from ttslo_app.cluster.session import Session
+from ttslo_app.cluster.store import Change
+
+KEYS = Keys("prod")
+
+
+class Nonces:
+    """Kraken, as far as it refuses nonces that are not above the highest one."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+        self._lock = threading.Lock()
+
+    def take(self, nonce: int) -> bool:
+        with self._lock:
+            is_taken, self.highest = nonce > self.highest, max(self.highest, nonce)
+            return is_taken
+
+
+class Ship:
+    """A program that does what the session says, and writes down what that was."""
+
+    def __init__(self, kraken: Nonces) -> None:
+        self.kraken = kraken
+        self.is_ready, self.blind, self.answers = True, 0.0, True
+        self.nonce = 0
+        self.is_deposed = self.has_taken_up = self.is_open = False
+        self.log: list[str] = []
+        self.news: list[Changed] = []
+
+    def blind_for(self) -> float:
+        return self.blind
+
+    def fence(self, base: int) -> Fencing:
+        if not self.answers:
+            return Fencing.UNASKED
+        self.nonce, self.is_deposed = base + 1, False
+        return Fencing.ANSWERED if self.kraken.take(self.nonce) else Fencing.REFUSED
+
+    def send(self) -> bool:
+        """Send an order as the program would; tell whether Kraken took it."""
+        self.nonce += 1
+        if not self.is_open:
+            return False
+        is_taken = self.kraken.take(self.nonce)
+        self.is_deposed = not is_taken
+        return is_taken
+
+    def take_up(self, fence: int) -> None:
+        self.is_open = self.has_taken_up = True
+        self.log.append(f"take up {fence}")
+
+    def cut(self) -> None:
+        self.is_open = False
+
+    def follow(self) -> None:
+        self.is_open = self.has_taken_up = False
+        self.log.append("follow")
+
+    def changed(self, changed: Changed) -> None:
+        self.news.append(changed)
+
+
+class Memory:
+    """What a host remembers of the store."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def is_older(self, version: int) -> bool:
+        return version < self.seen
+
+    def keep(self, version: int) -> None:
+        self.seen = version
+
+
+class Host:
+    """One host with all that belongs to it."""
+
+    def __init__(self, name: str, timeline: Timeline, kraken: Nonces, patience: float) -> None:
+        self.store, self.copy, self.ship = MemoryStore(timeline), Copy(KEYS), Ship(kraken)
+        self.memory = Memory()
+        self.said: list[str] = []
+        part = Part(KEYS, name, patience)
+        self.session = Session(self.store, self.copy, part, self.ship, self.memory, self.say)
+
+    def say(self, level: str, message: str, **fields: object) -> None:
+        self.said.append(message)
+
+    def has_said(self, words: str) -> bool:
+        return any(words in text for text in self.said)
+
+    def knows_another(self) -> bool:
+        return self.session._others.any_lives(feed_clock())
+
+    def is_leading(self) -> bool:
+        return self.session.state is State.LEAD
+
+
+def until(what: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.005)
+
+
+class Fleet:
+    """Hosts that share a store and an account."""
+
+    def __init__(self) -> None:
+        self.timeline, self.kraken, self.hosts = Timeline(), Nonces(), list[Host]()
+
+    def host(self, name: str, *, patience: float = 1.5) -> Host:
+        host = Host(name, self.timeline, self.kraken, patience)
+        self.hosts.append(host)
+        return host
+
+    def start(self, name: str, *, patience: float = 1.5) -> Host:
+        host = self.host(name, patience=patience)
+        host.session.start()
+        return host
+
+
+@pytest.fixture
+def fleet() -> Iterator[Fleet]:
+    """Hosts that end with the test."""
+    fleet = Fleet()
+    yield fleet
+    for host in fleet.hosts:
+        host.store.is_down = True
+        host.session._stopping.set()
+        host.session._wake.set()
+    with fleet.timeline.changed:
+        fleet.timeline.changed.notify_all()  # whoever watches sees the end
+
+
+def kill(host: Host) -> None:
+    """Let a host be heard of no more, as a machine that dies; it believes on that it leads."""
+    host.store.is_down = True
+
+
+def test_the_first_host_leads_at_once(fleet: Fleet) -> None:
+    """Nobody leads, so there is nobody to wait for; the fence is the version of its entry."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    lead = a.session.leader()
+    assert lead is not None
+    assert (lead.host, lead.epoch) == ("a", 1)
+    assert fleet.kraken.highest == NONCE_BASE + 2**32 + 1
+    assert a.ship.log == [f"take up {fleet.timeline.entries[KEYS.lead].version}"]
+    assert a.memory.seen == fleet.timeline.entries[KEYS.lead].version
+    assert a.has_said("LEADS (epoch 1)")
+
+
+def test_a_second_host_follows_while_the_first_one_beats(fleet: Fleet) -> None:
+    """It says who leads, and sends nothing."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    b = fleet.start("b", patience=1000.0)
+    until(lambda: b.has_said("FOLLOWS: a leads") and KEYS.beat in fleet.timeline.entries)
+    beat = fleet.timeline.entries[KEYS.beat].version
+    until(lambda: fleet.timeline.entries[KEYS.beat].version > beat)
+    assert b.session.state is State.FOLLOW
+    assert not b.ship.send()
+
+
+def test_a_silent_leader_is_followed_by_another_and_can_send_nothing_more(fleet: Fleet) -> None:
+    """It does not know of that yet: Kraken refuses its nonce."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    b = fleet.start("b")
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    assert a.ship.send()
+    kill(a)
+    until(b.is_leading)
+    assert b.has_said("a has been silent for")
+    assert b.ship.send()
+    assert a.ship.is_open
+    assert not a.ship.send()
+    a.store.is_down = False
+    until(lambda: a.session.state is State.FOLLOW)
+    assert a.has_said("DEPOSED: b leads now")
+    assert not a.ship.is_open
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+
+
+def test_a_beat_that_is_refused_shuts_the_door(fleet: Fleet) -> None:
+    """Whoever learns of another by the store alone stops sending before Kraken has to refuse it."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    entry = fleet.timeline.entries[KEYS.lead]
+    other = lead_text(Lead(2, "b", "", "t"))
+    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
+    until(lambda: a.has_said("DEPOSED: b leads now"))
+    assert not a.ship.is_open
+    assert "follow" in a.ship.log
+
+
+def test_of_two_that_stand_one_wins(fleet: Fleet) -> None:
+    """Both compare the same two versions, and the store lets one of them through."""
+    hosts = [fleet.start(name) for name in "abc"]
+    until(lambda: any(host.is_leading() for host in hosts))
+    until(lambda: sum(host.has_said("FOLLOWS") for host in hosts) == 2)
+    lead = fleet.timeline.entries[KEYS.lead]
+    assert sum(host.session.state is State.LEAD for host in hosts) == 1
+    assert b'"epoch":1' in lead.value
+
+
+def test_a_host_that_is_not_ready_does_not_stand(fleet: Fleet) -> None:
+    """Its rows are not read yet: it could place nothing."""
+    a = fleet.host("a")
+    a.ship.is_ready = False
+    a.session.start()
+    b = fleet.start("b")
+    until(b.is_leading)
+    assert a.session.state is State.FOLLOW
+    a.ship.is_ready = True
+    kill(b)
+    until(a.is_leading)
+
+
+def test_nothing_is_taken_up_before_kraken_has_answered(fleet: Fleet) -> None:
+    """Until then an earlier leader could still send."""
+    a = fleet.host("a")
+    a.ship.answers = False
+    a.session.start()
+    until(lambda: a.has_said("Kraken has not answered yet"))
+    assert a.session.state is State.FENCE
+    assert not a.ship.is_open
+    a.ship.answers = True
+    until(a.is_leading)
+
+
+def test_a_host_that_waits_for_kraken_steps_down_for_another(fleet: Fleet) -> None:
+    """It beats meanwhile, and learns of the other by that."""
+    a = fleet.host("a")
+    a.ship.answers = False
+    a.session.start()
+    until(lambda: a.session.state is State.FENCE)
+    entry = fleet.timeline.entries[KEYS.lead]
+    other = lead_text(Lead(9, "b", "", "t"))
+    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
+    until(lambda: a.has_said("DEPOSED: b leads now"))
+
+
+def test_a_store_that_went_back_in_time_is_refused_by_kraken(fleet: Fleet) -> None:
+    """The store says that this host leads, and Kraken has seen higher nonces."""
+    fleet.kraken.highest = NONCE_BASE + 7 * 2**32
+    a = fleet.start("a")
+    until(lambda: a.session.state is State.ASTRAY)
+    assert a.has_said("REFUSES TO LEAD main: Kraken saw a higher nonce")
+    assert not a.ship.is_open
+
+
+def test_a_store_that_is_older_than_it_was_is_noticed_without_a_call(fleet: Fleet) -> None:
+    """The file of this host remembers a later version."""
+    a = fleet.host("a")
+    a.memory.seen = 10**6
+    a.session.start()
+    until(lambda: a.session.state is State.ASTRAY)
+    assert a.has_said("the store is older than it was")
+    assert fleet.kraken.highest == 0
+    assert KEYS.lead not in fleet.timeline.entries
+
+
+def test_whoever_went_astray_stands_by_for_one_that_leads(fleet: Fleet) -> None:
+    """Another host was found to be right."""
+    a = fleet.host("a", patience=1000.0)
+    a.memory.seen = 10**6
+    a.session.start()
+    until(lambda: a.session.state is State.ASTRAY)
+    b = fleet.start("b")
+    until(b.is_leading)
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+
+
+def test_a_refused_nonce_while_the_store_still_says_so_leads_astray(fleet: Fleet) -> None:
+    """Some other program uses the key, with higher nonces."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    fleet.kraken.highest = NONCE_BASE + 9 * 2**32
+    assert not a.ship.send()
+    until(lambda: a.session.state is State.ASTRAY)
+    assert not a.ship.is_open
+
+
+def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
+    """A person asks; the one that leads ends its turn, and the other leads at once."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=1000.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    until(a.knows_another)
+    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    until(b.is_leading)
+    assert a.has_said("Hands over, as it was asked to")
+    assert "follow" in a.ship.log
+    assert not a.ship.send()
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+
+
+def test_nobody_hands_over_to_nobody(fleet: Fleet) -> None:
+    """A host that died long ago is no host, however fresh its word looks at the start."""
+    fleet.timeline.apply(Change({}, {KEYS.host("dead"): b"{}"}))
+    a = fleet.start("a")
+    until(a.is_leading)
+    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    until(lambda: a.has_said("no other host stands by"))
+    assert a.session.state is State.LEAD
+
+
+def test_an_old_request_to_hand_over_is_no_request(fleet: Fleet) -> None:
+    """It was meant for the one before."""
+    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    a, b = fleet.start("a"), fleet.start("b")
+    until(lambda: a.is_leading() or b.is_leading())
+    until(lambda: a.knows_another() and b.knows_another())
+    assert not a.has_said("Hands over")
+    assert not b.has_said("Hands over")
+
+
+def test_a_blind_leader_gives_way_to_one_that_sees(fleet: Fleet) -> None:
+    """It could place orders, and will see nothing to place them for."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=1000.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a.ship.blind = 11.0
+    until(b.is_leading)
+    assert a.has_said("No live price here for 11 s")
+
+
+def test_a_blind_leader_leads_on_where_nobody_sees_more(fleet: Fleet) -> None:
+    """A host that hands over to another blind one has won nothing."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.host("b", patience=1000.0)
+    b.ship.blind = a.ship.blind = 11.0
+    b.session.start()
+    until(a.knows_another)
+    assert not a.session._others.any_sees(feed_clock())
+    assert a.session.state is State.LEAD
+
+
+def test_whoever_ends_gives_the_lead_back(fleet: Fleet) -> None:
+    """The next one need not wait for a silence."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    a.session.stop()
+    assert KEYS.host("a") not in fleet.timeline.entries
+    b = fleet.start("b", patience=1000.0)
+    until(b.is_leading)
+    assert b.has_said("Nobody leads, so this host takes the lead")
+
+
+def test_a_store_without_a_majority_is_told_of_and_nothing_else_changes(fleet: Fleet) -> None:
+    """Nobody can be elected, and whoever leads writes nothing; both say so."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    b = fleet.start("b")
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a.store.is_down = b.store.is_down = True
+    until(lambda: a.has_said("NO ORDER can be placed"))
+    until(lambda: b.has_said("this host cannot take over"))
+    assert (a.session.state, b.session.state) == (State.LEAD, State.FOLLOW)
+    a.store.is_down = b.store.is_down = False
+    until(lambda: a.has_said("The store answers again"))
+
+
+def test_an_election_whose_answer_is_lost_leads_to_nothing_by_itself(fleet: Fleet) -> None:
+    """It may have been won: that is found out by standing again."""
+    a = fleet.host("a", patience=0.2)
+    lost = iter([True])
+    a.store.loses_answers = lambda change: KEYS.lead in change.puts and next(lost, False)
+    a.session.start()
+    until(a.is_leading)
+    lead = a.session.leader()
+    assert lead is not None
+    assert lead.epoch == 2
+
+
+def test_what_others_change_is_handed_on(fleet: Fleet) -> None:
+    """Rows that are pushed, and lives that the leader writes."""
+    a = fleet.start("a")
+    until(a.is_leading)
+    fleet.timeline.apply(Change({}, {KEYS.life("x"): life_text({"id": "x"}, "t")}))
+    until(lambda: any("x" in changed.lives for changed in a.ship.news))
+    assert a.copy.life("x") == {"id": "x"}
+
+
+def test_a_lead_that_cannot_be_read_is_somebody_elses(fleet: Fleet) -> None:
+    """Nobody takes over at once from what may be a leader of a later version."""
+    fleet.timeline.apply(Change({}, {KEYS.lead: b"?", KEYS.beat: b"?"}))
+    a = fleet.start("a", patience=1000.0)
+    until(lambda: a.has_said("FOLLOWS"))
+    lead = a.session.leader()
+    assert lead is not None
+    assert lead.host
+
+
+def test_a_surprise_does_not_end_the_threads(fleet: Fleet) -> None:
+    """An error of our own is logged, and the host goes on."""
+    a = fleet.host("a")
+    real, calls = a.ship.fence, []
+
+    def fence(base: int) -> Fencing:
+        calls.append(base)
+        if len(calls) == 1:
+            raise RuntimeError("a surprise")
+        return real(base)
+
+    a.ship.fence = fence  # type: ignore[method-assign]
+    with suppress(RuntimeError):
+        a.session.start()
+    until(a.is_leading)
+    assert len(calls) == 2

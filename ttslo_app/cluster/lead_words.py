@@ -1,0 +1,132 @@
+"""Every sentence about who leads an account.
+
+Pure: a function for each sentence. What it must never do: say that orders are placed where none can
+be.
+"""
+
+from __future__ import annotations
+
+from krakenlink.foreign import shown
+from krakenlink.numbers import readable
+from ttslo_app.cluster.records import Lead
+from ttslo_app.messages import Kind, Sentence
+
+
+def _said(level: str, text: str) -> Sentence:
+    return Sentence(Kind.STANDBY, level, text)
+
+
+def name_of(lead: Lead | None) -> str:
+    """Return who leads, for a sentence."""
+    return "another host" if lead is None or not lead.host else shown(lead.host, 40)
+
+
+def follows(lead: Lead, patience: float) -> Sentence:
+    """Say that this host stands by."""
+    seconds = readable(f"{patience:g}")
+    return _said(
+        "INFO",
+        f"FOLLOWS: {name_of(lead)} leads since {shown(lead.since, 30)}. This host sends nothing "
+        f"and takes over {seconds} s after that one falls silent",
+    )
+
+
+def stands_in(lead: Lead | None, silence: float) -> Sentence:
+    """Say that this host won the election."""
+    if lead is None or not lead.host:
+        return _said("INFO", "Nobody leads, so this host takes the lead")
+    return _said(
+        "WARNING", f"{name_of(lead)} has been silent for {silence:.1f} s: this host takes over"
+    )
+
+
+def leads(lead: Lead | None) -> Sentence:
+    """Say that orders are placed by this host from now on."""
+    epoch = 0 if lead is None else lead.epoch
+    return _said(
+        "INFO",
+        f"LEADS (epoch {epoch}): crossings have their orders from this host; Kraken refuses "
+        "whoever led before",
+    )
+
+
+def kraken_does_not_answer() -> Sentence:
+    """Say that nothing is sent before Kraken has answered once."""
+    return _said(
+        "WARNING",
+        "Kraken has not answered yet, so it may still take orders of who led before: "
+        "nothing is sent until it does. It is asked again and again",
+    )
+
+
+def deposed(lead: Lead | None) -> Sentence:
+    """Say that another host leads by now."""
+    return _said(
+        "WARNING",
+        f"DEPOSED: {name_of(lead)} leads now. This host sends nothing more and stands by",
+    )
+
+
+def hands_over() -> Sentence:
+    """Say that this host gives way because somebody asked for it."""
+    return _said("INFO", "Hands over, as it was asked to: this host sends nothing more")
+
+
+def hands_over_blind(seconds: float) -> Sentence:
+    """Say that this host gives way because it sees no prices."""
+    return _said(
+        "WARNING",
+        f"No live price here for {seconds:.0f} s, and another host sees some: hands over",
+    )
+
+
+def nobody_to_hand_over_to() -> Sentence:
+    """Say that no other host is there."""
+    return _said(
+        "WARNING",
+        "Was asked to hand over, but no other host stands by for this account: leads on",
+    )
+
+
+def contradicted(account: str) -> Sentence:
+    """Say that Kraken has seen higher nonces than the store knows of."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: Kraken saw a higher nonce than the store knows. "
+        "Was it restored from a backup? Is the key used elsewhere? See STANDBY.md",
+    )
+
+
+def store_is_older(account: str) -> Sentence:
+    """Say that the store knows less than it did."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: the store is older than it was when this host saw "
+        "it last. Was it restored from a backup? See STANDBY.md",
+    )
+
+
+def store_is_silent(seconds: float, *, leads: bool) -> Sentence:
+    """Say that no majority of the store answers."""
+    now = "NO ORDER can be placed" if leads else "this host cannot take over"
+    return _said(
+        "ERROR",
+        f"The store has not answered for {seconds:.0f} s: {now}. Prices are watched on; see that "
+        "most of its nodes run and can be reached",
+    )
+
+
+def store_is_back() -> Sentence:
+    """Say that the store answers again."""
+    return _said("INFO", "The store answers again")
+
+
+def found_by_audit(rule_id: str, txid: str) -> Sentence:
+    """Say that an order stands of which the store knew nothing."""
+    return Sentence(
+        Kind.STANDBY,
+        "WARNING",
+        f"{rule_id}: its order {shown(txid, 40)} stands at Kraken, and the store did not know "
+        "it. It counts as placed",
+        {"id": rule_id},
+    )

@@ -1,0 +1,58 @@
+"""Which other hosts of an account live, by what they say of themselves again and again.
+
+Pure: a host lives while its word changes, seen on this host's own clock; no two clocks are
+compared. What must never happen here: that a host which died before this one started passes for
+one that lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from ttslo_app.cluster.records import Host, read_host
+from ttslo_app.cluster.store import Entry
+
+
+class Others:
+    """The other hosts of an account.
+
+    Args:
+        own: The key under which this host tells that it lives.
+        patience: How long another may be silent, in seconds.
+    """
+
+    def __init__(self, own: str, patience: float) -> None:
+        self._own = own
+        self._patience = patience
+        # The last word of each, and when it was seen to change; never, for the first one: nobody
+        # knows how old that is.
+        self._seen: dict[str, tuple[Entry, float]] = {}
+
+    def see(self, entries: Iterable[Entry], now: float) -> None:
+        """Take note of what the hosts say, the own one left out."""
+        fresh: dict[str, tuple[Entry, float]] = {}
+        for entry in entries:
+            if entry.key == self._own:
+                continue
+            known = self._seen.get(entry.key)
+            if known is None:
+                fresh[entry.key] = (entry, float("-inf"))
+            else:
+                fresh[entry.key] = known if known[0].version == entry.version else (entry, now)
+        self._seen = fresh
+
+    def living(self, now: float) -> Iterator[Host]:
+        """Yield those that live; what cannot be read is no host."""
+        for entry, seen_at in self._seen.values():
+            if now - seen_at <= self._patience:
+                with suppress(ValueError):
+                    yield read_host(entry.key, entry.value)
+
+    def any_lives(self, now: float) -> bool:
+        """Tell whether another host lives."""
+        return any(True for _ in self.living(now))
+
+    def any_sees(self, now: float) -> bool:
+        """Tell whether another host lives and sees live prices."""
+        return any(not host.is_blind for host in self.living(now))

@@ -1,0 +1,366 @@
+"""The threads of a host that leads an account, or stands by for it.
+
+One watches the store, one tells it that this host lives, one decides by the table in `leadership`.
+The program is commanded through a face of six words and never waits for these threads: a crossing
+meets a door that is open or shut. What must never happen here: that the door opens before Kraken
+refuses everybody who led before, or stays open a moment longer than this host knows of another.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from krakenlink.machine import feed_clock
+from krakenlink.once import Once
+from ttslo_app.cluster import lead_words as words
+from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.crew import Crew, Fencing, Part, Witness
+from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_after
+from ttslo_app.cluster.others import Others
+from ttslo_app.cluster.records import Changed, Host, Lead, host_text, lead_text, read_lead
+from ttslo_app.cluster.records import dumped as text_of
+from ttslo_app.cluster.store import Change, Entry, Store, StoreError
+from ttslo_app.messages import Say, Sentence, tell
+
+_log = logging.getLogger(__name__)
+
+# Seconds. A host tells this often that it lives.
+BEAT = 0.5
+# The longest that one call to the store may take while nothing hangs on it but this thread.
+_PATIENCE = 2.0
+# The driver looks this often at what nobody wakes it for.
+_LOOK = 0.1
+# A store that is silent so long is told of, and told of again.
+_SILENT_AFTER, _TELL_EVERY = 2.0, 60.0
+# Whoever leads and has seen no price for so long gives way to a host that sees some.
+_BLIND_FOR = 10.0
+
+
+class Session:
+    """Leads an account, or stands by for it, until `stop`.
+
+    Args:
+        store: What all hosts share.
+        copy: The account as this host knows it; kept up to date here.
+        part: Who this host is.
+        crew: The program.
+        witness: What this host remembers of the store.
+        say: Takes a level and a sentence for a person.
+
+    Attributes:
+        state: What this host is. Any thread.
+    """
+
+    def __init__(
+        self, store: Store, copy: Copy, part: Part, crew: Crew, witness: Witness, say: Say
+    ) -> None:
+        self.state = State.FOLLOW
+        self._store, self._copy, self._part, self._crew = store, copy, part, crew
+        self._keys, self._witness, self._say = part.keys, witness, say
+        self._observed = Observed(-1, -1, feed_clock())
+        self._lead: Lead | None = None  # our own, while we lead
+        self._fence = 0  # its version
+        self._is_read = threading.Event()  # whether the store was read since the start
+        self._is_refused = False  # whether another lead was seen in our place
+        self._is_posted = False
+        self._rests_until = 0.0
+        self._heard_at = feed_clock()  # when the store answered last
+        self._told_silent_at = float("-inf")
+        self._others = Others(self._keys.host(part.name), part.patience)
+        self._once = Once()
+        self._stopping, self._wake = threading.Event(), threading.Event()
+        self._threads = [
+            threading.Thread(target=self._over(work), name=f"ttslo-{name}", daemon=True)
+            for name, work in (
+                *(("store", self._watch), ("beat", self._beat)),
+                ("standby", self._decide),
+            )
+        ]
+
+    # --- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the threads; whoever leads gives the lead back, so that nobody waits for it. Blocks.
+
+        To be called once the order thread has ended.
+        """
+        self._stopping.set()
+        self._wake.set()
+        for thread in self._threads:
+            thread.join(2 * _PATIENCE)
+        self._crew.cut()
+        change = Change({}, {}, (self._keys.host(self._part.name),))
+        with suppress(StoreError):
+            if self.state in (State.LEAD, State.SETTLE, State.FENCE):
+                self._vacate()
+            self._store.commit(change, patience=_PATIENCE)
+
+    def _over(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return what does `work` again and again: a surprise must not end it."""
+
+        def run() -> None:
+            while not self._stopping.is_set():
+                try:
+                    work()
+                except Exception:  # noqa: BLE001 - the thread must outlive every surprise
+                    _log.exception("The standby met an error and goes on")
+                    self._stopping.wait(BEAT)
+
+        return run
+
+    # --- the store, as it is heard -------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Read everything, and follow the news until they break off. Blocks."""
+        try:
+            entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
+            self._copy.load(entries, version)
+            self._hear()
+            self._is_read.set()
+            ids = frozenset(self._copy.ids())
+            self._crew.changed(Changed(ids, ids))
+            for news in self._store.watch(self._keys.base, version, patience=1.0):
+                if self._stopping.is_set() or news.is_torn:
+                    return
+                if news.entries or news.gone:
+                    self._hear()
+                    changed = self._copy.take(news)
+                    if changed.rows or changed.lives:
+                        self._crew.changed(changed)
+                    self._wake.set()
+        except StoreError as error:
+            _log.info("The store is not heard: %s", error)
+            self._stopping.wait(BEAT)
+
+    def _hear(self) -> None:
+        self._heard_at = feed_clock()
+
+    def _beat(self) -> None:
+        """Tell the store that this host lives, and whether it leads. Blocks."""
+        began = feed_clock()
+        host = Host(self._part.name, str(self.state), self._crew.blind_for() >= _BLIND_FOR)
+        token = secrets.token_hex(8)
+        puts, rests_on = {self._keys.host(host.name): host_text(host, token)}, {}
+        fence, is_ours = self._fence, self._leads
+        if is_ours:
+            puts[self._keys.beat] = text_of({"host": host.name, "token": token})
+            rests_on = {self._keys.lead: fence}
+        with suppress(StoreError):
+            answer = self._store.commit(Change(rests_on, puts), patience=_PATIENCE)
+            self._hear()
+            if not answer.is_done and is_ours and fence == self._fence:
+                self._copy.note(answer.found.values())
+                self._refused()
+        self._stopping.wait(max(0.0, BEAT - (feed_clock() - began)))
+
+    @property
+    def _leads(self) -> bool:
+        return self.state in (State.FENCE, State.SETTLE, State.LEAD)
+
+    def refused(self, found: Entry | None) -> None:
+        """Take note that a change of ours was refused because another leads. Any thread."""
+        if found is not None:
+            self._copy.note([found])
+        self._refused()
+
+    def _refused(self) -> None:
+        if self._leads:
+            self._crew.cut()
+            self._is_refused = True
+            self._wake.set()
+
+    # --- the decisions -------------------------------------------------------------------------
+
+    def _decide(self) -> None:
+        """Do what the state of this host asks for, once. Blocks."""
+        self._wake.clear()
+        if self._is_read.is_set():
+            self._others.see(self._copy.below(self._keys.hosts), feed_clock())
+            self._tell_silence()
+            {
+                State.FOLLOW: self._follow,
+                State.FENCE: self._make_fence,
+                State.SETTLE: self._settle,
+                State.LEAD: self._go_on,
+                State.DOWN: self._read_anew,
+                State.ASTRAY: self._stay_astray,
+            }[self.state]()
+        self._wake.wait(_LOOK)
+
+    def _step(self, signal: Signal) -> None:
+        self.state = state_after(self.state, signal)
+        self._wake.set()
+
+    def leader(self) -> Lead | None:
+        """Return who leads by what is known here; None if nobody ever has. Any thread."""
+        entry = self._copy.entry(self._keys.lead)
+        try:
+            return None if entry is None else read_lead(entry.key, entry.value)
+        except ValueError as error:
+            _log.error("%s", error)
+            return Lead(0, "somebody that cannot be read", "", "")
+
+    def _follow(self) -> None:
+        now, lead = feed_clock(), self.leader()
+        lead_at, beat_at = map(self._copy.version, (self._keys.lead, self._keys.beat))
+        self._observed = self._observed.seen(lead_at, beat_at, now)
+        if lead is not None and lead.host and self._once.is_news(f"{lead_at}"):
+            tell(self._say, words.follows(lead, self._part.patience))
+        is_blind = self._crew.blind_for() > 0
+        patience = self._part.patience
+        if not self._crew.is_ready or now < self._rests_until:
+            return
+        if stands(self._observed, lead, now, patience=patience, is_blind=is_blind):
+            self._claim(lead, lead_at, beat_at)
+
+    def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:
+        """Stand for election. Blocks."""
+        if self._witness.is_older(lead_at):
+            tell(self._say, words.store_is_older(self._keys.account))
+            self._step(Signal.OLDER)
+            return
+        epoch = 1 if lead is None else lead.epoch + 1
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        ours = Lead(epoch, self._part.name, since, secrets.token_hex(8))
+        rests_on = {self._keys.lead: lead_at, self._keys.beat: beat_at}
+        text = lead_text(ours)
+        try:
+            change = Change(rests_on, {self._keys.lead: text})
+            answer = self._store.commit(change, patience=_PATIENCE)
+        except StoreError as error:
+            _log.info("The election is not known: %s", error)
+            self._rests_until = feed_clock() + BEAT
+            return
+        if not answer.is_done:
+            self._copy.note(answer.found.values())
+            return
+        self._copy.note([Entry(self._keys.lead, text, answer.version)])
+        self._lead, self._fence = ours, answer.version
+        self._is_refused = self._is_posted = False
+        self._witness.keep(answer.version)
+        self._step(Signal.WIN)
+        silence = self._observed.silent_for(feed_clock())
+        tell(self._say, words.stands_in(lead, silence))
+
+    def _make_fence(self) -> None:
+        """Have Kraken refuse everybody who led before. Blocks for one call."""
+        assert self._lead is not None  # the table leads here by `WIN` alone
+        if self._is_refused:
+            self._step_down()
+            return
+        fencing = self._crew.fence(self._lead.nonce_base)
+        if fencing is Fencing.ANSWERED:
+            self._step(Signal.FENCED)
+        elif fencing is Fencing.REFUSED:
+            self._look_who_is_right()
+        else:
+            if self._once.is_news("unfenced"):
+                tell(self._say, words.kraken_does_not_answer())
+            self._stopping.wait(BEAT)
+
+    def _settle(self) -> None:
+        """Have the order thread go by what the store says. Blocks for the store."""
+        if self._is_refused or self._crew.is_deposed:
+            self._look_who_is_right()
+        elif not self._is_posted:
+            with suppress(StoreError):
+                entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
+                self._copy.load(entries, version)
+                self._crew.take_up(self._fence)
+                self._is_posted = True
+                self._wake.set()
+        elif self._crew.has_taken_up:
+            self._step(Signal.TAKEN_UP)
+            self._once.has_healed("unfenced")
+            tell(self._say, words.leads(self._lead))
+
+    def _go_on(self) -> None:
+        """Lead on, unless another does, or is asked to, or sees more. Blocks while it gives way."""
+        if self._is_refused or self._crew.is_deposed:
+            self._look_who_is_right()
+        elif self._copy.version(self._keys.handover) > self._fence:
+            if self._others.any_lives(feed_clock()):
+                self._hand_over(words.hands_over())
+            elif self._once.is_news(f"{self._copy.version(self._keys.handover)}"):
+                tell(self._say, words.nobody_to_hand_over_to())
+        elif self._crew.blind_for() >= _BLIND_FOR and self._others.any_sees(feed_clock()):
+            self._hand_over(words.hands_over_blind(self._crew.blind_for()))
+
+    def _look_who_is_right(self) -> None:
+        """Step down for another, or go astray where the store knows of none. Blocks."""
+        self._crew.cut()
+        try:
+            entry = self._store.get(self._keys.lead, patience=_PATIENCE)
+        except StoreError:
+            return  # nothing is sent meanwhile
+        if entry is not None and entry.version == self._fence:
+            tell(self._say, words.contradicted(self._keys.account))
+            self._crew.follow()
+            self._step(Signal.CONTRADICTED)
+            return
+        self._copy.note([entry] if entry is not None else [])
+        self._step_down()
+
+    def _step_down(self) -> None:
+        tell(self._say, words.deposed(self.leader()))
+        self._crew.follow()
+        self._step(Signal.DEPOSED)
+
+    def _hand_over(self, said: Sentence) -> None:
+        """End what is under way, and let another lead. Blocks."""
+        tell(self._say, said)
+        self._crew.follow()
+        self._crew.cut()
+        with suppress(StoreError):
+            self._vacate()
+        # The others go first; whoever is left alone takes the lead back.
+        self._rests_until = feed_clock() + self._part.patience
+        self._step(Signal.HANDED_OVER)
+
+    def _vacate(self) -> None:
+        """Write down that nobody leads. Blocks."""
+        assert self._lead is not None  # the table leads here by `WIN` alone
+        token = secrets.token_hex(8)
+        vacant = Lead(self._lead.epoch + 1, "", datetime.now(UTC).isoformat(), token)
+        change = Change({self._keys.lead: self._fence}, {self._keys.lead: lead_text(vacant)})
+        self._store.commit(change, patience=_PATIENCE)
+
+    def _read_anew(self) -> None:
+        """Forget what was believed of lives, and follow. Blocks for the store."""
+        with suppress(StoreError):
+            entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
+            self._copy.load(entries, version)
+            ids = frozenset(self._copy.ids())
+            self._crew.changed(Changed(ids, ids))
+            self._observed = Observed(-1, -1, feed_clock())
+            self._step(Signal.READ)
+
+    def _stay_astray(self) -> None:
+        entry, lead = self._copy.entry(self._keys.lead), self.leader()
+        is_another = entry is not None and entry.version != self._fence
+        if is_another and lead is not None and lead.host not in ("", self._part.name):
+            self._step(Signal.ANOTHER)
+
+    # --- the store -----------------------------------------------------------------------------
+
+    def _tell_silence(self) -> None:
+        now = feed_clock()
+        silence = now - self._heard_at
+        if silence < _SILENT_AFTER:
+            if self._once.has_healed("silent"):
+                self._told_silent_at = float("-inf")
+                tell(self._say, words.store_is_back())
+        elif now - self._told_silent_at >= _TELL_EVERY:
+            self._once.is_news("silent")
+            self._told_silent_at = now
+            tell(self._say, words.store_is_silent(silence, leads=self._leads))
