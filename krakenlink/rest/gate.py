@@ -7,7 +7,8 @@ during a call, wait without an end, or fail because a nonce cannot be kept.
 
 A key can be made exclusive: its nonces then count up from far above any clock, and from a higher
 base with each later start, so that Kraken itself refuses whoever else calls with that key. There is
-no way back for such a key.
+no way back for such a key. Where a shared store says who leads, it hands out the base instead:
+then nothing here depends on a clock, and any refused nonce means that somebody is above.
 
 Source: Kraken, REST authentication pages (read 2026-11).
 """
@@ -62,6 +63,7 @@ class Gate:
         self._is_look_out = False
         self._is_exclusive = False
         self._climbs = 0
+        self._base = 0  # of this epoch: an answer to an earlier nonce says nothing of it
         self._is_taken = False  # whether Kraken has taken an exclusive nonce of this process
         self._is_deposed = False
 
@@ -71,30 +73,51 @@ class Gate:
         return self._is_deposed
 
     @property
+    def is_taken(self) -> bool:
+        """Whether Kraken has taken an exclusive nonce: whoever stands lower is refused."""
+        return self._is_taken
+
+    @property
     def was_exclusive(self) -> bool:
         """Whether the key was used from here with exclusive nonces, now or by an earlier run."""
         with self._changed:
             return self._is_exclusive or self._read() >= FAR
 
-    def reign(self) -> None:
+    def reign(self, base: int | None = None) -> None:
         """Count this key's nonces from far above any clock, from the next call on, and for ever.
 
         Whoever calls with the same key and lower nonces is refused from then on: copies of this
         program that started earlier, wherever they are, older versions, and every other tool.
         Kraken never takes a lower nonce again, so the key can be used by nothing else.
+
+        Args:
+            base: What they count up from, where others decide that; it never climbs by itself.
+
+        Raises:
+            ValueError: If this process has used a nonce that is not lower.
         """
         with self._changed:
-            if not self._is_exclusive:
+            if base is not None:
+                if base < max(FAR, self._last if self._is_exclusive else 0):
+                    raise ValueError(f"nonces of this key have passed {base} already")
+                self._last, self._base, self._climbs = base, base, len(_CLIMBS)
+                self._is_taken = self._is_deposed = False
+            elif not self._is_exclusive:
                 base = FAR + max(0, time.time_ns() - _EPOCH)
                 self._last = max(base, self._read() + _KEPT_EVERY)
             self._is_exclusive = True
+
+    def stand_by(self) -> None:
+        """Let no call of this key out until it reigns anew: another host has it."""
+        with self._changed:
+            self._is_exclusive = self._is_deposed = True
 
     def hear(self, nonce: int, errors: Iterable[str]) -> None:
         """Take in what Kraken answered to the call with `nonce`: nothing wrong, or its errors."""
         errors = tuple(errors)
         is_refused = any("Invalid nonce" in text for text in errors)
         with self._changed:
-            if not self._is_exclusive:
+            if not self._is_exclusive or nonce <= self._base:
                 return
             if not is_refused:
                 # What is said of rights or of an order is said after the nonce was taken.

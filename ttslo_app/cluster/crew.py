@@ -38,6 +38,11 @@ class Crew(Protocol):
         """Whether the order thread goes by what `take_up` gave it."""
         ...
 
+    @property
+    def is_following(self) -> bool:
+        """Whether the order thread has ended what it was at, and sends nothing."""
+        ...
+
     def blind_for(self) -> float:
         """Return for how many seconds no live price was seen; 0 while one is."""
         ...

@@ -336,7 +336,13 @@ class Session:
         self._store.commit(change, patience=_PATIENCE)
 
     def _read_anew(self) -> None:
-        """Forget what was believed of lives, and follow. Blocks for the store."""
+        """Forget what was believed of lives, and follow. Blocks for the store.
+
+        Not before the order thread has let go: what it is at must not go out in a later epoch.
+        """
+        if not self._crew.is_following:
+            self._crew.follow()
+            return
         with suppress(StoreError):
             entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
             self._copy.load(entries, version)

@@ -245,3 +245,55 @@ def test_usual_key_is_never_deposed() -> None:
         gate.hear(nonce_of(gate), REFUSED)
     assert not gate.is_deposed
     nonce_of(gate)
+
+
+def test_epoch_counts_from_its_base_and_never_climbs() -> None:
+    """Who leads is decided elsewhere: a refused nonce means that somebody is above."""
+    gate = Gate()
+    gate.reign(FAR + 2**32)
+    first = nonce_of(gate)
+    assert first == FAR + 2**32 + 1
+    assert not gate.is_taken
+    gate.hear(first, ["EAPI:Invalid nonce"])
+    assert gate.is_deposed
+    with pytest.raises(KeyDeposed):
+        nonce_of(gate)
+
+
+def test_later_epoch_lets_calls_out_again() -> None:
+    """A host that stepped down may be elected again, and only upwards."""
+    gate = Gate()
+    gate.reign(FAR + 2**32)
+    gate.hear(nonce_of(gate), ["EAPI:Invalid nonce"])
+    gate.reign(FAR + 3 * 2**32)
+    assert not gate.is_deposed
+    assert nonce_of(gate) == FAR + 3 * 2**32 + 1
+    with pytest.raises(ValueError, match="have passed"):
+        gate.reign(FAR + 2 * 2**32)
+    with pytest.raises(ValueError, match="have passed"):
+        Gate().reign(5)
+
+
+def test_answer_to_an_earlier_epoch_proves_nothing_of_this_one() -> None:
+    """An order that was on its way when the lead was lost is answered after it was won again."""
+    gate = Gate()
+    gate.reign(FAR + 2**32)
+    earlier = nonce_of(gate, is_look=False)
+    gate.reign(FAR + 3 * 2**32)
+    gate.hear(earlier, ())
+    assert not gate.is_taken
+    gate.hear(earlier, ["EAPI:Invalid nonce"])
+    assert not gate.is_deposed
+    gate.hear(nonce_of(gate), ())
+    assert gate.is_taken
+
+
+def test_whoever_stands_by_calls_nobody() -> None:
+    """A wrong nonce of a host that follows is a step towards a lockout of the one that leads."""
+    gate = Gate()
+    gate.stand_by()
+    for is_look in (True, False):
+        with pytest.raises(KeyDeposed):
+            nonce_of(gate, is_look=is_look)
+    gate.reign(FAR + 2**32)
+    assert nonce_of(gate) == FAR + 2**32 + 1

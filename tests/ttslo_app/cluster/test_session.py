@@ -39,9 +39,13 @@ class Ship:
         self.kraken = kraken
         self.is_ready, self.blind, self.answers = True, 0.0, True
         self.nonce = 0
-        self.is_deposed = self.has_taken_up = self.is_open = False
+        self.is_deposed = self.has_taken_up = self.is_open = self.is_busy = False
         self.log: list[str] = []
         self.news: list[Changed] = []
+
+    @property
+    def is_following(self) -> bool:
+        return not self.is_busy and not self.is_open
 
     def blind_for(self) -> float:
         return self.blind
@@ -430,3 +434,17 @@ def test_a_surprise_does_not_end_the_threads(fleet: Fleet) -> None:
         a.session.start()
     until(a.is_leading)
     assert len(calls) == 2
+
+
+def test_nobody_follows_whose_order_thread_is_still_at_something(fleet: Fleet) -> None:
+    """What it is at must not go out with the nonces of a later epoch."""
+    a = fleet.start("a", patience=0.2)
+    until(a.is_leading)
+    a.ship.is_busy = True
+    entry = fleet.timeline.entries[KEYS.lead]
+    vacant = lead_text(Lead(2, "", "", "t"))
+    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: vacant}))
+    until(lambda: a.ship.log.count("follow") > 2)
+    assert a.session.state is State.DOWN
+    a.ship.is_busy = False
+    until(a.is_leading)
