@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from memory_store import MemoryStore, Timeline
+from memory_store import Line, MemoryStore
 
 from krakenlink.machine import feed_clock
 from ttslo_app.cluster.copy import Copy
@@ -14,7 +14,7 @@ from ttslo_app.cluster.crew import Fencing, Part
 from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, Lead, dumped, lead_text, life_text
 from ttslo_app.cluster.session import Session
-from ttslo_app.cluster.store import Change
+from ttslo_app.cluster.store import Answer, Change, Entry, StoreUnreachable
 
 KEYS = Keys("prod")
 
@@ -96,8 +96,8 @@ class Memory:
 class Host:
     """One host with all that belongs to it."""
 
-    def __init__(self, name: str, timeline: Timeline, kraken: Nonces, patience: float) -> None:
-        self.store, self.copy, self.ship = MemoryStore(timeline), Copy(KEYS), Ship(kraken)
+    def __init__(self, name: str, timeline: MemoryStore, kraken: Nonces, patience: float) -> None:
+        self.store, self.copy, self.ship = Line(timeline), Copy(KEYS), Ship(kraken)
         self.memory = Memory()
         self.said: list[str] = []
         part = Part(KEYS, name, patience)
@@ -128,7 +128,15 @@ class Fleet:
     """Hosts that share a store and an account."""
 
     def __init__(self) -> None:
-        self.timeline, self.kraken, self.hosts = Timeline(), Nonces(), list[Host]()
+        self.timeline, self.kraken, self.hosts = MemoryStore(), Nonces(), list[Host]()
+
+    def has(self, key: str) -> bool:
+        return self.timeline.get(key) is not None
+
+    def entry(self, key: str) -> Entry:
+        entry = self.timeline.get(key)
+        assert entry is not None
+        return entry
 
     def host(self, name: str, *, patience: float = 1.5) -> Host:
         host = Host(name, self.timeline, self.kraken, patience)
@@ -147,16 +155,14 @@ def fleet() -> Iterator[Fleet]:
     fleet = Fleet()
     yield fleet
     for host in fleet.hosts:
-        host.store.is_down = True
+        host.store.is_cut = True
         host.session._stopping.set()
         host.session._wake.set()
-    with fleet.timeline.changed:
-        fleet.timeline.changed.notify_all()  # whoever watches sees the end
 
 
 def kill(host: Host) -> None:
     """Let a host be heard of no more, as a machine that dies; it believes on that it leads."""
-    host.store.is_down = True
+    host.store.is_cut = True
 
 
 def test_the_first_host_leads_at_once(fleet: Fleet) -> None:
@@ -167,8 +173,8 @@ def test_the_first_host_leads_at_once(fleet: Fleet) -> None:
     assert lead is not None
     assert (lead.host, lead.epoch) == ("a", 1)
     assert fleet.kraken.highest == NONCE_BASE + 2**32 + 1
-    assert a.ship.log == [f"take up {fleet.timeline.entries[KEYS.lead].version}"]
-    assert a.memory.seen == fleet.timeline.entries[KEYS.lead].version
+    assert a.ship.log == [f"take up {fleet.entry(KEYS.lead).version}"]
+    assert a.memory.seen == fleet.entry(KEYS.lead).version
     assert a.has_said("LEADS (epoch 1)")
 
 
@@ -177,9 +183,9 @@ def test_a_second_host_follows_while_the_first_one_beats(fleet: Fleet) -> None:
     a = fleet.start("a")
     until(a.is_leading)
     b = fleet.start("b", patience=1000.0)
-    until(lambda: b.has_said("FOLLOWS: a leads") and KEYS.beat in fleet.timeline.entries)
-    beat = fleet.timeline.entries[KEYS.beat].version
-    until(lambda: fleet.timeline.entries[KEYS.beat].version > beat)
+    until(lambda: b.has_said("FOLLOWS: a leads") and fleet.has(KEYS.beat))
+    beat = fleet.entry(KEYS.beat).version
+    until(lambda: fleet.entry(KEYS.beat).version > beat)
     assert b.session.state is State.FOLLOW
     assert not b.ship.send()
 
@@ -197,7 +203,7 @@ def test_a_silent_leader_is_followed_by_another_and_can_send_nothing_more(fleet:
     assert b.ship.send()
     assert a.ship.is_open
     assert not a.ship.send()
-    a.store.is_down = False
+    a.store.is_cut = False
     until(lambda: a.session.state is State.FOLLOW)
     assert a.has_said("DEPOSED: b leads now")
     assert not a.ship.is_open
@@ -208,9 +214,9 @@ def test_a_beat_that_is_refused_shuts_the_door(fleet: Fleet) -> None:
     """Whoever learns of another by the store alone stops sending before Kraken has to refuse it."""
     a = fleet.start("a")
     until(a.is_leading)
-    entry = fleet.timeline.entries[KEYS.lead]
+    entry = fleet.entry(KEYS.lead)
     other = lead_text(Lead(2, "b", "", "t"))
-    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
+    fleet.timeline.commit(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
     until(lambda: a.has_said("DEPOSED: b leads now"))
     assert not a.ship.is_open
     assert "follow" in a.ship.log
@@ -221,7 +227,7 @@ def test_of_two_that_stand_one_wins(fleet: Fleet) -> None:
     hosts = [fleet.start(name) for name in "abc"]
     until(lambda: any(host.is_leading() for host in hosts))
     until(lambda: sum(host.has_said("FOLLOWS") for host in hosts) == 2)
-    lead = fleet.timeline.entries[KEYS.lead]
+    lead = fleet.entry(KEYS.lead)
     assert sum(host.session.state is State.LEAD for host in hosts) == 1
     assert b'"epoch":1' in lead.value
 
@@ -257,9 +263,9 @@ def test_a_host_that_waits_for_kraken_steps_down_for_another(fleet: Fleet) -> No
     a.ship.answers = False
     a.session.start()
     until(lambda: a.session.state is State.FENCE)
-    entry = fleet.timeline.entries[KEYS.lead]
+    entry = fleet.entry(KEYS.lead)
     other = lead_text(Lead(9, "b", "", "t"))
-    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
+    fleet.timeline.commit(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
     until(lambda: a.has_said("DEPOSED: b leads now"))
 
 
@@ -280,7 +286,7 @@ def test_a_store_that_is_older_than_it_was_is_noticed_without_a_call(fleet: Flee
     until(lambda: a.session.state is State.ASTRAY)
     assert a.has_said("the store is older than it was")
     assert fleet.kraken.highest == 0
-    assert KEYS.lead not in fleet.timeline.entries
+    assert not fleet.has(KEYS.lead)
 
 
 def test_whoever_went_astray_stands_by_for_one_that_leads(fleet: Fleet) -> None:
@@ -311,7 +317,7 @@ def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
     b = fleet.start("b", patience=1000.0)
     until(lambda: b.has_said("FOLLOWS: a leads"))
     until(a.knows_another)
-    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    fleet.timeline.commit(Change({}, {KEYS.handover: dumped({"token": "1"})}))
     until(b.is_leading)
     assert a.has_said("Hands over, as it was asked to")
     assert "follow" in a.ship.log
@@ -321,17 +327,17 @@ def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
 
 def test_nobody_hands_over_to_nobody(fleet: Fleet) -> None:
     """A host that died long ago is no host, however fresh its word looks at the start."""
-    fleet.timeline.apply(Change({}, {KEYS.host("dead"): b"{}"}))
+    fleet.timeline.commit(Change({}, {KEYS.host("dead"): b"{}"}))
     a = fleet.start("a")
     until(a.is_leading)
-    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    fleet.timeline.commit(Change({}, {KEYS.handover: dumped({"token": "1"})}))
     until(lambda: a.has_said("no other host stands by"))
     assert a.session.state is State.LEAD
 
 
 def test_an_old_request_to_hand_over_is_no_request(fleet: Fleet) -> None:
     """It was meant for the one before."""
-    fleet.timeline.apply(Change({}, {KEYS.handover: dumped({"token": "1"})}))
+    fleet.timeline.commit(Change({}, {KEYS.handover: dumped({"token": "1"})}))
     a, b = fleet.start("a"), fleet.start("b")
     until(lambda: a.is_leading() or b.is_leading())
     until(lambda: a.knows_another() and b.knows_another())
@@ -367,7 +373,7 @@ def test_whoever_ends_gives_the_lead_back(fleet: Fleet) -> None:
     a = fleet.start("a", patience=1000.0)
     until(a.is_leading)
     a.session.stop()
-    assert KEYS.host("a") not in fleet.timeline.entries
+    assert not fleet.has(KEYS.host("a"))
     b = fleet.start("b", patience=1000.0)
     until(b.is_leading)
     assert b.has_said("Nobody leads, so this host takes the lead")
@@ -379,19 +385,26 @@ def test_a_store_without_a_majority_is_told_of_and_nothing_else_changes(fleet: F
     until(a.is_leading)
     b = fleet.start("b")
     until(lambda: b.has_said("FOLLOWS: a leads"))
-    a.store.is_down = b.store.is_down = True
+    a.store.is_cut = b.store.is_cut = True
     until(lambda: a.has_said("NO ORDER can be placed"))
     until(lambda: b.has_said("this host cannot take over"))
     assert (a.session.state, b.session.state) == (State.LEAD, State.FOLLOW)
-    a.store.is_down = b.store.is_down = False
+    a.store.is_cut = b.store.is_cut = False
     until(lambda: a.has_said("The store answers again"))
 
 
 def test_an_election_whose_answer_is_lost_leads_to_nothing_by_itself(fleet: Fleet) -> None:
     """It may have been won: that is found out by standing again."""
     a = fleet.host("a", patience=0.2)
-    lost = iter([True])
-    a.store.loses_answers = lambda change: KEYS.lead in change.puts and next(lost, False)
+    real, lost = a.store.commit, iter([True])
+
+    def commit(change: Change, *, patience: float = 1.0) -> Answer:
+        answer = real(change)
+        if KEYS.lead in change.puts and next(lost, False):
+            raise StoreUnreachable("the answer was lost")
+        return answer
+
+    a.store.commit = commit  # type: ignore[method-assign]
     a.session.start()
     until(a.is_leading)
     lead = a.session.leader()
@@ -403,14 +416,14 @@ def test_what_others_change_is_handed_on(fleet: Fleet) -> None:
     """Rows that are pushed, and lives that the leader writes."""
     a = fleet.start("a")
     until(a.is_leading)
-    fleet.timeline.apply(Change({}, {KEYS.life("x"): life_text({"id": "x"}, "t")}))
+    fleet.timeline.commit(Change({}, {KEYS.life("x"): life_text({"id": "x"}, "t")}))
     until(lambda: any("x" in changed.lives for changed in a.ship.news))
     assert a.copy.life("x") == {"id": "x"}
 
 
 def test_a_lead_that_cannot_be_read_is_somebody_elses(fleet: Fleet) -> None:
     """Nobody takes over at once from what may be a leader of a later version."""
-    fleet.timeline.apply(Change({}, {KEYS.lead: b"?", KEYS.beat: b"?"}))
+    fleet.timeline.commit(Change({}, {KEYS.lead: b"?", KEYS.beat: b"?"}))
     a = fleet.start("a", patience=1000.0)
     until(lambda: a.has_said("FOLLOWS"))
     lead = a.session.leader()
@@ -441,9 +454,9 @@ def test_nobody_follows_whose_order_thread_is_still_at_something(fleet: Fleet) -
     a = fleet.start("a", patience=0.2)
     until(a.is_leading)
     a.ship.is_busy = True
-    entry = fleet.timeline.entries[KEYS.lead]
+    entry = fleet.entry(KEYS.lead)
     vacant = lead_text(Lead(2, "", "", "t"))
-    fleet.timeline.apply(Change({KEYS.lead: entry.version}, {KEYS.lead: vacant}))
+    fleet.timeline.commit(Change({KEYS.lead: entry.version}, {KEYS.lead: vacant}))
     until(lambda: a.ship.log.count("follow") > 2)
     assert a.session.state is State.DOWN
     a.ship.is_busy = False
