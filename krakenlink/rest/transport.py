@@ -104,10 +104,11 @@ class Answer(NamedTuple):
     retry_after: float | None = None
 
 
-class _Adapter(HTTPAdapter):
-    """Gives every connection the habits of `sockets`, and says so to the call."""
+class Adapter(HTTPAdapter):
+    """Gives every connection the habits of `sockets`, and says so to the call of the thread."""
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool that makes the connections of a request; see `HTTPAdapter`."""
         call = call_here()
         if call is not None:
             call.is_watched = True  # whatever may leave from here on is seen
@@ -206,7 +207,7 @@ class Transport:
         # An adapter and no session: half of what a session does for a call has no use here, such
         # as redirects, or would do harm, such as credentials from ~/.netrc.
         # 0: the adapter retries nothing, or a POST would be sent twice.
-        self._adapter = _Adapter(pool_maxsize=8, max_retries=0)
+        self._adapter = Adapter(pool_maxsize=8, max_retries=0)
 
     @property
     def _surroundings(self) -> dict[str, Any]:
@@ -251,7 +252,7 @@ class Transport:
             if call.is_sent:
                 self.drop_idle()  # what killed or swallowed this one may have met the others
             # Not chained: the library's errors carry the request, and with it key and signature.
-            raise self._failure(list(_chain(error, outer)), method, call) from None
+            raise self._failure(list(chain_of(error, outer)), method, call) from None
         if verb == "GET":
             _check_cache(method, response.headers.get("Age"))
         pause = _retry_after(response.headers)
@@ -288,9 +289,9 @@ class Transport:
         self, chain: Sequence[BaseException], method: str, call: Call
     ) -> KrakenTransportError:
         """Return our error for one of the HTTP libraries', and all that it was made from."""
-        kind = KrakenTimeout if any(map(_is_timeout, chain)) else KrakenConnectionError
+        kind = KrakenTimeout if any(map(is_timeout, chain)) else KrakenConnectionError
         # The text of the library's error may hold a header: only known words are passed on.
-        why = _words(chain)
+        why = words_of(chain)
         if call.may_have_left:
             late = kind is KrakenTimeout
             said = "did not answer in time" if late else f"broke off without an answer{why}"
@@ -393,7 +394,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
+def chain_of(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
     """Yield `error` and what it was made from, the deepest last and without `outer`."""
     seen: BaseException | None = error
     for _ in range(20):
@@ -408,13 +409,14 @@ def _wrapped(error: BaseException) -> BaseException | None:
     return inner if isinstance(inner, BaseException) and inner is not error else None
 
 
-def _is_timeout(error: BaseException) -> bool:
+def is_timeout(error: BaseException) -> bool:
+    """Tell whether an error of the HTTP libraries says that time ran out."""
     timeouts = (TimeoutError, requests.Timeout, urllib3.exceptions.TimeoutError)
     no_timeout = urllib3.exceptions.NewConnectionError  # though its class says so
     return isinstance(error, timeouts) and not isinstance(error, no_timeout)
 
 
-def _words(chain: Sequence[BaseException]) -> str:
+def words_of(chain: Sequence[BaseException]) -> str:
     """Return the system's or a proxy's words, the deepest there are, in brackets; or nothing."""
     found = ""
     for error in chain:

@@ -87,6 +87,7 @@ SHELLS = {
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
     *("ttslo_app.cluster.copy", "ttslo_app.cluster.session", "ttslo_app.cluster.witness"),
+    *("ttslo_app.cluster.address", "ttslo_app.cluster.etcd", "ttslo_app.cluster.etcd_watch"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
     "ttslo_app.orders.worker",
@@ -166,10 +167,12 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
     "rich": frozenset({"ttslo_app.run.progress", "ttslo_app.run.screen"}),
     "redis": frozenset({"krakenlink.relay.broker"}),
-    "requests": frozenset({"krakenlink.rest.transport"}),  # one wire to Kraken's REST
+    "requests": frozenset(  # one wire to Kraken's REST, and one to a shared store
+        {"krakenlink.rest.transport", "ttslo_app.cluster.etcd"}
+    ),
     "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(
-        {"krakenlink.rest.sockets", "krakenlink.rest.transport"}
+        {"krakenlink.rest.sockets", "krakenlink.rest.transport", "ttslo_app.cluster.etcd"}
     ),  # what requests does not tell apart is told there
     "websocket": frozenset({"krakenlink.stream.connection"}),
 }
