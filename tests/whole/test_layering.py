@@ -90,7 +90,7 @@ SHELLS = {
     *("ttslo_app.cluster.address", "ttslo_app.cluster.etcd", "ttslo_app.cluster.etcd_watch"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
-    "ttslo_app.orders.worker",
+    *("ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
     "ttslo_app.run.telling",
     *("ttslo_app.face.metrics", "ttslo_app.face.voice", "ttslo_app.face.web.server"),
