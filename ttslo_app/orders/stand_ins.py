@@ -7,7 +7,7 @@ them must ever do: send an order twice; or, in a dry run, call anybody at all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from krakenlink.numbers import to_decimal
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market, Sighting
+from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 
@@ -56,6 +57,9 @@ class _Unasked:
             ValueError: Always.
         """
         raise ValueError("the volume is worked out from what is free, and nobody can be asked")
+
+    def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> None:
+        """Leave it to single orders, which is all that is known here."""
 
     def check(self, order: OrderRequest) -> Outcome:
         """Say that nobody can be asked."""
