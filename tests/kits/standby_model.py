@@ -107,7 +107,8 @@ class Kraken:
         answer = self._at_the_door(request)
         if answer is None and request.is_order:
             wait = self.kind.queue * (0.0, 0.0, 0.0, 0.25, 1.0)[self._world.pick(5)]
-            self._world.at(wait, lambda: self._act(request, mail, is_heard=is_heard))
+            hidden = self.kind.shows_within * self._world.pick(3) / 2
+            self._world.at(wait, lambda: self._act(request, hidden, mail if is_heard else Mail()))
             return
         if answer is None:
             answer = frozenset(name for name, at in self.orders if at <= self._world.now)
@@ -128,16 +129,14 @@ class Kraken:
         is_late = request.deadline and request.deadline < self._world.now + least
         return "late" if is_late and self.kind.keeps_deadlines else None
 
-    def _act(self, request: Request, mail: Mail, *, is_heard: bool) -> None:
+    def _act(self, request: Request, hidden: float, mail: Mail) -> None:
         answer = self._refused(request, 0.0)
         if answer is None and not self.kind.fills and request.cl_ord_id in dict(self.orders):
             answer = "duplicate"
         if answer is None:
-            shown = self._world.now + self.kind.shows_within * self._world.pick(3) / 2
-            self.orders.append((request.cl_ord_id, shown))
+            self.orders.append((request.cl_ord_id, self._world.now + hidden))
             answer = "placed"
-        if is_heard:
-            mail.answer = answer
+        mail.answer = answer
 
 
 class Host:
@@ -465,12 +464,12 @@ class World:
             else:
                 first.begin()
 
-    def alone(self, host: Host, seconds: float) -> None:
-        """Let one host go on while the other is paused."""
+    def alone(self, host: Host, seconds: float, idle: float = 1.0) -> None:
+        """Let one host go on while the other is paused; `idle` seconds between its duties."""
         until = self.now + seconds
         while self.now < until:
             # It waits for nothing while it has something to do.
-            self.advance(1.0 if host.step() in ("following", "leading") else 0.0)
+            self.advance(idle if host.step() in ("following", "leading") else 0.0)
 
     def end(self) -> None:
         """Let nothing go wrong any more, until both hosts have had the time to place an order."""

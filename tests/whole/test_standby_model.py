@@ -83,7 +83,7 @@ def dies_behind_its_order(world: World) -> None:
     world.advance(0.01)
     world.pick = usual
     first.begin()
-    world.alone(other, ENOUGH)
+    world.alone(other, ENOUGH, idle=0.0)
 
 
 # What is taken away; the Kraken in which nothing else stops what it stops; and what happens.
@@ -178,7 +178,7 @@ def test_the_search_finds_what_a_missing_layer_lets_through(name: str) -> None:
 
 def test_an_order_of_the_last_moment_that_shows_late_is_found() -> None:
     """Acted upon just before its deadline, and in the books 12 s later: no look may come sooner."""
-    world = World(FULL, Kind(queue=4.5), usual)
+    world = World(FULL, Kind(queue=4.0), usual)
     dies_behind_its_order(world)
     world.end()
     assert world.count == 1
