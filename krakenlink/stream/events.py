@@ -308,7 +308,6 @@ class Ack:
     req_id: int | None
     error: str = ""
     warnings: tuple[str, ...] = ()
-    depth: int | None = None  # of a book
 
 
 @dataclass(frozen=True, slots=True)

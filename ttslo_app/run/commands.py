@@ -50,6 +50,10 @@ WORDS = {
     "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),
     "fire": Word(_BY_HAND, "place the order of an armed row now", ("fire",)),
     "cancel": Word(_BY_HAND, "cancel the order that a row has placed", ("cancel",)),
+    "store": Word("ttslo_app.run.store_command", "make a store that several hosts share"),
+    "rows": Word("ttslo_app.run.rows_command", "put rows into a shared store, or print them"),
+    "state": Word("ttslo_app.run.state_command", "take state.csv into a shared store, and back"),
+    "handover": Word("ttslo_app.run.handover", "let another host lead an account"),
     "relay": Word(
         "ttslo_app.run.relay", "share one connection's prices with many readers by Redis"
     ),
@@ -84,6 +88,23 @@ def put(text: str) -> None:
     encoding = stream.encoding or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except (OSError, ValueError):
+        raise OutputClosed from None
+
+
+def put_bytes(data: bytes) -> None:
+    """Print what a file holds, to the byte. May block.
+
+    Raises:
+        OutputClosed: If nobody reads it any more.
+    """
+    stream = sys.stdout
+    if stream is None:  # a program without a console
+        raise OutputClosed
+    try:
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
     except (OSError, ValueError):
         raise OutputClosed from None
 

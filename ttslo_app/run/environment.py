@@ -19,6 +19,8 @@ KNOWN = (
     *("TTSLO_CACHE_DIR", "TTSLO_ORDER_SETTINGS"),
     *("TTSLO_NOTIFY", "TTSLO_NOTIFY_FILE", "TTSLO_PING", "TTSLO_PING_FILE"),
     *("TTSLO_WEB_TOKEN", "TTSLO_WEB_TOKEN_FILE"),
+    *("TTSLO_STORE_USER", "TTSLO_STORE_PASSWORD", "TTSLO_STORE_PASSWORD_FILE"),
+    *("TTSLO_STORE_CA", "TTSLO_STORE_CERT", "TTSLO_STORE_KEY"),
 )
 # What begins so is meant for this program; other names of Kraken's belong to other tools.
 _OURS = re.compile(r"(TTSLO_|KRAKEN_?API|KRAKEN_(SECRET|KEY)|KRAKEN_\w*U[RL]+\b)", re.IGNORECASE)

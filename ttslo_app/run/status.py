@@ -63,7 +63,8 @@ def parser() -> argparse.ArgumentParser:
         prog="ttslo status",
         description="Tells what the running program says of itself. Needs no keys and no network.",
         epilog="Exit codes: 0 it runs and sees, 3 it does not run or gives no sign of life, 4 it "
-        "runs and could miss a crossing, 2 a flag is wrong.",
+        "runs and could miss a crossing, 2 a flag is wrong. With --store URL: who leads which "
+        "account of a shared store; see `ttslo status --store URL --help`.",
     )
     add = made.add_argument
     add("--config", default="config.csv", help="the rules of that program (default: %(default)s)")
@@ -80,7 +81,12 @@ def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = No
         argv: The arguments after `status`; None for those of the process.
         stop: Set by whoever ends `--follow` without a signal.
     """
-    options = parser().parse_args(argv)
+    given = list(sys.argv[1:] if argv is None else argv)
+    if any(one.partition("=")[0] == "--store" for one in given):
+        from ttslo_app.run import store_status  # here, for who has none
+
+        return store_status.main(given)
+    options = parser().parse_args(given)
     found = look(options.config, options.state)
     _tell(found, options)
     if not options.follow:

@@ -1,0 +1,65 @@
+"""What the commands about a store have in common: settings, and the codes of failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ttslo_app.cluster.address import Access
+from ttslo_app.cluster.store import StoreError, StoreUnreachable
+from ttslo_app.run import stores
+from ttslo_app.run.commands import Parser
+from ttslo_app.run.environment import KNOWN
+
+
+def test_settings_come_from_the_environment_and_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment wins, and a password may lie in a file of its own."""
+    Path("my.env").write_text(
+        "TTSLO_STORE_USER=me\nTTSLO_STORE_CA=ca.pem\nTTSLO_STORE_KEY=k.pem\n", encoding="utf-8"
+    )
+    Path("word").write_text("secret\n", encoding="utf-8")
+    monkeypatch.setenv("TTSLO_STORE_PASSWORD_FILE", "word")
+    monkeypatch.setenv("TTSLO_STORE_CA", "other.pem")
+    found = stores.access_from("my.env")
+    assert found == Access("me", "secret", "other.pem", "", "k.pem")
+    assert stores.access_from("none.env") == Access("", "secret", "other.pem")
+
+
+def test_each_setting_is_a_known_name() -> None:
+    """A program that starts warns of all others."""
+    names = ("USER", "PASSWORD", "PASSWORD_FILE", "CA", "CERT", "KEY")
+    assert {f"TTSLO_STORE_{name}" for name in names} <= set(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (StoreUnreachable("x"), 3),
+        (StoreError("x"), 1),
+        (stores.NotMade("x"), 1),
+        (OSError("x"), 1),
+    ],
+)
+def test_each_failure_has_its_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And is told in a line."""
+
+    def fail() -> int:
+        raise error
+
+    assert stores.run(Parser(prog="ttslo x"), fail) == code
+    assert capsys.readouterr().err == "Not done: x\n"
+
+
+def test_a_value_that_is_none_is_a_wrong_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    """As all of them."""
+
+    def fail() -> int:
+        raise ValueError("no address")
+
+    with pytest.raises(SystemExit) as end:
+        stores.run(Parser(prog="ttslo x"), fail)
+    assert end.value.code == 2
+    assert "no address" in capsys.readouterr().err

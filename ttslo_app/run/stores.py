@@ -1,0 +1,167 @@
+"""A shared store as the commands meet it: its flags, its settings, and what was made in it.
+
+What it must never do: write into a store of another format, or into an account that nobody made.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import creds
+from krakenlink.foreign import shown
+from ttslo_app.cluster.address import Access
+from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.etcd import EtcdStore, store_from
+from ttslo_app.cluster.records import Keys, Lead, read_cluster, read_lead
+from ttslo_app.cluster.store import Store, StoreUnreachable
+from ttslo_app.run import store_words as words
+from ttslo_app.run.commands import Parser, put_trouble
+from ttslo_app.run.flags import ENV_FILE
+from ttslo_app.run.telling import settings_of
+
+# Seconds that a command waits for one answer of the store: an election there takes up to three.
+PATIENCE = 8.0
+# Of a page after page; 100,000 rows take about five.
+LIST_PATIENCE = 60.0
+DONE, NOT_DONE, WRONG, UNREACHABLE = 0, 1, 2, 3
+CODES = "Exit codes: 0 done, 1 not done and why, 2 a flag is wrong, 3 the store does not answer."
+_LONGEST = 2000
+
+
+def add_flags(made: argparse.ArgumentParser, *, with_account: bool = True) -> None:
+    """Add the flags that name a store."""
+    made.add_argument(
+        "--store",
+        required=True,
+        metavar="URL",
+        help="etcds://A:2379,B:2379,C:2379/NAME; etcd: on this machine. A login stands in "
+        "TTSLO_STORE_USER and TTSLO_STORE_PASSWORD, files of certificates in TTSLO_STORE_CA, "
+        "TTSLO_STORE_CERT and TTSLO_STORE_KEY",
+    )
+    if with_account:
+        made.add_argument(
+            "--account",
+            default="main",
+            metavar="NAME",
+            help="the account, which is one trading key (default: %(default)s)",
+        )
+    made.add_argument("--env-file", metavar="FILE", help=f"keys and logins (default: {ENV_FILE})")
+
+
+def access_from(env_file: str) -> Access:
+    """Return who the environment and a file say that we are. May read files."""
+
+    def one(name: str) -> str:
+        return next(settings_of(name, env_file), "").strip()
+
+    def plain(name: str) -> str:
+        return creds.get_setting(name, env_file) or ""
+
+    return Access(
+        plain("TTSLO_STORE_USER"),
+        one("TTSLO_STORE_PASSWORD"),
+        *map(plain, ("TTSLO_STORE_CA", "TTSLO_STORE_CERT", "TTSLO_STORE_KEY")),
+    )
+
+
+def env_file_of(options: argparse.Namespace) -> str:
+    """Return where keys and logins may stand.
+
+    Raises:
+        ValueError: If there is no file of the name that was chosen.
+    """
+    if options.env_file is not None and not Path(options.env_file).is_file():
+        raise ValueError(words.no_env_file(options.env_file))
+    return options.env_file or ENV_FILE
+
+
+@contextmanager
+def opened(options: argparse.Namespace) -> Iterator[tuple[EtcdStore, Keys]]:
+    """Open the store that the flags name; nothing is asked of it.
+
+    Raises:
+        ValueError: If the address, the account or the access is none.
+    """
+    store, cluster = store_from(options.store, access_from(env_file_of(options)))
+    with closing(store):
+        yield store, Keys(cluster, getattr(options, "account", "main"))
+
+
+def run(made: Parser, work: Callable[[], int]) -> int:
+    """Do a command's work, and say in a sentence why it cannot be done. Blocks."""
+    try:
+        return work()
+    except StoreUnreachable as error:
+        put_trouble(words.cannot(error))
+        return UNREACHABLE
+    except (NotMade, OSError) as error:  # of which any other word of the store is one
+        put_trouble(words.cannot(error))
+        return NOT_DONE
+    except ValueError as error:
+        made.refuse(shown(str(error), _LONGEST))
+
+
+class NotMade(Exception):
+    """What is to be used was not made in the store, or by another version."""
+
+
+def cluster_id(store: Store, keys: Keys) -> str | None:
+    """Return the id of the cluster; None where it was not made. Blocks.
+
+    Raises:
+        NotMade: If it is of another format.
+        StoreError: If the store does not answer.
+    """
+    found = store.get(keys.format, patience=PATIENCE)
+    if found is None:
+        return None
+    try:
+        return read_cluster(found.key, found.value)
+    except ValueError as error:
+        raise NotMade(str(error)) from None
+
+
+def lead_of(store: Store, keys: Keys) -> tuple[Lead, int]:
+    """Return who leads an account that was made, and the version of that. Blocks.
+
+    Raises:
+        NotMade: If cluster or account were not made.
+        StoreError: If the store does not answer.
+    """
+    if cluster_id(store, keys) is None:
+        raise NotMade(words.no_cluster(keys.cluster))
+    found = store.get(keys.lead, patience=PATIENCE)
+    if found is None:
+        raise NotMade(words.no_account(keys.cluster, keys.account))
+    try:
+        return read_lead(found.key, found.value), found.version
+    except ValueError as error:
+        raise NotMade(str(error)) from None
+
+
+def copy_of(store: Store, keys: Keys) -> Copy:
+    """Return all that the store has of an account that was made. Blocks.
+
+    Raises:
+        NotMade: If cluster or account were not made.
+        StoreError: If the store does not answer.
+    """
+    lead_of(store, keys)
+    copy = Copy(keys)
+    copy.load(*store.list(keys.base, patience=LIST_PATIENCE))
+    return copy
+
+
+def lives_in(copy: Copy) -> dict[str, dict[str, str]]:
+    """Return the cells of all lives by id.
+
+    Raises:
+        NotMade: If one cannot be read.
+    """
+    try:
+        return copy.lives()
+    except ValueError as error:
+        raise NotMade(words.unreadable_store(error)) from None
