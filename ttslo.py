@@ -18,9 +18,10 @@ from typing import Any
 from krakenlink import VERSION
 from krakenlink.numbers import plain, to_positive_decimal
 from ttslo_app.messages import Kind, Market
-from ttslo_app.orders.exchange import KrakenExchange, StandInExchange, is_real
+from ttslo_app.orders.exchange import KrakenExchange, is_real
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.stand_ins import StandInExchange
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import ThresholdType, WhenBlind, read_rule

@@ -28,6 +28,7 @@ from krakenlink.machine import (
     STREAM_URL,
     STREAM_VARIABLE,
     feed_clock,
+    is_relay,
     on_fork,
     validate_source,
 )
@@ -62,6 +63,11 @@ logger.addHandler(logging.NullHandler())
 
 def _address(url: str | None) -> str:
     return validate_source(url or os.environ.get(STREAM_VARIABLE) or STREAM_URL)
+
+
+def _fitting(settings: FeedSettings, url: str) -> FeedSettings:
+    """Return the settings for an address: a relay brings all of it on each connection."""
+    return replace(settings, pool_most=1) if is_relay(url) else settings
 
 
 class WebSocketPriceProvider(Looks, Stoppable):
@@ -109,7 +115,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
             ValueError: If the address is refused; see `validate_source`.
         """
         self.url = _address(url)
-        self.settings = settings
+        self.settings = settings = _fitting(settings, self.url)
         self._resolve = resolve or symbol_offline
         self._clock = clock
         self._connect, self._budget = connect, budget or own_budget(self.url, settings)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from common import END, ROOT, Figure, is_quick, print_figures
 from tick_to_order import HEADER, own_folder, program_environment
-from wire import START_PRICE, Server, Wire, framed, symbols_of, ticker_frame
+from wire import START_PRICE, Server, Wire, framed, orders_in, symbols_of, ticker_frame
 from wire import main as serve
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class TradingServer(Server):
         super().__init__(count, delay)
 
     def _note_order(self, target: str, body: bytes, came_at: int, connection: int) -> None:
-        fields = dict(urllib.parse.parse_qsl(body.decode()))
-        if target.endswith("/AddOrder") and fields.get("validate") != "true":
-            self.orders.append({"at": came_at, "volume": fields["volume"], "pair": fields["pair"]})
+        self.orders += [
+            {"at": came_at, "volume": fields["volume"], "pair": fields["pair"]}
+            for fields in orders_in(target, body)
+        ]
 
     def _result(self, target: str, body: bytes) -> Any:
         path, _, query = target.partition("?")

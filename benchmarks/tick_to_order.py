@@ -118,11 +118,11 @@ def own_folder() -> tempfile.TemporaryDirectory[str]:
 
 @contextmanager
 def armed_program(
-    thresholds: Sequence[float], flags: Sequence[str] = ()
+    thresholds: Sequence[float], flags: Sequence[str] = (), delay: float = 0.0
 ) -> Iterator[tuple[Wire, Program, dict[str, float]]]:
     """Start wire and program, wait until all is armed; yield both and what the start took."""
     with (
-        Wire() as wire,
+        Wire(delay=delay) as wire,
         own_folder() as folder,
     ):
         program = Program(wire, Path(folder), thresholds, flags)
@@ -173,9 +173,13 @@ def _crossings(
         }
 
 
-def burst() -> dict[str, Any]:
-    """Cross 20 thresholds in one tick; return the moments of the orders at the server."""
-    with armed_program([FIRST + n / 10 for n in range(BURST)]) as (wire, program, _):
+def burst(delay: float = 0.0) -> dict[str, Any]:
+    """Cross 20 thresholds in one tick; return the moments of the orders at the server.
+
+    Half a round trip takes `delay` seconds more.
+    """
+    thresholds = [FIRST + n / 10 for n in range(BURST)]
+    with armed_program(thresholds, delay=delay) as (wire, program, _):
         sent_at = wire.ask("tick", price=FIRST + 100)
         seen = wire.wait_for_orders(BURST)
         moments = program.end()

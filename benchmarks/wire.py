@@ -142,17 +142,20 @@ class Server:
     # REST
 
     def _note_order(self, target: str, body: bytes, came_at: int, connection: int) -> None:
-        fields = dict(urllib.parse.parse_qsl(body.decode()))
-        if target.endswith("/AddOrder") and fields.get("validate") != "true":
-            answered_at = time.perf_counter_ns()
-            self.orders.append(
-                {"at": came_at, "answered_at": answered_at, "connection": connection}
-            )
+        answered_at = time.perf_counter_ns()
+        self.orders += [
+            {"at": came_at, "answered_at": answered_at, "connection": connection}
+            for _ in orders_in(target, body)
+        ]
 
     def _result(self, target: str, body: bytes) -> Any:
         path, _, query = target.partition("?")
         method = path.rsplit("/", 1)[1]
         self.calls[method] += 1
+        number = len(self.orders)
+        if method == "AddOrderBatch":
+            count = len(orders_in(target, body))
+            return {"orders": [_placed(number + place) for place in range(count)]}
         fields = dict(urllib.parse.parse_qsl(query or body.decode()))
         if method == "AssetPairs":
             wanted = fields.get("pair")
@@ -164,9 +167,10 @@ class Server:
         if method == "Time":
             return {"unixtime": int(time.time()), "rfc1123": ""}
         if method == "AddOrder":
-            number = len(self.orders)
-            order = {"descr": {"order": "sell trailing stop"}}
-            return order if "validate" in fields else {**order, "txid": [f"OBENCH-{number:05d}-X"]}
+            order = _placed(number)
+            if "validate" in fields:
+                return {"descr": order["descr"]}
+            return {**order, "txid": [order["txid"]]}
         return {"open": {}, "closed": {}, "count": 0} if "Orders" in method else {"ZUSD": "1e6"}
 
     def _rows_named(self, names: str) -> dict[str, Any]:
@@ -311,6 +315,20 @@ class Server:
     def do_set(self, price: float = START_PRICE, rest_delay: float = 0.0) -> None:
         """Set the price that REST tells, and how long its answers take."""
         self.price, self.rest_delay = price, rest_delay
+
+
+def orders_in(target: str, body: bytes) -> list[dict[str, str]]:
+    """Return the orders that a call places, by Kraken's names; none for any other call."""
+    if target.endswith("/AddOrderBatch"):
+        found = json.loads(body)
+        return [{**order, "pair": found["pair"]} for order in found["orders"]]
+    fields = dict(urllib.parse.parse_qsl(body.decode()))
+    is_order = target.endswith("/AddOrder") and fields.get("validate") != "true"
+    return [fields] if is_order else []
+
+
+def _placed(number: int) -> dict[str, Any]:
+    return {"descr": {"order": "sell trailing stop"}, "txid": f"OBENCH-{number:05d}-X"}
 
 
 def _asset_pair(symbol: str) -> tuple[str, dict[str, Any]]:

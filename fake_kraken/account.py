@@ -78,19 +78,20 @@ class Account:
 
     # --- orders ------------------------------------------------------------------------------
 
-    def count(self, pair: str, pace: tuple[float, float], at: float) -> bool:
+    def count(self, pair: str, pace: tuple[float, float], at: float, cost: float = 1.0) -> bool:
         """Count an order on `pair`; False, and uncounted, where it comes too fast.
 
         Args:
             pair: The pair, which counts for itself.
             pace: What the counter must not exceed, and how much of it is forgotten a second.
             at: Seconds since 1970.
+            cost: What it counts: 1, and half of that for each order of a batch.
         """
         most, decay = pace
         counter, counted_at = self._counters.get(pair, (0.0, at))
         counter = max(0.0, counter - max(0.0, at - counted_at) * decay)
-        is_taken = counter + 1 <= most
-        self._counters[pair] = (counter + is_taken, at)
+        is_taken = counter + cost <= most
+        self._counters[pair] = (counter + cost * is_taken, at)
         return is_taken
 
     def is_open(self, cl_ord_id: str | None) -> bool:

@@ -21,7 +21,15 @@ from fake_kraken.engine import Engine
 from fake_kraken.faults import Faults
 from fake_kraken.market import Listing
 from fake_kraken.orders import Order
-from fake_kraken.params import Params, Refusal, moment, nanoseconds, seconds, whole
+from fake_kraken.params import (
+    Params,
+    Refusal,
+    moment,
+    nanoseconds,
+    read_orders,
+    seconds,
+    whole,
+)
 from fake_kraken.shapes import (
     altname,
     amount_text,
@@ -73,6 +81,7 @@ class Calls:
         }
         self.private: dict[str, Callable[[Params, Account], Any]] = {
             "AddOrder": self._add_order,
+            "AddOrderBatch": self._add_order_batch,
             "Balance": self._balance,
             "BalanceEx": self._balance_ex,
             "CancelOrder": self._cancel_order,
@@ -193,11 +202,28 @@ class Calls:
 
     def _add_order(self, params: Params, account: Account) -> dict[str, Any]:
         order = self._engine.add_order(params, self._now(), account)
+        return self._added(order, [order.txid])
+
+    def _add_order_batch(self, params: Params, account: Account) -> dict[str, Any]:
+        rows = read_orders(params.get("orders", ""))
+        shared = {name: text for name, text in params.items() if name != "orders"}
+        taken = self._engine.add_orders(shared, rows, self._now(), account)
+        return {
+            "orders": [
+                {"error": ", ".join(one.errors)}
+                if isinstance(one, Refusal)
+                else self._added(one, one.txid)
+                for one in taken
+            ]
+        }
+
+    def _added(self, order: Order, txid: object) -> dict[str, Any]:
+        """Return what is told of a new order; one that was only checked has no txid."""
         answer: dict[str, Any] = {"descr": {"order": self._shown(order)["descr"]["order"]}}
-        if order.txid:
-            answer["txid"] = [order.txid]
-            self._fill_at_once(order)
-        return answer
+        if not order.txid:
+            return answer
+        self._fill_at_once(order)
+        return {**answer, "txid": txid}
 
     def _fill_at_once(self, order: Order) -> None:
         """Fill an order that stands, where that is switched on for its market."""

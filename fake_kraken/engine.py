@@ -13,7 +13,7 @@ Source: Kraken, REST AddOrder, CancelOrder, trailing stop orders (read 2026-11).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -156,25 +156,68 @@ class Engine:
         Raises:
             Refusal: With Kraken's error strings.
         """
+        account = account or self.account
+        listing = self._market_of(params)
+        self._count(listing, account, at, 1)
+        order = _checked(params, listing, account, at)
+        if not is_true(params.get("validate")):
+            self._take(order, listing, account, at)
+        return order
+
+    def add_orders(
+        self,
+        params: Params,
+        rows: Sequence[Params],
+        at: float,
+        account: Account | None = None,
+    ) -> list[Order | Refusal]:
+        """Check all orders of a batch, and then enter each of them, as AddOrderBatch does.
+
+        Args:
+            params: What was sent for all of them.
+            rows: What was sent for each.
+            at: Kraken's clock, in seconds since 1970.
+            account: Whose orders they are; the first account's where it is left out.
+
+        Returns:
+            For each its order, or why it alone was refused.
+
+        Raises:
+            Refusal: If one of them is no valid order: then none is entered.
+        """
+        account = account or self.account
+        listing = self._market_of(params)
+        self._count(listing, account, at, len(rows) / 2)
+        orders = [_checked({**params, **row}, listing, account, at) for row in rows]
+        ids = [order.cl_ord_id for order in orders if order.cl_ord_id is not None]
+        if len(set(ids)) < len(ids):
+            raise Refusal("EOrder:Duplicate client order id")
+        taken: list[Order | Refusal] = []
+        for order in orders:
+            try:
+                if not is_true(params.get("validate")):
+                    self._take(order, listing, account, at)
+                taken.append(order)
+            except Refusal as refusal:
+                taken.append(refusal)
+        return taken
+
+    def _market_of(self, params: Params) -> Listing:
         self._check_system()
         listing = self.listing(params.get("pair", ""))
         if listing.asset_class != (params.get("asset_class") or "currency"):
             raise Refusal("EQuery:Unknown asset pair")
-        account = account or self.account
-        # Counted, whatever becomes of it.
-        if self.order_pace and not account.count(listing.key, self.order_pace, at):
+        return listing
+
+    def _count(self, listing: Listing, account: Account, at: float, cost: float) -> None:
+        """Count a call that adds orders, whatever becomes of it."""
+        if self.order_pace and not account.count(listing.key, self.order_pace, at, cost):
             raise Refusal("EOrder:Rate limit exceeded")
-        order = read_order(params, listing, at)
-        _check_status(order, listing)
-        _check_volume(order, listing)
-        if account.is_open(order.cl_ord_id):
-            # Unique among open orders only: a closed one does not stand in the way.
-            raise Refusal("EOrder:Duplicate client order id")
-        if not is_true(params.get("validate")):
-            _check_funds(order, listing, account)
-            self._enter(order, listing, account)
-            self._move(order, listing, at)
-        return order
+
+    def _take(self, order: Order, listing: Listing, account: Account, at: float) -> None:
+        _check_funds(order, listing, account)
+        self._enter(order, listing, account)
+        self._move(order, listing, at)
 
     def _check_system(self) -> None:
         if self.system_status == "maintenance":
@@ -262,6 +305,16 @@ class Engine:
 
 def _tell_nobody(change: Change) -> None:
     """Leave a change untold: nobody listens."""
+
+
+def _checked(params: Params, listing: Listing, account: Account, at: float) -> Order:
+    order = read_order(params, listing, at)
+    _check_status(order, listing)
+    _check_volume(order, listing)
+    if account.is_open(order.cl_ord_id):
+        # Unique among open orders only: a closed one does not stand in the way.
+        raise Refusal("EOrder:Duplicate client order id")
+    return order
 
 
 def _check_status(order: Order, listing: Listing) -> None:

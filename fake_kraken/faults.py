@@ -93,6 +93,9 @@ FAULTS: dict[str, str] = {
     "limit_exceeded": "AddOrder is refused with EBM:limit exceeded:CAL",
     "no_data": "Ticker says EGeneral:No data for `symbol` (the first), beside the others' rows",
     "validate_txid": "an order that was only to be checked is answered with a txid",
+    "batch_row_missing": "the answer of AddOrderBatch lacks the row of its last order",
+    "batch_row_more": "the answer of AddOrderBatch holds its last row twice",
+    "batch_row_odd": "the answer of AddOrderBatch has `text` ({}) in the place of its last row",
     "key_revoked": "`key` (every one) is unknown",
     "lockout": "after `calls` (5) with a wrong key none is taken until a pause of `seconds` (900)",
 }
@@ -110,6 +113,7 @@ _SECONDS = {
 }
 _TEXTS = {
     "absurd_time": "1e999",
+    "batch_row_odd": "{}",
     "book_bad_level": "-1",
     "candle_from_future": "a candle of `symbol` is told as if it began in a year",
     "candle_bad": "a candle of `symbol` has a negative price",
@@ -360,6 +364,15 @@ def _plain(name: str) -> str:
     return legs[1] + legs[2] if legs else name.replace("/", "").replace("BTC", "XBT")
 
 
+def _batch_row(endpoint: str, body: Body, fault: Fault) -> Body:
+    *rows, last = body["result"]["orders"]
+    if fault.name == "batch_row_more":
+        rows += [last, last]
+    elif fault.name == "batch_row_odd":
+        rows.append(bare(fault.text))
+    return _with_result(body, {"orders": rows})
+
+
 def _with_txid(endpoint: str, body: Body, fault: Fault) -> Body:
     return _with_result(body, {**body["result"], "txid": [_CHECKED_TXID]})
 
@@ -374,5 +387,9 @@ _TWISTS: dict[str, tuple[frozenset[str], Callable[[str, Body, Fault], Body]]] = 
     "no_data": (frozenset({"Ticker"}), _no_data),
     "absurd_time": (frozenset({"Time"}), _absurd_time),
     "validate_txid": (frozenset({"AddOrder"}), _with_txid),
+    **dict.fromkeys(
+        ("batch_row_missing", "batch_row_more", "batch_row_odd"),
+        (frozenset({"AddOrderBatch"}), _batch_row),
+    ),
     "odd_result": (frozenset(), _odd),  # the last: what it leaves has no shape
 }

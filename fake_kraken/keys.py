@@ -49,6 +49,8 @@ _NEEDED: dict[str, frozenset[str]] = {
     # No call of REST: the account's stream, which asks for it once it is subscribed to.
     "executions": frozenset({"query open"}),
 }
+# All of these permissions are needed, and not any one of them.
+_NEEDED_TOGETHER: dict[str, frozenset[str]] = {"AddOrderBatch": frozenset({"modify", "cancel"})}
 _LARGEST_NONCE = 2**64 - 1
 _TOKEN_SECONDS = 900.0
 
@@ -193,7 +195,8 @@ class KeyRing:
         if not is_digits(nonce) or not key.takes(int(nonce)):
             raise Refusal("EAPI:Invalid nonce")
         needed = _NEEDED.get(endpoint, PERMISSIONS)
-        if needed and not key.permissions & needed:
+        together = _NEEDED_TOGETHER.get(endpoint, frozenset())
+        if (needed and not key.permissions & needed) or not together <= key.permissions:
             raise Refusal("EGeneral:Permission denied")
         return key
 

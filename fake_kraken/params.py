@@ -25,6 +25,7 @@ _PLAIN_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _LONGEST_NUMBER = 20
 _SHORT_INTEGER = re.compile(r"[+-]?\d{1,10}", re.ASCII)
 _SMALLEST_USERREF, _LARGEST_USERREF = -(2**31), 2**31 - 1
+_FEWEST_ORDERS, _MOST_ORDERS = 2, 15  # of a batch
 _DIGITS = re.compile(r"\d{1,20}", re.ASCII)
 
 
@@ -51,6 +52,26 @@ def read_params(body: bytes, content_type: str) -> dict[str, str]:
         found = None
     if not isinstance(found, dict):
         raise Refusal("EGeneral:Invalid arguments")
+    return _texts(found)
+
+
+def read_orders(text: str) -> list[Params]:
+    """Return the orders of a batch, each as text by name, out of the JSON of its list.
+
+    Raises:
+        Refusal: If it is no list of objects, or one of too few or too many.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+    if not is_list or not _FEWEST_ORDERS <= len(found) <= _MOST_ORDERS:
+        raise Refusal("EGeneral:Invalid arguments:orders")
+    return [_texts(one) for one in found]
+
+
+def _texts(found: Mapping[str, object]) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in found.items()

@@ -105,7 +105,8 @@ class Rest:
                 return self._keys.info(signed.key)
             if endpoint == "GetWebSocketsToken":
                 return self._keys.issue_token(signed.key, self._core.now())
-            if endpoint == "AddOrder" and not struck("deadline_ignored"):
+            is_order = endpoint in ("AddOrder", "AddOrderBatch")
+            if is_order and not struck("deadline_ignored", endpoint="AddOrder"):
                 check_deadline(params.get("deadline"), arrived, self._core.now())
             call = _called(self._calls.private, endpoint)
             looked_for = widened(endpoint, params, self._core.faults)

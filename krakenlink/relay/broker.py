@@ -35,6 +35,11 @@ def prices_of(name: str) -> str:
     return f"ttslo.{name}.prices"
 
 
+def answers_of(name: str, reader: str) -> str:
+    """Return the channel on which the relay `name` answers one reader, and nobody else may."""
+    return f"ttslo.{name}.to.{reader}"
+
+
 def asks_of(name: str) -> str:
     """Return the channel on which readers of the relay `name` publish."""
     return f"ttslo.{name}.asks"
@@ -87,24 +92,28 @@ class Broker:
             said = f"the broker: {type(error).__name__}: {shown(str(error), 200)}"
             raise KrakenConnectionError(said, request_sent=True) from None
 
-    def publish(self, channel: str, data: bytes) -> None:
-        """Publish `data`.
+    def publish(self, *messages: tuple[str, bytes]) -> None:
+        """Publish messages, each on its channel, in this order.
 
         Raises:
-            KrakenConnectionError: If the broker does not take it.
+            KrakenConnectionError: If the broker does not take one of them.
         """
         if self._is_closed:  # the client would open a socket anew
             raise KrakenConnectionError("closed on this side", request_sent=False)
-        with self._told():
-            self._client.publish(channel, data)
+        with self._told(), self._client.pipeline(transaction=False) as together:
+            for channel, data in messages:
+                together.publish(channel, data)
+            together.execute()
 
-    def listen_to(self, channel: str) -> Ear:
-        """Return what hears all that is published on `channel` from now on.
+    def listen_to(self, *channels: str) -> Ear:
+        """Return what hears all that is published on `channels` from now on.
+
+        What one publisher says on them is heard in its order.
 
         Raises:
             KrakenConnectionError: If the broker does not let us.
         """
-        return Ear(self, channel)
+        return Ear(self, channels)
 
     def close(self) -> None:
         """Give the sockets back, for good."""
@@ -114,14 +123,16 @@ class Broker:
 
 
 class Ear:
-    """A connection that hears one channel. One thread hears; the same one closes."""
+    """A connection that hears some channels. One thread hears; the same one closes."""
 
-    def __init__(self, broker: Broker, channel: str) -> None:
+    def __init__(self, broker: Broker, channels: tuple[str, ...]) -> None:
         self._broker = broker
         self._heard = broker._client.pubsub()  # type: ignore[no-untyped-call]
         with broker._told():
-            self._heard.subscribe(channel)
-            self._heard.get_message(timeout=broker.timeout)  # from here on nothing is missed
+            self._heard.subscribe(*channels)
+            for _ in channels:  # each is confirmed; from then on nothing is missed
+                if self._heard.get_message(timeout=broker.timeout) is None:
+                    raise TimeoutError("it does not answer")
 
     def hear(self, timeout: float) -> bytes | None:
         """Return the next message; None if there is none within `timeout` seconds.

@@ -9,10 +9,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-# No JSON text has one of these: below a space, nothing but tab and line ends may stand in it.
-_BETWEEN, _BEHIND_NAME = "\x1e", "\x1f"
-_FOR_ONE = "@"  # a frame begins with a brace
-_VERSION = 1
+# No JSON text has it: below a space, nothing but tab and line ends may stand in one.
+_BETWEEN = "\x1e"
+_VERSION = 2
 
 
 class Unreadable(ValueError):
@@ -21,20 +20,22 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """What a relay publishes at one moment.
+    """What a relay publishes for all at one moment.
 
     Attributes:
         epoch: Another one means that something may be missing, and that all is asked for anew.
         seq: Counts the packets of an epoch from 1.
         age: Seconds since Kraken gave the relay its last proof of life; None if there is none.
+        pairs_age: The same of the connection that carries the list of pairs.
         echo: The latest number of each reader that has sent one since the packet before.
-        gone: Readers that the relay does not know any more.
-        items: Frames for all, and answers for one reader, in the order in which they count.
+        gone: Readers that have to begin anew.
+        items: Frames, in the order in which they count.
     """
 
     epoch: str
     seq: int
     age: float | None
+    pairs_age: float | None = None
     echo: dict[str, int] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
@@ -42,9 +43,30 @@ class Packet:
     def encoded(self) -> bytes:
         """Return it as bytes."""
         head = {"v": _VERSION, "epoch": self.epoch, "seq": self.seq, "age": self.age}
-        head |= {"echo": self.echo, "gone": self.gone}
-        text = json.dumps(head, separators=(",", ":"))
-        return _BETWEEN.join([text, *self.items]).encode()
+        head |= {"pairs_age": self.pairs_age, "echo": self.echo, "gone": self.gone}
+        return _joined(head, self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a relay publishes for one reader, between two packets.
+
+    Attributes:
+        reader: Whose they are.
+        epoch: The epoch of the packets.
+        behind: The `seq` of the packet before them.
+        items: Answers and first data, in the order in which they count.
+    """
+
+    reader: str
+    epoch: str
+    behind: int
+    items: list[str]
+
+    def encoded(self) -> bytes:
+        """Return them as bytes."""
+        head = {"v": _VERSION, "to": self.reader, "epoch": self.epoch, "behind": self.behind}
+        return _joined(head, self.items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,40 +93,26 @@ class Word:
 
 def can_travel(frame: str) -> bool:
     """Tell whether `frame` can be told from what stands around it: all JSON objects can."""
-    return frame.startswith("{") and _BETWEEN not in frame and _BEHIND_NAME not in frame
+    return frame.startswith("{") and _BETWEEN not in frame
 
 
-def for_one(reader: str, frame: str) -> str:
-    """Return an item that only `reader` takes in."""
-    return f"{_FOR_ONE}{reader}{_BEHIND_NAME}{frame}"
-
-
-def frames_for(reader: str, items: list[str]) -> list[str]:
-    """Return the frames among `items` that are for all or for `reader`, in order."""
-    if not any(item.startswith(_FOR_ONE) for item in items):
-        return items
-    mine = f"{_FOR_ONE}{reader}{_BEHIND_NAME}"
-    return [
-        item.removeprefix(mine)
-        for item in items
-        if not item.startswith(_FOR_ONE) or item.startswith(mine)
-    ]
-
-
-def read_packet(data: bytes) -> Packet:
-    """Return the packet that `data` is.
+def read_message(data: bytes) -> Packet | Answers:
+    """Return the packet, or the answers, that `data` is.
 
     Raises:
-        Unreadable: If it is none.
+        Unreadable: If it is neither.
     """
     try:
         head, *items = data.decode().split(_BETWEEN)
         told = _object(head)
-        age = told["age"]
+        epoch = _text(told["epoch"])
+        if "to" in told:
+            return Answers(_text(told["to"]), epoch, _count(told["behind"]), items)
         return Packet(
-            _text(told["epoch"]),
+            epoch,
             _count(told["seq"]),
-            None if age is None else max(0.0, float(age)),
+            _age(told["age"]),
+            _age(told["pairs_age"]),
             {_text(name): _count(number) for name, number in told["echo"].items()},
             [_text(name) for name in told["gone"]],
             items,
@@ -122,11 +130,15 @@ def read_word(data: bytes) -> Word:
     try:
         told = _object(data.decode())
         reader, kind, text = (_text(told[name]) for name in ("reader", "kind", "text"))
-        if not reader.isalnum():
+        if not reader.isalnum():  # it becomes part of a channel's name
             raise ValueError
         return Word(reader, kind, _count(told["number"]), text)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable(f"no word of a reader ({type(error).__name__})") from None
+
+
+def _joined(head: dict[str, Any], items: list[str]) -> bytes:
+    return _BETWEEN.join([json.dumps(head, separators=(",", ":")), *items]).encode()
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -138,6 +150,10 @@ def _object(text: str) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise ValueError(text)  # NaN, as an age, would be below every bound
+
+
+def _age(value: Any) -> float | None:
+    return None if value is None else max(0.0, float(value))
 
 
 def _text(value: object) -> str:

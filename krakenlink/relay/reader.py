@@ -6,6 +6,7 @@ whoever calls `recv`. It must never let the age of a message stand for the age o
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import uuid
@@ -13,8 +14,8 @@ from contextlib import suppress
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
 from krakenlink.machine import feed_clock, relay_names
-from krakenlink.relay.broker import Broker, Ear, RedisMissing, asks_of, prices_of
-from krakenlink.relay.packets import Unreadable, Word, read_packet
+from krakenlink.relay.broker import Broker, Ear, RedisMissing, answers_of, asks_of, prices_of
+from krakenlink.relay.packets import Unreadable, Word, read_message
 from krakenlink.relay.proof import Broken, Proof
 from krakenlink.stream.connection import ConnectionRefused
 from krakenlink.stream.events import PING
@@ -69,7 +70,7 @@ class RelayConnection:
         )
         self._is_closed = False
         try:
-            ear = broker.listen_to(prices_of(name))
+            ear = broker.listen_to(prices_of(name), answers_of(name, self._proof.reader))
         except BaseException:
             broker.close()
             raise
@@ -106,19 +107,23 @@ class RelayConnection:
             self._broker.close()
 
     def _say(self, word: Word) -> None:
-        self._broker.publish(self._asks, word.encoded())
+        self._broker.publish((self._asks, word.encoded()))
 
     # -- what the feed calls
 
     def wait_open(self, timeout: float) -> bool:
         """Wait for the echo of the first number; False if it does not come in time."""
         ends_at = feed_clock() + timeout
-        while not self._proof.is_open and (left := ends_at - feed_clock()) > 0:
+        while not self._is_proven and (left := ends_at - feed_clock()) > 0:
             try:
                 self.recv(left)
             except RelayBroken:
                 return False
-        return self._proof.is_open
+        return self._is_proven
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._proof.is_open and not self._proof.has_echo
 
     @property
     def proven_at(self) -> float:
@@ -130,17 +135,26 @@ class RelayConnection:
         if text == PING:
             self._proof.pings()
         else:
+            self._proof.follows(json.loads(text)["params"]["channel"])
             self._say(Word(self._proof.reader, "ask", text=text))
 
     def recv(self, timeout: float) -> list[str | bytes] | None:
-        """Return the frames that are there, waiting at most `timeout` seconds for a first one."""
+        """Return the frames that are there, waiting at most `timeout` seconds for a first one.
+
+        Never more than up to an echo: the next call lets it count, since by then all that came
+        before it has been taken in.
+        """
+        if self._proof.has_echo:
+            return [*self._proof.settle()]
         frames: list[str | bytes] | None = None
         try:
             told = self._heard.get(timeout=timeout)
             while True:
                 if isinstance(told, bytes):
                     frames = [] if frames is None else frames
-                    frames += self._proof.take(read_packet(told))
+                    frames += self._proof.take(read_message(told))
+                    if self._proof.has_echo:
+                        return frames
                 elif isinstance(told, tuple):
                     self._proof.sends(*told)
                 elif told is None:

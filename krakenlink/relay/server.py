@@ -1,6 +1,6 @@
-"""A relay at work: its provider's connection is listened to, and what came is published.
+"""A relay at work: its providers' connections are listened to, and what came is published.
 
-Three threads meet in one queue: the feed's, which only puts down what it received; one that hears
+Some threads meet in one queue: the feeds', which only put down what they received; one that hears
 the readers; and the caller's, which publishes. It must never publish what it took in before it
 looked at its clock last, for it may have been stopped meanwhile.
 """
@@ -12,64 +12,91 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from krakenlink.errors import KrakenTransportError
 from krakenlink.machine import feed_clock
-from krakenlink.relay.broker import Broker, Ear, asks_of, prices_of
-from krakenlink.relay.hub import Hub
-from krakenlink.relay.packets import Unreadable, Word, read_word
+from krakenlink.relay.broker import Broker, Ear, answers_of, asks_of, prices_of
+from krakenlink.relay.hub import Hub, Line, Wish, line_of
+from krakenlink.relay.packets import Answers, Packet, Unreadable, Word, read_word
 from krakenlink.stream.connection import Connection
+from krakenlink.stream.events import Channel
+from krakenlink.stream.settings import FeedSettings, patient
 
 logger = logging.getLogger(__name__)
 
 _GATHER = 0.005
 _BEAT = 0.25  # seconds between two packets when nothing happens
 _SWEEP_EVERY = 5.0
+_RATE_WINDOW = 10.0
 _PAUSE = 0.5  # before a broker that is gone is tried again
 
 Happening = Callable[[Hub], None]
 
 
 class Provider(Protocol):
-    """What a relay needs of the provider behind it."""
+    """What a relay needs of a provider behind it."""
 
-    def subscribe_symbol(self, symbol: str, channel: str = ...) -> None:
-        """Want a channel of a symbol."""
+    def want(self, symbol: str, wanted: Channel, param: int) -> None:
+        """Want a channel of a symbol, with a depth or an interval. Returns at once."""
         ...
 
-    def unsubscribe_symbol(self, symbol: str, channel: str = ...) -> None:
-        """Want it no more."""
+    def unsubscribe_symbol(self, symbol: str, channel: str, *, interval: int | None = None) -> None:
+        """Want it no more. Returns at once."""
         ...
 
 
 class _Tapped:
     """A connection to Kraken that puts down what comes and goes, for the relay."""
 
-    def __init__(self, inner: Connection, put: Callable[[Happening], None]) -> None:
-        self._inner, self._put = inner, put
+    def __init__(self, inner: Connection, put: Callable[[Happening], None], line: Line) -> None:
+        self._inner, self._put, self._line = inner, put, line
         now = feed_clock()
-        put(lambda hub: hub.opened(now))
+        put(lambda hub: hub.opened(now, line))
 
     def send(self, text: str) -> None:
-        self._put(lambda hub: hub.sent(text))
+        self._put(lambda hub: hub.sent(text, self._line))
         self._inner.send(text)
 
     def recv(self, timeout: float) -> list[str | bytes] | None:
         frames = self._inner.recv(timeout)
         if frames is not None:
             now = feed_clock()
-            self._put(lambda hub: hub.heard(now, frames))
+            self._put(lambda hub: hub.heard(now, frames, self._line))
         return frames
 
     def wake(self) -> None:
         self._inner.wake()
 
     def close(self) -> None:
-        self._put(Hub.lost)
+        self._put(lambda hub: hub.lost(self._line))
         self._inner.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a relay stands at one moment; what is counted is counted since it began.
+
+    Attributes:
+        readers: How many it remembers.
+        subscriptions: How many channels of symbols it has at Kraken, or is asking for.
+        packets: How many it has published.
+        packets_per_second: In the mean of the last seconds.
+        proven_at: When Kraken gave its last proof of life, on `feed_clock`; None where it does not
+            hold.
+        is_heard: Whether the broker took what was published last.
+    """
+
+    readers: int = 0
+    subscriptions: int = 0
+    packets: int = 0
+    packets_per_second: float = 0.0
+    proven_at: float | None = None
+    is_heard: bool = False
 
 
 class RelayServer:
@@ -77,29 +104,40 @@ class RelayServer:
 
     Args:
         broker: Where it publishes; its first name is the relay's.
-        dead_after: Seconds without a frame after which Kraken's connection proves nothing.
+        settings: Those of the connection to Kraken.
+
+    Attributes:
+        name: The relay's.
+        standing: How it stands; replaced whole, so any thread may read it.
     """
 
-    def __init__(self, broker: Broker, dead_after: float) -> None:
+    def __init__(self, broker: Broker, settings: FeedSettings) -> None:
         self._broker = broker
         self.name = broker.names[0]
-        self._hub = Hub(uuid.uuid4().hex, dead_after)
+        self.standing = Standing()
+        self._hub = Hub(uuid.uuid4().hex, settings.dead_after, patient(settings).dead_after)
         self._happened: queue.SimpleQueue[Happening] = queue.SimpleQueue()
         self._is_stopped = threading.Event()
         self._is_well = True
+        self._packets = 0
+        self._counts: deque[tuple[float, int]] = deque()  # one a second
 
     def tapped(
-        self, connect: Callable[[str, float], Connection]
+        self, connect: Callable[[str, float], Connection], line: Line = Line.PRICES
     ) -> Callable[[str, float], Connection]:
-        """Return a `connect` for the provider, of whose connections this relay hears."""
-        return lambda url, timeout: _Tapped(connect(url, timeout), self._happened.put)
+        """Return a `connect` for a provider, of whose connections this relay hears."""
+        return lambda url, timeout: _Tapped(connect(url, timeout), self._happened.put, line)
 
     def stop(self) -> None:
         """Let `run` return soon. From anywhere."""
         self._is_stopped.set()
 
-    def run(self, provider: Provider) -> None:
-        """Publish until `stop`. Blocks; trouble with the broker is said and ends by itself."""
+    def run(self, providers: Mapping[Line, Provider]) -> None:
+        """Publish until `stop`. Blocks; trouble with the broker is said and ends by itself.
+
+        Args:
+            providers: Whose connections are tapped.
+        """
         ears = threading.Thread(target=self._hear, name="ttslo-relay-asks", daemon=True)
         ears.start()
         swept_at = feed_clock()
@@ -110,10 +148,9 @@ class RelayServer:
                 swept_at = now
                 self._hub.sweep(now)
             self._publish(now)
+            self._stand(now)
             while self._hub.wishes:
-                wish = self._hub.wishes.popleft()
-                ask = provider.subscribe_symbol if wish.is_wanted else provider.unsubscribe_symbol
-                ask(wish.symbol, wish.channel)
+                _fulfil(self._hub.wishes.popleft(), providers)
         ears.join(10 * self._broker.timeout)
         self._broker.close()
 
@@ -127,9 +164,9 @@ class RelayServer:
                 self._happened.get_nowait()(self._hub)
 
     def _publish(self, now: float) -> None:
-        packet = self._hub.packet(now)
+        told = self._hub.outgoing(now)
         try:
-            self._broker.publish(prices_of(self.name), packet.encoded())
+            self._broker.publish(*[(self._channel_of(one), one.encoded()) for one in told])
         except KrakenTransportError as error:
             self._hub.begin_epoch()
             if self._is_well:
@@ -137,9 +174,33 @@ class RelayServer:
             self._is_well = False
             self._is_stopped.wait(_PAUSE)
         else:
+            self._packets += len(told)
             if not self._is_well:
                 logger.warning("The broker takes prices again; every reader begins anew.")
             self._is_well = True
+
+    def _channel_of(self, told: Packet | Answers) -> str:
+        if isinstance(told, Packet):
+            return prices_of(self.name)
+        return answers_of(self.name, told.reader)
+
+    def _stand(self, now: float) -> None:
+        counts = self._counts
+        if not counts or now - counts[-1][0] >= 1.0:
+            counts.append((now, self._packets))
+            while now - counts[0][0] > _RATE_WINDOW:
+                counts.popleft()
+        since, before = counts[0]
+        rate = (self._packets - before) / max(1.0, now - since)
+        hub = self._hub
+        self.standing = Standing(
+            len(hub.readers),
+            hub.subscriptions,
+            self._packets,
+            rate,
+            hub.proven_at(now),
+            self._is_well,
+        )
 
     def _hear(self) -> None:
         """Be the thread that hears the readers."""
@@ -168,3 +229,13 @@ class RelayServer:
             return
         now = feed_clock()
         self._happened.put(lambda hub: hub.take(word, now))
+
+
+def _fulfil(wish: Wish, providers: Mapping[Line, Provider]) -> None:
+    """Have Kraken asked for something, or leave it."""
+    provider, channel = providers[line_of(wish.channel)], Channel(wish.channel)
+    if wish.is_wanted:
+        provider.want(wish.symbol, channel, wish.param)
+    else:
+        interval = wish.param if channel is Channel.OHLC else None
+        provider.unsubscribe_symbol(wish.symbol, channel, interval=interval)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ def read_answer(
     if not refusals:
         return answer
     result = answer.get("result")
-    if isinstance(result, dict) and result.get("txid"):
+    if isinstance(result, dict) and (result.get("txid") or _any_placed(result.get("orders"))):
         # Never seen; but then an order stands, whatever the error says.
         raise ProtocolError(f"{endpoint}: an order id and an error in one answer: {refusals}")
     verdict = verdict_of(refusals)
@@ -203,6 +203,62 @@ def outcome_of(answer_or_error: object, *, validate: bool = False) -> Outcome:
     if validate and "descr" in answer_or_error:
         return Outcome(OutcomeKind.VALID, is_judged=True)
     return Outcome(OutcomeKind.UNKNOWN, reason="the answer names no order id", cure=LOOK_UP)
+
+
+def outcomes_of(
+    answer_or_error: object, cl_ord_ids: Sequence[str], *, validate: bool = False
+) -> list[Outcome]:
+    """Return what became of each order of a batch, from what `add_order_batch` returned or raised.
+
+    The rows of an answer belong to the orders by their places. Where that is not certain, because
+    there are more or fewer of them, all are in doubt; a row that cannot be read is in doubt alone.
+
+    Args:
+        answer_or_error: Kraken's `result`, or the exception.
+        cl_ord_ids: The client ids of the orders as they were sent; an empty one for none.
+        validate: Whether the orders were only to be validated.
+    """
+    if isinstance(answer_or_error, BaseException):
+        # That an order of an id stands already: nobody knows whose.
+        outcome = replace(_outcome_of_error(answer_or_error), stands=False)
+        return [outcome] * len(cl_ord_ids)
+    rows = answer_or_error.get("orders") if isinstance(answer_or_error, dict) else None
+    if not isinstance(rows, list) or len(rows) != len(cl_ord_ids):
+        count = f"{len(rows)} orders" if isinstance(rows, list) else "no list of orders"
+        said = f"the answer to {len(cl_ord_ids)} orders holds {count}"
+        return [Outcome(OutcomeKind.UNKNOWN, reason=said, cure=LOOK_UP)] * len(cl_ord_ids)
+    pairs = zip(rows, cl_ord_ids, strict=True)
+    outcomes = [_outcome_of_row(row, ours, validate=validate) for row, ours in pairs]
+    txids = [outcome.txid for outcome in outcomes if outcome.txid is not None]
+    said = "the answer names one order id for several orders"
+    doubt = Outcome(OutcomeKind.UNKNOWN, reason=said, cure=LOOK_UP)
+    return [doubt if one.txid and txids.count(one.txid) > 1 else one for one in outcomes]
+
+
+def _outcome_of_row(row: object, cl_ord_id: str, *, validate: bool) -> Outcome:
+    said = ""
+    if isinstance(row, dict):
+        errors = _errors_of({"error": row.get("error") or []})
+        refusals = [text for text in errors or () if not is_warning(text)]
+        if errors is None or (refusals and row.get("txid")):
+            said = "its row of the answer holds an error that cannot be read"
+        elif not _is_same_id(row.get("cl_ord_id") or cl_ord_id, cl_ord_id):
+            said = "its row of the answer is about another order"
+        elif refusals:
+            verdict = verdict_of(refusals)
+            return _outcome_of_verdict(verdict, verdict.error("AddOrderBatch", refusals).said)
+    if said:
+        return Outcome(OutcomeKind.UNKNOWN, reason=said, cure=LOOK_UP)
+    return outcome_of(row, validate=validate)
+
+
+def _is_same_id(told: object, ours: str) -> bool:
+    """Tell whether an id is ours: Kraken may leave out the dashes of a UUID."""
+    return str(told).replace("-", "").casefold() == ours.replace("-", "").casefold()
+
+
+def _any_placed(rows: object) -> bool:
+    return isinstance(rows, list) and any(isinstance(row, dict) and row.get("txid") for row in rows)
 
 
 # Kraken's ids are O, five, six and six capitals or digits; stand-ins have others. What begins as a

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ from krakenlink.rest.account_calls import AccountCalls
 from krakenlink.rest.listing import Listing, listing_file
 from krakenlink.rest.quotes import only_row
 from krakenlink.rest.request import (
+    checked_batch,
     checked_direction,
     checked_number,
+    checked_order,
     checked_order_type,
     checked_pair,
     checked_txid,
@@ -239,6 +241,37 @@ class RestClient(AccountCalls):
             "volume": self._volume(name, volume),
         }
         return self._private("AddOrder", {**order, **self._named(name), **kwargs})
+
+    def add_order_batch(
+        self, pair: str, orders: Sequence[Mapping[str, object]], **kwargs: Any
+    ) -> dict[str, Any]:
+        """Place 2 to 15 orders of one pair in one request, and return Kraken's `result`.
+
+        Sent once, never again. Kraken checks all of them first: where one is no valid order it
+        refuses the call, and none is placed. After that each may be refused by itself, for want of
+        funds for instance: `outcomes_of` tells what became of each. The key needs the permission to
+        cancel orders as well.
+
+        Args:
+            pair: Any spelling that Kraken knows.
+            orders: Each with Kraken's own names: `ordertype`, `type`, `volume`, and others such as
+                `price`, `trigger` and `cl_ord_id`. Volumes are cut as by `add_order`.
+            **kwargs: What counts for all of them: `deadline`, `validate`.
+
+        Returns:
+            `orders`: for each, in the same order, `descr` and the text `txid`, or `error`.
+
+        Raises:
+            ValueError: If an argument is missing or no number, if there are too few or too many
+                orders, or two with one `cl_ord_id`; nothing was sent.
+            KrakenError: As for `add_order`, for all of them.
+
+        Source: Kraken, REST AddOrderBatch (read 2026-11).
+        """
+        name = checked_pair(pair)
+        known = self.listing.in_memory(name)
+        rows = [checked_order(order, name, known) for order in checked_batch(orders)]
+        return self._private("AddOrderBatch", {**self._named(name), "orders": rows, **kwargs})
 
     def add_trailing_stop_loss(
         self,

@@ -13,9 +13,11 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import cast
 from urllib.parse import urlencode
 
 from krakenlink.errors import ArgumentError
@@ -82,6 +84,34 @@ def _text(label: str, value: object) -> str:
     raise ArgumentError(f"{label} cannot be a {type(value).__name__}")
 
 
+def encode_json(params: Mapping[str, object]) -> str:
+    """Return `params` as JSON, in which a list may hold objects; each value is as in `encode`.
+
+    Raises:
+        ArgumentError: If a value is not finite or of a type that has no text.
+    """
+    return json.dumps(_plain_object("", params), separators=(",", ":"))
+
+
+def _plain_object(prefix: str, params: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in params.items():
+        label = f"{prefix}[{name}]" if prefix else name
+        if isinstance(value, Mapping):
+            found[name] = _plain_object(label, value)
+        elif objects := _objects_in(value):
+            found[name] = [_plain_object(f"{label}[{n}]", one) for n, one in enumerate(objects)]
+        elif value is not None and (value is not False or name in _ON_BY_DEFAULT):
+            found[name] = value if isinstance(value, bool) else _text(label, value)
+    return found
+
+
+def _objects_in(value: object) -> Sequence[Mapping[str, object]]:
+    """Return the objects that a list holds; nothing for what is no list of objects."""
+    is_list = isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value)
+    return cast("Sequence[Mapping[str, object]]", value) if is_list else ()
+
+
 def sign(urlpath: str, nonce: str, body: str, secret: str) -> str:
     """Return Kraken's `API-Sign` of a request.
 
@@ -125,6 +155,9 @@ def _check_keys(key: str, secret: str) -> None:
 _QUOTES = tuple("'\"`\u2018\u2019\u201c\u201d")
 
 
+_FORM = "application/x-www-form-urlencoded; charset=utf-8"
+
+
 def private_request(
     method: str, params: Mapping[str, object] | None, nonce: int | str, key: str, secret: str
 ) -> Request:
@@ -138,11 +171,14 @@ def private_request(
         # The HTTP library would refuse it as well, and show it in its message.
         raise ArgumentError("api_key holds characters no key has; copy it from Kraken once more")
     path = f"/0/private/{method}"
-    body = encode({"nonce": str(nonce), **(params or {})})
+    fields = {"nonce": str(nonce), **(params or {})}
+    # How a form would name the fields of each object of a list is not documented.
+    is_nested = any(map(_objects_in, fields.values()))
+    body = encode_json(fields) if is_nested else encode(fields)
     headers = {
         "API-Key": key,
         "API-Sign": sign(path, str(nonce), body, secret),
-        "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+        "Content-Type": "application/json" if is_nested else _FORM,
     }
     return Request(path, headers, body.encode("ascii"))
 
@@ -192,6 +228,47 @@ def checked_number(name: str, value: object) -> Decimal:
         return to_positive_decimal(value)
     except ValueError as error:
         raise ArgumentError(f"{name} must be positive, and a number: {error}") from None
+
+
+# Of one call of AddOrderBatch.
+FEWEST_ORDERS, MOST_ORDERS = 2, 15
+
+
+def checked_batch(orders: object) -> Sequence[Mapping[str, object]]:
+    """Return the orders of one AddOrderBatch.
+
+    Raises:
+        ArgumentError: If they are no list of objects, too few or too many for Kraken, or if two
+            of them have one `cl_ord_id`.
+    """
+    found = _objects_in(orders)
+    if not FEWEST_ORDERS <= len(found) <= MOST_ORDERS:
+        raise ArgumentError(
+            f"orders must be a list of {FEWEST_ORDERS} to {MOST_ORDERS} objects: {_named(orders)}"
+        )
+    ids = [order["cl_ord_id"] for order in found if order.get("cl_ord_id") is not None]
+    if len(set(map(str, ids))) < len(ids):
+        raise ArgumentError("orders: each cl_ord_id must stand in one order alone")
+    return found
+
+
+def checked_order(order: Mapping[str, object], name: str, known: Pair | None) -> dict[str, object]:
+    """Return one order of a batch with its words checked and its volume as text.
+
+    Args:
+        order: By Kraken's own names; all but three are passed on as they are.
+        name: Its pair as the caller spelled it.
+        known: What is known of the pair, None for nothing.
+
+    Raises:
+        ArgumentError: Names `order_type`, `direction` or `volume`.
+    """
+    return {
+        **order,
+        "ordertype": checked_order_type(order.get("ordertype")),
+        "type": checked_direction(order.get("type")),
+        "volume": volume_text(order.get("volume"), name, known),
+    }
 
 
 def checked_txid(txid: object) -> str:

@@ -308,6 +308,7 @@ class Ack:
     req_id: int | None
     error: str = ""
     warnings: tuple[str, ...] = ()
+    depth: int | None = None  # of a book
 
 
 @dataclass(frozen=True, slots=True)

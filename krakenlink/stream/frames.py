@@ -264,6 +264,7 @@ def _read_answer(content: _Frame) -> Message:
         req_id=req_id,
         error=error,
         warnings=tuple(str(w) for w in warnings) if isinstance(warnings, list) else (),
+        depth=_int_or_none(result.get("depth")),
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.asking import Asking
+from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import (
     Ack,
     Channel,
@@ -240,6 +241,8 @@ class Subscriptions:
         meant = self._asking.meant_by(ack.req_id, ack.symbol, ack.channel)
         for sub in meant:
             if ack.accepted:
+                if sub.channel is Channel.BOOK and ack.depth in DEPTHS:
+                    sub.asked_param = ack.depth  # a relay streams it as deep as its deepest reader
                 events += self._acked(sub, now)
             elif ack.symbol is None and len(meant) > 1:
                 self._split(meant)

@@ -240,3 +240,69 @@ def test_tokenized_order_wants_its_class(client: Client) -> None:
             client.post("AddOrder", {**order, **more, "asset_class": "tokenized_asset"})["error"]
             == []
         )
+
+
+# --- several orders in one call ---
+
+
+def test_batch_is_answered_order_by_order(client: Client) -> None:
+    """Each row has its words and its txid, a text, in the order in which they were sent."""
+    rows = client.batch({"cl_ord_id": "a"}, {"volume": "0.25", "type": "buy"})["result"]["orders"]
+    assert [row["descr"]["order"] for row in rows] == [
+        "sell 0.50000000 XBTUSD @ trailing stop +10.0000%",
+        "buy 0.25000000 XBTUSD @ trailing stop +10.0000%",
+    ]
+    assert [row["txid"] for row in rows] == [order["txid"] for order in client.exchange.orders]
+    assert client.exchange.orders[0]["cl_ord_id"] == "a"
+
+
+def test_batch_with_one_bad_order_is_refused_as_a_whole(client: Client) -> None:
+    """Nothing of it is entered, whichever of them it is."""
+    for bad, error in (
+        ({"volume": "0.00001"}, "EOrder:Order minimum not met"),
+        ({"price": "10%"}, "EOrder:Invalid price:Invalid price argument."),
+        ({"cl_ord_id": "a"}, "EOrder:Duplicate client order id"),
+    ):
+        for rows in (({"cl_ord_id": "a"}, bad), (bad, {"cl_ord_id": "a"})):
+            assert client.batch(*rows) == {"error": [error]}
+    assert client.exchange.placed_count() == 0
+
+
+def test_order_of_a_batch_that_lacks_funds_is_refused_by_itself(client: Client) -> None:
+    """Those before and behind it are taken."""
+    rows = client.batch({"volume": "90"}, {"volume": "11"}, {"volume": "10"})["result"]["orders"]
+    assert rows[1] == {"error": "EOrder:Insufficient funds"}
+    assert [order["vol"] for order in client.exchange.orders] == ["90.00000000", "10.00000000"]
+    assert all(rows[place]["txid"] for place in (0, 2))
+
+
+def test_batch_is_checked_and_bounded_in_time_as_one_order_is(client: Client) -> None:
+    """Its `validate` and its `deadline` count for all of them."""
+    rows = client.batch({}, {}, validate=True)["result"]["orders"]
+    assert [set(row) for row in rows] == [{"descr"}] * 2
+    moment = time.gmtime(client.exchange.now() + 1)
+    deadline = time.strftime("%Y-%m-%dT%H:%M:%SZ", moment)
+    answer = client.batch({}, {}, deadline=deadline)
+    assert answer["error"][0] in (
+        "EGeneral:Invalid arguments:deadline",
+        "EService:Deadline elapsed",
+    )
+    assert client.exchange.placed_count() == 0
+
+
+@pytest.mark.parametrize("rows", [(), ({},), ({},) * 16, ({}, "x"), ({}, 7)])
+def test_batch_is_two_to_fifteen_orders(client: Client, rows: tuple[object, ...]) -> None:
+    """All others are refused as a whole, and so is a form, which nobody has seen."""
+    assert client.batch(*rows) == {"error": ["EGeneral:Invalid arguments:orders"]}
+    form = client.post("AddOrderBatch", {**STOP, "orders[0][type]": "sell"})
+    assert form == {"error": ["EGeneral:Invalid arguments:orders"]}
+    assert client.exchange.placed_count() == 0
+
+
+def test_order_of_a_batch_counts_half(client: Client) -> None:
+    """A batch that is more than what is left of the pace is refused as a whole."""
+    client.exchange.core.engine.order_pace = (3.0, 1e-9)
+    assert client.batch(*[{"volume": "0.1"}] * 4)["error"] == []
+    assert client.batch(*[{"volume": "0.1"}] * 3) == {"error": ["EOrder:Rate limit exceeded"]}
+    assert client.batch(*[{"volume": "0.1"}] * 2)["error"] == []
+    assert client.exchange.placed_count() == 6

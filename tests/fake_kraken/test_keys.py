@@ -158,6 +158,27 @@ def signed(secret: bytes, nonce: str, query: str = "") -> Signed:
     return Signed("K", text, "/0/private/Balance", query, body.encode())
 
 
+@pytest.mark.parametrize(
+    ("permissions", "errors"),
+    [
+        ({"modify", "cancel"}, []),
+        ({"modify"}, ["EGeneral:Permission denied"]),
+        ({"cancel"}, ["EGeneral:Permission denied"]),
+    ],
+)
+def test_batch_needs_both_permissions(
+    client: Client, permissions: set[str], errors: list[str]
+) -> None:
+    """A key that may place orders and not cancel them places them one by one."""
+    secret = base64.b64encode(b"y").decode()
+    client.exchange.add_key("narrow", secret, permissions)
+    stop = {name: text for name, text in STOP.items() if name != "pair"}
+    params = {"pair": "XBTUSD", "orders": [stop, stop]}
+    answer = client.post("AddOrderBatch", params, key="narrow", secret=secret, as_json=True)
+    assert answer["error"] == errors
+    assert client.exchange.placed_count() == (0 if errors else 2)
+
+
 def test_call_without_permission_uses_its_nonce_up() -> None:
     """It was signed well: the nonce is spent, and the key's alone."""
     ring = KeyRing()

@@ -19,6 +19,7 @@ from functools import partial
 
 _MOST = 65536
 _FAREWELL = 5.0  # seconds for its threads to end
+_SLICE = 0.005  # seconds between two looks at whether bytes are held back any longer
 _HEAD_END = b"\r\n\r\n"  # of the answer to a WebSocket handshake
 
 
@@ -35,6 +36,10 @@ class Weather:
         cut_after: Bytes of the server's after which the connection is reset.
         is_deaf: New connections are accepted by the system, and nobody ever answers.
         is_dark: All bytes vanish from now on, on open connections, too.
+        is_held: All bytes wait until the weather changes, and then go on: a line that is slow.
+        loses_questions: The client's bytes vanish, the server's do not: cut one way. A connection
+            that has lost some stays so, as no stream goes on behind a hole.
+        loses_answers: The other way round.
         injected: Bytes to be put behind the head of the server's first answer.
     """
 
@@ -45,6 +50,9 @@ class Weather:
     cut_after: int | None = None
     is_deaf: bool = False
     is_dark: bool = False
+    is_held: bool = False
+    loses_questions: bool = False
+    loses_answers: bool = False
     injected: bytes = b""
 
 
@@ -59,6 +67,7 @@ class Link:
         self.server = server
         self.received = 0  # bytes that came from the server
         self.is_dark = False
+        self.has_lost = {True: False, False: False}  # by whether it came from the server
         self.injected = False
         self.ended = threading.Event()
 
@@ -199,6 +208,10 @@ class ChaosProxy:
                 weather = self.weather
                 if weather.pause or weather.latency:
                     link.ended.wait(weather.latency + weather.pause)
+                while self.weather.is_held and not link.ended.wait(_SLICE):
+                    pass
+                if self._is_lost(link, is_from_server=is_from_server):
+                    continue
                 if is_from_server:
                     self._from_server(link, data)
                 elif not (link.is_dark or self.weather.is_dark):
@@ -210,6 +223,12 @@ class ChaosProxy:
         self._note_end(link, is_client=not is_from_server)
         if not (link.is_dark or self.weather.is_dark):
             link.end()
+
+    def _is_lost(self, link: Link, *, is_from_server: bool) -> bool:
+        weather = self.weather
+        loses = weather.loses_answers if is_from_server else weather.loses_questions
+        link.has_lost[is_from_server] |= loses
+        return link.has_lost[is_from_server]
 
     def _note_end(self, link: Link, *, is_client: bool) -> None:
         with self._lock:

@@ -75,6 +75,13 @@ class Client:
         assert answer["error"] == []
         return str(answer["result"]["txid"][0])
 
+    def batch(self, *rows: object, **more: object) -> Any:
+        """Return the whole answer to a batch of the usual stop, each with its changes."""
+        stop = {name: text for name, text in STOP.items() if name != "pair"}
+        orders = [{**stop, **row} if isinstance(row, dict) else row for row in rows]
+        params = {"pair": STOP["pair"], "orders": orders, **more}
+        return self.post("AddOrderBatch", params, as_json=True)
+
     def control(self, what: str, order: object = None) -> requests.Response:
         """Reach a switch as another process does."""
         return self.session.post(f"{self.exchange.rest_url}/fake/{what}", json=order, timeout=LONG)

@@ -267,6 +267,29 @@ def validate_txid(client: Client, stream: Stream) -> None:
     assert client.place() in client.post("OpenOrders")["result"]["open"]
 
 
+def batch_row_missing(client: Client, stream: Stream) -> None:
+    """batch_row_missing: the last order stands, and the answer does not name it."""
+    client.exchange.fault("batch_row_missing", count=1)
+    rows = client.batch({}, {}, {})["result"]["orders"]
+    assert [row["txid"] for row in rows] == [o["txid"] for o in client.exchange.orders][:2]
+    assert client.exchange.placed_count() == 3
+
+
+def batch_row_more(client: Client, stream: Stream) -> None:
+    """batch_row_more: the last row stands there twice."""
+    client.exchange.fault("batch_row_more", count=1)
+    first, second, third = client.batch({}, {})["result"]["orders"]
+    assert first != second == third
+
+
+def batch_row_odd(client: Client, stream: Stream) -> None:
+    """batch_row_odd: anything in the place of the last row, and its order stands."""
+    for text, found in (("", {}), ("null", None), ('{"txid": 7}', {"txid": 7})):
+        client.exchange.fault("batch_row_odd", text=text, count=1)
+        assert client.batch({}, {})["result"]["orders"][1] == found
+    assert client.exchange.placed_count() == 6
+
+
 def key_revoked(client: Client, stream: Stream) -> None:
     """key_revoked: one key, and not the other."""
     client.exchange.add_key("other", client.exchange.api_secret)
@@ -412,7 +435,8 @@ CHECKS: dict[str, Check] = {
         trade_snapshot, ids_begin_anew, huge_trade_id, ordermin_lowered, open_orders_stale,
         closed_orders_never, orders_foreign, orders_unfiltered, orders_respelt, odd_result,
         order_unknown, two_lengths, sent_twice, copied_past_nonce, gzip_bomb, clock_set,
-        absurd_time, no_data, validate_txid, key_revoked, lockout,
+        absurd_time, no_data, validate_txid, key_revoked, lockout, batch_row_missing,
+        batch_row_more, batch_row_odd,
     )},
     "dripping_reply": dripping("dripping_reply", 40),
     "dripping_head": dripping("dripping_head", 140),

@@ -15,6 +15,7 @@ from ttslo_app.clocks import Clocks
 from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
 from ttslo_app.orders.ledger import State, intent_lines, read_intents, with_intents
 from ttslo_app.orders.life import Life, OrderSettings, RuleState
+from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, read_rule
@@ -89,6 +90,9 @@ class ModelKraken:
     sent: list[tuple[OrderRequest, str, str]] = field(default_factory=list)
     answers: list[Reply] = field(default_factory=list)
     checked: list[tuple[float, OrderRequest]] = field(default_factory=list)
+    takes_batches: bool = False
+    batches: list[list[str]] = field(default_factory=list)
+    batch_replies: list[Reply | None] = field(default_factory=list)
     free: Decimal | Exception | None = Decimal(1)
     weighed: list[str] = field(default_factory=list)
 
@@ -126,6 +130,19 @@ class ModelKraken:
         if reply in (Reply.KEY, Reply.LOCKOUT):
             return self._of_key(reply)
         return Outcome(OutcomeKind.UNKNOWN, reason="no answer in 10 s")
+
+    def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> Sequence[Outcome] | None:
+        """Answer for each order as its reply says; None where it takes single orders alone."""
+        if not self.takes_batches:
+            return None
+        self.batches.append([cl_ord_id for _, cl_ord_id in orders])
+        whole = self.batch_replies.pop(0) if self.batch_replies else None
+        if whole is None:
+            return [self.place(order, cl_ord_id, deadline) for order, cl_ord_id in orders]
+        if whole is Reply.BAD:
+            return None  # refused as a whole
+        self.replies = [whole] * len(orders) + self.replies
+        return [self.place(order, cl_ord_id, deadline) for order, cl_ord_id in orders]
 
     def _of_key(self, reply: Reply) -> Outcome:
         text = "EAPI:Invalid key" if reply is Reply.KEY else "EGeneral:Temporary lockout"

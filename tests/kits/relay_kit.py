@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from krakenlink.relay.broker import Broker
+from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer
-from krakenlink.stream.connection import open_websocket
-from ws_price_provider import WebSocketPriceProvider
+from krakenlink.stream.settings import DEFAULT_SETTINGS
+from ttslo_app.run.relay import providers_of
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
 
@@ -82,14 +83,16 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 @contextmanager
 def relay(url: str, stream_url: str) -> Iterator[RelayServer]:
     """Run a relay in this process, from the stream at `stream_url`."""
-    server = RelayServer(Broker(url, LONG), 3.0)
-    provider = WebSocketPriceProvider(stream_url, connect=server.tapped(open_websocket))
-    provider.connect()
-    thread = threading.Thread(target=server.run, args=(provider,), name="ttslo-relay-test")
+    server = RelayServer(Broker(url, LONG), DEFAULT_SETTINGS)
+    providers = providers_of(server, stream_url)
+    providers[Line.PRICES].connect()
+    thread = threading.Thread(target=server.run, args=(providers,), name="ttslo-relay-test")
     thread.start()
     try:
+        wait_until(lambda: server.standing.proven_at is not None)
         yield server
     finally:
         server.stop()
         thread.join(LONG)
-        provider.stop()
+        for provider in providers.values():
+            provider.stop()

@@ -79,7 +79,8 @@ class Web:
         parts = urlsplit(request.url)
         method = parts.path.rpartition("/")[2]
         text = request.body.decode() if request.body else parts.query
-        params = dict(parse_qsl(text))
+        is_json = request.headers.get("Content-Type") == "application/json"
+        params = json.loads(text) if is_json else dict(parse_qsl(text))
         self.calls.append((method, params))
         self.requests.append(request)
         reply = self.replies[method](params)

@@ -338,18 +338,28 @@ class CountingDisk(Disk):
 class Trader:
     """A stand-in for the trading client that notes its orders beside the writes."""
 
-    def __init__(self, journal: list[str]) -> None:
-        self._journal = journal
+    def __init__(self) -> None:
+        self.journal: list[str] = []
 
     def get_current_price(self, pair: str) -> float:
         return 40000.0
 
     def add_trailing_stop_loss(self, **order: object) -> dict[str, list[str]]:
-        self._journal.append("order")
-        return {"txid": [f"OAAAAA-BBBBB-{len(self._journal):06d}"]}
+        self.journal.append("order")
+        return {"txid": [f"OAAAAA-BBBBB-{len(self.journal):06d}"]}
 
 
-def fire(place: Path, count: int) -> list[str]:
+class CountingClient(KrakenAPI):
+    """The real client, with a note of each request beside the writes."""
+
+    journal: list[str]
+
+    def _query_private(self, method: str, params: Any = None) -> dict[str, Any]:
+        self.journal.append(method)
+        return super()._query_private(method, params)
+
+
+def fire(place: Path, count: int, trader: Any = None) -> list[str]:
     """Fire `count` rows at once and return writes and orders as they followed each other."""
     journal: list[str] = []
     rows = [f"r{n},BTC/USD,50000,above,sell,0.01,5.0,true" for n in range(count)]
@@ -357,7 +367,8 @@ def fire(place: Path, count: int) -> list[str]:
     manager = ConfigManager(
         place / "config.csv", place / "state.csv", place / "logs.csv", disk=CountingDisk(journal)
     )
-    trader = Trader(journal)
+    trader = trader or Trader()
+    trader.journal = journal
     program = TTSLO(manager, trader, trader)
     program.load_state()
     assert program.validate_and_load_config()
@@ -375,9 +386,20 @@ def test_order_leaves_after_one_durable_write(place_of_its_own: Path) -> None:
 
 
 def test_orders_of_a_burst_share_their_durable_writes(place_of_its_own: Path) -> None:
-    """Twenty crossings in one tick cost two durable writes, and none between two other orders."""
-    half = ["sync intents", *["order"] * 10]
-    assert fire(place_of_its_own, 20) == half + half
+    """Twenty crossings in one tick cost one durable write, and none between two orders."""
+    assert fire(place_of_its_own, 20) == ["sync intents", *["order"] * 20]
+
+
+def test_orders_of_one_pair_share_their_requests(
+    exchange: FakeKraken, place_of_its_own: Path
+) -> None:
+    """Twenty crossings of a pair are two requests after one durable write."""
+    exchange.set_price("XBTUSD", 40000)
+    key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
+    with CountingClient(key, secret, url, use_websocket=False) as trader:
+        done = fire(place_of_its_own, 20, trader)
+    assert done == ["sync intents", "AddOrderBatch", "AddOrderBatch"]
+    assert exchange.placed_count() == 20
 
 
 def test_start_asks_kraken_once_for_fifty_rows(

@@ -90,10 +90,11 @@ SHELLS = {
     *("ttslo_app.cluster.address", "ttslo_app.cluster.etcd", "ttslo_app.cluster.etcd_watch"),
     "ttslo_app.watch.lookback",
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
-    "ttslo_app.orders.worker",
+    *("ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
     "ttslo_app.run.telling",
     *("ttslo_app.face.metrics", "ttslo_app.face.voice", "ttslo_app.face.web.server"),
+    "ttslo_app.face.relay_metrics",
     *("ttslo_app.run.cli", "ttslo_app.run.demo", "ttslo_app.run.files", "ttslo_app.run.inline"),
     *("ttslo_app.run.account_watch", "ttslo_app.run.commands", "ttslo_app.run.ending"),
     *(

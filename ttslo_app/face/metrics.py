@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from krakenlink.stream.states import FeedState
 from ws_price_provider import FeedHealth, SymbolHealth
@@ -48,9 +48,21 @@ class MetricsUnavailable(ValueError):
     """The metrics cannot be served as asked; the sentence says why, and what to do."""
 
 
+class Figures(Protocol):
+    """What is served; each method is called on a server's thread and must not block."""
+
+    def families(self) -> Iterator[Any]:
+        """Yield the metrics at this moment, as prometheus-client wants them."""
+        ...
+
+    def healthz(self) -> tuple[int, str]:
+        """Return status and text of the health address."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the figures come from; each is called on a server's thread and must not block.
+    """Where the program's figures come from; each is called on a server's thread.
 
     Attributes:
         health: The feed's snapshot; None where there is no stream.
@@ -64,22 +76,30 @@ class Sources:
     orders: Callable[[], Mapping[str, int]]
     orderless: Callable[[], Mapping[str, float]] = dict
 
+    def families(self) -> Iterator[Any]:
+        """Yield the metrics at this moment, as prometheus-client wants them."""
+        return families(self)
+
+    def healthz(self) -> tuple[int, str]:
+        """Return status and text of the health address."""
+        return healthz(self.armed(), self.orderless())
+
 
 class MetricsServer:
     """Serves `/metrics` and `/healthz` on 127.0.0.1 from `start` to `stop`.
 
     Args:
         port: Where; 0 picks a free one.
-        sources: Where the figures come from.
+        figures: What is served.
 
     Raises:
         MetricsUnavailable: If prometheus-client is not installed, or the port cannot be had.
     """
 
-    def __init__(self, port: int, sources: Sources) -> None:
+    def __init__(self, port: int, figures: Figures) -> None:
         check_available()
         try:
-            self._server = _Server(("127.0.0.1", port), _handler(sources))
+            self._server = _Server(("127.0.0.1", port), _handler(figures))
         except (OSError, OverflowError) as error:
             raise MetricsUnavailable(
                 f"the metrics cannot be served on port {port} ({error}); choose another one with "
@@ -143,7 +163,7 @@ def families(sources: Sources) -> Iterator[Any]:
     """Yield the metrics at this moment, as prometheus-client wants them."""
     health = sources.health()
     if health is not None:
-        yield from _feed(health)
+        yield from feed_families(health)
         yield from _symbols(health.symbols)
     orders = CounterMetricFamily(
         "ttslo_orders", "Answers to orders by what they were", labels=["outcome"]
@@ -153,8 +173,8 @@ def families(sources: Sources) -> Iterator[Any]:
     yield orders
     armed = sources.armed()
     text = "Rows that were crossed and have no order yet"
-    yield _gauge("ttslo_crossings_without_order", text, len(sources.orderless()))
-    yield _gauge("ttslo_armed_rows", "Rows that are armed", len(armed))
+    yield gauge("ttslo_crossings_without_order", text, len(sources.orderless()))
+    yield gauge("ttslo_armed_rows", "Rows that are armed", len(armed))
     live = GaugeMetricFamily(
         "ttslo_armed_row_live", "1 while an armed row has a live price", labels=["row"]
     )
@@ -163,22 +183,23 @@ def families(sources: Sources) -> Iterator[Any]:
     yield live
 
 
-def _feed(health: FeedHealth) -> Iterator[Any]:
+def feed_families(health: FeedHealth) -> Iterator[Any]:
+    """Yield the metrics of a connection to Kraken's stream."""
     state = GaugeMetricFamily("ttslo_feed_state", "1 for the state of the link", labels=["state"])
     for one in FeedState:
         state.add_metric([one.name.lower()], one is health.state)
     yield state
-    yield _gauge("ttslo_feed_uptime_seconds", "Age of the connection", health.uptime)
-    yield _gauge("ttslo_feed_last_frame_age_seconds", "Since the last frame", health.last_frame_age)
-    yield _gauge("ttslo_feed_blind_seconds", "Since the last proof of life; 0 while it sees",
+    yield gauge("ttslo_feed_uptime_seconds", "Age of the connection", health.uptime)
+    yield gauge("ttslo_feed_last_frame_age_seconds", "Since the last frame", health.last_frame_age)
+    yield gauge("ttslo_feed_blind_seconds", "Since the last proof of life; 0 while it sees",
         health.blind_for or 0.0)  # fmt: skip
-    yield _gauge("ttslo_feed_messages_per_second", "Frames", health.messages_per_second)
-    yield _gauge("ttslo_feed_ticks_per_second", "Prices", health.ticks_per_second)
-    yield _counter("ttslo_feed_attempts", "Attempts to connect", health.attempts)
-    yield _counter("ttslo_feed_reconnects", "Connections after the first", health.reconnects)
-    yield _counter("ttslo_feed_messages", "Frames", health.messages)
-    yield _counter("ttslo_feed_damaged", "Frames that could not be read", health.damaged)
-    yield _counter("ttslo_feed_rest_fallbacks", "Prices that REST had to tell",
+    yield gauge("ttslo_feed_messages_per_second", "Frames", health.messages_per_second)
+    yield gauge("ttslo_feed_ticks_per_second", "Prices", health.ticks_per_second)
+    yield counter("ttslo_feed_attempts", "Attempts to connect", health.attempts)
+    yield counter("ttslo_feed_reconnects", "Connections after the first", health.reconnects)
+    yield counter("ttslo_feed_messages", "Frames", health.messages)
+    yield counter("ttslo_feed_damaged", "Frames that could not be read", health.damaged)
+    yield counter("ttslo_feed_rest_fallbacks", "Prices that REST had to tell",
         health.rest_fallbacks)  # fmt: skip
 
 
@@ -200,14 +221,16 @@ def _symbols(rows: tuple[SymbolHealth, ...]) -> Iterator[Any]:
     yield from (live, age, ticks)
 
 
-def _gauge(name: str, text: str, value: float | None) -> Any:
+def gauge(name: str, text: str, value: float | None) -> Any:
+    """Return a figure that goes up and down; without a value there is none to be seen."""
     family = GaugeMetricFamily(name, text)
     if value is not None:
         family.add_metric([], value)
     return family
 
 
-def _counter(name: str, text: str, value: int) -> Any:
+def counter(name: str, text: str, value: int) -> Any:
+    """Return a figure that only goes up."""
     return CounterMetricFamily(name, text, value=value)
 
 
@@ -268,22 +291,22 @@ def is_own_host(host: str | None) -> bool:
     return host is None or _OWN_HOST.fullmatch(host.strip()) is not None
 
 
-def exposition(sources: Sources) -> tuple[str, bytes]:
+def exposition(figures: Figures) -> tuple[str, bytes]:
     """Return the type and the bytes of `/metrics` at this moment; the library must be there."""
     registry = prometheus_client.CollectorRegistry()
 
-    class Figures(Collector):
+    class Now(Collector):
         def collect(self) -> Iterator[Any]:
-            return families(sources)
+            return figures.families()
 
         def describe(self) -> list[Any]:
             return []  # no figure is asked for before somebody wants it
 
-    registry.register(Figures())
+    registry.register(Now())
     return prometheus_client.CONTENT_TYPE_LATEST, prometheus_client.generate_latest(registry)
 
 
-def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
+def _handler(figures: Figures) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = _PATIENCE
 
@@ -293,9 +316,9 @@ def _handler(sources: Sources) -> type[BaseHTTPRequestHandler]:
                 return
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, *exposition(sources))
+                self._answer(200, *exposition(figures))
             elif path == "/healthz":
-                status, text = healthz(sources.armed(), sources.orderless())
+                status, text = figures.healthz()
                 self._answer(status, _TEXT, text.encode())
             else:
                 self._answer(404, _TEXT, b"there are /metrics and /healthz\n")

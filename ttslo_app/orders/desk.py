@@ -15,6 +15,7 @@ from typing import Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
+from krakenlink.rest.request import MOST_ORDERS
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
@@ -23,11 +24,12 @@ from ttslo_app.orders.builder import Builder
 from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
-from ttslo_app.orders.ports import Tools
+from ttslo_app.orders.ports import OrderSent, Tools
 from ttslo_app.orders.request import OrderRequest, fingerprint, letters_of
 
-# Intents of one burst are written together, but not more than are sent well inside a deadline.
-_BURST = 10
+# Intents of one burst are written together: as many as two full batches of one pair. After a crash
+# Kraken is asked for each of them that was not answered, so they are not many more.
+_BURST = 2 * MOST_ORDERS
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
 
@@ -122,13 +124,18 @@ class Desk:
                 self._take_back(one, Why.DISK)
             return
         tools.step("intended")
-        for number, one in enumerate(intents):
-            is_late = bool(number) and self._is_held_up(one.crossing)
-            if is_late:
-                # Kraken has just refused one before it: this one was never sent.
+        self._send_all(_batches(intents))
+
+    def _send_all(self, batches: Iterable[Sequence[_Intent]]) -> None:
+        """Send batches of one pair each, one after the other, as long as Kraken takes them."""
+        for number, batch in enumerate(batches):
+            if not number or not self._is_held_up(batch[0].crossing):
+                self._send(batch)
+                continue
+            for one in batch:
+                # Kraken has just refused one before it: this one was never sent, or taken.
                 self._ledger.put(one.before)
-            if not (is_late and self._must_wait(one.crossing)):
-                self._send(one)
+                self._must_wait(one.crossing)
 
     def _is_held_up(self, crossing: Crossing) -> bool:
         return self._owed.key.is_shut or self._owed.is_closed(crossing.pair)
@@ -259,32 +266,62 @@ class Desk:
     def _deadline(self) -> float:
         return self._kraken_now() + self._tools.settings.deadline
 
-    def _in_time(self, one: _Intent) -> _Intent | None:
-        """Return an intent whose deadline Kraken takes; None if a new one cannot be written."""
-        if one.deadline - self._kraken_now() >= _SHORTEST_DEADLINE:
-            return one
+    def _in_time(self, batch: Sequence[_Intent]) -> Sequence[_Intent]:
+        """Return intents whose deadlines Kraken takes; none if new ones cannot be written."""
+        if min(one.deadline for one in batch) - self._kraken_now() >= _SHORTEST_DEADLINE:
+            return batch
         deadline = self._deadline()
-        life = replace(one.life, deadline=_as_text(deadline))
-        self._ledger.put(life)
-        if self._write_intents([life.id]):
-            return replace(one, life=life, deadline=deadline)
-        # Nothing was sent. The disk holds the intent as it was: after a crash it is looked up.
-        unsent = replace(life, state=RuleState.ARMED, sends=life.sends - 1)
-        self._take_back(replace(one, before=unsent), Why.DISK)
-        return None
+        text = _as_text(deadline)
+        anew = [
+            replace(one, life=replace(one.life, deadline=text), deadline=deadline) for one in batch
+        ]
+        for one in anew:
+            self._ledger.put(one.life)
+        if self._write_intents([one.life.id for one in anew]):
+            return anew
+        for one in anew:
+            # Nothing was sent. The disk holds the intent as it was: after a crash it is looked up.
+            unsent = replace(one.life, state=RuleState.ARMED, sends=one.life.sends - 1)
+            self._take_back(replace(one, before=unsent), Why.DISK)
+        return ()
 
     # --- the answer --------------------------------------------------------------------------
 
-    def _send(self, intent: _Intent) -> None:
-        one = self._in_time(intent)
-        if one is None:
+    def _send(self, intents: Sequence[_Intent]) -> None:
+        """Send orders of one pair in one request, and settle each of them."""
+        batch = self._in_time(intents)
+        if not batch:
             return
-        exchange, life = self._tools.exchange, one.life
+        exchange = self._tools.exchange
         assert exchange is not None  # `_order_of` lets nothing pass without one
+        # Of one request the first deadline counts: no order can be taken after its own.
+        first = min(batch, key=lambda one: one.deadline).life
+        outcomes: Sequence[Outcome] | None
         self._tools.step("sending")
-        outcome = exchange.place(one.order, life.cl_ord_id, life.deadline)
+        if len(batch) > 1:
+            sent = [OrderSent(one.order, one.life.cl_ord_id) for one in batch]
+            outcomes = exchange.place_batch(sent, first.deadline)
+        else:
+            outcomes = [exchange.place(batch[0].order, first.cl_ord_id, first.deadline)]
+        if outcomes is None:
+            self._send_all([one] for one in batch)
+            return
         self._tools.step("answered")
-        self._settle(one.crossing, life, self._believed(life, outcome))
+        self._settle_all(batch, outcomes)
+
+    def _settle_all(self, batch: Sequence[_Intent], outcomes: Sequence[Outcome]) -> None:
+        is_paused = False
+        for one, outcome in zip(batch, outcomes, strict=True):
+            is_for_pause = outcome.kind is OutcomeKind.REFUSED and outcome.pause is not None
+            if is_for_pause and is_paused:
+                # One answer is one refusal: the gate that it closed is not closed once more.
+                self.answers["refused"] += 1
+                self._ledger.put(one.life.after(Signal.REFUSE, detail=outcome.reason))
+                self._ledger.must_write = True
+                self._must_wait(one.crossing)
+            else:
+                self._settle(one.crossing, one.life, self._believed(one.life, outcome))
+            is_paused |= is_for_pause
 
     def _believed(self, life: Life, outcome: Outcome) -> Outcome:
         """Return an outcome, or doubt where the answer is about the order of another row."""
@@ -361,6 +398,19 @@ class Desk:
         can_find = self._tools.can_find
         self._teller.tell(words.uncertain(lost, outcome.reason, can_find=can_find))
         self._lost(lost)
+
+
+def _batches(intents: Iterable[_Intent]) -> list[list[_Intent]]:
+    """Return intents as they are sent together: of one pair, first come, first served."""
+    batches: list[list[_Intent]] = []
+    open_ones: dict[str, list[_Intent]] = {}
+    for one in intents:
+        batch = open_ones.get(one.order.pair)
+        if batch is None or len(batch) == MOST_ORDERS:
+            batch = open_ones[one.order.pair] = []
+            batches.append(batch)
+        batch.append(one)
+    return batches
 
 
 def _as_text(moment: float) -> str:

@@ -1,40 +1,47 @@
-"""Kraken as the order thread sees it, and what stands in for it: a caller's object, or nobody.
+"""Kraken as the order thread sees it.
 
-Place one order, find one order, say what a pair allows. A stand-in has the face of the real
-exchange and cannot be asked for an order again. What none of them must ever do: send an order
+Place one order, find one order, say what a pair allows. What it must never do: send an order
 twice, or send another than the one that was written down, or decide anything about an order's
-outcome beyond what the client says of the answer; or, in a dry run, call anybody at all.
+outcome beyond what the client says of the answer.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
 
 from kraken_api import KrakenAPI
-from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError, ProtocolError
+from krakenlink.errors import (
+    ArgumentError,
+    AuthenticationError,
+    KrakenAPIError,
+    KrakenError,
+    ProtocolError,
+)
 from krakenlink.machine import feed_clock
-from krakenlink.numbers import doubled, to_decimal
+from krakenlink.numbers import doubled
 from krakenlink.pairs import Pair
-from krakenlink.rest.answers import Outcome, outcome_of
+from krakenlink.rest.answers import Outcome, outcome_of, outcomes_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.messages import Market, Say, Sighting, tell
-from ttslo_app.orders import words
+from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.amounts import free_of
 from ttslo_app.orders.finder import order_in, sightings_of
+from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.orders.words import DRY_RUN_ORDER_ID
+from ttslo_app.orders.stand_ins import answer_of, is_usual
 
 # Kraken answers QueryOrders for at most 50 orders a call.
 _QUERY_ORDERS_MAX = 50
 # An id that Kraken does not know is asked for again after so many seconds, and doubled; the third
 # time it is said.
 _ASK_AGAIN, _ASK_AGAIN_MAX, _TELL_AFTER = 10.0, 600.0, 3
+# What Kraken says where the call itself is refused, and not one of its orders; the first of a key
+# that may not cancel.
+_NO_BATCHES = ("Permission denied", "Unknown method", "Feature disabled")
 # How its refusals of an id begin; which of them it uses is not documented.
 _NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
 
@@ -75,6 +82,10 @@ class KrakenExchange:
         self._reading = reading if reading.has_keys else trading
         self._say = say
         self._clock = clock or KrakenClock(wall_clock, feed_clock, say)
+        # Callers' own classes see every order; those that know no batch are shown single ones.
+        self._takes_batches = type(trading).add_order is KrakenAPI.add_order and (
+            type(trading).add_trailing_stop_loss is KrakenAPI.add_trailing_stop_loss
+        )
         self._markets: dict[str, Market] = {}
         # Order ids that Kraken did not know, how often, and when each is asked for again.
         self._unknown: dict[str, tuple[int, float]] = {}
@@ -161,11 +172,53 @@ class KrakenExchange:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
         outcome = outcome_of(answer)
-        if outcome.kind is OutcomeKind.REFUSED and "deadline" in outcome.reason:
-            # The steady clock may have stood still since it was compared with Kraken's.
-            with suppress(KrakenError):
-                self.set_clock()
+        self._is_for_its_deadline(outcome)
         return outcome
+
+    def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> Sequence[Outcome] | None:
+        """Send one AddOrderBatch, once. Blocks until the answer or the read deadline. Never raises.
+
+        Returns:
+            What became of each order; None if none was placed, and each is to be sent by itself:
+            where the key or the client takes single orders alone, and where Kraken refused the
+            batch, which it does as a whole when one of its orders is not valid.
+        """
+        if not self._takes_batches:
+            return None
+        rows = [{**order.cells, "cl_ord_id": cl_ord_id} for order, cl_ord_id in orders]
+        pair = {row.pop("pair") for row in rows}.pop()
+        try:
+            answer: object = self._trading.add_order_batch(pair, rows, deadline=deadline)
+        except Exception as error:  # noqa: BLE001 - whatever it was, each order's fate is classified
+            answer = error
+        outcomes = outcomes_of(answer, [cl_ord_id for _, cl_ord_id in orders])
+        if not isinstance(answer, KrakenAPIError | ArgumentError):
+            return outcomes
+        return self._after_refusal(answer, outcomes)
+
+    def _after_refusal(
+        self, error: KrakenAPIError | ArgumentError, outcomes: Sequence[Outcome]
+    ) -> Sequence[Outcome] | None:
+        """Return what a refusal of a whole batch means for its orders; None: try each by itself."""
+        whole = outcomes[0]
+        if whole.kind is not OutcomeKind.REFUSED:
+            return outcomes
+        if any(text in whole.reason for text in _NO_BATCHES):
+            self._takes_batches = False
+            tell(self._say, trouble_words.one_by_one(whole.reason))
+            return None
+        if self._is_for_its_deadline(whole) or whole.pause is not None:
+            return outcomes
+        return None
+
+    def _is_for_its_deadline(self, outcome: Outcome) -> bool:
+        """Tell whether an order was refused for its deadline alone, and look at the clock then."""
+        if outcome.kind is not OutcomeKind.REFUSED or "deadline" not in outcome.reason:
+            return False
+        # The steady clock may have stood still since it was compared with Kraken's.
+        with suppress(KrakenError):
+            self.set_clock()
+        return True
 
     def _add_order(self, order: OrderRequest, **more: object) -> object:
         """Send an order as it is written, once; return the answer, or what was raised."""
@@ -174,15 +227,14 @@ class KrakenExchange:
         if is_own and is_usual(order):
             # Somebody's own method, by which all their orders are to go.
             return answer_of(method, order, trigger=order.trigger, **more)
+        cells = order.cells
         try:
             return self._trading.add_order(
-                order.pair,
-                order.ordertype,
-                order.type,
-                order.volume,
-                price=order.price,
-                trigger=order.trigger,
-                **order.more,
+                cells.pop("pair"),
+                cells.pop("ordertype"),
+                cells.pop("type"),
+                cells.pop("volume"),
+                **cells,
                 **more,
             )
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
@@ -310,108 +362,3 @@ def market_from(pair: Pair) -> Market:
         base=pair.base,
         quote=pair.quote,
     )
-
-
-_log = logging.getLogger(__name__)
-
-
-class _Unasked:
-    """What cannot be asked for an order.
-
-    Args:
-        markets: Returns what is known of a pair.
-        wall_clock: Seconds since 1970 by this machine.
-    """
-
-    can_find = False
-    key_mark = ""
-
-    def __init__(self, markets: Callable[[str], Market], wall_clock: Callable[[], float]) -> None:
-        self._markets = markets
-        self._wall_clock = wall_clock
-
-    def now(self) -> float:
-        """Return this machine's clock; there is no other to ask."""
-        return self._wall_clock()
-
-    def market_of(self, pair: str) -> Market:
-        """Return what is known of `pair`.
-
-        Raises:
-            LookupError: If Kraken has no such pair.
-        """
-        return self._markets(pair)
-
-    def free_of(self, asset: str) -> Decimal | None:
-        """Refuse: nobody can be asked.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("the volume is worked out from what is free, and nobody can be asked")
-
-    def check(self, order: OrderRequest) -> Outcome:
-        """Say that nobody can be asked."""
-        return Outcome(OutcomeKind.UNKNOWN, reason=f"there is nobody to ask about {order}")
-
-    def find(self, cl_ord_id: str, order: OrderRequest) -> Sighting | None:
-        """Refuse: nobody can be asked.
-
-        Raises:
-            KrakenError: Always.
-        """
-        raise KrakenError(f"there is nobody to ask for {cl_ord_id}")
-
-
-class StandInExchange(_Unasked):
-    """An object that has `add_trailing_stop_loss` and perhaps nothing else."""
-
-    def __init__(self, api: Any, wall_clock: Callable[[], float]) -> None:  # duck-typed by contract
-        # Nothing more is known of a pair than how it was typed.
-        super().__init__(lambda pair: Market(pair, pair), wall_clock)
-        self._api = api
-
-    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
-        """Call `add_trailing_stop_loss` once, with the four keywords that every stand-in takes."""
-        if not is_usual(order):
-            said = f"this client takes trailing stops in percent alone, not {order}"
-            return Outcome(OutcomeKind.REFUSED, reason=said)
-        answer = answer_of(self._api.add_trailing_stop_loss, order)
-        return outcome_of(answer)
-
-
-class DryRunExchange(_Unasked):
-    """Takes every order and places none; of a pair it says what the real exchange would."""
-
-    def free_of(self, asset: str) -> Decimal | None:
-        """Return None: no key is used here."""
-        return None
-
-    def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
-        """Say that the order would have been placed."""
-        _log.info("Dry run: %s would be placed", order)
-        return Outcome(OutcomeKind.PLACED, txid=DRY_RUN_ORDER_ID)
-
-
-def answer_of(method: Callable[..., object], order: OrderRequest, **more: object) -> object:
-    """Call anybody's `add_trailing_stop_loss` once; return its answer, or what it raised."""
-    try:
-        return method(
-            pair=order.pair,
-            direction=order.type,
-            volume=order.volume,
-            trailing_offset_percent=offset_of(order),
-            **more,
-        )
-    except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
-        return error
-
-
-def is_usual(order: OrderRequest) -> bool:
-    """Tell whether an order is a trailing stop in percent, which is all that stand-ins know."""
-    return order.ordertype == "trailing-stop" and order.price.endswith("%") and not order.more
-
-
-def offset_of(order: OrderRequest) -> Decimal:
-    """Return the percent of an order's `+5.0%`, with its digits."""
-    return to_decimal(order.price.strip("+%"))

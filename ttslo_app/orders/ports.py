@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from krakenlink.errors import ProtocolError
 from krakenlink.rest.answers import Outcome
@@ -56,6 +56,13 @@ class Files(Protocol):
         ...
 
 
+class OrderSent(NamedTuple):
+    """One order of several, and the client id under which it is sent."""
+
+    order: OrderRequest
+    cl_ord_id: str
+
+
 class Exchange(Protocol):
     """What the order thread needs of Kraken.
 
@@ -92,6 +99,19 @@ class Exchange(Protocol):
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
+        ...
+
+    def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> Sequence[Outcome] | None:
+        """Send orders of one pair in one request, once. Blocks as `place` does. Never raises.
+
+        Args:
+            orders: Two or more, each of another `cl_ord_id`.
+            deadline: For all of them.
+
+        Returns:
+            What became of each, in their order; None if certainly none of them was placed, and
+            each is to be sent by itself.
+        """
         ...
 
     def check(self, order: OrderRequest) -> Outcome:

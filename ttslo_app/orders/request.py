@@ -40,6 +40,12 @@ class OrderRequest:
     oflags: str = ""
 
     @property
+    def cells(self) -> dict[str, str]:
+        """The order as Kraken's AddOrder takes it, by Kraken's own names, without empty ones."""
+        cells = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: text for name, text in cells.items() if text}
+
+    @property
     def more(self) -> dict[str, str]:
         """What Kraken is told of it beyond what every trailing stop says."""
         return {name: getattr(self, name) for name in _SELDOM if getattr(self, name)}

@@ -54,6 +54,16 @@ DISK = "the state file cannot be written; it is decided when it can be"
 KEY = "Kraken refuses the trading key; it is decided when the key works again"
 
 
+def one_by_one(reason: str) -> Sentence:
+    """Say that orders of one pair no longer go together, and what would change that."""
+    return Sentence(
+        Kind.KEY,
+        "WARNING",
+        f"{_ended(reason)} Each order is now sent by itself; for several in one request let the "
+        "key 'Cancel & close orders', and start anew",
+    )
+
+
 def _ended(text: str) -> str:
     text = text.strip()
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

@@ -59,6 +59,18 @@ class Check:
     after: tuple[str, ...] = ()
 
 
+# What is looked at of each key that Kraken takes.
+_OF_KEYS = {
+    "rights": account.look_at_rights,
+    "batches": account.look_at_batches,
+    "withdrawal": account.look_at_withdrawal,
+    "expiry": account.look_at_expiry,
+    "addresses": account.look_at_addresses,
+    "nonces": account.look_at_nonces,
+    "exclusive": account.look_at_exclusive,
+}
+
+
 def table(stream: network.StreamLook) -> tuple[Check, ...]:
     """Return all checks, in their order."""
     rows, keys, link = ("files.config", "rest.time"), ("keys.found",), ("stream.link",)
@@ -86,12 +98,7 @@ def table(stream: network.StreamLook) -> tuple[Check, ...]:
         Check("stream.price", "stream", stream.look_at_prices, ("net.address", rows[0]), link),
         Check("stream.account", "account", network.look_at_account_stream, ("net.address",)),
         Check("keys.found", "keys", account.look_at_keys, ("rest.time",), after=("files.locks",)),
-        Check("keys.rights", "keys", account.look_at_rights, keys),
-        Check("keys.withdrawal", "keys", account.look_at_withdrawal, keys),
-        Check("keys.expiry", "keys", account.look_at_expiry, keys),
-        Check("keys.addresses", "keys", account.look_at_addresses, keys),
-        Check("keys.nonces", "keys", account.look_at_nonces, keys),
-        Check("keys.exclusive", "keys", account.look_at_exclusive, keys),
+        *(Check(f"keys.{name}", "keys", look, keys) for name, look in _OF_KEYS.items()),
         Check("rows.checked", "rows", account.look_at_rows, rows, after=("files.journal",)),
         Check("rows.pairs", "rows", account.look_at_pairs, rows),
         Check("rows.funds", "rows", account.look_at_funds, rows, after=("rows.checked", *keys)),

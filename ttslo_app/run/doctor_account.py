@@ -206,6 +206,20 @@ def _rights(which: str, info: KeyInfo) -> Sentence:
     return say("rights missing" if is_needed else "rights wanted", which, which=which, names=named)
 
 
+def look_at_batches(patient: Patient) -> Findings:
+    """Tell whether the trading key may place several orders in one request; none is sent."""
+    which = "trading"
+    info = patient.info.get(which)
+    if info is None:
+        yield say("nothing", why=_NO_KEY)
+    elif info.rights is None or which not in patient.told:
+        yield say("batches untold", which, which=which)
+    elif {Right.MODIFY, Right.CANCEL} <= info.rights:
+        yield say("batches", which, which=which)
+    else:
+        yield say("no batches", which, which=which)
+
+
 def look_at_withdrawal(patient: Patient) -> Findings:
     """Tell whether a key may take money out."""
     for which, info in patient.info.items():

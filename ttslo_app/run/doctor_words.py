@@ -203,6 +203,15 @@ SAYINGS: dict[str, Saying] = {
     "rights": _ok("the {which} key may do what it is for: {names}"),
     "rights missing": _fail("the {which} key lacks {names}", _GIVE),
     "rights wanted": _warn("the {which} key lacks {names}", _GIVE),
+    "batches": _ok("the {which} key may place several orders of a pair in one request"),
+    "no batches": _warn(
+        "the {which} key cannot place several orders of a pair in one request: when many rows fire "
+        "at once, each goes by itself",
+        "Give it 'Create & modify orders' and 'Cancel & close orders' on Kraken's page of API keys",
+    ),
+    "batches untold": _ok(
+        "whether the {which} key may place several orders in one request is not told"
+    ),
     "rights unknown": _warn("what the {which} key may do is not known: {why}", _KEY_PAGE),
     "cannot withdraw": _ok("the {which} key may not withdraw"),
     "may withdraw": _warn(

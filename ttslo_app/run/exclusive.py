@@ -157,14 +157,7 @@ def prove(trading: KrakenAPI, order: OrderRequest) -> str:
         KrakenError: If Kraken could not be asked.
     """
     trading.gate.reign()
-    cells = {
-        "ordertype": order.ordertype,
-        "type": order.type,
-        "pair": order.pair,
-        "volume": order.volume,
-        "price": order.price,
-        "validate": "true",
-    }
+    cells = {**order.cells, "validate": "true"}
     for _ in range(2):  # the first may climb over an earlier start
         taken = _nonce_error(lambda: trading._query_private("AddOrder", cells))
     if taken:

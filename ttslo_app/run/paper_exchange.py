@@ -12,8 +12,8 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +30,7 @@ from krakenlink.rest.verdicts import verdict_of
 from krakenlink.stream.events import Tick, Trades
 from ttslo_app.messages import Market, Sighting, Stop, Watched
 from ttslo_app.orders.exchange import market_from
+from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.worker import OrderWorker
 
@@ -143,12 +144,15 @@ class PaperExchange:
         """Enter an order at the price of now. Never blocks, never raises."""
         return self._answer(order, cl_ord_id, validate=False)
 
+    def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> None:
+        """Leave it to single orders: each is entered at once."""
+
     def check(self, order: OrderRequest) -> Outcome:
         """Tell whether `order` would be taken."""
         return self._answer(order, "", validate=True)
 
     def _answer(self, order: OrderRequest, cl_ord_id: str, *, validate: bool) -> Outcome:
-        params = {name: str(value) for name, value in asdict(order).items() if value}
+        params = order.cells
         params |= {"cl_ord_id": cl_ord_id} if cl_ord_id else {}
         params |= {"validate": "true"} if validate else {}
         try:

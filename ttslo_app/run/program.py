@@ -20,9 +20,10 @@ from krakenlink.errors import KrakenError
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.face.voice import Voice, as_json, as_text, show_line, write_line
 from ttslo_app.messages import Kind, Market, Said, tell
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, market_from
+from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.ledger import State, may_have_fired, with_intents
 from ttslo_app.orders.ports import Exchange
+from ttslo_app.orders.stand_ins import DryRunExchange
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, ValidationResult

@@ -5,22 +5,31 @@ What it must never do: pass on a price that its own connection does not prove at
 
 from __future__ import annotations
 
+import argparse
 import logging
 import signal
 from collections.abc import Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from krakenlink.machine import is_relay, relay_names, validate_source
-from krakenlink.relay.broker import MISSING, Broker, RedisMissing
+from krakenlink.relay.broker import Broker, RedisMissing
+from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer
 from krakenlink.stream.connection import open_websocket
-from krakenlink.stream.settings import DEFAULT_SETTINGS
+from krakenlink.stream.settings import DEFAULT_SETTINGS, patient
+from ttslo_app.run import relay_words as words
 from ttslo_app.run.commands import Parser, put, put_trouble
 from ws_price_provider import WEBSOCKET_AVAILABLE, WebSocketPriceProvider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from ttslo_app.face.metrics import MetricsServer
+
+# On one connection, or its order would not be that of the packets.
+_SETTINGS = replace(DEFAULT_SETTINGS, pool_most=1)
 
 
 def parser() -> Parser:
@@ -39,6 +48,15 @@ def parser() -> Parser:
         help="the broker and this relay's name: rediss://HOST:6379/NAME; redis: on this machine. "
         "A login stands in TTSLO_RELAY_USER and TTSLO_RELAY_PASSWORD",
     )
+    made.add_argument(
+        "--name", help="this relay's name, where --publish has none; each relay has its own"
+    )
+    made.add_argument(
+        "--metrics-port",
+        type=int,
+        metavar="PORT",
+        help="serve /metrics and /healthz on this machine; needs prometheus-client",
+    )
     return made
 
 
@@ -48,56 +66,101 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments after `relay`; None for those of the process.
     """
-    url = _checked(parser(), argv)
+    made = parser()
+    options = made.parse_args(argv)
+    url = _checked(made, options)
     if not WEBSOCKET_AVAILABLE:
-        put_trouble("A library is missing. Do: pip install websocket-client msgspec.")
+        put_trouble(words.library_missing())
         return 1
     try:
-        server = RelayServer(
-            Broker(url, DEFAULT_SETTINGS.send_timeout), DEFAULT_SETTINGS.dead_after
-        )
-        provider = WebSocketPriceProvider(connect=server.tapped(open_websocket))
-    except RedisMissing:
-        put_trouble(f"The relay cannot start: {MISSING}.")
+        server = RelayServer(Broker(url, _SETTINGS.send_timeout), _SETTINGS)
+        providers = _from_kraken(server)
+        if is_relay(providers[Line.PRICES].url):
+            raise ValueError(words.reads_a_relay())
+        metrics = _metrics(options.metrics_port, server, providers[Line.PRICES])
+    except (RedisMissing, ValueError) as error:
+        put_trouble(words.cannot_start(str(error)))
         return 1
-    except ValueError as error:
-        put_trouble(f"The relay cannot start: KRAKEN_WS_PUBLIC_URL: {error}.")
-        return 1
-    if is_relay(provider.url):
-        put_trouble(
-            "The relay cannot start: KRAKEN_WS_PUBLIC_URL names a relay, and a relay reads from "
-            "Kraken itself. Unset it for this command."
-        )
-        return 1
-    _run(server, provider, url)
+    _run(server, providers, url, metrics)
     return 0
 
 
-def _checked(made: Parser, argv: Sequence[str] | None) -> str:
+def _checked(made: Parser, options: argparse.Namespace) -> str:
     """Return the address to publish at, or end with what is wrong with it."""
-    options = made.parse_args(argv)
+    url, name = str(options.publish), options.name
+    if is_relay(url) and name is not None and relay_names(url) == [""]:
+        url = f"{url.rstrip('/')}/{name}"
     try:
-        url = validate_source(options.publish)
+        url = validate_source(url)
     except ValueError as error:
         made.refuse(f"--publish: {error}")
     if not is_relay(url):
-        made.refuse("--publish: write rediss://HOST:6379/NAME, or redis: on this machine")
+        made.refuse(words.no_broker())
     if len(relay_names(url)) != 1:
-        made.refuse("--publish: a relay has one name; start another one for another name")
+        made.refuse(words.one_name())
+    if name not in (None, *relay_names(url)):
+        made.refuse(words.two_names(name))
     return url
 
 
-def _run(server: RelayServer, provider: WebSocketPriceProvider, url: str) -> None:
+def providers_of(
+    server: RelayServer, stream_url: str | None = None
+) -> dict[Line, WebSocketPriceProvider]:
+    """Return what `server` listens to: prices, and beside them the list of pairs.
+
+    Raises:
+        ValueError: If the address is refused; None is `KRAKEN_WS_PUBLIC_URL` or Kraken's own.
+    """
+    settings = {Line.PRICES: _SETTINGS, Line.PAIRS: patient(_SETTINGS)}
+    return {
+        line: WebSocketPriceProvider(
+            stream_url, settings=its, connect=server.tapped(open_websocket, line)
+        )
+        for line, its in settings.items()
+    }
+
+
+def _from_kraken(server: RelayServer) -> dict[Line, WebSocketPriceProvider]:
+    try:
+        return providers_of(server)
+    except ValueError as error:
+        raise ValueError(f"KRAKEN_WS_PUBLIC_URL: {error}") from None
+
+
+def _metrics(
+    port: int | None, server: RelayServer, provider: WebSocketPriceProvider
+) -> MetricsServer | None:
+    """Return what serves figures, not begun; None where nobody wants them."""
+    if port is None:
+        return None
+    from ttslo_app.face.metrics import MetricsServer  # here, for who wants no figures
+    from ttslo_app.face.relay_metrics import RelayFigures
+
+    figures = RelayFigures(lambda: server.standing, provider.health, _SETTINGS.dead_after)
+    return MetricsServer(port, figures)
+
+
+def _run(
+    server: RelayServer,
+    providers: dict[Line, WebSocketPriceProvider],
+    url: str,
+    metrics: MetricsServer | None,
+) -> None:
     """Relay until a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with _ended_by_signals(server):
-        put(f"Relay {server.name}: prices of {provider.url} go to {url}. Ctrl-C ends it.")
-        provider.connect()
+        put(words.at_work(server.name, providers[Line.PRICES].url, url))
+        if metrics is not None:
+            put(words.figures_at(metrics.start().url))
+        providers[Line.PRICES].connect()
         try:
-            server.run(provider)
+            server.run(providers)
         finally:
-            provider.stop()
-    put(f"Relay {server.name}: ended. Its readers ask over REST now.")
+            for provider in providers.values():
+                provider.stop()
+            if metrics is not None:
+                metrics.stop()
+    put(words.ended(server.name))
 
 
 @contextmanager

@@ -9,13 +9,14 @@ import pytest
 from relay_kit import LONG, RedisServer
 
 from krakenlink.errors import KrakenConnectionError
-from krakenlink.relay.broker import Broker, RedisMissing, asks_of, prices_of
+from krakenlink.relay.broker import Broker, RedisMissing, answers_of, asks_of, prices_of
 
 
 def test_channels_are_named_by_the_relay() -> None:
     """Rights on the broker are given by these names."""
     assert prices_of("r1") == "ttslo.r1.prices"
     assert asks_of("r1") == "ttslo.r1.asks"
+    assert answers_of("r1", "a7") == "ttslo.r1.to.a7"
 
 
 def test_missing_package_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,10 +37,24 @@ def test_what_is_published_is_heard(redis_server: RedisServer) -> None:
     """From the moment at which listening returned."""
     broker = Broker(redis_server.url("r1"), LONG)
     ear = broker.listen_to("there")
-    broker.publish("elsewhere", b"0")
-    broker.publish("there", b"1\x1e2")
+    broker.publish(("elsewhere", b"0"))
+    broker.publish(("there", b"1\x1e2"))
     assert ear.hear(LONG) == b"1\x1e2"
     assert ear.hear(0.0) is None
+    ear.close()
+    broker.close()
+
+
+def test_several_channels_are_heard_in_the_order_of_their_publisher(
+    redis_server: RedisServer,
+) -> None:
+    """On this rests that an answer stands in its place."""
+    broker = Broker(redis_server.url("r1"), LONG)
+    ear = broker.listen_to("one", "two")
+    wanted = [(("one", "two")[n % 3 % 2], str(n).encode()) for n in range(200)]
+    broker.publish(*wanted[:150])
+    broker.publish(*wanted[150:])
+    assert [ear.hear(LONG) for _ in wanted] == [data for _, data in wanted]
     ear.close()
     broker.close()
 
@@ -49,14 +64,14 @@ def test_closed_broker_opens_nothing_anew(redis_server: RedisServer) -> None:
     broker = Broker(redis_server.url("r1"), LONG)
     broker.close()
     with pytest.raises(KrakenConnectionError, match="closed on this side"):
-        broker.publish("there", b"1")
+        broker.publish(("there", b"1"))
 
 
 def test_broker_that_is_not_there_is_told_in_one_kind_of_error() -> None:
     """The feed knows what to do with that one."""
     broker = Broker("redis://127.0.0.1:1/r1", LONG)
     with pytest.raises(KrakenConnectionError, match="the broker: ConnectionError"):
-        broker.publish("there", b"1")
+        broker.publish(("there", b"1"))
     with pytest.raises(KrakenConnectionError, match="the broker"):
         broker.listen_to("there")
     broker.close()
@@ -70,7 +85,7 @@ def test_wrong_password_is_told_and_not_shown(
     monkeypatch.setenv("TTSLO_RELAY_PASSWORD", "s3cret-word")
     broker = Broker(redis_server.url("r1"), LONG)
     with pytest.raises(KrakenConnectionError, match="AuthenticationError") as caught:
-        broker.publish("there", b"1")
+        broker.publish(("there", b"1"))
     assert "s3cret-word" not in str(caught.value)
     broker.close()
 

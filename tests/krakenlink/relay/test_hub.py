@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from book_kit import ASKS, BIDS, ack, book_frame, snapshot, total
 
 from krakenlink.pairs import Symbol
-from krakenlink.relay.hub import LIFETIME, Hub, Wish
-from krakenlink.relay.packets import Packet, Word, frames_for
+from krakenlink.relay.hub import LIFETIME, Hub, Line, Wish
+from krakenlink.relay.packets import Answers, Packet, Word
 from krakenlink.stream.events import Channel, subscribe_frame
 
 BTC = "BTC/USD"
 
 
 def ask(reader: str, symbol: str = BTC, channel: Channel = Channel.TICKER, req_id: int = 9,
-        method: str = "subscribe") -> Word:  # fmt: skip
+        method: str = "subscribe", param: int = 0) -> Word:  # fmt: skip
     """Return what a reader's feed would send Kraken."""
-    text = subscribe_frame(method, channel, [Symbol(symbol)], req_id, "trades")
+    text = subscribe_frame(method, channel, [Symbol(symbol)], req_id, "trades", param)
     return Word(reader, "ask", text=text)
 
 
@@ -34,19 +36,53 @@ def ticker(last: str, symbol: str = BTC) -> str:
     return f'{{"channel":"ticker","type":"update","data":[{row}]}}'
 
 
+def accepted_book(depth: int = 10) -> str:
+    """Return Kraken's acknowledgement of a book."""
+    return ack(depth=depth)
+
+
+def instruments(kind: str = "snapshot", **cells: object) -> str:
+    """Return a row of the list of pairs."""
+    data = {"assets": [], "pairs": [{"symbol": BTC, **cells}]}
+    return json.dumps({"channel": "instrument", "type": kind, "data": data})
+
+
 def open_hub(*readers: str, now: float = 100.0) -> Hub:
     """Return a hub whose connection has just opened and that knows `readers`."""
-    hub = Hub("run", 3.0)
+    hub = Hub("run", 3.0, 30.0)
     hub.opened(now)
     for reader in readers:
         hub.take(Word(reader, "hello", 1), now)
-    hub.packet(now)
+    out(hub, now)
     return hub
 
 
-def told(packet: Packet, reader: str) -> list[dict[str, Any]]:
-    """Return what `reader` gets of a packet."""
-    return [json.loads(frame) for frame in frames_for(reader, packet.items)]
+@dataclass
+class Out:
+    """What goes out at one moment, as readers have it."""
+
+    told: list[Packet | Answers]
+
+    def frames(self, reader: str) -> list[str]:
+        """Return what `reader` gets, in order."""
+        mine = [x for x in self.told if isinstance(x, Packet) or x.reader == reader]
+        return [frame for message in mine for frame in message.items]
+
+    @property
+    def last(self) -> Packet:
+        """The packet that ends it."""
+        assert isinstance(self.told[-1], Packet)
+        return self.told[-1]
+
+
+def out(hub: Hub, now: float) -> Out:
+    """Return what the hub publishes next."""
+    return Out(hub.outgoing(now))
+
+
+def told(sent: Out, reader: str) -> list[dict[str, Any]]:
+    """Return what `reader` gets, read."""
+    return [json.loads(frame) for frame in sent.frames(reader)]
 
 
 def live_hub() -> Hub:
@@ -54,7 +90,7 @@ def live_hub() -> Hub:
     hub = open_hub("a1", "b2")
     hub.take(ask("a1"), 100.0)
     hub.heard(100.0, [accepted(), ticker("50000.10")])
-    hub.packet(100.0)
+    out(hub, 100.0)
     return hub
 
 
@@ -63,7 +99,7 @@ def test_first_reader_has_kraken_asked_and_second_does_not() -> None:
     hub = open_hub("a1", "b2")
     hub.take(ask("a1"), 100.0)
     hub.take(ask("b2"), 100.0)
-    assert list(hub.wishes) == [Wish("ticker", BTC, is_wanted=True)]
+    assert list(hub.wishes) == [Wish("ticker", BTC, 0, is_wanted=True)]
 
 
 def test_ack_of_kraken_s_goes_to_each_who_waits_under_its_own_number() -> None:
@@ -72,7 +108,7 @@ def test_ack_of_kraken_s_goes_to_each_who_waits_under_its_own_number() -> None:
     hub.take(ask("a1", req_id=9), 100.0)
     hub.take(ask("b2", req_id=4), 100.0)
     hub.heard(100.0, [accepted()])
-    packet = hub.packet(100.0)
+    packet = out(hub, 100.0)
     assert [answer["req_id"] for answer in told(packet, "a1")] == [9]
     assert [answer["req_id"] for answer in told(packet, "b2")] == [4]
     assert told(packet, "c3") == []
@@ -83,12 +119,12 @@ def test_later_reader_gets_ack_and_the_latest_price_at_once() -> None:
     """From what the relay has; the frame is as it came."""
     hub = live_hub()
     hub.heard(100.5, [ticker("50001.20")])
-    hub.packet(100.5)
+    out(hub, 100.5)
     hub.take(ask("b2", req_id=7), 100.6)
-    packet = hub.packet(100.6)
+    packet = out(hub, 100.6)
     ack, _ = told(packet, "b2")
     assert (ack["success"], ack["req_id"], ack["method"]) == (True, 7, "subscribe")
-    assert frames_for("b2", packet.items)[1] == ticker("50001.20")
+    assert packet.frames("b2")[1] == ticker("50001.20")
     assert told(packet, "a1") == []
 
 
@@ -97,7 +133,7 @@ def test_snapshot_stands_before_what_moves_after_it() -> None:
     hub = live_hub()
     hub.take(ask("b2"), 100.5)
     hub.heard(100.5, [ticker("50001.20")])
-    prices = [frame for frame in frames_for("b2", hub.packet(100.5).items) if "last" in frame]
+    prices = [frame for frame in out(hub, 100.5).frames("b2") if "last" in frame]
     assert prices == [ticker("50000.10"), ticker("50001.20")]
 
 
@@ -106,9 +142,9 @@ def test_trades_are_answered_without_a_snapshot() -> None:
     hub = open_hub("a1", "b2")
     hub.take(ask("a1", channel=Channel.TRADE), 100.0)
     hub.heard(100.0, [accepted(channel="trade"), '{"channel":"trade","data":[]}'])
-    hub.packet(100.0)
+    out(hub, 100.0)
     hub.take(ask("b2", channel=Channel.TRADE), 100.0)
-    assert len(told(hub.packet(100.0), "b2")) == 1
+    assert len(told(out(hub, 100.0), "b2")) == 1
 
 
 @pytest.mark.parametrize("is_late", [False, True])
@@ -120,9 +156,9 @@ def test_refusal_is_passed_on_word_for_word(is_late: bool) -> None:
     hub.take(ask("a1", "NIX/USD", req_id=9), 100.0)
     hub.heard(100.0, [json.dumps(said | {"req_id": 77})])
     if is_late:
-        hub.packet(100.0)
+        out(hub, 100.0)
         hub.take(ask("a1", "NIX/USD", req_id=9), 101.0)
-    assert told(hub.packet(101.0), "a1") == [said | {"req_id": 9}]
+    assert told(out(hub, 101.0), "a1") == [said | {"req_id": 9}]
 
 
 def test_rate_refusal_is_the_relay_s_own_affair() -> None:
@@ -131,15 +167,17 @@ def test_rate_refusal_is_the_relay_s_own_affair() -> None:
     hub.take(ask("a1"), 100.0)
     refusal = {"error": "Exceeded msg rate", "method": "subscribe", "success": False, "symbol": BTC}
     hub.heard(100.0, [json.dumps(refusal), accepted()])
-    assert [answer["success"] for answer in told(hub.packet(100.0), "a1")] == [True]
+    assert [answer["success"] for answer in told(out(hub, 100.0), "a1")] == [True]
 
 
 def test_channel_that_is_not_carried_is_refused_with_what_is() -> None:
     """Better than silence, which would look like a mute symbol."""
     hub = open_hub("a1")
-    hub.take(ask("a1", channel=Channel.BOOK), 100.0)
-    (answer,) = told(hub.packet(100.0), "a1")
-    assert answer["error"] == "this relay carries ticker and trade, no book"
+    text = ask("a1").text.replace('"ticker"', '"level3"')
+    hub.take(Word("a1", "ask", text=text), 100.0)
+    (answer,) = told(out(hub, 100.0), "a1")
+    assert answer["error"].endswith("ticker, trade, book, ohlc, instrument; no level3")
+    assert (answer["success"], answer["symbol"], answer["req_id"]) == (False, BTC, 9)
     assert not hub.wishes
 
 
@@ -157,23 +195,32 @@ def test_frames_go_on_as_they_came_and_others_stay() -> None:
         b"\xff",
     ]
     hub.heard(100.0, [*kept, *passed])
-    assert hub.packet(100.0).items == passed
+    assert out(hub, 100.0).last.items == passed
 
 
-def test_leaving_is_answered_and_the_last_one_leaves_kraken() -> None:
-    """Only the last."""
+def test_leaving_is_answered_and_kraken_is_left_a_while_later() -> None:
+    """Only by the last reader: who comes back at once, as after a gap, finds it still there."""
     hub = live_hub()
     hub.take(ask("b2"), 100.0)
     hub.wishes.clear()
     hub.take(ask("a1", method="unsubscribe"), 100.0)
-    assert told(hub.packet(100.0), "a1")[0]["method"] == "unsubscribe"
+    assert told(out(hub, 100.0), "a1")[0]["method"] == "unsubscribe"
+    hub.take(Word("b2", "bye"), 110.0)
+    hub.take(Word("c3", "hello", 1), 168.0)
+    hub.sweep(110.0 + LIFETIME - 0.1)
+    assert (hub.subscriptions, list(hub.wishes)) == (1, [])
+    hub.take(ask("c3"), 169.0)
+    assert [answer.get("success") for answer in told(out(hub, 102.0), "c3")] == [True, None]
+    hub.sweep(110.0 + LIFETIME)
     assert not hub.wishes
-    hub.take(Word("b2", "bye"), 100.0)
-    assert list(hub.wishes) == [Wish("ticker", BTC, is_wanted=False)]
+    hub.take(Word("c3", "bye"), 180.0)
+    hub.sweep(180.0 + LIFETIME)
+    assert list(hub.wishes) == [Wish("ticker", BTC, 0, is_wanted=False)]
+    assert hub.subscriptions == 0
 
 
 def test_silent_reader_is_forgotten_after_its_lifetime() -> None:
-    """And its wishes with it."""
+    """Each word renews it; its wishes go with it, each after a while of its own."""
     hub = live_hub()
     hub.wishes.clear()
     hub.take(Word("b2", "alive", 2), 130.0)
@@ -181,7 +228,18 @@ def test_silent_reader_is_forgotten_after_its_lifetime() -> None:
     assert "a1" in hub.readers
     hub.sweep(100.0 + LIFETIME)
     assert set(hub.readers) == {"b2"}
-    assert list(hub.wishes) == [Wish("ticker", BTC, is_wanted=False)]
+    assert not hub.wishes
+    hub.sweep(100.0 + 2 * LIFETIME)
+    assert set(hub.readers) == set()
+    assert list(hub.wishes) == [Wish("ticker", BTC, 0, is_wanted=False)]
+
+
+def test_word_of_each_kind_renews_a_reader() -> None:
+    """A question, too."""
+    hub = live_hub()
+    hub.take(ask("a1", "ETH/USD"), 150.0)
+    hub.sweep(150.0 + LIFETIME - 0.1)
+    assert set(hub.readers) == {"a1"}
 
 
 def test_forgotten_reader_is_told_and_not_echoed() -> None:
@@ -189,10 +247,10 @@ def test_forgotten_reader_is_told_and_not_echoed() -> None:
     hub = open_hub()
     hub.take(Word("a1", "alive", 5), 100.0)
     hub.take(Word("b2", "ask", text=ask("b2").text), 100.0)
-    packet = hub.packet(100.0)
-    assert packet.gone == ["a1", "b2"]
-    assert packet.echo == {}
-    assert hub.packet(100.0).gone == []
+    packet = out(hub, 100.0)
+    assert packet.last.gone == ["a1", "b2"]
+    assert packet.last.echo == {}
+    assert out(hub, 100.0).last.gone == []
 
 
 def test_latest_number_of_each_is_echoed_once() -> None:
@@ -201,26 +259,24 @@ def test_latest_number_of_each_is_echoed_once() -> None:
     for number in (2, 3):
         hub.take(Word("a1", "alive", number), 100.0)
     hub.take(Word("b2", "alive", 8), 100.0)
-    assert hub.has_news
-    assert hub.packet(100.0).echo == {"a1": 3, "b2": 8}
-    assert hub.packet(100.0).echo == {}
-    assert not hub.has_news
+    assert out(hub, 100.0).last.echo == {"a1": 3, "b2": 8}
+    assert out(hub, 100.0).last.echo == {}
 
 
 def test_age_tells_how_long_kraken_is_silent() -> None:
     """Up to the bound; then there is no proof."""
     hub = open_hub()
-    assert hub.packet(102.5).age == 2.5
-    assert hub.packet(103.0).age is None
+    assert out(hub, 102.5).last.age == 2.5
+    assert out(hub, 103.0).last.age is None
 
 
 def test_what_was_taken_in_before_a_stop_is_not_published_after_it() -> None:
     """The clock is looked at last."""
     hub = live_hub()
     hub.heard(100.5, [ticker("1.0")])
-    packet = hub.packet(104.0)
-    assert packet.age is None
-    assert packet.items == []
+    packet = out(hub, 104.0)
+    assert packet.last.age is None
+    assert packet.last.items == []
 
 
 def test_frames_after_a_silence_as_long_as_death_prove_nothing() -> None:
@@ -228,11 +284,11 @@ def test_frames_after_a_silence_as_long_as_death_prove_nothing() -> None:
     hub = live_hub()
     hub.heard(103.5, [ticker("1.0")])
     hub.heard(103.6, [ticker("2.0")])
-    packet = hub.packet(103.6)
-    assert packet.age is None
-    assert packet.items == []
+    packet = out(hub, 103.6)
+    assert packet.last.age is None
+    assert packet.last.items == []
     hub.opened(104.0)
-    assert hub.packet(104.0).age == 0.0
+    assert out(hub, 104.0).last.age == 0.0
 
 
 def test_lost_connection_takes_everything_with_it() -> None:
@@ -240,47 +296,47 @@ def test_lost_connection_takes_everything_with_it() -> None:
     hub = live_hub()
     hub.heard(100.5, [ticker("1.0")])
     hub.lost()
-    packet = hub.packet(100.5)
-    assert (packet.age, packet.items) == (None, [])
+    packet = out(hub, 100.5)
+    assert (packet.last.age, packet.last.items) == (None, [])
 
 
 def test_new_connection_is_a_new_epoch_with_nothing_known() -> None:
     """A price of the one before is no snapshot."""
     hub = live_hub()
-    before = hub.packet(100.5).epoch
+    before = out(hub, 100.5).last.epoch
     hub.opened(101.0)
-    packet = hub.packet(101.0)
-    assert (packet.epoch != before, packet.seq) == (True, 1)
+    packet = out(hub, 101.0)
+    assert (packet.last.epoch != before, packet.last.seq) == (True, 1)
     hub.take(ask("b2"), 101.0)
-    assert told(hub.packet(101.0), "b2") == []
+    assert told(out(hub, 101.0), "b2") == []
 
 
 def test_provider_that_asks_anew_distrusts_what_it_had() -> None:
     """Then no reader may go on with it."""
     hub = live_hub()
-    before = hub.packet(100.5).epoch
+    before = out(hub, 100.5).last.epoch
     text = subscribe_frame("subscribe", Channel.TICKER, [Symbol(BTC)], 3, "trades")
     hub.sent(text)
-    assert hub.packet(100.5).epoch != before
+    assert out(hub, 100.5).last.epoch != before
     hub.take(ask("b2"), 100.5)
-    assert told(hub.packet(100.5), "b2") == []
+    assert told(out(hub, 100.5), "b2") == []
 
 
 @pytest.mark.parametrize("text", ['{"method":"ping"}', None])
 def test_first_asking_and_pings_are_no_news(text: str | None) -> None:
     """Or every new symbol would send all readers back to the start."""
     hub = live_hub()
-    before = hub.packet(100.5).epoch
+    before = out(hub, 100.5).last.epoch
     asking = subscribe_frame("subscribe", Channel.TICKER, [Symbol("ETH/USD")], 3, "trades")
     hub.sent(text or asking)
-    assert hub.packet(100.5).epoch == before
+    assert out(hub, 100.5).last.epoch == before
 
 
 def test_packets_are_counted_without_a_gap() -> None:
     """By which a reader sees that one is missing."""
     hub = open_hub()
-    first = hub.packet(100.0).seq
-    assert [hub.packet(100.0).seq for _ in range(3)] == [first + 1, first + 2, first + 3]
+    first = out(hub, 100.0).last.seq
+    assert [out(hub, 100.0).last.seq for _ in range(3)] == [first + 1, first + 2, first + 3]
 
 
 @pytest.mark.parametrize(
@@ -290,4 +346,289 @@ def test_question_that_is_none_is_left_alone(text: str) -> None:
     """Whoever may publish questions cannot stop the relay with one."""
     hub = open_hub("a1")
     hub.take(Word("a1", "ask", text=text), 100.0)
-    assert hub.packet(100.0).items == []
+    assert out(hub, 100.0).last.items == []
+
+
+# --- several connections, and answers between the packets ----------------------------------------
+
+
+def asking(channel: Channel = Channel.TICKER, req_id: int = 1, param: int = 0,
+           symbols: tuple[str, ...] = (BTC,)) -> str:  # fmt: skip
+    """Return what the relay's provider sends Kraken."""
+    names = [Symbol(symbol) for symbol in symbols]
+    return subscribe_frame("subscribe", channel, names, req_id, "trades", param)
+
+
+def refused(error: str, **more: object) -> str:
+    """Return a refusal of Kraken's."""
+    return json.dumps({"method": "subscribe", "success": False, "error": error, **more})
+
+
+def book_hub() -> Hub:
+    """Return a hub with a reader of a book, and one that has asked for nothing."""
+    hub = open_hub("a1", "b2")
+    hub.take(ask("a1", channel=Channel.BOOK, param=10), 100.0)
+    hub.sent(asking(Channel.BOOK, param=10))
+    hub.heard(100.0, [accepted_book(), snapshot()])
+    out(hub, 100.0)
+    return hub
+
+
+def test_answer_stands_between_the_frames_where_it_belongs() -> None:
+    """In a channel of its own, behind the packet with what was before it."""
+    hub = live_hub()
+    hub.heard(100.1, [ticker("1")])
+    hub.take(ask("b2"), 100.1)
+    hub.heard(100.1, [ticker("2")])
+    first, answers, last = hub.outgoing(100.1)
+    assert isinstance(first, Packet)
+    assert isinstance(answers, Answers)
+    assert isinstance(last, Packet)
+    assert (first.items, last.items) == ([ticker("1")], [ticker("2")])
+    assert (answers.reader, answers.behind, answers.items[1]) == ("b2", first.seq, ticker("1"))
+    assert last.seq == first.seq + 1
+
+
+def test_answers_of_one_reader_travel_together() -> None:
+    """A hundred symbols are asked for in one message."""
+    hub = live_hub()
+    for symbol in (BTC, "ETH/USD"):
+        hub.take(ask("b2", symbol, method="unsubscribe"), 100.1)
+    hub.take(ask("a1", "SOL/USD", method="unsubscribe"), 100.1)
+    messages = hub.outgoing(100.1)
+    assert [m.reader for m in messages if isinstance(m, Answers)] == ["b2", "a1"]
+
+
+def test_later_reader_of_a_book_gets_the_relay_s_copy() -> None:
+    """With Kraken's sum, as it is after the last change."""
+    hub = book_hub()
+    bids = {**BIDS, "49999.9": "7.00000000"}
+    hub.heard(100.1, [book_frame({"49999.9": "7.00000000"}, {}, total(bids, ASKS), "update")])
+    out(hub, 100.1)
+    hub.take(ask("b2", channel=Channel.BOOK, req_id=3, param=10), 100.2)
+    answer, first = told(out(hub, 100.2), "b2")
+    assert (answer["success"], answer["req_id"], answer["result"]["depth"]) == (True, 3, 10)
+    assert (first["type"], first["data"][0]["checksum"]) == ("snapshot", total(bids, ASKS))
+    assert first["data"][0]["bids"][0] == {"price": 49999.9, "qty": 7.0}
+
+
+def test_book_before_its_acknowledgement_goes_out_behind_it() -> None:
+    """Once, to those who wait."""
+    hub = open_hub("a1")
+    hub.take(ask("a1", channel=Channel.BOOK, param=10), 100.0)
+    hub.heard(100.0, [snapshot()])
+    assert told(out(hub, 100.0), "a1") == []
+    hub.heard(100.0, [accepted_book()])
+    answer, first = told(out(hub, 100.0), "a1")
+    assert (answer["success"], first["type"]) == (True, "snapshot")
+
+
+def test_deeper_book_is_wished_for_in_the_place_of_the_shallower() -> None:
+    """One reference at the provider; all begin anew with it once it is asked for."""
+    hub = book_hub()
+    hub.wishes.clear()
+    hub.take(ask("b2", channel=Channel.BOOK, param=100), 100.1)
+    deeper, shallower = hub.wishes
+    assert deeper == Wish("book", BTC, 100, is_wanted=True)
+    assert shallower == Wish("book", BTC, 10, is_wanted=False)
+    before = out(hub, 100.1).last
+    hub.sent(asking(Channel.BOOK, 2, 100))
+    after = out(hub, 100.1).last
+    assert after.epoch != before.epoch
+    hub.take(ask("a1", channel=Channel.BOOK, param=10), 100.2)
+    hub.heard(100.2, [accepted_book(100), snapshot()])
+    answer, first = told(out(hub, 100.2), "a1")
+    assert (answer["result"]["depth"], first["type"]) == (100, "snapshot")
+
+
+def test_depth_that_kraken_refuses_is_refused_again_without_a_question() -> None:
+    """Each would send all readers back to the start."""
+    hub = book_hub()
+    hub.take(ask("b2", channel=Channel.BOOK, param=100), 100.1)
+    hub.sent(asking(Channel.BOOK, 2, 100))
+    hub.heard(100.1, [refused("Subscription depth not supported", symbol=BTC, req_id=2)])
+    hub.sent(asking(Channel.BOOK, 3, 10))
+    hub.heard(100.1, [accepted_book(), snapshot()])
+    out(hub, 100.1)
+    hub.wishes.clear()
+    hub.take(ask("b2", channel=Channel.BOOK, req_id=5, param=100), 100.2)
+    (answer,) = told(out(hub, 100.2), "b2")
+    assert (answer["error"], answer["req_id"]) == ("Subscription depth not supported", 5)
+    assert not hub.wishes
+    hub.take(ask("b2", channel=Channel.BOOK, req_id=6, param=10), 100.2)
+    assert told(out(hub, 100.2), "b2")[0]["success"]
+
+
+def test_each_interval_of_candles_is_a_subscription() -> None:
+    """With its acknowledgement and no first data: REST tells those."""
+    hub = open_hub("a1", "b2")
+    for interval in (1, 5):
+        hub.take(ask("a1", channel=Channel.OHLC, req_id=interval, param=interval), 100.0)
+    assert [wish.param for wish in hub.wishes] == [1, 5]
+    result = {"channel": "ohlc", "symbol": BTC, "interval": 5, "snapshot": True}
+    hub.heard(100.0, [json.dumps({"method": "subscribe", "success": True, "result": result})])
+    (answer,) = told(out(hub, 100.0), "a1")
+    assert (answer["req_id"], answer["result"]["interval"]) == (5, 5)
+    candle = '{"channel":"ohlc","type":"update","data":[{"symbol":"BTC/USD","interval":5}]}'
+    hub.heard(100.0, [candle, candle.replace(":5", ":1")])
+    assert out(hub, 100.0).last.items == [candle]
+    hub.take(ask("b2", channel=Channel.OHLC, param=5), 100.0)
+    assert len(told(out(hub, 100.0), "b2")) == 1
+
+
+def test_interval_and_depth_that_kraken_does_not_have_are_its_first() -> None:
+    """A reader checks its own; whoever else asks cannot stop the relay with one."""
+    hub = open_hub("a1")
+    for channel in (Channel.OHLC, Channel.BOOK):
+        hub.take(ask("a1", channel=channel, param=7), 100.0)
+    assert [(wish.channel, wish.param) for wish in hub.wishes] == [("ohlc", 1), ("book", 10)]
+
+
+def pairs_hub() -> Hub:
+    """Return a hub with a reader of the list of pairs."""
+    hub = open_hub("a1", "b2")
+    hub.take(ask("a1", "", Channel.INSTRUMENT), 100.0)
+    hub.opened(100.0, Line.PAIRS)
+    hub.sent(asking(Channel.INSTRUMENT, symbols=()), Line.PAIRS)
+    ok = json.dumps({"method": "subscribe", "success": True, "req_id": 1,
+                     "result": {"channel": "instrument", "snapshot": True}})  # fmt: skip
+    hub.heard(100.0, [ok, instruments(status="online", qty_min=5e-05)], Line.PAIRS)
+    out(hub, 100.0)
+    return hub
+
+
+def test_list_of_pairs_is_whole_for_a_later_reader() -> None:
+    """With what has changed since."""
+    hub = pairs_hub()
+    assert list(hub.wishes) == [Wish("instrument", "", 0, is_wanted=True)]
+    hub.heard(100.1, [instruments("update", status="cancel_only")], Line.PAIRS)
+    assert len(out(hub, 100.1).last.items) == 1
+    hub.take(ask("b2", "", Channel.INSTRUMENT), 100.2)
+    answer, first = told(out(hub, 100.2), "b2")
+    assert answer["success"]
+    assert first["data"]["pairs"] == [{"symbol": BTC, "status": "cancel_only", "qty_min": 5e-05}]
+
+
+def test_each_connection_has_a_proof_of_its_own() -> None:
+    """Prices are none the older for a list that is on its way for seconds, nor the reverse."""
+    hub = pairs_hub()
+    hub.heard(102.0, [])
+    last = out(hub, 104.0).last
+    assert (last.age, last.pairs_age) == (2.0, 4.0)
+    assert out(hub, 101.0).last.pairs_age == 1.0
+    assert out(open_hub(), 100.0).last.pairs_age is None
+
+
+def test_lost_list_of_pairs_is_lost_for_its_readers_alone() -> None:
+    """They begin anew, and wait for the next one; prices go on."""
+    hub = pairs_hub()
+    hub.lost(Line.PAIRS)
+    last = out(hub, 100.5).last
+    assert (last.age, last.pairs_age, last.gone) == (0.5, None, ["a1"])
+    hub.take(Word("c3", "hello", 1), 100.6)
+    hub.take(ask("c3", "", Channel.INSTRUMENT), 100.6)
+    assert told(out(hub, 100.6), "c3") == []
+    assert out(hub, 100.6).last.gone == []
+
+
+def test_silent_connection_of_the_pairs_is_lost_after_its_own_time() -> None:
+    """Ten times the time of prices, for its messages are long."""
+    hub = pairs_hub()
+    for now in range(101, 131):
+        hub.heard(float(now), [])
+        last = out(hub, float(now)).last
+        assert last.gone == ([] if now < 130 else ["a1"])
+
+
+def test_frame_on_the_wrong_connection_is_none() -> None:
+    """Its proof would be the other's."""
+    hub = pairs_hub()
+    hub.take(ask("a1"), 100.1)
+    hub.heard(100.1, [instruments("update")])
+    hub.heard(100.1, [accepted().replace("ticker", "trade"), ticker("1")], Line.PAIRS)
+    assert told(out(hub, 100.1), "a1") == []
+
+
+def test_mute_symbol_that_is_asked_for_anew_disturbs_nobody() -> None:
+    """Nobody has had anything of it that could be wrong."""
+    hub = open_hub("a1")
+    hub.take(ask("a1"), 100.0)
+    hub.sent(asking())
+    hub.heard(100.0, [accepted()])
+    before = out(hub, 100.0).last.epoch
+    hub.sent(asking(req_id=2))
+    assert out(hub, 100.0).last.epoch == before
+
+
+@pytest.mark.parametrize("channel", [Channel.TRADE, Channel.OHLC])
+def test_trades_that_are_asked_for_anew_have_a_gap(channel: Channel) -> None:
+    """Whoever had them misses some."""
+    hub = open_hub("a1")
+    hub.take(ask("a1", channel=channel, param=1), 100.0)
+    result = {"channel": channel.value, "symbol": BTC, "interval": 1}
+    hub.heard(100.0, [json.dumps({"method": "subscribe", "success": True, "result": result})])
+    before = out(hub, 100.0).last.epoch
+    hub.sent(asking(channel, 2, 1))
+    assert out(hub, 100.0).last.epoch != before
+
+
+def test_refusal_is_of_what_its_number_asked_for() -> None:
+    """A price is not refused with the book of the same symbol."""
+    hub = open_hub("a1")
+    hub.take(ask("a1", req_id=4), 100.0)
+    hub.take(ask("a1", channel=Channel.BOOK, req_id=5, param=10), 100.0)
+    hub.sent(asking(req_id=1))
+    hub.sent(asking(Channel.BOOK, 2, 10))
+    hub.heard(100.0, [refused("No books today", symbol=BTC, req_id=2)])
+    assert [answer["req_id"] for answer in told(out(hub, 100.0), "a1")] == [5]
+
+
+def test_refusal_of_many_that_names_none_waits_for_each_alone() -> None:
+    """The provider asks for each to find the bad one."""
+    hub = open_hub("a1")
+    hub.take(ask("a1", "X/USD"), 100.0)
+    hub.take(ask("a1", "Y/USD"), 100.0)
+    hub.sent(asking(req_id=1, symbols=("X/USD", "Y/USD")))
+    hub.heard(100.0, [refused("Bad", req_id=1)])
+    assert told(out(hub, 100.0), "a1") == []
+    hub.sent(asking(req_id=2, symbols=("X/USD",)))
+    hub.heard(100.0, [refused("Bad", req_id=2)])
+    assert [answer["error"] for answer in told(out(hub, 100.0), "a1")] == ["Bad"]
+
+
+@pytest.mark.parametrize("req_id", [[], {}, "x", None, True])
+def test_odd_number_of_an_answer_is_none(req_id: object) -> None:
+    """Whatever stands there."""
+    hub = open_hub("a1")
+    hub.take(ask("a1"), 100.0)
+    hub.heard(100.0, [refused("Bad", symbol=BTC, req_id=req_id)])
+    assert [answer["error"] for answer in told(out(hub, 100.0), "a1")] == ["Bad"]
+
+
+def test_subscription_that_stands_already_is_acknowledged() -> None:
+    """As the feed takes it."""
+    hub = open_hub("a1")
+    hub.take(ask("a1"), 100.0)
+    hub.sent(asking(req_id=1))
+    hub.heard(100.0, [refused("Already subscribed", symbol=BTC, req_id=1), ticker("1")])
+    answer, first = told(out(hub, 100.0), "a1")
+    assert (answer["success"], answer["req_id"], first["channel"]) == (True, 9, "ticker")
+
+
+def test_questions_of_a_long_connection_are_forgotten_some_day() -> None:
+    """A thousand of them have long been answered."""
+    hub = open_hub("a1")
+    hub.take(ask("a1"), 100.0)
+    hub.sent(asking(req_id=1))
+    for req_id in range(2, 1002):
+        hub.sent(asking(req_id=req_id, symbols=("ETH/USD",)))
+    hub.heard(100.0, [refused("Bad", req_id=2), refused("Worse", req_id=1)])
+    assert [answer["error"] for answer in told(out(hub, 100.0), "a1")] == ["Worse"]
+
+
+def test_figures_tell_of_proof_and_subscriptions() -> None:
+    """For whoever watches the relay."""
+    hub = live_hub()
+    assert (len(hub.readers), hub.subscriptions) == (2, 1)
+    assert hub.proven_at(101.0) == 100.0
+    assert hub.proven_at(103.0) is None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krakenlink.relay.hub import Hub
-from krakenlink.relay.packets import Packet, Word, for_one
+from krakenlink.relay.packets import Answers, Packet, Word
 from krakenlink.relay.proof import PONG, Broken, Proof
 
 ME = "a1"
@@ -19,14 +19,20 @@ ME = "a1"
 def packet(seq: int, echo: int | None = None, *, age: float | None = 0.0, epoch: str = "run-1",
            gone: tuple[str, ...] = (), items: tuple[str, ...] = ()) -> Packet:  # fmt: skip
     """Return a packet that echoes the number `echo` of this reader."""
-    return Packet(epoch, seq, age, {} if echo is None else {ME: echo}, list(gone), list(items))
+    echoes = {} if echo is None else {ME: echo}
+    return Packet(epoch, seq, age, None, echoes, list(gone), list(items))
+
+
+def take(proof: Proof, message: Packet | Answers) -> list[str]:
+    """Take a message in whole, as a connection does; return the frames and then the pongs."""
+    return [*proof.take(message), *proof.settle()]
 
 
 def opened(at: float = 100.0) -> Proof:
     """Return a proof whose first number left at `at` and came back in packet 5."""
     proof = Proof(ME)
     proof.sends(1, at)
-    proof.take(packet(5, 1))
+    take(proof, packet(5, 1))
     return proof
 
 
@@ -34,7 +40,7 @@ def test_nothing_is_proven_or_told_before_an_echo() -> None:
     """A packet that came may have waited for hours."""
     proof = Proof(ME)
     proof.sends(1, 100.0)
-    assert proof.take(packet(4, items=('{"n":1}',))) == []
+    assert take(proof, packet(4, items=('{"n":1}',))) == []
     assert not proof.is_open
     assert proof.proven_at == float("-inf")
 
@@ -48,7 +54,7 @@ def test_age_of_the_relay_s_own_proof_is_taken_off() -> None:
     """A price is as old as both ways together."""
     proof = Proof(ME)
     proof.sends(1, 100.0)
-    proof.take(packet(5, 1, age=1.5))
+    take(proof, packet(5, 1, age=1.5))
     assert proof.proven_at == 98.5
 
 
@@ -56,7 +62,7 @@ def test_packet_without_an_echo_proves_no_more() -> None:
     """That frames come proves nothing."""
     proof = opened(100.0)
     for seq in range(6, 50):
-        assert proof.take(packet(seq, items=('{"n":1}',))) == ['{"n":1}']
+        assert take(proof, packet(seq, items=('{"n":1}',))) == ['{"n":1}']
     assert proof.proven_at == 100.0
 
 
@@ -64,7 +70,7 @@ def test_late_echo_of_an_old_number_takes_nothing_back() -> None:
     """What was proven once stays so; a number proves what it proves."""
     proof = opened(100.0)
     proof.sends(2, 101.0)
-    proof.take(packet(6, 2, age=2.5))
+    take(proof, packet(6, 2, age=2.5))
     assert proof.proven_at == 100.0
 
 
@@ -72,7 +78,7 @@ def test_number_that_never_left_proves_nothing() -> None:
     """Whoever echoes what was not said has not heard it."""
     proof = opened(100.0)
     proof.sends(2, 101.0)
-    proof.take(packet(6, 900))
+    take(proof, packet(6, 900))
     assert proof.proven_at == 100.0
 
 
@@ -80,7 +86,7 @@ def test_echo_of_somebody_else_s_number_is_none_of_mine() -> None:
     """Numbers belong to their readers."""
     proof = opened(100.0)
     proof.sends(2, 101.0)
-    proof.take(Packet("run-1", 6, 0.0, {"b2": 2}))
+    take(proof, Packet("run-1", 6, 0.0, None, {"b2": 2}))
     assert proof.proven_at == 100.0
 
 
@@ -91,7 +97,7 @@ def test_echo_of_somebody_else_s_number_is_none_of_mine() -> None:
         (packet(5), "packet 5 of the relay came after 5"),
         (packet(6, epoch="run-2"), "the relay begins anew"),
         (packet(6, age=None), "no proven prices itself"),
-        (packet(6, gone=(ME,)), "not heard of this reader"),
+        (packet(6, gone=(ME,)), "lets this reader begin anew"),
     ],
 )
 def test_whatever_may_have_cost_a_frame_ends_the_connection(following: Packet, reason: str) -> None:
@@ -110,13 +116,68 @@ def test_relay_without_proof_opens_nothing() -> None:
     proof = Proof(ME)
     proof.sends(1, 100.0)
     with pytest.raises(Broken, match="no proven prices"):
-        proof.take(packet(5, 1, age=None))
+        take(proof, packet(5, 1, age=None))
 
 
-def test_only_what_is_for_all_or_for_me_is_told() -> None:
-    """Answers to others are theirs."""
-    items = (for_one("b2", '{"n":1}'), for_one(ME, '{"n":2}'), '{"n":3}')
-    assert opened().take(packet(6, items=items)) == ['{"n":2}', '{"n":3}']
+def test_echo_counts_only_once_what_came_before_it_was_taken_in() -> None:
+    """Or an older price would be shown meanwhile, under a newer proof."""
+    proof = opened(100.0)
+    proof.sends(2, 101.0)
+    assert proof.take(packet(6, 2, items=('{"n":1}',))) == ['{"n":1}']
+    assert (proof.has_echo, proof.proven_at) == (True, 100.0)
+    assert proof.settle() == []
+    assert (proof.has_echo, proof.proven_at) == (False, 101.0)
+
+
+def test_answers_come_in_their_place_and_to_their_reader() -> None:
+    """Between the packets where the relay put them."""
+    proof = opened()
+    items = ['{"n":1}']
+    assert proof.take(Answers(ME, "run-1", 5, items)) == items
+    assert proof.take(Answers("b2", "run-1", 5, items)) == []
+    assert proof.take(packet(6)) == []
+    assert proof.take(Answers(ME, "run-1", 6, items)) == items
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        (Answers(ME, "run-1", 6, []), "packet 7 of the relay came after 5"),
+        (Answers(ME, "run-1", 4, []), "packet 5 of the relay came after 5"),
+        (Answers(ME, "run-2", 5, []), "the relay begins anew"),
+    ],
+)
+def test_answers_out_of_place_end_the_connection(answers: Answers, reason: str) -> None:
+    """A snapshot of another moment would be taken for the present one."""
+    with pytest.raises(Broken, match=reason):
+        opened().take(answers)
+
+
+def test_answers_before_an_echo_are_none() -> None:
+    """They belong to nothing that is known."""
+    assert Proof(ME).take(Answers(ME, "run-1", 0, ["{}"])) == []
+
+
+def test_frames_that_others_want_are_left_out() -> None:
+    """They would have to be read for nothing; what is not known goes on."""
+    frames = tuple(f'{{"channel":"{c}","data":[]}}' for c in ("ticker", "book", "status"))
+    proof = opened()
+    assert proof.take(packet(6, items=frames)) == [frames[2]]
+    proof.follows("ticker")
+    assert proof.take(packet(7, items=frames)) == [frames[0], frames[2]]
+    proof.follows("book")
+    assert proof.take(packet(8, items=frames)) == [*frames]
+
+
+@pytest.mark.parametrize(("channel", "proven_at"), [("instrument", 93.0), ("ticker", 100.5)])
+def test_list_of_pairs_is_as_old_as_its_own_connection(channel: str, proven_at: float) -> None:
+    """And prices are not."""
+    proof = opened(100.0)
+    proof.proven_at = 0.0
+    proof.follows(channel)
+    proof.sends(2, 101.0)
+    take(proof, Packet("run-1", 6, 0.5, 8.0, {ME: 2}))
+    assert proof.proven_at == proven_at
 
 
 def test_ping_is_answered_by_a_number_that_left_after_it() -> None:
@@ -124,10 +185,10 @@ def test_ping_is_answered_by_a_number_that_left_after_it() -> None:
     proof = opened()
     proof.sends(2, 101.0)
     proof.pings()
-    assert proof.take(packet(6, 2)) == []
+    assert take(proof, packet(6, 2)) == []
     proof.sends(3, 102.0)
-    assert proof.take(packet(7, 3)) == [PONG]
-    assert proof.take(packet(8)) == []
+    assert take(proof, packet(7, 3)) == [PONG]
+    assert take(proof, packet(8)) == []
 
 
 def test_two_pings_have_two_answers() -> None:
@@ -136,7 +197,7 @@ def test_two_pings_have_two_answers() -> None:
     proof.pings()
     proof.pings()
     proof.sends(2, 101.0)
-    assert proof.take(packet(6, 2)) == [PONG, PONG]
+    assert take(proof, packet(6, 2)) == [PONG, PONG]
 
 
 # --- the whole way, with every lag that there is -------------------------------------------------
@@ -150,10 +211,10 @@ class Way:
     """
 
     now: float = 100.0
-    hub: Hub = field(default_factory=lambda: Hub("run", 3.0))
+    hub: Hub = field(default_factory=lambda: Hub("run", 3.0, 30.0))
     socket: deque[str] = field(default_factory=deque)
     asks: deque[Word] = field(default_factory=deque)
-    broker: deque[Packet] = field(default_factory=deque)
+    broker: deque[Packet | Answers] = field(default_factory=deque)
     proof: Proof = field(default_factory=lambda: Proof(ME))
     number: int = 0
     newest: float | None = None
@@ -179,12 +240,12 @@ class Way:
         if self.socket:
             self.hub.heard(self.now, list(self.socket))
             self.socket.clear()
-        self.broker.append(self.hub.packet(self.now))
+        self.broker.extend(self.hub.outgoing(self.now))
 
     def reader(self) -> None:
         """The reader takes in one packet."""
         if self.broker:
-            self.proof.take(self.broker.popleft())
+            take(self.proof, self.broker.popleft())
 
     def is_served(self) -> bool:
         """Whether a price would count now."""

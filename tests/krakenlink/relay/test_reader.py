@@ -11,8 +11,8 @@ from relay_kit import LONG, RedisServer, wait_until
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import feed_clock
-from krakenlink.relay.broker import Broker, RedisMissing, asks_of, prices_of
-from krakenlink.relay.packets import Packet, read_word
+from krakenlink.relay.broker import Broker, RedisMissing, answers_of, asks_of, prices_of
+from krakenlink.relay.packets import Answers, Packet, read_word
 from krakenlink.relay.reader import RelayBroken, RelayConnection, open_relay
 from krakenlink.stream.connection import ConnectionRefused
 from krakenlink.stream.events import PING
@@ -36,8 +36,8 @@ class ByHand:
     def publish(self, *items: str, echo: dict[str, int] | None = None, skip: int = 0) -> None:
         """Publish the next packet, or leave some out before it."""
         self.seq += 1 + skip
-        packet = Packet("run-1", self.seq, 0.0, echo or {}, [], list(items))
-        self.broker.publish(prices_of(self.name), packet.encoded())
+        packet = Packet("run-1", self.seq, 0.0, None, echo or {}, [], list(items))
+        self.broker.publish((prices_of(self.name), packet.encoded()))
 
 
 @contextmanager
@@ -99,21 +99,59 @@ def test_lost_packet_ends_the_connection(redis_server: RedisServer) -> None:
             received(connection)
 
 
+def test_echo_counts_after_the_frames_before_it(redis_server: RedisServer) -> None:
+    """However many packets wait: a price never has a proof that is newer than its successor."""
+    with opened(redis_server, "order") as (relay, connection, reader):
+        connection._proof.follows("ticker")
+        before = connection.proven_at
+        kind, _, number, _ = relay.hear()
+        assert (kind, number) == ("alive", 2)
+        relay.publish('{"n":1}')
+        relay.publish('{"n":2}', echo={reader: 2})
+        relay.publish('{"n":3}')
+        seen: list[tuple[str | bytes, bool]] = []
+
+        def is_all() -> bool:
+            seen.extend((f, connection.proven_at > before) for f in connection.recv(0.1) or [])
+            return len(seen) == 3
+
+        wait_until(is_all)
+        assert seen == [('{"n":1}', False), ('{"n":2}', False), ('{"n":3}', True)]
+
+
+def test_answers_come_on_a_channel_of_the_reader_s_own(redis_server: RedisServer) -> None:
+    """In their place between the packets."""
+    with opened(redis_server, "answers") as (relay, connection, reader):
+        for whose, n in ((reader, 1), ("b2", 2)):
+            answers = Answers(whose, "run-1", 1, [f'{{"n":{n}}}'])
+            relay.broker.publish((answers_of("answers", whose), answers.encoded()))
+        relay.publish('{"n":3}')
+        frames: list[str | bytes] = []
+
+        def is_all() -> bool:
+            frames.extend(connection.recv(0.1) or [])
+            return len(frames) == 2
+
+        wait_until(is_all)
+        assert frames == ['{"n":1}', '{"n":3}']
+
+
 def test_damage_on_the_channel_ends_the_connection(redis_server: RedisServer) -> None:
     """Somebody else publishes there: nothing that comes is sure."""
     with opened(redis_server, "damage") as (relay, connection, _):
-        relay.broker.publish(prices_of("damage"), b"hello")
+        relay.broker.publish((prices_of("damage"), b"hello"))
         with pytest.raises(RelayBroken, match="no packet of a relay"):
             received(connection)
 
 
 def test_question_goes_to_the_relay_and_a_ping_does_not(redis_server: RedisServer) -> None:
     """The next echo answers the ping."""
+    question = '{"method":"subscribe","params":{"channel":"ticker"}}'
     with opened(redis_server, "asks") as (relay, connection, reader):
         connection.send(PING)
-        connection.send('{"method":"subscribe"}')
+        connection.send(question)
         words = [relay.hear() for _ in range(2)]
-        assert ("ask", reader, 0, '{"method":"subscribe"}') in words
+        assert ("ask", reader, 0, question) in words
         while words[-1][0] != "alive" and words[0][0] != "alive":
             words.append(relay.hear())
         relay.publish(echo={reader: max(number for _, _, number, _ in words)})

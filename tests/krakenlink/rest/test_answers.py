@@ -20,8 +20,8 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
-from krakenlink.rest.answers import outcome_of, read_answer
-from krakenlink.rest.verdicts import OutcomeKind, verdict_of
+from krakenlink.rest.answers import Outcome, outcome_of, outcomes_of, read_answer
+from krakenlink.rest.verdicts import OutcomeKind, Pause, verdict_of
 
 
 def answer(**content: Any) -> bytes:
@@ -342,3 +342,115 @@ def test_any_answer_has_an_outcome(thing: object) -> None:
 def test_reason_of_a_huge_error_is_cut() -> None:
     """An exception that carries a page of text does not flood the log."""
     assert len(outcome_of(Exception("x" * 10_000)).reason) <= 300
+
+
+# --- several orders in one answer ---
+
+IDS = ("id-a", "id-b", "id-c")
+GOOD = [{"descr": {"order": "sell"}, "txid": f"O{name}-B-C"} for name in "XYZ"]
+
+
+def kinds(outcomes: list[Outcome]) -> list[OutcomeKind]:
+    """Return what is certain of each order."""
+    return [outcome.kind for outcome in outcomes]
+
+
+def test_rows_belong_to_the_orders_by_their_places() -> None:
+    """Each has its own id, or its own error with all that the table says of it."""
+    rows = [GOOD[0], {"error": "EOrder:Insufficient funds"}, {"error": ["EOrder:Rate limit"]}]
+    first, second, third = outcomes_of({"orders": rows}, IDS)
+    assert (first.kind, first.txid) == (OutcomeKind.PLACED, "OX-B-C")
+    assert (second.kind, second.heals) == (OutcomeKind.REFUSED, True)
+    assert second.reason == "Kraken API error on AddOrderBatch: EOrder:Insufficient funds"
+    assert third.kind is OutcomeKind.UNKNOWN  # none of Kraken's strings
+    rows[2] = {"error": ["EOrder:Rate limit exceeded"]}
+    assert outcomes_of({"orders": rows}, IDS)[2].pause is Pause.PAIR
+
+
+@pytest.mark.parametrize("rows", [None, {}, "abc", [], GOOD[:2], [*GOOD, GOOD[0]]])
+def test_rows_that_are_too_few_or_too_many_leave_all_in_doubt(rows: object) -> None:
+    """Nobody knows which of them is missing."""
+    outcomes = outcomes_of({"orders": rows}, IDS)
+    assert kinds(outcomes) == [OutcomeKind.UNKNOWN] * 3
+    assert "3 orders" in outcomes[0].reason
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        None,
+        "OABC-B-C",
+        [],
+        {"txid": 7},
+        {"txid": "=1+1"},
+        {"error": {}, "descr": {}},
+        {"error": [7], "txid": "OABC-B-C"},
+        {"error": "EOrder:Insufficient funds", "txid": "OABC-B-C"},
+        {"txid": "OABC-B-C", "cl_ord_id": "id-c"},
+        {"error": "EOrder:Insufficient funds", "cl_ord_id": "id-c"},
+    ],
+)
+def test_row_that_cannot_be_read_leaves_its_order_in_doubt_alone(row: object) -> None:
+    """The orders before and behind it have rows of their own."""
+    outcomes = outcomes_of({"orders": [GOOD[0], row, GOOD[2]]}, IDS)
+    placed, unknown = OutcomeKind.PLACED, OutcomeKind.UNKNOWN
+    assert kinds(outcomes) == [placed, unknown, placed]
+    assert outcomes[1].cure
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"cl_ord_id": "ID-B"}, {"cl_ord_id": ""}, {"error": []}, {"error": None}, {"error": ["WX:Y"]}],
+)
+def test_row_may_hold_what_says_nothing_against_it(more: dict[str, object]) -> None:
+    """Its own id, however it is spelled; no error; a warning."""
+    outcomes = outcomes_of({"orders": [GOOD[0], {**GOOD[1], **more}, GOOD[2]]}, IDS)
+    assert kinds(outcomes) == [OutcomeKind.PLACED] * 3
+
+
+def test_one_id_for_two_orders_leaves_both_in_doubt() -> None:
+    """One of the two is somebody else's, and nobody knows which."""
+    outcomes = outcomes_of({"orders": [GOOD[0], GOOD[1], GOOD[0]]}, IDS)
+    assert [one.txid for one in outcomes] == [None, "OY-B-C", None]
+
+
+def test_id_that_is_in_use_proves_nothing_of_the_others() -> None:
+    """Said of a whole batch it is one order's; said in a row, that order's alone."""
+    said = "EOrder:Duplicate client order id"
+    error = KrakenAPIError("AddOrderBatch", [said], verdict_of([said]))
+    assert [(one.kind, one.stands) for one in outcomes_of(error, IDS)] == [
+        (OutcomeKind.UNKNOWN, False)
+    ] * 3
+    outcomes = outcomes_of({"orders": [GOOD[0], {"error": said}, GOOD[2]]}, IDS)
+    assert [one.stands for one in outcomes] == [False, True, False]
+
+
+def test_batch_that_was_only_checked_is_valid() -> None:
+    """A row that names an id all the same is an order."""
+    rows = [{"descr": {}}, {"descr": {}}, GOOD[2]]
+    outcomes = outcomes_of({"orders": rows}, IDS, validate=True)
+    assert kinds(outcomes) == [OutcomeKind.VALID, OutcomeKind.VALID, OutcomeKind.PLACED]
+
+
+def test_error_beside_the_id_of_a_batch_is_doubt() -> None:
+    """A refusal of the whole says that nothing was placed; an id says otherwise."""
+    body = answer(error=["EOrder:Invalid volume"], result={"orders": [{}, GOOD[0]]})
+    with pytest.raises(ProtocolError, match="an order id and an error in one answer"):
+        read_answer("AddOrderBatch", 200, body)
+    with pytest.raises(OrderRejected):
+        read_answer("AddOrderBatch", 200, answer(error=["EOrder:Invalid volume"], result={}))
+
+
+@given(JSON | st.fixed_dictionaries({"orders": st.lists(JSON, max_size=4)}))
+@example({"orders": [{"txid": ["OABC-B-C"]}, {"error": "EOrder:Invalid price"}, {}]})
+def test_no_answer_to_a_batch_is_a_guess(found: Any) -> None:
+    """There is an outcome for each order; placed means its own id, refused Kraken's own word."""
+    outcomes = outcomes_of(found, IDS)
+    assert len(outcomes) == 3
+    for place, outcome in enumerate(outcomes):
+        row = found["orders"][place] if outcome.kind is not OutcomeKind.UNKNOWN else {}
+        if outcome.kind is OutcomeKind.PLACED:
+            assert str(outcome.txid) in str(row["txid"])
+        elif outcome.kind is OutcomeKind.REFUSED:
+            assert "E" in str(row["error"])

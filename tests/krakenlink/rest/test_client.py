@@ -236,6 +236,75 @@ def test_order_is_sent_once_whatever_happens(web: Web, rest: KrakenAPI, failure:
     assert len(web.calls) == 1
 
 
+# --- several orders in one request ---
+
+STOPS: list[dict[str, object]] = [
+    {"ordertype": "trailing-stop", "type": "sell", "volume": 1.23456, "price": "+1.5%",
+     "cl_ord_id": "a"},
+    {"ordertype": "trailing-stop", "type": "BUY", "volume": "2", "price": "+2.5%"},
+]  # fmt: skip
+
+
+def test_batch_is_one_request_by_krakens_names(web: Web, rest: KrakenAPI) -> None:
+    """Volumes are cut as those of single orders, and what counts for all stands beside them."""
+    rows = [{"descr": {}, "txid": "OAAA"}, {"error": "EOrder:Insufficient funds"}]
+    web.on("AssetPairs", ok(LISTING))
+    web.on("AddOrderBatch", ok({"orders": rows}))
+    rest.resolve_pair("SOL/USD")
+    result = rest.add_order_batch("sol/usd", STOPS, deadline="soon", validate=False)
+    assert result == {"orders": rows}
+    [sent] = web.asked("AddOrderBatch")
+    assert sent.pop("nonce")
+    stop = {"ordertype": "trailing-stop", "type": "sell", "volume": "1.2345", "price": "+1.5%"}
+    assert sent == {
+        "pair": "SOLUSD",
+        "deadline": "soon",
+        "orders": [
+            {**stop, "cl_ord_id": "a"},
+            {**stop, "type": "buy", "volume": "2", "price": "+2.5%"},
+        ],
+    }
+
+
+def test_batch_on_a_tokenized_pair_says_its_class(web: Web, rest: KrakenAPI) -> None:
+    """Also with an empty listing, as in a client that only trades."""
+    web.on("AddOrderBatch", ok({"orders": []}))
+    rest.add_order_batch("AAPLx/USD", STOPS)
+    assert web.asked("AddOrderBatch")[0]["asset_class"] == "tokenized_asset"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"volume": "0.00001"}, "volume"),
+        ({"volume": None}, "volume"),
+        ({"type": "hold"}, "direction"),
+        ({"ordertype": ""}, "order_type"),
+        ({"cl_ord_id": "a"}, "cl_ord_id"),
+    ],
+)
+def test_batch_with_one_bad_order_is_not_sent(
+    web: Web, rest: KrakenAPI, change: dict[str, object], named: str
+) -> None:
+    """What is wrong with it is said before anything leaves."""
+    web.on("AssetPairs", ok(LISTING))
+    rest.resolve_pair("SOL/USD")
+    with pytest.raises(ValueError, match=named):
+        rest.add_order_batch("SOL/USD", [STOPS[0], {**STOPS[1], **change}])
+    assert not web.asked("AddOrderBatch")
+
+
+@pytest.mark.parametrize(
+    "failure", [refusal("EAPI:Invalid nonce"), (502, "<html>"), requests.ReadTimeout("slow")]
+)
+def test_batch_is_sent_once_whatever_happens(web: Web, rest: KrakenAPI, failure: Reply) -> None:
+    """As a single order."""
+    web.on("AddOrderBatch", failure)
+    with pytest.raises(KrakenError):
+        rest.add_order_batch("XBTUSD", STOPS)
+    assert len(web.calls) == 1
+
+
 # --- xStocks ---
 
 

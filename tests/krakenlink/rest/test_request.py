@@ -1,6 +1,7 @@
 """Kraken's private requests: what is sent is what was signed, and no secret is shown."""
 
 import base64
+import json
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from krakenlink.errors import ArgumentError
 from krakenlink.pairs import TOKENIZED, Pair, Symbol
 from krakenlink.rest.request import (
+    checked_batch,
     checked_direction,
     checked_number,
     checked_order_type,
     checked_pair,
     checked_txid,
     encode,
+    encode_json,
     named,
     private_request,
     sign,
@@ -221,3 +224,59 @@ def test_text_of_an_argument_is_shown_with_an_end() -> None:
         checked_direction("\x1b[31m\n" + "x" * 10_000)
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 200
+
+
+# --- lists of objects ---
+
+
+def test_list_of_objects_is_signed_as_the_json_that_is_sent() -> None:
+    """A form has no agreed way to name their fields, and all that is said is the same in both."""
+    order = {"price": "+5.0%", "volume": Decimal("5E-8"), "post": False, "close": {"price": 2.5}}
+    params = {"pair": "XBTUSD", "orders": [order, {"flags": ["a", "b"], "reduce_only": True}]}
+    request = private_request("AddOrderBatch", {**params, "deadline": None}, 7, "key", SECRET)
+    assert request.headers["Content-Type"] == "application/json"
+    text = request.body.decode()
+    assert request.headers["API-Sign"] == sign("/0/private/AddOrderBatch", "7", text, SECRET)
+    assert json.loads(text) == {
+        "nonce": "7",
+        "pair": "XBTUSD",
+        "orders": [
+            {"price": "+5.0%", "volume": "0.00000005", "close": {"price": "2.5"}},
+            {"flags": "a,b", "reduce_only": True},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [[{"volume": float("nan")}, {}], [{"volume": object()}, {}], [{"close": {"price": 1j}}, {}]],
+)
+def test_value_without_a_text_is_named_with_its_place(orders: list[dict[str, object]]) -> None:
+    """Nothing is sent, and the message says which field of which order it is."""
+    with pytest.raises(ArgumentError, match=r"orders\[0\]\[(volume|close)\]"):
+        encode_json({"orders": orders})
+
+
+@pytest.mark.parametrize("value", [[{"a": 1}, "b"], ["b", {"a": 1}], {"x": [{"a": 1}, 2]}])
+def test_list_that_is_partly_of_objects_is_refused(value: object) -> None:
+    """Neither form nor JSON could say what is meant."""
+    for encoded in (encode, encode_json):
+        with pytest.raises(ArgumentError, match="cannot be a dict"):
+            encoded({"orders": value})
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [None, "ab", {"a": {}, "b": {}}, [], [{}], [{}] * 16, [{}, "b"], [{}, None], iter([{}, {}])],
+)
+def test_batch_is_2_to_15_objects(orders: object) -> None:
+    """Kraken takes no other, so nothing is sent."""
+    with pytest.raises(ArgumentError, match="orders must be a list of 2 to 15 objects"):
+        checked_batch(orders)
+
+
+def test_id_stands_in_one_order_of_a_batch_alone() -> None:
+    """Orders without one are no copies of each other."""
+    assert len(checked_batch([{"cl_ord_id": None}, {}, {"cl_ord_id": "a"}])) == 3
+    with pytest.raises(ArgumentError, match="each cl_ord_id must stand in one order alone"):
+        checked_batch([{"cl_ord_id": "a"}, {}, {"cl_ord_id": "a"}])

@@ -77,3 +77,10 @@ def test_server_on_this_machine_needs_no_budget() -> None:
     assert own_budget("wss://ws.kraken.com/v2", FEW) is not None
     counted = FeedSettings(budget_on_loopback=True)
     assert own_budget("ws://localhost:8080/v2", counted) is not None
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:6379/r1", "rediss://relay.example:6379/r1,r2"])
+def test_reader_of_a_relay_needs_no_budget(url: str) -> None:
+    """It is the relay that connects to Kraken, and counts; a broker bans nobody."""
+    assert own_budget(url, FEW) is None
+    assert own_budget(url, FeedSettings(budget_on_loopback=True)) is None

@@ -109,7 +109,7 @@ def test_deeper_book_is_asked_for_anew_and_a_shallower_one_is_in_it() -> None:
     assert book(feed) is None
     told = [(x["method"], x["params"]["depth"]) for x in sent(feed, 101.0)]
     assert told == [("unsubscribe", 10), ("subscribe", 100)]
-    tell(feed, ack(req_id=3), snapshot(), at=101.1)
+    tell(feed, ack(req_id=3, depth=100), snapshot(), at=101.1)
     found = book(feed)
     assert found is not None
     assert found.depth == 100
@@ -418,3 +418,23 @@ def test_book_takes_the_decimals_that_were_told() -> None:
     tell(feed, ack(), snapshot(), at=100.1)
     assert book(feed) is not None
     assert seen == [BTC]
+
+
+@pytest.mark.parametrize(("asked_for", "told"), [(10, 100), (100, 10), (10, 10)])
+def test_book_is_as_deep_as_its_acknowledgement_says(asked_for: int, told: int) -> None:
+    """A relay streams it as deep as its deepest reader wants: levels must not be cut before."""
+    feed = asked(asked_for)
+    tell(feed, ack(depth=told), snapshot(), at=100.5)
+    found = book(feed)
+    assert found is not None
+    assert found.depth == told
+
+
+@pytest.mark.parametrize("told", [None, 7, "100", True, 10**9])
+def test_depth_that_is_none_of_kraken_s_is_left_out(told: object) -> None:
+    """The one that was asked for stays."""
+    feed = asked(25)
+    tell(feed, ack(depth=told), snapshot(), at=100.5)
+    found = book(feed)
+    assert found is not None
+    assert found.depth == 25

@@ -146,3 +146,54 @@ def test_patience_follows_what_is_known_about_the_link() -> None:
     feed.lost(17.0, "gone")
     feed.link.attempt(17.0)
     assert feed.patience(sub, 17.0) == 0
+
+
+# --- where the coming of a frame is no proof by itself -------------------------------------------
+
+
+def test_proof_counts_from_when_it_was_given_and_not_from_when_frames_came() -> None:
+    """Behind a broker that keeps messages, a frame may come at any time."""
+    link = live_feed().link
+    connected_at = link.good_until - link.settings.dead_after
+    assert link.heard(connected_at + 1.0, 1, connected_at + 0.4) == []
+    assert link.good_until == connected_at + 0.4 + link.settings.dead_after
+    assert link.proof_age(connected_at + 1.0) == pytest.approx(0.6)
+
+
+def test_frames_that_bring_no_newer_proof_prolong_nothing() -> None:
+    """However many: at the bound the link is lost."""
+    link = live_feed().link
+    proven_at = link.good_until - link.settings.dead_after
+    for tenth in range(1, 30):
+        assert link.heard(proven_at + tenth / 10, 100, proven_at) is not None
+        assert link.good_until == proven_at + link.settings.dead_after
+    assert link.heard(proven_at + 3.0, 100, proven_at) is None
+    assert link.proof_age(proven_at + 3.0) is None
+
+
+def test_proof_from_the_future_is_as_good_as_now() -> None:
+    """No clock of another machine is asked, but a defect must not make a price immortal."""
+    link = live_feed().link
+    now = link.good_until - 1.0
+    assert link.heard(now, 1, now + 1000.0) == []
+    assert link.good_until == now + link.settings.dead_after
+
+
+def test_proof_that_is_too_old_on_its_coming_is_none() -> None:
+    """A number that came back after a stop of the broker says just how long that was."""
+    link = live_feed().link
+    now = link.good_until - 0.5
+    assert link.heard(now, 1, now - link.settings.dead_after) is None
+    assert link.proof_age(now) is None
+
+
+def test_suspicion_ends_with_a_young_proof_and_not_with_a_frame() -> None:
+    """A frame alone leaves it as it was."""
+    feed = live_feed()
+    link = feed.link
+    proven_at = link.good_until - link.settings.dead_after
+    due = feed.due(proven_at + 2.0)
+    assert [type(event) for event in due.events] == [FeedSuspect]
+    assert link.heard(proven_at + 2.1, 5, proven_at) == []
+    assert link.heard(proven_at + 2.2, 5, proven_at + 2.0) == [FeedLive(proven_at + 2.2)]
+    assert link.state is FeedState.LIVE

@@ -7,11 +7,12 @@ import pytest
 from order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, life, rule
 
 from ttslo_app.messages import Crossing, Kind, Sentence
-from ttslo_app.orders.exchange import DryRunExchange, KrakenExchange, StandInExchange
+from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.ledger import Ledger
 from ttslo_app.orders.life import OrderSettings, RuleState
 from ttslo_app.orders.owed import Owed
 from ttslo_app.orders.ports import Exchange, Files, Tools
+from ttslo_app.orders.stand_ins import DryRunExchange, StandInExchange
 from ttslo_app.orders.words import Teller
 from ttslo_app.run.files import OrderFiles
 

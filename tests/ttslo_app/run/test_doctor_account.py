@@ -294,6 +294,34 @@ def test_key_that_has_ended_by_its_own_words_fails() -> None:
         "ERROR", "the trading key has ended on 1970-01-01 00:00Z")  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("missing", "status", "words"),
+    [
+        ((), "ok", "may place several orders of a pair in one request"),
+        (("cancel",), "warn", "cannot place several orders of a pair in one request"),
+    ],
+)
+def test_key_tells_whether_it_may_place_several_orders_at_once(
+    clinic: Clinic, missing: tuple[str, ...], status: str, words: str
+) -> None:
+    """The permission to cancel decides it, and no batch is sent to find out."""
+    trading(clinic, *missing)
+    line = clinic.examine().only("keys.batches")
+    assert (line[0], words in line[1]) == (status, True)
+    assert clinic.exchange.count("AddOrderBatch") == 0
+
+
+def test_whether_batches_are_taken_is_unknown_where_kraken_does_not_tell(clinic: Clinic) -> None:
+    """What single calls have found out says nothing of it; without a trading key nothing does."""
+    clinic.exchange.fault("error", endpoint="GetApiKeyInfo", text="EGeneral:Unknown method")
+    line = clinic.examine().only("keys.batches")
+    assert (line[0], "is not told" in line[1]) == ("ok", True)
+    clinic.set(KRAKEN_API_KEY_RW="", KRAKEN_API_SECRET_RW="")
+    assert clinic.examine().only("keys.batches")[1] == (
+        "nothing to look at: Kraken was asked about no key"
+    )
+
+
 def test_addresses_and_window_are_told(clinic: Clinic) -> None:
     """Neither is wrong by itself."""
     trading(clinic, addresses=["192.0.2.7", "192.0.2.8"], nonce_window=10_000)

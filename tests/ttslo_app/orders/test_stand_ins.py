@@ -11,8 +11,9 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import Market
-from ttslo_app.orders.exchange import DryRunExchange, StandInExchange, is_real, offset_of
+from ttslo_app.orders.exchange import is_real
 from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.stand_ins import DryRunExchange, StandInExchange, offset_of
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 
 PAIR = "XXBTZUSD"
