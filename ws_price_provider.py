@@ -66,8 +66,8 @@ def _address(url: str | None) -> str:
 
 
 def _fitting(settings: FeedSettings, url: str) -> FeedSettings:
-    """Return the settings for an address: a relay brings all of it on each connection."""
-    return replace(settings, pool_most=1) if is_relay(url) else settings
+    """Return the settings for an address: a relay has gathered, and each connection brings all."""
+    return replace(settings, pool_most=1, gather_for=0.0) if is_relay(url) else settings
 
 
 class WebSocketPriceProvider(Looks, Stoppable):

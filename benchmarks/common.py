@@ -88,11 +88,15 @@ class Child:
             raise RuntimeError(f"a measured program ended with {self._process.wait()}")
         return json.loads(line)
 
-    def ask(self) -> Any:
-        """Send an empty line and return the value that it is answered with."""
+    def tell(self) -> None:
+        """Send an empty line."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
+
+    def ask(self) -> Any:
+        """Send an empty line and return the value that it is answered with."""
+        self.tell()
         return self.read()
 
     def end(self) -> None:

@@ -29,6 +29,7 @@ PARTS = (
     "cached",
     "throughput",
     "books",
+    "relay",
     "tick_to_order",
     "notify",
     "page",

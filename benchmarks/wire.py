@@ -31,6 +31,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _NAMED = ("BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LTC", "LINK", "ATOM", "ALGO")
 _REST_KEYS = {"BTC": ("XXBT", "XBT"), "ETH": ("XETH", "ETH")}
 START_PRICE = 50_000.0
+_FRAME_TIME = "2026-11-20T10:15:42.123456Z"
 
 
 def symbols_of(count: int) -> list[str]:
@@ -46,7 +47,7 @@ def ticker_frame(symbol: str, price: float, kind: str = "update") -> str:
         f'"bid":{price - 0.1:.1f},"bid_qty":0.41270000,"ask":{price:.1f},"ask_qty":3.20150000,'
         f'"last":{price:.1f},"volume":2231.72034190,"vwap":{price + 130:.1f},"low":49007.9,'
         f'"high":51230.4,"change":-312.6,"change_pct":-0.62,'
-        f'"timestamp":"2026-11-20T10:15:42.123456Z"}}]}}'
+        f'"timestamp":"{_FRAME_TIME}"}}]}}'
     )
 
 
@@ -282,6 +283,21 @@ class Server:
             sent = max(sent, due)
             time.sleep(0.0005)
         return sent
+
+    def do_stamped(self, count: int, rate: float) -> None:
+        """Send `count` ticks round the symbols, each with the moment at which it is sent."""
+        texts = [ticker_frame(s, 49_000.5).split(_FRAME_TIME) for s in self.symbols]
+        started, sent = time.perf_counter(), 0
+        while sent < count:
+            due = min(count, int((time.perf_counter() - started) * rate) + 1)
+            frames = []
+            for number in range(sent, due):
+                head, tail = texts[number % len(texts)]
+                frames.append(framed(f"{head}{time.perf_counter_ns()}{tail}"))
+            if frames:
+                self._send_all(b"".join(frames))
+            sent = max(sent, due)
+            time.sleep(0.0005)
 
     def do_stop_flood(self) -> None:
         """End a flood that runs in the background."""

@@ -619,8 +619,9 @@ def test_connect_opens_the_line_before_anything_is_asked_for(
 
 
 def test_reader_of_a_relay_has_one_connection_for_all() -> None:
-    """Each of them would bring everything; other settings stay as they are."""
+    """Each of them would bring everything, and all is gathered; other settings stay as they are."""
     settings = FeedSettings(pool_most=3, dead_after=7.0)
     reader = WebSocketPriceProvider("redis://127.0.0.1:6379/r1", settings=settings)
-    assert (reader.settings.pool_most, reader.settings.dead_after) == (1, 7.0)
+    assert (reader.settings.pool_most, reader.settings.gather_for) == (1, 0.0)
+    assert reader.settings.dead_after == 7.0
     assert WebSocketPriceProvider("ws://127.0.0.1:1/v2", settings=settings).settings is settings

@@ -120,6 +120,7 @@ class RelayServer:
         self._is_stopped = threading.Event()
         self._is_well = True
         self._packets = 0
+        self._published_at = float("-inf")
         self._counts: deque[tuple[float, int]] = deque()  # one a second
 
     def tapped(
@@ -155,16 +156,18 @@ class RelayServer:
         self._broker.close()
 
     def _take_in(self) -> None:
-        """Take in what happens within the gathering time after a first thing, or nothing."""
+        """Take in what happens next, at most one packet in each gathering time, or nothing."""
         with suppress(queue.Empty):
             self._happened.get(timeout=_BEAT)(self._hub)
-            if not self._is_stopped.is_set():
-                time.sleep(_GATHER)  # not a poll: what comes meanwhile goes in one packet
+            left = self._published_at + _GATHER - feed_clock()
+            if left > 0 and not self._is_stopped.is_set():
+                time.sleep(left)  # not a poll: what comes meanwhile goes in one packet
             for _ in range(self._happened.qsize()):
                 self._happened.get_nowait()(self._hub)
 
     def _publish(self, now: float) -> None:
         told = self._hub.outgoing(now)
+        self._published_at = now
         try:
             self._broker.publish(*[(self._channel_of(one), one.encoded()) for one in told])
         except KrakenTransportError as error:

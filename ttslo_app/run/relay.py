@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from ttslo_app.face.metrics import MetricsServer
 
-# On one connection, or its order would not be that of the packets.
-_SETTINGS = replace(DEFAULT_SETTINGS, pool_most=1)
+# On one connection, or its order would not be that of the packets; which gather by themselves.
+_SETTINGS = replace(DEFAULT_SETTINGS, pool_most=1, gather_for=0.0)
 
 
 def parser() -> Parser:
