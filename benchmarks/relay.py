@@ -213,7 +213,7 @@ def main() -> None:
                 f"a connection for each reader: {said(other)}",
                 "none lost, p99 below 10 ms",
                 lost == 0 and ours["p99"] < 10.0,
-                "2.5 ms in the mean: one packet each 5 ms",
+                "1.5 ms in the mean: one packet each 3 ms",
                 "A relay adds a broker and a second program to the way; it spares connections, not "
                 "milliseconds. Thirteen processes share the cores of this machine.",
                 {"through a relay": ours["delays"], "a connection each": other["delays"]},

@@ -29,7 +29,7 @@ from krakenlink.stream.settings import FeedSettings, patient
 
 logger = logging.getLogger(__name__)
 
-_GATHER = 0.005
+_GATHER = 0.003  # seconds between two packets when much happens
 _BEAT = 0.25  # seconds between two packets when nothing happens
 _SWEEP_EVERY = 5.0
 _RATE_WINDOW = 10.0
