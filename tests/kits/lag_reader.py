@@ -8,7 +8,6 @@ three seconds: the rule that does not hold behind a broker which keeps messages.
 from __future__ import annotations
 
 import json
-import queue
 import subprocess
 import sys
 import threading
@@ -122,7 +121,12 @@ def main(url: str, rule: str, rate: str) -> None:
     """Look all the time, and tell what was seen ten times a second, until standard input ends."""
     read = by_echo(url, float(rate)) if rule == "echo" else Naive(url, float(rate)).read
     is_over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), is_over.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        is_over.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     seen, told_at = Seen(), 0.0
     while not is_over.wait(0.002):
         seen.look(read)
@@ -143,7 +147,6 @@ class Lagging:
             text=True,
             env={"PYTHONPATH": str(root), "PATH": ""},
         )
-        self._seen: queue.SimpleQueue[Seen] = queue.SimpleQueue()
         self.last = Seen()
         threading.Thread(target=self._read, daemon=True).start()
 
