@@ -13,6 +13,9 @@ from krakenlink.stream.private import ACCOUNT_TRANSITIONS
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import handover, rows_command, state_command, store_command, store_status
+from ttslo_app.run.commands import WORDS
+from ttslo_app.run.environment import KNOWN
 from ttslo_app.watch.past import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
 
@@ -28,7 +31,7 @@ README, GUIDE, HOUSE = read("README.md"), read("WEBSOCKET_INTEGRATION.md"), read
 CHANNELS = read("docs/channels.md")
 FAULTS = read("benchmarks/faults.md")
 DOCUMENTS = ["README.md", "WEBSOCKET_INTEGRATION.md", "ARCHITECTURE.md", "CONTRIBUTING.md"]
-DOCUMENTS += ["docs/channels.md", "docs/doctor.md", "docs/whatif.md"]
+DOCUMENTS += ["docs/channels.md", "docs/doctor.md", "docs/whatif.md", "STANDBY.md"]
 PACKAGES = ("krakenlink", "ttslo_app")
 
 
@@ -210,3 +213,32 @@ def test_tests_that_the_readme_names_exist() -> None:
 def test_guide_is_short_enough_to_be_read() -> None:
     """What users need, and no more: the rest stands in the house's own document."""
     assert len(GUIDE.encode()) < 25_000
+
+
+def test_standby_names_commands_flags_and_settings_that_are_there() -> None:
+    """Each command is one, with its second word, each flag and each setting is known."""
+    text = read("STANDBY.md")
+    parsers = {
+        "store": store_command.parser(),
+        "rows": rows_command.parser(),
+        "state": state_command.parser(),
+        "handover": handover.parser(),
+        "status": store_status.parser(),
+    }
+    told = set(re.findall(r"(?m)(?:^|`)ttslo ([a-z]+)(?: ([a-z]+))?", text))
+    assert {first for first, _ in told} <= WORDS.keys()
+    for first, second in told:
+        if second and first in ("store", "rows", "state"):
+            assert second in parsers[first].format_help(), (first, second)
+    assert {first for first, _ in told} >= parsers.keys()
+    settings = set(re.findall(r"\b(?:TTSLO|KRAKEN)_[A-Z_]+\b", text))
+    assert settings <= set(KNOWN)
+    assert {name for name in KNOWN if name.startswith("TTSLO_STORE_")} <= settings
+
+
+def test_standby_begins_with_who_does_not_need_it_and_what_remains_possible() -> None:
+    """Nobody should have to read on to learn that."""
+    first_page = read("STANDBY.md").splitlines()[:25]
+    assert any("do not need this" in line for line in first_page)
+    assert any("Two orders remain possible in two cases" in line for line in first_page)
+    assert sum(bool(re.match(r"[12]\. Kraken", line)) for line in first_page) == 2

@@ -253,6 +253,8 @@ def refusal(status: int, kind: str, data: bytes) -> Refusal:
     except Odd:
         told = {}
     said = told.get("message") or told.get("error")
+    if b"CommonName of client" in data:
+        return Refusal(Fate.REFUSED, words.COMMON_NAME)
     if not isinstance(said, str):
         return Refusal(Fate.ELSEWHERE, words.not_etcd(status, kind))
     return meaning(said)

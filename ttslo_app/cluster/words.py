@@ -22,6 +22,10 @@ NO_RIGHT = (
     "the store does not let this user do that: give its role the right to read and write all keys "
     "that begin with /ttslo/ and the cluster's name"
 )
+COMMON_NAME = (
+    "the store refuses the certificate of TTSLO_STORE_CERT because it bears a common name, which "
+    "could pass for a user: make one without CN, as STANDBY.md shows"
+)
 NO_SPACE = (
     "the store is full and takes nothing more: free it with `etcdctl compact`, `etcdctl defrag` "
     "and `etcdctl alarm disarm`, and set --auto-compaction-retention=1h"

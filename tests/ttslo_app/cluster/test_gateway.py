@@ -143,6 +143,14 @@ def test_each_word_of_etcd_has_its_meaning(said: str, fate: Fate) -> None:
     assert said in refusal.text
 
 
+def test_a_certificate_with_a_name_is_told_with_its_cure() -> None:
+    """As etcd 3.4 says it, in plain text, where it knows users and wants certificates."""
+    said = b"CommonName of client sending a request against gateway will be ignored\n"
+    refusal = gateway.refusal(400, "text/plain; charset=utf-8", said)
+    assert refusal.fate is Fate.REFUSED
+    assert "without CN" in refusal.text
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "data"),
     [
