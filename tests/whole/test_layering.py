@@ -105,6 +105,7 @@ SHELLS = {
         "ttslo_app.run.signs",
     ),
     "ttslo_app.run.relay",
+    "ttslo_app.run.accounts",
     *("ttslo_app.run.handover", "ttslo_app.run.rows_command", "ttslo_app.run.state_command"),
     *("ttslo_app.run.store_command", "ttslo_app.run.store_status", "ttslo_app.run.stores"),
     "ttslo_app.run.watching",

@@ -69,6 +69,10 @@ def main(
     code = commands.dispatch(given)
     if code is not None:
         return code
+    if any(one.partition("=")[0] == "--accounts" for one in given):
+        from ttslo_app.run import accounts  # here, for hosts of several accounts alone
+
+        return accounts.main(given)
     options = options_from(given)
     configure_logging(options)
     return guarded(lambda: _choose(options, step, disk))

@@ -22,6 +22,8 @@ KNOWN = (
     *("TTSLO_STORE_USER", "TTSLO_STORE_PASSWORD", "TTSLO_STORE_PASSWORD_FILE"),
     *("TTSLO_STORE_CA", "TTSLO_STORE_CERT", "TTSLO_STORE_KEY"),
 )
+# Behind these there may be two underscores and the name of an account.
+_KEYS_OF_ACCOUNTS = frozenset({*_KEYS, *(f"{name}_FILE" for name in _KEYS)})
 # What begins so is meant for this program; other names of Kraken's belong to other tools.
 _OURS = re.compile(r"(TTSLO_|KRAKEN_?API|KRAKEN_(SECRET|KEY)|KRAKEN_\w*U[RL]+\b)", re.IGNORECASE)
 # Words of people who know another program, or a flag.
@@ -59,7 +61,8 @@ def unknown_names(names: Iterable[str], *, any_case: bool = False) -> list[Sente
     """
     found = []
     for name in sorted(set(names)):
-        is_known = (name.upper() if any_case else name) in KNOWN
+        plain, _, account = (name.upper() if any_case else name).partition("__")
+        is_known = plain in (_KEYS_OF_ACCOUNTS if account else KNOWN)
         if _OURS.match(name) and not is_known:
             found.append(_unknown(name))
     return found

@@ -111,7 +111,7 @@ def _put_lives(store: Store, keys: Keys, lives: Mapping[str, Mapping[str, str]])
     lead, fence = stores.lead_of(store, keys)
     if lead.host and is_led(store, keys):
         raise NotMade(words.still_led(lead.host))
-    known = stores.lives_in(stores.copy_of(store, keys))
+    known = stores.lives_in(stores.copy_of(store, keys), keys)
     other = [rule_id for rule_id, cells in known.items() if lives.get(rule_id) != cells]
     if other:
         raise NotMade(words.lives_there(other))
@@ -143,7 +143,7 @@ def _export(options: argparse.Namespace) -> int:
         lead, _ = stores.lead_of(store, keys)
         if lead.host and is_led(store, keys):
             put_trouble(words.export_of_a_moment(lead.host))
-        lives = stores.lives_in(stores.copy_of(store, keys))
+        lives = stores.lives_in(stores.copy_of(store, keys), keys)
     unsettled = [one for one, cells in lives.items() if _is_unsettled(one, cells)]
     if unsettled:
         put_trouble(words.exported_unsettled(unsettled))

@@ -115,17 +115,11 @@ def look(store: Store, keys: Keys) -> list[AccountSeen]:
     if stores.cluster_id(store, keys) is None:
         raise NotMade(words.no_cluster(keys.cluster))
     entries, version = store.list(keys.accounts, patience=LIST_PATIENCE)
-    accounts = [Keys(keys.cluster, name) for name in _names(keys, entries)]
+    accounts = [Keys(keys.cluster, name) for name in stores.account_names(keys, entries)]
     if not accounts:
         raise NotMade(words.no_accounts(keys.cluster))
     alive = signs_of_life(store, accounts)
     return [_account(one, entries, version, alive) for one in accounts]
-
-
-def _names(keys: Keys, entries: Sequence[Entry]) -> list[str]:
-    """Return the accounts that were made: those of which it stands written who leads."""
-    tails = (entry.key.removeprefix(keys.accounts).split("/") for entry in entries)
-    return [tail[0] for tail in tails if tail[1:] == ["lead"]]
 
 
 def _account(keys: Keys, entries: Sequence[Entry], version: int, alive: set[str]) -> AccountSeen:
@@ -144,14 +138,14 @@ def _account(keys: Keys, entries: Sequence[Entry], version: int, alive: set[str]
         lead.epoch,
         is_led=bool(lead.host) and keys.beat in alive,
         rows=len(copy.rows()),
-        unsettled=tuple(sorted(_unsettled(copy))),
+        unsettled=tuple(sorted(_unsettled(copy, keys))),
         hosts=tuple(_hosts(copy.below(keys.hosts), alive)),
     )
 
 
-def _unsettled(copy: Copy) -> list[str]:
+def _unsettled(copy: Copy, keys: Keys) -> list[str]:
     found = []
-    for rule_id, cells in stores.lives_in(copy).items():
+    for rule_id, cells in stores.lives_in(copy, keys).items():
         try:
             if read_life(rule_id, cells).is_unsettled:
                 found.append(rule_id)

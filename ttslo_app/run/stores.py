@@ -6,7 +6,9 @@ What it must never do: write into a store of another format, or into an account 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -15,8 +17,8 @@ from krakenlink.foreign import shown
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.etcd import EtcdStore, store_from
-from ttslo_app.cluster.records import Keys, Lead, read_cluster, read_lead
-from ttslo_app.cluster.store import Store, StoreUnreachable
+from ttslo_app.cluster.records import Keys, Lead, read_cells, read_cluster, read_lead
+from ttslo_app.cluster.store import Entry, Store, StoreUnreachable
 from ttslo_app.run import store_words as words
 from ttslo_app.run.commands import Parser, put_trouble
 from ttslo_app.run.flags import ENV_FILE
@@ -155,13 +157,71 @@ def copy_of(store: Store, keys: Keys) -> Copy:
     return copy
 
 
-def lives_in(copy: Copy) -> dict[str, dict[str, str]]:
+def lives_in(copy: Copy, keys: Keys) -> dict[str, dict[str, str]]:
     """Return the cells of all lives by id.
 
     Raises:
-        NotMade: If one cannot be read.
+        NotMade: If one cannot be read: a hole would look like a row that never fired.
     """
     try:
-        return copy.lives()
+        entries = copy.below(keys.lives)
+        return {e.key.removeprefix(keys.lives): read_cells(e.key, e.value) for e in entries}
     except ValueError as error:
         raise NotMade(words.unreadable_store(error)) from None
+
+
+def accounts_in(store: Store, keys: Keys) -> list[str]:
+    """Return the accounts of a cluster that were made. Blocks.
+
+    Raises:
+        NotMade: If there is no such cluster, or no account in it.
+        StoreError: If the store does not answer.
+    """
+    if cluster_id(store, keys) is None:
+        raise NotMade(words.no_cluster(keys.cluster))
+    entries, _ = store.list(keys.accounts, patience=LIST_PATIENCE)
+    found = account_names(keys, entries)
+    if not found:
+        raise NotMade(words.no_accounts(keys.cluster))
+    return found
+
+
+def account_names(keys: Keys, entries: Sequence[Entry]) -> list[str]:
+    """Return the accounts that were made: those of which it stands written who leads."""
+    tails = (entry.key.removeprefix(keys.accounts).split("/") for entry in entries)
+    return [tail[0] for tail in tails if tail[1:] == ["lead"]]
+
+
+# --- the keys of several accounts --------------------------------------------------------------
+
+_OF_ACCOUNT = (
+    *("KRAKEN_API_KEY_RW", "KRAKEN_API_SECRET_RW"),
+    *("KRAKEN_API_KEY", "KRAKEN_API_SECRET"),
+)
+
+
+def tail_of(account: str) -> str:
+    """Return what the names of an account's keys end in, behind two underscores."""
+    return re.sub(r"[^A-Z0-9]", "_", account.upper())
+
+
+def environment_of(account: str, env_file: str) -> dict[str, str] | None:
+    """Return the environment of an account's program; None where it has no trading key here.
+
+    It has the keys of that account under their usual names, and those of no other. May read files.
+    """
+    tail = tail_of(account)
+    found = {
+        name: value
+        for name in _OF_ACCOUNT
+        if (value := next(settings_of(f"{name}__{tail}", env_file), "").strip())
+    }
+    if not all(name in found for name in _OF_ACCOUNT[:2]):
+        return None
+    if not all(name in found for name in _OF_ACCOUNT[2:]):
+        # Else the .env file would answer, with the key of whichever account that is.
+        found |= {
+            read: found[trade] for trade, read in zip(_OF_ACCOUNT[:2], _OF_ACCOUNT[2:], strict=True)
+        }
+    own = {name for name in os.environ if name.upper().startswith(_OF_ACCOUNT)}
+    return {**{name: os.environ[name] for name in os.environ.keys() - own}, **found}

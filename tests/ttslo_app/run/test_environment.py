@@ -74,3 +74,10 @@ def test_endless_name_is_cut() -> None:
     """Whatever somebody's shell holds fits a line."""
     (said,) = unknown_names(["TTSLO_" + "X" * 10_000])
     assert len(said.text) < 1_000
+
+
+def test_keys_of_accounts_are_settings() -> None:
+    """Behind two underscores stands the account; anything else is misspelt."""
+    names = ("KRAKEN_API_KEY_RW__A", "KRAKEN_API_SECRET_RW__EU_1", "KRAKEN_API_SECRET__A_FILE")
+    assert unknown_names(names[:2]) == []
+    assert len(unknown_names(["TTSLO_NOTIFY__A", "KRAKEN_APIKEY_RW__A"])) == 2

@@ -1,0 +1,51 @@
+"""Every sentence of a host that has several accounts.
+
+Pure. What it must never do: show a key.
+"""
+
+from __future__ import annotations
+
+from krakenlink.foreign import shown
+from krakenlink.numbers import readable
+
+
+def of_one(flag: str) -> str:
+    """Return why a flag makes no sense for several programs."""
+    return (
+        f"{shown(flag, 40)} is for one account: start `ttslo --store URL --account NAME` for it, "
+        "or leave it out"
+    )
+
+
+def same_names() -> str:
+    """Return that two accounts would have one key."""
+    return (
+        "--accounts names two whose keys would have the same name in the environment: call one of "
+        "them something else"
+    )
+
+
+def no_key(account: str, tail: str) -> str:
+    """Return that an account has no key here."""
+    return (
+        f"{account}: there is no key for it here, so it is left to others. Set "
+        f"KRAKEN_API_KEY_RW__{tail} and KRAKEN_API_SECRET_RW__{tail}"
+    )
+
+
+def ended(account: str, code: int, seconds: float) -> str:
+    """Return that a process has ended by itself."""
+    wait = readable(str(round(seconds, 1)))
+    return f"{account}: its program ended with {code}, and begins anew in {wait} s"
+
+
+def not_started(account: str, error: Exception) -> str:
+    """Return that a process cannot be had."""
+    return f"{account}: its program cannot be started: {shown(str(error), 200)}. Tried again"
+
+
+def ended_hard(account: str) -> str:
+    """Return that a process did not end when it was asked to."""
+    return (
+        f"{account}: its program did not end, and was killed. What was under way is settled later"
+    )
