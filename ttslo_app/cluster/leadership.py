@@ -103,7 +103,13 @@ class Observed:
 
 
 def stands(
-    observed: Observed, lead: Lead | None, now: float, *, patience: float, is_blind: bool
+    observed: Observed,
+    lead: Lead | None,
+    now: float,
+    *,
+    patience: float,
+    is_blind: bool,
+    waits: float = 0.0,
 ) -> bool:
     """Tell whether a host that follows stands for election now.
 
@@ -113,8 +119,9 @@ def stands(
         now: The present moment on its steady clock.
         patience: How long the one who leads may be silent, in seconds.
         is_blind: Whether this host sees no live price: then any other may go first.
+        waits: How long it leaves the first step to others, in seconds.
     """
-    silence = observed.silent_for(now)
+    silence = observed.silent_for(now) - waits
     if lead is None or not lead.host:  # nobody leads, so there is nobody to wait for
-        return not is_blind or silence >= patience
+        return silence >= (patience if is_blind else 0.0)
     return silence >= (2 * patience if is_blind else patience)

@@ -7,9 +7,11 @@ one that lives.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
+from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.records import Host, read_host
 from ttslo_app.cluster.store import Entry
 
@@ -56,3 +58,18 @@ class Others:
     def any_sees(self, now: float) -> bool:
         """Tell whether another host lives and sees live prices."""
         return any(not host.is_blind for host in self.living(now))
+
+    def before(self, name: str, account: str, now: float) -> int:
+        """Return how many living hosts that could take over come before one of that name.
+
+        The order is another one for each account, and every host finds the same: so the accounts
+        of a host that died do not all go to the fastest of those that are left.
+        """
+        rivals = (one for one in self.living(now) if one.state == State.FOLLOW)
+        own = _weight(account, name)
+        return sum(_weight(account, one.name) > own for one in rivals if not one.is_blind)
+
+
+def _weight(account: str, name: str) -> bytes:
+    """Return what decides between hosts: the same everywhere, and by chance."""
+    return hashlib.sha256(f"{account}\n{name}".encode()).digest()

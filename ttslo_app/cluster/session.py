@@ -37,6 +37,8 @@ _PATIENCE = 2.0
 _LOOK = 0.1
 # A store that is silent so long is told of, and told of again.
 _SILENT_AFTER, _TELL_EVERY = 2.0, 60.0
+# So long a host leaves the lead to each one that comes before it for this account.
+_STEP = 0.5
 # Whoever leads and has seen no price for so long gives way to a host that sees some.
 _BLIND_FOR = 10.0
 
@@ -220,7 +222,8 @@ class Session:
         patience = self._part.patience
         if not self._crew.is_ready or now < self._rests_until:
             return
-        if stands(self._observed, lead, now, patience=patience, is_blind=is_blind):
+        waits = _STEP * self._others.before(self._part.name, self._keys.account, now)
+        if stands(self._observed, lead, now, patience=patience, is_blind=is_blind, waits=waits):
             self._claim(lead, lead_at, beat_at)
 
     def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:

@@ -59,7 +59,7 @@ def _init(options: argparse.Namespace) -> int:
             lead, _ = stores.lead_of(store, keys)
             put(words.was_made(keys.cluster, str(made_id), keys.account, lead.epoch))
             return DONE
-        trading = KrakenAPI.from_env(readwrite=True, env_file=env_file, use_websocket=False)
+        trading = stores.trading_of(keys.account, env_file)
         if not _agrees(options, keys):
             put_trouble(words.no_consent(CONSENT))
             return WRONG

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import creds
+from kraken_api import KrakenAPI
 from krakenlink.foreign import shown
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.copy import Copy
@@ -203,6 +204,18 @@ _OF_ACCOUNT = (
 def tail_of(account: str) -> str:
     """Return what the names of an account's keys end in, behind two underscores."""
     return re.sub(r"[^A-Z0-9]", "_", account.upper())
+
+
+def trading_of(account: str, env_file: str) -> KrakenAPI:
+    """Return the client whose key is that of an account; one without a key where there is none.
+
+    Its own names come first, then those of a program that has one account. May read files.
+    """
+    own = environment_of(account, env_file)
+    if own is None:
+        return KrakenAPI.from_env(readwrite=True, env_file=env_file, use_websocket=False)
+    key, secret = (own[name] for name in _OF_ACCOUNT[:2])
+    return KrakenAPI(key, secret, use_websocket=False)
 
 
 def environment_of(account: str, env_file: str) -> dict[str, str] | None:

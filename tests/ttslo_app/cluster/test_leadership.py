@@ -104,6 +104,18 @@ def test_when_a_host_stands_for_election(
     assert stands(observed, lead, 50.0 + silence, patience=3.0, is_blind=is_blind) is expected
 
 
+@pytest.mark.parametrize("lead", [None, LEADER])
+def test_a_host_that_others_come_before_waits_for_them(lead: Lead | None) -> None:
+    """A little longer, whether somebody has led or nobody."""
+    observed, patience = Observed(1, 1, 50.0), 3.0 if lead else 0.0
+    for waits in (0.0, 0.5, 1.0):
+        at = 50.0 + patience + waits
+        assert stands(observed, lead, at, patience=3.0, is_blind=False, waits=waits)
+        if at > 50.0:
+            early = at - 0.01
+            assert not stands(observed, lead, early, patience=3.0, is_blind=False, waits=waits)
+
+
 @given(st.floats(0, 1e6), st.floats(0.1, 100), st.booleans())
 def test_a_host_that_beats_is_never_stood_against(
     now: float, patience: float, is_blind: bool

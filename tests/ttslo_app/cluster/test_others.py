@@ -7,9 +7,9 @@ from ttslo_app.cluster.store import Entry
 KEYS = Keys("prod")
 
 
-def word(name: str, version: int, *, is_blind: bool = False) -> Entry:
+def word(name: str, version: int, *, is_blind: bool = False, state: str = "follows") -> Entry:
     """Return what a host says of itself."""
-    return Entry(KEYS.host(name), host_text(Host(name, "follows", is_blind), str(version)), version)
+    return Entry(KEYS.host(name), host_text(Host(name, state, is_blind), str(version)), version)
 
 
 def test_a_host_lives_while_its_word_changes() -> None:
@@ -61,3 +61,42 @@ def test_what_cannot_be_read_is_no_host() -> None:
     for version in (1, 2):
         others.see([Entry(KEYS.host("x"), b"?", version)], 0.0)
     assert not others.any_lives(0.0)
+
+
+def heard(own: str, *words: tuple[str, str, bool]) -> Others:
+    """Return the others of a host, all of which live."""
+    others = Others(KEYS.host(own), 3.0)
+    for version in (1, 2):
+        others.see([word(n, version, state=s, is_blind=b) for n, s, b in words], 0.0)
+    return others
+
+
+def test_hosts_of_an_account_have_one_order_which_all_of_them_know() -> None:
+    """One is the first, and each other one knows how many come before it."""
+    names = [f"host{n}" for n in range(5)]
+    words = [(name, "follows", False) for name in names]
+    for account in ("main", "other"):
+        places = [heard(name, *words).before(name, account, 0.0) for name in names]
+        assert sorted(places) == [0, 1, 2, 3, 4]
+
+
+def test_accounts_are_spread_over_the_hosts() -> None:
+    """Of many accounts each host is the first for some."""
+    names = ["a", "b", "c"]
+    words = [(name, "follows", False) for name in names]
+    firsts = [
+        name
+        for account in map(str, range(60))
+        for name in names
+        if heard(name, *words).before(name, account, 0.0) == 0
+    ]
+    assert len(firsts) == 60
+    assert min(firsts.count(name) for name in names) > 8
+
+
+def test_nobody_waits_for_a_host_that_would_not_take_over() -> None:
+    """One that leads and hands over, one that steps down, one that is blind, one that is gone."""
+    words = [("b", "leads", False), ("c", "steps down", False), ("d", "follows", True)]
+    for account in map(str, range(20)):
+        assert heard("a", *words).before("a", account, 0.0) == 0
+        assert heard("a", ("b", "follows", False)).before("a", account, 4.0) == 0

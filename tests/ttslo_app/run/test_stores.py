@@ -26,6 +26,22 @@ def test_settings_come_from_the_environment_and_a_file(monkeypatch: pytest.Monke
     assert stores.access_from("none.env") == Access("", "secret", "other.pem")
 
 
+def test_an_account_has_its_own_key_or_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under its own names first; without any there is a client without a key."""
+    assert not stores.trading_of("eu", "none.env").has_keys
+    monkeypatch.setenv("KRAKEN_API_KEY_RW", "usual")
+    monkeypatch.setenv("KRAKEN_API_SECRET_RW", "c2VjcmV0")
+    usual = stores.trading_of("eu", "none.env")
+    Path("my.env").write_text(
+        "KRAKEN_API_KEY_RW__EU=own\nKRAKEN_API_SECRET_RW__EU=c2VjcmV0\n", encoding="utf-8"
+    )
+    own = stores.trading_of("eu", "my.env")
+    assert usual.has_keys
+    assert own.has_keys
+    assert own.gate is not usual.gate
+    assert stores.trading_of("us", "my.env").gate is usual.gate
+
+
 def test_each_setting_is_a_known_name() -> None:
     """A program that starts warns of all others."""
     names = ("USER", "PASSWORD", "PASSWORD_FILE", "CA", "CERT", "KEY")
