@@ -24,8 +24,9 @@ from ttslo_app.orders.builder import Builder
 from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
-from ttslo_app.orders.ports import OrderSent, Tools
+from ttslo_app.orders.ports import Files, OrderSent, Tools
 from ttslo_app.orders.request import OrderRequest, fingerprint, letters_of
+from ttslo_app.rules.rule import Rule
 
 # Intents of one burst are written together: as many as two full batches of one pair. After a crash
 # Kraken is asked for each of them that was not answered, so they are not many more.
@@ -49,6 +50,28 @@ class _Intent:
     life: Life
     order: OrderRequest
     deadline: float
+
+
+class _Rows:
+    """The rows of config.csv as they are when the first of a burst is looked at.
+
+    One look is enough for orders that one write makes durable; a file of 100,000 rows takes
+    milliseconds to read.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._found: Callable[[Rule], Rule | None] | None = None
+
+    def of(self, rule: Rule) -> Rule | None:
+        """Return the row of a rule, None if it is gone or no rule.
+
+        Raises:
+            OSError: If the file cannot be read, which says nothing about the row.
+        """
+        if self._found is None:
+            self._found = self._files.current_rules()
+        return self._found(rule)
 
 
 class Scribe(Protocol):
@@ -114,8 +137,10 @@ class Desk:
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
         tools = self._tools
+        rows = _Rows(tools.files)
         alone = filter(self._is_alone, crossings)
-        intents = [one for one in map(self._intend, alone) if one is not None]
+        tried = (self._intend(crossing, rows) for crossing in alone)
+        intents = [one for one in tried if one is not None]
         if not intents:
             return
         tools.step("intending")
@@ -174,13 +199,13 @@ class Desk:
 
     # --- the intent --------------------------------------------------------------------------
 
-    def _intend(self, crossing: Crossing) -> _Intent | None:
+    def _intend(self, crossing: Crossing, rows: _Rows) -> _Intent | None:
         """Return the intent of a rule that may fire now; None, and said why, if it may not."""
         life = self._life_of(crossing)
         if life is None or self._builder.is_too_late(crossing, life):
             self._owed.settle(crossing.key)
             return None
-        order = self._order_of(crossing, life) if self._is_still_wanted(crossing) else None
+        order = self._order_of(crossing, life) if self._is_still_wanted(crossing, rows) else None
         if order is None:
             return None
         # The moment of the crossing, not of this try: its age tells whether it is still owed.
@@ -213,11 +238,11 @@ class Desk:
         life = self._ledger.life_of(crossing.key)
         return life if life.is_waiting else None
 
-    def _is_still_wanted(self, crossing: Crossing) -> bool:
+    def _is_still_wanted(self, crossing: Crossing, rows: _Rows) -> bool:
         """Check the row once more as it stands in the file at this moment."""
         rule, known = crossing.rule, self._ledger.rules.get(crossing.key)
         try:
-            current = self._tools.files.current_rule(rule)
+            current = rows.of(rule)
         except OSError as error:
             # Protection must not hang on a file that somebody has locked: the row counts as it
             # was when it was last read.

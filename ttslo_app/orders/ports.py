@@ -37,8 +37,8 @@ class Files(Protocol):
         """
         ...
 
-    def current_rule(self, rule: Rule) -> Rule | None:
-        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
+    def current_rules(self) -> Callable[[Rule], Rule | None]:
+        """Return config.csv as it is now: what it has for a rule, None if that is gone or no rule.
 
         Raises:
             OSError: If the file cannot be read, which says nothing about the row.

@@ -16,7 +16,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 
 from krakenlink.rest.answers import outcome_of
 from ttslo_app.clocks import Clocks
@@ -212,9 +211,8 @@ class OrderWorker:
         self._clerk.write_notes()
         has_changed = self.roll.adopt(message)
         self._proofs.publish()
-        for entry in islice(self._ledger.rules.values(), 1):
-            with suppress(OSError):  # read now what the first crossing would have to wait for
-                self._tools.files.current_rule(entry.rule)
+        with suppress(OSError):  # read now what the first crossing would have to wait for
+            self._tools.files.current_rules()
         if has_changed:
             self._clerk.write()
 

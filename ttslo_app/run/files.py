@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -135,8 +135,8 @@ class OrderFiles:
         numbers = ", ".join(str(number) for number in intents.damaged)
         return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
 
-    def current_rule(self, rule: Rule) -> Rule | None:
-        """Return the row of `rule.id` as config.csv has it now, None if it is gone or no rule.
+    def current_rules(self) -> Callable[[Rule], Rule | None]:
+        """Return config.csv as it is now: what it has for a rule, None if that is gone or no rule.
 
         The bytes are compared, not the stamp alone: an edit in place can leave length and time as
         they were.
@@ -146,14 +146,17 @@ class OrderFiles:
             # Editors that delete and rename leave a moment without a file; gone is not empty.
             raise FileNotFoundError(f"{self.manager.config_file} is not there")
         if stamp is None:
-            return rule
+            return lambda rule: rule
         seen = self._seen
         if data != seen.data or seen.stamp is None:
             # Not `load_config`, which is how the program as a whole takes note of an edit.
             reading = self.manager.read_config()
-            rules = RuleReader().by_id(reading.rows)
-            self._seen = seen = _Seen(reading.stamp, reading.data, rules)
-        return seen.rules.get(rule.id, None if self.is_loaded else rule)
+            found = RuleReader().by_id(reading.rows)
+            self._seen = seen = _Seen(reading.stamp, reading.data, found)
+        rules = seen.rules
+        if self.is_loaded:
+            return lambda rule: rules.get(rule.id)
+        return lambda rule: rules.get(rule.id, rule)
 
     def _contents(self) -> tuple[bytes, Stamp | None]:
         return self.manager.config_contents()

@@ -315,3 +315,21 @@ def test_no_arming_ever_has_two_orders(
         state = bench.life(one.id).state
         assert state in (RuleState.PLACED, RuleState.DISARMED, RuleState.REFUSED, RuleState.ARMED)
         assert (bench.life(one.id).cl_ord_id in bench.kraken.orders) == (state is RuleState.PLACED)
+
+
+def test_config_is_looked_at_once_for_a_burst() -> None:
+    """However many rows fire together, the file is read once before their intents are written."""
+    bench, rules = batching(30)
+    before = bench.files.looks
+    bench.cross(*rules)
+    assert bench.files.looks == before + 1
+    assert bench.placed == 30
+
+
+def test_row_that_left_the_file_before_its_burst_has_no_order() -> None:
+    """The look is the newest there is before the write, and counts for each row of the burst."""
+    bench, rules = batching(3)
+    del bench.files.rules["r01"]
+    bench.cross(*rules)
+    assert bench.placed == 2
+    assert bench.heard("r01: ")
