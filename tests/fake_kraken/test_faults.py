@@ -358,3 +358,12 @@ def test_longest_lag_counts() -> None:
     for seconds in (5, 40, 10):
         faults.switch_on(Fault("open_orders_lag", seconds=seconds))
     assert (faults.lag("open_orders_lag"), faults.lag("closed_orders_lag")) == (40, 0)
+
+
+def test_orders_of_a_batch_are_orders_to_faults_too(client: Client) -> None:
+    """A deadline that is ignored, and a fill at once, strike them as single ones."""
+    client.exchange.fault("deadline_ignored")
+    client.exchange.fault("filled_at_once", symbol="BTC/USD", count=1)
+    rows = client.batch({}, {}, deadline="2001-01-01T00:00:00Z")["result"]["orders"]
+    assert all(row["txid"] for row in rows)
+    assert [order["status"] for order in client.exchange.orders] == ["closed", "open"]

@@ -39,12 +39,18 @@ from ttslo_app.store.rule_file import RuleReading
 _READ_AGAIN = 5.0
 
 
+# New objects that it takes a hundredth of a second to look through: some 10,000 rows.
+_MANY = 100_000
+
+
 @contextmanager
 def many_objects() -> Iterator[None]:
     """Do not look for garbage while rows are read.
 
     100,000 of them are more than a million objects, and none is garbage: looking through all of
-    them again and again would take seconds.
+    them again and again would take seconds. Where they are many, nobody looks through them later
+    either: each time it would stop all threads for a fifth of a second. They go with their last
+    user; what little garbage was among them stays.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -52,6 +58,8 @@ def many_objects() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            if gc.get_count()[0] > _MANY:
+                gc.freeze()
             gc.enable()
 
 

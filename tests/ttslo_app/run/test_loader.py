@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
+from fresh_python import run_python
 
 from config import ConfigManager
 from krakenlink.errors import PriceUnavailable
@@ -414,3 +415,33 @@ def test_row_that_is_taken_away_is_not_asked_for(manager: ConfigManager) -> None
     kraken.price = 40000
     assert program.check_config_file_changed() is False
     assert kraken.asked == asked
+
+
+@pytest.mark.parametrize(("objects", "kept"), [(200_000, "True True"), (1_000, "False True")])
+def test_rows_that_are_many_are_never_looked_through_for_garbage(objects: int, kept: str) -> None:
+    """Each look would stop all threads; of few rows it takes no time, and they are as others."""
+    code = f"""
+import gc
+from ttslo_app.run.loader import many_objects
+before = gc.get_freeze_count()
+with many_objects():
+    rows = [[] for _ in range({objects})]
+    assert not gc.isenabled()
+print(gc.get_freeze_count() - before >= {objects}, gc.isenabled())
+"""
+    assert run_python(code) == kept
+
+
+def test_frozen_rows_go_with_their_last_user() -> None:
+    """An edit of a large file takes the memory of its rows once, and not again each time."""
+    code = """
+import gc
+from ttslo_app.run.loader import many_objects
+blocks = []
+for _ in range(6):
+    with many_objects():
+        rows = [[] for _ in range(200_000)]
+    blocks.append(gc.get_freeze_count())
+print(max(blocks) < 2 * 200_000 + min(blocks))
+"""
+    assert run_python(code) == "True"
