@@ -37,6 +37,7 @@ CACHE_VARIABLE = "TTSLO_CACHE_DIR"
 # same names.
 REST_URL, REST_VARIABLE = "https://api.kraken.com", "KRAKEN_SPOT_URL"
 STREAM_URL, STREAM_VARIABLE = "wss://ws.kraken.com/v2", "KRAKEN_WS_PUBLIC_URL"
+BROKER_PORT = 6379  # of Redis and Valkey, where an address of a relay names none
 ACCOUNT_URL, ACCOUNT_VARIABLE = "wss://ws-auth.kraken.com/v2", "KRAKEN_WS_AUTH_URL"
 
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.foreign import shown
-from krakenlink.machine import relay_names
+from krakenlink.machine import BROKER_PORT, relay_names
 
 if TYPE_CHECKING:
     import redis
 
 USER_VARIABLE, PASSWORD_VARIABLE = "TTSLO_RELAY_USER", "TTSLO_RELAY_PASSWORD"
 MISSING = 'prices by a relay need the package redis: pip install "ttslo[relay]"'
-_PORT = 6379
 
 
 class RedisMissing(KrakenConnectionError):
@@ -75,7 +74,7 @@ class Broker:
         # No second try of the client's own: what is missing meanwhile must be seen.
         self._client: redis.Redis = redis.Redis(
             host=parts.hostname or "",
-            port=parts.port or _PORT,
+            port=parts.port or BROKER_PORT,
             username=os.environ.get(USER_VARIABLE),
             password=os.environ.get(PASSWORD_VARIABLE),
             socket_timeout=timeout,

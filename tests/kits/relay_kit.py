@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,43 +22,60 @@ from ttslo_app.run.relay import providers_of
 LONG = 60.0  # seconds that nothing here takes unless it is broken
 
 
-class RedisServer:
-    """One broker, which can be ended and started again on its port."""
+BROKERS = ("redis-server", "valkey-server")
 
-    def __init__(self, folder: Path) -> None:
-        found = shutil.which("redis-server") or shutil.which("valkey-server")
+
+class RedisServer:
+    """One broker, which can be ended and started again on its port.
+
+    Args:
+        folder: Where it may write.
+        program: One of `BROKERS`; a test that needs one that is not there is skipped.
+        lines: More of its configuration.
+        certificate: With its key: then it speaks TLS alone, as `localhost`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        program: str,
+        lines: Sequence[str] = (),
+        certificate: Path | None = None,
+    ) -> None:
+        found = shutil.which(program)
         if found is None:
-            pytest.skip(
-                "needs redis-server or valkey-server (Debian: apt-get install redis-server)"
-            )
+            pytest.skip(f"needs {program} (Debian: apt-get install {program})")
         pytest.importorskip("redis", reason="needs the package redis: the extra `relay`")
-        self._program, self._folder = found, folder
+        self._program, self._folder, self._certificate = found, folder, certificate
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
+        told = [f"port {self.port}", 'save ""', "appendonly no", f"dir {folder}", *lines]
+        if certificate is not None:
+            told[0] = f"port 0\ntls-port {self.port}\ntls-auth-clients no"
+            told += [f"tls-cert-file {certificate}", f"tls-key-file {certificate}"]
+        self._settings = folder / "broker.conf"
+        self._settings.write_text("\n".join(["bind 127.0.0.1", *told]) + "\n", encoding="utf-8")
         self.start()
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        flags = [
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ]
-        self.process = subprocess.Popen(
-            [self._program, *flags, "--dir", str(self._folder)], stdout=subprocess.DEVNULL
-        )
-        wait_until(self._answers)
+        log = self._folder / "broker.log"
+        with log.open("wb") as told:
+            self.process = subprocess.Popen([self._program, str(self._settings)], stdout=told)
+        wait_until(lambda: self.process.poll() is not None or self._answers())
+        if self.process.poll() is not None:
+            said = log.read_text(encoding="utf-8", errors="replace")
+            if self._certificate is not None and "TLS support" in said:
+                pytest.skip(f"this {Path(self._program).name} was built without TLS")
+            pytest.fail(f"the broker has ended: {said[-500:]}")
 
     def _answers(self) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=LONG) as sock:
+                if self._certificate is not None:
+                    return True
                 sock.sendall(b"PING\r\n")
-                return sock.recv(7) == b"+PONG\r\n"
+                return sock.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
         except OSError:
             return False
 
@@ -67,8 +84,10 @@ class RedisServer:
         self.process.kill()
         self.process.wait(LONG)
 
-    def url(self, *names: str) -> str:
+    def url(self, *names: str, host: str = "localhost") -> str:
         """Return the address of relays of these names."""
+        if self._certificate is not None:
+            return f"rediss://{host}:{self.port}/{','.join(names)}"
         return f"redis://127.0.0.1:{self.port}/{','.join(names)}"
 
 

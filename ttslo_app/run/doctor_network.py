@@ -18,7 +18,7 @@ from typing import TypeVar
 from kraken_api import WEBSOCKET_AVAILABLE, Quote
 from krakenlink.errors import KrakenError
 from krakenlink.foreign import without_login
-from krakenlink.machine import feed_clock, is_loopback
+from krakenlink.machine import BROKER_PORT, feed_clock, is_loopback, is_relay
 from krakenlink.numbers import readable
 from krakenlink.pairs import symbol_offline
 from krakenlink.sockets import Call, by_thread, dial, watching
@@ -42,6 +42,7 @@ from ws_price_provider import WebSocketPriceProvider
 _STEP, _HANDSHAKE, _FIRST_PRICE = 2.0, 3.0, 4.0
 # Left for what comes after a step that waits.
 _RESERVE = 0.5
+_PORTS = {"https": 443, "wss": 443, "redis": BROKER_PORT, "rediss": BROKER_PORT}
 _TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 Found = TypeVar("Found")
@@ -66,16 +67,21 @@ def _peers(patient: Patient) -> list[tuple[str, int]]:
         proxy = _proxy_of(parts)
         named = urllib.parse.urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         peer = named if proxy else parts
-        default = 443 if peer.scheme in ("https", "wss") else 80
-        found[peer.hostname or "", peer.port or (1080 if "socks" in peer.scheme else default)] = (
-            None
-        )
+        found[peer.hostname or "", _port_of(peer)] = None
     return list(found)
+
+
+def _port_of(parts: urllib.parse.SplitResult) -> int:
+    """Return the port of an address, where it names none the one of its kind."""
+    if "socks" in parts.scheme:
+        return parts.port or 1080
+    return parts.port or _PORTS.get(parts.scheme, 80)
 
 
 def _proxy_of(parts: urllib.parse.SplitResult) -> str:
     host = parts.hostname or ""
-    return "" if is_loopback(host) else proxy_for(host) or ""
+    is_direct = is_loopback(host) or is_relay(parts.geturl())  # the way to a broker knows no proxy
+    return "" if is_direct else proxy_for(host) or ""
 
 
 def look_at_proxy(patient: Patient) -> Findings:
@@ -120,10 +126,11 @@ def look_at_certificates(patient: Patient) -> Findings:
     plain_hosts: dict[str, None] = {}
     for parts in _targets(patient):
         host = parts.hostname or ""
-        if parts.scheme in ("http", "ws"):
+        if parts.scheme in ("http", "ws", "redis"):
             plain_hosts[host] = None
             continue
-        tls = urllib.parse.urlsplit(f"wss://{parts.netloc.rpartition('@')[2]}")
+        place = f"[{host}]" if ":" in host else host
+        tls = urllib.parse.urlsplit(f"wss://{place}:{_port_of(parts)}")
         try:
             sock = _bounded(patient, partial(open_socket, tls, patient.left(_STEP)))
         except (OSError, KrakenError) as error:

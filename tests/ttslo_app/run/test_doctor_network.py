@@ -15,8 +15,10 @@ from chaos_kit import CERTIFICATE
 from doctor_kit import Clinic, clinic
 from program_process import ROW
 from receiver_kit import Receiver
+from relay_kit import RedisServer, relay
 from rest_kit import Loopback, forever_ok
 
+from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
 from ttslo_app.run import doctor
 from ttslo_app.run import doctor_network as network
@@ -84,6 +86,91 @@ def test_stream_alone_that_is_refused_leaves_rest_and_its_prices(clinic: Clinic)
     status, text, _ = report.only("stream.price")
     assert (status, text) == ("warn", "BTC/USD 50000 over REST only: the stream is not open")
     assert report.statuses("rows.orders") == ["ok"]
+
+
+def test_relay_is_looked_at_like_kraken_s_own_stream(
+    clinic: Clinic, redis_server: RedisServer, exchange: FakeKraken
+) -> None:
+    """Its broker's name, port and proof; prices come through it."""
+    url = redis_server.url("doctor")
+    clinic.set(KRAKEN_WS_PUBLIC_URL=url)
+    with relay(url, exchange.ws_url):
+        report = clinic.examine()
+    assert report.failing() == set()
+    assert report.statuses("net.port") == ["ok", "ok"]
+    assert f"127.0.0.1:{redis_server.port} takes connections" in report.lines("net.port")[1][1]
+    assert report.only("stream.link")[0] == "ok"
+    assert report.only("stream.price")[0] == "ok"
+
+
+def test_relay_that_is_not_there_is_told_by_its_name(
+    clinic: Clinic, redis_server: RedisServer
+) -> None:
+    """A broker without it takes connections all the same; prices come over REST."""
+    clinic.set(KRAKEN_WS_PUBLIC_URL=redis_server.url("nobody"))
+    report = clinic.examine()
+    assert report.failing() == {"stream.link"}
+    assert report.statuses("net.port") == ["ok", "ok"]
+    assert report.statuses("stream.price") == ["warn"]
+
+
+def test_broker_that_is_not_there_is_told_with_its_port(clinic: Clinic) -> None:
+    """The port of the address, not one of the web's."""
+    port = unused_port()
+    clinic.set(KRAKEN_WS_PUBLIC_URL=f"redis://127.0.0.1:{port}/r1")
+    report = clinic.examine()
+    assert report.statuses("net.port") == ["ok", "fail"]
+    assert f"127.0.0.1:{port} takes no connection" in report.lines("net.port")[1][1]
+
+
+@pytest.mark.parametrize(
+    ("url", "peer"),
+    [
+        ("rediss://relay.example/r1", ("relay.example", 6379)),
+        ("rediss://relay.example:6380/r1,r2", ("relay.example", 6380)),
+        ("redis://127.0.0.1/r1", ("127.0.0.1", 6379)),
+        ("wss://ws.example/v2", ("ws.example", 443)),
+        ("ws://127.0.0.1/v2", ("127.0.0.1", 80)),
+    ],
+)
+def test_address_without_a_port_has_that_of_its_kind(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch, url: str, peer: tuple[str, int]
+) -> None:
+    """A broker's is none of the web's."""
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "https://api.example")
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", url)
+    assert [status_of(one) for one in look_at_address(patient)] == ["ok"]
+    assert network._peers(patient) == [("api.example", 443), peer]
+
+
+def test_way_to_a_broker_has_no_proxy(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy is for Kraken's servers; the client of the broker does not ask for one."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "https://api.example")
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", "rediss://relay.example/r1")
+    lines = [line[1] for line in found(network.look_at_proxy, patient)]
+    assert lines == ["api.example is reached through the proxy http://proxy.example:3128"]
+    assert network._peers(patient) == [("proxy.example", 3128), ("relay.example", 6379)]
+
+
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_certificate_of_a_broker_is_looked_at_on_its_port(
+    patient: Patient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_trusted: bool
+) -> None:
+    """By who vouches for it."""
+    certificate = tmp_path / "localhost.pem"
+    certificate.write_text(CERTIFICATE, encoding="ascii")
+    server = RedisServer(tmp_path, "redis-server", certificate=certificate)
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setenv("KRAKEN_SPOT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("KRAKEN_WS_PUBLIC_URL", server.url("r1"))
+    try:
+        status, text, _ = found(network.look_at_certificates, patient)[0]
+    finally:
+        server.end()
+    assert status == ("ok" if is_trusted else "fail")
+    assert text.startswith("localhost has a certificate" if is_trusted else "TLS with localhost")
 
 
 @pytest.fixture
