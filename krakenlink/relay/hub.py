@@ -45,6 +45,7 @@ class _Entry:
 
     shelf: Shelf
     depth: int  # of a book: as Kraken is asked for it
+    streamed_depth: int  # and as it was told to come
     readers: set[str] = field(default_factory=set)
     idle_since: float = _NEVER  # while nobody reads it
     waiting: dict[str, Any] = field(default_factory=dict)  # req_id by reader
@@ -226,6 +227,8 @@ class Hub:
         if entry is None:
             return
         entry.accepted, entry.refusal = result, None
+        if result.get("depth") in DEPTHS:
+            entry.streamed_depth = result["depth"]
         if entry.too_deep is not None and entry.depth >= entry.too_deep[0]:
             entry.too_deep = None
         self._settle(entry, told)
@@ -274,11 +277,12 @@ class Hub:
         try:
             message = json.loads(word.text)
             method, params = message["method"], message["params"]
-            channel, symbols = str(params["channel"]), params.get("symbol") or [""]
+            channel = str(params["channel"])
+            symbols = [str(symbol) for symbol in params.get("symbol") or [""]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return
         head = {"method": method, "req_id": message.get("req_id")}
-        for symbol in map(str, symbols):
+        for symbol in symbols:
             named = {"channel": channel, "symbol": symbol}
             if method == "unsubscribe":
                 self._leave(word.reader, key_of(channel, symbol, params), now)
@@ -295,7 +299,7 @@ class Hub:
         depth = DEPTHS[0] if depth not in (0, *DEPTHS) else depth
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._entries[key] = _Entry(shelf_for(key.channel, depth), depth)
+            entry = self._entries[key] = _Entry(shelf_for(key.channel, depth), depth, depth)
             self.wishes.append(Wish(key.channel, key.symbol, depth or key.interval, is_wanted=True))
         entry.readers.add(reader)
         req_id = head["req_id"]
@@ -308,7 +312,7 @@ class Hub:
             entry.depth, entry.waiting[reader] = depth, req_id
         elif entry.refusal is not None:
             self._tell(reader, {**entry.refusal, "req_id": req_id})
-        elif entry.accepted is None or entry.accepted.get("depth", depth) < depth:
+        elif entry.accepted is None or entry.streamed_depth < depth:
             entry.waiting[reader] = req_id
         else:
             self._answer(reader, entry, {**head, "success": True, "result": entry.accepted})

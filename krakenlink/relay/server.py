@@ -49,6 +49,10 @@ class Provider(Protocol):
         """Want it no more. Returns at once."""
         ...
 
+    def reconnect(self, reason: str) -> None:
+        """Begin anew on another connection. Returns at once."""
+        ...
+
 
 class _Tapped:
     """A connection to Kraken that puts down what comes and goes, for the relay."""
@@ -143,7 +147,14 @@ class RelayServer:
         ears.start()
         swept_at = feed_clock()
         while not self._is_stopped.is_set():
-            self._take_in()
+            try:
+                self._take_in()
+            except Exception as error:
+                # Not wrong for ever: a new connection starts from known ground.
+                logger.exception("The relay met a defect of its own and begins anew")
+                for line, provider in providers.items():
+                    self._hub.lost(line)
+                    provider.reconnect(f"a defect of the relay: {type(error).__name__}")
             now = feed_clock()  # read after the last thing was taken in
             if now >= swept_at + _SWEEP_EVERY:
                 swept_at = now

@@ -632,3 +632,28 @@ def test_figures_tell_of_proof_and_subscriptions() -> None:
     assert (len(hub.readers), hub.subscriptions) == (2, 1)
     assert hub.proven_at(101.0) == 100.0
     assert hub.proven_at(103.0) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"method":"subscribe","params":{"channel":"ticker","symbol":5}}',
+     '{"method":"subscribe","params":[]}', '{"method":[],"params":{"channel":{},"symbol":[[]]}}',
+     '{"method":"subscribe","params":{"channel":"book","symbol":[{}],"depth":[]}}',
+     '{"method":"subscribe","params":{"channel":"ohlc","symbol":"X","interval":{}}}']
+)  # fmt: skip
+def test_odd_question_stops_nobody(text: str) -> None:
+    """Whoever may ask could else end the relay with one word."""
+    hub = open_hub("a1")
+    hub.take(Word("a1", "ask", text=text), 100.0)
+    assert isinstance(out(hub, 100.0).last, Packet)
+
+
+@pytest.mark.parametrize("depth", ["100", [], None, -1, 10**9])
+def test_odd_depth_in_an_acknowledgement_is_the_one_that_was_asked_for(depth: object) -> None:
+    """A later reader of the same depth is answered all the same."""
+    hub = open_hub("a1", "b2")
+    hub.take(ask("a1", channel=Channel.BOOK, param=10), 100.0)
+    hub.heard(100.0, [ack(depth=depth), snapshot()])
+    out(hub, 100.0)
+    hub.take(ask("b2", channel=Channel.BOOK, param=10), 100.0)
+    assert told(out(hub, 100.0), "b2")[0]["success"]

@@ -139,3 +139,47 @@ def test_second_name_serves_where_the_first_does_not(
     ):
         reader.subscribe("XBTUSD")
         wait_until(shows(reader, 50000.1))
+
+
+def test_defect_of_the_relay_begins_anew_on_known_ground(
+    redis_server: RedisServer, exchange: FakeKraken
+) -> None:
+    """What came with it may be missing somewhere: nothing of that connection counts any more."""
+    exchange.set_price("XBTUSD", "50000.1")
+    url = redis_server.url("defect")
+    with relay(url, exchange.ws_url) as server, provider_at(url) as reader:
+        reader.subscribe("XBTUSD")
+        wait_until(shows(reader, 50000.1))
+
+        def defect(_: object) -> None:
+            raise ZeroDivisionError
+
+        with closing(reader.open_feed()) as events:
+            server._happened.put(defect)
+            wait_until(lambda: heard(events, FeedStale))
+        exchange.set_price("XBTUSD", "49999.5")
+        wait_until(shows(reader, 49999.5))
+        assert exchange.ws_connections_made == 2
+
+
+def test_standing_tells_of_readers_and_packets(
+    redis_server: RedisServer, exchange: FakeKraken
+) -> None:
+    """Replaced whole as it goes on; a broker that is gone shows in it."""
+    exchange.set_price("XBTUSD", "50000.1")
+    url = redis_server.url("standing")
+    with relay(url, exchange.ws_url) as server:
+        assert (server.standing.readers, server.standing.is_heard) == (0, True)
+        with provider_at(url) as reader:
+            reader.subscribe("XBTUSD")
+            wait_until(shows(reader, 50000.1))
+            wait_until(lambda: server.standing.readers == 1)
+            assert server.standing.subscriptions == 1
+            before = server.standing.packets
+            wait_until(lambda: server.standing.packets > before)
+            assert server.standing.packets_per_second > 0
+        wait_until(lambda: server.standing.readers == 0)
+        redis_server.end()
+        wait_until(lambda: not server.standing.is_heard)
+        redis_server.start()
+        wait_until(lambda: server.standing.is_heard)
