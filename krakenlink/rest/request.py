@@ -14,11 +14,12 @@ import binascii
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
-from urllib.parse import urlencode
+from urllib.parse import quote_plus
 
 from krakenlink.errors import ArgumentError
 from krakenlink.foreign import shown
@@ -55,9 +56,18 @@ def encode(params: Mapping[str, object] | None) -> str:
         ArgumentError: If a value is not finite or of a type that has no text.
     """
     try:
-        return urlencode(list(_fields("", params or {})))
+        fields = _fields("", params or {})
+        return "&".join([f"{_quoted(label)}={_quoted(text)}" for label, text in fields])
     except UnicodeEncodeError as error:
         raise ArgumentError(f"a parameter holds text that is no text: {error.reason}") from None
+
+
+def _quoted(text: str) -> str:
+    # Most need no quoting, and finding that out so is ten calls fewer for each.
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
 
 
 def _fields(prefix: str, params: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -173,7 +183,7 @@ def private_request(
     path = f"/0/private/{method}"
     fields = {"nonce": str(nonce), **(params or {})}
     # How a form would name the fields of each object of a list is not documented.
-    is_nested = any(map(_objects_in, fields.values()))
+    is_nested = any(_objects_in(v) for v in fields.values() if isinstance(v, list | tuple))
     body = encode_json(fields) if is_nested else encode(fields)
     headers = {
         "API-Key": key,

@@ -43,6 +43,7 @@ class _Watched(HTTPConnection):
     _used_at = float("-inf")
     _slept = 0.0
     _is_connecting = False
+    _is_head_held, _head = False, b""
 
     @property
     def is_connected(self) -> bool:
@@ -87,10 +88,22 @@ class _Watched(HTTPConnection):
             self._is_connecting = False
         self._note_use()
 
+    def request(
+        self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any
+    ) -> None:
+        """Send a request; a head whose body is at hand leaves with it, in one piece."""
+        self._is_head_held, self._head = isinstance(body, bytes) and bool(body), b""
+        super().request(method, url, body, headers, **options)
+
     def send(self, data: Any) -> None:
         if self._is_connecting:  # the words to a proxy
             super().send(data)
             return
+        if self._is_head_held:
+            self._is_head_held, self._head = False, data
+            return
+        if self._head:
+            data, self._head = self._head + data, b""
         if self.sock is None:
             self.connect()
         call = call_here()

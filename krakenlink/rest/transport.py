@@ -29,6 +29,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from krakenlink import VERSION
 from krakenlink.errors import (
@@ -115,6 +116,21 @@ class Adapter(HTTPAdapter):
         pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
         pool.ConnectionCls = watched(pool.ConnectionCls)
         return pool
+
+
+class _OneServer(Adapter):
+    """Looks its one pool up once: proxies and certificates are those of the first request."""
+
+    _pool: Any = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool that makes the connections of a request; see `HTTPAdapter`."""
+        call = call_here()
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        elif call is not None:
+            call.is_watched = True
+        return self._pool
 
 
 class Transport:
@@ -207,7 +223,7 @@ class Transport:
         # An adapter and no session: half of what a session does for a call has no use here, such
         # as redirects, or would do harm, such as credentials from ~/.netrc.
         # 0: the adapter retries nothing, or a POST would be sent twice.
-        self._adapter = Adapter(pool_maxsize=8, max_retries=0)
+        self._adapter = _OneServer(pool_maxsize=8, max_retries=0)
 
     @property
     def _surroundings(self) -> dict[str, Any]:
@@ -226,9 +242,9 @@ class Transport:
         """Return a request whose address and body are already in the form that is sent."""
         request = requests.PreparedRequest()
         request.method, request.url, request.body = verb, self._root + path, body
-        request.prepare_headers({**self._headers, **(headers or {})})
-        if body is not None:
-            request.headers["Content-Length"] = str(len(body))
+        # Ours are sound: they are not checked anew with each call.
+        length = {} if body is None else {"Content-Length": str(len(body))}
+        request.headers = CaseInsensitiveDict({**self._headers, **(headers or {}), **length})
         return request
 
     def _send(

@@ -25,7 +25,7 @@ from fresh_python import run_python
 import ttslo
 from config import ConfigManager
 from kraken_api import KrakenAPI
-from krakenlink.errors import KrakenConnectionError
+from krakenlink.errors import KrakenConnectionError, KrakenError
 from krakenlink.pairs import Symbol
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.events import Channel, Tick
@@ -400,6 +400,26 @@ def test_orders_of_one_pair_share_their_requests(
         done = fire(place_of_its_own, 20, trader)
     assert done == ["sync intents", "AddOrderBatch", "AddOrderBatch"]
     assert exchange.placed_count() == 20
+
+
+def test_order_leaves_in_one_piece_after_few_calls(exchange: FakeKraken) -> None:
+    """Over a kept connection head and body are one send, and no pool is looked up anew."""
+    key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
+    order = {"price": "+1.5%", "trigger": "last", "deadline": "2001-01-01T00:00:00.000Z"}
+    with KrakenAPI(key, secret, url, use_websocket=False) as client:
+        client.warm_up()
+
+        def place() -> None:
+            with suppress(KrakenError):  # its deadline has passed
+                client.add_order("XXBTZUSD", "trailing-stop", "sell", "0.01", **order)
+
+        place()
+        seen = calls_in(place)
+    assert seen["sendall"] == 1
+    assert (seen["prepare_headers"], seen["connection_from_host"]) == (0, 0)
+    assert seen["quote_plus"] == 2  # the offset and the deadline
+    assert seen["Python"] <= 800
+    assert seen["C"] <= 1000
 
 
 def test_start_asks_kraken_once_for_fifty_rows(

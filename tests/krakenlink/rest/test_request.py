@@ -4,7 +4,7 @@ import base64
 import json
 from decimal import Decimal
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from hypothesis import given
@@ -280,3 +280,15 @@ def test_id_stands_in_one_order_of_a_batch_alone() -> None:
     assert len(checked_batch([{"cl_ord_id": None}, {}, {"cl_ord_id": "a"}])) == 3
     with pytest.raises(ArgumentError, match="each cl_ord_id must stand in one order alone"):
         checked_batch([{"cl_ord_id": "a"}, {}, {"cl_ord_id": "a"}])
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=4))
+def test_text_is_quoted_as_by_the_standard_library(params: dict[str, str]) -> None:
+    """What is left as it is needs no quoting; nothing else is."""
+    try:
+        quoted = urlencode(params)
+    except UnicodeEncodeError:
+        with pytest.raises(ArgumentError):
+            encode(params)
+    else:
+        assert encode(params) == quoted

@@ -293,3 +293,44 @@ def test_answer_that_contradicts_itself_gives_its_socket_back_at_once() -> None:
         connection.close()
         assert ended.wait(60)
         assert "Content-Length" in str(held.value)
+
+
+# --- one piece ---
+
+
+class Pieces:
+    """A socket that notes what is sent, piece by piece."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+
+    def settimeout(self, seconds: float | None) -> None:
+        pass
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(bytes(data))
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("body", "pieces"),
+    [(b"a=1", 1), (None, 1), (b"", 1), (iter([b"a=1", b"b=2"]), 3)],
+    ids=["bytes", "none", "empty", "parts"],
+)
+def test_head_leaves_with_the_body_that_is_at_hand(body: Any, pieces: int) -> None:
+    """Nothing is held back without a body, and nothing is left over for the next request."""
+    made = sockets.watched(HTTPConnection)("127.0.0.1", 9)
+    made.sock = wire = Pieces()
+    length = {} if body is None else {"Content-Length": "6"}
+    for _ in range(2):
+        wire.sent.clear()
+        made.request("POST", "/x", body=body, headers=length)
+        made._HTTPConnection__state = "Idle"  # the answer is read
+        assert wire.sent[0].startswith(b"POST /x HTTP/1.1\r\n")
+        if not isinstance(body, bytes | None):
+            break  # it is used up
+        assert len(wire.sent) == pieces
+        assert wire.sent[0].endswith(b"\r\n\r\n" + (body or b""))
+    assert len(wire.sent) == pieces
