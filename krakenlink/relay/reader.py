@@ -23,6 +23,8 @@ from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
 
 # Seconds between two numbers: the age of a proof is up to as much greater.
 _NUMBER_EVERY = 0.5
+# Seconds for which one of several relays is waited for before the others are looked at.
+_TURN = 0.05
 # Packets that wait for the feed's thread; this many are dozens of seconds, and proven no more.
 _MOST_WAITING = 10_000
 
@@ -34,24 +36,39 @@ class RelayBroken(KrakenConnectionError):
 def open_relay(
     url: str, timeout: float, settings: FeedSettings = DEFAULT_SETTINGS
 ) -> RelayConnection:
-    """Return a connection to the first relay that `url` names and that has proven prices.
+    """Return a connection to the relay of those that `url` names which shows proven prices first.
 
-    Blocks up to `timeout` seconds for each part of it.
+    All are asked at once. Blocks up to `timeout` seconds, and as long for the broker before.
 
     Raises:
         ConnectionRefused: If the package redis is missing.
         KrakenTransportError: If no relay of these names answers.
     """
     names = relay_names(url)
-    for name in names:
-        try:
-            broker = Broker(url, settings.send_timeout)
-        except RedisMissing as error:
-            raise ConnectionRefused(str(error), request_sent=False) from None
-        connection = RelayConnection(broker, name)
-        if connection.wait_open(timeout / len(names)):
-            return connection
-        connection.close()
+    asked: list[RelayConnection] = []
+    try:
+        for name in names:
+            made = RelayConnection(Broker(url, settings.send_timeout), name)
+            asked.append(made)  # one by one, so that a later one's failure closes it
+        return _first_open(asked, feed_clock() + timeout, names)
+    except RedisMissing as error:
+        raise ConnectionRefused(str(error), request_sent=False) from None
+    finally:
+        for connection in asked:
+            connection.close()
+
+
+def _first_open(asked: list[RelayConnection], ends_at: float, names: list[str]) -> RelayConnection:
+    """Take the first connection with proven prices out of `asked`, and return it."""
+    while asked and feed_clock() < ends_at:
+        for connection in list(asked):
+            try:
+                if connection.wait_open(min(_TURN, max(0.0, ends_at - feed_clock()))):
+                    asked.remove(connection)
+                    return connection
+            except RelayBroken:
+                asked.remove(connection)
+                connection.close()
     said = (
         f"no relay {' or '.join(names)} with proven prices answers there; is `ttslo relay` running?"
     )
@@ -112,13 +129,14 @@ class RelayConnection:
     # -- what the feed calls
 
     def wait_open(self, timeout: float) -> bool:
-        """Wait for the echo of the first number; False if it does not come in time."""
+        """Wait for the echo of the first number; False if it does not come in time.
+
+        Raises:
+            KrakenTransportError: If it cannot come any more.
+        """
         ends_at = feed_clock() + timeout
         while not self._is_proven and (left := ends_at - feed_clock()) > 0:
-            try:
-                self.recv(left)
-            except RelayBroken:
-                return False
+            self.recv(left)
         return self._is_proven
 
     @property

@@ -184,6 +184,53 @@ def test_no_relay_is_told_by_its_names(redis_server: RedisServer) -> None:
     wait_until(lambda: not any(t.name == "kraken-relay-reader" for t in threading.enumerate()))
 
 
+def test_of_several_relays_the_one_with_proven_prices_is_taken(redis_server: RedisServer) -> None:
+    """All are asked at once: a silent one costs no time, and one without proof none either."""
+    relays = [ByHand(redis_server, name) for name in ("silent", "blind", "good")]
+    found: list[RelayConnection] = []
+    url = redis_server.url("silent", "blind", "good")
+    opening = threading.Thread(target=lambda: found.append(open_relay(url, LONG)))
+    opening.start()
+    readers = [relay.hear()[1] for relay in relays]
+    _, blind, good = relays
+    nothing = Packet("run-1", 1, None, None, {readers[1]: 1})
+    blind.broker.publish((prices_of("blind"), nothing.encoded()))
+    good.publish(echo={readers[2]: 1})
+    opening.join(LONG)
+    (connection,) = found
+    assert connection._proof.reader == readers[2]
+    for relay in relays[:2]:  # the others are let go
+        while relay.hear()[0] != "bye":
+            pass
+    connection.close()
+    connection._thread.join(LONG)
+    for relay in relays:
+        relay.ear.close()
+        relay.broker.close()
+
+
+def test_relays_without_proof_are_not_waited_for(redis_server: RedisServer) -> None:
+    """Whoever says that it has none is asked again on the next attempt."""
+    relay = ByHand(redis_server, "none")
+    failures: list[KrakenConnectionError] = []
+
+    def opening() -> None:
+        try:
+            open_relay(redis_server.url("none"), 10 * LONG)
+        except KrakenConnectionError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=opening)
+    thread.start()
+    reader = relay.hear()[1]
+    nothing = Packet("run-1", 1, None, None, {reader: 1})
+    relay.broker.publish((prices_of("none"), nothing.encoded()))
+    thread.join(LONG)
+    assert "no relay none with proven prices" in str(failures[0])
+    relay.ear.close()
+    relay.broker.close()
+
+
 def test_missing_package_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said aloud, and not tried again each second."""
 
