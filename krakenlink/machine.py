@@ -296,6 +296,9 @@ class NotPlain(OSError):
         return f"{self.filename}: {self.strerror}"
 
 
+_MORE = 4096  # bytes at a time beyond the size that a file had
+
+
 def read_plain(path: str | Path, most: int = -1) -> bytes:
     """Return what a plain file holds; links are followed. Blocks for the disk alone.
 
@@ -309,10 +312,20 @@ def read_plain(path: str | Path, most: int = -1) -> bytes:
         NotPlain: If it is no plain file; the words tell the cure.
         OSError: If it cannot be read.
     """
-    _refuse_odd(path, Path(path).stat().st_mode)
-    with open(path, "rb", opener=open_at_once) as file:
-        _refuse_odd(path, os.fstat(file.fileno()).st_mode)  # another one by now
-        return file.read(most)
+    _refuse_odd(path, os.stat(path).st_mode)  # noqa: PTH116 - see below
+    # Without `open` and what it looks at: an order waits for config.csv to be read.
+    handle = open_at_once(str(path), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(handle)
+        _refuse_odd(path, status.st_mode)  # another one by now
+        left = status.st_size + 1 if most < 0 else most
+        pieces = []
+        while piece := os.read(handle, left):
+            pieces.append(piece)
+            left = _MORE if most < 0 else left - len(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(handle)
 
 
 def open_at_once(path: str, flags: int) -> int:

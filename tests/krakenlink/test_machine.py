@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import platformdirs
 import pytest
+from fresh_python import run_python
 from odd_files import ODD
 
 from krakenlink.machine import (
@@ -329,3 +330,39 @@ def test_file_that_becomes_a_pipe_between_two_looks_is_refused(
     monkeypatch.setattr(Path, "stat", lambda self: before)
     with pytest.raises(OSError, match="a pipe"):
         read_plain(path)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 1_000_000])
+@pytest.mark.parametrize("most", [-1, 0, 1, 4096, 2_000_000])
+def test_file_is_read_whole_or_up_to_the_most(tmp_path: Path, size: int, most: int) -> None:
+    """Bytes come back as they are, line ends and zeros included."""
+    data = bytes(range(256)) * (size // 256) + b"\r\n" * (size % 256)
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert read_plain(path, most) == (data if most < 0 else data[:most])
+
+
+def test_file_that_tells_no_size_is_read_whole() -> None:
+    """What the system makes up as it is read, such as in /proc, says that it is empty."""
+    path = Path("/proc/self/environ")
+    if not path.exists():
+        pytest.skip("this system has no /proc")
+    assert read_plain(path) == path.read_bytes()
+
+
+def test_file_that_is_read_leaves_no_handle_behind(tmp_path: Path) -> None:
+    """The next file that is opened has the same number."""
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    code = f"""
+import os
+from krakenlink.machine import read_plain
+def number():
+    handle = os.open({str(path)!r}, os.O_RDONLY)
+    os.close(handle)
+    return handle
+before = number()
+assert [read_plain({str(path)!r}) for _ in range(3)] == [b"x"] * 3
+print(number() - before)
+"""
+    assert run_python(code) == "0"
