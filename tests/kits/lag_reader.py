@@ -148,6 +148,7 @@ class Lagging:
             env={"PYTHONPATH": str(root), "PATH": ""},
         )
         self.last = Seen()
+        self.send = self._process.send_signal
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:

@@ -116,3 +116,25 @@ def test_stopped_broker_makes_blind_and_its_messages_prove_nothing(
         wait_until(lambda: echo.last.turns > turns)
         assert echo.last.oldest <= BOUND + ticking.gap
         wait_until(lambda: naive.last.oldest > BOUND + ticking.gap)
+
+
+def test_stopped_reader_finds_nothing_of_what_waited_for_it(
+    redis_server: RedisServer, exchange: FakeKraken
+) -> None:
+    """Whatever its socket and its queue held meanwhile; then it begins anew."""
+    url = redis_server.url("asleep")
+    with (
+        Ticking(exchange) as ticking,
+        relay(url, exchange.ws_url),
+        reading(url, ("echo", 0.0), ("naive", 0.0)) as (echo, naive),
+    ):
+        stopped_at = feed_clock()
+        for reader in (echo, naive):
+            reader.send(signal.SIGSTOP)
+        wait_until(lambda: feed_clock() - stopped_at > 5.0)
+        turns = echo.last.turns
+        for reader in (echo, naive):
+            reader.send(signal.SIGCONT)
+        wait_until(lambda: echo.last.turns >= turns + 2)  # none, and one again
+        assert echo.last.oldest <= BOUND + ticking.gap
+        wait_until(lambda: naive.last.oldest > BOUND + ticking.gap)
