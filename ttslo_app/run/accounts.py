@@ -125,6 +125,9 @@ class Hosts:
 
         Args:
             names: Asks for the accounts; asked again and again, since new ones are made.
+
+        Raises:
+            NotMade: If there is a key for none of them.
         """
         looks_at = float("-inf")
         try:
@@ -133,6 +136,8 @@ class Hosts:
                     looks_at = feed_clock() + _NEW_EVERY
                     with suppress(StoreError):  # those that run need no list
                         self._take_on(names())
+                        if not self._hosts:
+                            raise stores.NotMade(words.no_key_at_all())
                 for host in self._hosts.values():
                     host.look()
                 self.stopping.wait(_LOOK)

@@ -33,6 +33,11 @@ def no_key(account: str, tail: str) -> str:
     )
 
 
+def no_key_at_all() -> str:
+    """Return that there is nothing to do."""
+    return "there is a key here for none of the accounts, so there is nothing to run"
+
+
 def ended(account: str, code: int, seconds: float) -> str:
     """Return that a process has ended by itself."""
     wait = readable(str(round(seconds, 1)))

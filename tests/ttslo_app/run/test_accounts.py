@@ -159,6 +159,10 @@ def test_accounts_that_are_none_and_flags_of_one_are_refused(
     made(url, account="a")
     assert ended_with(["--store", url, "--accounts", "a,other"]) == 1
     assert "has no account other" in capsys.readouterr().err
+    assert ended_with(["--store", url, "--accounts", "all"]) == 1
+    err = capsys.readouterr().err
+    assert "a: there is no key for it here" in err
+    assert "a key here for none of the accounts" in err
     assert ended_with(["--accounts", "a"]) == 2
 
 
