@@ -134,15 +134,28 @@ def _done(store: Store, keys: Keys, steps: Sequence[Step], copy: Copy) -> int:
         except StoreError:
             put_trouble(words.pushed_so_far(done, len(steps), len(part)))
             raise
-        if not answer.is_done:
-            newest = Copy(keys)
-            newest.load(*store.list(keys.base, patience=LIST_PATIENCE))
+        if not (answer.is_done or _are_gone(store, keys, part)):
             put_trouble(words.pushed_before(done, len(steps)))
-            for row_id in (step.id for step in part):
-                if newest.version(keys.row(row_id)) != copy.version(keys.row(row_id)):
-                    now = newest.row(row_id)
-                    put_trouble(words.changed_meanwhile(row_id, None if now is None else now.cells))
+            _show_others(store, keys, part, copy)
             return NOT_DONE
         done += len(part)
     put(words.pushed(done))
     return DONE
+
+
+def _are_gone(store: Store, keys: Keys, part: Sequence[Step]) -> bool:
+    """Tell whether a part only takes rows out, which are out: who did that leaves no trace."""
+    return all(
+        step.cells is None and store.get(keys.row(step.id), patience=PATIENCE) is None
+        for step in part
+    )
+
+
+def _show_others(store: Store, keys: Keys, part: Sequence[Step], copy: Copy) -> None:
+    """Tell which rows of a part somebody else has changed, and how they are now."""
+    newest = Copy(keys)
+    newest.load(*store.list(keys.base, patience=LIST_PATIENCE))
+    for row_id in (step.id for step in part):
+        if newest.version(keys.row(row_id)) != copy.version(keys.row(row_id)):
+            now = newest.row(row_id)
+            put_trouble(words.changed_meanwhile(row_id, None if now is None else now.cells))

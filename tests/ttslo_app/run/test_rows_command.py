@@ -149,6 +149,20 @@ def test_somebody_elses_change_in_between_is_seen_and_kept(
     assert ttslo("rows", "push", text, "--store", url) == 0
 
 
+def test_rows_that_are_out_already_are_taken_out(url: str, keys: Keys, capsysbinary: Said) -> None:
+    """Whoever did it: an answer that was lost looks the same, and there is nothing left to do."""
+    text = write(config(row("a", enabled="false"), row("b", enabled="false")))
+    assert ttslo("rows", "push", text, "--store", url) == 0
+    with opened(url) as store:
+        copy = Copy(keys)
+        copy.load(*store.list(keys.base, patience=LONG))
+        steps = steps_to([{"id": "b", **copy.rows()[1].cells}], copy.rows())
+        assert [step.cells for step in steps] == [None]
+        assert store.commit(Change({}, {}, [keys.row("a")]), patience=LONG).is_done
+        assert rows_command._done(store, keys, steps, copy) == 0
+    assert b"1 row changed" in capsysbinary.readouterr().out
+
+
 def test_each_bad_input_has_its_sentence_and_its_code(
     url: str, keys: Keys, three_etcd: EtcdNodes, capsysbinary: Said
 ) -> None:
