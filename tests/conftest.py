@@ -18,6 +18,7 @@ from examples import many
 
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
     from relay_kit import RedisServer
+    from three_etcd import EtcdNodes
 
     from fake_kraken import FakeKraken
 
@@ -177,3 +178,20 @@ def redis_server(
     server = RedisServer(tmp_path_factory.mktemp("broker"), request.param)
     yield server
     server.end()
+
+
+@pytest.fixture(scope="session")
+def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[EtcdNodes]":
+    """Three real etcd nodes, once for all tests of a worker that ask for them by `three_etcd`."""
+    from three_etcd import EtcdNodes
+
+    nodes = EtcdNodes(tmp_path_factory.mktemp("etcd"))
+    yield nodes
+    nodes.end()
+
+
+@pytest.fixture
+def three_etcd(etcd_nodes: "EtcdNodes") -> "EtcdNodes":
+    """Three real etcd nodes that all run; whoever breaks one need not mend it."""
+    etcd_nodes.heal()
+    return etcd_nodes
