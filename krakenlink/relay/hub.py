@@ -151,11 +151,14 @@ class Hub:
             entry.waiting.clear()
 
     def sent(self, text: str, line: Line = Line.PRICES) -> None:
-        """A provider asks Kraken: anew where it distrusts what it has, and then nobody has it."""
+        """A provider asks Kraken: anew where it distrusts what it has.
+
+        Then nobody has it: who has had some of it begins anew.
+        """
         message = json.loads(text)
         if message.get("method") != "subscribe":
             return
-        params, is_doubted = message["params"], False
+        params = message["params"]
         keys = [key_of(params["channel"], s, params) for s in params.get("symbol", [""])]
         self._lines[line].ask(message["req_id"], keys)
         for key in keys:
@@ -164,11 +167,10 @@ class Hub:
                 continue
             # Who has had nothing of it has nothing to doubt: it fell mute, and is tried again.
             had_some = key.channel in _SHELFLESS or entry.shelf.frame() is not None
-            is_doubted |= entry.accepted is not None and had_some
+            if entry.accepted is not None and had_some:
+                self._gone |= entry.readers - entry.waiting.keys()
             entry.depth = params.get("depth", entry.depth)
             self._forget(key, entry)
-        if is_doubted:
-            self.begin_epoch()
 
     def heard(self, at: float, frames: list[str | bytes], line: Line = Line.PRICES) -> None:
         """Frames came at `at`, or a sign of life without one."""
@@ -372,6 +374,7 @@ class Hub:
             if carrier.heard_at > _NEVER and carrier.age(now) is None:
                 self.lost(line)
         epoch = f"{self._instance}-{self._epoch}"
+        gone = sorted(self._gone)
         ages = carriers[Line.PRICES].age(now), carriers[Line.PAIRS].age(now)
         told: list[Packet | Answers] = []
         last: list[str] = []
@@ -380,11 +383,10 @@ class Hub:
         for reader, items in self._parts:
             if reader is None:
                 self._seq += 1
-                told.append(Packet(epoch, self._seq, *ages, items=items))
+                told.append(Packet(epoch, self._seq, *ages, gone=gone, items=items))
             else:
                 told.append(Answers(reader, epoch, self._seq, items))
         self._seq += 1
-        gone = sorted(self._gone)
         told.append(Packet(epoch, self._seq, *ages, self._echo, gone, last))
         self._echo, self._gone, self._parts = {}, set(), []
         return told

@@ -28,7 +28,7 @@ class Packet:
         age: Seconds since Kraken gave the relay its last proof of life; None if there is none.
         pairs_age: The same of the connection that carries the list of pairs.
         echo: The latest number of each reader that has sent one since the packet before.
-        gone: Readers that have to begin anew.
+        gone: Readers that have to begin anew, before they take anything more in.
         items: Frames, in the order in which they count.
     """
 

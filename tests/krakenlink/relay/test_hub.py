@@ -312,14 +312,27 @@ def test_new_connection_is_a_new_epoch_with_nothing_known() -> None:
 
 
 def test_provider_that_asks_anew_distrusts_what_it_had() -> None:
-    """Then no reader may go on with it."""
+    """Then no reader of it may go on with it; others have lost nothing."""
     hub = live_hub()
     before = out(hub, 100.5).last.epoch
     text = subscribe_frame("subscribe", Channel.TICKER, [Symbol(BTC)], 3, "trades")
     hub.sent(text)
-    assert out(hub, 100.5).last.epoch != before
+    last = out(hub, 100.5).last
+    assert (last.epoch, last.gone) == (before, ["a1"])
     hub.take(ask("b2"), 100.5)
     assert told(out(hub, 100.5), "b2") == []
+
+
+def test_who_begins_anew_takes_nothing_more_in() -> None:
+    """The very next packet says so, however many follow it at once."""
+    hub = live_hub()
+    hub.sent(asking(req_id=2))
+    hub.heard(100.5, [ticker("2")])
+    hub.take(ask("b2", method="unsubscribe"), 100.5)
+    hub.heard(100.5, [ticker("3")])
+    packets = [message for message in hub.outgoing(100.5) if isinstance(message, Packet)]
+    assert len(packets) == 2
+    assert packets[0].gone == ["a1"]
 
 
 @pytest.mark.parametrize("text", ['{"method":"ping"}', None])
@@ -329,7 +342,8 @@ def test_first_asking_and_pings_are_no_news(text: str | None) -> None:
     before = out(hub, 100.5).last.epoch
     asking = subscribe_frame("subscribe", Channel.TICKER, [Symbol("ETH/USD")], 3, "trades")
     hub.sent(text or asking)
-    assert out(hub, 100.5).last.epoch == before
+    last = out(hub, 100.5).last
+    assert (last.epoch, last.gone) == (before, [])
 
 
 def test_packets_are_counted_without_a_gap() -> None:
@@ -424,20 +438,20 @@ def test_book_before_its_acknowledgement_goes_out_behind_it() -> None:
 
 
 def test_deeper_book_is_wished_for_in_the_place_of_the_shallower() -> None:
-    """One reference at the provider; all begin anew with it once it is asked for."""
+    """One reference at the provider; who had the shallower begins anew once it is asked for."""
     hub = book_hub()
     hub.wishes.clear()
     hub.take(ask("b2", channel=Channel.BOOK, param=100), 100.1)
     deeper, shallower = hub.wishes
     assert deeper == Wish("book", BTC, 100, is_wanted=True)
     assert shallower == Wish("book", BTC, 10, is_wanted=False)
-    before = out(hub, 100.1).last
     hub.sent(asking(Channel.BOOK, 2, 100))
-    after = out(hub, 100.1).last
-    assert after.epoch != before.epoch
+    assert out(hub, 100.1).last.gone == ["a1"]  # and not who waits for it
     hub.take(ask("a1", channel=Channel.BOOK, param=10), 100.2)
     hub.heard(100.2, [accepted_book(100), snapshot()])
-    answer, first = told(out(hub, 100.2), "a1")
+    sent = out(hub, 100.2)
+    assert told(sent, "b2")[0]["result"]["depth"] == 100
+    answer, first = told(sent, "a1")[:2]
     assert (answer["result"]["depth"], first["type"]) == (100, "snapshot")
 
 
@@ -555,21 +569,21 @@ def test_mute_symbol_that_is_asked_for_anew_disturbs_nobody() -> None:
     hub.take(ask("a1"), 100.0)
     hub.sent(asking())
     hub.heard(100.0, [accepted()])
-    before = out(hub, 100.0).last.epoch
+    out(hub, 100.0)
     hub.sent(asking(req_id=2))
-    assert out(hub, 100.0).last.epoch == before
+    assert out(hub, 100.0).last.gone == []
 
 
 @pytest.mark.parametrize("channel", [Channel.TRADE, Channel.OHLC])
 def test_trades_that_are_asked_for_anew_have_a_gap(channel: Channel) -> None:
     """Whoever had them misses some."""
-    hub = open_hub("a1")
+    hub = open_hub("a1", "b2")
     hub.take(ask("a1", channel=channel, param=1), 100.0)
     result = {"channel": channel.value, "symbol": BTC, "interval": 1}
     hub.heard(100.0, [json.dumps({"method": "subscribe", "success": True, "result": result})])
-    before = out(hub, 100.0).last.epoch
+    out(hub, 100.0)
     hub.sent(asking(channel, 2, 1))
-    assert out(hub, 100.0).last.epoch != before
+    assert out(hub, 100.0).last.gone == ["a1"]
 
 
 def test_refusal_is_of_what_its_number_asked_for() -> None:

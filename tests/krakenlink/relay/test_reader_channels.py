@@ -133,6 +133,30 @@ def test_deeper_reader_takes_the_others_along(at_work: str, exchange: FakeKraken
         assert [params["depth"] for params in asked_of(exchange, "book")] == [10, 100]
 
 
+def test_book_that_is_asked_for_anew_disturbs_its_readers_alone(
+    at_work: str, exchange: FakeKraken
+) -> None:
+    """Whoever has prices keeps them."""
+    with (
+        provider(at_work) as prices,
+        provider(at_work) as shallow,
+        provider(at_work) as deep,
+        closing(prices.open_feed()) as events,
+        closing(shallow.open_feed()) as others,
+    ):
+        prices.subscribe("XBTUSD")
+        wait_until(lambda: prices.get_current_price("XBTUSD") == 50000.1)
+        shallow.subscribe_symbol("BTC/USD", "book")
+        assert shallow.wait_for_book("BTC/USD", 10, LONG) is not None
+        deep.subscribe_symbol("BTC/USD", "book", depth=100)
+        wait_until(lambda: isinstance(others.get(0.05), FeedStale))
+        wait_until(lambda: deep.order_book("BTC/USD", 100) is not None)
+        exchange.set_price("XBTUSD", "50700.5")
+        wait_until(lambda: prices.get_current_price("XBTUSD") == 50700.5)
+        kinds = {type(event) for event in iter(lambda: events.get(0.0), None)}
+    assert FeedStale not in kinds
+
+
 def test_depth_that_kraken_refuses_is_refused_in_its_words(
     at_work: str, exchange: FakeKraken
 ) -> None:
