@@ -39,8 +39,8 @@ from ttslo_app.store.rule_file import RuleReading
 _READ_AGAIN = 5.0
 
 
-# New objects that it takes a hundredth of a second to look through: some 10,000 rows.
-_MANY = 100_000
+# So many rows take a hundredth of a second to look through.
+_MANY = 10_000
 
 
 @contextmanager
@@ -48,9 +48,7 @@ def many_objects() -> Iterator[None]:
     """Do not look for garbage while rows are read.
 
     100,000 of them are more than a million objects, and none is garbage: looking through all of
-    them again and again would take seconds. Where they are many, nobody looks through them later
-    either: each time it would stop all threads for a fifth of a second. They go with their last
-    user; what little garbage was among them stays.
+    them again and again would take seconds.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -58,8 +56,6 @@ def many_objects() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
-            if gc.get_count()[0] > _MANY:
-                gc.freeze()
             gc.enable()
 
 
@@ -203,7 +199,12 @@ class Loader:
             Whether at least one row is accepted.
         """
         with many_objects():
-            return self._load()
+            is_accepted = self._load()
+            if len(self.configs) > _MANY:
+                # Nobody looks through them later either, or all threads would stand still for a
+                # fifth of a second each time. They go with their last user all the same.
+                gc.freeze()
+            return is_accepted
 
     def _load(self) -> bool:
         read_at = feed_clock()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
-from fresh_python import run_python
+from fresh_python import ROOT, run_python
 
 from config import ConfigManager
 from krakenlink.errors import PriceUnavailable
@@ -417,31 +418,40 @@ def test_row_that_is_taken_away_is_not_asked_for(manager: ConfigManager) -> None
     assert kraken.asked == asked
 
 
-@pytest.mark.parametrize(("objects", "kept"), [(200_000, "True True"), (1_000, "False True")])
-def test_rows_that_are_many_are_never_looked_through_for_garbage(objects: int, kept: str) -> None:
-    """Each look would stop all threads; of few rows it takes no time, and they are as others."""
-    code = f"""
+MANY_ROWS = """
 import gc
-from ttslo_app.run.loader import many_objects
-before = gc.get_freeze_count()
-with many_objects():
-    rows = [[] for _ in range({objects})]
-    assert not gc.isenabled()
-print(gc.get_freeze_count() - before >= {objects}, gc.isenabled())
+from pathlib import Path
+from caller_kit import HEADER, StandIn
+from config import ConfigManager
+from ttslo import TTSLO
+trader = StandIn()
+program = TTSLO(ConfigManager("config.csv", "state.csv", "logs.csv"), trader, trader)
+program.load_state()
+program.log = lambda *words, **fields: None
+kept = []
+for edit in range(4):
+    rows = [f"r{n},BTC/USD,{900000 + n + edit},above,sell,0.01,5.0,true" for n in range(COUNT)]
+    Path("config.csv").write_text("\\n".join([HEADER, *rows, ""]), encoding="ascii")
+    assert program.validate_and_load_config()
+    program.worker.work_off()
+    assert gc.isenabled()
+    kept.append(gc.get_freeze_count())
 """
-    assert run_python(code) == kept
 
 
-def test_frozen_rows_go_with_their_last_user() -> None:
-    """An edit of a large file takes the memory of its rows once, and not again each time."""
-    code = """
-import gc
-from ttslo_app.run.loader import many_objects
-blocks = []
-for _ in range(6):
-    with many_objects():
-        rows = [[] for _ in range(200_000)]
-    blocks.append(gc.get_freeze_count())
-print(max(blocks) < 2 * 200_000 + min(blocks))
-"""
-    assert run_python(code) == "True"
+def loaded(count: int, then: str, folder: Path) -> str:
+    """Return what `then` prints after four readings of so many rows in a fresh interpreter."""
+    path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "kits")))
+    code = f"import os; os.chdir({str(folder)!r}); COUNT = {count}\n{MANY_ROWS}\n{then}"
+    return run_python(code, PYTHONPATH=path).splitlines()[-1]
+
+
+def test_rows_that_are_many_are_never_looked_through_for_garbage(tmp_path: Path) -> None:
+    """Each look would stop all threads; they go with their last user after each edit."""
+    then = "print(min(kept) > 10_001 * 5, max(kept) < 2 * min(kept))"
+    assert loaded(10_001, then, tmp_path) == "True True"
+
+
+def test_few_rows_are_as_all_else(tmp_path: Path) -> None:
+    """To look through them takes no time."""
+    assert loaded(100, "print(kept)", tmp_path) == "[0, 0, 0, 0]"
