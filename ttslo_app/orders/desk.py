@@ -3,7 +3,7 @@
 What must never happen here: that an order is sent whose intent is not durably written, or a
 second one while the first may stand. Between a crossing and its order stand one look at its row
 in config.csv and one durable write, and no call to Kraken; between two orders of one burst stands
-nothing, as their intents are written together.
+nothing, as their intents are written together, and those of one pair go in one request.
 """
 
 from __future__ import annotations
