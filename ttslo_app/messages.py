@@ -270,8 +270,52 @@ class Mark:
     passed: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class StandBy:
+    """Another host leads from now on: nothing is sent or written. `done` is called once it is so.
+
+    `done` must not block.
+    """
+
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp:
+    """This host leads from now on. `done` is called once the order thread goes by it.
+
+    Attributes:
+        lives: All rows of the state, as all hosts share them.
+        standing: The orders that Kraken showed as open once nobody else could send any more, by
+            their client order id.
+        done: Must not block.
+    """
+
+    lives: Mapping[str, Mapping[str, str]]
+    standing: Mapping[str, Sighting]
+    done: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """Rows of the state that another host has changed, by id."""
+
+    lives: Mapping[str, Mapping[str, str]]
+
+
 Message = (
-    Crossing | FirstCrossing | Adopt | KeyRefused | Looked | Proved | Watched | Streamed | Mark
+    Crossing
+    | FirstCrossing
+    | Adopt
+    | KeyRefused
+    | Looked
+    | Proved
+    | Watched
+    | Streamed
+    | Mark
+    | StandBy
+    | TakeUp
+    | Shared
 )
 
 

@@ -26,6 +26,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, WhenBlind, read_rule
+from ttslo_app.run.program import keeping_journal
 from ttslo_app.watch.past import Bounds, Pace
 from ws_price_provider import WebSocketPriceProvider
 
@@ -159,7 +160,7 @@ def run_program(rest_url: str, ws_url: str, key: str, secret: str, how: str) -> 
         pace=Pace(0.01, 0.0, 0.1, 0.02, 0.1, 1.0, Bounds(trades=10_000_000)),
     )
     signal.signal(signal.SIGTERM, lambda number, frame: program.stop())
-    with StateLock("state.csv"), program.keeping_journal():
+    with StateLock("state.csv"), keeping_journal(program):
         program.load_state()
         program.recover()
         program.check_config_file_changed()

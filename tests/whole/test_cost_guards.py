@@ -36,6 +36,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
 from ttslo_app.messages import Crossing
 from ttslo_app.rules.rule import ThresholdType, read_rule
+from ttslo_app.run.program import keeping_journal
 from ttslo_app.store.disk import Disk
 from ttslo_app.watch.rulebook import RuleBook
 from ws_price_provider import WebSocketPriceProvider
@@ -373,7 +374,7 @@ def fire(place: Path, count: int, trader: Any = None) -> list[str]:
     program.load_state()
     assert program.validate_and_load_config()
     rules = [read_rule(row) for row in manager.load_config()]
-    with program.keeping_journal():
+    with keeping_journal(program):
         program.save_state()
         journal.clear()
         program.worker.fire([Crossing(rule, Decimal(51000), "51000") for rule in rules])

@@ -43,6 +43,7 @@ LONGER = {
 }
 
 SAMPLES: dict[str, object] = {
+    "store": "etcd://127.0.0.1:2379/prod",
     "lead": Lead(4, "host-a-1f2e3d", "2026-11-26T10:00:00+00:00", "t"),
     "leads": True,
     "patience": 3.0,

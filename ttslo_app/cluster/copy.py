@@ -48,7 +48,10 @@ class Copy:
         self._lock = threading.Lock()  # guards all below; held for memory alone
         self._entries: dict[str, Entry] = {}
         self._gone: dict[str, int] = {}
+        # Counts what has changed among the rows; which of that was our own writing, and what it
+        # took the place of.
         self._rows_version = 0
+        self._own: dict[int, int] = {}
         self._config: tuple[int, bytes] = (-1, b"")
 
     # --- what comes in -------------------------------------------------------------------------
@@ -59,9 +62,11 @@ class Copy:
             known = {key: one for key, one in self._entries.items() if one.version > version}
             gone = {key: at for key, at in self._gone.items() if at > version}
             fresh = {one.key: one for one in entries if one.key not in gone}
-            self._entries = {**fresh, **known}
-            self._gone = gone
-            self._rows_version = max(self._rows_version, version)
+            before, self._entries, self._gone = self._entries, {**fresh, **known}, gone
+            prefix = self._keys.rows
+            keys = (key for key in {**before, **self._entries} if key.startswith(prefix))
+            if any(before.get(key) != self._entries.get(key) for key in keys):
+                self._rows_version += 1
 
     def take(self, news: News) -> Changed:
         """Take over news, and return what they have changed."""
@@ -72,10 +77,16 @@ class Copy:
             changed.lives | self._ids(gone, self._keys.lives),
         )
 
-    def note(self, entries: Iterable[Entry]) -> Changed:
-        """Take over entries that are newer than what is here, and return what they have changed."""
+    def note(self, entries: Iterable[Entry], *, is_own: bool = False) -> Changed:
+        """Take over entries that are newer than what is here, and return what they have changed.
+
+        Args:
+            entries: What the store has.
+            is_own: Whether this host has put them.
+        """
         taken = []
         with self._lock:
+            before = self._rows_version
             for one in entries:
                 known = self._entries.get(one.key)
                 newest = max(known.version if known else 0, self._gone.get(one.key, 0))
@@ -84,8 +95,10 @@ class Copy:
                 self._entries[one.key] = one
                 self._gone.pop(one.key, None)
                 taken.append(one.key)
-                if one.key.startswith(self._keys.rows):
-                    self._rows_version = max(self._rows_version, one.version)
+            if any(key.startswith(self._keys.rows) for key in taken):
+                self._rows_version += 1
+                if is_own:
+                    self._own[self._rows_version] = before
         return Changed(self._ids(taken, self._keys.rows), self._ids(taken, self._keys.lives))
 
     def _forget(self, key: str, version: int) -> bool:
@@ -96,7 +109,7 @@ class Copy:
             del self._entries[key]
             self._gone[key] = version
             if key.startswith(self._keys.rows):
-                self._rows_version = max(self._rows_version, version)
+                self._rows_version += 1
             return True
 
     def _ids(self, keys: Iterable[str], prefix: str) -> frozenset[str]:
@@ -126,8 +139,15 @@ class Copy:
 
     @property
     def rows_version(self) -> int:
-        """What tells one set of rows from the next."""
+        """What tells one set of rows from the next; no other host has the same."""
         return self._rows_version
+
+    def is_own_writing(self, version: int, since: int) -> bool:
+        """Tell whether only this host has written rows between two of those."""
+        with self._lock:
+            while version > since and version in self._own:
+                version = self._own[version]
+            return version == since
 
     def rows(self) -> Sequence[Row]:
         """Return the rows in their order; one that cannot be read is left out, and logged."""
@@ -151,23 +171,22 @@ class Copy:
         return Row(rule_id, cells, at if type(at) is int else 0, entry.version)
 
     def lives(self) -> dict[str, dict[str, str]]:
-        """Return the cells of all lives by id.
-
-        Raises:
-            ValueError: If one cannot be read: nobody knows then whether its rule has fired.
-        """
-        prefix = self._keys.lives
-        entries = self.below(prefix)
-        return {e.key.removeprefix(prefix): read_cells(e.key, e.value) for e in entries}
+        """Return the cells of all lives by id; of one that cannot be read, cells of no state."""
+        names = [one.key.removeprefix(self._keys.lives) for one in self.below(self._keys.lives)]
+        lives = ((name, self.life(name)) for name in names)
+        return {name: cells for name, cells in lives if cells is not None}
 
     def life(self, rule_id: str) -> dict[str, str] | None:
         """Return the cells of a life, None where there is none.
 
-        Raises:
-            ValueError: If it cannot be read.
+        One that cannot be read has a state that is none: nobody knows whether its rule has fired.
         """
         entry = self._entries.get(self._keys.life(rule_id))
-        return None if entry is None else read_cells(entry.key, entry.value)
+        try:
+            return None if entry is None else read_cells(entry.key, entry.value)
+        except ValueError as error:
+            _log.warning("%s", error)
+            return {"id": rule_id, "rule_state": "unreadable"}
 
     def config(self) -> tuple[bytes, int]:
         """Return the rows as the bytes of a config.csv, and what tells them from the next."""

@@ -119,14 +119,3 @@ def store_is_silent(seconds: float, *, leads: bool) -> Sentence:
 def store_is_back() -> Sentence:
     """Say that the store answers again."""
     return _said("INFO", "The store answers again")
-
-
-def found_by_audit(rule_id: str, txid: str) -> Sentence:
-    """Say that an order stands of which the store knew nothing."""
-    return Sentence(
-        Kind.STANDBY,
-        "WARNING",
-        f"{rule_id}: its order {shown(txid, 40)} stands at Kraken, and the store did not know "
-        "it. It counts as placed",
-        {"id": rule_id},
-    )

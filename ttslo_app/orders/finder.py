@@ -159,6 +159,11 @@ class Finder:
             held_until=tools.now() + _OTHERS_WAIT if is_held else 0.0,
         )
 
+    def forget_all(self) -> None:
+        """Look for nothing any more: what becomes of the orders is another host's business."""
+        self._searches.clear()
+        self._under_way.clear()
+
     def due(self) -> list[Life]:
         """Return those that are to be looked for now, and take them for asked."""
         now = self._tools.now()
@@ -258,6 +263,16 @@ def rows_of(orders: object) -> dict[str, Mapping[str, Any]]:
     return {str(txid): row for txid, row in orders.items() if isinstance(row, Mapping)}
 
 
+def by_client_id(answer: object) -> dict[str, Sighting]:
+    """Return the open orders of an OpenOrders answer by their client order ids, made `bare`.
+
+    Those of which Kraken does not repeat the id are left out.
+    """
+    rows = rows_of(answer.get("open") if isinstance(answer, Mapping) else None)
+    named = ((bare(row.get("cl_ord_id") or ""), txid, row) for txid, row in rows.items())
+    return {name: _sighting(txid, row) for name, txid, row in named if name and is_txid(txid)}
+
+
 def sightings_of(orders: object) -> list[Sighting]:
     """Return the orders of a `{txid: order}` answer as they are seen here."""
     return [_sighting(txid, row) for txid, row in rows_of(orders).items()]
@@ -323,7 +338,7 @@ def order_in(
         _check_row(book, txid, row)
         differs = difference(row, order, is_pair)
         name = row.get("cl_ord_id")
-        if name and _bare(name) == _bare(cl_ord_id):
+        if name and bare(name) == bare(cl_ord_id):
             named.append(replace(_sighting(str(txid), row), differs=differs))
         elif name or differs:
             foreign += 1
@@ -350,7 +365,7 @@ def _check_row(book: str, txid: object, row: object) -> None:
         raise ProtocolError(f"the list of {book} orders has {name!r}, which is no order id")
 
 
-def _bare(cl_ord_id: object) -> str:
+def bare(cl_ord_id: object) -> str:
     """Return an id without what its spellings differ in: case, dashes, braces."""
     return "".join(c for c in str(cl_ord_id).lower() if c.isalnum())
 

@@ -64,6 +64,16 @@ class Ledger:
 
     # --- lives -------------------------------------------------------------------------------
 
+    def begin_anew(self, lives: Mapping[str, Mapping[str, str]]) -> None:
+        """Go by these lives alone, as all hosts share them; the rules stay."""
+        self.state = {rule_id: dict(cells) for rule_id, cells in lives.items()}
+        self._unknown_past.clear()
+        self.standing, self.stops = {}, {}
+        self.unnoted.clear()
+        self.noted_at.clear()
+        self.must_write = False
+        self.relate(self.rules)
+
     def life_of(self, rule_id: str) -> Life:
         """Return what is known of a rule.
 

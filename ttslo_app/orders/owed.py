@@ -35,6 +35,7 @@ from ttslo_app.orders.life import OrderSettings
 ORDER_GAP = 1.05
 # Refused again: calling on prolongs some of Kraken's pauses.
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
+_NEVER = float("inf")
 
 
 class Why(Enum):
@@ -48,10 +49,11 @@ class Why(Enum):
     PACE = auto()  # Kraken takes no more orders for now: it stands in line
     KEY = auto()  # Kraken refuses the key
     GROUP = auto()  # another row of its group is at it
+    FOLLOWING = auto()  # another host leads, and places its order
 
 
 # What waits for something else than a moment: nothing but the memory knows of these.
-_PRESSING = (Why.SETTLING, Why.DISK, Why.PACE)
+_PRESSING = (Why.SETTLING, Why.DISK, Why.PACE, Why.FOLLOWING)
 # What was told that it is tried again, and for how long.
 _TOLD = (Why.IN_HAND, Why.ROW, Why.HEALING)
 
@@ -68,7 +70,7 @@ class Wait:
     crossing: Crossing
     since: float
     why: Why
-    at: float = float("inf")
+    at: float = _NEVER
 
     @property
     def is_told(self) -> bool:
@@ -130,7 +132,7 @@ class Owed:
         self._waits[crossing.key] = Wait(taken, since, Why.IN_HAND, at)
         return taken
 
-    def wait(self, crossing: Crossing, why: Why, at: float = float("inf")) -> None:
+    def wait(self, crossing: Crossing, why: Why, at: float = _NEVER) -> None:
         """Let a crossing that was taken wait."""
         self._waits[crossing.key] = Wait(crossing, _seen_at(crossing), why, at)
 
@@ -167,6 +169,10 @@ class Owed:
         self._waits.pop(crossing.key, None)
         first = Wait(crossing, _seen_at(crossing), Why.PACE)
         self._waits = {crossing.key: first, **self._waits}
+
+    def keep_all(self, why: Why) -> None:
+        """Let everybody who waits wait for this instead; each keeps its place and its age."""
+        self._waits = {i: replace(one, why=why, at=_NEVER) for i, one in self._waits.items()}
 
     def settle(self, rule_id: str) -> Wait | None:
         """Let nobody of that id wait any more: its order is another's business, or there is none.

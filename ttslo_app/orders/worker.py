@@ -30,14 +30,18 @@ from ttslo_app.messages import (
     Message,
     Proved,
     Say,
+    Shared,
     Sighting,
+    StandBy,
     Streamed,
+    TakeUp,
     Watched,
 )
 from ttslo_app.orders import words
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.desk import Desk
 from ttslo_app.orders.finder import Finder
+from ttslo_app.orders.follower import Follower
 from ttslo_app.orders.kinship import Kinship
 from ttslo_app.orders.ledger import Ledger, State
 from ttslo_app.orders.life import Life, OrderSettings
@@ -74,6 +78,7 @@ class OrderWorker:
     Attributes:
         ledger: What is known of every rule.
         roll: What becomes of rows; for the order thread, and for callers who have none.
+        follower: What it does as one of several hosts.
         doing: The step that the thread is at, and since when: replaced whole. Any thread.
     """
 
@@ -106,6 +111,7 @@ class OrderWorker:
         self._desk = Desk(self._tools, self._clerk, self._finder.search_for, kin.is_alone)
         self._proofs = Proofs(self._tools, self._take_in_old, self._ask)
         self._salvage = Salvage(self._tools, self._finder)
+        self.follower = Follower(self._tools, self.roll, self._finder, self._clerk)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
         self._thread: threading.Thread | None = None
@@ -148,7 +154,8 @@ class OrderWorker:
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._inbox.empty()):
             self.turn(_drained(self._inbox, self._time_to_next_duty()))
-        self._clerk.settle(is_ending=True)
+        if not self.follower.is_following:
+            self._clerk.settle(is_ending=True)
         owing = [wait.crossing.key for wait in self._owed]
         if owing:
             self._teller.tell(words.ends_owing(owing))
@@ -167,6 +174,8 @@ class OrderWorker:
 
     def _time_to_next_duty(self) -> float:
         """Return how long to wait for a message, in seconds."""
+        if self.follower.is_following:
+            return _LONGEST_WAIT
         now, is_shut = self._tools.now(), self._owed.key.is_shut
         seeker = self._owed.key if is_shut else self._finder
         moments = (part.next_at() for part in (seeker, self._owed, self._clerk, self.roll))
@@ -179,6 +188,9 @@ class OrderWorker:
         self.roll.put_right()
         for message in messages:
             self._take_in(message)
+        if self.follower.is_following:
+            self.follower.keep(one for one in messages if isinstance(one, Crossing))
+            return
         self._kinship.attend()
         self.fire([one for one in messages if isinstance(one, Crossing)])
         self._pass([one for one in messages if isinstance(one, Mark)])
@@ -206,8 +218,18 @@ class OrderWorker:
                 self._proofs.take(message)
             case FirstCrossing():
                 self._clerk.note_first(message)
+            case StandBy():
+                self.follower.stand_by(message.done)
+            case TakeUp():
+                self.follower.take_up(message)
+            case Shared():
+                self.follower.share(message)
 
     def _adopt(self, message: Adopt) -> None:
+        self.follower.note(message)
+        if self.follower.is_following:
+            self.roll.adopt(message)
+            return
         self._clerk.write_notes()
         has_changed = self.roll.adopt(message)
         self._proofs.publish()

@@ -35,7 +35,7 @@ from ttslo_app.run.exclusive import Exclusive, ask_person
 from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
-from ttslo_app.run.program import Program, is_alone
+from ttslo_app.run.program import Program, is_alone, keeping_journal
 from ttslo_app.run.screen import check_available as check_rich
 from ttslo_app.run.screen import drawing
 from ttslo_app.run.signs import Signs, signs_from
@@ -85,6 +85,10 @@ def _choose(options: argparse.Namespace, step: Callable[[str], None], disk: Disk
         )
 
         return run_demo(options.replay, telling=telling_from(options), console=_CONSOLE)
+    if options.store:
+        from ttslo_app.run.standby import run as run_host  # for hosts that share a store alone
+
+        return run_host(options, _wanted(options, step), give_signs)
     return _run(options, step, disk)
 
 
@@ -148,7 +152,7 @@ def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | 
     with telling.over(program, "DRY RUN" if options.dry_run else ""):
         if options.dry_run:
             return give_signs(program, options, warnings)
-        with _holding_files(program) as absent, program.keeping_journal():
+        with _holding_files(program) as absent, keeping_journal(program):
             manager.sweep()
             return give_signs(program, options, [*warnings, *absent])
 
@@ -164,7 +168,9 @@ def give_signs(program: Program, options: argparse.Namespace, warnings: Sequence
         signs,
         Hands(program) if options.web_actions else None,
     )
-    with page, signs.over(), door_of(program, options.state).over():
+    # Commands by hand change config.csv, and hosts that share a store have none.
+    door = nullcontext() if options.store else door_of(program, options.state).over()
+    with page, signs.over(), door:
         return _operate(program, options, warnings, signs)
 
 
@@ -251,7 +257,15 @@ def _program(
     exclusive = Exclusive(keyed, is_wanted=options.exclusive_key, state=Path(options.state))
     if not options.dry_run:
         exclusive.check(lambda: ask_person(options.yes_this_key_is_ttslos_alone))
-    wanted = Options(
+    return Program(manager, reading, keyed, _wanted(options, step, exclusive))
+
+
+def _wanted(
+    options: argparse.Namespace,
+    step: Callable[[str], None],
+    exclusive: Exclusive | None = None,
+) -> Options:
+    return Options(
         dry_run=options.dry_run,
         verbose=options.verbose,
         debug=options.debug,
@@ -262,7 +276,6 @@ def _program(
         is_json=_CONSOLE.is_json,
         step=step,
     )
-    return Program(manager, reading, keyed, wanted)
 
 
 def _operate(

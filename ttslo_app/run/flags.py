@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import commands, words
+from ttslo_app.run import commands, standby_words, words
 from ttslo_app.run.commands import Parser
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
@@ -18,6 +18,12 @@ from ttslo_app.run.web import add_flags as add_web_flags
 from ttslo_app.run.web import stray_flag
 
 ENV_FILE = ".env"
+# What is for hosts that share a store, and what such a host has otherwise or cannot do.
+_OF_HOSTS = ("account", "standby_after")
+_NOT_OF_HOSTS = (
+    *("config", "dry_run", "once", "exclusive_key", "yes_this_key_is_ttslos_alone"),
+    *("create_sample_config", "validate_config", "web_actions"),
+)
 # What the demo lets its user choose; it has an exchange and files of its own.
 _OF_THE_DEMO = frozenset({"demo", "replay", "verbose", "debug", *FLAGS})
 
@@ -43,6 +49,11 @@ def options_from(given: Sequence[str]) -> argparse.Namespace:
         parser.error(stray)
     if options.demo:
         _refuse_beside_demo(parser, options)
+    elif options.store:
+        _refuse_beside_store(parser, options)
+    for name in () if options.store else _OF_HOSTS:
+        if _is_given(parser, options, name):
+            parser.error(standby_words.needs_store(f"--{name.replace('_', '-')}"))
     return options
 
 
@@ -96,11 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         help="serve /metrics and /healthz on this machine; needs prometheus-client")  # fmt: skip
     add_flags(add)
     add_sign_flags(add)
-    add("--exclusive-key", action="store_true", help="have Kraken refuse every other program that "
-        "uses the trading key, wherever it runs; there is no way back for the key")  # fmt: skip
-    add("--yes-this-key-is-ttslos-alone", action="store_true",
-        help="agree to that, the first time")  # fmt: skip
     add_web_flags(add)
+    _add_shared_flags(add)
     add("--strict", action="store_true", help="end with 1 if any row is refused")
     add("--create-sample-config", action="store_true", help="write config_sample.csv, then end")
     add("--validate-config", action="store_true", help="check the rules, then end")
@@ -112,6 +120,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_shared_flags(add: Callable[..., object]) -> None:
+    """Add the flags of who has the trading key, where several might use it."""
+    add("--exclusive-key", action="store_true", help="have Kraken refuse every other program that "
+        "uses the trading key, wherever it runs; there is no way back for the key")  # fmt: skip
+    add("--yes-this-key-is-ttslos-alone", action="store_true",
+        help="agree to that, the first time")  # fmt: skip
+    add("--store", metavar="URL", help="lead an account or stand by for it: rows and lives are in "
+        "a store that several hosts share, as etcds://A:2379,B:2379,C:2379/NAME")  # fmt: skip
+    add("--account", default="main", metavar="NAME",
+        help="with --store: the account, one trading key (default: %(default)s)")  # fmt: skip
+    add("--standby-after", type=_seconds, default=3.0, metavar="SECONDS",
+        help="with --store: take over once the leader is silent so long (default: 3)")  # fmt: skip
+
+
 def _seconds(text: str) -> float:
     try:
         return float(to_positive_decimal(text))
@@ -119,10 +141,22 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
 
 
+def _is_given(parser: argparse.ArgumentParser, options: argparse.Namespace, name: str) -> bool:
+    given: bool = getattr(options, name) != parser.get_default(name)
+    return given
+
+
+def _refuse_beside_store(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with 2 where a flag would be passed over, or would do something else."""
+    for name in _NOT_OF_HOSTS:
+        if _is_given(parser, options, name):
+            parser.error(standby_words.stands_beside(f"--{name.replace('_', '-')}"))
+
+
 def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """End with 2 where a flag would be passed over: nobody may take the demo for a run on it."""
-    for name, value in vars(options).items():
-        if name not in _OF_THE_DEMO and value != parser.get_default(name):
+    for name in vars(options):
+        if name not in _OF_THE_DEMO and _is_given(parser, options, name):
             flag = f"--{name.replace('_', '-')}"
             parser.error(
                 f"--demo has an exchange and files of its own and does not use {flag}; leave one "

@@ -37,12 +37,14 @@ _REST = ""  # the subject of what is said of REST as a whole: no market has that
 class Duty:
     """Something the keeper does again and again, at most every so many seconds.
 
-    `complaint` is said where Kraken cannot be asked, once until it can be again.
+    `complaint` is said where Kraken cannot be asked, once until it can be again; while it `rests`
+    it is left alone, as another host is at it.
     """
 
     every: Callable[[], float]
     work: Callable[[], object]
     complaint: str = ""
+    rests: Callable[[], bool] = lambda: False
     done_at: float = float("-inf")
 
 
@@ -78,7 +80,7 @@ class Keeper:
 
     def _do(self, duty: Duty) -> None:
         now = feed_clock()  # which goes on while the machine sleeps
-        if self._stopping.is_set() or now - duty.done_at < duty.every():
+        if self._stopping.is_set() or duty.rests() or now - duty.done_at < duty.every():
             return
         duty.done_at = now
         try:

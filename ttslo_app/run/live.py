@@ -11,6 +11,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -171,7 +172,7 @@ class LiveRun:
         account = self._account
         if exchange is not None and account is not None and self._checks is not None:
             key = ReadingKey(exchange.reader, exchange.read_with_reader, self._say)
-            duties += [
+            private = [
                 Duty(lambda: 1.0, account.keep),
                 Duty(account.every, account.look, "The orders cannot be watched"),
                 Duty(key.every, key.look, "It is not known yet whether the reading key is taken"),
@@ -179,8 +180,9 @@ class LiveRun:
                 Duty(
                     lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker), words.UNPROVEN
                 ),
-                Duty(lambda: _KEEP_WARM, exchange.warm_up),
             ]
+            duties += [replace(duty, rests=world.rests) for duty in private]
+            duties.append(Duty(lambda: _KEEP_WARM, exchange.warm_up))
         return [*duties, Duty(lambda: _MARK_EVERY, self._tape.keep)]
 
     def _rows_of(self, name: str) -> list[str]:
@@ -229,6 +231,11 @@ class LiveRun:
             rule_id: live.get(armed.market.name, False)
             for rule_id, armed in list(self.watch.rules.items())
         }
+
+    def sees_prices(self) -> bool:
+        """Tell whether a price is live, or no row waits for one. Any thread."""
+        markets = list(self.watch.markets.values())
+        return not markets or any(map(self._streams.is_live, markets))
 
     @property
     def has_begun(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -151,7 +151,8 @@ class Loader:
             return self._has_healed()
         seen, self._seen_stamp = self._seen_stamp, stamp
         is_own = seen is not None and self._manager.is_own_write(stamp, seen)
-        self.mtime = Path(self._manager.config_file).stat().st_mtime
+        with suppress(FileNotFoundError):  # rows need not be in a file
+            self.mtime = Path(self._manager.config_file).stat().st_mtime
         return not is_own
 
     def _has_healed(self) -> bool:

@@ -28,7 +28,7 @@ from ttslo_app.run.commands import Parser
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.paper_exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.run.parts import Options
-from ttslo_app.run.program import Program
+from ttslo_app.run.program import Program, keeping_journal
 from ttslo_app.run.screen import check_available as check_rich
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import add_flags, telling_from
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     add_web_flags(add)
     # What the rest of the program asks of its options.
     made.set_defaults(state=STATE, log=LOG, once=False, strict=False, no_websocket=False,
-        env_file=None)  # fmt: skip
+        env_file=None, store=None)  # fmt: skip
     return made
 
 
@@ -123,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         manager = ConfigManager(options.config, STATE, LOG)
         program = PaperProgram(manager, reading, _wanted(options), options.fee)
         program.files.locks = [lock]
-        with telling.over(program, "PAPER"), program.keeping_journal():
+        with telling.over(program, "PAPER"), keeping_journal(program):
             code = cli.give_signs(program, options, warnings)
             if kept:
                 tell(program.say, paper_words.earlier_kept(kept))

@@ -97,6 +97,7 @@ class World:
         clocks: The clocks.
         account: The account's stream; None to look at orders over REST only.
         set_clock: Asks Kraken for the time; blocks, and raises KrakenError.
+        rests: Whether another host leads: then nothing is asked with a key.
     """
 
     prices: PriceSource
@@ -106,6 +107,7 @@ class World:
     clocks: Clocks
     set_clock: Callable[[], None]
     account: AccountFeed | None
+    rests: Callable[[], bool] = lambda: False
 
 
 class Timed(Protocol):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
@@ -30,6 +30,7 @@ from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.run import words
 from ttslo_app.run.account_watch import account_feed_of
+from ttslo_app.run.figures import begin_beside
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.inline import InlineOrders
 from ttslo_app.run.live import LiveRun
@@ -37,9 +38,6 @@ from ttslo_app.run.loader import Loader
 from ttslo_app.run.parts import Item, Options, World, ask_for_time, ask_if_doubtful, kraken_clock
 from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
-
-if TYPE_CHECKING:
-    from ttslo_app.face.metrics import MetricsServer, Sources
 
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
@@ -110,6 +108,14 @@ class Program:
     def mode(self) -> str:
         """What this run is, in the words of its first line."""
         return "DRY RUN" if self.dry_run else "LIVE"
+
+    # Whether the account's stream is followed, or orders are looked at over REST only.
+    follows_account = True
+
+    @property
+    def rests(self) -> bool:
+        """Whether another host leads, so that no key is used."""
+        return False
 
     def make_files(self) -> OrderFiles:
         """Return its files as the order thread has them."""
@@ -224,20 +230,6 @@ class Program:
             tell(self.say, words.journal_damaged(damage))
             self.worker.ledger.distrust(may_have_fired(self.state))
             self.worker.ledger.distrust(None)
-
-    @contextmanager
-    def keeping_journal(self) -> Iterator[None]:
-        """Let intents go to the journal, for whoever holds the lock of the state file."""
-        journal = self.files.journal
-        if journal is None:
-            yield
-            return
-        journal.keep()
-        try:
-            yield
-        finally:
-            if not self.worker.is_running:  # else the intent of its order is still needed
-                journal.close()
 
     def save_state(self) -> None:
         """Write the state file durably; nothing in a dry run. A failure is said, not raised.
@@ -357,7 +349,7 @@ class Program:
         if self.stopping.is_set():
             self.save_state()
             return
-        metrics = _begin(self, live)
+        metrics = begin_beside(self, live)
         try:
             live.run()
         except KeyboardInterrupt:
@@ -378,7 +370,8 @@ class Program:
             tape=None if self.dry_run else self.files,
             clocks=self.clocks,
             set_clock=partial(ask_for_time, self),
-            account=account_feed_of(exchange, api),
+            account=account_feed_of(exchange, api) if self.follows_account else None,
+            rests=lambda: self.rests,
         )
         return LiveRun(
             world,
@@ -395,6 +388,21 @@ class Program:
         self.stopping.set()
         if self.live is not None:
             self.live.stop()
+
+
+@contextmanager
+def keeping_journal(program: Program) -> Iterator[None]:
+    """Let intents go to the journal, for whoever holds the lock of the state file."""
+    journal = program.files.journal
+    if journal is None:
+        yield
+        return
+    journal.keep()
+    try:
+        yield
+    finally:
+        if not program.worker.is_running:  # else the intent of its order is still needed
+            journal.close()
 
 
 def _loader_of(program: Program) -> Loader:
@@ -418,31 +426,3 @@ def is_alone(program: Program) -> bool:
             tell(program.say, words.files_lost(lost))
         program.stop()
     return lost is None and not is_deposed
-
-
-def sources_of(program: Program, live: LiveRun) -> Sources:
-    """Return where figures of a run come from, for whoever serves them."""
-    from ttslo_app.face.metrics import Sources  # here, for who wants no figures
-
-    provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
-    health = provider.health if provider else lambda: None
-    return Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
-
-
-def _begin(program: Program, live: LiveRun) -> MetricsServer | None:
-    """Begin what goes on beside a run: figures, where they are wanted, and news of pairs."""
-    metrics = _serve_metrics(program, live)
-    if WEBSOCKET_AVAILABLE:  # no minimum of this morning is to bar a row tonight
-        program.kraken_api_readonly.follow_instruments(timeout=0.0)
-    return metrics
-
-
-def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
-    """Serve figures on this machine, where that is wanted."""
-    if program.options.metrics_port is None:
-        return None
-    from ttslo_app.face.metrics import MetricsServer  # here, for who wants no figures
-
-    server = MetricsServer(program.options.metrics_port, sources_of(program, live)).start()
-    tell(program.say, words.figures_at(server.url))
-    return server

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ttslo_app.cluster.copy import Copy, config_bytes
 from ttslo_app.cluster.records import Changed, Keys, dumped, life_text, row_text
 from ttslo_app.cluster.store import Entry, News
+from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.store.rule_text import read_rules
 
 KEYS = Keys("prod")
@@ -99,10 +100,52 @@ def test_rows_have_a_version_that_lives_do_not_change() -> None:
     copy.note([life("a", 9)])
     assert (copy.rows_version, copy.config()) == (before, data)
     copy.note([row("a", 10, pair="BTC/USD")])
-    assert copy.rows_version == 10
-    assert copy.config() != data
+    assert copy.rows_version > before
+    changed = copy.config()
+    assert changed != data
     copy.take(News(12, gone=[KEYS.row("a")]))
-    assert copy.config()[1] == 12
+    assert copy.config()[0] != changed[0]
+    assert copy.rows_version > changed[1]
+
+
+def test_rows_that_are_read_again_and_are_the_same_have_not_changed() -> None:
+    """A lost connection to the store is no edit."""
+    copy = Copy(KEYS)
+    copy.load([row("a", 1), life("a", 2)], 4)
+    before = copy.rows_version
+    copy.load([row("a", 1), life("a", 5)], 5)
+    assert copy.rows_version == before
+    copy.load([row("a", 6)], 6)
+    assert copy.rows_version > before
+    before = copy.rows_version
+    copy.load([], 7)
+    assert copy.rows_version > before
+
+
+def test_a_late_word_of_another_row_is_a_change() -> None:
+    """Its revision is lower than one that is known, and it is news all the same."""
+    copy = Copy(KEYS)
+    copy.note([row("a", 9)])
+    before = copy.config()
+    copy.note([row("b", 8)])
+    assert copy.config() != before
+
+
+def test_our_own_writing_is_told_from_an_edit() -> None:
+    """The program notes an order in a row; that is no reason to read all rows again."""
+    copy = Copy(KEYS)
+    copy.load([row("a", 1), row("b", 1)], 1)
+    start = copy.rows_version
+    copy.note([row("a", 2), row("b", 2)], is_own=True)
+    copy.note([row("a", 3)], is_own=True)
+    assert copy.is_own_writing(copy.rows_version, start)
+    assert copy.is_own_writing(start, start)
+    copy.note([row("b", 4)])
+    assert not copy.is_own_writing(copy.rows_version, start)
+    edited = copy.rows_version
+    copy.note([row("b", 5)], is_own=True)
+    assert copy.is_own_writing(copy.rows_version, edited)
+    assert not copy.is_own_writing(copy.rows_version, start)
 
 
 def test_a_row_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -113,14 +156,14 @@ def test_a_row_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture)
     assert "account/main/row/x" in caplog.text
 
 
-def test_a_life_that_cannot_be_read_is_an_error() -> None:
-    """Nobody knows whether its rule has fired."""
+def test_a_life_that_cannot_be_read_has_no_state(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody knows whether its rule has fired, so it must not count as one that waits."""
     copy = Copy(KEYS)
-    copy.load([Entry(KEYS.life("x"), dumped({"cells": 1}), 1)], 1)
-    with pytest.raises(ValueError, match="life/x"):
-        copy.lives()
-    with pytest.raises(ValueError, match="life/x"):
-        copy.life("x")
+    copy.load([Entry(KEYS.life("x"), dumped({"cells": 1}), 1), life("a", 1)], 1)
+    assert set(copy.lives()) == {"x", "a"}
+    assert "life/x" in caplog.text
+    with pytest.raises(UnreadableLife):
+        read_life("x", copy.lives()["x"])
 
 
 def test_a_place_that_is_no_number_comes_first() -> None:

@@ -23,7 +23,6 @@ EVERY = [
     words.store_is_silent(2.2, leads=True),
     words.store_is_silent(2.2, leads=False),
     words.store_is_back(),
-    words.found_by_audit("r1", "OABC"),
 ]
 
 
@@ -60,10 +59,3 @@ def test_what_a_host_calls_itself_cannot_break_the_screen() -> None:
     assert "\x1b" not in words.follows(Lead(1, "a\x1b[2J", "\x1b", "t"), 3.0).text
     assert words.name_of(Lead(1, "x" * 500, "", "t")) != "x" * 500
     assert words.name_of(None) == words.name_of(Lead(1, "", "", "t")) == "another host"
-
-
-def test_an_order_that_the_store_did_not_know_names_its_row() -> None:
-    """The log holds the row, and the sentence the order."""
-    sentence = words.found_by_audit("r1", "OABC-1")
-    assert sentence.fields == {"id": "r1"}
-    assert sentence.text.startswith("r1: its order OABC-1 stands at Kraken")

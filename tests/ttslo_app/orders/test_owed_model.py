@@ -160,7 +160,8 @@ def test_turn_comes_when_its_reason_is_gone(
 ) -> None:
     """Each reason under each trouble: what is due, what others are told, and the next moment."""
     owed = Owed(SETTINGS)
-    at = NEVER if why in (Why.SETTLING, Why.DISK, Why.PACE, Why.KEY, Why.GROUP) else 100.0
+    timeless = (Why.SETTLING, Why.DISK, Why.PACE, Why.KEY, Why.GROUP, Why.FOLLOWING)
+    at = NEVER if why in timeless else 100.0
     owed.wait(owed.take(crossing("a"), 50.0), why, at)
     if shut:
         owed.key.shut(Pause.KEY, 50.0)
@@ -171,12 +172,13 @@ def test_turn_comes_when_its_reason_is_gone(
         Why.PACE: not settling and not shut,
         Why.KEY: not shut,
         Why.GROUP: False,  # another row decides
+        Why.FOLLOWING: not settling,  # nobody asks while another host leads
     }.get(why, late >= 0)
     found = [w.crossing.key for w in owed.due(now, is_settling=settling, is_disk_bad=bad_disk)]
     assert found == ["a"] * is_due
     assert "a" in owed  # it stays until it is taken
     held = {Why.SETTLING: False, Why.DISK: False, Why.PACE: True, Why.KEY: shut}
-    held[Why.GROUP] = True
+    held[Why.GROUP] = held[Why.FOLLOWING] = True
     assert owed.is_held_back("a", now) == held.get(why, late < 0)
     assert not owed.is_held_back("b", now)
 

@@ -21,7 +21,7 @@ from ttslo_app.face.voice import Ear
 from ttslo_app.messages import Crossing, Kind
 from ttslo_app.orders.ledger import intent_lines, read_intents
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.run.program import Program
+from ttslo_app.run.program import Program, keeping_journal
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager
     kraken = SlowStandIn()
     program = TTSLO(manager, kraken, kraken)
     worker = program.worker
-    with program.keeping_journal():
+    with keeping_journal(program):
         assert program.validate_and_load_config()
         worker.start()
         worker.submit(Crossing(read_rule(config()), Decimal(60000), "60000"))
@@ -149,7 +149,7 @@ def test_intent_of_an_order_under_way_stays_whoever_saves(manager: ConfigManager
     assert (intent["id"], intent["rule_state"]) == ("btc", "intended")
     kraken.may_answer.set()
     assert worker.stop(10)
-    with program.keeping_journal():
+    with keeping_journal(program):
         program.save_state()
     assert manager.load_state()["btc"]["triggered"] == "true"
 

@@ -16,6 +16,7 @@ from fake_kraken import FakeKraken
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, BookDisarm, BookFired, Crossing
 from ttslo_app.run import watchdog as room
+from ttslo_app.run.program import keeping_journal
 from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.store.disk import Disk
 
@@ -231,7 +232,7 @@ def test_disk_that_hangs_at_the_intent_is_said_and_fails_health(
     exchange.set_price(PAIR, "50000")
     disk = HangingDisk()
     program = LiveProgram(exchange, tmp_path, [row("up", 51000)], disk=disk)
-    with program.ttslo.keeping_journal(), program:
+    with keeping_journal(program.ttslo), program:
         disk.hangs.set()
         exchange.set_price(PAIR, "51001")
         said = program.wait_for_line("no order yet: the disk has not taken its intent")

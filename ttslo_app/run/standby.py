@@ -1,0 +1,260 @@
+"""A run as one of several hosts: the whole program, and a door that who leads has open.
+
+Rows and lives come from a shared store, and so does who leads. What it must never do: call Kraken
+with the trading key while another host leads, or lead before Kraken refuses all who led before.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenAPIError, KrakenError
+from krakenlink.machine import feed_clock
+from krakenlink.stream.settings import FeedSettings
+from ttslo_app.cluster.books import Books
+from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.crew import Fencing, Part
+from ttslo_app.cluster.records import Changed, Keys
+from ttslo_app.cluster.session import Session
+from ttslo_app.cluster.store import Store
+from ttslo_app.cluster.witness import HostFile
+from ttslo_app.messages import Shared, Sighting, StandBy, TakeUp, tell
+from ttslo_app.orders.finder import by_client_id
+from ttslo_app.run import standby_words as words
+from ttslo_app.run import stores
+from ttslo_app.run.files import OrderFiles
+from ttslo_app.run.flags import env_file
+from ttslo_app.run.parts import Options, ask_for_time
+from ttslo_app.run.program import Program
+from ttslo_app.run.shared_files import SharedFiles, SharedManager
+from ttslo_app.run.telling import telling_from
+
+_log = logging.getLogger(__name__)
+
+# Seconds. The order thread ends its turn before this host follows, and that may take an answer.
+_TURN = 15.0
+
+
+class HostProgram(Program):
+    """The program as one of several hosts.
+
+    Args:
+        manager: What it knows as its files.
+        reading: Where prices come from.
+        trading: The client whose key places orders while this host leads.
+        options: What the user chose.
+        copy: The account as this host knows it.
+        books: Who writes into the store.
+    """
+
+    def __init__(
+        self,
+        manager: SharedManager,
+        reading: KrakenAPI,
+        trading: KrakenAPI,
+        options: Options,
+        copy: Copy,
+        books: Books,
+    ) -> None:
+        self._shared = SharedFiles(manager, copy, books)
+        self.session: Session | None = None
+        trading.gate.stand_by()
+        super().__init__(manager, reading, trading, options)
+        self.worker.submit(StandBy(lambda: None))
+        self.worker.work_off()
+
+    # The account's stream needs a token of the key, also while another host leads.
+    follows_account = False
+
+    @property
+    def mode(self) -> str:
+        """What this run is, in the words of its first line."""
+        return "HOST"
+
+    @property
+    def rests(self) -> bool:
+        """Whether another host leads, so that the trading key is not used."""
+        return self.worker.follower.is_following
+
+    def make_files(self) -> OrderFiles:
+        """Return its files as the order thread has them."""
+        return self._shared
+
+    def recover(self) -> None:
+        """Learn what time it is; what another run left is taken up by whoever leads. Blocks."""
+        try:
+            ask_for_time(self)
+        except KrakenError as error:
+            _log.info("Kraken does not tell the time yet: %s", error)
+        self.worker.follower.doubt_unreadable()
+
+    def run_continuous(self, interval: float = 60) -> None:
+        """Run until `stop` or Ctrl-C, and lead or stand by meanwhile. Blocks."""
+        assert self.session is not None  # whoever makes a program of a host gives it one
+        self.session.start()
+        try:
+            super().run_continuous(interval)
+        finally:
+            self.session.stop()
+
+
+class ShipsCrew:
+    """The program as a session commands it.
+
+    Args:
+        program: The program.
+        trading: The client whose key places orders.
+        copy: The account as this host knows it.
+        books: Who writes into the store.
+    """
+
+    def __init__(self, program: HostProgram, trading: KrakenAPI, copy: Copy, books: Books) -> None:
+        self._program, self._trading = program, trading
+        self._copy, self._books = copy, books
+        self._standing: Mapping[str, Sighting] = {}
+        self._base = 0
+        self._taken_up = threading.Event()
+        self._sees_since = feed_clock()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether rows are read and prices come."""
+        live = self._program.live
+        return live is not None and live.has_begun
+
+    @property
+    def is_deposed(self) -> bool:
+        """Whether Kraken has refused a nonce of this epoch."""
+        return self._trading.gate.is_deposed
+
+    @property
+    def has_taken_up(self) -> bool:
+        """Whether the order thread goes by what `take_up` gave it."""
+        return self._taken_up.is_set()
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the order thread has ended what it was at."""
+        return self._program.worker.follower.is_following
+
+    def blind_for(self) -> float:
+        """Return for how many seconds no live price was seen, where a row waits for one."""
+        now, live = feed_clock(), self._program.live
+        if live is None or live.sees_prices():
+            self._sees_since = now
+        return now - self._sees_since
+
+    def fence(self, base: int) -> Fencing:
+        """Have Kraken refuse all nonces below `base`, and see what stands. Blocks for one call."""
+        gate = self._trading.gate
+        if base != self._base:
+            try:
+                gate.reign(base)
+            except ValueError as error:  # this very process has led later: the store is older
+                _log.error("%s", error)
+                return Fencing.REFUSED
+            self._base, self._standing = base, {}
+        try:
+            self._standing = by_client_id(self._trading.query_open_orders())
+        except KrakenAPIError as error:
+            _log.info("The first call of this epoch: %s", error)
+        except KrakenError as error:
+            _log.info("Kraken has not answered the first call of this epoch: %s", error)
+        if gate.is_deposed:
+            return Fencing.REFUSED
+        return Fencing.ANSWERED if gate.is_taken else Fencing.UNASKED
+
+    def take_up(self, fence: int) -> None:
+        """Have the order thread go by the lives of the copy. Never blocks."""
+        self._taken_up.clear()
+        self._books.lead(fence)
+        lives = self._copy.lives()
+        self._program.worker.submit(TakeUp(lives, self._standing, self._taken_up.set))
+
+    def cut(self) -> None:
+        """See to it that nothing more is sent or written. Never blocks."""
+        self._books.cut()
+        self._trading.gate.stand_by()
+
+    def follow(self) -> None:
+        """Let the order thread end its turn and shut the door. Blocks until then, for a while."""
+        done = threading.Event()
+        self._program.worker.submit(StandBy(done.set))
+        if not self._program.worker.is_running:
+            self._program.worker.work_off()
+        done.wait(_TURN)
+
+    def changed(self, changed: Changed) -> None:
+        """Let the order thread know what another host has written. Never blocks."""
+        lives = {i: cells for i in changed.lives if (cells := self._copy.life(i)) is not None}
+        if lives:
+            self._program.worker.submit(Shared(lives))
+
+
+def run(
+    options: argparse.Namespace,
+    wanted: Options,
+    give_signs: Callable[[Program, argparse.Namespace, Sequence[str]], int],
+) -> int:
+    """Lead an account, or stand by for it, until Ctrl-C or SIGTERM; return the exit code. Blocks.
+
+    Args:
+        options: The flags.
+        wanted: What they ask of a run.
+        give_signs: Runs a program, and lets it be looked at from outside meanwhile.
+
+    Raises:
+        ValueError: If this cannot be a host.
+        OSError: If the store cannot be asked.
+    """
+    try:
+        with stores.opened(options) as (store, keys):
+            trading = stores.trading_of(options.account, env_file(options))
+            if not trading.has_keys:
+                raise ValueError(words.no_key())
+            cluster_id, copy = stores.cluster_id(store, keys) or "", stores.copy_of(store, keys)
+            return _run(_Shore(store, keys, cluster_id, copy), trading, options, wanted, give_signs)
+    except stores.NotMade as error:
+        raise ValueError(str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Shore:
+    """The store as it was found at the start."""
+
+    store: Store
+    keys: Keys
+    cluster_id: str
+    copy: Copy
+
+
+def _run(
+    shore: _Shore,
+    trading: KrakenAPI,
+    options: argparse.Namespace,
+    wanted: Options,
+    give_signs: Callable[[Program, argparse.Namespace, Sequence[str]], int],
+) -> int:
+    reading = KrakenAPI.from_env(
+        readwrite=False,
+        env_file=env_file(options),
+        use_websocket=not options.no_websocket,
+        feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
+    )
+    copy, books = shore.copy, Books(shore.store, shore.copy, shore.keys)
+    manager = SharedManager("the store's rows", options.state, options.log, copy, books)
+    program = HostProgram(manager, reading, trading, wanted, copy, books)
+    crew = ShipsCrew(program, trading, copy, books)
+    witness = HostFile(Path(f"{options.state}.host"), shore.cluster_id)
+    part = Part(shore.keys, witness.name(), options.standby_after)
+    program.session = Session(shore.store, copy, part, crew, witness, program.say)
+    books.refused = program.session.refused
+    tell(program.say, words.host(part.name, part.keys.account, options.store))
+    with telling_from(options, env_file(options)).over(program, ""):
+        return give_signs(program, options, [])
