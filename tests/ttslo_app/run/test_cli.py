@@ -591,7 +591,7 @@ def test_more_crossings_than_kraken_takes_at_once_are_all_placed_in_their_order(
     """Orders beyond Kraken's pace wait in line, though the price has gone back, and are told of."""
     names = [f"r{number}" for number in range(7)]
     rows = [ROW.replace("btc", name, 1) for name in names]
-    with FakeKraken(order_pace=(5, 1.0)) as exchange:
+    with FakeKraken(order_pace=(3, 1.0)) as exchange:
         scene = Scene(exchange, tmp_path, rows)
         with scene.run() as program:
             scene.wait_for_stream(program)
