@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ttslo_app.cluster.books import Books
@@ -146,15 +146,18 @@ class SharedFiles(OrderFiles):
         """Put some lives into the store, if their rows are as they were just checked."""
         if not self._books.is_open:
             raise OSError(errno.EROFS, "another host leads")
-        rows = {i: self._checked[i][0] for i in rule_ids if i in self._checked}
+        rows = {i: self._checked[i][0] for i in rule_ids}
         self._books.write_intents({i: state[i] for i in rule_ids}, rows)
 
-    def current_rule(self, rule: Rule) -> Rule | None:
-        """Return the row of `rule.id` as the store has it, as far as this host knows.
+    def current_rules(self) -> Callable[[Rule], Rule | None]:
+        """Return what the store has for a rule, as far as this host knows; None if it is gone.
 
         The intent rests on that version of the row, so that an edit which is not known here yet
         refuses it.
         """
+        return self._current_rule
+
+    def _current_rule(self, rule: Rule) -> Rule | None:
         row = self._copy.row(rule.id)
         if row is None:
             self._checked[rule.id] = (0, None)
@@ -182,4 +185,6 @@ class SharedFiles(OrderFiles):
 
 
 def _texts(cells: Mapping[str, object]) -> dict[str, str]:
-    return {name: "" if cell is None else str(cell) for name, cell in cells.items()}
+    # When each row was looked at last would be a change of every life at every end of a run.
+    told = ((name, cell) for name, cell in cells.items() if name != "last_checked")
+    return {name: "" if cell is None else str(cell) for name, cell in told}

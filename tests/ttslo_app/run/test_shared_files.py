@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from memory_store import Fate, Line, MemoryStore
-from order_bench import life
+from order_bench import MARKET, ManualClock, ModelKraken, life
 
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, read_cells, row_text
 from ttslo_app.cluster.store import Change
+from ttslo_app.messages import AcceptedRule, Adopt, Crossing, StandBy, TakeUp
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
@@ -145,31 +148,82 @@ def test_lives_of_the_leader_come_back(shelf: Shelf) -> None:
 def test_intent_rests_on_the_row_that_was_checked(shelf: Shelf) -> None:
     """An edit that this host has not heard of refuses it, and is known afterwards."""
     shelf.lead()
-    assert shelf.files.current_rule(shelf.rule()) == shelf.rule()
+    assert shelf.files.current_rules()(shelf.rule()) == shelf.rule()
     edited = row_text({**BTC, "enabled": "false"}, 0, "edit")
     shelf.store.commit(Change({}, {KEYS.row("btc"): edited}))
     cells = cells_of(life(RuleState.INTENDED))
     with pytest.raises(OSError, match="changed a moment ago"):
         shelf.files.save_intents({"btc": cells}, ["btc"])
     assert shelf.life_cells() == {}
-    current = shelf.files.current_rule(shelf.rule())
+    current = shelf.files.current_rules()(shelf.rule())
     assert current is not None
     assert not current.enabled
     shelf.files.save_intents({"btc": cells}, ["btc"])
     assert shelf.life_cells()["rule_state"] == "intended"
 
 
+def worker_of(shelf: Shelf) -> tuple[OrderWorker, ModelKraken]:
+    """Return an order thread that leads, with BTC's row armed, and its Kraken."""
+    clock = ManualClock()
+    kraken = ModelKraken(clock)
+    worker = OrderWorker(
+        {}, shelf.files, kraken, clock=clock.clocks, say=lambda *said, **fields: None
+    )
+    worker.submit(StandBy(lambda: None))
+    worker.submit(Adopt({"btc": AcceptedRule(shelf.rule(), MARKET)}, clock.monotonic()))
+    worker.submit(TakeUp({}, {}, lambda: None))
+    worker.work_off()
+    assert shelf.life_cells()["rule_state"] == "armed"
+    return worker, kraken
+
+
+def test_crossing_of_a_row_that_was_edited_a_moment_ago_sends_nothing(shelf: Shelf) -> None:
+    """This host has not heard of the edit yet: the store refuses the intent, and then it has."""
+    shelf.lead()
+    worker, kraken = worker_of(shelf)
+    edited = row_text({**BTC, "enabled": "false"}, 0, "edit")
+    shelf.store.commit(Change({}, {KEYS.row("btc"): edited}))
+    for _ in range(3):
+        worker.submit(Crossing(shelf.rule(), Decimal(50001), "50001"))
+        worker.work_off()
+    assert kraken.sent == []
+    assert shelf.life_cells()["rule_state"] == "armed"
+
+
+def test_crossing_of_a_row_that_is_as_it_was_has_its_order(shelf: Shelf) -> None:
+    """The same, without an edit; the row names the order afterwards."""
+    shelf.lead()
+    worker, kraken = worker_of(shelf)
+    worker.submit(Crossing(shelf.rule(), Decimal(50001), "50001"))
+    worker.work_off()
+    assert len(kraken.sent) == 1
+    assert shelf.life_cells()["rule_state"] == "placed"
+    row = shelf.copy.row("btc")
+    assert row is not None
+    assert row.cells["order_id"] == shelf.life_cells()["order_id"]
+
+
+def test_end_of_a_run_is_no_change_of_every_life(shelf: Shelf) -> None:
+    """When a row was looked at last is for the file of one machine."""
+    shelf.lead()
+    cells = cells_of(life(RuleState.ARMED))
+    shelf.files.save_state({"btc": cells})
+    before = shelf.store.version
+    shelf.files.save_state({"btc": {**cells, "last_checked": "now"}})
+    assert shelf.store.version == before
+
+
 def test_row_that_is_gone_is_no_rule(shelf: Shelf) -> None:
     """Nothing trades that the store does not have."""
     shelf.store.commit(Change({}, {}, (KEYS.row("btc"),)))
     shelf.hear()
-    assert shelf.files.current_rule(shelf.rule()) is None
+    assert shelf.files.current_rules()(shelf.rule()) is None
 
 
 def test_row_that_cannot_be_understood_is_no_rule(shelf: Shelf) -> None:
     """Somebody pushed it by another way than the command."""
     shelf.push({**BTC, "direction": "sideways"})
-    assert shelf.files.current_rule(shelf.rule()) is None
+    assert shelf.files.current_rules()(shelf.rule()) is None
 
 
 def test_store_without_an_answer_is_a_disk_that_cannot_be_written(shelf: Shelf) -> None:
