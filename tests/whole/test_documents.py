@@ -13,7 +13,14 @@ from krakenlink.stream.private import ACCOUNT_TRANSITIONS
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import handover, rows_command, state_command, store_command, store_status
+from ttslo_app.run import (
+    accounts,
+    handover,
+    rows_command,
+    state_command,
+    store_command,
+    store_status,
+)
 from ttslo_app.run.commands import WORDS
 from ttslo_app.run.environment import KNOWN
 from ttslo_app.watch.past import Bounds
@@ -231,6 +238,11 @@ def test_standby_names_commands_flags_and_settings_that_are_there() -> None:
         if second and first in ("store", "rows", "state"):
             assert second in parsers[first].format_help(), (first, second)
     assert {first for first, _ in told} >= parsers.keys()
+    main = read("ttslo_app/run/flags.py")
+    for flag in ("--store", "--account", "--standby-after"):
+        assert flag in text
+        assert f'"{flag}"' in main
+    assert "--accounts" in accounts.parser().format_help()
     found = re.findall(r"\b(?:TTSLO|KRAKEN)_[A-Z_]+\b", text)
     settings = {name.partition("__")[0] for name in found}
     assert settings <= set(KNOWN)
