@@ -229,6 +229,7 @@ def test_row_that_cannot_be_understood_is_no_rule(shelf: Shelf) -> None:
 def test_store_without_an_answer_is_a_disk_that_cannot_be_written(shelf: Shelf) -> None:
     """The crossing waits, and is tried again."""
     shelf.lead()
+    shelf.files.current_rules()(shelf.rule())
     shelf.line.fates.append(Fate.LOST)
     cells = cells_of(life(RuleState.INTENDED))
     with pytest.raises(OSError, match="no answer"):
