@@ -133,6 +133,9 @@ def yard(nodes: EtcdNodes, tmp_path: Path) -> Iterator[Yard]:
 def test_leader_places_the_order_and_the_other_knows_of_it(yard: Yard) -> None:
     """Both have seen the crossing; row and life name the order, and a clean end gives way."""
     first, second = yard.pair()
+    for host, mode in ((first, "LEADS"), (second, "FOLLOWS")):
+        path = host.folder / "state.csv.status.json"
+        wait_until(lambda p=path, m=mode: m in p.read_text(), f"{mode} in {path}")  # type: ignore[misc]
     yard.cross()
     yard.settle()
     second.wait_for("btc: crossed at 51001. The host that leads places its order")

@@ -105,7 +105,7 @@ class Snapshot:
     Attributes:
         schema: Of this form.
         version: Of the program.
-        mode: `LIVE`, `DRY RUN`, `DEMO` or `PAPER`.
+        mode: `LIVE`, `DRY RUN`, `DEMO`, `PAPER`, or of several hosts `LEADS` or `FOLLOWS`.
         phase: `starting`, `running` or `stopped`.
         exchange: Where, as the first line of the run says it.
         config: Its rules.

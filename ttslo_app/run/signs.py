@@ -229,5 +229,13 @@ class Signs:
 def signs_from(program: Program, options: argparse.Namespace) -> Signs:
     """Return what gives signs of life of a program, as the command line wants it."""
     where = place_of(program.kraken_api_readonly.base_url)
-    about = About(program.mode, where, options.config, options.state, VERSION, options.beat)
+    about = About(
+        program.mode,
+        where,
+        options.config,
+        options.state,
+        VERSION,
+        options.beat,
+        lambda: program.mode,
+    )
     return Signs(program, about, snapshot_path(options.state, is_dry=program.dry_run))

@@ -65,12 +65,13 @@ class About:
     """What does not change while a program runs.
 
     Attributes:
-        mode: `LIVE`, `DRY RUN`, `DEMO` or `PAPER`.
+        mode: `LIVE`, `DRY RUN`, `DEMO`, `PAPER`, or of several hosts `LEADS` or `FOLLOWS`.
         exchange: Where it trades, for a person; without a password.
         config: The name of its rules.
         state: That of its state.
         version: Of the program.
         beat: Seconds between two words that it lives; 0 for none.
+        now: Returns the mode at this moment, where that changes; None where it does not.
     """
 
     mode: str
@@ -79,6 +80,7 @@ class About:
     state: str
     version: str
     beat: float = 0.0
+    now: Callable[[], str] | None = None
 
 
 # --- what there is to tell -----------------------------------------------------------------------
@@ -137,7 +139,7 @@ class Teller:
         late = {} if live is None else live.orderless()
         return Snapshot(
             version=about.version,
-            mode=about.mode,
+            mode=about.now() if about.now else about.mode,
             phase=phase,
             exchange=about.exchange,
             config=about.config,

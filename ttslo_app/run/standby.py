@@ -20,6 +20,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Fencing, Part
+from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.records import Changed, Keys
 from ttslo_app.cluster.session import Session
 from ttslo_app.cluster.store import Store
@@ -74,8 +75,9 @@ class HostProgram(Program):
 
     @property
     def mode(self) -> str:
-        """What this run is, in the words of its first line."""
-        return "HOST"
+        """What this run is at this moment."""
+        is_leading = self.session is not None and self.session.state is State.LEAD
+        return "LEADS" if is_leading else "FOLLOWS"
 
     @property
     def rests(self) -> bool:

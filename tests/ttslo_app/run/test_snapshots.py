@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -241,3 +242,11 @@ def test_process_is_looked_for_by_its_number() -> None:
     assert is_alive(snapshot(pid=1, **here)) is True
     assert is_alive(snapshot(pid=0, **here)) is None
     assert is_alive(snapshot(pid=os.getpid(), host="elsewhere")) is None
+
+
+def test_mode_that_changes_is_that_of_the_moment(live: LiveProgram) -> None:
+    """A host leads now and follows a minute later; the page and `status` say which."""
+    modes = iter(["FOLLOWS", "LEADS"])
+    teller = Teller(live.ttslo, replace(ABOUT, now=lambda: next(modes)), 1000.0)
+    assert [teller.snapshot().mode for _ in range(2)] == ["FOLLOWS", "LEADS"]
+    assert teller_of(live).snapshot().mode == "LIVE"

@@ -156,7 +156,7 @@ function showHead() {
   // Read aloud when it becomes another, and not with each second that goes by.
   const state = `${isLost} ${status.word} ${status.text.replace(/[\d.]+/g, "")}`;
   if (state !== spoken) { spoken = state; say(find("spoken"), text, "spoken"); }
-  say(find("mode"), snapshot.mode, snapshot.mode === "LIVE" ? "real" : "rehearsal");
+  say(find("mode"), snapshot.mode, ["LIVE", "LEADS"].includes(snapshot.mode) ? "real" : "rehearsal");
   const link = snapshot.link === "none" ? "prices over REST only" : `stream ${snapshot.link}`;
   const frame = snapshot.frame_age === null || isLost ? "" : `, last frame ${snapshot.frame_age.toFixed(1)} s ago`;
   say(find("about"), `${snapshot.exchange}; ${snapshot.armed} armed; ${link}${frame}; ${snapshot.config}; ttslo ${snapshot.version}`);
