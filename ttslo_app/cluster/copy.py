@@ -48,6 +48,8 @@ class Copy:
         self._lock = threading.Lock()  # guards all below; held for memory alone
         self._entries: dict[str, Entry] = {}
         self._gone: dict[str, int] = {}
+        # The keys of all that is neither a row nor a life: few, and looked at again and again.
+        self._few: set[str] = set()
         # Counts what has changed among the rows; which of that was our own writing, and what it
         # took the place of.
         self._rows_version = 0
@@ -63,6 +65,7 @@ class Copy:
             gone = {key: at for key, at in self._gone.items() if at > version}
             fresh = {one.key: one for one in entries if one.key not in gone}
             before, self._entries, self._gone = self._entries, {**fresh, **known}, gone
+            self._few = set(filter(self._is_one_of_few, self._entries))
             prefix = self._keys.rows
             keys = (key for key in {**before, **self._entries} if key.startswith(prefix))
             if any(before.get(key) != self._entries.get(key) for key in keys):
@@ -94,6 +97,8 @@ class Copy:
                     continue
                 self._entries[one.key] = one
                 self._gone.pop(one.key, None)
+                if self._is_one_of_few(one.key):
+                    self._few.add(one.key)
                 taken.append(one.key)
             if any(key.startswith(self._keys.rows) for key in taken):
                 self._rows_version += 1
@@ -107,10 +112,14 @@ class Copy:
             if known is None or known.version > version:
                 return False
             del self._entries[key]
+            self._few.discard(key)
             self._gone[key] = version
             if key.startswith(self._keys.rows):
                 self._rows_version += 1
             return True
+
+    def _is_one_of_few(self, key: str) -> bool:
+        return not key.startswith((self._keys.rows, self._keys.lives))
 
     def _ids(self, keys: Iterable[str], prefix: str) -> frozenset[str]:
         return frozenset(key.removeprefix(prefix) for key in keys if key.startswith(prefix))
@@ -124,7 +133,8 @@ class Copy:
     def below(self, prefix: str) -> Sequence[Entry]:
         """Return what stands under all keys that begin with `prefix`."""
         with self._lock:
-            return [one for key, one in self._entries.items() if key.startswith(prefix)]
+            keys = self._few if self._is_one_of_few(prefix) else self._entries
+            return [self._entries[key] for key in keys if key.startswith(prefix)]
 
     def ids(self) -> frozenset[str]:
         """Return the ids of all rows and lives."""
