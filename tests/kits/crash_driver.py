@@ -7,7 +7,10 @@ those of the writes to state.csv, its journal and config.csv, from 1; `full_at_w
 that fails once for want of space. While a file `disk.full` lies in the working folder every write
 fails, and while one `disk.readonly` lies there the files may not be written.
 Each step and each write is told on a line `@ name`, unless the plan says `quiet`. With `deaf` it is
-started as a shell starts a background job: with SIGINT ignored.
+started as a shell starts a background job: with SIGINT ignored. `clock` sets the machine's clock
+ahead by so many seconds for this process. `trouble` names a file in which a test may write at any
+time at what step the process is to be stopped, killed or cut off: see `trouble_kit.py`. With
+`naive` it is no program of ours but the host of `naive_host.py`.
 
     python crash_driver.py serve NUMBER
 
@@ -31,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 import program_host  # noqa: E402 - only now can it be found
+import trouble_kit  # noqa: E402 - likewise
 
 import ttslo  # noqa: E402 - likewise
 from ttslo_app.store.disk import Disk  # noqa: E402
@@ -123,17 +127,27 @@ class DoomedDisk(Disk):
 
 def main(plan: dict[str, Any], argv: list[str]) -> int:
     """Run the program by `plan`."""
+    trouble_kit.set_clock(plan.get("clock", 0.0))
     if plan.get("deaf"):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     is_quiet = bool(plan.get("quiet"))
     step = Counter(plan.get("die_at_step"), quiet=is_quiet)
     writes = Counter(plan.get("die_at_write"), quiet=is_quiet)
     disk = DoomedDisk(writes, plan.get("full_at_write"))
-    return ttslo.main(argv, step=lambda name: void(step(name)), disk=disk)
+    trouble = trouble_kit.Trouble(plan["trouble"], die) if "trouble" in plan else None
 
+    def note(name: str) -> None:
+        step(name)
+        if trouble is not None:
+            trouble.at(name)
 
-def void(_: object) -> None:
-    """Return nothing."""
+    if trouble is not None:
+        trouble_kit.tell_sending(note)
+    if plan.get("naive"):
+        import naive_host
+
+        return naive_host.run(argv, note)
+    return ttslo.main(argv, step=note, disk=disk)
 
 
 def load() -> None:
