@@ -97,6 +97,15 @@ def contradicted(account: str) -> Sentence:
     )
 
 
+def halted(account: str) -> Sentence:
+    """Say that a host found store and Kraken to contradict each other, and nobody may lead."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: a host found that Kraken saw a higher nonce than "
+        "the store knows. Nobody leads it any more; see STANDBY.md",
+    )
+
+
 def store_is_older(account: str) -> Sentence:
     """Say that the store knows less than it did."""
     return _said(

@@ -76,6 +76,11 @@ class Keys:
         return f"{self.base}handover"
 
     @property
+    def halt(self) -> str:
+        """Why nobody may lead the account any more; nothing while all is well."""
+        return f"{self.base}halt"
+
+    @property
     def hosts(self) -> str:
         """What the keys of the hosts begin with that lead the account or stand by for it."""
         return f"{self.base}host/"

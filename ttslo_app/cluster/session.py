@@ -24,6 +24,7 @@ from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_
 from ttslo_app.cluster.others import Others
 from ttslo_app.cluster.records import Changed, Host, Lead, host_text, lead_text, read_lead
 from ttslo_app.cluster.records import dumped as text_of
+from ttslo_app.cluster.silence import Silence
 from ttslo_app.cluster.store import Change, Entry, Store, StoreError
 from ttslo_app.messages import Say, Sentence, tell
 
@@ -35,12 +36,12 @@ BEAT = 0.5
 _PATIENCE = 2.0
 # The driver looks this often at what nobody wakes it for.
 _LOOK = 0.1
-# A store that is silent so long is told of, and told of again.
-_SILENT_AFTER, _TELL_EVERY = 2.0, 60.0
 # So long a host leaves the lead to each one that comes before it for this account.
 _STEP = 0.5
 # Whoever leads and has seen no price for so long gives way to a host that sees some.
 _BLIND_FOR = 10.0
+# How new the store is is remembered on the disk of this host so often.
+_REMEMBER_EVERY = 60.0
 
 
 class Session:
@@ -71,8 +72,9 @@ class Session:
         self._is_refused = False  # whether another lead was seen in our place
         self._is_posted = False
         self._rests_until = 0.0
-        self._heard_at = feed_clock()  # when the store answered last
-        self._told_silent_at = float("-inf")
+        # How new the store is, and when this was written down.
+        self._newest, self._kept_at = 0, float("-inf")
+        self._silence = Silence(feed_clock())
         self._others = Others(self._keys.host(part.name), part.patience)
         self._once = Once()
         self._stopping, self._wake = threading.Event(), threading.Event()
@@ -126,8 +128,9 @@ class Session:
         """Read everything, and follow the news until they break off. Blocks."""
         try:
             entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
+            self._newest = version  # lower than before where the store went back in time
             self._copy.load(entries, version)
-            self._hear()
+            self._silence.heard(feed_clock())
             self._is_read.set()
             ids = frozenset(self._copy.ids())
             self._crew.changed(Changed(ids, ids))
@@ -135,7 +138,7 @@ class Session:
                 if self._stopping.is_set() or news.is_torn:
                     return
                 if news.entries or news.gone:
-                    self._hear()
+                    self._silence.heard(feed_clock())
                     changed = self._copy.take(news)
                     if changed.rows or changed.lives:
                         self._crew.changed(changed)
@@ -143,9 +146,6 @@ class Session:
         except StoreError as error:
             _log.info("The store is not heard: %s", error)
             self._stopping.wait(BEAT)
-
-    def _hear(self) -> None:
-        self._heard_at = feed_clock()
 
     def _beat(self) -> None:
         """Tell the store that this host lives, and whether it leads. Blocks."""
@@ -159,11 +159,21 @@ class Session:
             rests_on = {self._keys.lead: fence}
         with suppress(StoreError):
             answer = self._store.commit(Change(rests_on, puts), patience=_PATIENCE)
-            self._hear()
+            self._silence.heard(feed_clock())
+            self._remember(answer.version)
             if not answer.is_done and is_ours and fence == self._fence:
                 self._copy.note(answer.found.values())
                 self._refused()
         self._stopping.wait(max(0.0, BEAT - (feed_clock() - began)))
+
+    def _remember(self, version: int) -> None:
+        """Write down how new the store is, now and then; one that went back is told by that."""
+        if version >= self._newest and self.state is not State.ASTRAY:
+            self._newest = version
+            if feed_clock() - self._kept_at >= _REMEMBER_EVERY:
+                self._kept_at = feed_clock()
+                if not self._witness.is_older(version):
+                    self._witness.keep(version)
 
     @property
     def _leads(self) -> bool:
@@ -188,7 +198,8 @@ class Session:
         self._wake.clear()
         if self._is_read.is_set():
             self._others.see(self._copy.below(self._keys.hosts), feed_clock())
-            self._tell_silence()
+            if (said := self._silence.news(feed_clock(), leads=self._leads)) is not None:
+                tell(self._say, said)
             {
                 State.FOLLOW: self._follow,
                 State.FENCE: self._make_fence,
@@ -220,6 +231,10 @@ class Session:
             tell(self._say, words.follows(lead, self._part.patience))
         is_blind = self._crew.blind_for() > 0
         patience = self._part.patience
+        if self._copy.entry(self._keys.halt) is not None:
+            if self._once.is_news("halt"):
+                tell(self._say, words.halted(self._keys.account))
+            return
         if not self._crew.is_ready or now < self._rests_until:
             return
         waits = _STEP * self._others.before(self._part.name, self._keys.account, now)
@@ -228,7 +243,7 @@ class Session:
 
     def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:
         """Stand for election. Blocks."""
-        if self._witness.is_older(lead_at):
+        if self._witness.is_older(self._newest):
             tell(self._say, words.store_is_older(self._keys.account))
             self._step(Signal.OLDER)
             return
@@ -310,6 +325,7 @@ class Session:
             tell(self._say, words.contradicted(self._keys.account))
             self._crew.follow()
             self._step(Signal.CONTRADICTED)
+            self._halt()
             return
         self._copy.note([entry] if entry is not None else [])
         self._step_down()
@@ -354,22 +370,22 @@ class Session:
             self._observed = Observed(-1, -1, feed_clock())
             self._step(Signal.READ)
 
+    def _halt(self) -> None:
+        """Write down that nobody may lead. Blocks.
+
+        Each further election would bring the epochs nearer to what Kraken has seen, until it takes
+        one; and the lives would be old all the same.
+        """
+        why = {"host": self._part.name, "token": secrets.token_hex(8)}
+        change = Change({self._keys.lead: self._fence}, {self._keys.halt: text_of(why)})
+        with suppress(StoreError):
+            answer = self._store.commit(change, patience=_PATIENCE)
+            self._copy.note(answer.found.values())
+
     def _stay_astray(self) -> None:
+        if self._lead is not None and self._copy.entry(self._keys.halt) is None:
+            self._halt()
         entry, lead = self._copy.entry(self._keys.lead), self.leader()
         is_another = entry is not None and entry.version != self._fence
         if is_another and lead is not None and lead.host not in ("", self._part.name):
             self._step(Signal.ANOTHER)
-
-    # --- the store -----------------------------------------------------------------------------
-
-    def _tell_silence(self) -> None:
-        now = feed_clock()
-        silence = now - self._heard_at
-        if silence < _SILENT_AFTER:
-            if self._once.has_healed("silent"):
-                self._told_silent_at = float("-inf")
-                tell(self._say, words.store_is_back())
-        elif now - self._told_silent_at >= _TELL_EVERY:
-            self._once.is_news("silent")
-            self._told_silent_at = now
-            tell(self._say, words.store_is_silent(silence, leads=self._leads))

@@ -107,7 +107,7 @@ class World:
     clocks: Clocks
     set_clock: Callable[[], None]
     account: AccountFeed | None
-    rests: Callable[[], bool] = lambda: False
+    rests: Callable[[], bool]
 
 
 class Timed(Protocol):

@@ -20,6 +20,7 @@ EVERY = [
     words.nobody_to_hand_over_to(),
     words.contradicted("main"),
     words.store_is_older("main"),
+    words.halted("main"),
     words.store_is_silent(2.2, leads=True),
     words.store_is_silent(2.2, leads=False),
     words.store_is_back(),

@@ -104,7 +104,9 @@ class Bench:
         clocks = Clocks(lambda: self.now, lambda: self.now, lambda: self.now)
         provider = cast("WebSocketPriceProvider", self.stream)
         self.streams = Streams(provider, 60.0, self.say)
-        world = World(cast("Any", None), provider, None, None, clocks, lambda: None, None)
+        world = World(
+            cast("Any", None), provider, None, None, clocks, lambda: None, None, lambda: False
+        )
         self.live = LiveRun(
             world,
             cast("OrderWorker", self.orders),

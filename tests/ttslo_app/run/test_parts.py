@@ -42,7 +42,8 @@ def test_the_world_is_named_in_full() -> None:
     with pytest.raises(TypeError, match="clocks"):
         World(prices=None, provider=None, exchange=None, tape=None)  # type: ignore[call-arg,arg-type]
     assert [part.name for part in fields(World)] == [
-        *("prices", "provider", "exchange", "tape", "clocks", "set_clock", "account")
+        *("prices", "provider", "exchange", "tape", "clocks", "set_clock", "account"),
+        "rests",
     ]
 
 
