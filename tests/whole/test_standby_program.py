@@ -200,6 +200,20 @@ def test_leader_that_was_stopped_wakes_deposed_and_sends_nothing(yard: Yard) -> 
     wait_until(lambda: len(yard.orders) == 2, first.output)
 
 
+def test_row_that_is_crossed_while_a_host_still_loads_is_not_lost(yard: Yard) -> None:
+    """It looks as if its threshold had been met from the start: the store knows better."""
+    yard.exchange.fault("delayed_action", endpoint="AssetPairs", seconds=3.0, count=1)
+    late = yard.host("b")
+    assert yard.exchange.wait_for(lambda exchange: exchange.count("AssetPairs") >= 1, 60)
+    first = yard.host("a")
+    wait_until(lambda: yard.life("btc").get("rule_state") == "armed", first.output)
+    first.send(signal.SIGSTOP)
+    yard.cross()
+    wait_until(lambda: yard.orders, late.output)
+    yard.settle()
+    assert len(yard.orders) == 1
+
+
 def test_without_a_majority_nothing_fires_and_it_is_owed(yard: Yard) -> None:
     """Watching goes on; the crossing has its order once the store answers again."""
     first = yard.host("a")

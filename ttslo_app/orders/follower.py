@@ -41,6 +41,7 @@ class Follower:
         self._tools, self._ledger, self._owed = tools, tools.ledger, tools.owed
         self._roll, self._finder, self._clerk = roll, finder, clerk
         self._last: Adopt | None = None
+        self._took_up_at = float("-inf")
 
     def doubt_unreadable(self) -> None:
         """Let rows not trade whose lives cannot be read; whoever leads says so."""
@@ -48,9 +49,21 @@ class Follower:
             if self._readable(rule_id) is None:
                 self._ledger.distrust([rule_id])
 
-    def note(self, message: Adopt) -> None:
-        """Remember the rows: they are adopted again when this host takes over."""
-        self._last = message if self.is_shared else None
+    def guarded(self, message: Adopt) -> Adopt:
+        """Return rows as they may be adopted, and remember them for when this host takes over.
+
+        Of several hosts this one may have read them before it knew what the leader has armed: a row
+        whose threshold is met looks refused then, and must not be disarmed for that. Whoever leads
+        disarms what its user took away.
+        """
+        if not self.is_shared:
+            return message
+        self._last = message
+        if not self.is_following and message.read_at > self._took_up_at:
+            return message
+        missing = [i for i in self._ledger.state if i not in message.accepted]
+        waiting = frozenset(filter(self._is_waiting, missing))
+        return replace(message, undecided=message.undecided | waiting)
 
     # --- while another leads -------------------------------------------------------------------
 
@@ -116,13 +129,14 @@ class Follower:
         self._ledger.begin_anew(message.lives)
         self._finder.forget_all()
         self.is_following, self.is_shared = False, True
+        self._took_up_at = self._tools.now()
         for unsettled in self._roll.recover():
             self._finder.search_for(unsettled)
         self._note_what_is_noted()
         for rule_id, cells in list(self._ledger.state.items()):
             if (name := bare(cells.get("cl_ord_id", ""))) in message.standing:
                 self._audit(rule_id, message.standing[name])
-        if self._last is not None and self._roll.adopt(self._last):
+        if self._last is not None and self._roll.adopt(self.guarded(self._last)):
             self._ledger.must_write = True
         for wait in self._owed:
             life = self._readable(wait.crossing.key)

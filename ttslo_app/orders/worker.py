@@ -226,7 +226,7 @@ class OrderWorker:
                 self.follower.share(message)
 
     def _adopt(self, message: Adopt) -> None:
-        self.follower.note(message)
+        message = self.follower.guarded(message)
         if self.follower.is_following:
             self.roll.adopt(message)
             return

@@ -189,6 +189,13 @@ class Loader:
         self._last_look = stamp
         return is_settled
 
+    def read_again_soon(self) -> None:
+        """Let the rows be read again although nobody has changed them: what is armed has changed.
+
+        Any thread.
+        """
+        self._read_again_at = feed_clock()
+
     # --- reading -------------------------------------------------------------------------------
 
     def load(self) -> bool:

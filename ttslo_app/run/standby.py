@@ -27,6 +27,7 @@ from ttslo_app.cluster.store import Store
 from ttslo_app.cluster.witness import HostFile
 from ttslo_app.messages import Shared, Sighting, StandBy, TakeUp, tell
 from ttslo_app.orders.finder import by_client_id
+from ttslo_app.orders.life import RuleState
 from ttslo_app.run import standby_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.files import OrderFiles
@@ -177,7 +178,12 @@ class ShipsCrew:
         self._taken_up.clear()
         self._books.lead(fence)
         lives = self._copy.lives()
-        self._program.worker.submit(TakeUp(lives, self._standing, self._taken_up.set))
+
+        def done() -> None:
+            self._taken_up.set()
+            self._program.loader.read_again_soon()  # by what is armed, as all hosts know it
+
+        self._program.worker.submit(TakeUp(lives, self._standing, done))
 
     def cut(self) -> None:
         """See to it that nothing more is sent or written. Never blocks."""
@@ -197,6 +203,11 @@ class ShipsCrew:
         lives = {i: cells for i in changed.lives if (cells := self._copy.life(i)) is not None}
         if lives:
             self._program.worker.submit(Shared(lives))
+        rules = self._program.worker.ledger.rules
+        armed = (i for i, cells in lives.items() if cells.get("rule_state") == RuleState.ARMED)
+        if any(i not in rules for i in armed):
+            # It was refused here, as its threshold is met, and armed there while it was not.
+            self._program.loader.read_again_soon()
 
 
 def run(

@@ -138,13 +138,47 @@ def test_life_that_cannot_be_read_does_not_wait() -> None:
     assert "btc" not in bench.worker._owed
 
 
-def test_edit_of_a_row_is_followed() -> None:
-    """Rows come from the store as from a file; the row that is gone is watched no more."""
+def test_row_that_is_gone_is_watched_until_the_leader_has_disarmed_it() -> None:
+    """This host may have read the rows before it knew what was armed, so it takes none away."""
     bench = follower("btc", "eth")
+    tell(bench, "eth", shared(bench, "eth"))
     del bench.files.rules["eth"]
     bench.adopt()
+    assert BookDisarm("eth") not in bench.changes
+    tell(bench, "eth", shared(bench, "eth", state=RuleState.DISARMED))
     assert BookDisarm("eth") in bench.changes
     assert bench.files.disk == {}
+
+
+def test_row_that_was_read_as_met_before_its_arming_was_known_keeps_its_crossing() -> None:
+    """Two hosts start at once: one arms the row, it is crossed, and the other reads it as met."""
+    bench = follower()
+    cells = shared(bench)
+    read_at = bench.clock.monotonic()
+    del bench.files.rules["btc"]  # refused: its threshold is met
+    bench.clock.seconds += 1
+    bench.adopt(read_at=read_at)
+    tell(bench, "btc", cells)
+    take_up(bench, {"btc": cells})
+    bench.adopt(read_at=read_at)  # which was under way while this host took over
+    assert bench.life().state is RuleState.ARMED
+    bench.files.rules["btc"] = rule()
+    bench.clock.seconds += 1
+    bench.adopt()
+    assert bench.life().cl_ord_id == cells["cl_ord_id"]
+    bench.cross()
+    assert [cl_ord_id for _, cl_ord_id, _ in bench.kraken.sent] == [cells["cl_ord_id"]]
+
+
+def test_leader_disarms_what_its_user_took_away() -> None:
+    """A reading that began after it took over counts."""
+    bench = follower()
+    take_up(bench, {"btc": shared(bench)})
+    del bench.files.rules["btc"]
+    bench.clock.seconds += 1
+    bench.adopt()
+    assert bench.life().state is RuleState.DISARMED
+    assert bench.files.disk["btc"]["rule_state"] == "disarmed"
 
 
 def test_leader_does_not_take_its_own_words_for_news() -> None:
