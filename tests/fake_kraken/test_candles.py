@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
 from fake_kraken.candles import INTERVALS, candle_frame
-from fake_kraken.faults import Faults
+from fake_kraken.faults import Fault, Faults
 from fake_kraken.market import Listing, default_pairs
 
 
@@ -89,3 +90,39 @@ def test_rest_and_stream_tell_the_same_candle(client: Client, stream: Stream) ->
         told[name] for name in ("open", "high", "low", "close")
     ]
     assert (Decimal(row[6]), row[7]) == (told["volume"], told["trades"])
+
+
+def told(listing: Listing, interval: int, *faults: Fault) -> list[dict[str, Any]]:
+    """Return the rows of a snapshot that these faults strike."""
+    on = Faults()
+    for fault in faults:
+        on.switch_on(fault)
+    return list(json.loads(candle_frame(listing, interval, "snapshot", on))["data"])
+
+
+@pytest.mark.parametrize(("interval", "begin"), [(1, "1971-01-01T00:01"), (60, "1971-01-01T00:00"),
+                                                 (240, "1971-01-01T00:00")])  # fmt: skip
+def test_candle_of_the_future_begins_in_a_year(interval: int, begin: str) -> None:
+    """On a border of its interval; only one, and all else of it is right."""
+    fault = Fault("candle_from_future", symbol="BTC/USD", count=1)
+    sound, (first, *others) = told(market(1, 2), interval), told(market(1, 2), interval, fault)
+    assert first["interval_begin"] == f"{begin}:00.000000000Z"
+    assert others == sound[1:]
+    moved = {"interval_begin", "timestamp"}
+    assert {k: v for k, v in first.items() if k not in moved} == {
+        k: v for k, v in sound[0].items() if k not in moved
+    }
+
+
+def test_candle_that_is_none_has_a_negative_price() -> None:
+    """Its low alone, and of this market alone."""
+    sound = told(market(1), 1)
+    (row,) = told(market(1), 1, Fault("candle_bad", symbol="BTC/USD"))
+    assert row == {**sound[0], "low": -1}
+    assert told(market(1), 1, Fault("candle_bad", symbol="ETH/USD")) == sound
+
+
+def test_frame_is_of_the_moment_of_its_last_trade() -> None:
+    """To the microsecond, as Kraken's are."""
+    frame = json.loads(candle_frame(market(1, 2), 1, "update", Faults()))
+    assert frame["timestamp"] == "1970-01-01T00:02:01.000000Z"
