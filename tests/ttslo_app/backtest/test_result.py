@@ -173,3 +173,15 @@ def test_fixed_stop_in_money_stays_where_the_order_began(amount: str, level: int
     above = history(50000, 50500, 51000, Decimal(level) + Decimal("0.1"), 40000)
     missed: Any = outcome_of(above, play(above, rule, MARKET), COSTS)
     assert missed.fixed_stop.at == 4
+
+
+@pytest.mark.parametrize(("offset", "level", "at"), [(2, 48960, 3), (3, 49440, 4)])
+def test_purchase_has_its_fixed_stop_above_where_it_began(offset: int, level: int, at: int) -> None:
+    """It is met by the first price at or above that level, whatever fell before."""
+    past = history(50000, 48000, 47000, 48960, 49440, 46000)
+    rule = row(48000, "below", "buy", offset)
+    found: Any = outcome_of(past, play(past, rule, MARKET), COSTS)
+    assert (found.fixed_stop.price, found.fixed_stop.at) == (level, at)
+    assert found.fixed_stop.is_reached
+    assert found.fixed_stop.net > found.fixed_stop.gross, "a purchase pays its costs on top"
+    assert found.better_than(found.fixed_stop) == found.fixed_stop.net - found.trailed.net
