@@ -85,8 +85,8 @@ class Part:
 class Witness(Protocol):
     """What this host remembers of the store, so that an older one is noticed."""
 
-    def is_older(self, version: int) -> bool:
-        """Tell whether a version is lower than one that was seen before. Blocks for the disk."""
+    def newest(self) -> int:
+        """Return the highest version that was kept; 0 for none. Blocks for the disk."""
         ...
 
     def keep(self, version: int) -> None:

@@ -74,6 +74,7 @@ class Session:
         self._rests_until = 0.0
         # How new the store is, and when this was written down.
         self._newest, self._kept_at = 0, float("-inf")
+        self._is_older = False  # whether it went back in time
         self._silence = Silence(feed_clock())
         self._others = Others(self._keys.host(part.name), part.patience)
         self._once = Once()
@@ -127,8 +128,9 @@ class Session:
     def _watch(self) -> None:
         """Read everything, and follow the news until they break off. Blocks."""
         try:
+            before = max(self._newest, self._witness.newest())  # others go on meanwhile
             entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
-            self._newest = version  # lower than before where the store went back in time
+            self._is_older = version < before
             self._copy.load(entries, version)
             self._silence.heard(feed_clock())
             self._is_read.set()
@@ -168,12 +170,11 @@ class Session:
 
     def _remember(self, version: int) -> None:
         """Write down how new the store is, now and then; one that went back is told by that."""
-        if version >= self._newest and self.state is not State.ASTRAY:
+        if version >= self._newest and not self._is_older:
             self._newest = version
             if feed_clock() - self._kept_at >= _REMEMBER_EVERY:
                 self._kept_at = feed_clock()
-                if not self._witness.is_older(version):
-                    self._witness.keep(version)
+                self._witness.keep(max(version, self._witness.newest()))
 
     @property
     def _leads(self) -> bool:
@@ -243,7 +244,7 @@ class Session:
 
     def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:
         """Stand for election. Blocks."""
-        if self._witness.is_older(self._newest):
+        if self._is_older:
             tell(self._say, words.store_is_older(self._keys.account))
             self._step(Signal.OLDER)
             return
@@ -265,7 +266,7 @@ class Session:
         self._copy.note([Entry(self._keys.lead, text, answer.version)])
         self._lead, self._fence = ours, answer.version
         self._is_refused = self._is_posted = False
-        self._witness.keep(answer.version)
+        self._witness.keep(max(answer.version, self._witness.newest()))
         self._step(Signal.WIN)
         silence = self._observed.silent_for(feed_clock())
         tell(self._say, words.stands_in(lead, silence))

@@ -47,11 +47,11 @@ class HostFile:
         self._write({**cells, "host": name})
         return name
 
-    def is_older(self, version: int) -> bool:
-        """Tell whether the same store was seen with a higher version before."""
+    def newest(self) -> int:
+        """Return the highest version that this store was seen with; 0 for none."""
         kept = self._read().get("versions")
         seen = kept.get(self._cluster_id) if isinstance(kept, dict) else None
-        return type(seen) is int and version < seen
+        return seen if type(seen) is int else 0
 
     def keep(self, version: int) -> None:
         """Remember a version of the store. Never raises: Kraken notices an old store, too."""

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -86,8 +86,8 @@ class Memory:
     def __init__(self) -> None:
         self.seen = 0
 
-    def is_older(self, version: int) -> bool:
-        return version < self.seen
+    def newest(self) -> int:
+        return self.seen
 
     def keep(self, version: int) -> None:
         self.seen = version
@@ -318,6 +318,22 @@ def test_a_store_that_is_older_than_it_was_is_noticed_without_a_call(fleet: Flee
     assert a.has_said("the store is older than it was")
     assert fleet.kraken.highest == 0
     assert not fleet.has(KEYS.lead)
+
+
+def test_reading_that_others_overtake_is_no_older_store(fleet: Fleet) -> None:
+    """This host's own beat is answered while everything is read: the answer to that is older."""
+    a = fleet.host("a")
+    real, waits = a.store.list, iter([True])
+
+    def read(prefix: str, *, patience: float = 1.0) -> tuple[Sequence[Entry], int]:
+        found = real(prefix)
+        if next(waits, False):
+            until(lambda: a.memory.seen > found[1])
+        return found
+
+    a.store.list = read  # type: ignore[method-assign]
+    a.session.start()
+    until(a.is_leading)
 
 
 def test_whoever_went_astray_stands_by_for_one_that_leads(fleet: Fleet) -> None:

@@ -19,18 +19,16 @@ def test_an_older_store_is_noticed(tmp_path: Path) -> None:
     """What has a lower version than was seen was seen earlier, or was restored."""
     path = tmp_path / "host"
     HostFile(path, "c").keep(7)
-    assert HostFile(path, "c").is_older(6)
-    assert not HostFile(path, "c").is_older(7)
-    assert not HostFile(path, "c").is_older(8)
+    assert HostFile(path, "c").newest() == 7
 
 
 def test_another_store_of_the_same_name_is_another_store(tmp_path: Path) -> None:
     """A store that was made anew begins with low versions."""
     path = tmp_path / "host"
     HostFile(path, "old").keep(10**6)
-    assert not HostFile(path, "new").is_older(3)
+    assert HostFile(path, "new").newest() == 0
     HostFile(path, "new").keep(3)
-    assert HostFile(path, "old").is_older(10**6 - 1)
+    assert HostFile(path, "old").newest() == 10**6
 
 
 def test_the_name_and_the_versions_share_the_file(tmp_path: Path) -> None:
@@ -39,7 +37,7 @@ def test_the_name_and_the_versions_share_the_file(tmp_path: Path) -> None:
     name = file.name()
     file.keep(5)
     assert file.name() == name
-    assert file.is_older(4)
+    assert file.newest() == 5
 
 
 @pytest.mark.parametrize("text", ["", "?", "[]", '{"versions": 3, "host": 4}'])
@@ -48,10 +46,10 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, text: str) -> None:
     path = tmp_path / "host"
     path.write_text(text)
     file = HostFile(path, "c")
-    assert not file.is_older(1)
+    assert file.newest() == 0
     name = file.name()
     file.keep(2)
-    assert (file.is_older(1), file.name()) == (True, name)
+    assert (file.newest(), file.name()) == (2, name)
 
 
 def test_a_file_that_cannot_be_written_stops_nobody(
@@ -60,6 +58,6 @@ def test_a_file_that_cannot_be_written_stops_nobody(
     """A folder that is not there is said in the log."""
     file = HostFile(tmp_path / "no folder" / "host", "c")
     file.keep(3)
-    assert not file.is_older(2)
+    assert file.newest() == 0
     assert file.name()
     assert "cannot be written" in caplog.text
