@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import creds
 from krakenlink import VERSION
-from krakenlink.channels import Market
 from krakenlink.machine import (
     ACCOUNT_URL,
     ACCOUNT_VARIABLE,
@@ -43,6 +42,7 @@ from krakenlink.rest.session import alive
 from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
+    from krakenlink.channels import Market
     from krakenlink.stream.account import AccountFeed
     from krakenlink.stream.settings import FeedSettings
     from ws_price_provider import WebSocketPriceProvider
@@ -148,13 +148,14 @@ class KrakenAPI(MarketCalls):
     def _own_stream(self) -> str | None:
         return STREAM_URL if self._root == REST_URL else None
 
-    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers", "_account", "_market"}
+    _OWN = RestClient._OWN | {"_lock", "_provider", "_prices", "_readers", "_account", "_channels"}
 
     def _start_anew(self) -> None:
         super()._start_anew()
-        self._lock = threading.Lock()  # guards `_provider` and `_account`
+        self._lock = threading.Lock()  # guards `_provider`, `_account` and `_channels`
         self._provider: WebSocketPriceProvider | None = None
         self._account: AccountFeed | None = None
+        self._channels: Market | None = None
         me = weakref.ref(self)  # what belongs to a client must not keep it, or sockets stay open
         self._prices = Prices(
             self.listing,
@@ -163,17 +164,30 @@ class KrakenAPI(MarketCalls):
             self._transport.longest,
         )
         self._readers = self._prices.readers
-        self._market = Market(
-            self._prices,
-            self.listing.known,
-            lambda method, params: alive(me)._query_public(method, params),
-            lambda: alive(me).price_provider(),
-            self._transport.longest,
-        )
-        self.listing.streamed = self._market.streamed_pair
         # Whoever drops a client without `close` gives back its subscriptions all the same.
-        for part in (self._prices, self._market):
-            weakref.finalize(self, part.let_go).atexit = False
+        weakref.finalize(self, self._prices.let_go).atexit = False
+
+    @property
+    def _market(self) -> Market:
+        """Books, candles, trades and pairs, which take as long to load as all of REST's modules."""
+        if self._channels is not None:
+            return self._channels
+        from krakenlink.channels import Market  # here, for who wants prices and orders alone
+
+        me = weakref.ref(self)  # as above
+        with self._lock:
+            if self._channels is None:
+                made = Market(
+                    self._prices,
+                    self.listing.known,
+                    lambda method, params: alive(me)._query_public(method, params),
+                    lambda: alive(me).price_provider(),
+                    self._transport.longest,
+                )
+                weakref.finalize(self, made.let_go).atexit = False
+                self.listing.streamed = made.streamed_pair
+                self._channels = made
+            return self._channels
 
     @classmethod
     def from_env(
@@ -206,7 +220,8 @@ class KrakenAPI(MarketCalls):
         self._provider = None
         account, self._account = self._account, None
         self._prices.let_go()
-        self._market.let_go()
+        if self._channels is not None:  # made once and kept: a later one holds nothing yet
+            self._channels.let_go()
         if account is not None:
             account.stop(0.0)
         super().close()

@@ -9,22 +9,31 @@ Source: Kraken, spot WebSocket v2 (book, ohlc, trade, instrument); REST Depth, O
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from krakenlink.channels import Market
 from krakenlink.errors import KrakenError
 from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote
 from krakenlink.rest.request import checked_direction, checked_number, checked_pair
-from krakenlink.stream.book import Fill, OrderBook, estimated_fill
-from krakenlink.stream.events import TradePrint
-from krakenlink.stream.tapes import Candles
+
+if TYPE_CHECKING:  # what is of use to none who only asks for prices or places orders
+    from krakenlink.channels import Market
+    from krakenlink.prices import Prices
+    from krakenlink.stream.book import Fill, OrderBook
+    from krakenlink.stream.events import TradePrint
+    from krakenlink.stream.tapes import Candles
 
 
 class MarketCalls(RestClient):
     """The calls of a client about a market beside its price. Safe from any thread."""
 
     ws_timeout: float
-    _market: Market
+    _prices: Prices
+
+    @property
+    def _market(self) -> Market:
+        """What does the work, made for the first call that needs it."""
+        raise NotImplementedError  # the client's own
 
     def get_order_book(self, pair: str, depth: int = 10) -> OrderBook:
         """Return the order book of `pair`, with Kraken's exact numbers.
@@ -59,7 +68,7 @@ class MarketCalls(RestClient):
         Raises:
             ValueError: As for `get_quote`, as are all others.
         """
-        found = self._market.prices.proven_quote(pair, max_age)
+        found = self._prices.proven_quote(pair, max_age)
         if found is not None:
             return found
         import asyncio  # whoever is here has it loaded
@@ -129,6 +138,8 @@ class MarketCalls(RestClient):
             ValueError: If an argument is none of these, or `volume` is not positive.
             KrakenError: As for `get_order_book`.
         """
+        from krakenlink.stream.book import estimated_fill  # here, for who wants no books
+
         direction = checked_direction(side)
         amount = checked_number("volume", volume)
         book = self.get_order_book(pair, depth)
@@ -160,13 +171,13 @@ class MarketCalls(RestClient):
             ProtocolError: If the answer cannot be read; that is not `online`.
             KrakenError: If Kraken refused or did not answer.
         """
-        known = self._market.known(checked_pair(pair))
-        told = self._market.streamed_pair(known) if known is not None else None
+        known = self.listing.known(checked_pair(pair))
+        told = self.listing.streamed(known) if known is not None else None
         return super().pair_status(pair) if told is None else told[0].status
 
     def _last_price(self, pair: str) -> Decimal | None:
         """Return the last trade's price, None where it cannot be had: the book counts without."""
         try:
-            return self._market.prices.quote(pair, None, self.ws_timeout).price
+            return self._prices.quote(pair, None, self.ws_timeout).price
         except KrakenError:
             return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import gc
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
@@ -288,6 +291,60 @@ def test_client_that_is_closed_gives_all_back(api: KrakenAPI, exchange: FakeKrak
     api.close()
     assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "trade"), LONG)
     assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "ohlc"), LONG)
+
+
+def test_threads_that_come_first_together_share_what_is_held(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """What two would make beside one another, `close` could give back only one of."""
+    with ThreadPoolExecutor(4) as pool:
+        with api._lock:
+            made = [pool.submit(lambda: api._market) for _ in range(4)]
+            # All four find none: whoever would not look again under the lock makes another.
+            assert not wait(made, 0.2).done
+        assert len({id(one.result(LONG)) for one in made}) == 1
+    api.recent_trades("BTC/USD")
+    api.close()
+    assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "trade"), LONG)
+
+
+def test_client_that_is_dropped_gives_its_trades_back(exchange: FakeKraken) -> None:
+    """Without `close`, as soon as nobody has it any more."""
+    api = KrakenAPI(
+        base_url=exchange.rest_url,
+        ws_url=exchange.ws_url,
+        ws_timeout=LONG,
+        feed_settings=PATIENT,
+    )
+    api.recent_trades("BTC/USD")
+    assert exchange.is_subscribed("BTC/USD", "trade")
+    del api
+    gc.collect()
+    assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "trade"), LONG)
+    WebSocketPriceProvider.shared(exchange.ws_url).stop(LONG)
+
+
+def test_client_is_closed_before_its_first_book_and_after(
+    api: KrakenAPI, exchange: FakeKraken
+) -> None:
+    """Before, there is nothing to give back; after, the next call subscribes anew."""
+    api.close()
+    for _ in range(2):
+        assert api.recent_trades("BTC/USD") is not None
+        assert exchange.is_subscribed("BTC/USD", "trade")
+        api.close()
+        assert exchange.wait_for(lambda x: not x.is_subscribed("BTC/USD", "trade"), LONG)
+
+
+def test_copy_of_a_client_has_books_of_its_own(api: KrakenAPI) -> None:
+    """What a client holds of the stream is not another's, nor told to its list of pairs."""
+    assert api.follow_instruments()
+    twin = copy.copy(api)
+    assert api.listing.streamed == api._market.streamed_pair
+    assert twin.listing.streamed != api.listing.streamed
+    assert twin._market is not api._market
+    assert twin.listing.streamed == twin._market.streamed_pair
+    twin.close()
 
 
 @pytest.mark.parametrize("name", ["get_candles", "recent_trades", "follow_instruments"])

@@ -481,6 +481,43 @@ def test_import_loads_no_stream() -> None:
     assert said_by(code) == [""]
 
 
+# A room more here is paid for by every program that asks for a price: only what all of them use.
+LOADED = {
+    *("creds", "kraken_api", "krakenlink", "krakenlink.errors", "krakenlink.flights"),
+    *("krakenlink.foreign", "krakenlink.known_names", "krakenlink.machine"),
+    *("krakenlink.market_calls", "krakenlink.numbers", "krakenlink.once", "krakenlink.pairs"),
+    *("krakenlink.prices", "krakenlink.rest", "krakenlink.rest.account_calls"),
+    *("krakenlink.rest.answers", "krakenlink.rest.client", "krakenlink.rest.gate"),
+    *("krakenlink.rest.listing", "krakenlink.rest.quotes", "krakenlink.rest.request"),
+    *("krakenlink.rest.session", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
+    *("krakenlink.rest.verdicts", "krakenlink.sockets"),
+}
+SHOW_OURS = (
+    "print(*(name for name, module in sys.modules.items() if name != '__main__' and "
+    "(getattr(module, '__file__', None) or '').startswith(os.getcwd() + os.sep) and "
+    "'site-packages' not in module.__file__))"
+)
+
+
+def test_import_loads_these_rooms_and_no_other() -> None:
+    """What only some use, such as books, candles and trades, is loaded when it is used."""
+    assert set(said_by(f"import os, sys, kraken_api\n{SHOW_OURS}")[0].split()) == LOADED
+
+
+def test_client_loads_books_only_to_use_them() -> None:
+    """A client for REST alone loads no room more, and one for its first book."""
+    code = (
+        "import os, sys, kraken_api\n"
+        "api = kraken_api.KrakenAPI(use_websocket=False)\n"
+        f"{SHOW_OURS}\n"
+        "try: api.get_order_book('XBTUSD', depth=7)\n"
+        "except ValueError: print('krakenlink.channels' in sys.modules)"
+    )
+    rooms, has_channels = said_by(code)
+    assert set(rooms.split()) == LOADED
+    assert has_channels == "True"
+
+
 def test_program_loads_nothing_that_only_some_users_want() -> None:
     """Figures, a page, a table, notifications and the exchange cost those who use them."""
     loaded = run_python("import sys, ttslo; print(*sys.modules)").split()
