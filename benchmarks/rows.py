@@ -441,8 +441,8 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             f"{found.started:.1f} s ({found.after_start['cpu']:.1f} s of it at work); AssetPairs "
             f"{found.first_calls['AssetPairs']} x, Ticker {found.first_calls['Ticker']} x",
             "",
-            "under 10 s; one AssetPairs and one Ticker before anything is armed",
-            found.started < 10 and found.first_calls["AssetPairs"] == 1,
+            "under 4 s; one AssetPairs and one Ticker before anything is armed",
+            found.started < 4 and found.first_calls["AssetPairs"] == 1,
             "",
             "Reading, checking and writing down each row takes about 60 us, a third of it for the "
             "life of the rule in state.csv.",
@@ -452,8 +452,8 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             f"{found.after_start['memory']:.0f} MB once armed, {found.peak:.0f} MB at most in the "
             "whole run",
             "",
-            "under 400 MB",
-            not found.peak >= 400,
+            "under 300 MB",
+            not found.peak >= 300,
             "",
             "A row costs 3 kB: its cells as typed, the rule, its life and its line of state.csv.",
         ),
@@ -486,8 +486,8 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             f"an edit of one of {found.rows:,} rows, from saving it until it acts",
             f"{found.edits[0]:.1f} s, {found.edits[1]:.1f} s at {RATE:,} trades a second",
             "",
-            "about a second or two",
-            found.edits[0] < 2.5,
+            "under 1.2 s",
+            found.edits[0] < 1.2,
             "1 s: the file is looked at twice a second, and must be the same twice",
             "Every row is checked again against Kraken's listing and today's prices.",
         ),

@@ -255,6 +255,7 @@ class Trial:
     def _handed_over(self) -> float:
         """Ask who leads to hand over, and wait until the other one leads and sends."""
         told = self.said().count(_LEADS)
+        time.sleep(SILENCE + 0.5)  # who has just handed over lets the others go first so long
         began = time.monotonic()
         word = dumped({"token": secrets.token_hex(8)})
         self._store.commit(Change({}, {self.keys.handover: word}), patience=LONG)
