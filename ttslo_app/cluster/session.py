@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 BEAT = 0.5
 # The longest that one call to the store may take while nothing hangs on it but this thread.
 _PATIENCE = 2.0
-# The driver looks this often at what nobody wakes it for.
-_LOOK = 0.1
+# The driver looks this often at what nobody wakes it for; while it takes over, crossings wait.
+_LOOK, _LOOK_SOON = 0.1, 0.005
 # So long a host leaves the lead to each one that comes before it for this account.
 _STEP = 0.5
 # Whoever leads and has seen no price for so long gives way to a host that sees some.
@@ -209,7 +209,7 @@ class Session:
                 State.DOWN: self._read_anew,
                 State.ASTRAY: self._stay_astray,
             }[self.state]()
-        self._wake.wait(_LOOK)
+        self._wake.wait(_LOOK_SOON if self.state is State.SETTLE else _LOOK)
 
     def _step(self, signal: Signal) -> None:
         self.state = state_after(self.state, signal)
