@@ -41,7 +41,11 @@ PLACES = itertools.count()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Measure what the tests of the rooms cover; those of the whole program run at full speed."""
+    """Measure what the tests of the rooms cover; those of the whole program run at full speed.
+
+    What takes longest begins first: at the end the other workers would wait for it alone.
+    """
+    items.sort(key=lambda item: item.path.name != "test_standby_trials.py")
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
             if item.path.is_relative_to(WHOLE):

@@ -35,7 +35,7 @@ from ttslo_app.cluster.records import (
     read_lead,
     row_text,
 )
-from ttslo_app.cluster.store import Change, StoreError
+from ttslo_app.cluster.store import Change, Entry, StoreError
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -385,15 +385,21 @@ class Trial:
 
     def _watch_lead(self) -> None:
         """Note each change of who leads, and how long nobody did."""
-        after = 0
+        after: int | None = None  # what others did before may be thrown away: read, then watch
         while not self._stopping.is_set():
             with suppress(StoreError):
+                if after is None:
+                    entries, after = self._store.list(self.keys.lead, patience=LONG)
+                    self._note_leads(entries)
                 for news in self._store.watch(self.keys.lead, after, patience=0.2):
-                    after = news.version
-                    for entry in news.entries:
-                        self._note_lead(read_lead(entry.key, entry.value))
-                    if self._stopping.is_set():
-                        return
+                    self._note_leads(news.entries)
+                    after = None if news.is_torn else news.version
+                    if after is None or self._stopping.is_set():
+                        break
+
+    def _note_leads(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._note_lead(read_lead(entry.key, entry.value))
 
     def _note_lead(self, lead: Lead) -> None:
         now = time.monotonic()

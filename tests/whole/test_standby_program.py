@@ -246,7 +246,10 @@ def test_hand_over_waits_for_no_silence(yard: Yard) -> None:
 
     while "Hands over" not in first.output:  # a host that has just come lives once it says so twice
         before = answers()
-        yard.put({KEYS.handover: dumped({"token": str(before)})})
+        lead = yard.store.get(KEYS.lead, patience=PATIENCE)
+        assert lead is not None
+        wish = {KEYS.handover: dumped({"token": str(before)})}
+        yard.store.commit(Change({KEYS.lead: lead.version}, wish), patience=PATIENCE)
         wait_until(lambda so_far=before: answers() > so_far, first.output)  # type: ignore[misc]
     second.wait_for("LEADS")
     yard.cross()

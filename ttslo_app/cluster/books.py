@@ -55,7 +55,6 @@ class Books:
 
     def lead(self, fence: int) -> None:
         """Let changes through that rest on this version of who leads."""
-        self._tried.clear()
         self._written.clear()
         self._fence = fence
 

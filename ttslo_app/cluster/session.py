@@ -40,6 +40,8 @@ _LOOK, _LOOK_SOON = 0.1, 0.005
 _STEP = 0.5
 # Whoever leads and has seen no price for so long gives way to a host that sees some.
 _BLIND_FOR = 10.0
+# Whoever has handed over lets the others go first so long, at most.
+_REST = 3.0
 # How new the store is is remembered on the disk of this host so often.
 _REMEMBER_EVERY = 60.0
 
@@ -344,7 +346,7 @@ class Session:
         with suppress(StoreError):
             self._vacate()
         # The others go first; whoever is left alone takes the lead back.
-        self._rests_until = feed_clock() + self._part.patience
+        self._rests_until = feed_clock() + min(self._part.patience, _REST)
         self._step(Signal.HANDED_OVER)
 
     def _vacate(self) -> None:
