@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ttslo_app.cluster.records import Changed, Keys, loaded, read_cells
+from ttslo_app.cluster.records import Changed, Keys, Lead, loaded, read_cells, read_lead
 from ttslo_app.cluster.store import Entry, News
 from ttslo_app.columns import CONFIG_COLUMNS, KNOWN_COLUMNS
 from ttslo_app.store.csv_text import quote
@@ -146,6 +146,15 @@ class Copy:
         """Return the version of what stands under a key; 0 for nothing."""
         entry = self._entries.get(key)
         return 0 if entry is None else entry.version
+
+    def leader(self) -> Lead | None:
+        """Return who leads by what is known here; None if nobody ever has."""
+        entry = self.entry(self._keys.lead)
+        try:
+            return None if entry is None else read_lead(entry.key, entry.value)
+        except ValueError as error:
+            _log.error("%s", error)
+            return Lead(0, "somebody that cannot be read", "", "")
 
     @property
     def rows_version(self) -> int:

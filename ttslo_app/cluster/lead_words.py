@@ -67,6 +67,15 @@ def deposed(lead: Lead | None) -> Sentence:
     )
 
 
+def refused_by_nobody_known() -> Sentence:
+    """Say that this host gives the lead back, as it was refused although no other one leads."""
+    return _said(
+        "WARNING",
+        "STEPS DOWN: refused as if another led, and the store knows of none. Nothing more is sent "
+        "before a new election; if this repeats, see who else uses the key",
+    )
+
+
 def hands_over() -> Sentence:
     """Say that this host gives way because somebody asked for it."""
     return _said("INFO", "Hands over, as it was asked to: this host sends nothing more")

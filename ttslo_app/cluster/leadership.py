@@ -52,10 +52,8 @@ TRANSITIONS: Mapping[tuple[State, Signal], State] = MappingProxyType(
         (State.FENCE, Signal.CONTRADICTED): State.ASTRAY,
         (State.SETTLE, Signal.TAKEN_UP): State.LEAD,
         (State.SETTLE, Signal.DEPOSED): State.DOWN,
-        (State.SETTLE, Signal.CONTRADICTED): State.ASTRAY,
         (State.LEAD, Signal.DEPOSED): State.DOWN,
         (State.LEAD, Signal.HANDED_OVER): State.DOWN,
-        (State.LEAD, Signal.CONTRADICTED): State.ASTRAY,
         (State.DOWN, Signal.READ): State.FOLLOW,
         # Another host was found to be right: this one can stand by for it.
         (State.ASTRAY, Signal.ANOTHER): State.DOWN,

@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from ttslo_app.cluster import lead_words as words
+from ttslo_app.cluster.age import Age
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Crew, Fencing, Part, Witness
 from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_after
 from ttslo_app.cluster.others import Others
-from ttslo_app.cluster.records import Changed, Host, Lead, host_text, lead_text, read_lead
+from ttslo_app.cluster.records import Changed, Host, Lead, host_text, lead_text
 from ttslo_app.cluster.records import dumped as text_of
 from ttslo_app.cluster.silence import Silence
 from ttslo_app.cluster.store import Change, Entry, Store, StoreError
@@ -42,8 +43,6 @@ _STEP = 0.5
 _BLIND_FOR = 10.0
 # Whoever has handed over lets the others go first so long, at most.
 _REST = 3.0
-# How new the store is is remembered on the disk of this host so often.
-_REMEMBER_EVERY = 60.0
 
 
 class Session:
@@ -66,7 +65,7 @@ class Session:
     ) -> None:
         self.state = State.FOLLOW
         self._store, self._copy, self._part, self._crew = store, copy, part, crew
-        self._keys, self._witness, self._say = part.keys, witness, say
+        self._keys, self._say = part.keys, say
         self._observed = Observed(-1, -1, feed_clock())
         self._lead: Lead | None = None  # our own, while we lead
         self._fence = 0  # its version
@@ -74,9 +73,7 @@ class Session:
         self._is_refused = False  # whether another lead was seen in our place
         self._is_posted = False
         self._rests_until = 0.0
-        # How new the store is, and when this was written down.
-        self._newest, self._kept_at = 0, float("-inf")
-        self._is_older = False  # whether it went back in time
+        self._age = Age(witness)
         self._silence = Silence(feed_clock())
         self._others = Others(self._keys.host(part.name), part.patience)
         self._once = Once()
@@ -130,14 +127,12 @@ class Session:
     def _watch(self) -> None:
         """Read everything, and follow the news until they break off. Blocks."""
         try:
-            before = max(self._newest, self._witness.newest())  # others go on meanwhile
-            entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
-            self._is_older = version < before
-            self._copy.load(entries, version)
+            self._age.ask()
+            version = self._read()
+            self._age.read(version)
             self._silence.heard(feed_clock())
             self._is_read.set()
-            ids = frozenset(self._copy.ids())
-            self._crew.changed(Changed(ids, ids))
+            self._tell_of_all()
             for news in self._store.watch(self._keys.base, version, patience=1.0):
                 if self._stopping.is_set() or news.is_torn:
                     return
@@ -150,6 +145,16 @@ class Session:
         except StoreError as error:
             _log.info("The store is not heard: %s", error)
             self._stopping.wait(BEAT)
+
+    def _read(self) -> int:
+        """Read everything, and return how new it is. Blocks."""
+        entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
+        self._copy.load(entries, version)
+        return version
+
+    def _tell_of_all(self) -> None:
+        ids = self._copy.ids()
+        self._crew.changed(Changed(ids, ids))
 
     def _beat(self) -> None:
         """Tell the store that this host lives, and whether it leads. Blocks."""
@@ -164,19 +169,11 @@ class Session:
         with suppress(StoreError):
             answer = self._store.commit(Change(rests_on, puts), patience=_PATIENCE)
             self._silence.heard(feed_clock())
-            self._remember(answer.version)
+            self._age.heard(answer.version, feed_clock())
             if not answer.is_done and is_ours and fence == self._fence:
                 self._copy.note(answer.found.values())
                 self._refused()
         self._stopping.wait(max(0.0, BEAT - (feed_clock() - began)))
-
-    def _remember(self, version: int) -> None:
-        """Write down how new the store is, now and then; one that went back is told by that."""
-        if version >= self._newest and not self._is_older:
-            self._newest = version
-            if feed_clock() - self._kept_at >= _REMEMBER_EVERY:
-                self._kept_at = feed_clock()
-                self._witness.keep(max(version, self._witness.newest()))
 
     @property
     def _leads(self) -> bool:
@@ -217,17 +214,8 @@ class Session:
         self.state = state_after(self.state, signal)
         self._wake.set()
 
-    def leader(self) -> Lead | None:
-        """Return who leads by what is known here; None if nobody ever has. Any thread."""
-        entry = self._copy.entry(self._keys.lead)
-        try:
-            return None if entry is None else read_lead(entry.key, entry.value)
-        except ValueError as error:
-            _log.error("%s", error)
-            return Lead(0, "somebody that cannot be read", "", "")
-
     def _follow(self) -> None:
-        now, lead = feed_clock(), self.leader()
+        now, lead = feed_clock(), self._copy.leader()
         lead_at, beat_at = map(self._copy.version, (self._keys.lead, self._keys.beat))
         self._observed = self._observed.seen(lead_at, beat_at, now)
         if lead is not None and lead.host and self._once.is_news(f"{lead_at}"):
@@ -246,7 +234,7 @@ class Session:
 
     def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:
         """Stand for election. Blocks."""
-        if self._is_older:
+        if self._age.is_older:
             tell(self._say, words.store_is_older(self._keys.account))
             self._step(Signal.OLDER)
             return
@@ -268,7 +256,7 @@ class Session:
         self._copy.note([Entry(self._keys.lead, text, answer.version)])
         self._lead, self._fence = ours, answer.version
         self._is_refused = self._is_posted = False
-        self._witness.keep(max(answer.version, self._witness.newest()))
+        self._age.keep(answer.version)
         self._step(Signal.WIN)
         silence = self._observed.silent_for(feed_clock())
         tell(self._say, words.stands_in(lead, silence))
@@ -291,12 +279,11 @@ class Session:
 
     def _settle(self) -> None:
         """Have the order thread go by what the store says. Blocks for the store."""
-        if self._is_refused or self._crew.is_deposed:
+        if self._is_shaken:
             self._look_who_is_right()
         elif not self._is_posted:
             with suppress(StoreError):
-                entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
-                self._copy.load(entries, version)
+                self._read()
                 self._crew.take_up(self._fence)
                 self._is_posted = True
                 self._wake.set()
@@ -307,7 +294,7 @@ class Session:
 
     def _go_on(self) -> None:
         """Lead on, unless another does, or is asked to, or sees more. Blocks while it gives way."""
-        if self._is_refused or self._crew.is_deposed:
+        if self._is_shaken:
             self._look_who_is_right()
         elif self._copy.version(self._keys.handover) > self._fence:
             if self._others.any_lives(feed_clock()):
@@ -317,24 +304,37 @@ class Session:
         elif self._crew.blind_for() >= _BLIND_FOR and self._others.any_sees(feed_clock()):
             self._hand_over(words.hands_over_blind(self._crew.blind_for()))
 
+    @property
+    def _is_shaken(self) -> bool:
+        """Whether store or Kraken have said that this host should not lead."""
+        return self._is_refused or self._crew.is_deposed or self._age.is_older
+
     def _look_who_is_right(self) -> None:
-        """Step down for another, or go astray where the store knows of none. Blocks."""
+        """Step down; where Kraken has refused the very first call of an epoch, go astray. Blocks.
+
+        Where the store knows of nobody else, the next election tells: its epoch is higher, and
+        whoever called with the key meanwhile is refused, or this host is once more.
+        """
         self._crew.cut()
         try:
             entry = self._store.get(self._keys.lead, patience=_PATIENCE)
         except StoreError:
             return  # nothing is sent meanwhile
-        if entry is not None and entry.version == self._fence:
+        if entry is None or entry.version != self._fence:
+            self._copy.note([entry] if entry is not None else [])
+            self._step_down()
+        elif self.state is State.FENCE:
             tell(self._say, words.contradicted(self._keys.account))
             self._crew.follow()
             self._step(Signal.CONTRADICTED)
             self._halt()
-            return
-        self._copy.note([entry] if entry is not None else [])
-        self._step_down()
+        else:
+            self._step_down(words.refused_by_nobody_known())
+            with suppress(StoreError):
+                self._vacate()
 
-    def _step_down(self) -> None:
-        tell(self._say, words.deposed(self.leader()))
+    def _step_down(self, said: Sentence | None = None) -> None:
+        tell(self._say, said or words.deposed(self._copy.leader()))
         self._crew.follow()
         self._step(Signal.DEPOSED)
 
@@ -366,10 +366,8 @@ class Session:
             self._crew.follow()
             return
         with suppress(StoreError):
-            entries, version = self._store.list(self._keys.base, patience=_PATIENCE)
-            self._copy.load(entries, version)
-            ids = frozenset(self._copy.ids())
-            self._crew.changed(Changed(ids, ids))
+            self._read()
+            self._tell_of_all()
             self._observed = Observed(-1, -1, feed_clock())
             self._step(Signal.READ)
 
@@ -388,7 +386,7 @@ class Session:
     def _stay_astray(self) -> None:
         if self._lead is not None and self._copy.entry(self._keys.halt) is None:
             self._halt()
-        entry, lead = self._copy.entry(self._keys.lead), self.leader()
+        entry, lead = self._copy.entry(self._keys.lead), self._copy.leader()
         is_another = entry is not None and entry.version != self._fence
         if is_another and lead is not None and lead.host not in ("", self._part.name):
             self._step(Signal.ANOTHER)

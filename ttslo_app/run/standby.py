@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kraken_api import KrakenAPI
-from krakenlink.errors import KrakenAPIError, KrakenError
+from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.cluster.books import Books
@@ -154,24 +154,33 @@ class ShipsCrew:
         return now - self._sees_since
 
     def fence(self, base: int) -> Fencing:
-        """Have Kraken refuse all nonces below `base`, and see what stands. Blocks for one call."""
-        gate = self._trading.gate
-        if base != self._base:
+        """Have Kraken refuse all nonces below `base`, and see what stands. Blocks for some calls.
+
+        Nobody leads the account again after a refusal, so the first call of an epoch is made once
+        more with the very next nonce. Kraken takes that one if the refusal was a mistake, or if
+        this epoch has had one call before: that was a first call, too, and no order.
+        """
+        gate, is_first = self._trading.gate, base != self._base
+        if is_first:
             try:
                 gate.reign(base)
             except ValueError as error:  # this very process has led later: the store is older
                 _log.error("%s", error)
                 return Fencing.REFUSED
             self._base, self._standing = base, {}
-        try:
-            self._standing = by_client_id(self._trading.query_open_orders())
-        except KrakenAPIError as error:
-            _log.info("The first call of this epoch: %s", error)
-        except KrakenError as error:
-            _log.info("Kraken has not answered the first call of this epoch: %s", error)
+        self._look_at_orders()
+        if gate.is_deposed and is_first:
+            gate.reign(base + 1)
+            self._look_at_orders()
         if gate.is_deposed:
             return Fencing.REFUSED
         return Fencing.ANSWERED if gate.is_taken else Fencing.UNASKED
+
+    def _look_at_orders(self) -> None:
+        try:
+            self._standing = by_client_id(self._trading.query_open_orders())
+        except KrakenError as error:
+            _log.info("The first call of this epoch: %s", error)
 
     def take_up(self, fence: int) -> None:
         """Have the order thread go by the lives of the copy. Never blocks."""

@@ -15,6 +15,7 @@ EVERY = [
     words.kraken_does_not_answer(),
     words.deposed(LEAD),
     words.deposed(None),
+    words.refused_by_nobody_known(),
     words.hands_over(),
     words.hands_over_blind(11.4),
     words.nobody_to_hand_over_to(),

@@ -24,16 +24,8 @@ LEGAL = {
         Signal.DEPOSED: State.DOWN,
         Signal.CONTRADICTED: State.ASTRAY,
     },
-    State.SETTLE: {
-        Signal.TAKEN_UP: State.LEAD,
-        Signal.DEPOSED: State.DOWN,
-        Signal.CONTRADICTED: State.ASTRAY,
-    },
-    State.LEAD: {
-        Signal.DEPOSED: State.DOWN,
-        Signal.HANDED_OVER: State.DOWN,
-        Signal.CONTRADICTED: State.ASTRAY,
-    },
+    State.SETTLE: {Signal.TAKEN_UP: State.LEAD, Signal.DEPOSED: State.DOWN},
+    State.LEAD: {Signal.DEPOSED: State.DOWN, Signal.HANDED_OVER: State.DOWN},
     State.DOWN: {Signal.READ: State.FOLLOW},
     State.ASTRAY: {Signal.ANOTHER: State.DOWN},
 }

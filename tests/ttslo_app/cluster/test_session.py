@@ -169,7 +169,7 @@ def test_the_first_host_leads_at_once(fleet: Fleet) -> None:
     """Nobody leads, so there is nobody to wait for; the fence is the version of its entry."""
     a = fleet.start("a", patience=1000.0)
     until(a.is_leading)
-    lead = a.session.leader()
+    lead = a.copy.leader()
     assert lead is not None
     assert (lead.host, lead.epoch) == ("a", 1)
     assert fleet.kraken.highest == NONCE_BASE + 2**32 + 1
@@ -357,6 +357,30 @@ def test_a_refused_nonce_while_the_store_still_says_so_leads_astray(fleet: Fleet
     assert not a.ship.is_open
 
 
+def test_a_refusal_that_nobody_stands_behind_costs_an_election_and_no_more(fleet: Fleet) -> None:
+    """One call was refused by mistake: the next epoch is taken, and nobody has to look at night."""
+    a = fleet.start("a", patience=0.5)
+    until(a.is_leading)
+    a.ship.is_deposed = True
+    until(lambda: a.has_said("STEPS DOWN"))
+    until(a.is_leading)
+    lead = a.copy.leader()
+    assert lead is not None
+    assert lead.epoch == 3  # that of nobody lies between
+    assert not fleet.has(KEYS.halt)
+    assert a.ship.send()
+
+
+def test_a_store_that_goes_back_under_the_one_that_leads_ends_its_lead(fleet: Fleet) -> None:
+    """It is put back while the host runs: what it then says of lives is of yesterday."""
+    a = fleet.start("a", patience=0.5)
+    until(a.is_leading)
+    a.session._age.is_older = True
+    until(lambda: a.has_said("the store is older than it was"))
+    assert a.session.state is State.ASTRAY
+    assert not a.ship.is_open
+
+
 def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
     """A person asks; the one that leads ends its turn, and the other leads at once."""
     a = fleet.start("a", patience=1000.0)
@@ -454,7 +478,7 @@ def test_an_election_whose_answer_is_lost_leads_to_nothing_by_itself(fleet: Flee
     a.store.commit = commit  # type: ignore[method-assign]
     a.session.start()
     until(a.is_leading)
-    lead = a.session.leader()
+    lead = a.copy.leader()
     assert lead is not None
     assert lead.epoch == 2
 
@@ -473,7 +497,7 @@ def test_a_lead_that_cannot_be_read_is_somebody_elses(fleet: Fleet) -> None:
     fleet.timeline.commit(Change({}, {KEYS.lead: b"?", KEYS.beat: b"?"}))
     a = fleet.start("a", patience=1000.0)
     until(lambda: a.has_said("FOLLOWS"))
-    lead = a.session.leader()
+    lead = a.copy.leader()
     assert lead is not None
     assert lead.host
 

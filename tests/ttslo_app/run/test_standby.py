@@ -118,7 +118,37 @@ def test_fence_below_what_kraken_has_seen_is_refused(ship: Ship) -> None:
     ship.trading.gate._base = 0
     assert ship.crew.fence(EPOCH) is Fencing.REFUSED
     assert ship.crew.is_deposed
-    assert len(ship.private_calls()) == 2
+    assert len(ship.private_calls()) == 3
+
+
+def test_fence_that_was_refused_by_mistake_is_asked_for_once_more(ship: Ship) -> None:
+    """Nobody would lead the account again after a refusal, so one alone is not believed."""
+    ship.exchange.fault("nonce_refused", endpoint="OpenOrders", count=1)
+    assert ship.crew.fence(EPOCH) is Fencing.ANSWERED
+    assert ship.private_calls() == ["OpenOrders"] * 2
+    assert not ship.crew.is_deposed
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"), [(1, Fencing.ANSWERED), (2, Fencing.REFUSED), (9, Fencing.REFUSED)]
+)
+def test_epoch_that_may_have_had_an_order_is_never_led_again(
+    calls: int, expected: Fencing, ship: Ship
+) -> None:
+    """A store of yesterday hands it out again: its first call was no order, any other may be."""
+    for number in range(1, calls + 1):
+        ship.trading.gate.reign(EPOCH + number - 1)
+        ship.trading.query_open_orders()
+    gate._gates.clear()  # another process, which knows nothing of that
+    assert ship.crew.fence(EPOCH) is expected
+
+
+def test_fence_that_is_refused_twice_is_refused(ship: Ship) -> None:
+    """And is not asked for a third time, however often somebody comes back to it."""
+    ship.exchange.fault("nonce_refused", endpoint="OpenOrders")
+    for _ in range(3):
+        assert ship.crew.fence(EPOCH) is Fencing.REFUSED
+    assert ship.private_calls() == ["OpenOrders"] * 2
 
 
 def test_fence_without_an_answer_is_none(ship: Ship) -> None:
