@@ -21,6 +21,11 @@ from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.roll import Roll
 
 
+def _kept(rule_id: str) -> str:
+    """Return the subject of what is said of a kept crossing; no rule's id holds a blank."""
+    return f"{rule_id} kept"
+
+
 class Follower:
     """What the order thread does as one of several hosts. For the order thread.
 
@@ -86,8 +91,21 @@ class Follower:
             if not self._is_waiting(crossing.key):
                 continue
             if crossing.key not in self._owed:
-                self._tools.teller.tell(words.kept_for_leader(crossing))
+                said = words.kept_for_leader(crossing)
+                self._tools.teller.tell_once(_kept(crossing.key), said, news="kept")
             self._owed.wait(self._owed.take(crossing, now), Why.FOLLOWING)
+
+    def let_old_go(self) -> None:
+        """Let rows be watched again whose crossings nobody acted upon for too long.
+
+        The leader saw none of it, or lets the price of now decide by now; the next crossing must
+        find the row on this host's book, too.
+        """
+        now = self._tools.now()
+        for wait in self._owed:
+            if not wait.is_young(now, self._tools.settings):
+                self._owed.settle(wait.crossing.key)
+                self._roll.arm_as_it_is(wait.crossing.key)
 
     def share(self, message: Shared) -> None:
         """Take over lives that another host has changed."""
@@ -105,19 +123,16 @@ class Follower:
                 self._owed.settle(rule_id)
                 self._roll.leave_book(rule_id)
             elif before is None or not before.is_waiting or before.cl_ord_id != life.cl_ord_id:
+                self._tools.teller.forget(_kept(rule_id))
                 self._drop_if_older(life)
                 if rule_id not in self._owed:
                     self._roll.arm_as_it_is(rule_id)
 
     def _drop_if_older(self, life: Life) -> None:
         """Forget a crossing that was kept of an arming before this one."""
-        waits = {wait.crossing.key: wait.since for wait in self._owed}
-        since = waits.get(life.id)
-        if since is not None and self._tools.now() - since > self._age_of(life):
+        since, age = self._owed.since(life.id), self._tools.clocks.age_of(life.waits_since)
+        if since is not None and self._tools.now() - since > age:
             self._owed.settle(life.id)
-
-    def _age_of(self, life: Life) -> float:
-        return self._tools.clocks.age_of(life.waits_since)
 
     # --- when this host takes over -------------------------------------------------------------
 

@@ -197,6 +197,11 @@ class Owed:
 
     # --- who waits ---------------------------------------------------------------------------
 
+    def since(self, rule_id: str) -> float | None:
+        """Return when the crossing of a rule that waits was seen; None where none waits."""
+        wait = self._waits.get(rule_id)
+        return None if wait is None else wait.since
+
     def has(self, rule_id: str, *reasons: Why) -> bool:
         """Tell whether a rule waits for one of `reasons`."""
         wait = self._waits.get(rule_id)

@@ -190,6 +190,7 @@ class OrderWorker:
             self._take_in(message)
         if self.follower.is_following:
             self.follower.keep(one for one in messages if isinstance(one, Crossing))
+            self.follower.let_old_go()
             return
         self._kinship.attend()
         self.fire([one for one in messages if isinstance(one, Crossing)])

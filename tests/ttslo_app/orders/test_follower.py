@@ -209,6 +209,26 @@ def test_kept_crossing_has_its_order_as_soon_as_the_host_leads() -> None:
     assert bench.files.disk["btc"]["rule_state"] == "placed"
 
 
+def test_row_whose_crossing_nobody_acted_upon_is_watched_again() -> None:
+    """The store was away, and the leader let the price decide: the next spike counts again."""
+    bench = follower()
+    cells = shared(bench)
+    tell(bench, "btc", cells)
+    bench.cross()
+    bench.changes.clear()
+    bench.wait(59)
+    assert bench.changes == []
+    bench.wait(2)
+    assert [type(change) for change in bench.changes] == [BookArm]
+    assert "btc" not in bench.worker._owed
+    bench.cross()
+    bench.clock.seconds += 3
+    take_up(bench, {"btc": cells})
+    bench.worker.work_off()
+    assert bench.placed == 1
+    assert sum("The host that leads" in text for _, text in bench.said) == 1
+
+
 def test_crossing_that_was_kept_too_long_must_be_met_by_the_price_of_now() -> None:
     """It is an hour old, and nobody knows what the price does."""
     bench = follower()
