@@ -76,6 +76,15 @@ def refused_by_nobody_known() -> Sentence:
     )
 
 
+def does_not_take_up() -> Sentence:
+    """Say that the order thread of this host does not do what a leader's has to."""
+    return _said(
+        "ERROR",
+        "STEPS DOWN: the order thread did not take up what was under way within a minute. Another "
+        "host may lead; look at the log of this one, and start it anew",
+    )
+
+
 def hands_over() -> Sentence:
     """Say that this host gives way because somebody asked for it."""
     return _said("INFO", "Hands over, as it was asked to: this host sends nothing more")

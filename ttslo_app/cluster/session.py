@@ -41,6 +41,9 @@ _LOOK, _LOOK_SOON = 0.1, 0.005
 _STEP = 0.5
 # Whoever leads and has seen no price for so long gives way to a host that sees some.
 _BLIND_FOR = 10.0
+# An order thread that has not taken up what was under way after so long has met a defect: with a
+# hundred thousand rows it takes seconds.
+_TAKES_UP = 60.0
 # Whoever has handed over lets the others go first so long, at most.
 _REST = 3.0
 
@@ -71,7 +74,7 @@ class Session:
         self._fence = 0  # its version
         self._is_read = threading.Event()  # whether the store was read since the start
         self._is_refused = False  # whether another lead was seen in our place
-        self._is_posted = False
+        self._posted_at: float | None = None  # when the order thread was told to take up
         self._rests_until = 0.0
         self._age = Age(witness)
         self._silence = Silence(feed_clock())
@@ -220,8 +223,7 @@ class Session:
         self._observed = self._observed.seen(lead_at, beat_at, now)
         if lead is not None and lead.host and self._once.is_news(f"{lead_at}"):
             tell(self._say, words.follows(lead, self._part.patience))
-        is_blind = self._crew.blind_for() > 0
-        patience = self._part.patience
+        is_blind, patience = self._crew.blind_for() > 0, self._part.patience
         if self._copy.entry(self._keys.halt) is not None:
             if self._once.is_news("halt"):
                 tell(self._say, words.halted(self._keys.account))
@@ -255,7 +257,7 @@ class Session:
             return
         self._copy.note([Entry(self._keys.lead, text, answer.version)])
         self._lead, self._fence = ours, answer.version
-        self._is_refused = self._is_posted = False
+        self._is_refused, self._posted_at = False, None
         self._age.keep(answer.version)
         self._step(Signal.WIN)
         silence = self._observed.silent_for(feed_clock())
@@ -281,16 +283,18 @@ class Session:
         """Have the order thread go by what the store says. Blocks for the store."""
         if self._is_shaken:
             self._look_who_is_right()
-        elif not self._is_posted:
+        elif self._posted_at is None:
             with suppress(StoreError):
                 self._read()
                 self._crew.take_up(self._fence)
-                self._is_posted = True
-                self._wake.set()
+                self._posted_at = feed_clock()
         elif self._crew.has_taken_up:
             self._step(Signal.TAKEN_UP)
             self._once.has_healed("unfenced")
             tell(self._say, words.leads(self._lead))
+        elif feed_clock() - self._posted_at > _TAKES_UP:
+            self._crew.cut()
+            self._give_back(words.does_not_take_up())
 
     def _go_on(self) -> None:
         """Lead on, unless another does, or is asked to, or sees more. Blocks while it gives way."""
@@ -329,9 +333,13 @@ class Session:
             self._step(Signal.CONTRADICTED)
             self._halt()
         else:
-            self._step_down(words.refused_by_nobody_known())
-            with suppress(StoreError):
-                self._vacate()
+            self._give_back(words.refused_by_nobody_known())
+
+    def _give_back(self, said: Sentence) -> None:
+        """Step down although no other host leads: whoever stands first, does. Blocks."""
+        self._step_down(said)
+        with suppress(StoreError):
+            self._vacate()
 
     def _step_down(self, said: Sentence | None = None) -> None:
         tell(self._say, said or words.deposed(self._copy.leader()))

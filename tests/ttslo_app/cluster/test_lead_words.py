@@ -16,6 +16,7 @@ EVERY = [
     words.deposed(LEAD),
     words.deposed(None),
     words.refused_by_nobody_known(),
+    words.does_not_take_up(),
     words.hands_over(),
     words.hands_over_blind(11.4),
     words.nobody_to_hand_over_to(),

@@ -381,6 +381,20 @@ def test_a_store_that_goes_back_under_the_one_that_leads_ends_its_lead(fleet: Fl
     assert not a.ship.is_open
 
 
+def test_host_whose_order_thread_does_not_take_up_lets_another_lead(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It met a defect: a leader that beats on and places nothing would be the worst of all."""
+    monkeypatch.setattr("ttslo_app.cluster.session._TAKES_UP", 0.2)
+    a = fleet.host("a", patience=1000.0)
+    a.ship.take_up = lambda fence: None  # type: ignore[method-assign]
+    a.session.start()
+    until(lambda: a.has_said("STEPS DOWN: the order thread did not take up"))
+    b = fleet.start("b", patience=1000.0)
+    until(b.is_leading)
+    assert not a.ship.is_open
+
+
 def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
     """A person asks; the one that leads ends its turn, and the other leads at once."""
     a = fleet.start("a", patience=1000.0)
