@@ -298,6 +298,16 @@ def test_store_that_went_back_in_time_leads_nobody(yard: Yard) -> None:
     assert len(yard.orders) == 1
 
 
+def test_second_host_in_the_same_folder_is_refused(yard: Yard) -> None:
+    """Two hosts of one name could not tell each other apart, and nobody their logs."""
+    first = yard.host("a")
+    first.wait_for("LEADS")
+    second = yard.host("a")
+    assert second.wait() == 1
+    assert "state.csv is in use by process" in second.output
+    assert "give this one its own files" in second.output
+
+
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [

@@ -36,6 +36,7 @@ from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 from ttslo_app.run.telling import telling_from
+from ttslo_app.store.lock import StateLock
 
 _log = logging.getLogger(__name__)
 
@@ -236,12 +237,16 @@ def run(
         OSError: If the store cannot be asked.
     """
     try:
-        with stores.opened(options) as (store, keys):
+        # The name of this host, its log and its status lie beside its state.
+        with StateLock(options.state) as lock, stores.opened(options) as (store, keys):
             trading = stores.trading_of(options.account, env_file(options))
             if not trading.has_keys:
                 raise ValueError(words.no_key())
             cluster_id, copy = stores.cluster_id(store, keys) or "", stores.copy_of(store, keys)
-            return _run(_Shore(store, keys, cluster_id, copy), trading, options, wanted, give_signs)
+            shore = _Shore(store, keys, cluster_id, copy)
+            program = _program(shore, trading, options, wanted)
+            with telling_from(options, env_file(options)).over(program, ""):
+                return give_signs(program, options, [lock.absence] if lock.absence else [])
     except stores.NotMade as error:
         raise ValueError(str(error)) from None
 
@@ -256,13 +261,10 @@ class _Shore:
     copy: Copy
 
 
-def _run(
-    shore: _Shore,
-    trading: KrakenAPI,
-    options: argparse.Namespace,
-    wanted: Options,
-    give_signs: Callable[[Program, argparse.Namespace, Sequence[str]], int],
-) -> int:
+def _program(
+    shore: _Shore, trading: KrakenAPI, options: argparse.Namespace, wanted: Options
+) -> HostProgram:
+    """Return the program of this host, with all that belongs to it."""
     reading = KrakenAPI.from_env(
         readwrite=False,
         env_file=env_file(options),
@@ -278,5 +280,4 @@ def _run(
     program.session = Session(shore.store, copy, part, crew, witness, program.say)
     books.refused = program.session.refused
     tell(program.say, words.host(part.name, part.keys.account, options.store))
-    with telling_from(options, env_file(options)).over(program, ""):
-        return give_signs(program, options, [])
+    return program
