@@ -17,7 +17,12 @@ class StoreError(OSError):
     """The store could not be asked, or refused for a reason of its own; the text says the cure.
 
     An `OSError`, as of a disk that cannot be written: nothing may rest on what was to be written.
+
+    Attributes:
+        is_of_store: Tells whoever speaks of it that no disk has to be freed.
     """
+
+    is_of_store = True
 
 
 class StoreUnreachable(StoreError):

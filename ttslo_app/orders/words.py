@@ -376,8 +376,8 @@ def state_unwritable(error: Exception) -> Sentence:
     return Sentence(
         Kind.DISK,
         "ERROR",
-        f"The state file CANNOT BE WRITTEN: {_reason_of(error)}. NO ORDER is placed before it "
-        "can be. Free the disk or mend its permissions; it is tried again",
+        f"{_where(error, 'The state file')} CANNOT BE WRITTEN: {_reason_of(error)}. NO ORDER is "
+        f"placed before it can be. {_disk_cure(error, 'it is tried again')}",
     )
 
 
@@ -393,8 +393,8 @@ def config_unwritable(lives: Sequence[Life], error: Exception) -> Sentence:
     return Sentence(
         Kind.DISK,
         "ERROR",
-        f"config.csv CANNOT BE WRITTEN: {_reason_of(error)}. It lacks {names}; none of them fires "
-        "again. Free the disk or mend its permissions",
+        f"{_where(error, 'config.csv')} CANNOT BE WRITTEN: {_reason_of(error)}. It lacks {names}; "
+        f"none of them fires again. {_disk_cure(error)}",
     )
 
 
@@ -407,6 +407,22 @@ def not_noted(life: Life) -> Sentence:
         f"its row is missing or cut off in config.csv, so order {life.order_id} is not noted "
         "there. It does not fire again, and is noted once the row is back",
     )
+
+
+def _is_of_store(error: Exception) -> bool:
+    """Tell whether what cannot be written is in a store that several hosts share."""
+    return getattr(error, "is_of_store", False)
+
+
+def _where(error: Exception, file: str) -> str:
+    return "The store" if _is_of_store(error) else file
+
+
+def _disk_cure(error: Exception, then: str = "") -> str:
+    """Return what to do; a store's own words say that already."""
+    if _is_of_store(error):
+        return f"{then[:1].upper()}{then[1:]}" or "It is tried again"
+    return "Free the disk or mend its permissions" + (f"; {then}" if then else "")
 
 
 def _reason_of(error: Exception) -> str:

@@ -343,6 +343,7 @@ def _open(program: Program, options: argparse.Namespace) -> None:
         version=VERSION,
         sign="" if options.once else snapshot_path(options.state, is_dry=True).name,
         is_paper=program.mode == "PAPER",
+        is_shared=bool(options.store),
     )
     for sentence in [*words.opening(run), *_odd_names(options)]:
         tell(program.say, sentence)

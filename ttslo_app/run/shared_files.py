@@ -7,13 +7,14 @@ row trade that the store does not have as it is.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ttslo_app.cluster.books import Books
+from ttslo_app.cluster.books_words import LEADS_NO_MORE
 from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.store import StoreError
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RuleReader
@@ -145,7 +146,7 @@ class SharedFiles(OrderFiles):
     def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
         """Put some lives into the store, if their rows are as they were just checked."""
         if not self._books.is_open:
-            raise OSError(errno.EROFS, "another host leads")
+            raise StoreError(LEADS_NO_MORE)
         rows = {i: self._checked[i][0] for i in rule_ids}
         self._books.write_intents({i: state[i] for i in rule_ids}, rows)
 

@@ -40,6 +40,8 @@ from ttslo_app.store.lock import StateLock
 
 _log = logging.getLogger(__name__)
 
+# What stands in sentences, on the page and in the status where others have the name of a file.
+_ROWS = "the store's rows"
 # Seconds. The order thread ends its turn before this host follows, and that may take an answer.
 _TURN = 15.0
 
@@ -272,7 +274,8 @@ def _program(
         feed_settings=FeedSettings(gather_for=0.0),  # nothing stands between tick and order
     )
     copy, books = shore.copy, Books(shore.store, shore.copy, shore.keys)
-    manager = SharedManager("the store's rows", options.state, options.log, copy, books)
+    options.config = _ROWS
+    manager = SharedManager(_ROWS, options.state, options.log, copy, books)
     program = HostProgram(manager, reading, trading, wanted, copy, books)
     crew = ShipsCrew(program, trading, copy, books)
     witness = HostFile(Path(f"{options.state}.host"), shore.cluster_id)

@@ -44,6 +44,7 @@ class Run:
         version: Of the program.
         sign: The name of what a dry run writes beside the log, for `ttslo status`; empty for none.
         is_paper: Whether orders go to an exchange inside this process.
+        is_shared: Whether rows and lives are in a store that several hosts share.
     """
 
     rest: str
@@ -54,6 +55,7 @@ class Run:
     version: str
     sign: str = ""
     is_paper: bool = False
+    is_shared: bool = False
 
 
 def opening(run: Run) -> list[Sentence]:
@@ -73,6 +75,8 @@ def opening(run: Run) -> list[Sentence]:
         lines.append(f"Files: {config} and {state} are read; {written} written")
     elif run.is_paper:
         lines.append(f"Files: {config} is read; {state} and {log} are written, each time anew")
+    elif run.is_shared:
+        lines.append(f"Rows and lives are in the store, {log} and {state}.* on this host")
     else:
         lines.append(f"Files: {config}, {state}, {log}")
     return [Sentence(Kind.START, "INFO", line) for line in lines]

@@ -106,3 +106,21 @@ def test_sentence_is_said_once_until_it_changes_or_is_forgotten() -> None:
     teller.tell_once("subject", first)
     teller.tell(first)
     assert len(said) == 5
+
+
+class _Unreachable(OSError):
+    """What a store says that does not answer, its cure included."""
+
+    is_of_store = True
+
+
+def test_store_that_cannot_be_written_is_no_disk_that_has_to_be_freed() -> None:
+    """At three in the morning somebody would look for space on the wrong machine."""
+    error = _Unreachable("no majority of its nodes answers: start more than half of them")
+    for sentence in (words.state_unwritable(error), words.config_unwritable([PLACED], error)):
+        assert sentence.text.startswith("The store CANNOT BE WRITTEN: no majority of its nodes")
+        assert "disk" not in sentence.text
+        assert sentence.text.endswith("t is tried again")
+    full = words.state_unwritable(OSError(28, "No space")).text
+    assert full.startswith("The state file CANNOT BE WRITTEN: No space. NO ORDER is placed before")
+    assert full.endswith("Free the disk or mend its permissions; it is tried again")

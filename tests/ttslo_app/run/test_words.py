@@ -20,6 +20,7 @@ def run(
         has_trading_key=how.get("has_trading_key", True),
         is_dry=how.get("is_dry", False),
         version="1.0.0",
+        is_shared=how.get("is_shared", False),
     )
 
 
@@ -35,6 +36,12 @@ def test_run_without_a_key_or_a_stream_says_so() -> None:
     first, second, _ = (s.text for s in words.opening(run(has_trading_key=False)))
     assert ": NO trading key; " in first
     assert second == "Prices come over REST only"
+
+
+def test_host_says_where_its_rows_are() -> None:
+    """Nobody may edit a config.csv that is not read."""
+    texts = [s.text for s in words.opening(run(is_shared=True))]
+    assert texts[-1] == "Rows and lives are in the store, logs.csv and state.csv.* on this host"
 
 
 def test_dry_run_says_what_it_writes() -> None:
