@@ -275,15 +275,13 @@ class WebSocketPriceProvider(Looks, Stoppable):
 
     def get_current_price(self, pair: str) -> float | None:
         """Return the last price of `pair`, as subscribed, if it is proven now. Never blocks."""
-        # The hot path. Indexing, not `.get`: without a call inside the lock the interpreter has
-        # no point at which it would switch threads while the lock is held.
         try:
-            with self._lock:
-                price = self._by_pair[pair].price
-                good_until = self._link.good_until
+            sub = self._by_pair[pair]
         except (KeyError, TypeError):
             return None
-        # Asked after the price was taken: a delay in between makes it older, never younger.
+        price, good_until = sub.price, self._link.good_until
+        while price is not sub.price:  # see `price_reader`
+            price, good_until = sub.price, self._link.good_until
         if self._clock() < good_until:
             return price
         self.feed_thread.revive()
@@ -292,8 +290,9 @@ class WebSocketPriceProvider(Looks, Stoppable):
     def price_reader(self, symbol: str) -> Callable[[], float | None]:
         """Return a function that returns the price of `symbol` if it is proven now.
 
-        It never blocks, and returns None for good once this subscription has ended: then ask for
-        another. Not to be used in the child of a fork, where its lock may be held by nobody.
+        It takes no lock while there is a price and so waits for nobody, and returns None for good
+        once this subscription has ended: then ask for another. Not to be used in the child of a
+        fork: what it reads is the parent's.
 
         Raises:
             KeyError: If `symbol` is not subscribed.
@@ -301,14 +300,19 @@ class WebSocketPriceProvider(Looks, Stoppable):
         # A closure, because its variables are found faster than attributes: this is the hot path.
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            link, lock, clock, revive = self._link, self._lock, self._clock, self.feed_thread.revive
+            link, clock, revive = self._link, self._clock, self.feed_thread.revive
             sub = self._subscriptions.tickers[symbol]
 
         def read() -> float | None:
-            with lock:
-                price = sub.price
-                good_until = link.good_until
-            # Asked after the price was taken: a delay in between makes it older, never younger.
+            # Price and proof have to be of one moment, or the price of a lost connection would
+            # count by the next one's frames. Each price is an object of its own, and is taken
+            # away before its connection's successor can have another: one that is still there
+            # after the proof was read was there while it was read. So no lock is needed, with or
+            # without the interpreter's own: single attributes are read and replaced whole.
+            price, good_until = sub.price, link.good_until
+            while price is not sub.price:
+                price, good_until = sub.price, link.good_until
+            # Asked after both were taken: a delay in between makes them older, never younger.
             if clock() < good_until:
                 return price
             revive()

@@ -213,7 +213,9 @@ class Subscription:
         self.latest = tick
         if not self.distrusted:
             self.proven = tick
-            self.price = float(tick.price)  # for the drop-in call, which returns a float
+            # For the drop-in call, which returns a float. Made anew each time, even of an equal
+            # price: readers take no lock, and see by it that nothing has happened in between.
+            self.price = float(tick.price)
 
     def unprove(self) -> None:
         """Let nothing count."""
