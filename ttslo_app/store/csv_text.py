@@ -218,6 +218,17 @@ def clean(value: str) -> str:
     return value.replace("\0", "").strip().strip("\ufeff").strip()
 
 
+def has_line_of(length: int, text: str) -> bool:
+    """Tell whether a line has so many characters, at the cost of one look for each such stretch."""
+    start = 0
+    while start + length <= len(text):
+        end = max(text.rfind(mark, start, start + length) for mark in "\r\n")
+        if end < 0:
+            return True
+        start = end + 1
+    return False
+
+
 def _is_plain(raw: str) -> bool:
     """Tell whether the cells of a record are what stands between the separators, less spaces."""
     return '"' not in raw and "\0" not in raw and "\ufeff" not in raw

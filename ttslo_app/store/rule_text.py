@@ -33,6 +33,7 @@ from ttslo_app.store.csv_text import (
     Table,
     cell_text,
     clean,
+    has_line_of,
     parse,
     quote,
 )
@@ -49,7 +50,6 @@ _OPEN_ENDED = frozenset(
 _LONGEST_ROW = 20_000
 # An id, a moment or a price, or nothing.
 _FACT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9 _.:+-]{0,63})?", re.ASCII)
-_LONG_LINE = re.compile(rf"[^\r\n]{{{_LONGEST_ROW}}}")
 # A comment may look like a spreadsheet's error; it is no row with values in other cells.
 _CELLS_OF_A_ROW = 4
 
@@ -139,8 +139,8 @@ class _Doubts:
         self._required = set(CONFIG_COLUMNS).intersection(columns)
         self._suspicious = suspicious(columns)
         self._has_no_switch = "enabled" not in columns
-        has_long_lines = _LONG_LINE.search(table.text) is not None
-        self._is_every_row = self._has_no_switch or bool(self._suspicious) or has_long_lines
+        has_long_line = has_line_of(_LONGEST_ROW, table.text)
+        self._is_every_row = self._has_no_switch or bool(self._suspicious) or has_long_line
         self._count = len(columns)
 
     def may_be_of(self, reading: Reading) -> bool:

@@ -1,10 +1,12 @@
 """Any CSV file as a table: taken apart without an error, and put together as it was."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.store.csv_text import Table, cell_text, clean, parse, quote
+from ttslo_app.store.csv_text import Table, cell_text, clean, has_line_of, parse, quote
 
 KNOWN = ("id", "pair")
 
@@ -200,3 +202,30 @@ def test_encoding_is_told_by_its_mark_or_guessed(data: bytes, codec: str, is_gue
     found = parse(data, KNOWN, has_comments=True)
     assert (found.codec, found.is_guessed) == (codec, is_guessed)
     assert found.bytes_of(found.text) == data
+
+
+@given(st.text("ab\r\n", max_size=40), st.integers(1, 9))
+def test_long_line_is_found_wherever_it_is(text: str, length: int) -> None:
+    """At either end of the text, and right up to its length."""
+    is_there = re.search(rf"[^\r\n]{{{length}}}", text) is not None
+    assert has_line_of(length, text) is is_there
+
+
+class Counted(str):
+    """A text that counts how often it is searched."""
+
+    __slots__ = ("looks",)
+    looks: int
+
+    def rfind(self, *words: object) -> int:
+        """Search as any text does."""
+        self.looks += 1
+        return super().rfind(*words)  # type: ignore[arg-type]  # whatever `str` takes
+
+
+def test_long_line_is_not_looked_for_line_by_line() -> None:
+    """A hundred lines of ten characters are five stretches of two hundred, and a look for each end."""
+    text = Counted("123456789\n" * 100)
+    text.looks = 0
+    assert has_line_of(200, text) is False
+    assert text.looks <= 12
