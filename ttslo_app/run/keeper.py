@@ -27,9 +27,11 @@ from ttslo_app.watch.tape import Saved
 
 _log = logging.getLogger(__name__)
 
-# The keeper looks at config.csv this often: an edit acts within a second, and one `stat` costs a
-# few microseconds, on network drives too, where change notifications are not to be relied upon.
-BEAT = 0.5
+# The keeper looks at config.csv this often: an edit is seen a quarter of a second after its end at
+# most, acts once the file has been left alone for half a second, and is told at one of the next
+# looks. A `stat` costs a few microseconds, on network drives too, where change notifications are
+# not to be relied upon.
+BEAT = 0.25
 _REST = ""  # the subject of what is said of REST as a whole: no market has that name
 
 

@@ -45,14 +45,7 @@ from ttslo_app.messages import (
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import words
 from ttslo_app.run.account_watch import account_watch_of
-from ttslo_app.run.keeper import (
-    BEAT,
-    Duty,
-    Keeper,
-    Poller,
-    TapeKeeper,
-    prove_one,
-)
+from ttslo_app.run.keeper import Duty, Keeper, Poller, TapeKeeper, prove_one
 from ttslo_app.run.order_checks import OrderChecks, ReadingKey
 from ttslo_app.run.parts import Item, Options, World
 from ttslo_app.run.streams import Streams
@@ -75,6 +68,8 @@ _ORDER_PATIENCE = 5.0
 # How far the tapes were seen is kept this often. What is seen twice after a crash is harmless, as
 # a trade that fired nothing then fires nothing now; so this only bounds what is fetched again.
 _MARK_EVERY = 2.0
+# Without any price the loop turns so often, in seconds.
+_TURN = 0.5
 # From so many waiting events on, only the newest ticker of each market is looked at: the trades
 # carry every price. From `_FLOOD` on the trades are left to REST, as those of a blind time are:
 # memory stays bounded, and the hole in their numbers brings each of them back.
@@ -264,7 +259,7 @@ class LiveRun:
         if self._is_starting and self._inbox.empty():
             self._begin_streams()
         try:
-            item = self._inbox.get(timeout=BEAT)
+            item = self._inbox.get(timeout=_TURN)
         except queue.Empty:
             self._mark_now_and_then()
             return

@@ -39,6 +39,10 @@ from ttslo_app.store.rule_file import RuleReading
 _READ_AGAIN = 5.0
 
 
+# Seconds without a change, after which a file that was being written is taken for whole. They are
+# not made shorter by looking more often: who writes in pieces pauses between them.
+QUIET = 0.5
+
 # So many rows take a hundredth of a second to look through.
 _MANY = 10_000
 
@@ -125,7 +129,8 @@ class Loader:
         # Rows that are about to be armed, or were a moment ago, and of which nobody was told yet.
         self._news: dict[str, tuple[Rule, Decimal | None]] = {}
         self._seen_stamp: Stamp | None = None
-        self._last_look: Stamp | None = None
+        # The version that was there at the last look, and since when it has been there.
+        self._last_look: tuple[Stamp | None, float] = (None, 0.0)
         # When to read config.csv again although nobody has changed it; None: when somebody has.
         self._read_again_at: float | None = None
         # What the price alone keeps from being armed, and when to look at its price again.
@@ -180,14 +185,16 @@ class Loader:
         return [rule.id for rule in rules if self._worker.ledger.is_waiting_for(rule)]
 
     def is_settled(self) -> bool:
-        """Tell whether nobody has written to config.csv since the last look.
+        """Tell whether nobody has written to config.csv for a while, as far as it was looked at.
 
         Some programs write a file in pieces: half of it would disarm the rows of the other half.
         """
-        stamp = stamp_of(self._manager)
-        is_settled = stamp == self._last_look
-        self._last_look = stamp
-        return is_settled
+        stamp, now = stamp_of(self._manager), feed_clock()
+        seen, since = self._last_look
+        if stamp != seen:
+            self._last_look = stamp, now
+            return False
+        return now - since >= QUIET
 
     def read_again_soon(self) -> None:
         """Let the rows be read again although nobody has changed them: what is armed has changed.

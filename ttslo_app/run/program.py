@@ -270,7 +270,8 @@ class Program:
         self.loader.tell_news()
         if is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
-            self.validate_and_load_config()
+            if self.loader.is_settled():  # nobody has begun to write while Kraken was asked
+                self.validate_and_load_config()
 
     # --- running once --------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ttslo import TTSLO
 from ttslo_app.messages import Mark, Message
 from ttslo_app.orders.ledger import intent_lines
 from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.run import loader
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.keeper import TapeKeeper
 from ttslo_app.store.disk import Disk
@@ -183,12 +185,13 @@ TAKEN = AlreadyRunning(Path("state.csv"), LockHolder(7, "here", "2026-11-25"))
     ("trouble", "ends"), [(None, False), (OSError(5, "I/O error"), False), (TAKEN, True)]
 )
 def test_program_ends_when_another_has_its_files(
-    manager: ConfigManager, trouble: Exception | None, ends: bool
+    manager: ConfigManager, trouble: Exception | None, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is said once, and no row is read any more; trouble of the disk ends nothing."""
     program = TTSLO(manager, StandIn(), StandIn())
     program.files.locks = [Lock(None), Lock(trouble)]
-    for _ in range(2):
+    for now in (1.0, 2.0):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, now))
         program.look_at_files()
     assert (program.stopping.is_set(), program.files.lost is TAKEN) == (ends, ends)
     said = [line for line in logged(manager, "ERROR").splitlines() if "this one ENDS" in line]

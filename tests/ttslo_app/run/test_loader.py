@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
 from fresh_python import ROOT, run_python
+from rows_kit import BTC
 
 from config import ConfigManager
-from krakenlink.errors import PriceUnavailable
+from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenConnectionError, PriceUnavailable
+from krakenlink.pairs import Pair
 from ttslo import TTSLO
+from ttslo_app.run import loader
 
 
 @pytest.fixture
@@ -45,6 +53,60 @@ def test_edit_right_before_our_own_write_is_still_seen(manager: ConfigManager) -
     program.process_config(config(), 60000)
     assert rows_of(manager)[0]["enabled"] == "false"
     assert program.check_config_file_changed() is True
+
+
+def test_edit_is_taken_once_the_file_has_been_left_alone(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is looked at: half a second after the last piece, and no sooner."""
+    path, taken = Path(manager.config_file), []
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.run_once()
+    for eighth in range(25):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, eighth / 8))
+        if eighth in (4, 6, 7, 10):
+            path.write_bytes(path.read_bytes() + ROW.replace("btc", f"r{eighth}").encode() + b"\n")
+        program.look_at_files()
+        taken.append(len(program.configs))
+    assert taken == [1] * 14 + [5] * 11
+
+
+class Slow(KrakenAPI):
+    """A true client, whose user begins to write the file again while it is asked for the time."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(use_websocket=False)
+        self.path, self.half = path, b""
+
+    def server_time(self) -> float:
+        if self.half:
+            self.path.write_bytes(self.half)
+        raise KrakenConnectionError("no route", request_sent=False)
+
+    def resolve_pair(self, pair: str, max_age: float | None = None) -> Pair:
+        return BTC
+
+    def get_tickers(self, pairs: Iterable[str]) -> dict[str, Any]:
+        return dict.fromkeys(pairs, Decimal(40_000))
+
+
+def test_file_that_is_written_while_kraken_is_asked_for_the_time_is_left(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was whole a moment ago may be half by the time that it is read."""
+    path = Path(manager.config_file)
+    kraken = Slow(path)
+    program = TTSLO(manager, kraken)
+    program.validate_and_load_config()
+    whole = path.read_bytes() + ROW.replace("btc", "eth").encode() + b"\n"
+    for half, ids in ((whole[:20], ["btc"]), (b"", ["btc", "eth"])):
+        path.write_bytes(whole)
+        kraken.half = half
+        for now in (1.0, 2.0) if half else (3.0, 4.0):
+            monkeypatch.setattr(loader, "feed_clock", partial(float, now))
+            program.look_at_files()
+        assert path.read_bytes() == (half or whole)
+        assert [row["id"] for row in program.configs] == ids
 
 
 def test_missing_config_file_has_not_changed(manager: ConfigManager) -> None:

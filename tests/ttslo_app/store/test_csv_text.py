@@ -224,7 +224,7 @@ class Counted(str):
 
 
 def test_long_line_is_not_looked_for_line_by_line() -> None:
-    """A hundred lines of ten characters are five stretches of two hundred, and a look for each end."""
+    """A hundred short lines are five stretches, and each takes a look for either end of a line."""
     text = Counted("123456789\n" * 100)
     text.looks = 0
     assert has_line_of(200, text) is False
