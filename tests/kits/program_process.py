@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pytest
 from program_host import Host, Hosted
 
 from fake_kraken import FakeKraken
@@ -34,6 +35,8 @@ SETTINGS = (
 PATIENCE = 60.0
 READ_KEY = "READ-KEY-THAT-MUST-NOT-SHOW"
 READ_SECRET = "cmVhZGluZyBzZWNyZXQgdGhhdCBtdXN0IG5vdCBzaG93"
+KEYS = ("KRAKEN_API_KEY", "KRAKEN_API_SECRET", "KRAKEN_API_KEY_RW", "KRAKEN_API_SECRET_RW")
+WITHOUT_KEYS = dict.fromkeys(KEYS, "")
 HAS_SIGTERM = os.name != "nt"  # there, `terminate` kills
 _DRIVER = HERE / "crash_driver.py"
 _HOST = Host(_DRIVER)
@@ -275,3 +278,27 @@ def row_of(path: Path, rule_id: str) -> dict[str, str]:
             return next((row for row in csv.DictReader(file) if row["id"] == rule_id), {})
     except FileNotFoundError:
         return {}
+
+
+@pytest.fixture
+def scene(exchange: FakeKraken, tmp_path: Path) -> Scene:
+    """Hand out a folder with one row, beside an exchange where BTC/USD stands at 50000."""
+    return Scene(exchange, tmp_path)
+
+
+def run(scene: Scene, *flags: str, **env: str) -> tuple[int, str]:
+    """Run the program to its end; return the exit code and all that it printed."""
+    with scene.run(*flags, plan={"quiet": True}, screen=None, **env) as program:
+        return program.wait(), program.output
+
+
+def arm_then_cross(scene: Scene) -> None:
+    """Let a first run arm the row, and the price cross it while the program is off."""
+    code, output = run(scene, "--once")
+    assert code == 0, output
+    scene.cross()
+
+
+def assert_no_traceback(output: str) -> None:
+    """Fail if a person was shown the inside of the program."""
+    assert "Traceback" not in output, output

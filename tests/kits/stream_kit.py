@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import pytest
 from chaos_kit import frame
 
 from krakenlink.errors import KrakenConnectionError
@@ -291,3 +292,17 @@ def making(server: Server) -> Iterator[Make]:
     finally:
         for provider in made:
             provider.stop(LONG)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Hand out a server that behaves like Kraken until told otherwise."""
+    with serving() as made:
+        yield made
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Make]:
+    """Hand out a maker of providers for `server`; they are stopped at the end."""
+    with making(server) as build:
+        yield build
