@@ -18,10 +18,8 @@ import re
 import ssl
 import sys
 import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -30,6 +28,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3.connectionpool import HTTPConnectionPool
 
 from krakenlink import VERSION
 from krakenlink.errors import (
@@ -41,6 +40,8 @@ from krakenlink.errors import (
 )
 from krakenlink.foreign import shown, without_login
 from krakenlink.machine import feed_clock
+from krakenlink.rest.headers import check_cache, retry_after
+from krakenlink.rest.kept import Messages, Received, exchanged, unpacked
 from krakenlink.rest.request import encode
 from krakenlink.rest.sockets import watched
 from krakenlink.sockets import (
@@ -79,14 +80,8 @@ class Timeouts:
 
 DEFAULT_TIMEOUTS = Timeouts()
 
-# Whole seconds that an answer may have lain in a cache; a second or two is the way itself. The
-# listing of pairs holds for a day anyway.
-_MOST_AGE = {"AssetPairs": 60}
-_MOST_AGE_OF_OTHERS = 3
 # A try that failed after this many seconds was no slip of the network: another takes as long.
 _QUICK = 1.0
-# Longest that a server's `Retry-After` is heeded, in seconds.
-_MOST_PAUSE = 60.0
 
 
 class Answer(NamedTuple):
@@ -118,10 +113,24 @@ class Adapter(HTTPAdapter):
         return pool
 
 
+_send = HTTPAdapter.send
+
+
 class _OneServer(Adapter):
     """Looks its one pool up once: proxies and certificates are those of the first request."""
 
     _pool: Any = None
+
+    @property
+    def kept(self) -> HTTPConnectionPool | None:
+        """The connections over which a request may go straight; None if it is to go by `send`.
+
+        That is so before the first one, through a proxy that reads each request, and where somebody
+        has put another `send` in the place of the library's, as tests of callers do.
+        """
+        pool: HTTPConnectionPool | None = self._pool
+        is_read = pool is None or (pool.proxy is not None and pool.scheme == "http")
+        return None if is_read or HTTPAdapter.send is not _send else pool
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool that makes the connections of a request; see `HTTPAdapter`."""
@@ -161,6 +170,7 @@ class Transport:
             "Accept-Encoding": "gzip",  # it is unpacked here, within bounds
             "Cache-Control": "no-cache",  # prices are of this moment
         }
+        self._messages = Messages(root, self._headers)
         self.close()
 
     @property
@@ -237,14 +247,14 @@ class Transport:
         return self._found
 
     def _request(
-        self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str] | None
+        self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> requests.PreparedRequest:
         """Return a request whose address and body are already in the form that is sent."""
         request = requests.PreparedRequest()
         request.method, request.url, request.body = verb, self._root + path, body
         # Ours are sound: they are not checked anew with each call.
         length = {} if body is None else {"Content-Length": str(len(body))}
-        request.headers = CaseInsensitiveDict({**self._headers, **(headers or {}), **length})
+        request.headers = CaseInsensitiveDict({**self._headers, **headers, **length})
         return request
 
     def _send(
@@ -259,8 +269,8 @@ class Transport:
         call = self._begun(method, read)
         outer = sys.exc_info()[1]  # what our caller is busy with has no part in what fails here
         try:
-            request = self._request(verb, path, body, headers)
-            response, content = self._exchanged(request, call)
+            with watching(call):
+                received = self._received(verb, path, body, headers or {})
         except TooLong:
             most = MOST_BYTES // 2**20
             raise ProtocolError(f"{method}: the answer is longer than {most} MB") from None
@@ -270,12 +280,12 @@ class Transport:
             # Not chained: the library's errors carry the request, and with it key and signature.
             raise self._failure(list(chain_of(error, outer)), method, call) from None
         if verb == "GET":
-            _check_cache(method, response.headers.get("Age"))
-        pause = _retry_after(response.headers)
-        if response.status_code == 429 and pause is not None:
+            check_cache(method, received.headers.get("Age"))
+        pause = retry_after(received.headers)
+        if received.status == 429 and pause is not None:
             self._quiet_until = feed_clock() + pause
-        reason = shown(str(response.reason or ""), 80)
-        return Answer(response.status_code, content, reason, pause)
+        reason = shown(received.reason, 80)
+        return Answer(received.status, received.body, reason, pause)
 
     def _begun(self, method: str, read: float) -> Call:
         """Return a call that begins now, with its deadlines."""
@@ -290,16 +300,32 @@ class Transport:
             used_since=self._used_since,
         )
 
-    def _exchanged(
-        self, request: requests.PreparedRequest, call: Call
-    ) -> tuple[requests.Response, bytes]:
-        """Return an answer and its body; raises whatever the libraries raise."""
+    def _received(
+        self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Received:
+        """Return what came for a request; raises whatever the libraries raise."""
+        kept = self._adapter.kept
+        message = None if kept is None else self._messages.of(verb, path, body, headers)
+        received = exchanged(kept, verb, message) if kept is not None and message else None
+        return received or self._over_any(self._request(verb, path, body, headers))
+
+    def _over_any(self, request: requests.PreparedRequest) -> Received:
+        """Return the same, over a connection that is made if there is none."""
+        call = call_here()
+        assert call is not None  # `_send` has begun one
         connect = max(0.001, call.connects_until - feed_clock())
         # requests' types do not know what urllib3 takes.
         limits: Any = urllib3.Timeout(connect=connect, read=call.read_within)
-        with watching(call):
-            response = self._adapter.send(request, timeout=limits, **self._surroundings)
-            return response, _unpacked(response)
+        response = self._adapter.send(request, timeout=limits, **self._surroundings)
+        packed = response.headers.get("Content-Encoding", "")
+        try:
+            content = unpacked(response.raw.stream(65536, decode_content=False), packed)
+        except BaseException:
+            response.raw.close()  # what is left of it must not be taken for the next answer
+            raise
+        response.raw.release_conn()
+        reason = str(response.reason or "")
+        return Received(response.status_code, reason, response.headers, content)
 
     def _failure(
         self, chain: Sequence[BaseException], method: str, call: Call
@@ -356,58 +382,6 @@ def check_proxy(root: str) -> None:
 
 
 _PROXIES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
-
-
-def _unpacked(response: requests.Response) -> bytes:
-    """Return the whole body, unpacked; never more than `MOST_BYTES` of it are in memory."""
-    packed = response.headers.get("Content-Encoding", "").strip().lower()
-    unpack = zlib.decompressobj(47) if packed in ("gzip", "x-gzip", "deflate") else None
-    content = bytearray()
-    try:
-        for piece in response.raw.stream(65536, decode_content=False):
-            room = MOST_BYTES + 1 - len(content)
-            content += piece if unpack is None else unpack.decompress(piece, room)
-            if len(content) > MOST_BYTES:
-                raise TooLong
-        if unpack is not None and content and not unpack.eof:
-            raise zlib.error("cut off")
-    except BaseException:
-        response.raw.close()  # what is left of it must not be taken for the next answer
-        raise
-    response.raw.release_conn()
-    return bytes(content)
-
-
-def _check_cache(method: str, age: str | None) -> None:
-    """Refuse what something between here and Kraken has kept, whatever it was asked.
-
-    Raises:
-        KrakenConnectionError: If the answer's `Age`, whole seconds, shows it.
-    """
-    if age is None or not age.strip():
-        return
-    most = _MOST_AGE.get(method, _MOST_AGE_OF_OTHERS)
-    seconds = max((int(digits) for digits in re.findall(r"[0-9]{1,12}", age)), default=0)
-    is_read = re.fullmatch(r"[0-9 ,]+", age) is not None
-    if not is_read or seconds > most:
-        old = f"of {seconds} s ago" if is_read else "of nobody knows when"
-        raise KrakenConnectionError(
-            f"{method}: a cache on the way to Kraken answered with what it had {old}",
-            request_sent=True,
-        )
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return how long a server asks to be left alone, in seconds and bounded; None for not."""
-    text = headers.get("Retry-After", "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:9]), _MOST_PAUSE)
-    try:
-        until = parsedate_to_datetime(text)
-        now = parsedate_to_datetime(headers.get("Date", ""))
-        return min(max(0.0, (until - now).total_seconds()), _MOST_PAUSE)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def chain_of(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:

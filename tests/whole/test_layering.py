@@ -76,7 +76,7 @@ SHELLS = {
     *("krakenlink.stream.aio", "krakenlink.stream.looks", "krakenlink.stream.pool"),
     *("krakenlink.rest.account_calls", "krakenlink.rest.client", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
-    "krakenlink.rest.transport",
+    *("krakenlink.rest.kept", "krakenlink.rest.transport"),
     *("krakenlink.relay.broker", "krakenlink.relay.reader", "krakenlink.relay.server"),
     "krakenlink.stream.account",
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
@@ -179,7 +179,10 @@ LIBRARIES: dict[str, frozenset[str]] = {
     ),
     "socks": frozenset({"krakenlink.stream.wire"}),  # REST meets it through requests
     "urllib3": frozenset(
-        {"krakenlink.rest.sockets", "krakenlink.rest.transport", "ttslo_app.cluster.etcd"}
+        {
+            *("krakenlink.rest.kept", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
+            "ttslo_app.cluster.etcd",
+        }
     ),  # what requests does not tell apart is told there
     "websocket": frozenset({"krakenlink.stream.connection"}),
 }

@@ -175,11 +175,6 @@ def test_wish_that_is_none_holds_nobody_up(wish: str) -> None:
     assert len(limited(wish)) == 3
 
 
-def test_wish_has_a_bound() -> None:
-    """A server that says "in a year" is asked again after a minute."""
-    assert transport._retry_after({"Retry-After": "31536000"}) == 60.0
-
-
 def test_busy_server_that_names_a_time_is_not_pressed() -> None:
     """A 503 with `Retry-After` is told at once, without two more tries."""
     asked = limited("Retry-After: 30\r\n", "503 Service Unavailable")
