@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import creds
-from krakenlink import VERSION
+import kraken_api  # itself: hints find by it what its `__getattr__` loads
+from krakenlink import VERSION, stream
 from krakenlink.machine import (
     ACCOUNT_URL,
     ACCOUNT_VARIABLE,
@@ -43,8 +44,6 @@ from krakenlink.rest.transport import DEFAULT_TIMEOUTS, Timeouts
 
 if TYPE_CHECKING:
     from krakenlink.channels import Market
-    from krakenlink.stream.account import AccountFeed
-    from krakenlink.stream.settings import FeedSettings
     from ws_price_provider import WebSocketPriceProvider
 
 __all__ = [
@@ -124,7 +123,7 @@ class KrakenAPI(MarketCalls):
         ws_timeout: float = 2.0,
         cache_dir: str | Path | None = None,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        feed_settings: FeedSettings | None = None,
+        feed_settings: stream.FeedSettings | None = None,
         ws_auth_url: str | None = None,
     ) -> None:
         if base_url == REST_URL:
@@ -154,7 +153,7 @@ class KrakenAPI(MarketCalls):
         super()._start_anew()
         self._lock = threading.Lock()  # guards `_provider`, `_account` and `_channels`
         self._provider: WebSocketPriceProvider | None = None
-        self._account: AccountFeed | None = None
+        self._account: stream.AccountFeed | None = None
         self._channels: Market | None = None
         me = weakref.ref(self)  # what belongs to a client must not keep it, or sockets stay open
         self._prices = Prices(
@@ -280,7 +279,7 @@ class KrakenAPI(MarketCalls):
         """
         return self._prices.tickers(pairs, self.resolve_pair)
 
-    def price_provider(self) -> WebSocketPriceProvider | None:
+    def price_provider(self) -> kraken_api.WebSocketPriceProvider | None:
         """Return the stream that prices come from, shared by all clients of its address.
 
         Starts no thread: the first subscription does. It may take a lock: a finalizer or a signal
@@ -300,7 +299,7 @@ class KrakenAPI(MarketCalls):
             return provider
         return self._joined_stream(self.ws_url)
 
-    def account_feed(self) -> AccountFeed | None:
+    def account_feed(self) -> stream.AccountFeed | None:
         """Return the stream of this key's account: what happens to its orders, told at once.
 
         One for each client, whatever `use_websocket` says of prices. Starts no thread: `open_feed`
@@ -330,9 +329,7 @@ class KrakenAPI(MarketCalls):
                 weakref.finalize(self, account.stop, 0.0).atexit = False
             return account
 
-    def _joined_stream(self, url: str) -> WebSocketPriceProvider:
-        # The class by its name in this module: whoever puts another one there is heard.
-        from kraken_api import WebSocketPriceProvider
+    def _joined_stream(self, url: str) -> kraken_api.WebSocketPriceProvider:
         from krakenlink.stream.auditor import Auditor
         from krakenlink.stream.settings import DEFAULT_SETTINGS
 
@@ -340,7 +337,8 @@ class KrakenAPI(MarketCalls):
         with self._lock:
             provider = self._provider  # `close` may take it away at any moment
             if provider is None:
-                provider = WebSocketPriceProvider.shared(url, settings=settings)
+                # By its name in this module: whoever puts another class there is heard.
+                provider = kraken_api.WebSocketPriceProvider.shared(url, settings=settings)
                 ask, bids = self._auditing(lambda x: x.price), self._auditing(lambda x: x.bid)
                 provider.accompany(Auditor(provider.feed_thread, ask, bids))
                 self._provider = provider

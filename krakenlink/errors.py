@@ -9,12 +9,10 @@ knows. Only the unknown can leave an order behind. Facts go in attributes, the s
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from krakenlink import rest
 from krakenlink.foreign import shown, without_login
-
-if TYPE_CHECKING:
-    from krakenlink.rest.verdicts import Verdict
 
 
 class KrakenError(Exception):
@@ -47,7 +45,7 @@ class KrakenAPIError(KrakenError):
         self,
         endpoint: str,
         errors: Iterable[str],
-        verdict: Verdict | None = None,
+        verdict: rest.Verdict | None = None,
         *,
         status: int = 200,
         result: object = None,

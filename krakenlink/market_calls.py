@@ -11,17 +11,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from krakenlink import stream
 from krakenlink.errors import KrakenError
+from krakenlink.prices import Prices
 from krakenlink.rest.client import RestClient
 from krakenlink.rest.quotes import Quote
 from krakenlink.rest.request import checked_direction, checked_number, checked_pair
 
 if TYPE_CHECKING:  # what is of use to none who only asks for prices or places orders
     from krakenlink.channels import Market
-    from krakenlink.prices import Prices
-    from krakenlink.stream.book import Fill, OrderBook
-    from krakenlink.stream.events import TradePrint
-    from krakenlink.stream.tapes import Candles
 
 
 class MarketCalls(RestClient):
@@ -35,7 +33,7 @@ class MarketCalls(RestClient):
         """What does the work, made for the first call that needs it."""
         raise NotImplementedError  # the client's own
 
-    def get_order_book(self, pair: str, depth: int = 10) -> OrderBook:
+    def get_order_book(self, pair: str, depth: int = 10) -> stream.OrderBook:
         """Return the order book of `pair`, with Kraken's exact numbers.
 
         From the stream where it is proven: each change was confirmed by Kraken's checksum, on a
@@ -79,7 +77,7 @@ class MarketCalls(RestClient):
         """Return the price of `pair` with its source and its proof of life."""
         raise NotImplementedError  # the client's own
 
-    def get_candles(self, pair: str, interval: int = 1) -> Candles:
+    def get_candles(self, pair: str, interval: int = 1) -> stream.Candles:
         """Return the latest candles of `pair`, up to 720, oldest first; the last may still move.
 
         The first call subscribes, waits for the acknowledgement and asks REST; later ones need
@@ -101,7 +99,7 @@ class MarketCalls(RestClient):
         """
         return self._market.candles(pair, interval, self.ws_timeout)
 
-    def recent_trades(self, pair: str, count: int = 100) -> tuple[TradePrint, ...]:
+    def recent_trades(self, pair: str, count: int = 100) -> tuple[stream.TradePrint, ...]:
         """Return the latest trades of `pair`, oldest first, each once.
 
         By their numbers joined to what REST tells, as candles are. Numbers that Kraken leaves out
@@ -122,7 +120,7 @@ class MarketCalls(RestClient):
         """
         return self._market.trades(pair, count, self.ws_timeout)
 
-    def estimate_fill(self, pair: str, side: str, volume: object, depth: int = 100) -> Fill:
+    def estimate_fill(self, pair: str, side: str, volume: object, depth: int = 100) -> stream.Fill:
         """Return what a market order would meet in the book of `pair` now. It places nothing.
 
         Blocks like `get_order_book`, and like `get_current_price` for the last trade's price. Fees

@@ -492,6 +492,7 @@ LOADED = {
     *("krakenlink.rest.listing", "krakenlink.rest.quotes", "krakenlink.rest.request"),
     *("krakenlink.rest.session", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
     *("krakenlink.rest.verdicts", "krakenlink.sockets"),
+    "krakenlink.stream",  # the names of what its rooms hold, for hints; none of the rooms
 }
 SHOW_OURS = (
     "print(*(name for name, module in sys.modules.items() if name != '__main__' and "
