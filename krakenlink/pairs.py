@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, NewType
+from typing import Any, NamedTuple, NewType
 
 from krakenlink.known_names import RENAMED, asset_name, old_rows, well_known_rows
 from krakenlink.numbers import to_positive_decimal
@@ -51,8 +50,7 @@ class AmbiguousPair(LookupError):
     """A name that more than one pair has; the text names them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """One market at Kraken. Numbers are None where Kraken did not tell them.
 
     Attributes:

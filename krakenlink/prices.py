@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from krakenlink.errors import KrakenAPIError, KrakenError, PriceUnavailable
@@ -311,7 +310,7 @@ class Prices:
         known = self._listing.known(name) or legacy_pair(name)
         question = tuple(named(name, known).items())
         quote = self._flights.ask(question, lambda: self._asked_quote(name, known), self._longest)
-        return quote if quote.pair == name else replace(quote, pair=name)
+        return quote if quote.pair == name else quote._replace(pair=name)
 
     def _asked_quote(self, name: str, known: Pair | None) -> Quote:
         with done_within(self._longest):  # for all calls that it may take

@@ -20,7 +20,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, cast
 
 from krakenlink.machine import feed_clock
@@ -38,7 +37,6 @@ class TooLong(Exception):
     """An answer that is longer than any of Kraken's."""
 
 
-@dataclass(slots=True)
 class Call:
     """One request on its way, as the sockets see it.
 
@@ -51,12 +49,15 @@ class Call:
         is_sent: Whether a byte of the request may have left.
     """
 
-    connects_until: float
-    read_within: float
-    ends_at: float
-    used_since: float
-    is_watched: bool = False
-    is_sent: bool = False
+    def __init__(
+        self, connects_until: float, read_within: float, ends_at: float, used_since: float
+    ) -> None:
+        self.connects_until = connects_until
+        self.read_within = read_within
+        self.ends_at = ends_at
+        self.used_since = used_since
+        self.is_watched = False
+        self.is_sent = False
 
     @property
     def may_have_left(self) -> bool:

@@ -12,8 +12,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from krakenlink.errors import (
     ArgumentError,
@@ -144,8 +143,7 @@ def _errors_of(answer: dict[str, Any] | None) -> list[str] | None:
 # --- orders ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one order.
 
     Attributes:
@@ -220,7 +218,7 @@ def outcomes_of(
     """
     if isinstance(answer_or_error, BaseException):
         # That an order of an id stands already: nobody knows whose.
-        outcome = replace(_outcome_of_error(answer_or_error), stands=False)
+        outcome = _outcome_of_error(answer_or_error)._replace(stands=False)
         return [outcome] * len(cl_ord_ids)
     rows = answer_or_error.get("orders") if isinstance(answer_or_error, dict) else None
     if not isinstance(rows, list) or len(rows) != len(cl_ord_ids):
@@ -283,8 +281,8 @@ def _outcome_of_error(error: BaseException) -> Outcome:
     if isinstance(error, KrakenAPIError):
         verdict = error.verdict or verdict_of(error.errors)
         if error.status >= 500:  # whoever has written this, it was not Kraken's engine
-            verdict = replace(verdict, kind=OutcomeKind.UNKNOWN, heals=False)
-            return replace(_outcome_of_verdict(verdict, error.said), is_late=True)
+            verdict = verdict._replace(kind=OutcomeKind.UNKNOWN, heals=False)
+            return _outcome_of_verdict(verdict, error.said)._replace(is_late=True)
         return _outcome_of_verdict(verdict, error.said)
     reason = shown(str(error) or type(error).__name__)
     if isinstance(error, KrakenTransportError) and not error.request_sent:

@@ -9,9 +9,8 @@ Source: Kraken, REST Ticker (read 2026-11): the key of a row follows the spellin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from krakenlink.errors import KrakenAPIError, PriceUnavailable
 from krakenlink.numbers import to_positive_decimal
@@ -22,8 +21,7 @@ from krakenlink.pairs import Pair, Symbol
 MOST_DELAY = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """A price with its source and its proof of life.
 
     Attributes:

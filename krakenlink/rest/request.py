@@ -16,9 +16,8 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import cast
+from typing import NamedTuple, cast
 from urllib.parse import quote_plus
 
 from krakenlink.errors import ArgumentError
@@ -31,8 +30,7 @@ from krakenlink.pairs import TOKENIZED, Pair, looks_tokenized
 _ON_BY_DEFAULT = frozenset({"consolidate_taker"})
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A private request, ready to be sent as it is.
 
     Attributes:
@@ -42,8 +40,11 @@ class Request:
     """
 
     path: str
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Request(path={self.path!r})"
 
 
 def encode(params: Mapping[str, object] | None) -> str:

@@ -19,7 +19,6 @@ import ssl
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -56,8 +55,7 @@ from krakenlink.sockets import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """How long REST calls may take, in seconds.
 
     Attributes:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from krakenlink.errors import (
     AuthenticationError,
@@ -43,8 +43,7 @@ class Pause(Enum):
 _PLACING = frozenset({"AddOrder", "AddOrderBatch", "EditOrder", "AmendOrder"})
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What Kraken's error strings mean.
 
     Attributes:

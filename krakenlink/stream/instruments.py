@@ -70,7 +70,7 @@ class Instrument:
             "price_decimals": self.price_precision,
             "lot_decimals": self.qty_precision,
         }
-        return replace(pair, **{name: fact for name, fact in told.items() if fact is not None})  # type: ignore[arg-type]  # each of its own kind
+        return pair._replace(**{name: fact for name, fact in told.items() if fact is not None})  # type: ignore[arg-type]  # each of its own kind
 
 
 @dataclass(frozen=True, slots=True)

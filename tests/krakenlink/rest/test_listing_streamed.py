@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -37,7 +36,7 @@ class Told:
         self.asked_of.append(pair.rest_key)
         if not self.is_proven or pair.symbol is None:
             return None
-        return replace(pair, ordermin=NEW_MINIMUM, status="cancel_only"), self.age
+        return pair._replace(ordermin=NEW_MINIMUM, status="cancel_only"), self.age
 
 
 @pytest.fixture

@@ -157,7 +157,7 @@ def test_what_the_stream_does_not_tell_stays_as_it_was_listed() -> None:
     """None is not a fact."""
     pair = legacy_pair("XBTUSD")
     assert pair is not None
-    listed = replace(pair, ordermin=Decimal(7), status="post_only")
+    listed = pair._replace(ordermin=Decimal(7), status="post_only")
     assert Instrument(Symbol("BTC/USD")).told_of(listed) == listed
 
 

@@ -303,7 +303,7 @@ def test_market_that_was_learned_costs_a_crossing_no_call(
     market = kraken.learn("my btc", pair)
     assert (market.rest_key, market.costmin) == (PAIR, Decimal("0.5"))
     assert kraken.market_of("my btc") is market
-    kraken.learn("my btc", replace(pair, costmin=Decimal(1)))
+    kraken.learn("my btc", pair._replace(costmin=Decimal(1)))
     assert kraken.market_of("my btc").costmin == 1
     assert len(exchange.requests) == asked
 

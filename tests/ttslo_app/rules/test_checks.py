@@ -1,7 +1,6 @@
 """The checks: each finding of the contract, and checked told apart from could not check."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -209,7 +208,7 @@ def test_an_order_below_the_minimum_is_refused(
     changes: dict[str, str], listing: dict[str, Any], field: str, words: str
 ) -> None:
     """What Kraken would refuse when it fires is said when it is armed, not when it is disabled."""
-    api = Listed(replace(BTC, **listing))
+    api = Listed(BTC._replace(**listing))
     assert words in about(check(row(**changes), api=api).errors, field)
     assert check(row(**changes, enabled="no"), api=api).is_valid()
 
@@ -217,13 +216,13 @@ def test_an_order_below_the_minimum_is_refused(
 @pytest.mark.parametrize("listing", [{}, {"ordermin": None, "costmin": None, "lot_decimals": None}])
 def test_an_order_at_the_minimum_passes(listing: dict[str, Any]) -> None:
     """The minimum itself is enough, and a minimum that is not known is none."""
-    api = Listed(replace(BTC, **listing))
+    api = Listed(BTC._replace(**listing))
     assert check(row(volume="0.0001"), api=api).is_valid()
 
 
 def test_places_that_will_be_cut_are_a_warning() -> None:
     """More places than the market has are cut, never rounded up, and that is said."""
-    result = check(row(volume="0.0199"), api=Listed(replace(BTC, lot_decimals=3)))
+    result = check(row(volume="0.0199"), api=Listed(BTC._replace(lot_decimals=3)))
     assert result.is_valid()
     assert "Volume 0.0199 has more places than BTC/USD takes; cut to 0.019" in about(
         result.warnings, "volume"
@@ -235,7 +234,7 @@ def test_places_that_will_be_cut_are_a_warning() -> None:
 )
 def test_a_market_that_is_not_as_others_is_a_warning(listing: dict[str, Any], words: str) -> None:
     """A market that takes no orders now, or has no stream, is pointed at."""
-    api = Listed(replace(BTC, **listing))
+    api = Listed(BTC._replace(**listing))
     assert words in about(check(GOOD, api=api).warnings, "pair")
 
 
@@ -343,12 +342,12 @@ def test_a_row_that_does_not_say_enabled_is_not_armed_and_that_is_said() -> None
 
 def test_delisted_pair_is_an_error_and_a_paused_one_is_not() -> None:
     """What is gone for good cannot fire; what is paused may come back before it has to."""
-    gone = check(GOOD, api=Listed(replace(BTC, status="delisted")))
+    gone = check(GOOD, api=Listed(BTC._replace(status="delisted")))
     assert about(gone.errors, "pair") == "This row cannot fire: BTC/USD is delisted at Kraken"
-    paused = check(GOOD, api=Listed(replace(BTC, status="cancel_only")))
+    paused = check(GOOD, api=Listed(BTC._replace(status="cancel_only")))
     assert paused.is_valid()
     assert "cancel_only" in about(paused.warnings, "pair")
-    idle = check(row(enabled="false"), api=Listed(replace(BTC, status="delisted")))
+    idle = check(row(enabled="false"), api=Listed(BTC._replace(status="delisted")))
     assert idle.is_valid()
 
 
