@@ -1,6 +1,6 @@
 """Measure everything and write BENCHMARKS.md: `python benchmarks/run.py [--quick]`.
 
-The whole run takes about six minutes, `--quick` about four; `--soak MINUTES` makes the one part
+The whole run takes about nine minutes, `--quick` about five; `--soak MINUTES` makes the one part
 longer that looks for growing memory. Everything stays on this machine: the other side is a lean
 exchange in a process of its own (`wire.py`). The peers and the plot are in the extra `bench`.
 """
@@ -58,7 +58,7 @@ clone:
 
 ```sh
 .venv/bin/python -m pip install '.[bench]'
-.venv/bin/python benchmarks/run.py            # about six minutes; --quick: about four
+.venv/bin/python benchmarks/run.py            # about nine minutes; --quick: about five
 ```
 
 Ratios are from interleaved runs on the same machine, medians of several runs, and say more than
