@@ -13,7 +13,8 @@ from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import AcceptedRule, Adopt, BookChange, Crossing, Market, Sighting
-from ttslo_app.orders.ledger import State, intent_lines, read_intents, with_intents
+from ttslo_app.orders.intents import intent_lines, read_intents, with_intents
+from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life, OrderSettings, RuleState
 from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest, fingerprint

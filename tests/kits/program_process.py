@@ -18,7 +18,7 @@ import pytest
 from program_host import Host, Hosted
 
 from fake_kraken import FakeKraken
-from ttslo_app.orders.ledger import read_intents, with_intents
+from ttslo_app.orders.intents import read_intents, with_intents
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.journal import IntentJournal
 

@@ -22,7 +22,8 @@ from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock, read_plain
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.messages import Sentence
-from ttslo_app.orders.ledger import Cells, Ledger, UnreadableLife, read_intents, with_intents
+from ttslo_app.orders.intents import read_intents, with_intents
+from ttslo_app.orders.ledger import Cells, Ledger, UnreadableLife
 from ttslo_app.orders.life import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult

@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ttslo_app.orders.ledger import Intents, State, intent_lines, read_intents
+from ttslo_app.orders.intents import Intents, intent_lines, read_intents
+from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RuleReader
 from ttslo_app.store.disk import Stamp

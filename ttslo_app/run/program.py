@@ -21,7 +21,8 @@ from krakenlink.numbers import to_positive_decimal
 from ttslo_app.face.voice import Voice, as_json, as_text, show_line, write_line
 from ttslo_app.messages import Kind, Market, Said, tell
 from ttslo_app.orders.exchange import KrakenExchange, market_from
-from ttslo_app.orders.ledger import State, may_have_fired, with_intents
+from ttslo_app.orders.intents import may_have_fired, with_intents
+from ttslo_app.orders.ledger import State
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.stand_ins import DryRunExchange
 from ttslo_app.orders.worker import OrderWorker

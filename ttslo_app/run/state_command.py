@@ -13,7 +13,8 @@ from pathlib import Path
 
 from ttslo_app.cluster.records import Keys, life_text
 from ttslo_app.cluster.store import Change, Store, StoreError
-from ttslo_app.orders.ledger import UnreadableLife, read_intents, read_life, with_intents
+from ttslo_app.orders.intents import read_intents, with_intents
+from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put, put_bytes, put_trouble

@@ -11,7 +11,7 @@ from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
 from config import ConfigManager
 from ttslo import TTSLO
 from ttslo_app.messages import Mark, Message
-from ttslo_app.orders.ledger import intent_lines
+from ttslo_app.orders.intents import intent_lines
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.run import loader
 from ttslo_app.run.files import OrderFiles

@@ -19,7 +19,7 @@ from krakenlink.machine import feed_clock
 from ttslo import TTSLO
 from ttslo_app.face.voice import Ear
 from ttslo_app.messages import Crossing, Kind
-from ttslo_app.orders.ledger import intent_lines, read_intents
+from ttslo_app.orders.intents import intent_lines, read_intents
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.program import Program, keeping_journal
 

@@ -12,7 +12,7 @@ from three_etcd import EtcdNodes, opened
 
 from ttslo_app.cluster.records import Keys, read_cells
 from ttslo_app.cluster.store import Change
-from ttslo_app.orders.ledger import intent_lines
+from ttslo_app.orders.intents import intent_lines
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.state_text import StateReader, state_bytes
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import pytest
 
-from ttslo_app.orders.ledger import Intents, intent_lines, read_intents
+from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.journal import IntentJournal
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.orders.ledger import (
+from ttslo_app.orders.intents import (
     Intents,
     intent_lines,
     may_have_fired,
