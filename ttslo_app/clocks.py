@@ -86,8 +86,12 @@ class Moments:
 
     def since_now(self) -> str:
         """Return the present moment, from which on trades are to count."""
-        text = self.now()
-        return text if self._clocks.is_known() else self._kept(text.removesuffix("+00:00"))
+        return self.now_and_since()[1]
+
+    def now_and_since(self) -> tuple[str, str]:
+        """Return the present moment, and the same from which on trades are to count."""
+        now = self.now()
+        return now, now if self._clocks.is_known() else self._kept(now.removesuffix("+00:00"))
 
     def _kept(self, text: str, ago: float = 0.0) -> str:
         if not self._clocks.is_known():

@@ -167,6 +167,19 @@ def test_moment_that_is_known_is_no_guess() -> None:
     assert seconds_of(text) == pytest.approx(BEGIN, abs=0.002)
 
 
+@pytest.mark.parametrize(("is_known", "zone"), [(True, "+00:00"), (False, "")])
+def test_one_moment_is_told_in_both_ways(is_known: bool, zone: str) -> None:
+    """It is one text where it is known, and else the same one without its zone."""
+    told = Told(3600.0)
+    told.is_known = is_known
+    now, trades_count_from = told.moments.now_and_since()
+    assert (now[-6:], trades_count_from) == ("+00:00", now[:-6] + zone)
+    assert (trades_count_from is now) is is_known
+    assert [told.moments.guessed_at(one) for one in (now, trades_count_from)] == (
+        [None, None] if is_known else [0.0, 0.0]
+    )
+
+
 def test_guess_from_which_trades_count_is_no_moment_for_anybody_else() -> None:
     """Read after a restart it says that nobody knows, and not an hour that never was."""
     told = Told(3600.0)

@@ -12,14 +12,14 @@ import sys
 import threading
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
+from calls_kit import calls_in
 from fresh_python import run_python
 
 import ttslo
@@ -51,28 +51,6 @@ FRAME = (
     '"volume":2231.72034190,"vwap":50130.1,"low":49007.9,"high":51230.4,"change":-312.6,'
     '"change_pct":-0.62,"timestamp":"2026-11-20T10:15:42.123456Z"}]}'
 )
-
-
-def calls_in(work: Callable[[], object]) -> Counter[str]:
-    """Return how often `work` calls what: Python functions and those in C, by name."""
-    seen: Counter[str] = Counter()
-
-    def note(frame: FrameType, event: str, function: Any) -> None:
-        if event == "call":
-            seen["Python"] += 1
-            seen[frame.f_code.co_name] += 1
-        elif event == "c_call" and function is not sys.setprofile:
-            seen["C"] += 1
-            seen[function.__name__] += 1
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        work()
-    finally:
-        sys.setprofile(before)
-    seen["Python"] -= 1  # `work` itself
-    return seen
 
 
 @pytest.fixture

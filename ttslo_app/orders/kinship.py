@@ -23,7 +23,6 @@ from ttslo_app.orders.ledger import Ledger
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
-from ttslo_app.orders.request import fingerprint
 from ttslo_app.rules.rule import Rule
 
 
@@ -199,7 +198,7 @@ class Kinship:
             return None
         if self._ledger.stays_given_up(rule_id, entry):
             return None
-        if life.has_ended_as(fingerprint(entry.rule)):
+        if life.has_ended_as(entry.rule):
             return None
         tie = tie_of(self._ledger, entry.rule, life)
         if tie.may_arm:

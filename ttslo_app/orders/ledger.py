@@ -7,9 +7,10 @@ nobody can rely, passes for one that has not fired and may trade.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from operator import attrgetter
 
 from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.kin import Families, families_of
@@ -80,11 +81,13 @@ class Ledger:
         """Write a life into the rows."""
         cells = self.state.setdefault(life.id, {})
         # Rules that wait have mostly empty cells, and of 100,000 rules these alone fill 60 MB;
-        # the file has them all the same.
+        # the file has them all the same. They come all at once, as other threads may be reading.
         cells.update(
-            (name, text)
-            for name, text in cells_of(life).items()
-            if text or name in cells or name in STATE_CONTRACT
+            [
+                (name, text)
+                for name, text in cells_of(life).items()
+                if text or name in cells or name in STATE_CONTRACT
+            ]
         )
         if self.kin.has(life.id):
             self.kin_news.add(life.id)
@@ -218,13 +221,13 @@ class Ledger:
         if self.is_past_unknown(rule_id):
             raise UnreadableLife("nobody can tell whether it has fired")
 
-    def keep_doubts(self, rule_ids: Collection[str]) -> list[str]:
+    def keep_doubts(self, rule_ids: Iterable[str]) -> list[str]:
         """Write into the rows that nobody knows the past of some rules: a restart must not.
 
         Returns:
             Those of which it was not written yet.
         """
-        doubted = (i for i in sorted(rule_ids) if self.is_past_unknown(i))
+        doubted = sorted({i for i in rule_ids if self.is_past_unknown(i)})
         news = [i for i in doubted if self.state.get(i, {}).get("rule_state") != _DOUBTFUL]
         for rule_id in news:
             self.state.setdefault(rule_id, {"id": rule_id})["rule_state"] = _DOUBTFUL
@@ -279,6 +282,9 @@ _CONTRACT_TEXT = ("order_id", "trigger_price", "trigger_time", "activated_on")
 _TEXT = _CONTRACT_TEXT + _OWN_TEXT
 
 
+_texts_of: Callable[[Life], tuple[str, ...]] = attrgetter(*_TEXT)
+
+
 STATE_CONTRACT = frozenset({"id", "triggered", *_CONTRACT_TEXT})
 
 
@@ -289,7 +295,7 @@ _count = lru_cache(maxsize=256)(str)
 def cells_of(life: Life) -> dict[str, str]:
     """Return the cells that state.csv holds of `life`; `last_checked` is not among them."""
     cells = {"id": life.id, "triggered": "true" if life.has_fired else "false"}
-    cells.update({name: getattr(life, name) for name in _TEXT})
+    cells.update(zip(_TEXT, _texts_of(life), strict=True))
     cells["rule_state"] = life.state.value
     cells["generation"] = _count(life.generation)
     cells["sends"] = _count(life.sends)

@@ -14,6 +14,7 @@ by itself prevent a second one; `deadline` bounds how late a request can still b
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -21,7 +22,8 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 
 from krakenlink.numbers import to_decimal
-from ttslo_app.orders.request import OrderRequest
+from ttslo_app.orders.request import OrderRequest, fingerprint
+from ttslo_app.rules.rule import Rule
 
 # The namespace that makes our ids ours; chosen at random once, and never to be changed: the id
 # of an order that is under way must come out the same after an update of the program.
@@ -170,9 +172,10 @@ class Life:
         """Whether an order of this arming stands or stood at Kraken."""
         return self.state in (RuleState.PLACED, RuleState.CLOSED)
 
-    def has_ended_as(self, row: str) -> bool:
-        """Tell whether the row ended by itself, and is since as its fingerprint was then."""
-        return self.state is RuleState.DISARMED and self.detail == EXPIRED and self.row == row
+    def has_ended_as(self, rule: Rule) -> bool:
+        """Tell whether the row ended by itself, and is since as it was then."""
+        has_ended = self.state is RuleState.DISARMED and self.detail == EXPIRED
+        return has_ended and self.row == fingerprint(rule)
 
     @property
     def is_unsettled(self) -> bool:
@@ -202,17 +205,26 @@ class Life:
 
 
 def client_order_id(rule_id: str, generation: int, armed_at: str) -> str:
-    """Return the one `cl_ord_id` of one arming: a UUID, the same whenever it is asked for."""
-    return str(uuid.uuid5(_NAMESPACE, f"{rule_id}\n{generation}\n{armed_at}"))
+    """Return the one `cl_ord_id` of one arming: a UUID, the same whenever it is asked for.
+
+    It is what `uuid.uuid5` gives, in a third of the time: a file may have 100,000 rows.
+    """
+    name = f"{rule_id}\n{generation}\n{armed_at}".encode()
+    digits = hashlib.sha1(_NAMESPACE.bytes + name, usedforsecurity=False).hexdigest()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-5{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:32]}"
 
 
-def arm(life: Life, row: str, at: str, armed_by: str = "", handed: str = "") -> Life:
+def arm(
+    life: Life, row: str, at: str, *, since: str = "", armed_by: str = "", handed: str = ""
+) -> Life:
     """Return the first life of the next generation of a rule.
 
     Args:
         life: The one before.
         row: Its settings.
         at: When; ISO UTC.
+        since: From when on trades count for it, where that is another text; empty for `at`.
         armed_by: The order whose fill arms it.
         handed: How much of that was filled.
     """
@@ -224,7 +236,7 @@ def arm(life: Life, row: str, at: str, armed_by: str = "", handed: str = "") -> 
         armed_at=at,
         cl_ord_id=client_order_id(life.id, generation, at),
         row=row,
-        row_at=at,
+        row_at=since or at,
         armed_by=armed_by,
         handed=handed,
     )

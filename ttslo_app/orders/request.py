@@ -16,7 +16,7 @@ from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
 from krakenlink.pairs import shown_pair
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Direction, Rule
-from ttslo_app.rules.terms import FeeCurrency
+from ttslo_app.rules.terms import NO_TERMS, FeeCurrency
 
 # Fields that files of earlier versions do not have, and that are left out where they are empty.
 _SELDOM = ("price2", "oflags")
@@ -75,19 +75,23 @@ class OrderRequest:
 
 def fingerprint(rule: Rule) -> str:
     """Return what decides *when and what* `rule` trades, to tell whether a row was changed."""
-    parts = (
+    parts = [
         rule.pair,
         plain(rule.threshold.normalize()),
         rule.threshold_type,
         rule.direction,
         _volume_mark(rule),
         _offset_mark(rule),
-        # Last, and only where it is set: rows of earlier versions keep their fingerprint.
-        *((rule.when_blind,) if rule.when_blind else ()),
-        *rule.terms.marks,
-        *((f"{_GROUP}{rule.group}",) if rule.group else ()),
-        *((f"{_AFTER}{rule.after}",) if rule.after else ()),
-    )
+    ]
+    # Last, and only where it is set: rows of earlier versions keep their fingerprint.
+    if rule.when_blind:
+        parts.append(rule.when_blind)
+    if rule.terms is not NO_TERMS:
+        parts += rule.terms.marks
+    if rule.group:
+        parts.append(f"{_GROUP}{rule.group}")
+    if rule.after:
+        parts.append(f"{_AFTER}{rule.after}")
     return " ".join(parts)
 
 

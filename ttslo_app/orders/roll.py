@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from itertools import chain
 
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.messages import (
@@ -40,6 +41,8 @@ _MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
 _GRACE = timedelta(seconds=2)
 _LAST_YEAR = 9000  # no row is meant to live so long: the cell is damaged
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+# The present as text, and the same from which on trades count: see `Moments.now_and_since`.
+_Now = tuple[str, str]
 
 
 class Adoption(Enum):
@@ -65,7 +68,7 @@ def adoption_of(
         is_fired_in_file: Whether the row's order columns are filled.
         letters: The digest of the row to the letter; empty where it is not known.
     """
-    if life is not None and rule is not None and life.has_ended_as(fingerprint(rule)):
+    if life is not None and rule is not None and life.has_ended_as(rule):
         return Adoption.KEEP  # until its user changes it, or disables it for once
     if life is None or life.state is RuleState.DISARMED:
         return Adoption.ARM if rule is not None and not is_fired_in_file else Adoption.KEEP
@@ -140,28 +143,26 @@ class Roll:
 
     def adopt(self, message: Adopt) -> bool:
         """Bring all lives in line with config.csv; True if one has changed, and is to be saved."""
-        ledger = self._ledger
-        accepted = {
-            rule_id: entry
-            for rule_id, entry in message.accepted.items()
-            if not ledger.is_past_unknown(rule_id)
-        }
-        doubtful = ledger.keep_doubts({*message.accepted, *message.undecided, *ledger.state})
+        ledger, state, undecided = self._ledger, self._ledger.state, message.undecided
+        doubtful = ledger.keep_doubts(chain(message.accepted, undecided, state))
         for rule_id in doubtful:
             self._teller.tell(words.doubtful(rule_id))
         has_changed = bool(doubtful)
-        kept = {i: entry for i, entry in ledger.rules.items() if i in message.undecided}
-        ledger.relate({**kept, **accepted})
-        for rule_id in dict.fromkeys([*ledger.state, *accepted]):
-            entry = accepted.get(rule_id)
+        rules = {i: entry for i, entry in ledger.rules.items() if i in undecided}
+        rules.update((i, e) for i, e in message.accepted.items() if not ledger.is_past_unknown(i))
+        ledger.relate(rules)
+        # All rows of one reading are armed at one moment, which is one text in the memory.
+        now = self._tools.moments.now_and_since()
+        for rule_id in [*state, *(i for i in rules if i not in state)]:
+            entry = rules.get(rule_id)
+            if rule_id in undecided or ledger.is_past_unknown(rule_id):
+                continue
             if entry is not None and self._is_as_before(rule_id, entry):
                 continue
-            if ledger.stays_given_up(rule_id, entry):
-                continue
-            if not ledger.is_past_unknown(rule_id) and rule_id not in message.undecided:
-                has_changed |= self._adopt_one(rule_id, entry, message.read_at)
-        ledger.rules = {**kept, **accepted}
-        self._expiring = [e for e in ledger.rules.values() if e.rule.terms.expires is not None]
+            if not ledger.stays_given_up(rule_id, entry):
+                has_changed |= self._adopt_one(rule_id, entry, message.read_at, now)
+        ledger.rules = rules
+        self._expiring = [e for e in rules.values() if e.rule.terms.expires is not None]
         return has_changed
 
     def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
@@ -170,7 +171,9 @@ class Roll:
         is_same = known is not None and (known is entry or known == entry)
         return is_same and entry.rule.enabled and self._ledger.is_waiting_for(entry.rule)
 
-    def _adopt_one(self, rule_id: str, entry: AcceptedRule | None, read_at: float) -> bool:
+    def _adopt_one(
+        self, rule_id: str, entry: AcceptedRule | None, read_at: float, now: _Now
+    ) -> bool:
         """Bring one rule in line with its row; True if its life has changed."""
         life = self._ledger.life_of(rule_id)
         self._post_fired(life, entry)
@@ -194,14 +197,14 @@ class Roll:
             return True
         if entry is None or rule is None:
             return False
-        return self._adopt_enabled(life, rule, entry.market, adoption)
-
-    def _adopt_enabled(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
         if adoption is Adoption.ARM and (rule.group or rule.after):
             return self._put_behind(life)  # `kinship` arms it, once all rows are known
         if adoption is Adoption.ARM:
-            self._post_arm(rule, market, self.arm(life, rule))
+            self._post_arm(rule, entry.market, self.arm(life, rule, now=now))
             return True
+        return self._adopt_armed(life, rule, entry.market, adoption)
+
+    def _adopt_armed(self, life: Life, rule: Rule, market: Market, adoption: Adoption) -> bool:
         tie = tie_of(self._ledger, rule, life)
         if adoption is Adoption.UPDATE and not tie.may_arm:
             self._disarm(life)
@@ -291,14 +294,16 @@ class Roll:
 
     # --- arming --------------------------------------------------------------------------------
 
-    def arm(self, life: Life, rule: Rule, tie: Tie = FREE) -> Life:
-        """Begin the next generation of a rule, perhaps by the fill of another one's order."""
+    def arm(self, life: Life, rule: Rule, tie: Tie = FREE, now: _Now | None = None) -> Life:
+        """Begin the next generation of a rule, perhaps by the fill of another one's order.
+
+        `now` is the moment, where there is one already.
+        """
         self._tools.begin_anew(life.id)
         if life.has_fired:
             self._teller.tell(words.armed_again(life))
-        at = self._tools.timestamp()
-        armed = arm(life, fingerprint(rule), at, tie.fill, tie.filled)
-        armed = replace(armed, row_at=self._tools.moments.since_now())
+        at, since = now or self._tools.moments.now_and_since()
+        armed = arm(life, fingerprint(rule), at, since=since, armed_by=tie.fill, handed=tie.filled)
         self._ledger.put(armed)
         self._ledger.stand(life.id, None)
         return armed
@@ -315,8 +320,7 @@ class Roll:
             entry = AcceptedRule(rule, Market(rule.pair, rule.pair))
             self._ledger.relate({**self._ledger.rules, rule.id: entry})
         tie = tie_of(self._ledger, rule, life)
-        has_ended = life.has_ended_as(fingerprint(rule))
-        if life.state is RuleState.DISARMED and tie.may_arm and not has_ended:
+        if life.state is RuleState.DISARMED and tie.may_arm and not life.has_ended_as(rule):
             self.arm(life, rule, tie)
 
     def drop_doubt(self, rule_id: str) -> None:
@@ -353,10 +357,10 @@ class Roll:
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:
         """Let it be looked up whether what an earlier run fired had been crossed earlier."""
-        if entry is None or life.id in self._ledger.rules:
+        has_left_one = life.trigger_time and (life.has_fired or life.is_unsettled)
+        if entry is None or not has_left_one or life.id in self._ledger.rules:
             return
-        is_same = condition_of(life.row) == condition_of(fingerprint(entry.rule))
-        if is_same and life.trigger_time and (life.has_fired or life.is_unsettled):
+        if condition_of(life.row) == condition_of(fingerprint(entry.rule)):
             since, at, price = life.waits_since, life.trigger_time, life.trigger_price
             is_found = bool(life.crossed_price) and life.crossed_at >= since
             if is_found:

@@ -15,7 +15,6 @@ from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Crossing, Say, tell
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import RuleState
-from ttslo_app.orders.request import fingerprint
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.findings import ValidationResult, has_order
 from ttslo_app.rules.rule import Rule, RuleError, read_rule, reading_of
@@ -57,7 +56,7 @@ class InlineOrders:
             self._tell_unreadable(rule, error)
             return False
         is_over = life.has_fired or life.is_unsettled or self._worker.ledger.has_given_up(rule)
-        return not is_over and not life.has_ended_as(fingerprint(rule))
+        return not is_over and not life.has_ended_as(rule)
 
     def note_look(self, rule: Rule) -> None:
         """Let the state say that a rule was looked at just now."""

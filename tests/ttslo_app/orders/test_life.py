@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from order_bench import NOW, life
+from calls_kit import calls_in
+from hypothesis import given
+from hypothesis import strategies as st
+from order_bench import NOW, life, rule
 
 from ttslo_app.orders.life import (
+    EXPIRED,
     TRANSITIONS,
     IllegalTransition,
+    Life,
     RuleState,
     Signal,
     arm,
@@ -51,6 +57,14 @@ def test_client_order_id_is_one_uuid_for_one_arming() -> None:
     assert str(uuid.UUID(first)) == first
 
 
+@given(st.text("abc_-19", min_size=1), st.integers(1, 10**6), st.text("0123456789T:.+-"))
+def test_client_order_id_is_that_of_the_standard(rule_id: str, generation: int, at: str) -> None:
+    """An order that an earlier version has sent is found under the same id: that of RFC 9562."""
+    ours = uuid.UUID("6f0a4cf2-3f57-4c3e-9d5b-5f4b5a0f2a11")
+    expected = str(uuid.uuid5(ours, f"{rule_id}\n{generation}\n{at}"))
+    assert client_order_id(rule_id, generation, at) == expected
+
+
 @pytest.mark.parametrize("other", [("eth", 1, NOW), ("btc", 2, NOW), ("btc", 1, "later")])
 def test_client_order_id_differs_between_armings(other: tuple[str, int, str]) -> None:
     """Another row, generation or moment of arming is another order."""
@@ -63,6 +77,27 @@ def test_arm_begins_the_next_generation_with_nothing_left_of_the_last() -> None:
     assert (again.state, again.generation, again.order_id) == (RuleState.ARMED, 2, "")
     assert again.cl_ord_id == client_order_id("btc", 2, "later")
     assert not again.noted
+
+
+@pytest.mark.parametrize(("since", "waits_since"), [("", "at"), ("since", "since")])
+def test_row_waits_since_it_was_armed_or_since_what_is_known_of_that(
+    since: str, waits_since: str
+) -> None:
+    """The id is made of the moment as it is written down, whatever is known of it."""
+    armed = arm(Life("btc"), "row", "at", since=since, armed_by="O1", handed="0.5")
+    assert (armed.armed_at, armed.waits_since) == ("at", waits_since)
+    assert armed.cl_ord_id == client_order_id("btc", 1, "at")
+    assert (armed.armed_by, armed.handed) == ("O1", "0.5")
+
+
+def test_row_that_ended_by_itself_is_over_until_it_is_another() -> None:
+    """Its end is not asked for of rows that wait, and another end is none of its own."""
+    ended = life(RuleState.DISARMED, detail=EXPIRED)
+    assert ended.has_ended_as(rule())
+    assert not ended.has_ended_as(rule(volume="0.02"))
+    assert not replace(ended, detail="by config.csv").has_ended_as(rule())
+    waiting, of_now = life(RuleState.ARMED), rule()
+    assert calls_in(lambda: waiting.has_ended_as(of_now))["fingerprint"] == 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from calls_kit import calls_in
 from order_bench import (
     MARKET,
     Bench,
@@ -69,6 +70,28 @@ def test_adoption_of_a_row(
     """A row as it stands in the file means one thing for the life of its rule."""
     known = None if state is None else life(state, noted=noted)
     assert adoption_of(known, row, is_fired_in_file=fired_in_file) is expected
+
+
+def test_rows_of_one_reading_are_armed_at_one_moment() -> None:
+    """However long that takes: of 100,000 rows a text for each of them would fill 15 MB."""
+    files = Bench(*(rule(f"r{number}") for number in range(20)))
+    armed_at, row_at = (
+        {id(cells[name]) for cells in files.worker.state.values()}
+        for name in ("armed_at", "row_at")
+    )
+    assert len(armed_at) == 1
+    assert row_at == armed_at
+
+
+def test_new_row_is_told_from_others_once() -> None:
+    """What tells a changed row from the same one is worked out for its arming, and not again."""
+    bench = Bench()
+    bench.files.rules = {r.id: r for r in (rule(f"r{number}") for number in range(20))}
+    seen = calls_in(bench.adopt)
+    assert seen["fingerprint"] == 20
+    assert seen["client_order_id"] == 20
+    assert seen["isoformat"] == 1
+    assert calls_in(bench.adopt)["fingerprint"] == 0
 
 
 @pytest.mark.parametrize(("pause", "tries"), [(5.0, 2), (100.0, 1)])

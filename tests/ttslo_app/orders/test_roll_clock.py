@@ -68,6 +68,18 @@ def test_row_is_told_to_the_watch_with_its_moment_by_the_steady_clock(bench: Adr
     assert nanoseconds(bench.life().waits_since) is None
 
 
+def test_rows_that_were_armed_at_one_guess_are_all_put_right(bench: AdriftBench) -> None:
+    """A guess that many rows have is one text, and each of them learns what it was."""
+    bench.files.rules |= {r.id: r for r in (rule("eth"), rule("sol"))}
+    bench.clock.seconds += 30
+    bench.adopt()
+    bench.clock.is_known = True
+    bench.worker.work_off()
+    since = {name: moment_of(bench.life(name).waits_since) for name in ("btc", "eth", "sol")}
+    assert since["eth"] == since["sol"] == pytest.approx(bench.clock.begin + 30, abs=0.01)
+    assert since["btc"] == pytest.approx(bench.clock.begin, abs=0.01)
+
+
 def test_moment_of_arming_is_put_right_in_state(bench: AdriftBench) -> None:
     """On the disk, too, and whatever row is told of again has it."""
     bench.clock.seconds += 100
