@@ -290,13 +290,13 @@ class KrakenAPI(MarketCalls):
         """
         if not self.use_websocket or self.ws_url is None:
             return None
+        provider = self._provider
+        if provider is not None:
+            return provider
         if not _can_stream():
             if _told.is_news("a library is missing"):
                 _log.info("websocket-client or msgspec is not installed: prices come over REST")
             return None
-        provider = self._provider
-        if provider is not None:
-            return provider
         return self._joined_stream(self.ws_url)
 
     def account_feed(self) -> stream.AccountFeed | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Generic, Literal, NamedTuple, Protocol
 
@@ -188,6 +188,11 @@ class Joined(NamedTuple, Generic[Item]):
     age: float
 
 
+def _without(items: dict[int, Item], places: Collection[int]) -> dict[int, Item]:
+    """Return all but what is at `places`: mostly all, and then what was given."""
+    return {n: item for n, item in items.items() if n not in places} if places else items
+
+
 class Market:
     """Books for one client. Safe from any thread; not to be used across a fork.
 
@@ -303,9 +308,9 @@ class Market:
                 break
             tape, items, age = seen
             if base is not None and base.tape is tape:
-                told = {place: x for place, x in items.items() if place not in base.refuted}
+                told = _without(items, base.refuted)
                 doubted = ways.doubtful(base, told)
-                found = ways.join(base, {n: x for n, x in told.items() if n not in doubted})
+                found = ways.join(base, _without(told, doubted))
                 if not (doubted or has_hole(tuple(found), asked.step, base.last)) or is_last:
                     self._refute(key, base, doubted)
                     return Joined(symbol, found, "websocket", feed_clock(), age)

@@ -112,11 +112,12 @@ class Prices:
         self._ask = ask
         self._stream = stream
         self.readers: dict[str, Callable[[], float | None]] = {}
-        self._lock = threading.Lock()  # guards the six below, but `let_go` does without it
+        self._lock = threading.Lock()  # guards the seven below, but `let_go` does without it
         self._followed: set[Symbol] = set()  # subscriptions this client holds
         self._held_of: Stream | None = None  # whose they are
         self._stops = 0  # of that stream, when it was last subscribed to
         self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
+        self._symbols: dict[str, Symbol] = {}  # by the name as typed, of what was proven last time
         self._unstreamed = Once()  # names that have no stream, as told to the user
         self._ask_again_at = 0.0
 
@@ -216,6 +217,7 @@ class Prices:
         # After a stop it is gone already; what is there now belongs to others.
         is_gone = stream is None or stream.stops != self._stops
         self.readers.clear()
+        self._symbols.clear()
         self._waited.clear()
         with suppress(KeyError):
             while True:
@@ -240,6 +242,8 @@ class Prices:
         stream = self._stream()
         if stream is None:
             return None
+        if (again := self._proven_again(name, stream)) is not None:
+            return again
         deadline = time.monotonic() + patience
         symbol = self._symbol_of(name, stream, deadline)
         if symbol is None:
@@ -256,6 +260,22 @@ class Prices:
             # One wait for each pair: what did not come in time may come later, and is then
             # taken, but nobody waits for it a second time.
             (self._waited.add if found is None else self._waited.discard)(symbol)
+            if found is None:
+                self._symbols.pop(name, None)
+            else:
+                self._symbols[name] = symbol
+        return None if found is None else _Proven(stream, symbol, *found)
+
+    def _proven_again(self, name: str, stream: Stream) -> _Proven | None:
+        """Return the proven tick of a pair that had one the last time, None where it has none.
+
+        What a pair is called does not change while it is followed. Takes no lock of ours: what was
+        let go meanwhile is proven for somebody else, or not at all.
+        """
+        symbol = self._symbols.get(name)
+        if symbol is None or stream is not self._held_of or stream.stops != self._stops:
+            return None
+        found = stream.proven(symbol)
         return None if found is None else _Proven(stream, symbol, *found)
 
     def _follow(self, stream: Stream, symbol: Symbol) -> None:

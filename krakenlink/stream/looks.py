@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.aio import EventStream
@@ -30,6 +30,8 @@ from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
+
+Seen = TypeVar("Seen")
 
 
 def checked_param(channel: Channel, depth: int | None = None, interval: int | None = None) -> int:
@@ -117,7 +119,7 @@ class Looks(Proofs):
         stream known to be down, websocket-client missing.
         """
         key = key_of(Channel.TICKER, Symbol(symbol))
-        return self._awaited(key, lambda sub: sub.proven is not None, timeout)
+        return self._awaited(key, lambda sub: sub.proven, timeout)
 
     def order_book(self, symbol: str, depth: int = 10) -> OrderBook | None:
         """Return the streamed book of `symbol`, if it is proven now. Never blocks.
@@ -152,10 +154,11 @@ class Looks(Proofs):
         if carrier is not self:
             return carrier.wait_for_book(symbol, depth, timeout)
 
-        def is_there(sub: Subscription) -> bool:
-            return sub.content is not None and sub.content.depth >= depth
+        def deep_enough(sub: Subscription) -> Book | None:
+            book: Book | None = sub.content
+            return book if book is not None and book.depth >= depth else None
 
-        self._awaited(key_of(Channel.BOOK, Symbol(symbol)), is_there, timeout)
+        self._awaited(key_of(Channel.BOOK, Symbol(symbol)), deep_enough, timeout)
         return self.order_book(symbol, depth)
 
     def tape(
@@ -189,8 +192,7 @@ class Looks(Proofs):
     def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the acknowledgement; tell whether it is there."""
         key = key_of(Channel(channel), Symbol(symbol), interval)
-        self._awaited(key, lambda sub: sub.content is not None, timeout)
-        return self.tape(symbol, channel, interval) is not None
+        return self._awaited(key, lambda sub: sub.content, timeout) is not None
 
     def open_feed(
         self,
@@ -254,7 +256,7 @@ class Looks(Proofs):
         if self.beside is not None:
             return self.beside.wait_for_instruments(timeout)
         key = key_of(Channel.INSTRUMENT, EVERY)
-        self._awaited(key, lambda sub: sub.content is not None, timeout)
+        self._awaited(key, lambda sub: sub.content, timeout)
         return bool(self.instruments())
 
     def _instruments(self) -> Instruments | None:
@@ -276,9 +278,9 @@ class Looks(Proofs):
         return None if known is None else places_of(known.pairs.get(symbol))
 
     def _awaited(
-        self, key: Key, is_there: Callable[[Subscription], bool], timeout: float
-    ) -> Tick | None:
-        """Wait while something may come for a subscription; return its proven tick, if any."""
+        self, key: Key, look: Callable[[Subscription], Seen | None], timeout: float
+    ) -> Seen | None:
+        """Wait while something may come for a subscription; return what `look` sees, if any."""
         self._check_fork()
         # Python's own clock: `wait` counts by it, and ours may be a test's.
         deadline = time.monotonic() + timeout
@@ -292,8 +294,8 @@ class Looks(Proofs):
                 if not self.feed_thread.is_running_locked:
                     return None
                 now = self._clock()
-                if is_there(sub) and now < self._link.good_until:
-                    return sub.proven
+                if (seen := look(sub)) is not None and now < self._link.good_until:
+                    return seen
                 patience = min(self._feed.patience(sub, now), deadline - time.monotonic())
                 if patience <= 0:
                     return None

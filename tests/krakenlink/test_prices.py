@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, cast
 from unittest.mock import Mock
@@ -33,6 +34,7 @@ from krakenlink.errors import (
 from krakenlink.pairs import Symbol
 from krakenlink.prices import Prices
 from krakenlink.rest.quotes import Quote
+from krakenlink.stream.events import Tick
 
 web, rest, streaming = rest_kit.web, rest_kit.rest, price_kit.streaming  # fixtures
 
@@ -402,6 +404,66 @@ def test_another_stream_is_owed_nothing() -> None:
     prices._follow(cast("Any", new), Symbol("ETH/USD"))
     prices.let_go()
     assert (old.refs, new.refs) == ({"BTC/USD": 1}, {"ETH/USD": 0})
+
+
+class Telling(Counting):
+    """A stream that proves a price of 2 while `is_proving`, and notes who waits for one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_proving = True
+        self.waits = 0
+
+    def proven(self, symbol: str) -> tuple[Tick, float] | None:
+        tick = Tick(Symbol(symbol), Decimal(2), None, None, 1.0)
+        return (tick, 0.5) if self.is_proving else None
+
+    def wait_for_tick(self, symbol: str, timeout: float) -> None:
+        self.waits += 1
+
+
+def told(stream: Telling) -> tuple[Prices, Mock]:
+    """Return prices that `stream` tells and REST refuses, with their listing, which knows none."""
+    listing = Mock(known=Mock(return_value=None))
+    refused: Any = Mock(side_effect=KrakenAPIError("Ticker", ["EService:Unavailable"]))
+    return Prices(listing, refused, lambda: cast("Any", stream), 1.0), listing
+
+
+def test_pair_that_was_proven_is_not_looked_up_again() -> None:
+    """What it is called is asked for with the first quote; the next ones have just the price."""
+    prices, listing = told(Telling())
+    for _ in range(3):
+        quote = prices.quote("XBTUSD", None, 0.0)
+        assert (quote.pair, quote.symbol) == ("XBTUSD", "BTC/USD")
+        assert (quote.price, quote.proven_age) == (Decimal(2), 0.5)
+    assert listing.known.call_count == 1
+
+
+def test_price_that_came_back_is_waited_for_when_it_is_lost_again() -> None:
+    """Nobody waits twice in vain, and everybody once for what was there meanwhile."""
+    stream = Telling()
+    prices, _ = told(stream)
+    waits = []
+    for is_proving in (True, False, False, True, False, False):
+        stream.is_proving = is_proving
+        with suppress(KrakenAPIError):
+            prices.quote("XBTUSD", None, 0.0)
+        waits.append(stream.waits)
+    assert waits == [0, 1, 1, 1, 2, 2]
+
+
+def test_quote_after_an_end_holds_a_subscription_of_its_own() -> None:
+    """A price that another client's subscription proves would go with that one."""
+    stream = Telling()
+    prices, _ = told(stream)
+    prices.quote("XBTUSD", None, 0.0)
+    prices.let_go()
+    assert stream.refs == {"BTC/USD": 0}
+    prices.quote("XBTUSD", None, 0.0)
+    assert stream.refs == {"BTC/USD": 1}
+    stream.stops, stream.refs = 1, Counter()  # somebody has stopped it
+    prices.quote("XBTUSD", None, 0.0)
+    assert stream.refs == {"BTC/USD": 1}
 
 
 def test_price_has_one_deadline_over_all_its_calls(web: Web) -> None:

@@ -74,6 +74,21 @@ def test_cached_read_makes_two_python_calls(api: KrakenAPI) -> None:
     assert seen["C"] == 0  # no lock; the clock's own type is not counted
 
 
+def test_quote_of_a_pair_that_is_followed_looks_nothing_up(api: KrakenAPI) -> None:
+    """Its name was resolved for the first one: what is left is the price, its proof, the answer."""
+    api.get_quote("XBTUSD")
+    seen = calls_in(lambda: api.get_quote("XBTUSD"))
+    assert (seen["proven"], seen["known"], seen["find_spec"]) == (1, 0, 0)
+    assert seen["Python"] <= 14
+
+
+def test_trades_that_are_streamed_are_copied_once(api: KrakenAPI) -> None:
+    """Of a thousand trades one copy is taken under the feed's lock, and none to see if it waits."""
+    api.recent_trades("XBTUSD")
+    seen = calls_in(lambda: api.recent_trades("XBTUSD"))
+    assert (seen["wait_for_tape"], seen["tape"]) == (1, 1)
+
+
 def test_cached_read_takes_the_clock_once_and_no_lock() -> None:
     """One look at the clock proves that the price is alive, and nobody is waited for."""
 
