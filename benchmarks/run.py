@@ -1,6 +1,6 @@
 """Measure everything and write BENCHMARKS.md: `python benchmarks/run.py [--quick]`.
 
-The whole run takes about nine minutes, `--quick` about five; `--soak MINUTES` makes the one part
+The whole run takes about nine minutes, `--quick` about six; `--soak MINUTES` makes the one part
 longer that looks for growing memory. Everything stays on this machine: the other side is a lean
 exchange in a process of its own (`wire.py`). The peers and the plot are in the extra `bench`.
 """
@@ -58,7 +58,7 @@ clone:
 
 ```sh
 .venv/bin/python -m pip install '.[bench]'
-.venv/bin/python benchmarks/run.py            # about nine minutes; --quick: about five
+.venv/bin/python benchmarks/run.py            # about nine minutes; --quick: about six
 ```
 
 Ratios are from interleaved runs on the same machine, medians of several runs, and say more than
@@ -188,7 +188,7 @@ def page(figures: Sequence[Figure], taken: float, flags: str, *, has_plot: bool)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, write the page and the plot, and say what was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="short runs, four minutes in all")
+    parser.add_argument("--quick", action="store_true", help="short runs, six minutes in all")
     parser.add_argument("--soak", metavar="MINUTES", help="look for growing memory this long")
     parser.add_argument("--only", choices=PARTS, help="print one part, write nothing")
     options = parser.parse_args(argv)
