@@ -62,10 +62,15 @@ class Clerk:
         """Return when to write next; None while there is nothing to write."""
         moments = []
         if self._ledger.must_write:
-            moments.append(max(self._rest_until, self._write_at or 0.0))
+            moments.append(max(self._rests_until, self._write_at or 0.0))
         if self._ledger.unnoted:
-            moments.append(max(self._rest_until, self._note_at or 0.0))
+            moments.append(max(self._rests_until, self._note_at or 0.0))
         return min(moments, default=None)
+
+    @property
+    def _rests_until(self) -> float:
+        """When to write next after a long write; at once where a crossing waits for that."""
+        return 0.0 if self.is_disk_bad else self._rest_until
 
     # --- what has become of orders -----------------------------------------------------------
 
@@ -160,14 +165,15 @@ class Clerk:
             is_ending: Whether nothing comes afterwards, so that a long write delays nobody.
         """
         began = self._tools.now()
-        if began < self._rest_until and not is_ending:
+        if began < self._rests_until and not is_ending:
             return
         if self._ledger.unnoted:
             self.write_notes()
         if self._is_due(self._write_at) and (self._ledger.must_write or self.is_disk_bad):
             self.write()
-        took = self._tools.now() - began
-        self._rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
+        if not self.is_behind:  # how long a write took that failed says nothing of the next
+            took = self._tools.now() - began
+            self._rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
 
     def _is_due(self, moment: float | None) -> bool:
         return moment is None or self._tools.now() >= moment

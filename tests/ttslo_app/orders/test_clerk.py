@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -25,8 +26,10 @@ from ttslo_app.messages import (
     Streamed,
     Watched,
 )
+from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.ledger import State
-from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.rules.rule import Rule
 
 
 @pytest.fixture
@@ -73,6 +76,85 @@ def test_full_disk_sends_nothing_until_the_intent_is_written(bench: Bench) -> No
     bench.files.is_full = False
     bench.wait(3)
     assert bench.placed == 1
+
+
+@dataclass
+class FarFiles(MemoryFiles):
+    """Files that let whoever writes wait, as a store far away that does not answer."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    takes: float = 0.0
+
+    def save_state(self, state: State) -> None:
+        self.clock.seconds += self.takes
+        super().save_state(state)
+
+    def save_intents(self, state: State, rule_ids: Sequence[str]) -> None:
+        self.clock.seconds += self.takes
+        super().save_intents(state, rule_ids)
+
+    def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
+        self.clock.seconds += self.takes
+        return super().note_orders(lives)
+
+
+def slow(*rules: Rule) -> tuple[Bench, FarFiles]:
+    """Return a worker with such files."""
+    bench = Bench(*rules)
+    files = FarFiles(rules=bench.files.rules, clock=bench.clock)
+    bench.files = files
+    bench.restart()
+    return bench, files
+
+
+def settled(bench: Bench) -> Clerk:
+    """Let the clerk do what it would do between two crossings, a second later; return it."""
+    clerk = bench.worker._clerk
+    bench.clock.seconds += 1.0
+    clerk.settle(is_ending=False)
+    return clerk
+
+
+def test_store_that_did_not_answer_for_seconds_is_tried_again_at_once() -> None:
+    """A write that failed after 5 s says nothing of the next one, and a crossing waits for it."""
+    bench, files = slow(rule())
+    files.is_full, files.takes = True, 5.0
+    bench.cross()
+    assert settled(bench).is_disk_bad
+    files.is_full, files.takes = False, 0.0
+    due = bench.worker._clerk.next_at()
+    assert due is not None
+    assert due <= bench.clock.seconds + 1.0
+    assert not settled(bench).is_disk_bad
+    bench.worker.work_off()
+    assert bench.placed == 1
+
+
+def test_crossing_does_not_wait_because_the_write_before_took_long() -> None:
+    """Notes of another row took 4 s; the next intent fails, and need not wait 80 s for that."""
+    bench, files = slow(rule(), rule("eth"))
+    bench.step = lambda name: setattr(files, "takes", 4.0 if name == "noting" else 0.0)
+    bench.cross(rule("eth"))
+    assert files.notes == {"eth": "O1"}
+    bench.step = lambda name: None
+    files.takes, files.is_full = 0.0, True
+    bench.cross()
+    files.is_full = False
+    assert bench.worker._clerk.is_disk_bad
+    assert not settled(bench).is_disk_bad
+    bench.worker.work_off()
+    assert bench.placed == 2
+
+
+def test_note_that_failed_slowly_is_tried_again_as_soon_as_one_that_failed_at_once() -> None:
+    """Its row does not say for a minute and a half that it has fired, else."""
+    bench, files = slow(rule())
+    files.note_error = OSError("no answer")
+    bench.step = lambda name: setattr(files, "takes", 4.0 if name == "noting" else 0.0)
+    bench.cross()
+    due = bench.worker._clerk.next_at()
+    assert due is not None
+    assert due <= bench.clock.seconds + 10.0
 
 
 def test_disk_that_fills_after_the_intent_loses_no_fact(bench: Bench) -> None:
