@@ -38,7 +38,8 @@ from ttslo_app.cluster.store import Change  # noqa: E402
 
 _HEAD = (
     "| trials | crossings | one order | two | none yet | stops / kills / cuts | takeovers "
-    "| refused: nonce / deadline | without a leader, median / worst |"
+    "| refused: nonce / deadline | without a leader, median / worst "
+    "| crossing to order, median / worst |"
 )
 
 
@@ -109,10 +110,13 @@ def spread(took: Sequence[float]) -> str:
 def row_of(name: str, tally: Tally) -> str:
     """Return the row of the table that tells of some trials."""
     acts, refused, took = tally.acts, tally.refused, sorted(tally.takeovers)
-    times = f"{median(took):.2f} s / {took[-1]:.2f} s" if took else "-"
+    times, late = (
+        f"{median(some):.2f} s / {some[-1]:.2f} s" if some else "-"
+        for some in (took, sorted(tally.late))
+    )
     cells = [name, tally.trials, tally.crossings, tally.one, tally.two, tally.none]
     cells += [f"{acts['stop']} / {acts['kill']} / {acts['cut']}", tally.changes]
-    cells += [f"{refused['nonce']} / {refused['deadline']}", times]
+    cells += [f"{refused['nonce']} / {refused['deadline']}", times, late]
     return f"| {' | '.join(map(str, cells))} |"
 
 

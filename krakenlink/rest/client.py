@@ -20,6 +20,7 @@ from krakenlink.machine import REST_URL
 from krakenlink.numbers import trailing_offset
 from krakenlink.pairs import TOKENIZED, Pair, PairDirectory, legacy_pair
 from krakenlink.rest.account_calls import AccountCalls
+from krakenlink.rest.answers import result_of
 from krakenlink.rest.listing import Listing, listing_file
 from krakenlink.rest.quotes import only_row
 from krakenlink.rest.request import (
@@ -133,19 +134,21 @@ class RestClient(AccountCalls):
             ProtocolError: If the answer holds no moment of this century.
             KrakenError: If Kraken does not answer.
         """
-        unixtime: Any = self._public("Time").get("unixtime")
-        is_number = isinstance(unixtime, int | float) and not isinstance(unixtime, bool)
-        if not is_number or not _OLDEST < unixtime < _NEWEST:
-            raise ProtocolError("Time: the answer holds no unixtime that can be")
-        return float(unixtime)
+        return _moment_of(self._query_public("Time"))
 
-    def warm_up(self) -> None:
+    def warm_up(self, within: float | None = None) -> None:
         """Open the connection that the next call will use, so that an order need not.
+
+        Args:
+            within: Longest time in all, in seconds, without a second try; None for the usual ones.
 
         Raises:
             KrakenError: If Kraken cannot be reached.
         """
-        self.server_time()
+        if within is None:
+            self.server_time()
+        else:
+            _moment_of(self._query_within("Time", {}, within))
 
     def pair_directory(self) -> PairDirectory:
         """Return all pairs of Kraken; fetches the listing if the kept one is older than a day.
@@ -344,3 +347,11 @@ class RestClient(AccountCalls):
         if volume is not None:
             params["volume"] = self._volume(name, volume)
         return self._private("EditOrder", params)
+
+
+def _moment_of(answer: Mapping[str, Any]) -> float:
+    unixtime: Any = result_of("Time", answer).get("unixtime")
+    is_number = isinstance(unixtime, int | float) and not isinstance(unixtime, bool)
+    if not is_number or not _OLDEST < unixtime < _NEWEST:
+        raise ProtocolError("Time: the answer holds no unixtime that can be")
+    return float(unixtime)

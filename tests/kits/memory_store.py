@@ -105,13 +105,15 @@ class Line:
 
     Attributes:
         is_cut: Whether nothing gets through at all.
+        is_deaf: Whether changes get through and no answer comes back.
+        is_mute: Whether nothing gets through to the store, while an open watch goes on.
         fates: What becomes of the next changes; later ones are answered.
         late: The changes that are still on their way.
     """
 
     def __init__(self, store: MemoryStore) -> None:
         self.store = store
-        self.is_cut = False
+        self.is_cut = self.is_deaf = self.is_mute = False
         self.fates: deque[Fate] = deque()
         self.late: list[Change] = []
 
@@ -122,17 +124,19 @@ class Line:
 
     def get(self, key: str, *, patience: float = 1.0) -> Entry | None:
         """Return what stands under `key`; see `Store`."""
-        self._check()
+        self._check(is_question=True)
         return self.store.get(key)
 
     def list(self, prefix: str, *, patience: float = 1.0) -> tuple[Sequence[Entry], int]:
         """Return all that begins with `prefix`; see `Store`."""
-        self._check()
+        self._check(is_question=True)
         return self.store.list(prefix)
 
     def commit(self, change: Change, *, patience: float = 1.0) -> Answer:
         """Do a change, if what it rests on is so, or what its fate says; see `Store`."""
-        self._check()
+        if self.is_deaf and not self.is_cut:
+            self.store.commit(change)
+        self._check(is_question=True)
         fate = self.fates.popleft() if self.fates else Fate.ANSWERED
         if fate is Fate.LATE:
             self.late.append(change)
@@ -151,6 +155,6 @@ class Line:
                 told_at = time.monotonic()
                 yield news
 
-    def _check(self) -> None:
-        if self.is_cut:
+    def _check(self, *, is_question: bool = False) -> None:
+        if self.is_cut or self.is_deaf or (is_question and self.is_mute):
             raise StoreUnreachable("no answer from the store")

@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import trouble_kit
 from chaos_proxy import FAIR, ChaosProxy, Weather
@@ -49,6 +50,19 @@ SETTINGS = (
     "ask_again_max=1,refusal_wait=0.3,refusal_wait_max=1.5,write_again=0.2,watch=1"
 )
 ACTS = ("stop", "stop", "stop", "kill")  # as often as each of them stands here
+DARK, MUTE, DEAF = Weather(is_dark=True), Weather(loses_questions=True), Weather(loses_answers=True)
+CUTS = {  # what a host may be cut off from: which of its lines, and what happens to them
+    "answers of the store": (("store",), DEAF),
+    "questions to the store": (("store",), MUTE),
+    "the store": (("store",), DARK),
+    "Kraken": (("rest", "stream"), DARK),
+    "Kraken's REST": (("rest",), DARK),
+    "Kraken's stream": (("stream",), DARK),
+    "questions to Kraken": (("rest", "stream"), MUTE),
+    "answers of Kraken": (("rest", "stream"), DEAF),
+}
+_OF_STORE = tuple(name for name, (lines, _) in CUTS.items() if lines == ("store",))
+_OF_KRAKEN = tuple(name for name in CUTS if name not in _OF_STORE)
 LONGEST_QUEUE = 6.0
 _LEADS = "LEADS (epoch"  # what a host says once its crossings have their orders
 _QUIET = 1.0  # seconds after which an order that was sent has arrived, unless it is queued
@@ -68,6 +82,9 @@ class Setting:
         acts: What may happen to the host that sends.
         steps: At which of its steps.
         stops: How long it is stopped or cut off, in seconds: from, to.
+        cuts: What it may be cut off from; names of `CUTS`.
+        early: Whether a host is cut off some seconds before a row is crossed, be it the one that
+            leads or another, instead of at a step.
         together: Whether all rows are crossed at once, so that their orders go out in one request.
         shakes_store: Whether nodes of the store are stopped and killed meanwhile.
         is_naive: Whether hosts are those that must fail.
@@ -83,6 +100,8 @@ class Setting:
     acts: Sequence[str] = ACTS
     steps: Sequence[str] = trouble_kit.STEPS
     stops: tuple[float, float] = (1.0, 6.0)
+    cuts: Sequence[str] = ("answers of the store",)
+    early: bool = False
     together: bool = False
     shakes_store: bool = False
     is_naive: bool = False
@@ -97,6 +116,23 @@ SETTINGS_BY_NAME = {
         Setting("orders are queued", queues=True, steps=("wire", "inflight", "sending")),
         Setting("clocks are wrong", clocks=(7.0, -7.0)),
         Setting("answers of the store are lost", acts=("cut", "cut", "stop")),
+        Setting(
+            "Kraken is cut off for one host", acts=("cut",), cuts=_OF_KRAKEN, stops=(1.0, 25.0)
+        ),
+        Setting(
+            "Kraken is cut off before",
+            acts=("cut",),
+            cuts=_OF_KRAKEN,
+            stops=(5.0, 25.0),
+            early=True,
+        ),
+        Setting(
+            "the store is cut off before",
+            acts=("cut",),
+            cuts=_OF_STORE,
+            stops=(5.0, 25.0),
+            early=True,
+        ),
         Setting("rows cross together", together=True, troubled=1, loses_answers=True),
         Setting("the store is shaken", shakes_store=True),
     )
@@ -117,10 +153,12 @@ class Tally:
     two: int = 0
     none: int = 0
     acts: Counter[str] = field(default_factory=Counter)
+    cuts: Counter[str] = field(default_factory=Counter)  # by what a host was cut off from
     refused: Counter[str] = field(default_factory=Counter)
     takeovers: list[float] = field(default_factory=list)  # seconds without anybody who leads
     changes: int = 0  # of who leads, whatever for
     doubles: list[str] = field(default_factory=list)  # where, to be looked at
+    late: list[float] = field(default_factory=list)  # seconds from a crossing to its order
 
     def add(self, other: Tally) -> None:
         """Add what came of another trial."""
@@ -129,6 +167,8 @@ class Tally:
         self.two += other.two
         self.none += other.none
         self.acts += other.acts
+        self.cuts += other.cuts
+        self.late += other.late
         self.refused += other.refused
         self.takeovers += other.takeovers
         self.changes += other.changes
@@ -140,6 +180,27 @@ class Tally:
         return self.one + self.two + self.none
 
 
+class KrakenLines:
+    """A host's own lines to Kraken, over REST and for the stream of prices.
+
+    Attributes:
+        urls: What leads the program over them, for its environment.
+    """
+
+    def __init__(self, exchange: FakeKraken) -> None:
+        self.lines: dict[str, list[ChaosProxy]] = {}
+        self.urls: dict[str, str] = {}
+        for kind, variable, url in (
+            ("rest", "KRAKEN_SPOT_URL", exchange.rest_url),
+            ("stream", "KRAKEN_WS_PUBLIC_URL", exchange.ws_url),
+        ):
+            parts = urlsplit(url)
+            assert parts.port is not None
+            line = ChaosProxy(parts.port)
+            self.lines[kind] = [line]
+            self.urls[variable] = parts._replace(netloc=f"127.0.0.1:{line.port}").geturl()
+
+
 class Member:
     """One host: its folder, its lines to the store, and its process, which may be begun anew."""
 
@@ -147,11 +208,13 @@ class Member:
         self.folder = trial.folder / name
         self.folder.mkdir(parents=True)
         self._trial, self._clock = trial, clock
-        self.lines = [ChaosProxy(port) for port in trial.ports]
+        self._kraken = KrakenLines(trial.exchange)
+        self.lines = {"store": [ChaosProxy(port) for port in trial.ports], **self._kraken.lines}
         self.process = self._started()
 
     def _started(self) -> ProgramProcess:
-        trial, hosts = self._trial, ",".join(f"127.0.0.1:{line.port}" for line in self.lines)
+        trial = self._trial
+        hosts = ",".join(f"127.0.0.1:{line.port}" for line in self.lines["store"])
         plan = {"trouble": str(trial.trouble), "clock": self._clock, "quiet": True}
         plan["naive"] = trial.setting.is_naive
         flags = ["--store", f"etcd://{hosts}/{trial.keys.cluster}"]
@@ -160,6 +223,7 @@ class Member:
             trial.exchange,
             TTSLO_ORDER_SETTINGS=SETTINGS,
             XDG_CACHE_HOME=str(self.folder / "cache"),
+            **self._kraken.urls,
         )
         return ProgramProcess(self.folder, environment, flags, plan)
 
@@ -168,11 +232,17 @@ class Member:
         self.process.kill()
         self.process = self._started()
 
-    def cut(self, weather: Weather) -> None:
-        """Change what gets through to the store and back."""
-        for line in self.lines:
+    def cut_off(self, name: str) -> None:
+        """Cut it off from something of `CUTS`."""
+        kinds, weather = CUTS[name]
+        for line in (line for kind in kinds for line in self.lines[kind]):
             line.weather = weather
-            if weather == FAIR:
+
+    def join(self) -> None:
+        """Let everything through again."""
+        for line in (line for lines in self.lines.values() for line in lines):
+            if line.weather != FAIR:
+                line.weather = FAIR
                 line.reset()  # no stream goes on behind a hole
 
     def end(self) -> None:
@@ -180,7 +250,7 @@ class Member:
         with suppress(OSError):
             self.process.send(signal.SIGCONT)
         self.process.kill()
-        for line in self.lines:
+        for line in (line for lines in self.lines.values() for line in lines):
             line.close()
 
     @property
@@ -322,16 +392,38 @@ class Trial:
                 "step": self._random.choice(self.setting.steps),
                 "act": self._random.choice(self.setting.acts),
                 "seconds": self._random.uniform(*self.setting.stops),
+                "cut": self._random.choice(self.setting.cuts),
             }
             self._weaken_kraken()
-            trouble_kit.write(self.trouble, order)
+            if self.setting.early:
+                self._cut_off_early(order)
+            else:
+                trouble_kit.write(self.trouble, order)
         self.exchange.set_price(PAIR, str(self._threshold(number) + 1))
+        crossed_at = time.monotonic()
         with suppress(AssertionError):  # counted as none
             self._wait(lambda: self._orders_of(number), f"row {number} has an order", LONG)
-        if is_troubled:  # at `answered` it strikes a moment after the order is placed
+            self.tally.late.append(time.monotonic() - crossed_at)
+        if (
+            is_troubled and not self.setting.early
+        ):  # at `answered` it strikes a moment after the order is placed
             with suppress(AssertionError):
                 self._wait(lambda: not self.trouble.exists(), "trouble strikes", 1.0)
             self.trouble.unlink(missing_ok=True)
+
+    def _cut_off_early(self, order: dict[str, Any]) -> None:
+        """Cut a host off, and wait for some of the time."""
+        self._wait(lambda: not self._duties, "all hosts go on")
+        member = self._random.choice(self._members)
+        self._cut_off(member, order)
+        ends_at = time.monotonic() + self._random.uniform(0.0, order["seconds"])
+        self._wait(lambda: time.monotonic() > ends_at, "some of the time is over")
+
+    def _cut_off(self, member: Member, order: dict[str, Any]) -> None:
+        self.tally.acts["cut"] += 1
+        self.tally.cuts[order["cut"]] += 1
+        member.cut_off(order["cut"])
+        self._later(order["seconds"], member.join)
 
     def _weaken_kraken(self) -> None:
         """Let the next order meet what this exchange is known for."""
@@ -368,13 +460,13 @@ class Trial:
         member = next((m for m in self._members if m.process.pid == order["pid"]), None)
         if member is None:
             return
-        self.tally.acts[order["act"]] += 1
         self._struck_at = order["at"]
         if order["act"] == "cut":
-            member.cut(Weather(loses_answers=True))
+            self._cut_off(member, order)
             told.unlink()
-            self._later(order["seconds"], lambda: member.cut(FAIR))
-        elif order["act"] == "kill":
+            return
+        self.tally.acts[order["act"]] += 1
+        if order["act"] == "kill":
             self._later(0.5, member.restart)
         else:
             process = member.process

@@ -60,8 +60,17 @@ def put_life(store: EtcdStore, keys: Keys, found: dict[str, str]) -> None:
 class FakeHost:
     """Gives the signs of life of a host, and gives way as one does. No order, and no price."""
 
-    def __init__(self, url: str, keys: Keys, name: str, *, is_blind: bool = False) -> None:
-        self._url, self._keys, self._name, self._is_blind = url, keys, name, is_blind
+    def __init__(
+        self,
+        url: str,
+        keys: Keys,
+        name: str,
+        *,
+        is_blind: bool = False,
+        is_cut_off: bool = False,
+    ) -> None:
+        self._url, self._keys, self._name = url, keys, name
+        self._lacks = (is_blind, is_cut_off)
         self.state = "follows"
         self._epoch = 0
         self._stopping = threading.Event()
@@ -71,7 +80,7 @@ class FakeHost:
         with opened(self._url) as store:
             while not self._stopping.is_set():
                 token = secrets.token_hex(8)
-                host = Host(self._name, self.state, self._is_blind)
+                host = Host(self._name, self.state, *self._lacks)
                 puts = {self._keys.host(self._name): host_text(host, token)}
                 if self.state == "leads":
                     puts[self._keys.beat] = dumped({"token": token})

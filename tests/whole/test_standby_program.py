@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from chaos_proxy import FAIR, Weather
 from program_process import PAIR, ProgramProcess, environment_for, wait_until, with_reading_key
+from standby_kit import KrakenLines
 from three_etcd import EtcdNodes
 
 from fake_kraken import FakeKraken
@@ -48,6 +50,7 @@ class Yard:
         self.url = nodes.url(KEYS.cluster)
         self.store: Store = store_from(self.url)[0]
         self.hosts: list[ProgramProcess] = []
+        self.lines: dict[str, KrakenLines] = {}
         nobody = lead_text(Lead(0, "", "", "t"))
         self.put({KEYS.format: cluster_text("c-1", "t"), KEYS.lead: nobody})
         self.push(BTC, ETH)
@@ -65,9 +68,19 @@ class Yard:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         flags = ["--store", self.url, "--standby-after", str(after)]
-        host = ProgramProcess(folder, environment_for(self.exchange), flags, plan)
+        lines = self.lines[name] = KrakenLines(self.exchange)
+        environment = environment_for(self.exchange, **lines.urls)
+        host = ProgramProcess(folder, environment, flags, plan)
         self.hosts.append(host)
         return host
+
+    def cut_off(self, name: str, *kinds: str, weather: Weather) -> None:
+        """Let something happen to what a host and Kraken say to each other."""
+        for kind in kinds:
+            for line in self.lines[name].lines[kind]:
+                line.weather = weather
+                if weather == FAIR:
+                    line.reset()  # no stream goes on behind a hole
 
     def pair(self, **plan: int) -> tuple[ProgramProcess, ProgramProcess]:
         """Start a host that leads, and one that follows it."""
@@ -128,6 +141,9 @@ def yard(nodes: EtcdNodes, tmp_path: Path) -> Iterator[Yard]:
         yield yard
         for host in yard.hosts:
             host.kill()
+        for lines in yard.lines.values():
+            for line in (one for some in lines.lines.values() for one in some):
+                line.close()
 
 
 def test_leader_places_the_order_and_the_other_knows_of_it(yard: Yard) -> None:
@@ -198,6 +214,59 @@ def test_leader_that_was_stopped_wakes_deposed_and_sends_nothing(yard: Yard) -> 
     wait_until(lambda: first.output.count("LEADS") == 2, first.output)
     yard.exchange.set_price(PAIR, "52001")
     wait_until(lambda: len(yard.orders) == 2, first.output)
+
+
+DARK, MUTE, DEAF = Weather(is_dark=True), Weather(loses_questions=True), Weather(loses_answers=True)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "weather"),
+    [
+        (("rest", "stream"), DARK),
+        (("rest",), DARK),
+        (("rest", "stream"), MUTE),
+        (("rest", "stream"), DEAF),
+    ],
+    ids=["both", "rest alone", "questions are lost", "answers are lost"],
+)
+def test_leader_that_is_cut_off_from_kraken_gives_way(
+    kinds: tuple[str, ...], weather: Weather, yard: Yard
+) -> None:
+    """To a host that reaches it; back to it once that one is cut off and this one is not."""
+    first, second = yard.pair()
+    yard.cut_off("a", *kinds, weather=weather)
+    yard.cross()
+    first.wait_for("hands over")
+    second.wait_for("Nobody leads, so this host takes the lead")
+    wait_until(lambda: yard.orders, second.output)
+    yard.settle()
+    assert len(yard.orders) == 1
+    yard.cut_off("a", *kinds, weather=FAIR)
+    if kinds == ("rest",):
+        first.wait_for("Kraken answers calls from here again")
+        yard.cut_off("b", "rest", "stream", weather=DARK)
+        wait_until(lambda: first.output.count("LEADS (") == 2, lambda: first.output)
+    yard.exchange.set_price(PAIR, "52001")
+    wait_until(lambda: len(yard.orders) == 2, lambda: first.output + second.output)
+
+
+def test_host_that_is_cut_off_from_kraken_takes_no_lead_from_one_that_is_not(yard: Yard) -> None:
+    """It is the first to see that nobody leads, and leaves it to the one that can."""
+    first, second = yard.pair()
+    third = yard.host("c", 4.0)
+    third.wait_for("FOLLOWS")
+    third.wait_for("btc: armed")
+    yard.cut_off("b", "rest", "stream", weather=DARK)
+    second.wait_for("this host takes over only if no other can")
+    first.kill()
+    yard.cross()
+    third.wait_for("LEADS (")
+    wait_until(lambda: yard.orders, lambda: third.output)
+    yard.settle()
+    assert len(yard.orders) == 1
+    lead = yard.store.get(KEYS.lead, patience=PATIENCE)
+    assert lead is not None
+    assert read_lead(lead.key, lead.value).epoch == 2  # nobody has led in between
 
 
 def test_row_that_is_crossed_while_a_host_still_loads_is_not_lost(yard: Yard) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from three_etcd import EtcdNodes
 
 SIDE = 6
-STEADY = [one for one in SETTINGS_BY_NAME.values() if not one.shakes_store]
+STEADY = [one for one in SETTINGS_BY_NAME.values() if not (one.shakes_store or one.early)]
+CUT_OFF = [one for one in SETTINGS_BY_NAME.values() if one.early]
 SHAKEN = SETTINGS_BY_NAME["the store is shaken"]
 
 
@@ -53,6 +54,16 @@ def test_each_row_has_one_order_whatever_happens_to_who_sends_it(
     # Trouble has struck, and somebody stood in.
     assert sum(tally.acts.values()) >= len(STEADY)
     assert tally.changes >= len(STEADY)
+
+
+def test_each_row_has_one_order_whatever_a_host_is_cut_off_from(
+    three_etcd: EtcdNodes, tmp_path: Path
+) -> None:
+    """Be it one that leads or not, both ways or one: whoever can, places the order."""
+    tally = tried(three_etcd, tmp_path, CUT_OFF, [1, 2])
+    assert (tally.doubles, tally.none) == ([], 0)
+    assert tally.one == sum(2 * setting.rows for setting in CUT_OFF)
+    assert sum(tally.cuts.values()) == sum(2 * setting.troubled for setting in CUT_OFF)
 
 
 def test_each_row_has_one_order_while_the_store_loses_nodes(

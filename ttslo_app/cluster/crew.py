@@ -47,6 +47,10 @@ class Crew(Protocol):
         """Return for how many seconds no live price was seen; 0 while one is."""
         ...
 
+    def cut_off_for(self) -> float:
+        """Return for how many seconds Kraken has answered no call; 0 while it does."""
+        ...
+
     def fence(self, base: int) -> Fencing:
         """Have Kraken refuse all nonces below `base`. Blocks for one call."""
         ...

@@ -98,6 +98,44 @@ def hands_over_blind(seconds: float) -> Sentence:
     )
 
 
+def hands_over_cut_off(seconds: float) -> Sentence:
+    """Say that this host gives way because it could place no order."""
+    return _said(
+        "WARNING",
+        f"Kraken has answered no call from here for {seconds:.0f} s, and another host reaches it: "
+        "hands over. See to the network of this host",
+    )
+
+
+def leaves_it_to_another() -> Sentence:
+    """Say that this host gives back a lead with which it could do nothing."""
+    return _said(
+        "WARNING",
+        "STEPS DOWN: Kraken does not answer this host, and another host reaches it and takes over. "
+        "See to the network of this one",
+    )
+
+
+def kraken_is_silent(seconds: float, *, leads: bool) -> Sentence:
+    """Say that no call of this host has an answer."""
+    silent = f"Kraken has answered no call from here for {seconds:.0f} s"
+    if leads:
+        return _said(
+            "ERROR",
+            f"{silent}: NO ORDER can be placed, and no other host reaches it. See to the network; "
+            "this host leads on until one does",
+        )
+    return _said(
+        "WARNING",
+        f"{silent}: this host takes over only if no other can. See to its network",
+    )
+
+
+def kraken_is_back() -> Sentence:
+    """Say that calls have answers again."""
+    return _said("INFO", "Kraken answers calls from here again")
+
+
 def nobody_to_hand_over_to() -> Sentence:
     """Say that no other host is there."""
     return _said(

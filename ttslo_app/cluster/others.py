@@ -55,9 +55,14 @@ class Others:
         """Tell whether another host lives."""
         return any(True for _ in self.living(now))
 
-    def any_sees(self, now: float) -> bool:
-        """Tell whether another host lives and sees live prices."""
-        return any(not host.is_blind for host in self.living(now))
+    def any_could_lead(self, now: float) -> bool:
+        """Tell whether another host stands by, sees live prices and is answered by Kraken."""
+        return any(True for _ in self._candidates(now))
+
+    def _candidates(self, now: float) -> Iterator[Host]:
+        for host in self.living(now):
+            if host.state == State.FOLLOW and not (host.is_blind or host.is_cut_off):
+                yield host
 
     def before(self, name: str, account: str, now: float) -> int:
         """Return how many living hosts that could take over come before one of that name.
@@ -65,9 +70,8 @@ class Others:
         The order is another one for each account, and every host finds the same: so the accounts
         of a host that died do not all go to the fastest of those that are left.
         """
-        rivals = (one for one in self.living(now) if one.state == State.FOLLOW)
         own = _weight(account, name)
-        return sum(_weight(account, one.name) > own for one in rivals if not one.is_blind)
+        return sum(_weight(account, one.name) > own for one in self._candidates(now))
 
 
 def _weight(account: str, name: str) -> bytes:

@@ -214,11 +214,13 @@ class Host:
     Attributes:
         state: Whether it leads or follows; a word of `leadership.State`.
         is_blind: Whether it sees no live price.
+        is_cut_off: Whether Kraken answers none of its calls.
     """
 
     name: str
     state: str
     is_blind: bool
+    is_cut_off: bool = False
 
 
 def host_text(host: Host, token: str) -> bytes:
@@ -233,10 +235,12 @@ def read_host(key: str, value: bytes) -> Host:
         ValueError: If nobody of ours has written that; names the key.
     """
     cells = loaded(key, value)
-    name, state, is_blind = (cells.get(n) for n in ("name", "state", "is_blind"))
-    if not isinstance(name, str) or not isinstance(state, str) or type(is_blind) is not bool:
+    name, state, *rest = (cells.get(n) for n in ("name", "state", "is_blind"))
+    rest.append(cells.get("is_cut_off", False))  # earlier versions do not say
+    flags = [one for one in rest if type(one) is bool]
+    if not isinstance(name, str) or not isinstance(state, str) or len(flags) < len(rest):
         raise ValueError(f"{key} in the store does not say how a host is")
-    return Host(name, state, is_blind)
+    return Host(name, state, *flags)
 
 
 def life_text(cells: Mapping[str, str], token: str) -> bytes:

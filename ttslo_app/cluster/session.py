@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -21,10 +21,12 @@ from ttslo_app.cluster import lead_words as words
 from ttslo_app.cluster.age import Age
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Crew, Fencing, Part, Witness
+from ttslo_app.cluster.election import Stamp, claimed, halted, vacated
 from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_after
 from ttslo_app.cluster.others import Others
-from ttslo_app.cluster.records import Changed, Host, Lead, host_text, lead_text
-from ttslo_app.cluster.records import dumped as text_of
+from ttslo_app.cluster.pulse import Pulse
+from ttslo_app.cluster.records import Changed, Lead
+from ttslo_app.cluster.sight import Lookout, Sight
 from ttslo_app.cluster.silence import Silence
 from ttslo_app.cluster.store import Change, Entry, Store, StoreError
 from ttslo_app.messages import Say, Sentence, tell
@@ -39,8 +41,6 @@ _PATIENCE = 2.0
 _LOOK, _LOOK_SOON = 0.1, 0.005
 # So long a host leaves the lead to each one that comes before it for this account.
 _STEP = 0.5
-# Whoever leads and has seen no price for so long gives way to a host that sees some.
-_BLIND_FOR = 10.0
 # An order thread that has not taken up what was under way after so long has met a defect: with a
 # hundred thousand rows it takes seconds.
 _TAKES_UP = 60.0
@@ -77,17 +77,13 @@ class Session:
         self._posted_at: float | None = None  # when the order thread was told to take up
         self._rests_until = 0.0
         self._age = Age(witness)
-        self._silence = Silence(feed_clock())
+        self._silence, self._lookout = Silence(feed_clock()), Lookout()
+        self._pulse = Pulse(store, part, crew, self._silence, self._age, self._out_of_beat)
         self._others = Others(self._keys.host(part.name), part.patience)
         self._once = Once()
         self._stopping, self._wake = threading.Event(), threading.Event()
-        self._threads = [
-            threading.Thread(target=self._over(work), name=f"ttslo-{name}", daemon=True)
-            for name, work in (
-                *(("store", self._watch), ("beat", self._beat)),
-                ("standby", self._decide),
-            )
-        ]
+        works = (("store", self._watch), ("beat", self._beat), ("standby", self._decide))
+        self._threads = [_thread(name, work, self._stopping) for name, work in works]
 
     # --- life ----------------------------------------------------------------------------------
 
@@ -112,19 +108,6 @@ class Session:
                 self._vacate()
             self._store.commit(change, patience=_PATIENCE)
 
-    def _over(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return what does `work` again and again: a surprise must not end it."""
-
-        def run() -> None:
-            while not self._stopping.is_set():
-                try:
-                    work()
-                except Exception:  # noqa: BLE001 - the thread must outlive every surprise
-                    _log.exception("The standby met an error and goes on")
-                    self._stopping.wait(BEAT)
-
-        return run
-
     # --- the store, as it is heard -------------------------------------------------------------
 
     def _watch(self) -> None:
@@ -140,7 +123,6 @@ class Session:
                 if self._stopping.is_set() or news.is_torn:
                     return
                 if news.entries or news.gone:
-                    self._silence.heard(feed_clock())
                     changed = self._copy.take(news)
                     if changed.rows or changed.lives:
                         self._crew.changed(changed)
@@ -160,23 +142,19 @@ class Session:
         self._crew.changed(Changed(ids, ids))
 
     def _beat(self) -> None:
-        """Tell the store that this host lives, and whether it leads. Blocks."""
+        """Give one sign of life, and wait until the next one is due. Blocks."""
         began = feed_clock()
-        host = Host(self._part.name, str(self.state), self._crew.blind_for() >= _BLIND_FOR)
-        token = secrets.token_hex(8)
-        puts, rests_on = {self._keys.host(host.name): host_text(host, token)}, {}
-        fence, is_ours = self._fence, self._leads
-        if is_ours:
-            puts[self._keys.beat] = text_of({"host": host.name, "token": token})
-            rests_on = {self._keys.lead: fence}
-        with suppress(StoreError):
-            answer = self._store.commit(Change(rests_on, puts), patience=_PATIENCE)
-            self._silence.heard(feed_clock())
-            self._age.heard(answer.version, feed_clock())
-            if not answer.is_done and is_ours and fence == self._fence:
-                self._copy.note(answer.found.values())
-                self._refused()
+        self._pulse.give(self.state, self._fence if self._leads else None, self._sight)
         self._stopping.wait(max(0.0, BEAT - (feed_clock() - began)))
+
+    def _out_of_beat(self, fence: int, found: Iterable[Entry]) -> None:
+        if fence == self._fence:
+            self._copy.note(found)
+            self._refused()
+
+    @property
+    def _sight(self) -> Sight:
+        return Sight(self._crew.blind_for(), self._crew.cut_off_for())
 
     @property
     def _leads(self) -> bool:
@@ -200,9 +178,7 @@ class Session:
         """Do what the state of this host asks for, once. Blocks."""
         self._wake.clear()
         if self._is_read.is_set():
-            self._others.see(self._copy.below(self._keys.hosts), feed_clock())
-            if (said := self._silence.news(feed_clock(), leads=self._leads)) is not None:
-                tell(self._say, said)
+            self._look_around(feed_clock())
             {
                 State.FOLLOW: self._follow,
                 State.FENCE: self._make_fence,
@@ -212,6 +188,17 @@ class Session:
                 State.ASTRAY: self._stay_astray,
             }[self.state]()
         self._wake.wait(_LOOK_SOON if self.state is State.SETTLE else _LOOK)
+
+    def _look_around(self, now: float) -> None:
+        """Take note of the other hosts, and say what store and Kraken lack."""
+        self._others.see(self._copy.below(self._keys.hosts), now)
+        can_other, leads = self._others.any_could_lead(now), self._leads
+        for said in (
+            self._silence.news(now, leads=leads),
+            self._lookout.news(self._sight, now, leads=leads, can_other=can_other),
+        ):
+            if said is not None:
+                tell(self._say, said)
 
     def _step(self, signal: Signal) -> None:
         self.state = state_after(self.state, signal)
@@ -223,15 +210,20 @@ class Session:
         self._observed = self._observed.seen(lead_at, beat_at, now)
         if lead is not None and lead.host and self._once.is_news(f"{lead_at}"):
             tell(self._say, words.follows(lead, self._part.patience))
-        is_blind, patience = self._crew.blind_for() > 0, self._part.patience
+        is_good, patience = self._sight.is_good, self._part.patience
         if self._copy.entry(self._keys.halt) is not None:
             if self._once.is_news("halt"):
                 tell(self._say, words.halted(self._keys.account))
             return
+        if self._pulse.is_deaf(now):
+            self._observed = Observed(-1, -1, now)  # whose silence this is, nobody knows
+            return
         if not self._crew.is_ready or now < self._rests_until:
             return
+        if not is_good and self._others.any_could_lead(now):
+            return  # the lead would be worth less here, and whoever can takes it
         waits = _STEP * self._others.before(self._part.name, self._keys.account, now)
-        if stands(self._observed, lead, now, patience=patience, is_blind=is_blind, waits=waits):
+        if stands(self._observed, lead, now, patience=patience, is_blind=not is_good, waits=waits):
             self._claim(lead, lead_at, beat_at)
 
     def _claim(self, lead: Lead | None, lead_at: int, beat_at: int) -> None:
@@ -240,13 +232,8 @@ class Session:
             tell(self._say, words.store_is_older(self._keys.account))
             self._step(Signal.OLDER)
             return
-        epoch = 1 if lead is None else lead.epoch + 1
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        ours = Lead(epoch, self._part.name, since, secrets.token_hex(8))
-        rests_on = {self._keys.lead: lead_at, self._keys.beat: beat_at}
-        text = lead_text(ours)
+        ours, change = claimed(self._keys, lead, (lead_at, beat_at), _stamp(self._part.name))
         try:
-            change = Change(rests_on, {self._keys.lead: text})
             answer = self._store.commit(change, patience=_PATIENCE)
         except StoreError as error:
             _log.info("The election is not known: %s", error)
@@ -255,7 +242,7 @@ class Session:
         if not answer.is_done:
             self._copy.note(answer.found.values())
             return
-        self._copy.note([Entry(self._keys.lead, text, answer.version)])
+        self._copy.note([Entry(self._keys.lead, change.puts[self._keys.lead], answer.version)])
         self._lead, self._fence = ours, answer.version
         self._is_refused, self._posted_at = False, None
         self._age.keep(answer.version)
@@ -266,7 +253,7 @@ class Session:
     def _make_fence(self) -> None:
         """Have Kraken refuse everybody who led before. Blocks for one call."""
         assert self._lead is not None  # the table leads here by `WIN` alone
-        if self._is_refused:
+        if self._is_refused or self._is_overtaken:
             self._step_down()
             return
         fencing = self._crew.fence(self._lead.nonce_base)
@@ -274,6 +261,8 @@ class Session:
             self._step(Signal.FENCED)
         elif fencing is Fencing.REFUSED:
             self._look_who_is_right()
+        elif not self._sight.is_good and self._others.any_could_lead(feed_clock()):
+            self._give_back(words.leaves_it_to_another())
         else:
             if self._once.is_news("unfenced"):
                 tell(self._say, words.kraken_does_not_answer())
@@ -305,13 +294,23 @@ class Session:
                 self._hand_over(words.hands_over())
             elif self._once.is_news(f"{self._copy.version(self._keys.handover)}"):
                 tell(self._say, words.nobody_to_hand_over_to())
-        elif self._crew.blind_for() >= _BLIND_FOR and self._others.any_sees(feed_clock()):
-            self._hand_over(words.hands_over_blind(self._crew.blind_for()))
+        elif (sight := self._sight).gives_way and self._others.any_could_lead(feed_clock()):
+            if sight.is_cut_off:
+                # What is under way has no answer soon: the next one looks it up.
+                self._hand_over(words.hands_over_cut_off(sight.cut_off_for), waits=False)
+            else:
+                self._hand_over(words.hands_over_blind(sight.blind_for))
 
     @property
     def _is_shaken(self) -> bool:
         """Whether store or Kraken have said that this host should not lead."""
-        return self._is_refused or self._crew.is_deposed or self._age.is_older
+        is_told = self._is_refused or self._is_overtaken
+        return is_told or self._crew.is_deposed or self._age.is_older
+
+    @property
+    def _is_overtaken(self) -> bool:
+        """Whether the store was heard to have a later lead than ours, whatever it answers."""
+        return self._copy.version(self._keys.lead) > self._fence
 
     def _look_who_is_right(self) -> None:
         """Step down; where Kraken has refused the very first call of an epoch, go astray. Blocks.
@@ -320,6 +319,9 @@ class Session:
         whoever called with the key meanwhile is refused, or this host is once more.
         """
         self._crew.cut()
+        if self._is_overtaken:
+            self._step_down()
+            return
         try:
             entry = self._store.get(self._keys.lead, patience=_PATIENCE)
         except StoreError:
@@ -346,10 +348,11 @@ class Session:
         self._crew.follow()
         self._step(Signal.DEPOSED)
 
-    def _hand_over(self, said: Sentence) -> None:
-        """End what is under way, and let another lead. Blocks."""
+    def _hand_over(self, said: Sentence, *, waits: bool = True) -> None:
+        """End what is under way, or leave it to be looked up, and let another lead. Blocks."""
         tell(self._say, said)
-        self._crew.follow()
+        if waits:
+            self._crew.follow()
         self._crew.cut()
         with suppress(StoreError):
             self._vacate()
@@ -360,9 +363,7 @@ class Session:
     def _vacate(self) -> None:
         """Write down that nobody leads. Blocks."""
         assert self._lead is not None  # the table leads here by `WIN` alone
-        token = secrets.token_hex(8)
-        vacant = Lead(self._lead.epoch + 1, "", datetime.now(UTC).isoformat(), token)
-        change = Change({self._keys.lead: self._fence}, {self._keys.lead: lead_text(vacant)})
+        change = vacated(self._keys, self._lead, self._fence, _stamp(self._part.name))
         self._store.commit(change, patience=_PATIENCE)
 
     def _read_anew(self) -> None:
@@ -385,8 +386,7 @@ class Session:
         Each further election would bring the epochs nearer to what Kraken has seen, until it takes
         one; and the lives would be old all the same.
         """
-        why = {"host": self._part.name, "token": secrets.token_hex(8)}
-        change = Change({self._keys.lead: self._fence}, {self._keys.halt: text_of(why)})
+        change = halted(self._keys, self._fence, _stamp(self._part.name))
         with suppress(StoreError):
             answer = self._store.commit(change, patience=_PATIENCE)
             self._copy.note(answer.found.values())
@@ -398,3 +398,23 @@ class Session:
         is_another = entry is not None and entry.version != self._fence
         if is_another and lead is not None and lead.host not in ("", self._part.name):
             self._step(Signal.ANOTHER)
+
+
+def _thread(name: str, work: Callable[[], None], stopping: threading.Event) -> threading.Thread:
+    """Return a thread that does `work` again and again: a surprise must not end it."""
+
+    def run() -> None:
+        while not stopping.is_set():
+            try:
+                work()
+            except Exception:  # noqa: BLE001 - the thread must outlive every surprise
+                _log.exception("The standby met an error and goes on")
+                stopping.wait(BEAT)
+
+    return threading.Thread(target=run, name=f"ttslo-{name}", daemon=True)
+
+
+def _stamp(name: str) -> Stamp:
+    """Return what marks the next writing of a host."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    return Stamp(name, since, secrets.token_hex(8))

@@ -28,6 +28,10 @@ class Silence:
         """Note that the store has answered. Any thread."""
         self._heard_at = now
 
+    def lasts(self, now: float) -> float:
+        """Return for how many seconds the store has answered nothing. Any thread."""
+        return now - self._heard_at
+
     def news(self, now: float, *, leads: bool) -> Sentence | None:
         """Return what is to be said at this moment; None for nothing.
 
@@ -35,7 +39,7 @@ class Silence:
             now: The present moment.
             leads: Whether this host leads, so that no order can be placed anywhere.
         """
-        silence = now - self._heard_at
+        silence = self.lasts(now)
         if silence < _SILENT_AFTER:
             was_told, self._told_at = self._told_at is not None, None
             return words.store_is_back() if was_told else None

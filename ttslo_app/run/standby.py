@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kraken_api import KrakenAPI
@@ -34,6 +35,7 @@ from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.flags import env_file
 from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
+from ttslo_app.run.reach import WITHIN, Reach
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 from ttslo_app.run.telling import telling_from
 from ttslo_app.store.lock import StateLock
@@ -44,6 +46,9 @@ _log = logging.getLogger(__name__)
 _ROWS = "the store's rows"
 # Seconds. The order thread ends its turn before this host follows, and that may take an answer.
 _TURN = 15.0
+# Seconds between two questions whether Kraken answers. It takes about one public call a second from
+# an address, and a host may have many accounts; whoever leads must not find out by an order.
+_ASKS_LEADING, _ASKS_FOLLOWING, _ASKS_BLIND = 5.0, 10.0, 1.0
 
 
 class HostProgram(Program):
@@ -69,6 +74,7 @@ class HostProgram(Program):
     ) -> None:
         self._shared = SharedFiles(manager, copy, books)
         self.session: Session | None = None
+        self.reach = Reach(partial(trading.warm_up, WITHIN), self._asks_every)
         trading.gate.stand_by()
         super().__init__(manager, reading, trading, options)
         self.worker.submit(StandBy(lambda: None))
@@ -88,6 +94,12 @@ class HostProgram(Program):
         """Whether another host leads, so that the trading key is not used."""
         return self.worker.follower.is_following
 
+    def _asks_every(self) -> float:
+        """Return the seconds between two questions whether Kraken answers, as things are."""
+        if self.live is not None and not self.live.sees_prices():
+            return _ASKS_BLIND
+        return _ASKS_FOLLOWING if self.rests else _ASKS_LEADING
+
     def make_files(self) -> OrderFiles:
         """Return its files as the order thread has them."""
         return self._shared
@@ -104,9 +116,11 @@ class HostProgram(Program):
         """Run until `stop` or Ctrl-C, and lead or stand by meanwhile. Blocks."""
         assert self.session is not None  # whoever makes a program of a host gives it one
         self.session.start()
+        self.reach.start()
         try:
             super().run_continuous(interval)
         finally:
+            self.reach.stop()
             self.session.stop()
 
 
@@ -155,6 +169,10 @@ class ShipsCrew:
         if live is None or live.sees_prices():
             self._sees_since = now
         return now - self._sees_since
+
+    def cut_off_for(self) -> float:
+        """Return for how many seconds Kraken has answered no call."""
+        return self._program.reach.silent_for()
 
     def fence(self, base: int) -> Fencing:
         """Have Kraken refuse all nonces below `base`, and see what stands. Blocks for some calls.

@@ -30,12 +30,14 @@ class HostSeen:
         state: What it said of itself last.
         is_alive: Whether it gave a sign of life while it was looked at.
         is_blind: Whether it sees no live price.
+        is_cut_off: Whether Kraken answers none of its calls.
     """
 
     name: str
     state: str
     is_alive: bool
     is_blind: bool
+    is_cut_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class AccountSeen:
         leading = [host for host in self.hosts if host.name == self.leader]
         if not self.is_led:
             return NOT_RUNNING
-        return BLIND if any(host.is_blind or host.state != "leads" for host in leading) else RUNNING
+        lacks = (one.is_blind or one.is_cut_off or one.state != "leads" for one in leading)
+        return BLIND if any(lacks) else RUNNING
 
 
 def parser() -> Parser:
@@ -161,5 +164,6 @@ def _hosts(entries: Sequence[Entry], alive: set[str]) -> list[HostSeen]:
             host = read_host(entry.key, entry.value)
         except ValueError as error:
             raise NotMade(str(error)) from None
-        found.append(HostSeen(host.name, host.state, entry.key in alive, host.is_blind))
+        is_alive, lacks = entry.key in alive, (host.is_blind, host.is_cut_off)
+        found.append(HostSeen(host.name, host.state, is_alive, *lacks))
     return sorted(found, key=lambda host: host.name)

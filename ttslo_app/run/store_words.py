@@ -307,8 +307,9 @@ def account_lines(account: AccountSeen) -> Iterator[str]:
     )
     for host in account.hosts:
         signs = "gave no sign of life" if not host.is_alive else shown(host.state, 40)
-        blind = ", sees no live price" if host.is_blind and host.is_alive else ""
-        yield f"  host {shown(host.name, 60)}: {signs}{blind}"
+        lacks = ", sees no live price" if host.is_blind and host.is_alive else ""
+        lacks += ", is not answered by Kraken" if host.is_cut_off and host.is_alive else ""
+        yield f"  host {shown(host.name, 60)}: {signs}{lacks}"
     if account.is_led and not any(h.is_alive and h.name != account.leader for h in account.hosts):
         yield "  nobody stands by: start a second host"
 

@@ -50,6 +50,20 @@ def test_damaged_time_is_a_protocol_error(web: Web, rest: KrakenAPI, unixtime: o
         rest.warm_up()
 
 
+def test_connection_that_is_to_be_opened_within_some_seconds_is_tried_once(
+    web: Web, rest: KrakenAPI
+) -> None:
+    """Whoever only wants to know whether Kraken answers asks again by itself."""
+    web.on("Time", requests.ConnectionError("reset"), ok({"unixtime": 1_700_000_005}))
+    with pytest.raises(KrakenError):
+        rest.warm_up(3.0)
+    rest.warm_up(3.0)
+    assert len(web.calls) == 2
+    web.on("Time", ok({"unixtime": "never"}))
+    with pytest.raises(ProtocolError):
+        rest.warm_up(3.0)
+
+
 # --- orders ---
 
 

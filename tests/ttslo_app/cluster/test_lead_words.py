@@ -19,6 +19,11 @@ EVERY = [
     words.does_not_take_up(),
     words.hands_over(),
     words.hands_over_blind(11.4),
+    words.hands_over_cut_off(11.4),
+    words.leaves_it_to_another(),
+    words.kraken_is_silent(11.4, leads=True),
+    words.kraken_is_silent(11.4, leads=False),
+    words.kraken_is_back(),
     words.nobody_to_hand_over_to(),
     words.contradicted("main"),
     words.store_is_older("main"),
@@ -55,6 +60,8 @@ def test_nobody_is_told_of_orders_that_cannot_be_placed() -> None:
     """A leader without a store places nothing, and a standby cannot take over."""
     assert "NO ORDER can be placed" in words.store_is_silent(2.0, leads=True).text
     assert "NO ORDER" not in words.store_is_silent(2.0, leads=False).text
+    assert "NO ORDER can be placed" in words.kraken_is_silent(12.0, leads=True).text
+    assert "NO ORDER" not in words.kraken_is_silent(12.0, leads=False).text
 
 
 def test_what_a_host_calls_itself_cannot_break_the_screen() -> None:

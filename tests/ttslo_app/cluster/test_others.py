@@ -1,5 +1,9 @@
 """Which other hosts live."""
 
+from typing import Any
+
+import pytest
+
 from ttslo_app.cluster.others import Others
 from ttslo_app.cluster.records import Host, Keys, host_text
 from ttslo_app.cluster.store import Entry
@@ -7,9 +11,17 @@ from ttslo_app.cluster.store import Entry
 KEYS = Keys("prod")
 
 
-def word(name: str, version: int, *, is_blind: bool = False, state: str = "follows") -> Entry:
+def word(
+    name: str,
+    version: int,
+    *,
+    is_blind: bool = False,
+    is_cut_off: bool = False,
+    state: str = "follows",
+) -> Entry:
     """Return what a host says of itself."""
-    return Entry(KEYS.host(name), host_text(Host(name, state, is_blind), str(version)), version)
+    host = Host(name, state, is_blind, is_cut_off)
+    return Entry(KEYS.host(name), host_text(host, str(version)), version)
 
 
 def test_a_host_lives_while_its_word_changes() -> None:
@@ -50,9 +62,30 @@ def test_a_blind_host_lives_and_sees_nothing() -> None:
     for version in (1, 2):
         others.see([word("b", version, is_blind=True)], 0.0)
     assert others.any_lives(0.0)
-    assert not others.any_sees(0.0)
+    assert not others.any_could_lead(0.0)
     others.see([word("b", 3)], 1.0)
-    assert others.any_sees(1.0)
+    assert others.any_could_lead(1.0)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "expected"),
+    [
+        ({}, True),
+        ({"is_cut_off": True}, False),
+        ({"is_blind": True}, False),
+        ({"state": "leads"}, False),
+        ({"state": "steps down"}, False),
+        ({"state": "refuses to lead"}, False),
+    ],
+)
+def test_who_could_lead_lacks_nothing_and_stands_by(lacks: dict[str, Any], expected: bool) -> None:
+    """The lead is given to nobody else, and left to nobody else."""
+    others = Others(KEYS.host("me"), 3.0)
+    for version in (1, 2):
+        others.see([word("b", version, **lacks), word("me", version)], 0.0)
+    assert others.any_lives(0.0)
+    assert others.any_could_lead(0.0) is expected
+    assert not others.any_could_lead(3.1)  # it has died
 
 
 def test_what_cannot_be_read_is_no_host() -> None:

@@ -133,7 +133,15 @@ def test_a_store_of_another_format_is_left_alone(value: dict[str, object]) -> No
         read_cluster(KEYS.format, dumped(value))
 
 
-@pytest.mark.parametrize("host", [Host("a", "lead", False), Host("b", "follow", True)])
+@pytest.mark.parametrize(
+    "host",
+    [
+        Host("a", "lead", False),
+        Host("b", "follow", True),
+        Host("c", "follow", False, True),
+        Host("d", "follow", True, True),
+    ],
+)
 def test_a_host_says_how_it_is(host: Host) -> None:
     """Whoever leads and is blind gives way to one that sees."""
     assert read_host("k", host_text(host, "t")) == host
@@ -146,9 +154,16 @@ def test_a_host_says_how_it_is(host: Host) -> None:
         {"name": "a", "state": "lead", "is_blind": "no"},
         {"name": 1, "state": "lead", "is_blind": True},
         {"name": "a", "is_blind": True},
+        {"name": "a", "state": "lead", "is_blind": True, "is_cut_off": 1},
     ],
 )
 def test_a_host_that_says_something_else_is_none(value: dict[str, object]) -> None:
     """Nobody hands over to what cannot be read."""
     with pytest.raises(ValueError, match="some/host in the store does not say"):
         read_host("some/host", dumped(value))
+
+
+def test_a_host_of_an_earlier_version_is_taken_to_be_answered_by_kraken() -> None:
+    """While hosts are brought up to date one by one, they stand by for each other."""
+    word = dumped({"name": "a", "state": "follows", "is_blind": False})
+    assert read_host("k", word) == Host("a", "follows", is_blind=False, is_cut_off=False)

@@ -12,7 +12,16 @@ from krakenlink.machine import feed_clock
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Fencing, Part
 from ttslo_app.cluster.leadership import State
-from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, Lead, dumped, lead_text, life_text
+from ttslo_app.cluster.records import (
+    NONCE_BASE,
+    Changed,
+    Keys,
+    Lead,
+    dumped,
+    lead_text,
+    life_text,
+    read_lead,
+)
 from ttslo_app.cluster.session import Session
 from ttslo_app.cluster.store import Answer, Change, Entry, StoreUnreachable
 
@@ -37,7 +46,7 @@ class Ship:
 
     def __init__(self, kraken: Nonces) -> None:
         self.kraken = kraken
-        self.is_ready, self.blind, self.answers = True, 0.0, True
+        self.is_ready, self.blind, self.cut_off, self.answers = True, 0.0, 0.0, True
         self.nonce = 0
         self.is_deposed = self.has_taken_up = self.is_open = self.is_busy = False
         self.log: list[str] = []
@@ -49,6 +58,9 @@ class Ship:
 
     def blind_for(self) -> float:
         return self.blind
+
+    def cut_off_for(self) -> float:
+        return self.cut_off
 
     def fence(self, base: int) -> Fencing:
         if not self.answers:
@@ -449,8 +461,156 @@ def test_a_blind_leader_leads_on_where_nobody_sees_more(fleet: Fleet) -> None:
     b.ship.blind = a.ship.blind = 11.0
     b.session.start()
     until(a.knows_another)
-    assert not a.session._others.any_sees(feed_clock())
+    assert not a.session._others.any_could_lead(feed_clock())
     assert a.session.state is State.LEAD
+
+
+def test_a_leader_that_kraken_does_not_answer_gives_way_at_once(fleet: Fleet) -> None:
+    """An order that is under way may have its answer in a quarter of a minute, or never."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=1000.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a.ship.follow = lambda: until(b.is_leading)  # type: ignore[method-assign]  # it has no answer
+    a.ship.cut_off = 11.0
+    until(b.is_leading)
+    assert a.has_said("Kraken has answered no call from here for 11 s, and another host reaches it")
+    assert not a.ship.is_open
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+    until(lambda: a.has_said("this host takes over only if no other can"))
+    a.ship.cut_off = 0.0
+    until(lambda: a.has_said("Kraken answers calls from here again"))
+
+
+def spoilt(host: Host, how: str) -> None:
+    """Let a host be one that nobody hands over to."""
+    host.ship.is_ready = how != "not ready"
+    host.ship.cut_off = 3.0 if how == "cut off" else 0.0
+    host.ship.blind = 3.0 if how == "blind" else 0.0
+
+
+@pytest.mark.parametrize("how", ["cut off", "blind", "not ready"])
+def test_a_leader_gives_nothing_to_who_has_no_more_of_kraken(fleet: Fleet, how: str) -> None:
+    """Where Kraken is down for all, each of them has told so long before anybody gives way."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.host("b", patience=1000.0)
+    spoilt(b, how)
+    b.session.start()
+    until(a.knows_another)
+    fence = fleet.entry(KEYS.lead).version
+    a.ship.cut_off = a.ship.blind = 11.0
+    until(lambda: a.has_said("NO ORDER can be placed, and no other host reaches it"))
+    told = fleet.entry(KEYS.host("b")).version
+    until(lambda: a.copy.version(KEYS.host("b")) > told)
+    assert a.session.state is State.LEAD
+    assert fleet.entry(KEYS.lead).version == fence
+    spoilt(b, "")
+    until(b.is_leading)
+
+
+def test_a_host_that_cannot_fence_leaves_the_lead_to_one_that_can(fleet: Fleet) -> None:
+    """It won while it was alone, and Kraken never answered."""
+    a = fleet.host("a", patience=0.5)
+    a.ship.answers, a.ship.cut_off = False, 11.0
+    a.session.start()
+    until(lambda: a.has_said("Kraken has not answered yet"))
+    assert a.session.state is State.FENCE
+    b = fleet.start("b", patience=1000.0)
+    until(b.is_leading)
+    assert a.has_said("STEPS DOWN: Kraken does not answer this host, and another host reaches it")
+    until(lambda: a.session.state is State.FOLLOW)
+
+
+def test_a_host_that_cannot_fence_while_nobody_can_keeps_the_lead(fleet: Fleet) -> None:
+    """It asks on, and leads with the first answer."""
+    a = fleet.host("a", patience=0.5)
+    a.ship.answers, a.ship.cut_off = False, 11.0
+    a.session.start()
+    b = fleet.host("b", patience=1000.0)
+    b.ship.cut_off = 11.0
+    b.session.start()
+    until(lambda: a.knows_another() and a.has_said("NO ORDER can be placed"))
+    assert a.session.state is State.FENCE
+    a.ship.answers = True
+    until(a.is_leading)
+
+
+def leaders(fleet: Fleet) -> list[str]:
+    """Return who has led, one after another; empty for nobody."""
+    entries = (one for news in fleet.timeline.log for one in news.entries)
+    return [read_lead(one.key, one.value).host for one in entries if one.key == KEYS.lead]
+
+
+@pytest.mark.parametrize("how", ["cut off", "blind"])
+def test_a_lead_is_left_to_a_host_that_has_more_of_kraken(fleet: Fleet, how: str) -> None:
+    """However much later that one stands for it."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b, c = fleet.host("b", patience=2.5), fleet.host("c", patience=6.0)
+    spoilt(b, how)
+    for host in (b, c):
+        host.session.start()
+    until(lambda: b.session._others.any_could_lead(feed_clock()))
+    kill(a)
+    until(c.is_leading)
+    assert leaders(fleet) == ["a", "c"]
+
+
+def test_a_host_that_kraken_does_not_answer_leads_where_nobody_else_does(fleet: Fleet) -> None:
+    """It may be answered in a moment, and nobody would have to be waited for then."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.host("b", patience=0.5)
+    b.ship.cut_off = 11.0
+    b.session.start()
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    kill(a)
+    until(b.is_leading)
+
+
+def test_a_leader_that_hears_nothing_of_the_store_does_not_beat_on(fleet: Fleet) -> None:
+    """What it puts arrives, and no answer does: others must see that it is silent."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=1.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a.store.is_deaf = True
+    until(b.is_leading)
+    assert a.has_said("NO ORDER can be placed")
+    a.store.is_deaf = False
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+    assert leaders(fleet) == ["a", "b"]
+
+
+def test_a_leader_that_can_only_hear_sees_that_another_leads(fleet: Fleet) -> None:
+    """Its questions do not arrive, and news still come: it need not ask to know."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=1.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a.store.is_mute = True
+    until(b.is_leading)
+    until(lambda: a.has_said("DEPOSED: b leads now"))
+    assert not a.ship.is_open
+    assert a.session.state is State.DOWN  # what it knows of lives is to be read anew
+    a.store.is_mute = False
+    until(lambda: a.has_said("FOLLOWS: b leads"))
+
+
+def test_whose_silence_it_was_is_not_guessed(fleet: Fleet) -> None:
+    """A host that heard nothing for a while waits anew before it takes over."""
+    a = fleet.start("a", patience=1000.0)
+    until(a.is_leading)
+    b = fleet.start("b", patience=2.0)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    b.store.is_cut = True
+    until(lambda: b.session._pulse.is_deaf(feed_clock()) and b.session._observed.lead == -1)
+    b.store.is_cut = False
+    until(lambda: b.has_said("The store answers again"))
+    told = fleet.entry(KEYS.beat).version
+    until(lambda: b.copy.version(KEYS.beat) > told)
+    assert leaders(fleet) == ["a"]
 
 
 def test_whoever_ends_gives_the_lead_back(fleet: Fleet) -> None:

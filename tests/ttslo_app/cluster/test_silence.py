@@ -42,3 +42,11 @@ def test_store_that_is_back_is_told_once() -> None:
     silence.heard(5.0)
     assert texts(silence, [5.0, 5.1]) == ["The store answers again", ""]
     assert [bool(text) for text in texts(silence, [6.9, 7.0])] == [False, True]
+
+
+def test_silence_lasts_since_the_last_answer() -> None:
+    """By that a host knows that it hears nothing, whatever was told of it."""
+    silence = Silence(100.0)
+    assert silence.lasts(103.0) == 3.0
+    silence.heard(104.0)
+    assert silence.lasts(104.5) == 0.5

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from memory_store import Line, MemoryStore
@@ -215,6 +216,45 @@ def test_host_that_has_not_begun_is_not_ready_and_not_blind(ship: Ship) -> None:
     """Nothing is asked of it before its rows are read."""
     assert not ship.crew.is_ready
     assert ship.crew.blind_for() == 0.0
+    assert ship.crew.cut_off_for() == 0.0
+
+
+def test_host_asks_kraken_without_its_key_and_knows_when_it_has_no_answer(ship: Ship) -> None:
+    """The key is another host's, and may be used by nobody who only looks."""
+    ship.program.reach.start()
+    try:
+        assert ship.exchange.wait_for(lambda exchange: exchange.count("Time") >= 1, 60)
+        ship.exchange.fault("lost_reply", endpoint="Time")
+        end = time.monotonic() + 60
+        while not ship.crew.cut_off_for():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        ship.exchange.clear_faults()
+        while ship.crew.cut_off_for():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    finally:
+        ship.program.reach.stop()
+    assert ship.private_calls() == []
+
+
+def test_host_asks_more_often_the_more_hangs_on_it(ship: Ship) -> None:
+    """Whoever leads must not find out by an order; whoever is blind wants to know why."""
+    follows = ship.program._asks_every()
+    ship.crew.fence(EPOCH)
+    ship.crew.take_up(1)
+    ship.program.worker.work_off()
+    leads = ship.program._asks_every()
+
+    class Blind:
+        """A run that sees no price."""
+
+        def sees_prices(self) -> bool:
+            return False
+
+    blind: Any = Blind()
+    ship.program.live = blind
+    assert ship.program._asks_every() < leads < follows
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,31 @@ def test_a_leader_that_sees_no_price_could_miss_a_crossing(
     told = json.loads(capsys.readouterr().out)
     assert (told["cluster"], told["code"]) == (keys.cluster, 4)
     assert told["accounts"][0]["hosts"] == [
-        {"name": "one", "state": "leads", "is_alive": True, "is_blind": True}
+        {
+            "name": "one",
+            "state": "leads",
+            "is_alive": True,
+            "is_blind": True,
+            "is_cut_off": False,
+        }
     ]
+
+
+def test_a_leader_that_kraken_does_not_answer_could_miss_an_order(
+    url: str, keys: Keys, capsys: Said
+) -> None:
+    """And each host says whether it is, so that one sees whose network it is."""
+    with (
+        opened(url) as store,
+        FakeHost(url, keys, "one", is_cut_off=True).living() as one,
+        FakeHost(url, keys, "two").living(),
+    ):
+        one.lead(store, 1)
+        capsys.readouterr()
+        assert ttslo("status", "--store", url) == 4
+    out = capsys.readouterr().out
+    assert "host one: leads, is not answered by Kraken\n" in out
+    assert "host two: follows\n" in out
 
 
 def test_nobody_leads_before_the_first_host(url: str, capsys: Said) -> None:

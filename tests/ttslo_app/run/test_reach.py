@@ -1,0 +1,120 @@
+"""Whether Kraken answers: asked again and again, and a silence counts from the first question."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from krakenlink.errors import KrakenConnectionError
+from ttslo_app.run.reach import Reach
+
+
+class Kraken:
+    """Answers, refuses to, or lets whoever asks wait."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.error: Exception | None = None
+        self.opened = threading.Event()
+        self.opened.set()
+
+    def ask(self) -> float:
+        self.asked += 1
+        self.opened.wait(60)
+        if self.error is not None:
+            raise self.error
+        return 1.0
+
+
+def until(what: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def kraken() -> Iterator[Kraken]:
+    """One that answers."""
+    kraken = Kraken()
+    yield kraken
+    kraken.opened.set()
+
+
+@pytest.fixture
+def reach(kraken: Kraken) -> Iterator[Reach]:
+    """Asks it as often as it can."""
+    reach = Reach(kraken.ask, lambda: 0.0)
+    yield reach
+    reach.stop()
+
+
+def test_nobody_is_silent_before_anybody_was_asked(reach: Reach) -> None:
+    """A host that has just begun is not cut off."""
+    assert reach.silent_for() == 0.0
+
+
+def test_whoever_answers_is_not_silent(kraken: Kraken, reach: Reach) -> None:
+    """However long the pause between two questions is."""
+    reach.start()
+    until(lambda: kraken.asked >= 2)
+    until(lambda: not reach.silent_for())
+
+
+@pytest.mark.parametrize(
+    "error", [KrakenConnectionError("no route", request_sent=False), RuntimeError("a defect")]
+)
+def test_silence_counts_from_the_first_question_without_an_answer(
+    error: Exception, kraken: Kraken, reach: Reach
+) -> None:
+    """Each later one that fails makes it longer, and the first answer ends it."""
+    kraken.error = error
+    reach.start()
+    until(lambda: kraken.asked >= 1 and reach.silent_for())
+    since = reach._since
+    until(lambda: kraken.asked >= 3)
+    assert reach._since == since
+    assert reach.silent_for() > 0
+    kraken.error = None
+    until(lambda: not reach.silent_for())
+
+
+def test_question_that_is_under_way_counts(kraken: Kraken, reach: Reach) -> None:
+    """A line that swallows everything gives no error for a long time."""
+    kraken.opened.clear()
+    reach.start()
+    until(lambda: reach.silent_for() > 0.05)
+    assert kraken.asked == 1
+    kraken.opened.set()
+    until(lambda: not reach.silent_for())
+
+
+def test_nobody_is_asked_more_often_than_wanted(kraken: Kraken) -> None:
+    """Kraken counts the calls of an address."""
+    pauses: list[float] = []
+
+    def every() -> float:
+        pauses.append(1.0)
+        return 1000.0
+
+    reach = Reach(kraken.ask, every)
+    reach.start()
+    until(lambda: len(pauses) >= 3)  # it has thought about it three times
+    assert kraken.asked == 1
+    reach.stop()
+
+
+def test_stop_asks_no_more_and_waits_for_nothing(kraken: Kraken, reach: Reach) -> None:
+    """Not even for the question that is under way."""
+    kraken.opened.clear()
+    reach.start()
+    until(lambda: kraken.asked == 1)
+    reach.stop()
+    kraken.opened.set()
+    reach._thread.join(60)
+    assert not reach._thread.is_alive()
+    assert kraken.asked == 1
