@@ -22,8 +22,8 @@ from ttslo_app.run.files import OrderFiles
 from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.lock import AlreadyRunning
 from ttslo_app.store.manager import ConfigManager
-from ttslo_app.store.rule_file import RuleFile, RuleReading
-from ttslo_app.store.rule_text import Changes, ConfigRow, read_rules
+from ttslo_app.store.rule_file import RuleFile, RuleReading, reading_from
+from ttslo_app.store.rule_text import Changes, ConfigRow
 from ttslo_app.store.state_file import StateFile, StateReading
 
 
@@ -44,12 +44,10 @@ class _SharedRules(RuleFile):
         """Return what tells these rows from the next."""
         return Stamp(self._copy.rows_version, 0, 0)
 
-    def read(self) -> RuleReading:
-        """Return the rows, and what is odd about them."""
+    def read(self, before: RuleReading | None = None) -> RuleReading:
+        """Return the rows, and what is odd about them; what has not changed is not read again."""
         data, version = self._copy.config()
-        rules = read_rules(data)
-        findings = tuple(f"{self.path} {said}" for said in rules.findings)
-        return RuleReading(rules.rows, findings, Stamp(version, 0, 0), data)
+        return reading_from(data, Stamp(version, 0, 0), str(self.path), before)
 
     def contents(self) -> tuple[bytes, Stamp]:
         """Return the rows as bytes, and their stamp."""

@@ -120,8 +120,21 @@ class Table:
             keeps_spaces: Leave the spaces around the text of a quoted cell; spaces around other
                 cells always go.
         """
+        return self._shared(self._lines(keeps_spaces=keeps_spaces), may_lack)
+
+    def readings_of(
+        self, lines: Iterable[tuple[int, str]], *, may_lack: frozenset[str] = _NONE
+    ) -> Iterator[Reading]:
+        """Yield the cells of some lines, which are numbered, of a plain table; as `readings`."""
+        return self._shared(self._plain_lines(lines), may_lack)
+
+    def _shared(
+        self,
+        lines: Iterable[tuple[int, Iterable[str], Record | None]],
+        may_lack: frozenset[str],
+    ) -> Iterator[Reading]:
         shared: dict[str, str] = {}
-        for line, values, record in self._lines(keeps_spaces=keeps_spaces):
+        for line, values, record in lines:
             share = shared.setdefault if len(shared) < _SHARED_TEXTS else shared.get
             yield self._reading(line, [*map(share, values, values)], record, may_lack)
 
@@ -130,13 +143,18 @@ class Table:
 
         Nearly all files are, and then there is nothing to look for but separators.
         """
-        if not self.is_plain or self.header is None:
-            for record in self.records():
-                yield record.line, self._values(record, keeps_spaces), record
+        if self.is_plain and self.header is not None:
+            below = lines_of(self.text[self.header.end :])
+            yield from self._plain_lines(enumerate(below, self.header.line))
             return
-        below = self.text[self.header.end :].replace("\r\n", "\n").replace("\r", "\n")
+        for record in self.records():
+            yield record.line, self._values(record, keeps_spaces), record
+
+    def _plain_lines(
+        self, lines: Iterable[tuple[int, str]]
+    ) -> Iterator[tuple[int, Iterable[str], Record | None]]:
         # `csv.reader` is no faster here, and raises where a cell is longer than it likes.
-        for line, text in enumerate(below.split("\n"), self.header.line):
+        for line, text in lines:
             values = [*map(str.strip, text.split(self.delimiter))]
             if text[:1].isalnum() or (any(values) and not self._is_comment(text)):
                 yield line, values, None
@@ -216,6 +234,11 @@ _CELLS = {
 def clean(value: str) -> str:
     """Return the text of a cell without NULs, marks, and the spaces around it."""
     return value.replace("\0", "").strip().strip("\ufeff").strip()
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text without their ends; what follows the last end is one, too."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def has_line_of(length: int, text: str) -> bool:

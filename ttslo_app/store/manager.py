@@ -92,14 +92,17 @@ class ConfigManager:
         self.findings = list(reading.findings)
         return list(reading.rows)
 
-    def read_config(self) -> RuleReading:
+    def read_config(self, before: RuleReading | None = None) -> RuleReading:
         """Return rows, findings and version of the config file; `findings` stays as it is.
+
+        Args:
+            before: An earlier reading: what has not changed since is not read again.
 
         Raises:
             OSError: If the file is there and cannot be read. That is not the same as an empty
                 file: whoever asks must go on with the rows that it has.
         """
-        return self._rules.read()
+        return self._rules.read(before)
 
     def config_stamp(self) -> Stamp | None:
         """Return the stamp of the config file as it is now, None where there is none. Cheap."""

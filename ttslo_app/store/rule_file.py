@@ -25,6 +25,7 @@ from ttslo_app.store.disk import (
     replace,
     sweep,
 )
+from ttslo_app.store.rule_edit import read_edited
 from ttslo_app.store.rule_text import (
     SAMPLE_CONFIG,
     Changes,
@@ -73,8 +74,11 @@ class RuleFile:
         """Return the stamp of the file as it is now, None where there is none. Cheap."""
         return self._disk.stamp(self.path)
 
-    def read(self) -> RuleReading:
+    def read(self, before: RuleReading | None = None) -> RuleReading:
         """Return the rows, and what is odd about them.
+
+        Args:
+            before: An earlier reading: rows whose lines have not changed since are those of it.
 
         Raises:
             OSError: If the file is there and cannot be read. That is not the same as an empty
@@ -83,9 +87,7 @@ class RuleFile:
         data, stamp = read_settled(self._disk, self.path)
         if stamp is None:
             return RuleReading((), (), None)
-        rules = read_rules(data)
-        findings = tuple(f"{self.path.name} {said}" for said in rules.findings)
-        return RuleReading(rules.rows, findings, stamp, data)
+        return reading_from(data, stamp, self.path.name, before)
 
     def contents(self) -> tuple[bytes, Stamp | None]:
         """Return the bytes of the file and their stamp; (b"", None) where there is none.
@@ -193,6 +195,17 @@ class RuleFile:
         """Take away what a killed program left beside the file long ago. Never raises."""
         with self._lock:
             sweep(self._disk, self.path, LITTER_AGE)
+
+
+def reading_from(
+    data: bytes, stamp: Stamp, name: str, before: RuleReading | None = None
+) -> RuleReading:
+    """Return what the bytes of a file of that name say; as `RuleFile.read`."""
+    if before is None or before.stamp is None:
+        rules = read_rules(data)
+    else:
+        rules = read_edited(data, before.data, before.rows)
+    return RuleReading(rules.rows, tuple(f"{name} {said}" for said in rules.findings), stamp, data)
 
 
 def create_sample(path: Path, disk: Disk) -> None:

@@ -40,7 +40,7 @@ from ttslo_app.store.csv_text import (
 
 # The first trigger appends these to the header. Rows that end before them are the same rows as
 # before, without new cells: of 100,000 that would be 60 MB more.
-_APPENDED = frozenset(TRIGGER_COLUMNS)
+APPENDED = frozenset(TRIGGER_COLUMNS)
 # Half of such a cell is as good a cell as the whole one.
 _OPEN_ENDED = frozenset(
     {*CONFIG_COLUMNS, WHEN_BLIND_COLUMN, GROUP_COLUMN, AFTER_COLUMN, LINK_COLUMN}
@@ -85,16 +85,15 @@ class Rules:
 
 def read_rules(data: bytes) -> Rules:
     """Return the rules of a file; whatever the bytes are, this raises nothing."""
-    table = _table_of(data)
+    table = table_of(data)
     rows: list[ConfigRow] = []
-    findings = list(_file_findings(table))
-    doubts = _Doubts(table)
+    findings = list(file_findings(table))
+    doubts = Doubts(table)
     reading = None
-    for reading in table.readings(may_lack=_APPENDED):
-        if _is_comment(reading.cells):
+    for reading in table.readings(may_lack=APPENDED):
+        row = config_row_of(reading, doubts)
+        if row is None:
             continue
-        complaints = [*reading.complaints, *doubts.of(reading)] if doubts.may_be_of(reading) else ()
-        row = ConfigRow(reading.cells, reading.line, complaints)
         rows.append(row)
         if reading.record and '"' in table.raw(reading.record):
             findings += _stray_quotes(table, reading.record)
@@ -103,6 +102,14 @@ def read_rules(data: bytes) -> Rules:
     if LINK_COLUMN in table.columns:
         _follow_links(rows)
     return Rules(tuple(rows), tuple(findings))
+
+
+def config_row_of(reading: Reading, doubts: Doubts) -> ConfigRow | None:
+    """Return what was read as a row, which knows why it is in doubt; None for a comment."""
+    if _is_comment(reading.cells):
+        return None
+    complaints = [*reading.complaints, *doubts.of(reading)] if doubts.may_be_of(reading) else ()
+    return ConfigRow(reading.cells, reading.line, complaints)
 
 
 def _follow_links(rows: Sequence[ConfigRow]) -> None:
@@ -130,7 +137,7 @@ def _follow_links(rows: Sequence[ConfigRow]) -> None:
                 other.findings += (said,)
 
 
-class _Doubts:
+class Doubts:
     """Why rows of a table may not be what their author meant: a row is whole, or it is refused."""
 
     def __init__(self, table: Table) -> None:
@@ -191,7 +198,8 @@ class _Doubts:
             )
 
 
-def _table_of(data: bytes) -> Table:
+def table_of(data: bytes) -> Table:
+    """Return a file of rules taken apart."""
     return parse(data, KNOWN_COLUMNS, has_comments=True)
 
 
@@ -208,7 +216,8 @@ def _is_comment(row: Mapping[str, str]) -> bool:
     return is_note or not (is_damaged and sum(map(bool, row.values())) >= _CELLS_OF_A_ROW)
 
 
-def _file_findings(table: Table) -> Iterator[str]:
+def file_findings(table: Table) -> Iterator[str]:
+    """Yield what is odd about a file apart from its rows."""
     if table.is_guessed:
         yield f"is not UTF-8; it was read as {table.codec}. Save it as UTF-8"
     if table.header is None:
@@ -263,7 +272,7 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     Raises:
         ValueError: If the cells cannot be written into this file.
     """
-    table = _table_of(data)
+    table = table_of(data)
     found = _records_of(table, changes)
     left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
     rows = {found[name][0]: changes[name] for name in changes if name not in left_out}
@@ -356,7 +365,7 @@ def _verify_merge(
     if '"' not in text and before.header is not None:
         records = sorted(rows)
         text = before.text[: before.header.start] + "\n".join(lines.values())
-    after = _table_of(before.bytes_of(text))
+    after = table_of(before.bytes_of(text))
     for old, new in zip_longest(records, after.records()):
         if old is None or new is None:
             break
