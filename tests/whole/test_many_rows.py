@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -13,8 +14,9 @@ import pytest
 
 from config import ConfigManager
 from kraken_api import KrakenAPI
+from krakenlink.pairs import Pair
 from ttslo import TTSLO
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.checked import KnownRows
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_text import merge, read_rules
 from ttslo_app.store.state_text import STATE_COLUMNS, state_bytes
@@ -27,9 +29,10 @@ PAIRS = 50
 class Kraken(KrakenAPI):
     """A true client whose calls are counted and answered here; all pairs stand at 50000."""
 
-    def __init__(self) -> None:
-        super().__init__("key", "secret", use_websocket=False)
+    def __init__(self, key: str | None = "key") -> None:
+        super().__init__(key, key and "secret", use_websocket=False)
         self.calls: Counter[str] = Counter()
+        self.price = "50000"
 
     def _query_public(
         self, method: str, params: Mapping[str, object] | None = None, **more: Any
@@ -45,13 +48,25 @@ class Kraken(KrakenAPI):
             }
             for name in names
         }
-        price = {"a": ["50000"], "b": ["50000"], "c": ["50000"]}
+        price = {side: [self.price] for side in "abc"}
         result = listing if method == "AssetPairs" else dict.fromkeys(names, price)
         return {"error": [], "result": result}
 
     def get_balance(self) -> dict[str, Any]:
         self.calls["Balance"] += 1
         return {}
+
+
+class Raising(Kraken):
+    """A Kraken that raises the minimums of pairs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.minimums: dict[str, str] = {}
+
+    def resolve_pair(self, pair: str, max_age: float | None = None) -> Pair:
+        least = Decimal(self.minimums.get(pair, "0.001"))
+        return super().resolve_pair(pair, max_age)._replace(ordermin=least)
 
 
 def lines(count: int, threshold: int = 60_000) -> list[str]:
@@ -117,6 +132,61 @@ def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:
     assert program.state["r6"]["rule_state"] == "disarmed"
 
 
+@pytest.mark.parametrize("price", ["50000", "51234.5", "40000"])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(
+            lambda rows: [*rows[:7], rows[7].replace("0.01", "0.02"), *rows[8:]], id="cell"
+        ),
+        pytest.param(
+            lambda rows: [*rows[:7], rows[7].replace("r6", "new"), *rows[7:]], id="new row"
+        ),
+        pytest.param(lambda rows: [*rows[:-1], rows[7].replace("r6", "new"), ""], id="last row"),
+    ],
+)
+def test_edit_of_one_row_checks_one_row(
+    tmp_path: Path, edit: Callable[[list[str]], list[str]], price: str
+) -> None:
+    """All others keep what was read and found of them, whatever their prices are by now."""
+    api = Kraken()
+    program = TTSLO(manager(tmp_path, lines(300)), api)
+    program.validate_and_load_config()
+    api.price = price
+    (tmp_path / "config.csv").write_text("\n".join(edit(lines(300))), encoding="utf-8")
+    seen = calls_in(program.validate_and_load_config)
+    names = ("config_row_of", "reading_of", "_text_remarks", "_listing_remarks", "calm_of")
+    assert {name: seen[name] for name in names} == dict.fromkeys(names, 1)
+    assert seen["_check_market"] == 0  # exact numbers are for prices near to a threshold
+
+
+def test_reading_that_finds_nothing_new_checks_nothing(tmp_path: Path) -> None:
+    """A file that is read again for a row without a price costs a few calls for each other row."""
+
+    def calls(count: int) -> Counter[str]:
+        program = TTSLO(manager(tmp_path, lines(count)), Kraken(key=None))
+        program.validate_and_load_config()
+        return calls_in(program.validate_and_load_config)
+
+    few, many = calls(300), calls(600)
+    for name in ("config_row_of", "reading_of", "_text_remarks", "_listing_remarks", "calm_of"):
+        assert many[name] == 0, name
+    assert many[""] - few[""] <= 300 * 12
+
+
+def test_rows_of_one_pair_are_judged_anew_when_its_facts_change(tmp_path: Path) -> None:
+    """A minimum that Kraken has raised is looked at in each row of the pair, and in no other."""
+    api = Raising()
+    program = TTSLO(manager(tmp_path, lines(300)), api)
+    program.validate_and_load_config()
+    api.minimums["C7USD"] = "5"
+    seen = calls_in(program.validate_and_load_config)
+    assert seen["_text_remarks"] == 300 // PAIRS
+    assert program.validation is not None
+    refused = {error["config_id"] for error in program.validation.errors}
+    assert refused == {f"r{number}" for number in range(7, 300, PAIRS)}
+
+
 def text_of(rows: list[str]) -> bytes:
     """Return a file of these lines."""
     return "\n".join(rows).encode()
@@ -130,10 +200,9 @@ def test_row_that_is_the_same_gives_the_same_rule() -> None:
     after = read_rules(text_of(changed)).rows
     same = [old == new for old, new in zip(before, after, strict=True)]
     assert same == [number != 3 for number in range(9)]
-    old = RuleReader()
-    rules = old.by_id(before)
-    again = RuleReader(old).by_id(after)
-    assert [name for name in rules if rules[name] is not again[name]] == ["r3"]
+    known = KnownRows()
+    rows = zip(known.read(before), known.read(after), strict=True)
+    assert [new.label for old, new in rows if old.rule is not new.rule] == ["r3"]
 
 
 def test_moved_line_has_its_new_place_and_its_old_rule() -> None:
@@ -141,10 +210,9 @@ def test_moved_line_has_its_new_place_and_its_old_rule() -> None:
     before = read_rules(text_of(lines(3))).rows
     after = read_rules(text_of([HEADER, "# a note", *lines(3)[1:]])).rows
     assert [row.line for row in after] == [3, 4, 5]
-    old = RuleReader()
-    rules = old.by_id(before)
-    again = RuleReader(old).by_id(after)
-    assert all(rules[name] is again[name] for name in rules)
+    known = KnownRows()
+    assert [one.rule for one in known.read(before)] == [one.rule for one in known.read(after)]
+    assert calls_in(lambda: known.read(before))["read_rule"] == 0
 
 
 @pytest.mark.parametrize(
@@ -156,18 +224,6 @@ def test_findings_are_said_again_at_each_reading(more: str) -> None:
     before, after = read_rules(text), read_rules(text)
     assert (after.rows, after.findings) == (before.rows, before.findings)
     assert [row.findings for row in after.rows] == [row.findings for row in before.rows]
-
-
-def test_reader_tells_a_changed_row_and_a_repeated_id() -> None:
-    """A row that differs in one cell is another rule, and an id that is there twice is none."""
-    row = dict(zip(HEADER.split(","), lines(1)[1].split(","), strict=True))
-    reader = RuleReader()
-    first = reader.read(row)
-    second = RuleReader(reader).read({**row, "volume": "0.02"})
-    assert isinstance(first, Rule)
-    assert isinstance(second, Rule)
-    assert str(second.volume) == "0.02"
-    assert reader.by_id([row, {**row, "volume": "3"}]) == {"r0": None}
 
 
 def test_row_is_a_dict_and_nothing_more() -> None:
@@ -266,9 +322,9 @@ def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:
     after = read_rules(text_of(new)).rows
     assert [n for n in range(9) if after[n] != before[n]] == [2]
     assert after[2]["order_id"] == "OABCDE"
-    reader = RuleReader()
-    reader.by_id(before)
-    assert calls_in(lambda: RuleReader(reader).by_id(after))["read_rule"] == 1
+    known = KnownRows()
+    known.read(before)
+    assert calls_in(lambda: known.read(after))["read_rule"] == 1
 
 
 @pytest.mark.parametrize("appended", ["note", "order_id,note", "note,order_id", '"order_id"'])

@@ -37,7 +37,7 @@ from ttslo_app.orders.finder import bare
 from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
@@ -68,7 +68,7 @@ class Sea:
     @property
     def rule(self) -> Rule:
         """The one rule."""
-        rule = RuleReader().by_id([ROW])["btc"]
+        rule = RulesById([ROW]).get("btc")
         assert rule is not None
         return rule
 

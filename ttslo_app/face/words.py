@@ -11,10 +11,10 @@ from decimal import Decimal
 
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
-from ttslo_app.rules.checks import FAR
 from ttslo_app.rules.facts import UNCHECKED_FUNDS
 from ttslo_app.rules.findings import INSUFFICIENT, by_message, distance_words
 from ttslo_app.rules.kin_checks import KIN_FIELDS
+from ttslo_app.rules.price_checks import FAR
 from ttslo_app.rules.rule import Rule
 
 Finding = Mapping[str, str]  # as a `ValidationResult` has them

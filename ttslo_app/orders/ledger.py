@@ -108,6 +108,21 @@ class Ledger:
         is_same = entry.rule is rule or entry.rule == rule
         return is_same and cells.get("rule_state") == RuleState.ARMED
 
+    def waiting_among(self, rules: Iterable[Rule]) -> set[str]:
+        """Return the ids of those of `rules` for which `is_waiting_for` is true. Any thread.
+
+        For a whole file of them: a call for each would cost more than the look itself.
+        """
+        known, state, nobody = self.rules, self.state, Cells()
+        armed = RuleState.ARMED.value
+        return {
+            rule.id
+            for rule in rules
+            if (entry := known.get(rule.id)) is not None
+            and (entry.rule is rule or entry.rule == rule)
+            and (state.get(rule.id) or nobody).get("rule_state") == armed
+        }
+
     def is_refused(self, rule_id: str) -> bool:
         """Tell whether state.csv holds a crossing of the rule, because its order was refused."""
         return self.state.get(rule_id, {}).get("rule_state") == RuleState.REFUSED

@@ -20,7 +20,8 @@ from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
-from ttslo_app.rules.findings import INSUFFICIENT, CheckedRow
+from ttslo_app.rules.checked import CheckedRow
+from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.rules.rule import Direction, Rule
 from ttslo_app.rules.worst import volume_about
 
@@ -90,10 +91,13 @@ class MarketFacts:
 
     Args:
         api: The object that is asked; None knows nothing.
+        known: What the listing has said earlier, by names: it is kept up here, and what is said
+            again is the same object.
     """
 
-    def __init__(self, api: object) -> None:
+    def __init__(self, api: object, known: dict[str, Pair] | None = None) -> None:
         self._api = api
+        self._known = {} if known is None else known
         self._pairs: dict[str, Pair | Unknown | Unchecked] = {}
         self._prices: dict[str, Decimal | Unknown | Unchecked] = {}
         self._spreads: dict[str, Decimal] = {}
@@ -123,11 +127,18 @@ class MarketFacts:
         found = self.pair(name)
         return found if isinstance(found, Pair) else None
 
+    def listing_of(self, names: Iterable[str]) -> dict[str, Pair]:
+        """Return the pairs of `names` of which Kraken's listing has told."""
+        found = ((name, self.listed(name)) for name in dict.fromkeys(names))
+        return {name: pair for name, pair in found if pair is not None}
+
     def _find_pair(self, name: str) -> Pair | Unknown | Unchecked:
         resolve = self._method("resolve_pair")
         answer = _ask(partial(resolve, name)) if resolve else None
         if isinstance(answer, Pair):
-            return answer
+            known = self._known.get(name)
+            self._known[name] = known if known == answer else answer
+            return self._known[name]
         if isinstance(answer, LookupError):
             return Unknown(str(answer))
         if isinstance(answer, Exception):

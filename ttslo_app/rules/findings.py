@@ -1,4 +1,4 @@
-"""What a validation has found: its result, one row on its way through the checks, and the text.
+"""What a validation has found: its result, and the text of it.
 
 Pure: asks nobody and prints nothing. A row stands for itself: what is said of one never touches
 another. The text, which is for a terminal, says nothing that the result does not hold.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
-from krakenlink.pairs import Pair, shown_pair
+from krakenlink.pairs import Pair
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.rules.worst import worst_of
 
@@ -95,69 +95,18 @@ class ValidationResult:
 
     def has_error(self, config_id: str) -> bool:
         """Tell whether the row of that id, or that label, was refused."""
+        return config_id in self.refused()
+
+    def refused(self) -> Set[str]:
+        """Return the ids and labels of the rows that were refused so far."""
         if self._counted != len(self.errors):
             self._refused.update(error["config_id"] for error in self.errors[self._counted :])
             self._counted = len(self.errors)
-        return config_id in self._refused
+        return self._refused
 
 
 def _finding(config_id: str, field: str, message: str, kind: str) -> dict[str, str]:
     return {"config_id": config_id, "field": field, "message": message, "type": kind}
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedRow:
-    """A row on its way through the checks.
-
-    Attributes:
-        result: Where what is found is gathered.
-        row: The row as it was handed in.
-        label: Its id, or where it is.
-        pair: The name of its pair as typed; empty where it has none.
-        rule: What it says; None where it is no rule.
-        has_order: Whether its order columns are filled.
-    """
-
-    result: ValidationResult
-    row: Row
-    label: str
-    pair: str
-    rule: Rule | None
-    has_order: bool
-
-    @property
-    def market(self) -> str:
-        """The one name that its pair has in every sentence, whatever was typed."""
-        return shown_pair(self.pair)
-
-    @property
-    def place(self) -> str:
-        """Where the row is, to be put behind what is said of it."""
-        line = getattr(self.row, "line", 0)
-        return f" (line {line})" if line else ""
-
-    def refuse(self, field: str, message: str) -> None:
-        """Note that this row must not trade, and where it is."""
-        self.result.add_error(self.label, field, message + self.place)
-
-    def warn(self, field: str, message: str) -> None:
-        """Note something to be looked at in this row, and where it is."""
-        self.result.add_warning(self.label, field, message + self.place)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether anything has refused it so far."""
-        return self.result.has_error(self.label)
-
-    @property
-    def has_fired(self) -> bool:
-        """Whether it has fired, by its own columns or by what the caller knows."""
-        return self.label in self.result.fired
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is meant to wait for its price, so that today's price matters to it."""
-        return self.rule is not None and self.rule.enabled and not self.has_fired
 
 
 def text_of(row: Row, name: str) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import AFTER_COLUMN, GROUP_COLUMN, LINK_COLUMN
-from ttslo_app.rules.findings import CheckedRow, text_of
+from ttslo_app.rules.checked import CheckedRow
+from ttslo_app.rules.findings import text_of
 from ttslo_app.rules.rule import Rule
 
 # What is said of these columns is said in any run.
@@ -26,6 +27,8 @@ def check_kin(rows: Sequence[CheckedRow], armed_before: Collection[str]) -> None
         armed_before: Ids of rows that were armed earlier: a row that protects somebody does not
             end because the row before it was taken out of the file.
     """
+    if not any(row.has_kin for row in rows):
+        return  # as in most files
     _check_links(rows)
     tied = [(row, row.rule) for row in rows if row.rule and (row.rule.after or row.rule.group)]
     if not tied:

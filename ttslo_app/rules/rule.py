@@ -172,6 +172,11 @@ class Rule:
             said += f", limit {self.terms.limit.text} beyond"
         return f"{said}, by the index price" if self.terms.trigger is Trigger.INDEX else said
 
+    @property
+    def offset_field(self) -> str:
+        """The column that its trailing offset stands in."""
+        return _PERCENT if self.offset_percent is not None else OFFSET_QUOTE_COLUMN
+
     def offset_at(self, price: Decimal) -> Decimal:
         """Return the trailing offset in percent of `price`."""
         if self.offset_percent is not None:
@@ -250,40 +255,26 @@ def reading_of(row: Mapping[str, object]) -> Reading:
         return error.problems
 
 
-class RuleReader:
-    """Reads the rows of a file, those alone that are not as they were in its last version.
-
-    A rule whose row is the same is the same object. Rows are not to be changed after they were
-    handed in. For one thread.
+class RulesById:
+    """The rules of a file by their ids; each row is read when somebody asks for it.
 
     Args:
-        before: The reader of the last version; it is not needed any more afterwards.
+        rows: The rows of the file; not to be changed any more.
     """
 
-    def __init__(self, before: RuleReader | None = None) -> None:
-        self._before = before._known if before else {}
-        self._known: dict[str, tuple[Mapping[str, object], Reading]] = {}
-
-    def read(self, row: Mapping[str, object]) -> Reading:
-        """Return the rule of a row, or why it is none."""
-        name = str(row.get("id", ""))
-        known = self._known.get(name)
-        if known is not None and known[0] == row:
-            return known[1]
-        before = self._before.get(name)
-        reading = before[1] if before is not None and before[0] == row else reading_of(row)
-        self._known[name] = row, reading
-        return reading
-
-    def by_id(self, rows: Iterable[Mapping[str, object]]) -> dict[str, Rule | None]:
-        """Return the rules of a file by id; None for rows that are none, and for repeated ids."""
-        rules: dict[str, Rule | None] = {}
+    def __init__(self, rows: Iterable[Mapping[str, object]]) -> None:
+        self._rows: dict[str, Mapping[str, object] | None] = {}
         for row in rows:
-            name, reading = str(row.get("id", "")), self.read(row)
-            rule = reading if isinstance(reading, Rule) else None
-            rules[name] = None if name in rules else rule
-        self._before = {}
-        return rules
+            name = str(row.get("id", ""))
+            self._rows[name] = None if name in self._rows else row
+
+    def get(self, rule_id: str, default: Rule | None = None) -> Rule | None:
+        """Return the rule; None for a row that is none and for a repeated id, else `default`."""
+        if rule_id not in self._rows:
+            return default
+        row = self._rows[rule_id]
+        reading = None if row is None else reading_of(row)
+        return reading if isinstance(reading, Rule) else None
 
 
 # In percent: so far below a price nothing is left of it.

@@ -24,8 +24,9 @@ from ttslo_app.face.voice import Console, SpokenHandler, folded, width_of
 from ttslo_app.face.web.words import page_at
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from
-from ttslo_app.rules.checks import ConfigValidator, complete_prices
+from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
+from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, words
 from ttslo_app.run.by_hand import Hands, door_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import AlreadyRunning, StateLock
@@ -28,11 +28,25 @@ _PATIENT_LOOK = 5.0
 
 
 class _Seen(NamedTuple):
-    """One version of config.csv: its bytes, and the rules in them."""
+    """One version of config.csv, and the rules in it.
+
+    Attributes:
+        stamp: Which version.
+        data: Its bytes.
+        reading: What was read last, perhaps before the program itself wrote what stands there now.
+        rules: The rules of that reading.
+        noted: Rows that the program has disarmed since, for their orders.
+    """
 
     stamp: Stamp | None
     data: bytes
-    rules: dict[str, Rule | None]
+    reading: RuleReading | None
+    rules: Mapping[str, Rule | None] | RulesById
+    noted: frozenset[str] = frozenset()
+
+    def rule(self, rule_id: str, default: Rule | None = None) -> Rule | None:
+        """Return a rule of this version; `default` where it has no row of that id."""
+        return None if rule_id in self.noted else self.rules.get(rule_id, default)
 
 
 class OrderFiles:
@@ -64,7 +78,7 @@ class OrderFiles:
         self.lost: AlreadyRunning | None = None
         self._looking = threading.Lock()  # two threads look at the locks
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
-        self._seen = _Seen(None, b"", {})
+        self._seen = _Seen(None, b"", None, {})
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
@@ -151,21 +165,20 @@ class OrderFiles:
         seen = self._seen
         if data != seen.data or seen.stamp is None:
             # Not `load_config`, which is how the program as a whole takes note of an edit.
-            reading = self.manager.read_config()
-            found = RuleReader().by_id(reading.rows)
-            self._seen = seen = _Seen(reading.stamp, reading.data, found)
-        rules = seen.rules
+            reading = self.manager.read_config(seen.reading)
+            found = RulesById(reading.rows)
+            self._seen = seen = _Seen(reading.stamp, reading.data, reading, found)
         if self.is_loaded:
-            return lambda rule: rules.get(rule.id)
-        return lambda rule: rules.get(rule.id, rule)
+            return lambda rule: seen.rule(rule.id)
+        return lambda rule: seen.rule(rule.id, rule)
 
     def _contents(self) -> tuple[bytes, Stamp | None]:
         return self.manager.config_contents()
 
-    def take(self, reading: RuleReading, rules: dict[str, Rule | None]) -> None:
+    def take(self, reading: RuleReading, rules: Mapping[str, Rule | None]) -> None:
         """Take over what was just read: the next crossing need not wait for reading it again."""
         self.is_loaded = True
-        self._seen = _Seen(reading.stamp, reading.data, rules)
+        self._seen = _Seen(reading.stamp, reading.data, reading, rules)
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
@@ -179,7 +192,7 @@ class OrderFiles:
         if seen.stamp is not None and self.manager.is_own_write(after, seen.stamp):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
-            self._seen = _Seen(after, data, {**seen.rules, **dict.fromkeys(facts)})
+            self._seen = seen._replace(stamp=after, data=data, noted=seen.noted.union(facts))
         # A row that was handed in by a caller need not stand in the file.
         return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
 

@@ -7,7 +7,8 @@ checked against a price.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,10 +27,12 @@ from ttslo_app.orders.kinship import spent, tie_of
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.checks import ConfigValidator, takes_price
+from ttslo_app.rules.checked import KnownRows
+from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import MarketFacts
-from ttslo_app.rules.findings import Accepted, ValidationResult, has_order, told_once
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
+from ttslo_app.rules.price_checks import takes_price
+from ttslo_app.rules.rule import Rule
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.rule_file import RuleReading
@@ -68,6 +71,7 @@ class _Sorting:
     """Rows on their way to the order thread.
 
     Attributes:
+        waiting: Ids of rows that wait for their crossing just as they are.
         armed: Ids of rows that may fire at once, as they were armed before.
         ready: Those that may trade, with their markets.
         undecided: Ids of those whose market cannot be asked for just now.
@@ -75,6 +79,7 @@ class _Sorting:
         markets: What became of asking for a pair, by its name.
     """
 
+    waiting: set[str]
     armed: set[str]
     ready: dict[str, AcceptedRule] = field(default_factory=dict)
     undecided: set[str] = field(default_factory=set)
@@ -123,7 +128,11 @@ class Loader:
         self._market_of = market_of
         self._is_verbose = is_verbose
         self._say = say
-        self._reader = RuleReader()
+        self._known = KnownRows()
+        self._file: RuleReading | None = None  # what was read last
+        # What was handed to the order thread last, and the markets in it.
+        self._ready: Mapping[str, AcceptedRule] = {}
+        self._markets: Mapping[str, Market | LookupError | KrakenError] = {}
         self._is_there: bool | None = None  # None: nobody has looked yet
         self._said: frozenset[str] = frozenset()  # what the last reading found
         # Rows that are about to be armed, or were a moment ago, and of which nobody was told yet.
@@ -180,9 +189,9 @@ class Loader:
             tell(self._say, words.config_back(self._manager.config_file))
 
     def _armed(self) -> list[str]:
-        readings = map(self._reader.read, self.configs)
-        rules = (rule for rule in readings if isinstance(rule, Rule))
-        return [rule.id for rule in rules if self._worker.ledger.is_waiting_for(rule)]
+        rules = [one.rule for one in self.validation.accepted] if self.validation else []
+        waiting = self._worker.ledger.waiting_among(rules)
+        return [rule.id for rule in rules if rule.id in waiting]
 
     def is_settled(self) -> bool:
         """Tell whether nobody has written to config.csv for a while, as far as it was looked at.
@@ -228,7 +237,7 @@ class Loader:
         # Until this reading has come to its end: whatever breaks it off, there will be another.
         self._read_again_at = read_at + pause
         try:
-            reading = self._manager.read_config()
+            reading = self._manager.read_config(self._file)
         except OSError as error:
             # Not the same as an empty file: what was armed stays armed.
             tell(self._say, words.config_unreadable(str(self._manager.config_file), error))
@@ -250,52 +259,66 @@ class Loader:
     def _validate(
         self, validator: ConfigValidator, file: RuleReading
     ) -> tuple[_Sorting, ValidationResult]:
-        self._reader = RuleReader(self._reader)
-        rules = self._reader.by_id(file.rows)
+        rows = self._known.read(file.rows)
+        rules: dict[str, Rule | None] = {row.label: row.rule for row in rows}
+        if len(rules) < len(rows):
+            times = Counter(row.label for row in rows)
+            rules.update((label, None) for label, count in times.items() if count > 1)
         books = self._worker.ledger
-        armed = {i for i, rule in rules.items() if rule is not None and books.was_armed(rule)}
-        orders = {row.get("id", "") for row in file.rows if has_order(row)}
-        known = {i: rule for i, rule in rules.items() if rule is not None}
-        fired = books.fired() | spent(books, known, orders.__contains__)
-        result = validator.validate_config_file(
-            file.rows,
-            armed_before=armed,
-            fired=fired,
-            now=datetime.now(UTC),
-            read=self._reader.read,
+        whole = [rule for rule in rules.values() if rule is not None]
+        waiting = books.waiting_among(whole)
+        others = (rule for rule in whole if rule.id not in waiting)
+        armed = waiting.union(rule.id for rule in others if books.was_armed(rule))
+        orders = {row.label for row in rows if row.has_order}
+        tied = {rule.id: rule for rule in whole if rule.group}
+        fired = books.fired() | spent(books, tied, orders.__contains__)
+        result = validator.validate_again(
+            rows, self._known.pairs, armed_before=armed, fired=fired, now=datetime.now(UTC)
         )
+        self._file = file
         self.validation = result
         self.configs = [one.row for one in result.accepted]
         # Replaced whole: another thread reads it.
         self.notes = {row.get("id", ""): row[NOTE] for row in file.rows if row.get(NOTE)}
         self._files.take(file, rules)
-        return _Sorting(armed), result
+        return _Sorting(waiting, armed), result
 
     def _sort(self, result: ValidationResult, sorting: _Sorting) -> list[Sentence]:
         """Tell those of the accepted rows that may trade now from those that may not yet."""
         found: list[Sentence] = []
+        prices, known = result.prices, sorting.armed | result.fired
+        ready, entries, markets = sorting.ready, self._ready, sorting.markets
         for one in result.accepted:
             rule = one.rule
-            is_known = rule.id in sorting.armed or rule.id in result.fired or bool(rule.after)
-            if rule.enabled and not is_known and rule.pair not in result.prices:
+            is_priced = rule.pair in prices or rule.id in known or bool(rule.after)
+            if rule.enabled and not is_priced:
                 sorting.unpriced.add(rule.id)
+                continue
+            entry, market = entries.get(rule.id), markets.get(rule.pair)
+            is_same = entry is not None and entry.row is one.row and entry.market is market
+            if entry is not None and is_same and entry.is_fired_in_file is one.is_fired:
+                ready[rule.id] = entry  # as nearly all are, and cheap to see
             else:
-                found += self._sort_by_market(one, sorting)
+                found += self._sort_by_market(one, market, sorting)
+        self._ready, self._markets = ready, markets
         self.unpriced = frozenset(sorting.unpriced)
         return [*found, *(words.not_priced(rule_id) for rule_id in sorted(self.unpriced))]
 
-    def _sort_by_market(self, one: Accepted, sorting: _Sorting) -> Iterator[Sentence]:
+    def _sort_by_market(
+        self, one: Accepted, market: Market | LookupError | KrakenError | None, sorting: _Sorting
+    ) -> Sequence[Sentence]:
         rule = one.rule
-        if rule.pair not in sorting.markets:
-            sorting.markets[rule.pair] = self._market_or_error(one)
-        market = sorting.markets[rule.pair]
+        if market is None:
+            market = self._market_or_error(one)
+            known = self._markets.get(rule.pair)
+            market = sorting.markets[rule.pair] = known if known == market else market
         if isinstance(market, Market):
             sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired, one.row)
-        elif isinstance(market, LookupError):
-            yield words.not_armed(rule.id, market)
-        else:
-            sorting.undecided.add(rule.id)
-            yield words.undecided(rule.id, market)
+            return ()
+        if isinstance(market, LookupError):
+            return (words.not_armed(rule.id, market),)
+        sorting.undecided.add(rule.id)
+        return (words.undecided(rule.id, market),)
 
     def _market_or_error(self, one: Accepted) -> Market | LookupError | KrakenError:
         try:
@@ -329,12 +352,12 @@ class Loader:
     def _note_news(self, result: ValidationResult, sorting: _Sorting) -> None:
         """Take note of the rows that this reading arms, or arms as they are now."""
         news: dict[str, tuple[Rule, Decimal | None]] = {}
-        for rule_id, entry in sorting.ready.items():
-            rule = entry.rule
-            is_news = rule_id in self._news or not self._worker.ledger.is_waiting_for(rule)
+        untold = sorting.waiting.difference(self._news)
+        for rule_id in [name for name in sorting.ready if name not in untold]:
+            rule = sorting.ready[rule_id].rule
             # What a fill arms is said by whoever arms it.
             is_told = bool(rule.after) and not self._is_waiting(rule_id)
-            if rule.enabled and is_news and rule_id not in result.fired and not is_told:
+            if rule.enabled and rule_id not in result.fired and not is_told:
                 news[rule_id] = rule, result.prices.get(rule.pair)
         self._news = news  # at once: `report` may look from another thread
 
@@ -360,11 +383,9 @@ class Loader:
         result, self._news = self.validation, {}
         if result is None:
             return []
-        readings = (self._reader.read(row) for row in self.configs)
-        rules = (rule for rule in readings if isinstance(rule, Rule))
         return [
             f"{rule.id}: {self._standing_of(rule, result.prices.get(rule.pair))}"
-            for rule in rules
+            for rule in (one.rule for one in result.accepted)
             # That a row waits for a price is told of it as an error.
             if not result.has_error(rule.id) and rule.id not in self.unpriced
         ]

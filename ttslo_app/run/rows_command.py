@@ -17,8 +17,9 @@ from ttslo_app.cluster.copy import Copy, Row
 from ttslo_app.cluster.pushing import Step, change_of, filled, parts_of, steps_to
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Store, StoreError
-from ttslo_app.rules.checks import ConfigValidator, complete_prices
+from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult, format_validation_result
+from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put, put_bytes, put_trouble

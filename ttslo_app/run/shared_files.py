@@ -17,7 +17,7 @@ from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.store import StoreError
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.lock import AlreadyRunning
@@ -163,11 +163,11 @@ class SharedFiles(OrderFiles):
             return None
         known = self._checked.get(rule.id)
         if known is None or known[0] != row.version:
-            read = RuleReader().by_id([ConfigRow(row.cells)]).get(rule.id)
+            read = RulesById([ConfigRow(row.cells)]).get(rule.id)
             known = self._checked[rule.id] = (row.version, read)
         return known[1]
 
-    def take(self, reading: RuleReading, rules: dict[str, Rule | None]) -> None:
+    def take(self, reading: RuleReading, rules: Mapping[str, Rule | None]) -> None:
         """Take note that rows were read; each is looked at again at its crossing."""
         self.is_loaded = True
 

@@ -17,9 +17,9 @@ from ttslo_app.store.rule_text import (
     ConfigRow,
     Doubts,
     Rules,
+    config_row_of,
     file_findings,
     read_rules,
-    config_row_of,
     table_of,
 )
 

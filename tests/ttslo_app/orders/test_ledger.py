@@ -88,6 +88,21 @@ def test_this_very_rule_waits_or_it_does_not(ledger: Ledger) -> None:
     assert not ledger.is_waiting_for(rule())
 
 
+def test_rules_that_wait_are_told_from_others_all_at_once(ledger: Ledger) -> None:
+    """Of many rules the same is said as of each alone: by its life, and by what was accepted."""
+    armed, other = rule(), rule(id="other")
+    ledger.put(life(RuleState.ARMED))
+    ledger.rules = {"btc": AcceptedRule(armed, MARKET), "other": AcceptedRule(other, MARKET)}
+    asked = [armed, rule(), rule(volume="0.02"), other, rule(id="new")]
+    for state in (*RuleState, None):
+        ledger.state["other"] = {"id": "other", "rule_state": state} if state else {}
+        alone = {one.id for one in asked if ledger.is_waiting_for(one)}
+        assert ledger.waiting_among(asked) == alone
+    assert ledger.waiting_among([rule(volume="0.02")]) == set()
+    ledger.state["btc"]["rule_state"] = RuleState.PLACED
+    assert ledger.waiting_among(asked) == set()
+
+
 def test_orders_that_stand_are_handed_out_unchanging(ledger: Ledger) -> None:
     """Another thread may hold what it was given while the next order comes."""
     before = ledger.standing

@@ -6,7 +6,6 @@ import pytest
 from rows_kit import GOOD, Prices, check, row
 
 from ttslo_app.rules.findings import (
-    CheckedRow,
     ValidationResult,
     by_message,
     distance_words,
@@ -58,17 +57,6 @@ def test_a_row_is_named_by_its_id_else_by_its_place() -> None:
     assert label_of(ConfigRow({}, line=7), 3) == "row at line 7"
     assert label_of({"id": None}, 3) == "row 3"
     assert text_of({"volume": 1.5}, "volume") == "1.5"
-
-
-def test_what_is_said_of_a_row_tells_its_line() -> None:
-    """Findings carry the label, and the line where there is one."""
-    result = ValidationResult(fired={"a"})
-    line = CheckedRow(result, ConfigRow(GOOD, line=7), "a", "XXBTZUSD", None, has_order=False)
-    line.warn("volume", "hm")
-    assert result.warnings[0]["message"] == "hm (line 7)"
-    assert (line.is_refused, line.has_fired, line.waits) == (False, True, False)
-    CheckedRow(result, GOOD, "a", "XXBTZUSD", None, has_order=False).refuse("volume", "no")
-    assert (line.is_refused, result.errors[0]["message"]) == (True, "no")
 
 
 # --- the text ----------------------------------------------------------------------------------

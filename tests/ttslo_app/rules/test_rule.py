@@ -13,6 +13,7 @@ from ttslo_app.rules.rule import (
     Direction,
     Rule,
     RuleError,
+    RulesById,
     ThresholdType,
     WhenBlind,
     is_arming,
@@ -329,3 +330,29 @@ def test_offset_in_money_is_a_share_of_the_price() -> None:
     assert row.offset_at(Decimal(50000)) == Decimal("0.5")
     assert row.distance_at(Decimal(50000)) == 250
     assert read_rule(GOOD).distance_at(Decimal(50000)) == 2500
+
+
+def test_rules_of_a_file_by_their_ids() -> None:
+    """A row that is no rule and an id that stands twice are nobody's rule; others are unknown."""
+    bad, two = {**GOOD, "id": "bad", "pair": ""}, {**GOOD, "id": "two"}
+    rows = [GOOD, bad, two, two, {"pair": "BTC/USD"}]
+    rules, default = RulesById(rows), read_rule({**GOOD, "id": "default"})
+    assert rules.get(GOOD["id"]) == read_rule(GOOD)
+    assert rules.get("bad", default) is rules.get("two", default) is rules.get("", default) is None
+    assert rules.get("other") is None
+    assert rules.get("other", default) is default
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({}, "trailing_offset_percent"),
+        (
+            {"trailing_offset_percent": "", "trailing_offset_quote": "250"},
+            "trailing_offset_quote",
+        ),
+    ],
+)
+def test_offset_stands_in_one_of_two_columns(change: dict[str, str], field: str) -> None:
+    """What is said of it names that one."""
+    assert read_rule({**GOOD, **change}).offset_field == field

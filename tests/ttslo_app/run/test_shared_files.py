@@ -18,7 +18,7 @@ from ttslo_app.messages import AcceptedRule, Adopt, Crossing, StandBy, TakeUp
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.worker import OrderWorker
-from ttslo_app.rules.rule import Rule, RuleReader
+from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
@@ -64,7 +64,7 @@ class Shelf:
 
     def rule(self) -> Rule:
         """Return the rule of BTC as it was pushed first."""
-        rule = RuleReader().by_id([BTC])["btc"]
+        rule = RulesById([BTC]).get("btc")
         assert rule is not None
         return rule
 

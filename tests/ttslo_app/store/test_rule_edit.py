@@ -205,7 +205,8 @@ class Files:
 @given(st.integers(0, 2**32))
 def test_edited_file_is_read_as_any_file(seed: int) -> None:
     """Whatever is done to it, with rows that were carried over from any number of versions."""
-    files, old, rows = Files(seed), b"", ()
+    files, old = Files(seed), b""
+    rows: tuple[ConfigRow, ...] = ()
     for _ in range(12):
         data = files.edit()
         rules = read_edited(data, old, rows)

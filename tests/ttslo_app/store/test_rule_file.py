@@ -46,6 +46,22 @@ def test_an_empty_file_is_empty_and_has_a_stamp() -> None:
     assert files.stamp() is not None
 
 
+def test_file_is_read_by_what_was_read_before() -> None:
+    """Rows whose lines are the same are the same objects; a file that was gone has none of them."""
+    files = rule_file(table(HEADER, ROW_A, ROW_B))
+    first = files.read()
+    Path("config.csv").write_text(table(HEADER, ROW_A, ROW_B.replace("yes", "no"), "odd"))
+    second = files.read(first)
+    assert second == files.read()
+    assert [new is old for new, old in zip(second.rows, first.rows, strict=False)] == [True, False]
+    assert second.stamp == files.stamp()
+    Path("config.csv").unlink()
+    gone = files.read(second)
+    assert gone == RuleReading((), (), None)
+    Path("config.csv").write_text(table(HEADER, ROW_A))
+    assert files.read(gone) == files.read()
+
+
 def test_a_file_that_keeps_changing_cannot_be_read() -> None:
     """A file that never stands still while it is read is an error, not half a file."""
 

@@ -6,7 +6,7 @@ import pytest
 from rows_kit import GOOD, Batch, Prices, about, check, row, said
 
 from krakenlink.errors import PriceUnavailable
-from ttslo_app.rules.checks import FAR, complete_prices, takes_price
+from ttslo_app.rules.price_checks import FAR, complete_prices, takes_price
 from ttslo_app.rules.rule import read_rule
 
 

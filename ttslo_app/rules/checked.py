@@ -1,0 +1,216 @@
+"""Rows on their way through the checks, and what is known of each from the last version of a file.
+
+Pure. What was worked out of a row's text is kept for as long as the text stays; what came of the
+listing of Kraken as well is kept with the pair, and counts for the very same pair alone. What must
+never happen here: that a row is passed for what it was judged by another text, pair or price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from krakenlink.pairs import Pair, shown_pair
+from ttslo_app.columns import LINK_COLUMN
+from ttslo_app.rules.findings import (
+    Accepted,
+    Row,
+    ValidationResult,
+    has_order,
+    label_of,
+    text_of,
+)
+from ttslo_app.rules.rule import Problem, Rule, ThresholdType, reading_of
+
+# A spreadsheet's error begins so; what the row as a whole was refused for is not said of its cell.
+FORMULA = "#"
+
+
+class Remark(NamedTuple):
+    """What is said of a field of a row, and whether the row must not trade for it."""
+
+    field: str
+    said: str
+    is_error: bool = False
+
+
+class Calm(NamedTuple):
+    """Prices at which nothing is to be said of a threshold, in floats.
+
+    All between `low` and `high`, while bid and ask are less than `spread` apart. It is a little
+    narrower than exact numbers allow, by far more than a float is wrong; what lies outside is
+    looked at in exact numbers.
+    """
+
+    low: float
+    high: float
+    spread: float
+
+
+NEVER = Calm(0.0, 0.0, 0.0)
+UNKNOWN = Calm(0.0, 0.0, 0.0)  # nobody has worked them out
+# Of a number that `krakenlink.numbers` lets pass a float is wrong by 1e-16 of it, and a few steps
+# add up to no more than 1e-15.
+_MARGIN = 1e-9
+# Near half of the price a row `below` has next to no room, and the float of that few digits.
+_MOST_PERCENT = 49.0
+
+
+class CheckedRow:
+    """A row on its way through the checks, as often as its file is read.
+
+    Args:
+        row: The row; not to be changed any more.
+        number: Which of its file it is, from 1 on.
+
+    Attributes:
+        row: The row as it was handed in.
+        label: Its id, or where it is.
+        pair: The name of its pair as typed; empty where it has none.
+        rule: What it says; None where it is no rule.
+        problems: Why it is none.
+        findings: Why the row as a whole cannot be relied upon, by whoever has read it from a file.
+        has_order: Whether its order columns are filled.
+        is_enabled: Whether it is a rule that its user has armed.
+        has_kin: Whether it may belong to others.
+        ends_at: When it ends by itself, where that is a moment.
+        result: Where what is found is gathered, this time.
+        has_fired: Whether it has fired, by its own columns or by what the caller knows, this time.
+        listed: The pair by which `remarks` were worked out, None before; so with `was_fired`.
+        remarks: What is to be said of its text, and of it and its pair.
+        calm: The prices at which nothing is to be said of it; `UNKNOWN` before somebody asks.
+        accepted: What is handed on of it, as it was the last time.
+    """
+
+    __slots__ = (
+        *("accepted", "calm", "ends_at", "findings", "has_fired", "has_kin", "has_order"),
+        *("is_enabled", "label", "listed", "pair", "problems", "remarks", "result", "row", "rule"),
+        "was_fired",
+    )
+    result: ValidationResult
+
+    def __init__(self, row: Row, number: int = 0) -> None:
+        reading = reading_of(row)
+        rule = reading if isinstance(reading, Rule) else None
+        self.row = row
+        self.rule = rule
+        self.problems: tuple[Problem, ...] = () if isinstance(reading, Rule) else reading
+        self.findings: tuple[str, ...] = getattr(row, "findings", ())
+        self.label = rule.id if rule else label_of(row, number)
+        self.pair = rule.pair if rule else text_of(row, "pair")
+        self.has_order = has_order(row)
+        self.is_enabled = rule is not None and rule.enabled
+        is_tied = rule is not None and bool(rule.after or rule.group)
+        self.has_kin = is_tied or bool(row.get(LINK_COLUMN))
+        expires = rule.terms.expires if rule else None
+        self.ends_at: datetime | None = expires.at if expires else None
+        self.has_fired = self.was_fired = False
+        self.listed: Pair | None = None
+        self.remarks: Sequence[Remark] = ()
+        self.calm = UNKNOWN
+        self.accepted: Accepted | None = None
+
+    @property
+    def market(self) -> str:
+        """The one name that its pair has in every sentence, whatever was typed."""
+        return shown_pair(self.pair)
+
+    @property
+    def place(self) -> str:
+        """Where the row is, to be put behind what is said of it."""
+        line = getattr(self.row, "line", 0)
+        return f" (line {line})" if line else ""
+
+    def refuse(self, field: str, message: str) -> None:
+        """Note that this row must not trade, and where it is."""
+        self.result.add_error(self.label, field, message + self.place)
+
+    def warn(self, field: str, message: str) -> None:
+        """Note something to be looked at in this row, and where it is."""
+        self.result.add_warning(self.label, field, message + self.place)
+
+    def say(self, remarks: Iterable[Remark]) -> None:
+        """Note what was worked out."""
+        for field, said, is_error in remarks:
+            (self.refuse if is_error else self.warn)(field, said)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether anything has refused it so far."""
+        return self.result.has_error(self.label)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is meant to wait for its price, so that today's price matters to it."""
+        return self.is_enabled and not self.has_fired
+
+    def is_of(self, row: Row) -> bool:
+        """Tell whether this is what was made of a row; it is then at the place of that."""
+        if self.row != row or self.findings != getattr(row, "findings", ()):
+            return False
+        self.row = row
+        return True
+
+    def accepted_as(self, pair: Pair | None) -> Accepted:
+        """Return what is handed on of it: the same as the last time, if it is that."""
+        assert self.rule is not None  # no other row is accepted
+        known = self.accepted
+        if known is None or known.row is not self.row or known.pair is not pair:
+            known = self.accepted = Accepted(self.row, self.rule, pair, self.has_order)
+        return known
+
+
+class KnownRows:
+    """The rows of a file from one version to the next: those that stay are the same objects.
+
+    Rows are not to be changed after they were handed in. For one thread.
+
+    Attributes:
+        pairs: What Kraken's listing has said of the pairs, by their names.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[object, CheckedRow] = {}
+        self.pairs: dict[str, Pair] = {}
+
+    def read(self, rows: Iterable[Row]) -> list[CheckedRow]:
+        """Return the rows of the next version."""
+        before, known = self._known, {}
+        found: list[CheckedRow] = []
+        for number, row in enumerate(rows, 1):
+            name = row.get("id")
+            one = before.get(name)
+            if one is None or name in known or not (one.row is row or one.is_of(row)):
+                one = CheckedRow(row, number)
+            known[name] = one
+            found.append(one)
+        # A row that is no rule is called by its place, which may be another one the next time.
+        self._known = {name: one for name, one in known.items() if one.rule is not None}
+        return found
+
+
+def calm_of(rule: Rule) -> Calm:
+    """Return prices at which nothing is to be said of a rule: not met, not near, and not far off.
+
+    The threshold is not met, the price is twice the trailing offset away from it, and is less than
+    twice and more than half of it.
+    """
+    threshold = float(rule.threshold)
+    if rule.after:
+        return NEVER  # perhaps nothing is to be looked at
+    is_above = rule.threshold_type is ThresholdType.ABOVE
+    if rule.offset_percent is None:
+        money = float(rule.distance_at(rule.threshold))
+        near = threshold - 2 * money if is_above else threshold + 2 * money
+    else:
+        money, share = 0.0, float(rule.offset_percent) / 50
+        if not is_above and share > _MOST_PERCENT / 50:
+            return NEVER
+        near = threshold / (1 + share) if is_above else threshold / (1 - share)
+    inside = _MARGIN * max(threshold, abs(near))
+    low, high = (threshold / 2, near) if is_above else (near, threshold * 2)
+    low, high = low + inside, high - inside
+    away = low * float(rule.offset_percent) / 100 if rule.offset_percent is not None else money
+    spread = away / 10 * (1 - _MARGIN)
+    return Calm(low, high, spread) if low < high else NEVER
