@@ -21,7 +21,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import creds
 import kraken_api  # itself: hints find by it what its `__getattr__` loads
 from krakenlink import VERSION, stream
 from krakenlink.machine import (
@@ -206,6 +205,8 @@ class KrakenAPI(MarketCalls):
             use_websocket: As for the class.
             **kwargs: The other keywords of the class.
         """
+        import creds  # here, for who has the keys
+
         key, secret = creds.find_kraken_credentials(readwrite=readwrite, env_file=env_file)
         return cls(key, secret, base_url, use_websocket, **kwargs)
 

@@ -176,7 +176,7 @@ class Outcome(NamedTuple):
 
 # Answers that judge the key, and no order.
 _OF_KEY = (Pause.KEY, Pause.LOCKOUT)
-_STRINGS = re.compile(r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+")
+_STRINGS = r"\b[EW][A-Z][A-Za-z]+:[^'\",\]\[]+"  # compiled when it is needed: mostly never
 
 
 def outcome_of(answer_or_error: object, *, validate: bool = False) -> Outcome:
@@ -291,7 +291,7 @@ def _outcome_of_error(error: BaseException) -> Outcome:
     if isinstance(error, ArgumentError):
         return Outcome(OutcomeKind.REFUSED, reason=reason)
     if "Kraken API error" in reason:
-        return _outcome_of_verdict(verdict_of(_STRINGS.findall(reason)), reason)
+        return _outcome_of_verdict(verdict_of(re.findall(_STRINGS, reason)), reason)
     is_late = isinstance(error, GatewayError)
     return Outcome(OutcomeKind.UNKNOWN, reason=reason, cure=LOOK_UP, is_late=is_late)
 
