@@ -271,11 +271,11 @@ _UNKNOWN_PAIR = (
 )
 
 
-_BY_START = sorted(((s.casefold(), v) for s, v in TABLE.items()), key=lambda e: -len(e[0]))
+_BY_START = sorted(((_normal(s), v) for s, v in TABLE.items()), key=lambda e: -len(e[0]))
 
 
-# Ways to spell that a `cl_ord_id` is in use; which one Kraken has is not documented. Compiled for the
-# first error, and not for everybody who imports this.
+# Ways to spell that a `cl_ord_id` is in use; which one Kraken has is not documented. Compiled for
+# the first error, and not for everybody who imports this.
 _DUPLICATE = (
     r"e[a-z]*:.*duplicate.*(cl_?ord_?id|client.?order.?id)|e[a-z]*:.*"
     r"(cl_?ord_?id|client.?order.?id).*(duplicate|already|in use|not unique)"
