@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -137,8 +137,7 @@ class LiveRun:
             pace=options.pace,
         )
         self.watch.in_order = lambda ids: worker.ledger.kin.in_file_order(ids)
-        armed = self.watch.rules
-        self._checks = _checks_of(world, lambda: list(armed), worker, say)
+        self._checks = _checks_of(world, lambda: self.watch.rules, worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False
@@ -398,10 +397,10 @@ class LiveRun:
 
     def _on_arm(self, change: BookArm) -> None:
         self._watchdog.take_back(change)
-        if self._checks is not None:
-            self._checks.add(change)
         is_new = change.market.name not in self.watch.markets
-        self.watch.arm(change)
+        armed = self.watch.arm(change)
+        if self._checks is not None:
+            self._checks.add(armed)
         if is_new and not self._is_starting:
             self._streams.begin(change.market)
 
@@ -432,6 +431,6 @@ class LiveRun:
 
 
 def _checks_of(
-    world: World, armed: Callable[[], list[str]], worker: OrderWorker, say: Say
+    world: World, armed: Callable[[], Collection[str]], worker: OrderWorker, say: Say
 ) -> OrderChecks | None:
     return None if world.exchange is None else OrderChecks(world.exchange, armed, worker, say)

@@ -17,12 +17,13 @@ from krakenlink.numbers import doubled
 from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, KeyRefused, Say, Sentence, tell
+from ttslo_app.messages import KeyRefused, Say, Sentence, tell
 from ttslo_app.orders.builder import NO_INDEX
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.run import words
+from ttslo_app.watch.crossings import Armed
 
 # Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
 # so many at once, then one a second, leave room for the orders themselves.
@@ -71,18 +72,20 @@ class OrderChecks:
         self._armed = armed
         self._worker = worker
         self._say = say
-        self._waiting: deque[BookArm] = deque()  # filled by the reading thread
+        # Filled by the reading thread, with what the watch has in hand itself: of 100,000 rows that
+        # are armed at once most wait here until as many orders were looked at as are enough.
+        self._waiting: deque[Armed] = deque()
         self._checked: set[str] = set()
         self._kinds: set[str] = set()
         self._told = Once()
         self._not_before = float("-inf")
         self._silences = 0
-        self._last: BookArm | None = None
+        self._last: Armed | None = None
         self._renew_at = feed_clock() + _RENEW
 
-    def add(self, change: BookArm) -> None:
+    def add(self, armed: Armed) -> None:
         """Have the order of a row checked. Never blocks; any thread."""
-        self._waiting.append(change)
+        self._waiting.append(armed)
 
     def work(self) -> None:
         """Have some of those that wait checked. Blocks for Kraken's answers."""
@@ -111,11 +114,11 @@ class OrderChecks:
             self._checked.clear()
             self._waiting.append(self._last)
 
-    def _is_enough(self, entry: BookArm, order: OrderRequest) -> bool:
+    def _is_enough(self, entry: Armed, order: OrderRequest) -> bool:
         is_enough = len(self._checked) >= _CHECKS_OF_ALL and _kind_of(entry) in self._kinds
         return is_enough or str(order) in self._checked
 
-    def _check(self, entry: BookArm, order: OrderRequest) -> bool:
+    def _check(self, entry: Armed, order: OrderRequest) -> bool:
         """Ask Kraken about an order; False, and it waits again, where the answer is none."""
         outcome = self._exchange.check(order)
         if outcome.pause in OF_KEY:
@@ -135,7 +138,7 @@ class OrderChecks:
         self._tell(entry.rule.id, outcome)
         return True
 
-    def _put_back(self, entry: BookArm, pause: float) -> None:
+    def _put_back(self, entry: Armed, pause: float) -> None:
         self._waiting.appendleft(entry)
         self._not_before = feed_clock() + pause
 
@@ -162,7 +165,7 @@ class OrderChecks:
             tell(self._say, words.would_take(rule_id))
 
 
-def _kind_of(entry: BookArm) -> str:
+def _kind_of(entry: Armed) -> str:
     return f"{entry.market.rest_key} {entry.rule.direction}"
 
 

@@ -116,8 +116,8 @@ class Watch:
 
     # --- what is armed -------------------------------------------------------------------------
 
-    def arm(self, change: BookArm) -> None:
-        """Arm a rule, or arm it anew, and look at the present price at once.
+    def arm(self, change: BookArm) -> Armed:
+        """Arm a rule, or arm it anew, and look at the present price at once; return how it waits.
 
         A rule that waits for what it waited for before stays parked where it is; of another
         threshold nothing is known from what was seen of the old one.
@@ -138,6 +138,7 @@ class Watch:
             self._fire(rule.id, held.price, held.reason, nanoseconds(held.at))
         elif (present := price_for(change, armed, now, self.last, self._clocks)) is not None:
             self._look(market.name, present, reason="was met already")
+        return armed
 
     def fired_before(self, change: BookFired) -> None:
         """Look for an earlier crossing of what an earlier run has fired, where it left a hole.

@@ -396,6 +396,18 @@ def test_order_that_cannot_be_checked_is_not_called_refused(
         assert not program.log_lines("would REFUSE")
 
 
+def test_order_of_an_armed_row_is_checked_anew_in_time(market: FakeKraken, tmp_path: Path) -> None:
+    """A key may be revoked on any day: hours after the start it is asked about once more."""
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        wait_for_check(program)
+        live = program.ttslo.live
+        assert live is not None
+        assert live._checks is not None
+        market.fault("error", endpoint="AddOrder", count=1, text="EAPI:Invalid key")
+        live._checks._renew_at = 0.0
+        program.wait_for_line("Kraken refuses the trading key")
+
+
 # --- the order afterwards --------------------------------------------------------------------
 
 

@@ -9,10 +9,11 @@ import pytest
 from krakenlink.errors import AuthenticationError, KrakenConnectionError, RateLimitError
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
-from ttslo_app.messages import BookArm, KeyRefused, Market
+from ttslo_app.messages import KeyRefused, Market
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run import order_checks
 from ttslo_app.run.order_checks import OrderChecks, ReadingKey
+from ttslo_app.watch.crossings import Armed
 
 BTC = Market("BTC/USD", "XXBTZUSD", "BTC/USD", lot_decimals=8)
 
@@ -73,7 +74,7 @@ class Worker:
         self.is_key_refused = True
 
 
-def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
+def arming(name: str, volume: str = "0.01", direction: str = "sell") -> Armed:
     """Return a row that was just armed."""
     cells = {
         "id": name,
@@ -85,11 +86,11 @@ def arming(name: str, volume: str = "0.01", direction: str = "sell") -> BookArm:
         "trailing_offset_percent": "1",
         "enabled": "true",
     }
-    return BookArm(read_rule(cells), BTC)
+    return Armed(read_rule(cells), BTC, 0)
 
 
 def checks_of(
-    exchange: Exchange, said: Said, *changes: BookArm, worker: Worker | None = None
+    exchange: Exchange, said: Said, *changes: Armed, worker: Worker | None = None
 ) -> OrderChecks:
     """Return the checks with some rows waiting for them."""
     armed = [c.rule.id for c in changes]

@@ -128,3 +128,10 @@ def test_new_row_of_a_market_without_a_price_waits_for_one() -> None:
     bench = bench_at(52000)
     bench.watch.arm(BookArm(rule(51000, ABOVE), MARKET, NOW, is_new=True))
     assert bench.crossings == []
+
+
+def test_watch_hands_out_the_very_thing_that_it_has_in_hand() -> None:
+    """Whoever looks at an armed row later keeps nothing else of it."""
+    bench = WatchBench()
+    armed = bench.watch.arm(BookArm(rule(51000, rule_id="up"), MARKET))
+    assert bench.watch.rules["up"] is armed
