@@ -103,6 +103,7 @@ class Blind:
         self._left: set[str] = set()  # followed once in this run, and not any more
         self._for_past: set[str] = set()  # followed for what has fired alone
         self._told = Once()  # of the markets whose past cannot be asked for
+        self._last_since: tuple[str, int | None] = ("", None)
 
     # --- which markets are followed ------------------------------------------------------------
 
@@ -165,11 +166,11 @@ class Blind:
     def armed(self, change: BookArm) -> Armed:
         """Return a rule as it waits: since when, and what was seen of it."""
         rule, market, since_at = change.rule, change.market, change.since_at
-        if since_at is None and not self._is_known and nanoseconds(change.since) is None:
+        since_ns, seen_ns = self._ns_of(change.since), nanoseconds(change.seen)
+        if since_at is None and since_ns is None and not self._is_known:
             since_at = self._clocks.monotonic()
-        seen_ns = nanoseconds(change.seen)
         if since_at is None:
-            return Armed(rule, market, self._since_of(market.name, change.since), seen_ns)
+            return Armed(rule, market, self._since_of(market.name, since_ns), seen_ns)
         guess = Armed(rule, market, self._clocks.kraken_ns_of(since_at), seen_ns, since_at)
         return guess.put_right(self._clocks) if self._is_known else guess
 
@@ -196,7 +197,13 @@ class Blind:
             self.tapes[name].begin_at(begins[name], now, is_guess=name in guessed)
         return [ask for name in asked for ask in self._ask(name, self._pace.hole)]
 
-    def _since_of(self, market: str, since: str) -> int:
+    def _ns_of(self, since: str) -> int | None:
+        """Return what `nanoseconds` does; rows that were armed at one moment share the number."""
+        if since != self._last_since[0]:
+            self._last_since = since, nanoseconds(since)
+        return self._last_since[1]
+
+    def _since_of(self, market: str, since_ns: int | None) -> int:
         """Return since when a rule of a market waits, in nanoseconds since 1970.
 
         A moment to come was written down by a clock that was wrong, so the rule is from before:
@@ -204,9 +211,9 @@ class Blind:
 
         Args:
             market: Its market.
-            since: As it was written down, by Kraken's clock; empty for now.
+            since_ns: As it was written down, by Kraken's clock; None for now.
         """
-        now_ns, since_ns = self._clocks.kraken_ns(), nanoseconds(since)
+        now_ns = self._clocks.kraken_ns()
         if since_ns is None:
             return now_ns
         if since_ns <= now_ns + DOUBT or not self._is_known:

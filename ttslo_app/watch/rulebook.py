@@ -16,8 +16,7 @@ from decimal import Decimal
 
 from ttslo_app.rules.rule import ThresholdType
 
-# (sort key, arming number, rule id, threshold): the arming number tells a live entry from one
-# whose rule has been disarmed or armed anew since, and keeps equal thresholds in the order of
+# (sort key, arming number, rule id, threshold): the number keeps equal thresholds in the order of
 # arming. The key is the threshold, negated on the side below: the highest is the next there.
 _Entry = tuple[Decimal, int, str, Decimal]
 _is_met_above = ThresholdType.ABOVE.is_met
@@ -32,33 +31,24 @@ class _Market:
     below: list[_Entry] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where the live entry of a rule is."""
-
-    market: str
-    arming: int
-    threshold: Decimal
-    threshold_type: ThresholdType
-
-
 class RuleBook:
     """Armed thresholds by market. `market` is any name that prices and rules agree on."""
 
     def __init__(self) -> None:
         self._markets: dict[str, _Market] = {}
-        self._places: dict[str, _Place] = {}
+        # The live entry of each rule; one whose rule has been disarmed or armed anew since is dead.
+        self._live: dict[str, _Entry] = {}
         self._armings = 0
         self._stale = 0
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._live)
 
     def __contains__(self, rule_id: object) -> bool:
-        return rule_id in self._places
+        return rule_id in self._live
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._live)
 
     def arm(
         self, rule_id: str, market: str, threshold: Decimal, threshold_type: ThresholdType
@@ -66,15 +56,23 @@ class RuleBook:
         """Put a rule in, in place of what stood there under the same id. O(log n)."""
         self.disarm(rule_id)
         self._armings += 1
-        self._places[rule_id] = _Place(market, self._armings, threshold, threshold_type)
-        self._push(rule_id, self._places[rule_id])
+        sides = self._markets.get(market)
+        if sides is None:
+            sides = self._markets[market] = _Market()
+        if threshold_type is ThresholdType.ABOVE:
+            heap, key = sides.above, threshold
+        else:
+            # `copy_negate` is exact where `-` would round.
+            heap, key = sides.below, threshold.copy_negate()
+        entry = self._live[rule_id] = key, self._armings, rule_id, threshold
+        heapq.heappush(heap, entry)
 
     def disarm(self, rule_id: str) -> bool:
         """Take a rule out; False where it was not in. O(1), the heaps are tidied now and then."""
-        if self._places.pop(rule_id, None) is None:
+        if self._live.pop(rule_id, None) is None:
             return False
         self._stale += 1
-        if self._stale > 64 + len(self._places):
+        if self._stale > 64 + len(self._live):
             self._rebuild()
         return True
 
@@ -106,27 +104,21 @@ class RuleBook:
         return bool(heap)
 
     def _is_live(self, entry: _Entry) -> bool:
-        place = self._places.get(entry[2])
-        return place is not None and place.arming == entry[1]
+        return self._live.get(entry[2]) is entry
 
     def _take(self, entry: _Entry, fired: list[str]) -> None:
         if not self._is_live(entry):
             self._stale -= 1
             return
-        del self._places[entry[2]]
+        del self._live[entry[2]]
         fired.append(entry[2])
-
-    def _push(self, rule_id: str, place: _Place) -> None:
-        sides, level = self._markets.setdefault(place.market, _Market()), place.threshold
-        if place.threshold_type is ThresholdType.ABOVE:
-            heapq.heappush(sides.above, (level, place.arming, rule_id, level))
-        else:
-            # `copy_negate` is exact where `-` would round.
-            heapq.heappush(sides.below, (level.copy_negate(), place.arming, rule_id, level))
 
     def _rebuild(self) -> None:
         """Drop dead entries once they outnumber the live: memory follows what is armed."""
-        self._markets.clear()
         self._stale = 0
-        for rule_id, place in self._places.items():
-            self._push(rule_id, place)
+        for market, sides in list(self._markets.items()):
+            for heap in (sides.above, sides.below):
+                heap[:] = filter(self._is_live, heap)
+                heapq.heapify(heap)
+            if not (sides.above or sides.below):
+                del self._markets[market]

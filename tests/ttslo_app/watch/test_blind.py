@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, OLD, START, S, WatchBench, armed
+from watch_kit import MARKET, OLD, START, S, WatchBench, armed, rule
 
 from ttslo_app.clocks import Clocks
-from ttslo_app.messages import Fetched, NotFetched, Past
+from ttslo_app.messages import BookArm, Fetched, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
 from ttslo_app.watch.past import Pace
@@ -157,6 +157,15 @@ def test_place_of_an_earlier_run_serves_old_rules_alone(blind: Blind) -> None:
     """A rule of this run waits from now on; its market's older trades are nobody's."""
     (ask,) = blind.follow(armed(since=2000))
     assert ask.after == Position(None, 1000 * S)
+
+
+def test_rules_of_one_moment_share_its_number(blind: Blind) -> None:
+    """Each of another moment has its own, whatever came between; an empty one is the present."""
+    first, second = "1970-01-01T00:16:30+00:00", "1970-01-01T00:16:35+00:00"
+    moments = [first, str(bytearray(first, "ascii"), "ascii"), second, first, "", second]
+    numbers = [blind.armed(BookArm(rule(), MARKET, one)).since_ns for one in moments]
+    assert numbers == [990 * S, 990 * S, 995 * S, 990 * S, round(START * S), 995 * S]
+    assert numbers[0] is numbers[1]
 
 
 @pytest.mark.parametrize(("second", "asks"), [(880, None), (888, None), (889, 1), (895, 1)])

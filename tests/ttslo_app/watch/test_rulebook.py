@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
 from decimal import Decimal
 
 import pytest
@@ -86,6 +88,48 @@ def test_disarming_many_keeps_no_dead_entries() -> None:
     entries = sum(len(m.above) + len(m.below) for m in rules._markets.values())
     assert entries < 200
     assert rules.crossed("BTC/USD", Decimal(1)) == ["stays"]
+
+
+def test_market_without_a_rule_is_kept_no_longer_than_dead_entries() -> None:
+    """Memory follows the markets that are watched, too, and those that are left fire as before."""
+    rules = book(("up", "50000", ABOVE), ("down", "40000", BELOW))
+    for number in range(1000):
+        rules.arm(f"r{number}", f"M{number}/USD", Decimal(1), ABOVE)
+    for number in range(1000):
+        rules.disarm(f"r{number}")
+    assert len(rules._markets) < 200
+    assert rules.nearest("BTC/USD") == [Decimal(50000), Decimal(40000)]
+    assert rules.crossed("BTC/USD", Decimal(60000)) == ["up"]
+    assert rules.crossed("BTC/USD", Decimal(30000)) == ["down"]
+
+
+@pytest.mark.parametrize("side", [ABOVE, BELOW])
+def test_tidied_book_fires_the_nearest_first(side: ThresholdType) -> None:
+    """What is left once the dead entries were dropped stands in its order."""
+    chance, rules = random.Random(7), RuleBook()
+    levels = {f"r{number}": Decimal(chance.randrange(1, 10_000)) for number in range(400)}
+    for name, level in levels.items():
+        rules.arm(name, "BTC/USD", level, side)
+    left = chance.sample(sorted(levels), 100)
+    for name in levels.keys() - left:
+        rules.disarm(name)
+    assert sum(len(m.above) + len(m.below) for m in rules._markets.values()) < 300
+    fired = rules.crossed("BTC/USD", Decimal(20_000 if side is ABOVE else 0))
+    ordered = sorted(map(levels.__getitem__, left), reverse=side is BELOW)
+    assert list(map(levels.__getitem__, fired)) == ordered
+
+
+def test_armed_rule_takes_an_entry_and_its_number() -> None:
+    """Of 100,000 rows each thing more that is kept for one fills 6 MB."""
+    rules, level = RuleBook(), Decimal(50000)
+    names = [f"r{number}" for number in range(2000)]
+    for name in names[:1000]:
+        rules.arm(name, "BTC/USD", level, ABOVE)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for name in names[1000:]:
+        rules.arm(name, "BTC/USD", level, ABOVE)
+    assert sys.getallocatedblocks() - before <= 2100  # and a few for the tables
 
 
 def test_thresholds_of_any_length_are_compared_exactly() -> None:
