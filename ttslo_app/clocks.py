@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from ttslo_app.messages import Kind, Say, Sentence, tell
 
@@ -293,6 +294,7 @@ def iso_moment(at_ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
 
 
+@lru_cache(maxsize=8)  # a moment of which many lines are told is put into words once
 def clock_time(seconds: float, beside: float | None = None) -> str:
     """Return a moment in UTC, as all logs have it, with the day where `beside` is on another."""
     moment = datetime.fromtimestamp(seconds, UTC)

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,6 +171,14 @@ def test_question_that_fails_leaves_what_was_known() -> None:
     with pytest.raises(OSError, match="no route"):
         machine.clock.measure(fail)
     assert machine.error <= 1.0
+
+
+def test_moment_of_many_lines_is_put_into_words_once() -> None:
+    """A report of 100,000 rows has their words for it in hand; another moment has its own."""
+    clock_time(1_800_000_000.0)
+    assert calls_in(lambda: clock_time(1_800_000_000.0))["Python"] == 0
+    assert clock_time(1_800_000_000.0) == "08:00:00Z"
+    assert clock_time(1_800_000_001.5) == "08:00:01Z"
 
 
 def test_moment_of_another_day_is_shown_with_its_day() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -311,6 +312,26 @@ def test_report_writes_a_thousand_lines_at_a_time(
     assert disk.appended == 3
     assert capsys.readouterr().out.count(": armed: ") == 2_500
     assert (tmp_path / "logs.csv").read_text(encoding="utf-8").count(": armed: ") == 2_500
+
+
+def test_report_has_a_thousand_lines_in_hand_at_a_time(tmp_path: Path) -> None:
+    """Its lines are made as they are written: those of 100,000 rows together fill 50 MB."""
+
+    def most_in_hand(count: int) -> int:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        program = TTSLO(manager(folder, lines(count)), Kraken())
+        program.validate_and_load_config()
+        program.voice.show_by(lambda text: None)
+        tracemalloc.start()
+        try:
+            program.report()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_in_hand(10)  # what is loaded once
+    assert most_in_hand(9_000) < 1.5 * most_in_hand(1_500)
 
 
 def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:

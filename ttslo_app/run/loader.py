@@ -375,20 +375,18 @@ class Loader:
                 del self._news[rule_id]
                 tell(self._say, words.now_armed(rule, price))
 
-    def standings(self) -> list[str]:
-        """Return one line for each row that may trade: armed and how far, fired, or disabled.
+    def standings(self) -> Iterator[str]:
+        """Yield one line for each row that may trade: armed and how far, fired, or disabled.
 
         What it tells of is no news any more.
         """
         result, self._news = self.validation, {}
         if result is None:
-            return []
-        return [
-            f"{rule.id}: {self._standing_of(rule, result.prices.get(rule.pair))}"
-            for rule in (one.rule for one in result.accepted)
+            return
+        for rule in (one.rule for one in result.accepted):
             # That a row waits for a price is told of it as an error.
-            if not result.has_error(rule.id) and rule.id not in self.unpriced
-        ]
+            if not result.has_error(rule.id) and rule.id not in self.unpriced:
+                yield f"{rule.id}: {self._standing_of(rule, result.prices.get(rule.pair))}"
 
     def _standing_of(self, rule: Rule, price: Decimal | None) -> str:
         if self._worker.ledger.is_waiting_for(rule):

@@ -10,9 +10,10 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE
@@ -40,6 +41,8 @@ from ttslo_app.run.parts import Item, Options, World, ask_for_time, ask_if_doubt
 from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
 
+# Lines at a time: those of 100,000 rows, as they are written and as they are shown, fill 50 MB.
+_BLOCK = 1000
 # The last words get so long to reach a screen and a log that may be stuck.
 _LAST_WORDS = 2.0
 
@@ -203,15 +206,17 @@ class Program:
         if said.level.upper() != "DEBUG" or self.debug:
             self.voice.show(self.voice.form(said))
 
-    def _log_lines(self, messages: Sequence[str]) -> None:
+    def _log_lines(self, messages: Iterable[str]) -> None:
         """Do what `log` does for many, with few writes: each costs more than a line is worth."""
         has_own_log = type(self).log is not Program.log  # a host program's, which wants every word
         if has_own_log or not isinstance(self.config_manager, ConfigManager):
             for message in messages:
                 self.log("INFO", message)
-        elif messages:
-            self.config_manager.log_lines("INFO", messages)
-            self.voice.show_rows(messages)
+            return
+        left = iter(messages)
+        while block := list(islice(left, _BLOCK)):
+            self.config_manager.log_lines("INFO", block)
+            self.voice.show_rows(block)
 
     def report(self) -> None:
         """Print one line a row: armed and how far, fired, disabled, or refused and why."""

@@ -396,6 +396,7 @@ def cell_text(value: object) -> str:
 
 def quote(value: str, delimiter: str, *, always: bool = False) -> str:
     """Return the text of a cell that says `value`, in quotes where it needs them or `always`."""
-    if always or value != clean(value) or any(mark in value for mark in (delimiter, *'"\r\n')):
+    is_odd = delimiter in value or '"' in value or "\r" in value or "\n" in value
+    if always or is_odd or value != clean(value):
         return '"' + value.replace('"', '""') + '"'
     return value

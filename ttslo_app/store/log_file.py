@@ -12,8 +12,9 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from krakenlink.foreign import shown
@@ -67,20 +68,21 @@ class LogFile:
         one line, and no foreign word in it does anything where it is shown.
         """
         details = " ".join(_detail(name, value) for name, value in fields.items())
-        self._append([self._line(level, message, details)])
+        self._append(level, [message], details)
 
-    def write_all(self, level: str, messages: Sequence[str]) -> None:
-        """Append one row for each message, as `write` does, with one write for a thousand."""
-        lines = [self._line(level, message, "") for message in messages]
-        for start in range(0, len(lines), _BLOCK):
-            self._append(lines[start : start + _BLOCK])
+    def write_all(self, level: str, messages: Iterable[str]) -> None:
+        """Append one row for each message, as `write` does, with one write for a thousand.
 
-    def _line(self, level: str, message: str, details: str) -> str:
+        They are taken as they are written, and those of one write have one timestamp.
+        """
+        left = iter(messages)
+        while block := list(islice(left, _BLOCK)):
+            self._append(level, block)
+
+    def _append(self, level: str, messages: Iterable[str], details: str = "") -> None:
         now = self._disk.now().isoformat(timespec="milliseconds")
-        cells = (now, *(shown(str(text), _LONGEST_CELL) for text in (level, message, details)))
-        return ",".join([quote(cell, ",") for cell in cells]) + "\n"
-
-    def _append(self, lines: Sequence[str]) -> None:
+        begin, end = f"{_cell(now)},{_cell(level)},", f",{_cell(details)}\n"
+        lines = [f"{begin}{_cell(message)}{end}" for message in messages]
         data = "".join(lines).encode("utf-8", "backslashreplace")
         try:
             with self._lock:
@@ -129,6 +131,10 @@ class LogFile:
 
     def _numbered(self, number: int) -> Path:
         return self.path.with_name(f"{self.path.name}.{number}")
+
+
+def _cell(text: object) -> str:
+    return quote(shown(str(text), _LONGEST_CELL), ",")
 
 
 def _detail(name: str, value: object) -> str:

@@ -7,7 +7,7 @@ Files only: no network, and nothing is printed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ttslo_app.store.disk import Disk, Stamp
@@ -204,6 +204,6 @@ class ConfigManager:
         """Have it told when the log cannot be written, as `LogFile.tell_troubles`."""
         self._log.tell_troubles(tell)
 
-    def log_lines(self, level: str, messages: Sequence[str]) -> None:
+    def log_lines(self, level: str, messages: Iterable[str]) -> None:
         """Append one row for each message, with one write for a thousand. Never raises."""
         self._log.write_all(level, messages)

@@ -307,8 +307,7 @@ class Watch:
 
     def not_fetched(self, trouble: NotFetched) -> None:
         """Say, once until it heals, that a hole cannot be closed for now."""
-        sentence = self._blind.cannot(trouble)
-        if sentence is not None:
+        if (sentence := self._blind.cannot(trouble)) is not None:
             self._say(sentence)
 
     def fetched(self, answer: Fetched) -> None:

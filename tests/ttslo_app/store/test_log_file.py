@@ -5,6 +5,9 @@ import io
 import logging
 import os
 import threading
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -38,6 +41,46 @@ def test_the_log_has_fixed_columns() -> None:
     rows = list(csv.reader(log_lines()))
     assert rows[1] == ["2026-11-23T12:00:00.000+00:00", "INFO", "plain", ""]
     assert rows[2][2:] == ['a, "b"\\nc', r'pair=XBTUSD note="x \"y\"\nz" empty="" n=5']
+
+
+class Steps(FailingDisk):
+    """A disk that notes each write to the log among what else happens, and whose clock goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps: list[str] = []
+
+    def append(self, path: Path, data: bytes) -> None:
+        self.steps.append("written")
+        super().append(path, data)
+
+    def now(self) -> datetime:
+        self.seconds += 1
+        return super().now() + timedelta(seconds=self.seconds)
+
+
+def test_many_rows_are_taken_as_they_are_written() -> None:
+    """A thousand share a write and its timestamp; the next are asked for when those are written."""
+    disk = Steps()
+
+    def messages() -> Iterator[str]:
+        for number in range(2500):
+            if number % 1000 == 0:
+                disk.steps.append(f"asked for {number}")
+            yield f"row {number}, armed"
+
+    log_file(disk).write_all("INFO", messages())
+    begins = ["asked for 0", "asked for 1000", "asked for 2000"]
+    assert disk.steps == [step for begin in begins for step in (begin, "written")]
+    rows = list(csv.reader(log_lines()))[1:]
+    assert [row[1:] for row in rows] == [["INFO", f"row {n}, armed", ""] for n in range(2500)]
+    assert [len(list(same)) for _, same in groupby(row[0] for row in rows)] == [1000, 1000, 500]
+
+
+def test_no_rows_are_no_write() -> None:
+    """Where there is nothing to tell, no log is begun."""
+    log_file().write_all("INFO", [])
+    assert not Path("logs.csv").exists()
 
 
 def test_a_log_of_another_shape_is_put_aside() -> None:
