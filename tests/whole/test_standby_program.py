@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +30,7 @@ from ttslo_app.cluster.records import (
 )
 from ttslo_app.cluster.store import Change, Store
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = Keys("prod")
 BTC = {
     "id": "btc",
@@ -216,6 +220,7 @@ def test_leader_that_was_stopped_wakes_deposed_and_sends_nothing(yard: Yard) -> 
     wait_until(lambda: len(yard.orders) == 2, first.output)
 
 
+_LEADS = "LEADS (epoch"  # what a host says once its crossings have their orders
 DARK, MUTE, DEAF = Weather(is_dark=True), Weather(loses_questions=True), Weather(loses_answers=True)
 
 
@@ -408,3 +413,46 @@ def test_life_that_was_spoilt_by_hand_does_not_trade(yard: Yard) -> None:
     yard.exchange.set_price(PAIR, "52001")
     wait_until(lambda: yard.life("eth").get("order_id"), first.output)
     assert len(yard.orders) == 1
+
+
+def lead_of(yard: Yard) -> Lead:
+    """Return who leads by the store."""
+    entry = yard.store.get(KEYS.lead, patience=PATIENCE)
+    assert entry is not None
+    return read_lead(entry.key, entry.value)
+
+
+@contextmanager
+def accounts(yard: Yard, folder: Path) -> Iterator[Path]:
+    """Run the host of several accounts, and kill it in the end; yields the log of its account."""
+    environment = environment_for(yard.exchange)
+    for name in ("KRAKEN_API_KEY", "KRAKEN_API_SECRET"):
+        environment[f"{name}_RW__MAIN"] = environment.pop(f"{name}_RW")
+        environment[f"{name}__MAIN"] = environment.pop(name)
+    command = [sys.executable, str(ROOT / "ttslo.py"), "--store", yard.url, "--accounts", "main"]
+    with (folder / "said.txt").open("ab") as out:
+        parent = subprocess.Popen(
+            [*command, "--standby-after", "600"],
+            cwd=folder, env=environment, stdout=out, stderr=out,
+        )  # fmt: skip
+        try:
+            yield folder / "logs.main.csv"
+        finally:
+            parent.kill()
+            parent.wait()
+
+
+def test_accounts_end_in_good_order_when_their_parent_is_killed(yard: Yard) -> None:
+    """Nobody is left behind who leads on, and a second start need not look for them."""
+    folder = yard.folder / "many"
+    folder.mkdir()
+    for times in (1, 2):
+        with accounts(yard, folder) as log:
+            wait_until(
+                lambda n=times: log.exists() and log.read_text("utf-8").count(_LEADS) == n,  # type: ignore[misc]
+                (folder / "said.txt").read_text,
+            )
+        wait_until(lambda: not lead_of(yard).host, lambda: log.read_text("utf-8"))
+    assert log.read_text("utf-8").count("Who started this program is gone") == 2
+    other = yard.host("other", 600)  # which waits for nobody
+    other.wait_for("LEADS")

@@ -2,8 +2,8 @@
 
 An account is one trading key: its nonces, its line of orders and its limits are its own, so its
 program is, too, and one that dies takes no other with it. Who leads an account is nobody's business
-here. What it must never do: let a process have the key of another account, or end them without
-their good order.
+here. What it must never do: let a process have the key of another account, end them without their
+good order, or leave them behind when it dies.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ class Hosts:
         state, log = (_of(name, one) for one in (self._options.state, self._options.log))
         own = ["--store", self._options.store, "--account", name, "--state", state, "--log", log]
         env = ["--env-file", self._options.env_file] if self._options.env_file else []
-        return [*own, *env, *self._rest]
+        return [*own, *env, "--end-with-stdin", *self._rest]
 
 
 def _of(name: str, file: str) -> str:
@@ -193,6 +193,7 @@ class _Host:
                 self._pause = _AGAIN
             put_trouble(words.ended(self._name, code, self._pause))
             self._again_at, self._pause = now + self._pause, min(2 * self._pause, _LONGEST)
+            self._let_go(self._process)
             self._process = None
         if now >= self._again_at:
             self._start(now)
@@ -205,7 +206,7 @@ class _Host:
             self._process = subprocess.Popen(  # noqa: S603 - this very program
                 self._command,
                 env=self._environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # never written to: it ends with this process, and tells so
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=os.name != "nt",
@@ -248,6 +249,12 @@ class _Host:
             self._process.wait()
         if self._reader is not None:
             self._reader.join(_FAREWELL)
+        self._let_go(self._process)
+
+    @staticmethod
+    def _let_go(process: subprocess.Popen[bytes]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from ttslo_app.run.web import stray_flag
 
 ENV_FILE = ".env"
 # What is for hosts that share a store, and what such a host has otherwise or cannot do.
-_OF_HOSTS = ("account", "standby_after")
+_OF_HOSTS = ("account", "standby_after", "end_with_stdin")
 _NOT_OF_HOSTS = (
     *("config", "dry_run", "once", "exclusive_key", "yes_this_key_is_ttslos_alone"),
     *("create_sample_config", "validate_config", "web_actions"),
@@ -132,6 +132,8 @@ def _add_shared_flags(add: Callable[..., object]) -> None:
         help="with --store: the account, one trading key (default: %(default)s)")  # fmt: skip
     add("--standby-after", type=_seconds, default=3.0, metavar="SECONDS",
         help="with --store: take over once the leader is silent so long (default: 3)")  # fmt: skip
+    add("--end-with-stdin", action="store_true", help="with --store: end in good order once the "
+        "standard input ends, as it does with whoever started the program")  # fmt: skip
 
 
 def _seconds(text: str) -> float:

@@ -29,8 +29,8 @@ from ttslo_app.cluster.witness import HostFile
 from ttslo_app.messages import Shared, Sighting, StandBy, TakeUp, tell
 from ttslo_app.orders.finder import by_client_id
 from ttslo_app.orders.life import RuleState
+from ttslo_app.run import lifeline, stores
 from ttslo_app.run import standby_words as words
-from ttslo_app.run import stores
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.flags import env_file
 from ttslo_app.run.parts import Options, ask_for_time
@@ -265,10 +265,17 @@ def run(
             cluster_id, copy = stores.cluster_id(store, keys) or "", stores.copy_of(store, keys)
             shore = _Shore(store, keys, cluster_id, copy)
             program = _program(shore, trading, options, wanted)
+            if options.end_with_stdin:
+                lifeline.hold(partial(_end, program))
             with telling_from(options, env_file(options)).over(program, ""):
                 return give_signs(program, options, [lock.absence] if lock.absence else [])
     except stores.NotMade as error:
         raise ValueError(str(error)) from None
+
+
+def _end(program: HostProgram) -> None:
+    tell(program.say, words.starter_is_gone())
+    program.stop()
 
 
 @dataclass(frozen=True, slots=True)

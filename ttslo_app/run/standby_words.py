@@ -37,3 +37,13 @@ def host(name: str, account: str, store: str) -> Sentence:
         "INFO",
         f"Host {shown(name, 50)} of account {shown(account, 40)} in {shown(store, 60)}",
     )
+
+
+def starter_is_gone() -> Sentence:
+    """Say that the program ends because the one that started it has died."""
+    return Sentence(
+        Kind.STANDBY,
+        "WARNING",
+        "Who started this program is gone, or has let it go: it ends in good order and gives back "
+        "a lead that it has. Start `ttslo --accounts` anew",
+    )

@@ -88,7 +88,7 @@ def test_each_account_has_its_own_key_and_files(
         thread.join(LONG)
     assert first["argv"] == [
         *("--store", "etcd://127.0.0.1/x", "--account", "a", "--state", "state.a.csv"),
-        *("--log", str(Path("d") / "l.a.csv"), "--verbose"),
+        *("--log", str(Path("d") / "l.a.csv"), "--end-with-stdin", "--verbose"),
     ]
     for told, key, reading in ((first, "A", "key of A"), (second, "B_1", "reads b")):
         environment = told["env"]
