@@ -28,9 +28,11 @@ import tomllib  # noqa: E402 - it exists only where the check above has passed
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 
-# The tests wait for sockets and processes more than they compute: on two cores four workers take
-# half the time of two. Each takes a stretch of the tests, so that what a file shares is made once.
-SIDE_BY_SIDE = ("-n", "4", "--dist", "worksteal")
+# The tests wait for sockets and processes more than they compute, so a core serves three workers;
+# more than a dozen would but make what they share, such as nodes of etcd, more often. Each takes a
+# stretch of the tests, so that what a file shares is made once.
+WORKERS = min(3 * (os.cpu_count() or 2), 12)
+SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "worksteal")
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGUMENT ...]
@@ -88,10 +90,16 @@ def test(python: str, arguments: list[str]) -> int:
         ("tests", ["pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term-missing"]),
     )
     failed = []
-    for name, command in checks:
-        print(f"== {name}: {' '.join(command)}", flush=True)
-        if run([python, "-m", *command]) != 0:
-            failed.append(name)
+    # Every worker would rewrite the assertions of every file of tests, all at the same time; once
+    # is enough, on a core that the checks before them leave free. What is wrong with a file is
+    # said by the tests themselves.
+    with start([python, "-m", "pytest", "--collect-only", "-q"], subprocess.DEVNULL) as reading:
+        for name, command in checks:
+            if name == "tests":
+                wait_for(reading)
+            print(f"== {name}: {' '.join(command)}", flush=True)
+            if run([python, "-m", *command]) != 0:
+                failed.append(name)
     if failed:
         print(f"dev.py: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
@@ -306,18 +314,24 @@ def is_installed(group: str, folder: Path) -> bool:
 def run(command: list[str]) -> int:
     """Run `command` in the checkout and return its exit code.
 
-    What Python compiles is kept in `.venv` for the hundreds of processes that the tests start,
-    also where the environment says that nothing is to be kept beside the sources.
-
     Raises:
         KeyboardInterrupt: If somebody pressed Ctrl-C, once the command has ended on it.
     """
-    surroundings = dict(os.environ, PYTHONPYCACHEPREFIX=str(VENV / "compiled"))
-    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)
-    code, was_interrupted = wait_for(subprocess.Popen(command, cwd=ROOT, env=surroundings))
+    code, was_interrupted = wait_for(start(command))
     if was_interrupted:
         raise KeyboardInterrupt
     return code
+
+
+def start(command: list[str], says_to: "int | None" = None) -> "subprocess.Popen[bytes]":
+    """Start `command` in the checkout; `says_to` is where its words go, as Popen takes it.
+
+    What Python compiles is kept in `.venv` for the hundreds of processes that the tests start,
+    also where the environment says that nothing is to be kept beside the sources.
+    """
+    surroundings = dict(os.environ, PYTHONPYCACHEPREFIX=str(VENV / "compiled"))
+    surroundings.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=says_to, stderr=says_to)
 
 
 def become(command: list[str]) -> int:

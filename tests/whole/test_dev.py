@@ -123,6 +123,39 @@ def test_checks_serve_the_demo_too(clone: Path) -> None:
     assert "installing" not in run(clone, "exchange").stderr
 
 
+@pytest.mark.parametrize(
+    ("failing", "named"),
+    [("", ""), ("mypy/stubtest", "stubs"), ("ruff", "formatting, lint"), ("pytest", "tests")],
+)
+def test_all_checks_run_after_the_tests_were_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    failing: str,
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Workers find what one reading has kept; what fails stops nothing after it and is named."""
+    ran = tmp_path / "ran"
+    says = (
+        "import sys, time\n"
+        "is_reading = '--collect-only' in sys.argv\n"
+        "time.sleep(0.5 * is_reading)  # it ends last, unless somebody waits for it\n"
+        f"print('NAME', 'reads' * is_reading, file=open({str(ran)!r}, 'a'))\n"
+        f"sys.exit('NAME' == {failing!r} and not is_reading)\n"
+    )
+    (tmp_path / "mypy").mkdir()
+    (tmp_path / "mypy" / "__init__.py").touch()
+    for name in ("ruff", "mypy/__main__", "mypy/stubtest", "pytest"):
+        (tmp_path / f"{name}.py").write_text(says.replace("NAME", name), encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(dev, "ROOT", tmp_path)
+    assert dev.test(sys.executable, []) == bool(failing)
+    *checks, reading, tests = ran.read_text(encoding="utf-8").splitlines()
+    assert checks == ["ruff ", "ruff ", "mypy/__main__ ", "mypy/stubtest "]
+    assert (reading, tests) == ("pytest reads", "pytest ")
+    assert capsys.readouterr().err == (f"dev.py: failed: {named}\n" if named else "")
+
+
 def test_failed_install_is_tried_again(clone: Path) -> None:
     """A failing pip gives one sentence and exit code 1, and the next run tries again."""
     give_venv(clone)
@@ -219,7 +252,7 @@ def test_other_pythons_run_the_tests_of_all_rooms(clone: Path, tmp_path: Path, c
     assert "not run, because it is not here: Python 3.99" in answer.stdout
     assert f"tests on Python 3.12: {kept}" in answer.stdout
     rooms = "tests/rooms tests/test_door.py tests/whole/test_contract.py"
-    assert f"pytest -m pytest -q -n 4 --dist worksteal {rooms}\n" in answer.stdout
+    assert f"pytest -m pytest -q {' '.join(dev.SIDE_BY_SIDE)} {rooms}\n" in answer.stdout
     assert answer.returncode == (1 if code else 0)
     assert ("failed on Python 3.12" in answer.stderr) is bool(code)
 
