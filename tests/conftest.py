@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from examples import many
 
@@ -43,12 +43,15 @@ PLACES = itertools.count()
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Measure what the tests of the rooms cover; those of the whole program run at full speed.
 
+    So do searches: measuring makes each of their many examples take three times as long, and what
+    they search has tests of its own.
+
     What takes longest begins first: at the end the other workers would wait for it alone.
     """
     items.sort(key=lambda item: item.path.name != "test_standby_trials.py")
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if item.path.is_relative_to(WHOLE):
+            if item.path.is_relative_to(WHOLE) or is_hypothesis_test(getattr(item, "obj", None)):
                 item.add_marker(pytest.mark.no_cover)
 
 
