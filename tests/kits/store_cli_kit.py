@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from three_etcd import opened, wait_until
 
 from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Host, Keys, Lead, dumped, host_text, lead_text, life_text
 from ttslo_app.cluster.store import Change
-from ttslo_app.run import commands
+from ttslo_app.run import commands, stores
 
 LONG = 60.0
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
@@ -43,6 +44,13 @@ def ttslo(*words: str) -> int:
         code = end.code if isinstance(end.code, int) else 1
     assert code is not None
     return code
+
+
+def ttslo_soon(*words: str) -> int:
+    """Run a command on a store that is not there: half a second proves it as well as eight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stores, "PATIENCE", 0.5)
+        return ttslo(*words)
 
 
 def made(url: str, *, account: str = "main") -> None:

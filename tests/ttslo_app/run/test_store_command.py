@@ -7,7 +7,7 @@ import os
 import uuid
 
 import pytest
-from store_cli_kit import LONG, ttslo
+from store_cli_kit import LONG, ttslo, ttslo_soon
 from three_etcd import EtcdNodes, opened
 
 from fake_kraken import FakeKraken
@@ -149,5 +149,5 @@ def test_a_store_of_another_format_is_left_alone(url: str, keys: Keys, capsys: S
 
 def test_a_store_that_does_not_answer_has_a_code_of_its_own(capsys: Said) -> None:
     """Nothing is asked of anybody before."""
-    assert ttslo("store", "init", "--store", "etcd://127.0.0.1:1/x", YES) == 3
+    assert ttslo_soon("store", "init", "--store", "etcd://127.0.0.1:1/x", YES) == 3
     assert "cannot connect" in capsys.readouterr().err
