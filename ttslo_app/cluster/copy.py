@@ -10,30 +10,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from ttslo_app.cluster.records import Changed, Keys, Lead, loaded, read_cells, read_lead
+from ttslo_app.cluster.sheet import Row, Sheet
 from ttslo_app.cluster.store import Entry, News
-from ttslo_app.columns import CONFIG_COLUMNS, KNOWN_COLUMNS
-from ttslo_app.store.csv_text import quote
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A row of the account.
-
-    Attributes:
-        place: Where it stands among the others.
-        version: That of its entry in the store.
-    """
-
-    id: str
-    cells: Mapping[str, str]
-    place: int
-    version: int
 
 
 class Copy:
@@ -55,6 +38,7 @@ class Copy:
         self._rows_version = 0
         self._own: dict[int, int] = {}
         self._config: tuple[int, bytes] = (-1, b"")
+        self._sheet = Sheet(self._row)
 
     # --- what comes in -------------------------------------------------------------------------
 
@@ -211,16 +195,6 @@ class Copy:
         """Return the rows as the bytes of a config.csv, and what tells them from the next."""
         version, (known, data) = self._rows_version, self._config
         if known != version:
-            data = config_bytes([row.cells for row in self.rows()])
+            data = self._sheet.text(self.below(self._keys.rows))
             self._config = (version, data)
         return data, version
-
-
-def config_bytes(rows: Sequence[Mapping[str, str]]) -> bytes:
-    """Return rows as the text of a config.csv: the same rows always give the same bytes."""
-    used = {name for cells in rows for name in cells}
-    columns = [name for name in KNOWN_COLUMNS if name in CONFIG_COLUMNS or name in used]
-    columns += sorted(used - set(columns))
-    lines = [columns, *([cells.get(name, "") for name in columns] for cells in rows)]
-    text = "\n".join(",".join(quote(cell, ",") for cell in line) for line in lines)
-    return f"{text}\n".encode()

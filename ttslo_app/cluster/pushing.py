@@ -15,7 +15,7 @@ from ttslo_app.cluster.records import Keys, row_text
 from ttslo_app.cluster.store import Change
 
 if TYPE_CHECKING:
-    from ttslo_app.cluster.copy import Row
+    from ttslo_app.cluster.sheet import Row
 
 MOST_ROWS = 60
 """Rows of one change: far below what a store takes at once."""

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.cluster.copy import Copy, config_bytes
+from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Changed, Keys, dumped, life_text, row_text
 from ttslo_app.cluster.store import Entry, News
 from ttslo_app.orders.ledger import UnreadableLife, read_life
-from ttslo_app.store.rule_text import read_rules
 
 KEYS = Keys("prod")
 
@@ -186,32 +185,6 @@ def test_a_place_that_is_no_number_comes_first() -> None:
         [row("a", 1, place=1), Entry(KEYS.row("z"), dumped({"cells": {}, "place": "x"}), 2)], 2
     )
     assert [one.id for one in copy.rows()] == ["z", "a"]
-
-
-CELL = st.text(st.characters(codec="utf-8", exclude_characters="\x00\r"), max_size=12)
-
-
-@given(st.lists(st.fixed_dictionaries({"pair": CELL, "note": CELL}), max_size=4))
-def test_rows_as_a_file_are_byte_stable(rows: list[dict[str, str]]) -> None:
-    """The same rows give the same bytes, however their cells came."""
-    numbered = [{"id": f"r{n}", **cells} for n, cells in enumerate(rows)]
-    turned = [dict(reversed(cells.items())) for cells in numbered]
-    assert config_bytes(numbered) == config_bytes(turned)
-
-
-def test_rows_as_a_file_are_read_as_they_were() -> None:
-    """A cell with a comma, a quote or a line of its own is the same cell afterwards."""
-    cells = {"id": "a", "pair": "BTC/USD", "note": 'mind, the "gap"', "zz own": "1"}
-    data = config_bytes([cells, {"id": "b"}])
-    read = read_rules(data).rows
-    assert {name: text for name, text in read[0].items() if text} == cells
-    assert read[1]["id"] == "b"
-    assert data.startswith(b"id,pair,threshold_price,threshold_type,direction,volume,")
-
-
-def test_no_rows_are_a_header() -> None:
-    """A file without a header would be read as none."""
-    assert config_bytes([]).count(b"\n") == 1
 
 
 def test_threads_may_bring_news_at_the_same_time() -> None:

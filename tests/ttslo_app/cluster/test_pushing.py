@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.cluster.copy import Row
 from ttslo_app.cluster.pushing import change_of, parts_of, places_of, steps_to
 from ttslo_app.cluster.records import Keys, read_cells
+from ttslo_app.cluster.sheet import Row
 
 KEYS = Keys("c")
 
