@@ -189,6 +189,7 @@ def test_order_goes_over_the_connection_that_was_warmed_up(
 ) -> None:
     """No handshake stands between the crossing and the order."""
     kraken.warm_up()
+    assert exchange.requests
     place(kraken)
     assert len({request.connection for request in exchange.requests}) == 1
 

@@ -49,6 +49,7 @@ def test_order_is_found_open_and_closed(
     found = kraken.find(OURS, ORDER)
     assert found is not None
     assert (found.txid, found.status) == (txid, status)
+    assert not found.differs  # Kraken shows the pair by another of its names
 
 
 def test_order_that_was_never_placed_is_not_found(kraken: KrakenExchange) -> None:
@@ -114,8 +115,39 @@ def test_another_key_never_proves_that_an_order_is_not_there(exchange: FakeKrake
             kraken.find(OURS, ORDER)
 
 
+def test_orders_are_read_with_the_reading_key_while_it_is_good(exchange: FakeKraken) -> None:
+    """One that Kraken refuses would see no order, and neither would one that is not there."""
+    trading, reading = two_keys(exchange, QUERIES | {"modify"}, set())
+    with trading, reading, KrakenAPI(base_url=exchange.rest_url, use_websocket=False) as keyless:
+        kraken = KrakenExchange(trading, reading, time.time, lambda level, text, **fields: None)
+        txid = place(kraken)
+        kraken.read_with_reader(False)
+        assert kraken.watch([txid])[txid].status == "open"
+        kraken.read_with_reader(True)
+        with pytest.raises(KrakenAPIError):
+            kraken.watch([txid])
+        other = KrakenExchange(trading, keyless, time.time, lambda level, text, **fields: None)
+        other.read_with_reader(True)
+        assert other.watch([txid])[txid].status == "open"
+
+
+def test_key_of_its_own_that_is_refused_a_look_is_not_asked_twice(exchange: FakeKraken) -> None:
+    """There is no other key to ask with, and each question costs of Kraken's pace."""
+    exchange.add_key("TRADE", "dHJhZGU=", {"modify"})
+    url = exchange.rest_url
+    with (
+        KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False) as trading,
+        KrakenAPI(base_url=url, use_websocket=False) as keyless,
+    ):
+        kraken = KrakenExchange(trading, keyless, time.time, lambda level, text, **fields: None)
+        with pytest.raises(AuthenticationError):
+            kraken.find(OURS, ORDER)
+    assert exchange.count("OpenOrders") == 1
+
+
 def test_mark_of_a_key_tells_keys_apart_and_tells_none() -> None:
-    """It stands in files, so the key must not be in it."""
+    """It stands in files, so the key must not be in it, and it must stay the same for ever."""
+    assert mark_of("KEY-1") == "46dfa818ddf64ecd"
     assert mark_of("KEY-1") == mark_of("KEY-1") != mark_of("KEY-2")
     assert "KEY" not in mark_of("KEY-1")
     assert mark_of(None) == ""
@@ -173,6 +205,8 @@ def test_watch_is_not_blinded_by_an_order_that_kraken_does_not_know(
         seen = kraken.watch([*txids, "DRY_RUN_ORDER_ID"])
         assert [seen[txid].status for txid in txids] == ["open"] + ["closed"] * 4
     assert len([text for text in said if "does not know the order DRY_RUN_ORDER_ID" in text]) == 1
+    asked = [r.params["txid"] for r in exchange.requests if r.endpoint == "QueryOrders"]
+    assert asked.count("DRY_RUN_ORDER_ID") == 3  # and not again between 11 s and 31 s
 
 
 def test_order_that_kraken_did_not_know_once_is_watched_again(
