@@ -25,7 +25,17 @@ from typing import TYPE_CHECKING, Any
 
 from common import END, ROOT, Figure, is_quick, print_figures
 from tick_to_order import HEADER, own_folder, program_environment
-from wire import START_PRICE, Server, Wire, framed, orders_in, symbols_of, ticker_frame
+from wire import (
+    START_PRICE,
+    Server,
+    Wire,
+    framed,
+    orders_in,
+    symbols_of,
+    ticker_frame,
+    trade_frame,
+    trade_row,
+)
 from wire import main as serve
 
 if TYPE_CHECKING:
@@ -76,11 +86,7 @@ class TradingServer(Server):
         kept = self.trades[symbol]
         number = kept[-1][0] + 1 if kept else 1
         kept.append((number, price, at))
-        return framed(
-            f'{{"channel":"trade","type":"update","data":[{{"symbol":"{symbol}","side":"buy",'
-            f'"price":{price:.1f},"qty":0.50000000,"ord_type":"limit","trade_id":{number},'
-            f'"timestamp":"{stamp}"}}]}}'
-        )
+        return framed(trade_frame([trade_row(symbol, price, number, stamp)]))
 
     def _send_trades(self, trades: Sequence[tuple[str, float]]) -> int:
         """Send each trade and the ticker that comes with it; return the moment before."""

@@ -24,6 +24,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 LAST_FRAME = '{"channel":"end"}'
@@ -49,6 +50,49 @@ def ticker_frame(symbol: str, price: float, kind: str = "update") -> str:
         f'"high":51230.4,"change":-312.6,"change_pct":-0.62,'
         f'"timestamp":"{_FRAME_TIME}"}}]}}'
     )
+
+
+# How many trades come in each of ten frames, one after the other: mostly one, as most orders meet
+# one other, and sometimes those of an order that met several.
+_TRADES_AT_ONCE = (1, 1, 1, 2, 1, 1, 1, 1, 4, 1)
+
+
+def trades_in(frames: int, symbols: int) -> int:
+    """Return how many trades are in the first `frames` frames of `trade_frames`."""
+    return sum(_at_once(number, symbols) for number in range(frames))
+
+
+def _at_once(number: int, symbols: int) -> int:
+    # One further with each turn round the symbols, or some would always have several.
+    return _TRADES_AT_ONCE[(number + number // symbols) % len(_TRADES_AT_ONCE)]
+
+
+def trade_frames(symbols: Sequence[str], count: int) -> list[str]:
+    """Return frames of trades of now, round the symbols, the trades of each numbered from 1 on."""
+    second = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    numbers = dict.fromkeys(symbols, 0)
+    frames = []
+    for number in range(count):
+        symbol, rows = symbols[number % len(symbols)], []
+        for _ in range(_at_once(number, len(symbols))):
+            numbers[symbol] += 1
+            price = 49_000 + numbers[symbol] % 20 / 10
+            rows.append(trade_row(symbol, price, numbers[symbol], f"{second}.{number % 10**6:06}Z"))
+        frames.append(trade_frame(rows))
+    return frames
+
+
+def trade_row(symbol: str, price: float, trade_id: int, stamp: str) -> str:
+    """Return a trade in the shape and the order of fields of Kraken's."""
+    return (
+        f'{{"symbol":"{symbol}","side":"buy","price":{price:.1f},"qty":0.50000000,'
+        f'"ord_type":"limit","trade_id":{trade_id},"timestamp":"{stamp}"}}'
+    )
+
+
+def trade_frame(rows: Sequence[str]) -> str:
+    """Return the frame of such rows."""
+    return f'{{"channel":"trade","type":"update","data":[{",".join(rows)}]}}'
 
 
 def framed(text: str) -> bytes:
@@ -245,6 +289,11 @@ class Server:
         for peer in list(self.peers):
             peer.send(frame)
         return sent_at
+
+    def do_flood_trades(self, count: int) -> None:
+        """Send `count` frames of trades round the symbols and an end mark, as fast as they go."""
+        self._send_fast([framed(frame) for frame in trade_frames(self.symbols, count)], count)
+        self._send_all(framed(LAST_FRAME))
 
     def do_flood(self, count: int, rate: float = 0.0, background: bool = False) -> dict[str, Any]:
         """Send `count` ticks round the symbols and an end mark; `rate` a second, 0 for no limit."""
