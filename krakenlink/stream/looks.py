@@ -174,14 +174,16 @@ class Looks(Proofs):
             interval: Of the candles.
 
         Returns:
-            The tape, which is another after each acknowledgement, what is on it by its place (the
-            number of a trade, the moment at which a candle begins), and the seconds since the
-            proof that this is all.
+            The tape, which is another after each acknowledgement, what has come on it since the
+            first look at it by its place (the number of a trade, the moment at which a candle
+            begins), and the seconds since the proof that this is all.
         """
         with self._lock:
             sub = self._subscriptions.by_key.get(key_of(Channel(channel), Symbol(symbol), interval))
-            tape = sub.content if sub is not None else None
+            tape: Tape[Any] | None = sub.content if sub is not None else None
             items = {} if tape is None else dict(tape.items)
+            if tape is not None:
+                tape.keep()
             good_until, proven_at = self._link.good_until, self._link.last_frame_at
         now = self._clock()
         if tape is None or proven_at is None or now >= good_until:

@@ -2,7 +2,8 @@
 
 Pure and not thread-safe. A tape begins with an acknowledgement and ends with the connection, with a
 doubt, or with the next acknowledgement: between two tapes something may be missing, within one
-nothing is. What cannot be read ends it.
+nothing is. What cannot be read ends it. It is written down from the first look at it on, which is
+before REST is asked: most listeners want what happens, and nothing kept of it.
 
 Sources: Kraken, spot WebSocket v2 (ohlc, trade); REST OHLC and Trades (read 2026-11).
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, Generic, Literal, TypeVar
 
 from krakenlink.pairs import Symbol
@@ -92,30 +93,43 @@ Item = TypeVar("Item")
 
 
 class Tape(Generic[Item]):
-    """What has come since an acknowledgement, by its place: a moment, or a number.
+    """What comes after an acknowledgement, by its place: a moment, or a number.
 
     Args:
-        most: How many are kept.
+        most: How many are kept; at times a sixteenth more.
 
     Attributes:
-        items: By place, in the order in which they came first.
+        items: What has come since `keep`, by place, in the order in which it came first.
         last: The highest place so far; None before the first.
     """
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        # To drop one by one would mean to search each time for the first that is left.
+        self._most, self._room = most, most + most // 16
+        self._is_kept = False
         self.items: dict[int, Item] = {}
         self.last: int | None = None
 
+    def keep(self) -> None:
+        """Write down all that comes from now on."""
+        self._is_kept = True
+
     def add(self, place: int, item: Item) -> int | None:
         """Take one in, or the news of one; return the place before a hole, None where none is."""
+        if self._is_kept:
+            self._write(place, item)
         before = self.last
-        self.items[place] = item
-        if before is None or place > before:
-            self.last = place
-        if len(self.items) > self._most:
-            del self.items[next(iter(self.items))]
-        return before if before is not None and place > before + 1 else None
+        if before is not None and place <= before:
+            return None
+        self.last = place
+        return None if before is None or place == before + 1 else before
+
+    def _write(self, place: int, item: Item) -> None:
+        items = self.items
+        items[place] = item
+        if len(items) > self._room:
+            for oldest in [*islice(items, len(items) - self._most)]:
+                del items[oldest]
 
 
 def joined(

@@ -42,10 +42,11 @@ class Stream:
     def tape(
         self, symbol: str, channel: str, interval: int = 0
     ) -> tuple[Tape[Any], dict[int, Any], float] | None:
-        """Return what is on it, if that is proven."""
+        """Return what has come on it since the first look, if that is proven."""
         tape = self.tapes.get((channel, interval))
         if tape is None or not self.is_proven:
             return None
+        tape.keep()
         return tape, dict(tape.items), 0.25
 
     def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
@@ -162,7 +163,11 @@ def test_another_tape_needs_another_base() -> None:
     shop = market(stream, rest)
     shop.trades(NAME, 10, 1.0)
     stream.tapes["trade", 0] = Tape(1000)
-    stream.tapes["trade", 0].add(3, trade(3))
+
+    def trade_meanwhile() -> None:
+        stream.tapes["trade", 0].add(3, trade(3))
+
+    rest.before = trade_meanwhile
     assert numbers(shop.trades(NAME, 10, 1.0)) == [1, 2, 3]
     assert len(rest.asked) == 2
 

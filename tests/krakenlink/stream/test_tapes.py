@@ -104,6 +104,7 @@ def test_tape_tells_the_place_before_a_hole() -> None:
 def test_tape_keeps_the_latest_news_of_a_place() -> None:
     """A candle changes with each trade."""
     tape: Tape[str] = Tape(10)
+    tape.keep()
     tape.add(1, "old")
     tape.add(1, "new")
     assert tape.items == {1: "new"}
@@ -112,9 +113,33 @@ def test_tape_keeps_the_latest_news_of_a_place() -> None:
 def test_tape_keeps_so_many_and_no_more() -> None:
     """The oldest go."""
     tape: Tape[int] = Tape(3)
+    tape.keep()
     for n in range(10):
         tape.add(n, n)
     assert list(tape.items) == [7, 8, 9]
+
+
+def test_long_tape_drops_many_at_a_time() -> None:
+    """Never fewer than it is to keep are there, and never more than a sixteenth above that."""
+    tape: Tape[int] = Tape(160)
+    tape.keep()
+    lengths = []
+    for n in range(1000):
+        tape.add(n, n)
+        lengths.append(len(tape.items))
+        assert list(tape.items) == list(range(n + 1 - lengths[-1], n + 1))
+    assert lengths[:170] == list(range(1, 171))
+    assert {*lengths[170:]} == {*range(160, 171)}
+
+
+def test_tape_is_written_from_the_first_look_on() -> None:
+    """Who only listens has nothing kept; holes are told all the same."""
+    tape: Tape[str] = Tape(10)
+    assert [tape.add(1, "before"), tape.add(4, "before")] == [None, 1]
+    assert (tape.items, tape.last) == ({}, 4)
+    tape.keep()
+    assert [tape.add(5, "after"), tape.add(7, "after")] == [None, 5]
+    assert tape.items == {5: "after", 7: "after"}
 
 
 # --- joined ------------------------------------------------------------------------------------
