@@ -10,6 +10,7 @@ price newer than it is, or old while nobody knows what time it is.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -352,16 +353,59 @@ DOUBT = 1 * SECOND
 _OLD, _TO_COME = 30 * SECOND, 600 * SECOND
 
 
-def is_of_now(prints: Sequence[TradePrint], clocks: Clocks) -> bool:
-    """Tell whether no print of a frame is old, or of a time to come; both are no news.
+# Where one moment of a second was judged with so much to spare on both sides, any of the same
+# second is judged alike for a second more.
+_SPARE = 5 * SECOND
+_SECOND_TEXT = len("2026-11-20T10:15:42.")
 
-    Before Kraken has said what time it is nobody can tell, and they pass for news.
+
+class OfNow:
+    """Tells whether trades that come are of now. For one thread.
+
+    A busy market trades many times in a second, so that its text mostly says enough.
+
+    Args:
+        clocks: The clocks.
     """
-    if not clocks.is_known():
-        return True
-    now_ns = clocks.kraken_ns()
-    moments = (nanoseconds(one.timestamp) for one in (prints[0], prints[-1]))
-    return all(-_TO_COME <= now_ns - at_ns <= _OLD for at_ns in moments if at_ns is not None)
+
+    def __init__(self, clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._second = ""  # how the moments begin that are of now until `_until`
+        self._until = -math.inf
+
+    def __call__(self, prints: Sequence[TradePrint]) -> bool:
+        """Tell whether no print of a frame is old, or of a time to come; both are no news.
+
+        Before Kraken has said what time it is nobody can tell, and they pass for news.
+        """
+        first, last = prints[0].timestamp, prints[-1].timestamp
+        # Most frames hold one trade, and those of one order share their moment.
+        is_known = self._is_known(first) and (last == first or self._is_known(last))
+        if is_known and self._clocks.monotonic() < self._until:
+            return True
+        return self._judge(first, last)
+
+    def _is_known(self, moment: str | None) -> bool:
+        """Tell whether a moment is of the second that was judged; by Greenwich, as Kraken's are."""
+        return (
+            moment is not None
+            and moment[:_SECOND_TEXT] == self._second
+            and moment[-1:] == "Z"  # of another place it would be of another second
+        )
+
+    def _judge(self, first: str | None, last: str | None) -> bool:
+        if not self._clocks.is_known():
+            return True
+        now_ns, ages = self._clocks.kraken_ns(), []
+        for timestamp in (first,) if last == first else (first, last):
+            at_ns = nanoseconds(timestamp)
+            if at_ns is not None:
+                ages.append(now_ns - at_ns)
+        if first is not None and first[-1:] == "Z" and ages:
+            has_spare = all(_SPARE - _TO_COME <= age <= _OLD - _SPARE for age in ages)
+            self._second = first[:_SECOND_TEXT] if has_spare else ""
+            self._until = self._clocks.monotonic() + 1.0
+        return all(-_TO_COME <= age <= _OLD for age in ages)
 
 
 def is_older(armed: Armed, at_ns: int | None, seen_at: float | None, clocks: Clocks) -> bool:

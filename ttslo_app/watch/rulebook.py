@@ -32,23 +32,27 @@ class _Market:
 
 
 class RuleBook:
-    """Armed thresholds by market. `market` is any name that prices and rules agree on."""
+    """Armed thresholds by market. `market` is any name that prices and rules agree on.
+
+    Attributes:
+        live: The live entry of each rule; one whose rule has been disarmed or armed anew since is
+            dead. Others see here without a call whether anything is armed.
+    """
 
     def __init__(self) -> None:
         self._markets: dict[str, _Market] = {}
-        # The live entry of each rule; one whose rule has been disarmed or armed anew since is dead.
-        self._live: dict[str, _Entry] = {}
+        self.live: dict[str, _Entry] = {}
         self._armings = 0
         self._stale = 0
 
     def __len__(self) -> int:
-        return len(self._live)
+        return len(self.live)
 
     def __contains__(self, rule_id: object) -> bool:
-        return rule_id in self._live
+        return rule_id in self.live
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._live)
+        return iter(self.live)
 
     def arm(
         self, rule_id: str, market: str, threshold: Decimal, threshold_type: ThresholdType
@@ -64,15 +68,15 @@ class RuleBook:
         else:
             # `copy_negate` is exact where `-` would round.
             heap, key = sides.below, threshold.copy_negate()
-        entry = self._live[rule_id] = key, self._armings, rule_id, threshold
+        entry = self.live[rule_id] = key, self._armings, rule_id, threshold
         heapq.heappush(heap, entry)
 
     def disarm(self, rule_id: str) -> bool:
         """Take a rule out; False where it was not in. O(1), the heaps are tidied now and then."""
-        if self._live.pop(rule_id, None) is None:
+        if self.live.pop(rule_id, None) is None:
             return False
         self._stale += 1
-        if self._stale > 64 + len(self._live):
+        if self._stale > 64 + len(self.live):
             self._rebuild()
         return True
 
@@ -104,13 +108,13 @@ class RuleBook:
         return bool(heap)
 
     def _is_live(self, entry: _Entry) -> bool:
-        return self._live.get(entry[2]) is entry
+        return self.live.get(entry[2]) is entry
 
     def _take(self, entry: _Entry, fired: list[str]) -> None:
         if not self._is_live(entry):
             self._stale -= 1
             return
-        del self._live[entry[2]]
+        del self.live[entry[2]]
         fired.append(entry[2])
 
     def _rebuild(self) -> None:

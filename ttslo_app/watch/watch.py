@@ -39,9 +39,9 @@ from ttslo_app.watch.crossings import (
     Fired,
     Firing,
     FromBefore,
+    OfNow,
     Touch,
     deed_for,
-    is_of_now,
     is_older,
     news_of,
 )
@@ -104,6 +104,7 @@ class Watch:
         self._parking = Parking(default, saved.parked)
         self._blind = Blind(clocks, saved, pace or Pace())
         self._fired = Fired()
+        self._is_of_now = OfNow(clocks)
         self._is_guessing = not clocks.is_known()
 
     @property
@@ -190,12 +191,13 @@ class Watch:
         What came now need not be of now: a snapshot, and a frame that was held up on its way, are
         the past, and are asked for as that is.
         """
-        self._put_right()
+        if self._is_guessing:
+            self._put_right()
         name, parking = event.symbol, self._parking
         tape = self._blind.tapes.get(name)
         if tape is None or not event.prints:
             return
-        if event.is_snapshot or not is_of_now(event.prints, self._clocks):
+        if event.is_snapshot or not self._is_of_now(event.prints):
             self.look_again(name)
             return
         if self._is_guessing:
@@ -208,7 +210,7 @@ class Watch:
             for found in self._fired.catch_up(name, fresh):
                 self._submit(found)
         for one in fresh:
-            if parking.doubtful:
+            if parking.doubtful.live:
                 parking.see(name, one.price, nanoseconds(one.timestamp) or 0)
             self._look(name, one.price, event.at, one.timestamp)
 
@@ -234,7 +236,7 @@ class Watch:
                 ]
             finally:
                 parking.put_back(crossed)
-        if parking.near:
+        if parking.near.live:
             parking.look(market, price)
         return fired
 
