@@ -197,7 +197,10 @@ class _WebSocketClient:
                 or end - start > self._max
             ):
                 break
-            messages.append(_text(buffer[start:end]))
+            try:
+                messages.append(buffer[start:end].decode())
+            except UnicodeDecodeError:
+                messages.append(bytes(buffer[start:end]))
             wire.at = at = end
         return messages
 

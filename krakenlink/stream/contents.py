@@ -35,6 +35,8 @@ def _untold(symbol: Symbol) -> Places | None:
     return None
 
 
+# At hand, because an enumeration looks its members up anew each time: for the hot path.
+_TRADE = Channel.TRADE
 _ANSWERED = frozenset({SubState.ACKED, SubState.LIVE, SubState.MUTE})
 
 
@@ -54,7 +56,7 @@ class Contents:
 
     def receive_trades(self, trades: Trades) -> list[Event]:
         """Take trades in; they are told as they come, and after them what lies between."""
-        sub = self._subscriptions.by_key.get((Channel.TRADE, trades.symbol))
+        sub = self._subscriptions.by_key.get((_TRADE, trades.symbol))
         if sub is None:
             return []
         tape: Tape[TradePrint] | None = sub.content

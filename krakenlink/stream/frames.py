@@ -9,6 +9,8 @@ Source: Kraken, spot WebSocket v2 (ticker, trade, status, heartbeat, ping) (read
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -70,18 +72,81 @@ class _Frame(Struct, gc=False):
     symbol: Any = None
 
 
+# What follows is for frames of a price or of trades as they nearly always are. An object that is
+# frozen is filled by one call for each of its fields, which costs as much as to read the frame. So
+# it is filled before, as one of another class with the same slots, and then made what it is.
+
+
+class _Quote(Struct, gc=False):
+    """What a `Tick` is made of."""
+
+    symbol: str
+    last: Any
+    bid: Any = None
+    ask: Any = None
+    timestamp: str | None = None
+
+
+class _TickerFrame(Struct, gc=False, tag_field="channel", tag="ticker"):
+    data: list[_Quote]
+
+
+@dataclass(slots=True)
+class _Print:
+    """A `TradePrint` before it is judged."""
+
+    symbol: str
+    price: Any
+    qty: Any
+    trade_id: int
+    timestamp: str | None = None
+
+
+class _TradeFrame(Struct, gc=False, tag_field="channel", tag="trade"):
+    data: tuple[_Print, ...]
+    type: Any = None
+
+
+@dataclass(slots=True)
+class _Tick:
+    """A `Tick` while it is filled."""
+
+    symbol: str
+    price: Decimal
+    bid: Decimal
+    ask: Decimal
+    at: float
+    timestamp: str | None
+
+
+@dataclass(slots=True)
+class _Trades:
+    """`Trades` while they are filled."""
+
+    symbol: str
+    prints: tuple[_Print, ...]
+    at: float
+    is_snapshot: bool
+
+
 S = TypeVar("S", bound=Struct)
 
 # With the hook a number keeps the digits on the wire: ints come as int, all others as Decimal.
 _decode = Decoder(_Frame, float_hook=Decimal).decode
+_decode_ticker = Decoder(_TickerFrame, float_hook=Decimal).decode
+_decode_trades = Decoder(_TradeFrame, float_hook=Decimal).decode
 
 # How Kraken's frames of books begin: read once, as there are a hundred for each price.
 _BOOK = '{"channel":"book"'
+# What tells frames of prices and trades from all others, behind `{"channel":"`.
+_IS_TICKER, _IS_TRADE = "ti", "tr"
 
 # Characters of a frame in which every number is short enough: a ticker has some 330. A price in a
 # longer one is counted, because it goes with all of its digits into files and onto screens.
 _SHORT = 600
 _MOST_DIGITS = 100
+# A trade has some 150, so several of them make a frame longer that holds no longer number.
+_TRADE, _MOST_TRADES = 180, 9
 
 
 def _number(text: str) -> Decimal | float:
@@ -90,32 +155,53 @@ def _number(text: str) -> Decimal | float:
 
 
 _decode_long = Decoder(_Frame, float_hook=_number).decode
+_decode_long_ticker = Decoder(_TickerFrame, float_hook=_number).decode
+_decode_long_trades = Decoder(_TradeFrame, float_hook=_number).decode
 _decode_odd = json.JSONDecoder(parse_float=_number).decode
 
 
-def read_frame(frame: str | bytes, at: float) -> list[Message]:
-    """Return what `frame` says; nothing for heartbeats and for channels that we do not read.
+def read_frames(frames: Iterable[Any], at: float) -> list[Message]:
+    """Return what `frames` say that came together, in order.
 
-    Never raises: what cannot be read is a `Damaged`.
+    Nothing of heartbeats and of channels that we do not read. Never raises: what cannot be read is
+    a `Damaged`.
 
     Args:
-        frame: One whole message; bytes where it is not UTF-8.
-        at: When it came.
+        frames: Whole messages, text; bytes where one is not UTF-8.
+        at: When they came.
     """
+    messages: list[Message] = []
+    for frame in frames:
+        kind = frame[12:14]
+        one: Message | None = None
+        if kind == _IS_TICKER:
+            one = _sound_tick(frame, at)
+        elif kind == _IS_TRADE:
+            one = _sound_trades(frame, at)
+        if one is None:
+            messages += _read_any(frame, at)
+        else:
+            messages.append(one)
+    return messages
+
+
+def read_frame(frame: str | bytes, at: float) -> list[Message]:
+    """Return what one frame says, as `read_frames` does."""
+    return read_frames((frame,), at)
+
+
+def _read_any(frame: str | bytes, at: float) -> list[Message]:
     if isinstance(frame, bytes):
         return [Damaged("not UTF-8 text")]
-    if frame[12:13] == "b" and frame.startswith(_BOOK):  # the first is cheap, and mostly enough
+    if frame.startswith(_BOOK):
         books = read_book(frame, at)
         if books:
             return books
     try:
-        # A slice and not `len`, because a call would be a tenth of what a frame may cost.
         content = _decode_long(frame) if frame[_SHORT : _SHORT + 1] else _decode(frame)
     except (ValueError, ArithmeticError, RecursionError):
         # Nearly all that comes here is damage; an instrument's data are no list.
         return read_instruments(frame, at) or read_odd(frame, at)
-    if content.channel == "ticker" and len(content.data) == 1:  # nearly all of them
-        return [_read_ticker(content.data[0], at)]
     if content.channel == "book" and not frame.startswith(_BOOK):
         return read_book(frame, at) or _read(content, at)
     if content.channel == "ohlc":
@@ -173,26 +259,83 @@ def _named(kind: type[S], content: dict[str, Any]) -> S:
 
 def _read_ticker(row: _Row, at: float) -> Message:
     symbol: Symbol = row.symbol  # once it is known to be text
-    last, timestamp = row.last, row.timestamp
+    timestamp = row.timestamp
     if not isinstance(symbol, str) or not symbol:
         return Damaged("ticker without a symbol")
-    # Written out here and for both sides, because a call costs as much as the work: the hot path.
-    price = last if type(last) is Decimal and SMALLEST <= last <= LARGEST else _positive(last)
+    price = _positive(row.last)
     if price is None:
-        if last is None or last == 0:
+        if row.last is None or row.last == 0:
             return NoPrice(symbol)
         # Negative, NaN, Infinity, 1e400: nothing that was ever traded at.
         return Damaged(f"{symbol}: last is not a price")
     # An empty side of the book shows as 0.
-    bid, ask = row.bid, row.ask
     return Tick(
         symbol,
         price,
-        bid if type(bid) is Decimal and SMALLEST <= bid <= LARGEST else _positive(bid),
-        ask if type(ask) is Decimal and SMALLEST <= ask <= LARGEST else _positive(ask),
+        _positive(row.bid),
+        _positive(row.ask),
         at,
         timestamp if isinstance(timestamp, str) else None,
     )
+
+
+def _sound_tick(frame: str, at: float) -> Tick | None:
+    """Return the price that a frame tells of one market; None where anything in it is odd.
+
+    What is odd is read once more and judged one field at a time, by `_read_ticker`.
+    """
+    try:
+        # A slice and not `len`, because a call would be a tenth of what a frame may cost.
+        rows = (_decode_long_ticker if frame[_SHORT : _SHORT + 1] else _decode_ticker)(frame).data
+        (row,) = rows
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    symbol, price, bid, ask = row.symbol, row.last, row.bid, row.ask
+    if (
+        type(price) is type(bid) is type(ask) is Decimal
+        and SMALLEST <= price <= LARGEST
+        and SMALLEST <= bid <= LARGEST
+        and SMALLEST <= ask <= LARGEST
+        and symbol
+    ):
+        tick: Any = _Tick(symbol, price, bid, ask, at, row.timestamp)
+        tick.__class__ = Tick
+        return tick  # type: ignore[no-any-return]  # which it is by now
+    return None
+
+
+def _sound_trades(frame: str, at: float) -> Trades | None:
+    """Return the trades of a frame that holds those of one market; None where anything is odd.
+
+    What is odd is read once more and judged one row at a time, by `_read_trades`.
+    """
+    try:
+        is_long = frame[_SHORT : _SHORT + 1] and len(frame) > _room_of(frame)
+        content = (_decode_long_trades if is_long else _decode_trades)(frame)
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+    prints: Any = content.data
+    if not prints or not (symbol := prints[0].symbol):
+        return None
+    for one in prints:
+        price, qty = one.price, one.qty
+        if (
+            type(price) is not Decimal
+            or type(qty) is not Decimal
+            or not SMALLEST <= price <= LARGEST
+            or not SMALLEST <= qty <= LARGEST
+            or one.symbol != symbol
+        ):
+            return None
+        one.__class__ = TradePrint
+    trades: Any = _Trades(symbol, prints, at, content.type == "snapshot")
+    trades.__class__ = Trades
+    return trades  # type: ignore[no-any-return]  # which they are by now
+
+
+def _room_of(frame: str) -> int:
+    """Return how long the frame of so many trades may be without a long number in it."""
+    return _TRADE * min(frame.count('"trade_id"'), _MOST_TRADES)
 
 
 def _read_trades(content: _Frame, at: float) -> list[Message]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -54,6 +54,7 @@ _CHANNEL_OF: dict[type[Any], Channel] = {
     CandleUpdate: Channel.OHLC,
     TradeGap: Channel.TRADE,
 }
+_DATA = frozenset(_CHANNEL_OF)
 
 
 class FeedReader:
@@ -121,22 +122,26 @@ class FeedReader:
 
         return work
 
-    def offer(self, event: Event) -> None:
-        """Put `event` into the queue, unless its owner wants none of the kind. For the feed."""
-        if type(event) in self._unwanted:
+    def offer(self, events: Iterable[Event]) -> None:
+        """Put into the queue those of `events` of which its owner wants the kind. For the feed."""
+        put, symbols, unwanted = self._queue.put, self._symbols, self._unwanted
+        if symbols is None and not unwanted:
+            for event in events:
+                put(event)
             return
-        if self._symbols is not None:
+        for event in events:
+            if type(event) in unwanted:
+                continue
             symbol = getattr(event, "symbol", None)
-            if symbol is not None and symbol not in self._symbols:
-                return
-        self._queue.put(event)
+            if symbols is None or symbol is None or symbol in symbols:
+                put(event)
 
 
 class Readers:
     """The readers of one feed, each held weakly.
 
     `add`, `forget` and `clear` are called under the feed's lock. `publish` is called without it,
-    and takes the readers as they are at each event: the tuple is replaced, never changed.
+    and takes the readers as they are when it begins: the tuple is replaced, never changed.
     """
 
     def __init__(self) -> None:
@@ -163,15 +168,16 @@ class Readers:
         """Let nobody have any more."""
         self._readers = ()
 
-    def publish(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """Put events into the readers' queues, and all but prices into the log."""
-        for event in events:
-            for ref in self._readers:
-                reader = ref()
-                if reader is not None:
-                    reader.offer(event)
-            if type(event) not in _CHANNEL_OF:
-                _log_event(event)
+        for ref in self._readers:
+            reader = ref()
+            if reader is not None:
+                reader.offer(events)
+        if not _DATA.issuperset(map(type, events)):
+            for event in events:
+                if type(event) not in _DATA:
+                    _log_event(event)
 
 
 # What is about a connection and not about a symbol.
@@ -204,7 +210,7 @@ class RelayedReaders(Readers):
         super().__init__()
         self._others = readers
 
-    def publish(self, events: Iterable[Event]) -> None:
+    def publish(self, events: Sequence[Event]) -> None:
         """Tell the other feed's readers what is about symbols."""
         self._others.publish([event for event in events if type(event) not in _OF_LINK])
 

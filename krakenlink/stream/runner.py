@@ -42,7 +42,7 @@ from krakenlink.stream.reader import too_far_behind
 from krakenlink.stream.settings import FeedSettings
 
 try:
-    from krakenlink.stream.frames import read_frame
+    from krakenlink.stream.frames import read_frames
 except ImportError:  # msgspec is missing
     CAN_READ = False
 else:
@@ -283,16 +283,15 @@ class FeedThread(FeedLife, AuditMeans):
     def _take_in(self, run: Run, frames: list[str | bytes], now: float) -> bool:
         """Take in frames that came at `now`; True if all of them were mere prices."""
         heard: int | None = len(frames)
-        is_calm = True
-        messages: list[Message] = []
-        for frame in frames:
-            messages += read_frame(frame, now)
-            if len(messages) >= _AT_ONCE:
-                is_calm &= self._take_in_messages(run, messages, now, heard)
+        is_calm, place = True, 0
+        while heard is not None or place < len(frames):
+            messages = read_frames(frames[place : place + _AT_ONCE], now)
+            place += _AT_ONCE
+            # Nearly always as many as there were frames; one of them may hold a hundred.
+            for start in range(0, max(1, len(messages)), _AT_ONCE):
+                some = messages[start : start + _AT_ONCE]
+                is_calm &= self._take_in_messages(run, some, now, heard)
                 heard = None
-                messages = []
-        if messages or heard is not None:
-            is_calm &= self._take_in_messages(run, messages, now, heard)
         return is_calm
 
     def _take_in_messages(
@@ -319,9 +318,12 @@ class FeedThread(FeedLife, AuditMeans):
             # Nothing has to be looked up anew after a mere price.
             is_calm = not (events or run.has_work)
             receive_tick = feed.subscriptions.receive_tick
+            receive_trades = feed.contents.receive_trades
             for message in messages:
                 if type(message) is Tick:
                     events += receive_tick(message)
+                elif type(message) is Trades:
+                    events += receive_trades(message)
                 else:
                     told = feed.receive(message, now)
                     kinds = {type(message), *map(type, told)}

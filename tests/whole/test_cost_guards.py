@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 from calls_kit import calls_in
 from fresh_python import run_python
+from watch_kit import WatchBench
 
 import ttslo
 from config import ConfigManager
@@ -28,9 +29,9 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError, KrakenError
 from krakenlink.pairs import Symbol
 from krakenlink.stream.connection import open_websocket
-from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.events import Channel, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.frames import read_frame
+from krakenlink.stream.frames import read_frame, read_frames
 from krakenlink.stream.handover import Run
 from krakenlink.stream.settings import FeedSettings
 from ttslo import TTSLO
@@ -125,15 +126,75 @@ def test_frame_is_read_and_judged_in_few_calls() -> None:
     book.arm("a", "BTC/USD", Decimal(60000), ThresholdType.ABOVE)
 
     def take_in() -> None:
-        (tick,) = read_frame(FRAME, 1.0)
+        (tick,) = read_frames((FRAME,), 1.0)
         assert isinstance(tick, Tick)
         (event,) = feed.subscriptions.receive_tick(tick)
         assert isinstance(event, Tick)
         book.crossed(event.symbol, event.price)
 
     take_in()
-    # read_frame and its ticker, Tick, receive_tick, prove, crossed
+    # read_frames and its ticker, Tick, receive_tick, prove, crossed
     assert calls_in(take_in)["Python"] <= 6
+
+
+def trading_feed() -> FeedProtocol:
+    """Return a feed that has the trades of one market acknowledged."""
+    feed = FeedProtocol(FeedSettings())
+    sub = feed.subscriptions.want(Symbol("BTC/USD"), Channel.TRADE)
+    feed.link.attempt(0.0)
+    feed.opened(0.5)
+    feed.due(0.5)
+    feed.subscriptions._acked(sub, 0.6)
+    return feed
+
+
+def trades_frame(first: int, count: int) -> str:
+    """Return a frame of trades as Kraken sends it, numbered from `first` on."""
+    rows = [
+        f'{{"symbol":"BTC/USD","side":"buy","price":50000.1,"qty":0.50000000,"ord_type":"limit",'
+        f'"trade_id":{number},"timestamp":"2001-09-09T01:46:40.{number:06}Z"}}'
+        for number in range(first, first + count)
+    ]
+    return f'{{"channel":"trade","type":"update","data":[{",".join(rows)}]}}'
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_trades_are_read_and_judged_in_few_calls(count: int) -> None:
+    """A frame of trades takes a handful of calls to the triggers, and a few for each trade."""
+    feed, bench = trading_feed(), WatchBench(now=1e9)
+    bench.arm(threshold=60000)
+    frames = [(trades_frame(first, count),) for first in (1, 1 + count)]
+
+    def take_in() -> None:
+        (message,) = read_frames(frames.pop(0), 1.0)
+        assert isinstance(message, Trades)
+        (event,) = feed.contents.receive_trades(message)
+        assert isinstance(event, Trades)
+        bench.watch.trades(event)
+
+    take_in()
+    seen = calls_in(take_in)
+    assert (seen["nanoseconds"], seen["fromisoformat"]) == (0, 0)  # the first told of its second
+    # read_frames, its trades and how long they may be, Trades; receive_trades; trades, whether they
+    # are of now, how both begin, the clock, is_opening, see; each: add, _look, the clock, crossed
+    assert seen["Python"] <= 12 + 4 * count
+    assert seen["C"] <= 12 + 4 * count
+
+
+def test_trades_that_nobody_looks_back_at_are_not_kept() -> None:
+    """Who only listens to trades pays no memory for those that have been told."""
+    feed = trading_feed()
+
+    def kept_after(frames: int) -> int:
+        before = sys.getallocatedblocks()
+        for number in range(1, frames):
+            (trades,) = read_frames((trades_frame(number, 1),), 1.0)
+            feed.receive(trades, 1.0)
+        gc.collect()
+        return sys.getallocatedblocks() - before
+
+    kept_after(10)
+    assert kept_after(1000) <= 50
 
 
 @pytest.mark.parametrize("armed", [1, 1000])
@@ -197,9 +258,9 @@ def test_prices_leave_nothing_behind() -> None:
 class Busy:
     """A connection that brings an ack, then one price at a time, then its end."""
 
-    def __init__(self, prices: int, burst: int = 1) -> None:
+    def __init__(self, prices: int, burst: int = 1, frame: str = FRAME) -> None:
         self._left = prices
-        self._burst = burst
+        self._burst = [frame] * burst
         self._has_acked = False
 
     def send(self, text: str) -> None:
@@ -212,7 +273,7 @@ class Busy:
         if not self._left:
             raise KrakenConnectionError("the end", request_sent=True)
         self._left -= 1
-        return [FRAME] * self._burst
+        return [*self._burst]
 
     def wake(self) -> None:
         pass
@@ -255,6 +316,16 @@ def test_prices_that_come_together_share_their_cost() -> None:
     seen = calls_to_take_in(Busy(10, burst=16))
     assert seen["_take_in_messages"] == 11
     assert seen["Python"] <= 160 * 5 + 200
+
+
+def test_frames_of_many_prices_hold_the_lock_no_longer() -> None:
+    """Sixteen prices at a time are taken in under the lock, however many a frame holds."""
+    rows = ",".join([FRAME.partition('"data":[')[2].removesuffix("]}")] * 40)
+    frame = f'{{"channel":"ticker","type":"update","data":[{rows}]}}'
+    seen = calls_to_take_in(Busy(1, burst=20, frame=frame))
+    assert seen["receive_tick"] == 1 + 20 * 40
+    # The first frames; sixteen frames, then four, of forty prices each.
+    assert seen["_take_in_messages"] == 1 + 16 * 40 // 16 + 4 * 40 // 16
 
 
 def test_subscribing_to_300_symbols_takes_three_messages() -> None:

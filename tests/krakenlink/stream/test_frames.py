@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,7 +18,7 @@ from feed_kit import (
     opened_feed,
     ticker_frame,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from krakenlink.pairs import Symbol
@@ -33,7 +35,7 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
-from krakenlink.stream.frames import read_frame, read_odd
+from krakenlink.stream.frames import read_frame, read_frames, read_odd
 
 
 def test_ticker_keeps_the_digits_on_the_wire() -> None:
@@ -68,6 +70,91 @@ def test_strict_decoder_reads_nothing_else_than_the_patient_one(
     said = read_frame(frame, 1.0)
     assert said == read_odd(frame, 1.0)
     assert shown(said) == shown(read_odd(frame, 1.0))
+
+
+SOUND = st.sampled_from(["1.5", "49000.10", "5E-05", "2.0"])
+ROWS = st.lists(
+    st.builds(
+        '{{"symbol":"{}","side":"buy","price":{},"qty":{},"ord_type":"limit",{}{}}}'.format,
+        st.sampled_from(["BTC/USD", "BTC/USD", "BTC/USD", "ETH/USD", ""]),
+        SOUND | SOUND | SOUND | NUMBERS,
+        SOUND | SOUND | SOUND | NUMBERS,
+        st.sampled_from([*(f'"trade_id":{n}' for n in ("7", "8", "true", "9.0")), '"x":1']),
+        st.sampled_from(["", ',"timestamp":"2026"', ',"timestamp":5', ',"timestamp":null']),
+    ),
+    max_size=5,
+)
+
+
+@example(['{"symbol":"BTC/USD","price":1.5,"qty":-1.5,"trade_id":1}'], "update")
+@example(
+    [f'{{"symbol":"{name}/USD","price":1.5,"qty":2.5,"trade_id":1}}' for name in ("BTC", "ETH")],
+    "snapshot",
+)
+@given(ROWS, st.sampled_from(["update", "snapshot"]))
+def test_strict_decoder_reads_the_trades_that_the_patient_one_reads(
+    rows: list[str], kind: str
+) -> None:
+    """Sound ones the short way and odd ones the long way are the very same trades."""
+    frame = f'{{"channel":"trade","type":"{kind}","data":[{",".join(rows)}]}}'
+    said = read_frame(frame, 1.0)
+    assert said == read_odd(frame, 1.0)
+    assert shown(said) == shown(read_odd(frame, 1.0))
+
+
+def trades_frame(*prices: str) -> str:
+    """Return a frame of trades at such prices, numbered from 1 on, as Kraken sends it."""
+    rows = [
+        f'{{"symbol":"BTC/USD","side":"sell","price":{price},"qty":0.50000000,'
+        f'"ord_type":"market","trade_id":{number},"timestamp":"2026-11-23T02:11:31.742648Z"}}'
+        for number, price in enumerate(prices, 1)
+    ]
+    return f'{{"channel":"trade","type":"update","data":[{",".join(rows)}]}}'
+
+
+@pytest.mark.parametrize(
+    ("frame", "kinds"), [(WIRE, [Tick]), (trades_frame("1.5", "1.50"), [Trades, TradePrint])]
+)
+def test_what_is_read_the_short_way_is_frozen_and_like_any_other(
+    frame: str, kinds: list[type]
+) -> None:
+    """It was made in another way, which shows in nothing."""
+    (message,) = read_frame(frame, 1.0)
+    assert isinstance(message, Tick | Trades)
+    found: list[Any] = [message, *getattr(message, "prints", ())[:1]]
+    assert [type(one) for one in found] == kinds
+    for one in found:
+        made = replace(one)  # by its own class
+        assert (made, hash(made), pickle.loads(pickle.dumps(one))) == (one, hash(one), one)
+        for name in [field.name for field in fields(one)]:
+            with pytest.raises(FrozenInstanceError):
+                setattr(one, name, None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 9, 30])
+@pytest.mark.parametrize("digits", [20, 1000, 5000])
+def test_trade_with_an_absurd_number_of_digits_is_none(count: int, digits: int) -> None:
+    """However many trades come with it, each of which counts."""
+    (*odd, trades) = read_frame(trades_frame(f"0.{'1' * digits}", *["1.5"] * count), 1.0)
+    assert isinstance(trades, Trades)
+    is_short = digits == 20
+    assert len(trades.prints) == count + is_short
+    assert odd == [] if is_short else odd == [Damaged("a trade that cannot be read")]
+
+
+def test_frames_that_come_together_are_read_in_order_whatever_is_among_them() -> None:
+    """Sound ones, damaged ones, bytes and those that say nothing."""
+    frames: list[str | bytes] = [
+        WIRE,
+        b"\xff",
+        trades_frame("1.5"),
+        "{",
+        '{"channel":"heartbeat"}',
+        ack_frame(BTC, 1),
+    ]
+    said = read_frames(frames, 1.0)
+    assert said == [message for frame in frames for message in read_frame(frame, 1.0)]
+    assert [type(one) for one in said] == [Tick, Damaged, Trades, Damaged, Ack]
 
 
 def shown(messages: list[Message]) -> list[str]:

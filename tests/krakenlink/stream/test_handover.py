@@ -230,7 +230,7 @@ def test_whatever_a_frame_raises_prices_come_back(
         raise error
 
     wait_for(reader, Tick)
-    monkeypatch.setattr("krakenlink.stream.runner.read_frame", fail)
+    monkeypatch.setattr("krakenlink.stream.runner.read_frames", fail)
     server.broadcast(ticker("BTC/USD", 3))
     if error is SystemExit:
         run.thread.join(LONG)

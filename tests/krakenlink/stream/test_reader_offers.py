@@ -47,8 +47,8 @@ def test_reader_takes_its_symbols_and_channels_and_all_that_is_of_no_symbol(
     """In the order in which they come; what happens to the link is everybody's."""
     mine = reader(symbols, channels)
     wanted = []
+    mine.offer(EVENTS.values())
     for name, event in EVENTS.items():
-        mine.offer(event)
         kind, _, symbol = name.partition(" ")
         channel = {"tick": "ticker", "trades": "trade"}.get(kind)
         if channel is None or (
@@ -82,7 +82,7 @@ def test_closed_reader_ends_with_the_moment_of_its_end() -> None:
     """After everything that came before it."""
     gone: list[FeedReader] = []
     mine = FeedReader(lambda: 7.0, gone.append, None, None)
-    mine.offer(EVENTS["live"])
+    mine.offer([EVENTS["live"]])
     mine.close()
     assert gone == [mine]
     assert [mine.get(), mine.get()] == [EVENTS["live"], FeedClosed(7.0)]
