@@ -78,7 +78,9 @@ class Contents:
             return []
         sub.ticks += 1
         if update.is_damaged:
-            sub.content = Tape(MOST_CANDLES)  # what it has missed nobody knows
+            sub.content = Tape(
+                MOST_CANDLES, is_kept=sub.is_looked_at
+            )  # what it has missed nobody knows
         for candle in update.candles:
             sub.content.add(candle.begin, candle)
         return [update]

@@ -115,7 +115,8 @@ class Link:
             return None
         self.messages += count
         if proven_at is None:
-            self._heard(now)
+            # As `_heard` does: the hot path.
+            self.last_frame_at, self.good_until = now, now + self.settings.dead_after
         else:
             self._heard(min(now, proven_at))
             if now >= self.good_until:

@@ -174,16 +174,14 @@ class Looks(Proofs):
             interval: Of the candles.
 
         Returns:
-            The tape, which is another after each acknowledgement, what has come on it since the
-            first look at it by its place (the number of a trade, the moment at which a candle
+            The tape, which is another after each acknowledgement, what has come on it since
+            somebody looked first by its place (the number of a trade, the moment at which a candle
             begins), and the seconds since the proof that this is all.
         """
         with self._lock:
             sub = self._subscriptions.by_key.get(key_of(Channel(channel), Symbol(symbol), interval))
-            tape: Tape[Any] | None = sub.content if sub is not None else None
+            tape = None if sub is None else _looked_at(sub)
             items = {} if tape is None else dict(tape.items)
-            if tape is not None:
-                tape.keep()
             good_until, proven_at = self._link.good_until, self._link.last_frame_at
         now = self._clock()
         if tape is None or proven_at is None or now >= good_until:
@@ -194,7 +192,7 @@ class Looks(Proofs):
     def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the acknowledgement; tell whether it is there."""
         key = key_of(Channel(channel), Symbol(symbol), interval)
-        return self._awaited(key, lambda sub: sub.content, timeout) is not None
+        return self._awaited(key, _looked_at, timeout) is not None
 
     def open_feed(
         self,
@@ -302,3 +300,12 @@ class Looks(Proofs):
                 if patience <= 0:
                     return None
                 self._changed.wait(patience)
+
+
+def _looked_at(sub: Subscription) -> Tape[Any] | None:
+    """Return the tape of a subscription, which is written down from now on."""
+    tape: Tape[Any] | None = sub.content
+    if tape is not None:
+        sub.is_looked_at = True
+        tape.keep()
+    return tape

@@ -31,6 +31,7 @@ from krakenlink.stream.events import (
     BookUpdate,
     CandleUpdate,
     Complaint,
+    Event,
     Message,
     Tick,
     TradeGap,
@@ -317,18 +318,7 @@ class FeedThread(FeedLife, AuditMeans):
                 raise KrakenConnectionError(silence, request_sent=True)
             # Nothing has to be looked up anew after a mere price.
             is_calm = not (events or run.has_work)
-            receive_tick = feed.subscriptions.receive_tick
-            receive_trades = feed.contents.receive_trades
-            for message in messages:
-                if type(message) is Tick:
-                    events += receive_tick(message)
-                elif type(message) is Trades:
-                    events += receive_trades(message)
-                else:
-                    told = feed.receive(message, now)
-                    kinds = {type(message), *map(type, told)}
-                    is_calm = is_calm and _MERE_PRICES.issuperset(kinds)
-                    events += told
+            is_calm &= _receive(feed, messages, now, events)
             if not _MERE_PRICES.issuperset(map(type, events)):
                 self.changed.notify_all()
         for message in messages:
@@ -336,3 +326,22 @@ class FeedThread(FeedLife, AuditMeans):
                 logger.warning("Kraken complains: %s", message.error)
         self.readers.publish(events)
         return is_calm
+
+
+def _receive(
+    feed: FeedProtocol, messages: Sequence[Message], now: float, events: list[Event]
+) -> bool:
+    """Let `feed` take messages in, and add what it tells; True if that is mere prices."""
+    is_calm = True
+    receive_tick = feed.subscriptions.receive_tick
+    receive_trades = feed.contents.receive_trades
+    for message in messages:
+        if type(message) is Tick:
+            events += receive_tick(message)
+        elif type(message) is Trades:
+            events += receive_trades(message)
+        else:
+            told = feed.receive(message, now)
+            is_calm = is_calm and _MERE_PRICES.issuperset({type(message), *map(type, told)})
+            events += told
+    return is_calm

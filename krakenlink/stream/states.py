@@ -196,6 +196,7 @@ class Subscription:
     good_param: int = 0  # with which Kraken took it last
     most_param: int = MOST_DEPTH  # that Kraken is known not to refuse
     content: Any = None
+    is_looked_at: bool = False  # whether somebody has ever looked at what came before
     wrongs: int = 0  # how often in a row it came to nothing, and when that was last
     wrong_at: float = _NEVER
 

@@ -277,7 +277,7 @@ class Subscriptions:
             self._unproven.pop(sub.key, None)
             if sub.state is SubState.MUTE:
                 sub.step(SubSignal.DATA)
-            sub.content = Tape(_NEEDS_NO_DATA[sub.channel])
+            sub.content = Tape(_NEEDS_NO_DATA[sub.channel], is_kept=sub.is_looked_at)
             events.append(ChannelLive(sub.symbol, sub.channel.value, now))
         elif sub.state is SubState.ACKED:
             self._unproven.setdefault(sub.key, sub)

@@ -2,7 +2,7 @@
 
 Pure and not thread-safe. A tape begins with an acknowledgement and ends with the connection, with a
 doubt, or with the next acknowledgement: between two tapes something may be missing, within one
-nothing is. What cannot be read ends it. It is written down from the first look at it on, which is
+nothing is. What cannot be read ends it. It is written down once somebody has looked, and that is
 before REST is asked: most listeners want what happens, and nothing kept of it.
 
 Sources: Kraken, spot WebSocket v2 (ohlc, trade); REST OHLC and Trades (read 2026-11).
@@ -97,16 +97,17 @@ class Tape(Generic[Item]):
 
     Args:
         most: How many are kept; at times a sixteenth more.
+        is_kept: Whether it is written down at once, and not from `keep` on.
 
     Attributes:
-        items: What has come since `keep`, by place, in the order in which it came first.
+        items: What is written down, by place, in the order in which it came first.
         last: The highest place so far; None before the first.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, is_kept: bool = False) -> None:
         # To drop one by one would mean to search each time for the first that is left.
         self._most, self._room = most, most + most // 16
-        self._is_kept = False
+        self._is_kept = is_kept
         self.items: dict[int, Item] = {}
         self.last: int | None = None
 

@@ -103,8 +103,7 @@ class Watch:
         self._clocks = clocks
         self._parking = Parking(default, saved.parked)
         self._blind = Blind(clocks, saved, pace or Pace())
-        self._fired = Fired()
-        self._is_of_now = OfNow(clocks)
+        self._fired, self._is_of_now = Fired(), OfNow(clocks)
         self._is_guessing = not clocks.is_known()
 
     @property
@@ -191,8 +190,7 @@ class Watch:
         What came now need not be of now: a snapshot, and a frame that was held up on its way, are
         the past, and are asked for as that is.
         """
-        if self._is_guessing:
-            self._put_right()
+        self._put_right()
         name, parking = event.symbol, self._parking
         tape = self._blind.tapes.get(name)
         if tape is None or not event.prints:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 
+import pytest
 from feed_kit import (
     BTC,
     ETH,
@@ -262,6 +263,20 @@ def test_mute_symbol_is_asked_for_anew_on_the_next_connection_too() -> None:
     assert feed.subscriptions.tickers[BTC].asks == 1
     tell(feed, '{"channel":"heartbeat"}', at=180.0)
     assert [m["method"] for m in sent(feed, 180.0)] == ["unsubscribe", "subscribe"]
+
+
+@pytest.mark.parametrize("is_looked_at", [True, False])
+def test_trades_are_kept_from_an_acknowledgement_on_once_somebody_has_looked(
+    is_looked_at: bool,
+) -> None:
+    """Who looks now and then misses nothing of a new tape; who only listens has nothing kept."""
+    feed = opened_feed(BTC, channel=TRADE)
+    sub = feed.subscriptions.by_key[TRADE, BTC]
+    sub.is_looked_at = is_looked_at
+    tell(feed, ack_frame(BTC, 1), at=100.1)
+    row = {"symbol": BTC, "price": 1, "qty": 1, "trade_id": 7}
+    tell(feed, json.dumps({"channel": "trade", "data": [row]}), at=110.0)
+    assert (list(sub.content.items), sub.content.last) == ([7] if is_looked_at else [], 7)
 
 
 def test_trades_that_were_not_acknowledged_count_from_a_late_ack() -> None:
