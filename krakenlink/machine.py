@@ -15,7 +15,7 @@ import stat
 import sys
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -356,11 +356,11 @@ _STEPS = FileSteps()
 
 def replace_file(
     file: Path,
-    content: bytes,
+    content: bytes | Iterable[bytes],
     steps: FileSteps = _STEPS,
     *,
     is_durable: bool = True,
-    before_rename: Callable[[Path], None] | None = None,
+    before_rename: Callable[[Path], object] = lambda new: None,
 ) -> None:
     """Replace `file` by `content`, so that no reader ever sees half of it, whoever writes too.
 
@@ -369,7 +369,7 @@ def replace_file(
 
     Args:
         file: In a folder that exists; it need not exist itself.
-        content: All of it.
+        content: All of it, at once or in pieces; while these are made anything may raise.
         steps: The machine's own, or a test's.
         is_durable: Whether to return only when all is on the platter. Not for what may be lost:
             it takes milliseconds, and after a power cut there may be an empty file.
@@ -382,11 +382,11 @@ def replace_file(
     temporary = file.with_name(f"{file.name}.{os.urandom(16).hex()}.tmp")
     try:
         with steps.create(temporary) as stream:
-            steps.write(stream, content)
+            for piece in [content] if isinstance(content, bytes) else content:
+                steps.write(stream, piece)
             if is_durable:
                 steps.sync(stream)
-        if before_rename is not None:
-            before_rename(temporary)
+        before_rename(temporary)
         _rename(steps, temporary, file)
     except BaseException:
         with suppress(OSError):

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -211,6 +212,36 @@ def test_file_is_replaced_whole_and_brought_to_the_platter_in_order(tmp_path: Pa
     assert file.read_bytes() == b"new"
     assert names_in(tmp_path) == ["a.csv"]
     assert steps.done == ["create", "write", "sync", "rename", "sync_folder"]
+
+
+def test_file_in_pieces_is_written_as_they_are_made(tmp_path: Path) -> None:
+    """What is large is never in hand as a whole; it is brought to the platter once."""
+    file, steps = tmp_path / "a.csv", Failing("")
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (b"new, ", b"in ", b"pieces"):
+            steps.done.append(piece.decode().strip(", "))
+            yield piece
+
+    replace_file(file, pieces(), steps)
+    assert file.read_bytes() == b"new, in pieces"
+    written = ["new", "write", "in", "write", "pieces", "write"]
+    assert steps.done == ["create", *written, "sync", "rename", "sync_folder"]
+
+
+def test_piece_that_cannot_be_made_leaves_the_old_file(tmp_path: Path) -> None:
+    """Half of the contents never takes the place of what there was."""
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"old")
+
+    def pieces() -> Iterator[bytes]:
+        yield b"half"
+        raise TypeError("no text")
+
+    with pytest.raises(TypeError, match="no text"):
+        replace_file(file, pieces())
+    assert file.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["a.csv"]
 
 
 def test_file_that_may_be_lost_waits_for_no_platter(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import stat
 import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,8 @@ TRIES = 20
 MOST_BYTES = 500_000_000
 # Seconds: another program may just be writing; what a killed one left is older.
 LITTER_AGE = 600.0
+# All of a file, at once or in pieces.
+Contents = bytes | Iterable[bytes]
 PROBE = ".probe."  # in the name of a file that only tries whether one can be written
 
 
@@ -174,7 +177,7 @@ def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
 
 
 def replace(
-    disk: Disk, path: Path, data: bytes, expected: Stamp | None, *, follows: bool = True
+    disk: Disk, path: Path, data: Contents, expected: Stamp | None, *, follows: bool = True
 ) -> Stamp:
     """Replace `path` durably by `data`; return the stamp of what stands there now.
 
@@ -233,15 +236,24 @@ def _take_after(new: Path, old: Path) -> None:
             os.chown(new, status.st_uid, status.st_gid)
 
 
-def overwrite(disk: Disk, path: Path, data: bytes, *, follows: bool = True) -> None:
+def overwrite(
+    disk: Disk, path: Path, data: bytes | Callable[[], Contents], *, follows: bool = True
+) -> None:
     """Replace a file that one program alone writes, whatever stands there; links as in `replace`.
+
+    Args:
+        disk: The file system.
+        path: The file.
+        data: All of it, or what makes it, called for each try.
+        follows: Whether a link stays a link.
 
     Raises:
         OSError: As `replace` does, or if another program keeps writing it.
     """
     for _ in range(TRIES):
         with suppress(Changed):
-            replace(disk, path, data, disk.stamp(path), follows=follows)
+            contents = data if isinstance(data, bytes) else data()
+            replace(disk, path, contents, disk.stamp(path), follows=follows)
             return
     raise OSError(errno.EBUSY, "another program writes it; one state, one program", str(path))
 

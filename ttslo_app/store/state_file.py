@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ttslo_app.store.disk import (
@@ -24,7 +25,7 @@ from ttslo_app.store.disk import (
     replace,
     sweep,
 )
-from ttslo_app.store.state_text import STATE_COLUMNS, StateProblem, StateReader, state_bytes
+from ttslo_app.store.state_text import STATE_COLUMNS, StateProblem, StateReader, state_pieces
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class StateFile:
         with self._lock:
             if self._is_copy_due and self._disk.stamp(self.path) is not None:
                 self._keep_copy_locked(self._disk.read(self.path))
-            overwrite(self._disk, self.path, state_bytes(state))
+            overwrite(self._disk, self.path, partial(state_pieces, state))
 
     def initialize(self) -> None:
         """Create the file with its header where there is none; never touch one that is there.

@@ -7,7 +7,7 @@ believed it might place a second order. The columns are those of existing files;
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any
@@ -100,11 +100,16 @@ class StateReader:
 
 # --- writing -----------------------------------------------------------------------------------
 
-_BLOCK = 1000  # rows; the text of all beside their bytes would fill much memory
+_BLOCK = 1000  # rows; the text of 100,000, and their bytes, would fill 40 MB
 
 
 def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
-    """Return a state as the contents of its file: the contract's columns first, then all others.
+    """Return a state as the contents of its file, as `state_pieces` yields them."""
+    return b"".join(state_pieces(state))
+
+
+def state_pieces(state: Mapping[str, Mapping[str, object]]) -> Iterator[bytes]:
+    """Yield the contents of a state's file: the contract's columns first, then all others.
 
     Raises:
         TypeError: If a row is no dict; the message names it.
@@ -116,10 +121,9 @@ def state_bytes(state: Mapping[str, Mapping[str, object]]) -> bytes:
     met = dict.fromkeys(str(name) for kind in kinds for name in kind)
     columns = tuple(dict.fromkeys(filter(None, (*STATE_COLUMNS, *met))))
     rows = (_texts_of(name, row, columns) for name, row in state.items())
-    blocks = [_block([list(columns)])]
-    while block := list(islice(rows, _BLOCK)):
-        blocks.append(_block(block))
-    return b"".join(blocks)
+    lines = chain([list(columns)], rows)
+    while block := list(islice(lines, _BLOCK)):
+        yield _block(block)
 
 
 _TEXT = frozenset({str})

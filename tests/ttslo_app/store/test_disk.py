@@ -3,6 +3,7 @@
 import errno
 import os
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -115,6 +116,21 @@ def test_overwrite_replaces_whatever_stands_there() -> None:
     FILE.write_bytes(b"old")
     overwrite(Disk(), FILE, b"new")
     assert FILE.read_bytes() == b"new"
+
+
+def test_pieces_are_made_anew_for_each_try() -> None:
+    """Where somebody wrote in between, the next try has all of them and not what was left."""
+    disk, tries = FailingDisk(), []
+    disk.intrusions = [b"theirs", b"theirs again"]
+
+    def pieces() -> Iterator[bytes]:
+        tries.append(len(disk.intrusions))
+        yield from (b"all ", b"of ", b"it")
+
+    FILE.write_bytes(b"old")
+    overwrite(disk, FILE, pieces)
+    assert FILE.read_bytes() == b"all of it"
+    assert tries == [2, 1, 0]
 
 
 def test_file_that_is_not_there_is_read_as_none() -> None:

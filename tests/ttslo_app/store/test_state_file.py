@@ -1,7 +1,9 @@
 """state.csv and the tape on the disk: whole or as it was, and no damage without a copy."""
 
+import errno
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -213,6 +215,50 @@ def test_a_failing_save_leaves_the_state_as_it_was(step: str) -> None:
     files = state(table(STATE_HEADER, FIRED), FailingDisk(step))
     with pytest.raises(OSError):
         files.save({"b": {"triggered": "true"}})
+    assert Path("state.csv").read_text() == table(STATE_HEADER, FIRED)
+    assert litter() == []
+
+
+class FullDisk(Disk):
+    """A disk that is full after some writes, and notes what else is done."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.steps: list[str] = []
+
+    def write(self, file: BinaryIO, data: bytes) -> None:
+        self.steps.append("write")
+        if self.steps.count("write") > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().write(file, data)
+
+    def sync(self, file: BinaryIO) -> None:
+        self.steps.append("sync")
+        super().sync(file)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.steps.append("rename")
+        super().rename(source, target)
+
+    def sync_folder(self, folder: Path) -> None:
+        self.steps.append("sync folder")
+        super().sync_folder(folder)
+
+
+def test_state_of_many_rows_is_synced_once_and_replaced_whole() -> None:
+    """However many pieces there are, all of them are on the platter before the name is changed."""
+    rows = {f"r{number}": {"id": f"r{number}", "triggered": "false"} for number in range(2500)}
+    disk = FullDisk(3)
+    state(disk=disk).save(rows)
+    assert disk.steps == ["write", "write", "write", "sync", "rename", "sync folder"]
+    assert list(state().load()) == list(rows)
+
+
+def test_disk_that_is_full_in_the_middle_leaves_the_state_as_it_was() -> None:
+    """A half of many rows is no state."""
+    files = state(table(STATE_HEADER, FIRED), FullDisk(2))
+    with pytest.raises(OSError, match="No space left"):
+        files.save({f"r{number}": {} for number in range(2500)})
     assert Path("state.csv").read_text() == table(STATE_HEADER, FIRED)
     assert litter() == []
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttslo_app.store.csv_text import cell_text, quote
-from ttslo_app.store.state_text import STATE_COLUMNS, StateReader, state_bytes
+from ttslo_app.store.state_text import STATE_COLUMNS, StateReader, state_bytes, state_pieces
 
 ODD = [
     "",
@@ -77,17 +77,26 @@ def test_row_that_is_no_dict_is_told_by_its_name() -> None:
         state_bytes({"a": {}, "b": None})  # type: ignore[dict-item]  # the point
 
 
-def test_many_rows_are_not_all_text_at_once() -> None:
-    """Beside the bytes there is never more than the text of some rows."""
+def test_many_rows_are_text_a_thousand_at_a_time() -> None:
+    """Neither their text nor their bytes are ever in hand as a whole."""
     state = {f"r{number}": {"note": "x" * 200} for number in range(20_000)}
     size = len(state_bytes(state))
     tracemalloc.start()
     try:
-        state_bytes(state)
+        pieces = sum(len(piece) < size / 15 for piece in state_pieces(state))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 2.6 * size
+    assert pieces == 21  # the header stands with the first rows
+    assert peak < 0.5 * size
+
+
+@pytest.mark.parametrize("count", [1, 999, 1000, 2500])
+def test_pieces_are_the_whole(count: int) -> None:
+    """Wherever one ends and the next begins, each row is in it once."""
+    state = {f"r{number}": {"id": f"r{number}", "note": f"{number} "} for number in range(count)}
+    assert b"".join(state_pieces(state)) == cell_by_cell(state)
+    assert len(list(state_pieces(state))) == count // 1000 + 1
 
 
 def test_problem_names_file_line_and_row() -> None:
