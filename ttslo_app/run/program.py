@@ -23,7 +23,7 @@ from ttslo_app.face.voice import Voice, as_json, as_text, show_line, write_line
 from ttslo_app.messages import Kind, Market, Said, tell
 from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.intents import may_have_fired, with_intents
-from ttslo_app.orders.ledger import State
+from ttslo_app.orders.ledger import State, cells_like_others
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.orders.stand_ins import DryRunExchange
 from ttslo_app.orders.worker import OrderWorker
@@ -228,7 +228,8 @@ class Program:
         """Read the state file; rows whose past cannot be known do not trade, and that is said."""
         found = self.config_manager.load_state_checked()
         intents, damage = self.files.load_intents()
-        self.worker.state = with_intents(found.rows, intents)
+        rows = with_intents(found.rows, intents)
+        self.worker.state = {name: cells_like_others(cells) for name, cells in rows.items()}
         for problem in found.problems:
             tell(self.say, words.state_problem(problem.message, found.copy))
             self.worker.ledger.distrust(problem.ids or None)

@@ -22,6 +22,7 @@ from ttslo_app.messages import Crossing, Kind
 from ttslo_app.orders.intents import intent_lines, read_intents
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.program import Program, keeping_journal
+from ttslo_app.store.state_text import STATE_COLUMNS
 
 
 @pytest.fixture
@@ -114,6 +115,24 @@ def test_state_that_cannot_be_saved_is_said_not_raised(manager: ConfigManager) -
     Path(manager.state_file).mkdir()
     program.save_state()
     assert "state.csv cannot be written" in logged(manager, "ERROR")
+
+
+def test_state_that_is_loaded_is_saved_as_it_was(manager: ConfigManager) -> None:
+    """Columns of others stay, empty or not; of ours a cell that is empty says nothing."""
+    text = (
+        f"{','.join(STATE_COLUMNS)},rule_state,theirs,doubt,empty\n"
+        "btc,false,,,,,,disarmed,x,,\neth,false,,,,,,disarmed,,,\n"
+    )
+    Path(manager.state_file).write_text(text, encoding="utf-8")
+    program = TTSLO(manager, StandIn())
+    program.load_state()
+    assert program.state["btc"]["theirs"] == "x"
+    assert "doubt" not in program.state["btc"]
+    program.save_state()
+    saved = Path(manager.state_file).read_text(encoding="utf-8")
+    assert saved == text.replace("doubt,", "").replace("x,,", "x,").replace(
+        "disarmed,,,", "disarmed,,"
+    )
 
 
 def test_damaged_state_file_keeps_a_copy_and_trades_no_doubtful_row(
