@@ -49,6 +49,7 @@ class AccountSeen:
         since: When that began, by the leader's own clock, ISO UTC.
         epoch: How many have led so far.
         is_led: Whether the leader gave a sign of life while it was looked at.
+        is_halted: Whether a host has found that nobody may lead it any more.
         rows: How many rows there are.
         unsettled: The rows whose order may stand at Kraken without anybody's knowing.
         hosts: Its hosts.
@@ -59,6 +60,7 @@ class AccountSeen:
     since: str
     epoch: int
     is_led: bool
+    is_halted: bool
     rows: int
     unsettled: tuple[str, ...]
     hosts: tuple[HostSeen, ...] = field(default=())
@@ -134,12 +136,14 @@ def _account(keys: Keys, entries: Sequence[Entry], version: int, alive: set[str]
         lead = read_lead(entry.key, entry.value)
     except ValueError as error:
         raise NotMade(str(error)) from None
+    is_halted = copy.entry(keys.halt) is not None
     return AccountSeen(
         keys.account,
         lead.host,
         lead.since,
         lead.epoch,
-        is_led=bool(lead.host) and keys.beat in alive,
+        is_led=bool(lead.host) and keys.beat in alive and not is_halted,
+        is_halted=is_halted,
         rows=len(copy.rows()),
         unsettled=tuple(sorted(_unsettled(copy, keys))),
         hosts=tuple(_hosts(copy.below(keys.hosts), alive)),

@@ -290,7 +290,12 @@ def _some(rows: Sequence[str]) -> str:
 
 def account_lines(account: AccountSeen) -> Iterator[str]:
     """Yield what is told of an account, a line each."""
-    if not account.leader:
+    if account.is_halted:
+        yield (
+            f"{account.name}: HALTED: Kraken saw a higher nonce than the store knows, so nobody "
+            "leads it any more. See After a restore in STANDBY.md"
+        )
+    elif not account.leader:
         yield f"{account.name}: NOBODY LEADS, after {account.epoch} epochs"
     elif account.is_led:
         yield (

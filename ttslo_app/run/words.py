@@ -346,7 +346,7 @@ def internal_error(where: str) -> Sentence:
 
 def put_off(complaint: str, error: object) -> Sentence:
     """Say that a duty could not be done."""
-    return Sentence(Kind.LINK, "WARNING", f"{complaint}: {error}. It is tried again")
+    return Sentence(Kind.LINK, "WARNING", f"{complaint}: {_ended(str(error))} It is tried again")
 
 
 UNPROVEN = (
@@ -435,9 +435,9 @@ def tape_unreadable(error: object) -> Sentence:
 
 
 def _ended(text: str) -> str:
-    """Return `text` with one full stop at its end; nothing stays nothing."""
+    """Return `text` with one full stop at its end, or its question mark; nothing stays nothing."""
     bare = text.strip().rstrip(".")
-    return f"{bare}." if bare else ""
+    return bare if not bare or bare.endswith("?") else f"{bare}."
 
 
 def _named(names: Sequence[str], most: int = 5) -> str:

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 from store_cli_kit import LONG, FakeHost, cells, made, put_life, ttslo, ttslo_soon
-from three_etcd import EtcdNodes, opened
+from three_etcd import EtcdNodes, opened, put
 
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Change
@@ -99,6 +99,22 @@ def test_a_leader_that_kraken_does_not_answer_could_miss_an_order(
     out = capsys.readouterr().out
     assert "host one: leads, is not answered by Kraken\n" in out
     assert "host two: follows\n" in out
+
+
+def test_account_that_nobody_may_lead_any_more_is_told_as_that(
+    url: str, keys: Keys, capsys: Said
+) -> None:
+    """It looks as if a host had died, else, and starting one would help nobody."""
+    with opened(url) as store, FakeHost(url, keys, "one").living() as one:
+        one.lead(store, 1)
+        put(store, keys.halt, b"{}")
+        capsys.readouterr()
+        assert ttslo("status", "--store", url) == 3
+        out = capsys.readouterr().out
+        assert "main: HALTED: Kraken saw a higher nonce than the store knows" in out
+        assert "leads since" not in out
+        assert ttslo("status", "--store", url, "--json") == 3
+    assert json.loads(capsys.readouterr().out)["accounts"][0]["is_halted"] is True
 
 
 def test_nobody_leads_before_the_first_host(url: str, capsys: Said) -> None:

@@ -121,3 +121,19 @@ def test_rows_that_cannot_fire_are_named_within_reason() -> None:
     assert said.startswith("r0, r1, r2, r3, r4 and 995 more: CANNOT FIRE: BTC/USD has no price")
     assert "(gone). It is asked again" in said
     assert len(said) < 200
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended"),
+    [
+        ("no frame for 3.0 s", "no frame for 3.0 s."),
+        ("no frame.", "no frame."),
+        ("was the machine asleep?", "was the machine asleep?"),
+    ],
+)
+def test_reason_ends_as_a_sentence_does(reason: str, ended: str) -> None:
+    """It comes from elsewhere, with or without a full stop, or as a question."""
+    blind = words.blind("12:00:00Z", ["BTC/USD"], reason, 5.0).text
+    assert f"for BTC/USD: {ended} Reconnecting" in blind
+    put_off = words.put_off("The orders cannot be watched", reason).text
+    assert put_off == f"The orders cannot be watched: {ended} It is tried again"
