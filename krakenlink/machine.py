@@ -322,6 +322,8 @@ def read_plain(path: str | Path, most: int = -1) -> bytes:
         pieces = []
         while piece := os.read(handle, left):
             pieces.append(piece)
+            if most < 0 and len(piece) == status.st_size:
+                break  # all that there was, at once: it need not be asked whether there is more
             left = _MORE if most < 0 else left - len(piece)
         return b"".join(pieces)
     finally:

@@ -238,12 +238,15 @@ class RestClient(AccountCalls):
             ProtocolError: The order may stand.
         """
         name = checked_pair(pair)
+        known = self.listing.in_memory(name)
         order = {
             "ordertype": checked_order_type(order_type),
             "type": checked_direction(direction),
-            "volume": self._volume(name, volume),
+            "volume": volume_text(volume, name, known),
         }
-        return self._private("AddOrder", {**order, **self._named(name), **kwargs})
+        return self._private(
+            "AddOrder", {**order, **named(name, known or legacy_pair(name)), **kwargs}
+        )
 
     def add_order_batch(
         self, pair: str, orders: Sequence[Mapping[str, object]], **kwargs: Any

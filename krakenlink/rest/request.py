@@ -14,7 +14,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple, cast
@@ -64,17 +63,19 @@ def encode(params: Mapping[str, object] | None) -> str:
 
 
 def _quoted(text: str) -> str:
-    # Most need no quoting, and finding that out so is ten calls fewer for each.
-    return text if _PLAIN.fullmatch(text) else quote_plus(text)
+    # The library looks at each character of what is to be quoted, and an order waits for it.
+    return text.translate(_QUOTES_OF) if text.isascii() else quote_plus(text)
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.~-]*", re.ASCII)
+_QUOTES_OF = {number: quote_plus(chr(number)) for number in range(128)}
 
 
 def _fields(prefix: str, params: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     for name, value in params.items():
         label = f"{prefix}[{name}]" if prefix else name
-        if isinstance(value, Mapping):
+        if isinstance(value, str):  # most are, and to tell what is no mapping takes longest
+            yield label, str(value)
+        elif isinstance(value, Mapping):
             yield from _fields(label, value)
         elif value is not None and (value is not False or name in _ON_BY_DEFAULT):
             yield label, _text(label, value)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
+from typing import cast
 
 from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.kin import Families, families_of
@@ -364,7 +365,7 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
         raise UnreadableLife(f"it is {type(cells).__name__} and not a dict")
     if not cells:
         return Life(rule_id)
-    cells = {name: "" if value is None else str(value) for name, value in cells.items()}
+    cells = _in_words(cells)
     triggered = cells.get("triggered", "").strip().lower()
     if triggered not in ("true", "false", ""):
         raise UnreadableLife(f"triggered is {cells.get('triggered')!r}, not true or false")
@@ -392,6 +393,13 @@ def read_life(rule_id: str, cells: Mapping[str, str]) -> Life:
     if life.is_unsettled and not (life.cl_ord_id and life.order):
         raise UnreadableLife(f"rule_state is {word} without a cl_ord_id and an order")
     return life
+
+
+def _in_words(cells: Mapping[str, object]) -> Mapping[str, str]:
+    """Return cells as texts: a caller who keeps the state by himself may say None, or a number."""
+    if {*map(type, cells.values())} <= {str}:
+        return cast("Mapping[str, str]", cells)
+    return {name: "" if value is None else str(value) for name, value in cells.items()}
 
 
 def _earlier_life(rule_id: str, triggered: str, text: Mapping[str, str]) -> Life:

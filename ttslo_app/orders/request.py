@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 
 from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
 from krakenlink.pairs import shown_pair
@@ -42,8 +43,7 @@ class OrderRequest:
     @property
     def cells(self) -> dict[str, str]:
         """The order as Kraken's AddOrder takes it, by Kraken's own names, without empty ones."""
-        cells = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {name: text for name, text in cells.items() if text}
+        return {name: text for name, text in zip(_NAMES, _texts_of(self), strict=True) if text}
 
     @property
     def more(self) -> dict[str, str]:
@@ -52,15 +52,15 @@ class OrderRequest:
 
     def to_json(self) -> str:
         """Return the order as one line of JSON, for the state file."""
-        usual = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _SELDOM}
-        return json.dumps({**usual, **self.more})
+        cells = zip(_NAMES, _texts_of(self), strict=True)
+        return _as_json({name: text for name, text in cells if text or name not in _SELDOM})
 
     @classmethod
     def from_json(cls, text: str) -> OrderRequest | None:
         """Return the order that `to_json` wrote, or None if `text` is nothing of the kind."""
         try:
             found = json.loads(text)
-            usual = {f.name: str(found[f.name]) for f in fields(cls) if f.name not in _SELDOM}
+            usual = {name: str(found[name]) for name in _NAMES if name not in _SELDOM}
             return cls(**usual, **{name: str(found.get(name, "")) for name in _SELDOM})
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -71,6 +71,15 @@ class OrderRequest:
         said = f"{self.type} {readable(self.volume)} {shown_pair(self.pair)} {self.ordertype}"
         said = f"{said} {offset}"
         return f"{said}, limit {self.price2}" if self.price2 else said
+
+
+_NAMES = tuple(f.name for f in fields(OrderRequest))
+
+
+_texts_of = attrgetter(*_NAMES)
+
+
+_as_json = json.JSONEncoder().encode
 
 
 def fingerprint(rule: Rule) -> str:
@@ -161,7 +170,7 @@ def build_order(rule: Rule, market: Market, volume: Decimal | None = None) -> Or
             f"volume {plain(size)} is zero with the {market.lot_decimals} decimals of "
             f"{market.rest_key}"
         )
-    return replace(_template_of(rule, market), volume=plain(cut))
+    return _template_of(rule, market, plain(cut))
 
 
 def order_to_check(rule: Rule, market: Market) -> OrderRequest:
@@ -185,7 +194,7 @@ def order_to_find(rule: Rule, market: Market) -> OrderRequest:
     return _template_of(rule, market) if rule.volume is None else build_order(rule, market)
 
 
-def _template_of(rule: Rule, market: Market) -> OrderRequest:
+def _template_of(rule: Rule, market: Market, volume: str = "") -> OrderRequest:
     terms = rule.terms
     limit = ""
     if terms.limit is not None:
@@ -197,7 +206,7 @@ def _template_of(rule: Rule, market: Market) -> OrderRequest:
     return OrderRequest(
         market.rest_key,
         rule.direction.value,
-        "",
+        volume,
         _offset_of(rule, market),
         "trailing-stop-limit" if limit else "trailing-stop",
         terms.trigger.value,

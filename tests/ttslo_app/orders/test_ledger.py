@@ -13,7 +13,7 @@ import pytest
 from fresh_python import run_python
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import MARKET, NOW, life, rule
+from order_bench import MARKET, NOW, ORDER, life, rule
 
 from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.ledger import (
@@ -226,6 +226,15 @@ def test_rows_of_earlier_versions_are_understood() -> None:
 def test_row_with_an_order_id_has_fired_whatever_triggered_says() -> None:
     """An order id is proof enough not to place another order."""
     assert read_life("btc", {"triggered": "false", "order_id": "O1"}).has_fired
+
+
+def test_cells_of_a_caller_need_not_be_text() -> None:
+    """Whoever keeps the state by himself may say None for nothing, and write numbers as numbers."""
+    written = cells_of(life(RuleState.PLACED, cl_ord_id="c", order=ORDER, order_id="O1", sends=1))
+    mine: dict[str, object] = {name: text or None for name, text in written.items()}
+    mine |= {"generation": int(written["generation"]), "sends": 1}
+    assert read_life("btc", mine) == read_life("btc", written)  # type: ignore[arg-type]  # a caller's
+    assert read_life("btc", {"triggered": None}).state is RuleState.DISARMED  # type: ignore[dict-item]  # likewise
 
 
 @pytest.mark.parametrize(

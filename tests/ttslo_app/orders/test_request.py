@@ -174,6 +174,13 @@ def test_order_with_terms_survives_the_state_file() -> None:
     assert str(order) == "sell 0.01 BTC/USD trailing-stop-limit +5%, limit -0.5%"
 
 
+def test_order_without_a_volume_reads_back_as_one() -> None:
+    """What every order has is written although it is empty, or the order would be none."""
+    order = replace(ORDER, volume="")
+    assert OrderRequest.from_json(order.to_json()) == order
+    assert "volume" not in order.cells
+
+
 @pytest.mark.parametrize("cell", ["all", "50%", "100 USD"])
 def test_volume_that_is_not_known_yet_is_no_number(cell: str) -> None:
     """It is asked about with the smallest order, looked for with any, and built with a number."""
