@@ -137,7 +137,7 @@ class LiveRun:
             pace=options.pace,
         )
         self.watch.in_order = lambda ids: worker.ledger.kin.in_file_order(ids)
-        self._checks = _checks_of(world, lambda: self.watch.rules, worker, say)
+        self._checks = _checks_of(world, lambda: self.watch.seats, worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False

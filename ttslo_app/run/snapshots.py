@@ -10,10 +10,11 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +133,7 @@ class Teller:
     def snapshot(self) -> Snapshot:
         """Return how the program is now. Never blocks for long."""
         live, about = self._program.live, self._about
-        armed = {} if live is None else dict(live.watch.rules)
+        armed: Collection[str] = () if live is None else live.watch.seats
         rows, left_out = self._rows(armed)
         phase = "stopped" if self.is_over else "starting" if live is None else "running"
         link, frame_age = self._link()
@@ -181,16 +182,16 @@ class Teller:
             return _Seen()
         return _Seen(last[0], "REST", round(max(0.0, feed_clock() - last[1]), 3))
 
-    def _rows(self, armed: Mapping[str, object]) -> tuple[list[Row], int]:
-        entries = list(self._program.worker.ledger.rules.items())
-        compared = entries[:_MOST_COMPARED]
+    def _rows(self, armed: Collection[str]) -> tuple[list[Row], int]:
+        rules = self._program.worker.ledger.rules
+        compared = list(islice(rules.items(), _MOST_COMPARED))
         seen: dict[str, _Seen] = {}
         for _, entry in compared:
             if entry.market.name not in seen:
                 seen[entry.market.name] = self._seen(entry.market)
         live = self._program.live
         sees = {} if live is None else live.armed() if len(armed) <= _MOST_COMPARED else {}
-        refused = self._refused({rule_id for rule_id, _ in entries})
+        refused = self._refused(rules)
 
         def distance(item: tuple[str, AcceptedRule]) -> float:
             away = seen[item[1].market.name].away(item[1].rule.threshold)
@@ -206,9 +207,9 @@ class Teller:
             for rule_id, entry in compared
         ]
         told = [*told, *refused][:MOST_ROWS]
-        return told, max(0, len(entries) + len(refused) - len(told))
+        return told, max(0, len(rules) + len(refused) - len(told))
 
-    def _refused(self, accepted: set[str]) -> list[Row]:
+    def _refused(self, accepted: Collection[str]) -> list[Row]:
         """Return the rows that were refused, each once, with the first reason."""
         found: dict[str, Row] = {}
         validation = self._program.validation

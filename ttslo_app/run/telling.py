@@ -203,16 +203,15 @@ def standing_of(live: LiveRun | None) -> tuple[int, str]:
     """Return how many rows are armed, and which is nearest to its threshold. Any thread."""
     if live is None:
         return 0, ""
-    rules = list(live.watch.rules.values())
-    nearest, least = "", Decimal("Infinity")
-    for armed in rules if len(rules) <= _MOST_COMPARED else ():
+    count, nearest, least = len(live.watch.seats), "", Decimal("Infinity")
+    for armed in live.watch.rules.values() if count <= _MOST_COMPARED else ():
         seen = live.watch.last.get(armed.market.name)
         if seen is None or not seen[0]:
             continue
         away = abs(armed.rule.threshold - seen[0]) / seen[0]
         if away < least:
             least, nearest = away, f"{armed.rule.id}: {face_words.describe(armed.rule, seen[0])}"
-    return len(rules), nearest
+    return count, nearest
 
 
 def status_of(live: LiveRun | None) -> str:

@@ -45,7 +45,7 @@ from ttslo_app.watch.crossings import (
     is_older,
     news_of,
 )
-from ttslo_app.watch.parking import Parking, Standing
+from ttslo_app.watch.parking import Parking, Seat, Standing
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
 from ttslo_app.watch.words import (
@@ -60,7 +60,7 @@ from ttslo_app.watch.words import (
 
 
 class Watch:
-    """All that is armed. Used by one thread, but for `markets` and `rules`, which any may read.
+    """All that is armed. Used by one thread; any may read `markets`, `seats` and `rules`.
 
     Args:
         submit: Takes each crossing, in order, and what is found out about one later.
@@ -75,6 +75,7 @@ class Watch:
 
     Attributes:
         markets: The markets of all that is armed, by name.
+        seats: How each armed rule stands, by rule id; a live dict, to be counted and looked up in.
         last: The last price of each market, and when it was looked at, on the monotonic clock.
         in_order: Returns rules that one trade crosses in the order in which they fire.
     """
@@ -102,13 +103,14 @@ class Watch:
         self._present = present
         self._clocks = clocks
         self._parking = Parking(default, saved.parked)
+        self.seats: Mapping[str, Seat] = self._parking.seats
         self._blind = Blind(clocks, saved, pace or Pace())
         self._fired, self._is_of_now = Fired(), OfNow(clocks)
         self._is_guessing = not clocks.is_known()
 
     @property
     def rules(self) -> dict[str, Armed]:
-        """What is armed, by rule id. Any thread."""
+        """What is armed, by rule id, as a dict of its own. Any thread."""
         return self._parking.rules
 
     def _say(self, sentence: Sentence) -> None:
@@ -162,8 +164,7 @@ class Watch:
         armed = self._parking.leave(rule_id)
         if armed is None or self._parking.is_watched(armed.market.name):
             return None
-        name = armed.market.name
-        self.markets = {n: m for n, m in self.markets.items() if n != name}
+        self.markets = {n: m for n, m in self.markets.items() if n != armed.market.name}
         return armed.market
 
     def leave(self, market: str) -> None:
@@ -264,8 +265,7 @@ class Watch:
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
         self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
         guess = seen_at if self._is_guessing and not (not_after or at_ns) else None
-        fired_ns = not_after or at_ns or now_ns + DOUBT
-        fired = Firing(armed, fired_ns, seen=price, fired_at=guess)
+        fired = Firing(armed, not_after or at_ns or now_ns + DOUBT, seen=price, fired_at=guess)
         self._fired.add(fired)
         self.forget(rule_id)
         return fired

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from live_program import HEADER, PAIR, LiveProgram, row, wait_until
@@ -15,9 +18,13 @@ from sign_kit import snapshot
 
 from fake_kraken import FakeKraken
 from ttslo_app.face.snapshot import MOST_EVENTS, MOST_ROWS, Snapshot, decoded, encoded, judged
-from ttslo_app.messages import Kind, Said
+from ttslo_app.messages import AcceptedRule, Kind, Market, Said
 from ttslo_app.orders.life import OrderSettings
+from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.snapshots import About, Teller, is_alive, snapshot_path, stop_of
+
+if TYPE_CHECKING:
+    from ttslo_app.run.program import Program
 
 ABOUT = About("LIVE", "somewhere", "config.csv", "state.csv", "1.0.0")
 
@@ -175,6 +182,42 @@ def test_only_the_nearest_of_many_rows_are_told(exchange: FakeKraken, tmp_path: 
         assert len(taken.rows) == MOST_ROWS
         assert taken.left_out == 21
         assert taken.armed == MOST_ROWS + 21
+
+
+def teller_of_many(count: int) -> Teller:
+    """Return what takes snapshots of a program with so many armed rows and no price."""
+    one = dict(zip(HEADER.split(","), row("r", 60000).split(","), strict=True))
+    entry = AcceptedRule(read_rule(one), Market("BTC/USD", "XXBTZUSD"))
+    names = [f"r{number}" for number in range(count)]
+    watch = SimpleNamespace(seats=dict.fromkeys(names), last={})
+    live = SimpleNamespace(watch=watch, orderless=dict, armed=dict)
+    ledger = SimpleNamespace(rules=dict.fromkeys(names, entry), standing={}, stops={})
+    program = SimpleNamespace(
+        live=live,
+        worker=SimpleNamespace(ledger=ledger),
+        kraken_api_readonly=SimpleNamespace(price_provider=lambda: None),
+        validation=None,
+    )
+    return Teller(cast("Program", program), ABOUT, 1000.0)
+
+
+def test_snapshot_of_very_many_rows_copies_none() -> None:
+    """It is taken each second or two, while prices come: of 100,000 rows a copy would be 20 MB."""
+
+    def most_in_hand(count: int) -> int:
+        teller = teller_of_many(count)
+        tracemalloc.start()
+        try:
+            taken = teller.snapshot()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert (taken.armed, taken.left_out) == (count, count - MOST_ROWS)
+        return peak
+
+    most_in_hand(200)  # what is made once
+    few = most_in_hand(10_000)
+    assert most_in_hand(40_000) < 2 * few
 
 
 # --- events --------------------------------------------------------------------------------------

@@ -267,9 +267,8 @@ def armed(rule_id: str, threshold: str, market: str = "BTC/USD") -> Armed:
 
 def run_with(*rows: Armed, price: str = "50000", **more: object) -> LiveRun:
     """Return what looks like a run with rows, BTC/USD at `price` and no price of anything else."""
-    watch = SimpleNamespace(
-        rules={one.rule.id: one for one in rows}, last={"BTC/USD": (Decimal(price), 1.0)}
-    )
+    rules, last = {one.rule.id: one for one in rows}, {"BTC/USD": (Decimal(price), 1.0)}
+    watch = SimpleNamespace(rules=rules, seats=dict.fromkeys(rules), last=last)
     live = {"has_begun": True, "turned_at": math.inf, "armed": dict, "orderless": dict}
     return cast("LiveRun", SimpleNamespace(watch=watch, **{**live, **more}))
 

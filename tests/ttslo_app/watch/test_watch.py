@@ -105,10 +105,11 @@ def test_market_is_left_with_its_last_rule(bench: WatchBench) -> None:
     for name in ("one", "two"):
         bench.arm(name=name)
     assert (set(bench.watch.rules), set(bench.watch.markets)) == ({"one", "two"}, {"BTC/USD"})
+    assert list(bench.watch.seats) == list(bench.watch.rules)
     assert bench.watch.forget("one") is None
     assert bench.watch.forget("one") is None
     assert bench.watch.forget("two") == MARKET
-    assert (bench.watch.rules, bench.watch.markets) == ({}, {})
+    assert (bench.watch.rules, bench.watch.seats, bench.watch.markets) == ({}, {}, {})
 
 
 def test_crossing_carries_the_moment_of_its_trade_and_when_it_was_seen(bench: WatchBench) -> None:
