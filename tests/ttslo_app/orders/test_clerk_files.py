@@ -30,6 +30,7 @@ def test_note_that_cannot_be_written_is_said_once_and_made_up_for() -> None:
     bench.wait(SETTINGS.refusal_wait_max)
     assert bench.files.notes == {"btc": "O1"}
     assert bench.life().noted
+    assert bench.heard("config.csv can be written again, and names the orders")
 
 
 def test_note_is_tried_more_and_more_slowly() -> None:
@@ -46,6 +47,7 @@ def test_note_is_tried_more_and_more_slowly() -> None:
     bench.wait(300)
     gaps = [later - earlier for earlier, later in pairwise(tries)]
     assert 5 <= len(tries) <= 14
+    assert gaps[0] < 2 * SETTINGS.refusal_wait
     assert gaps[-1] >= SETTINGS.refusal_wait_max
     assert bench.files.disk["btc"]["order_id"] == "O1"
 

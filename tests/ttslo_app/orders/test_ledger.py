@@ -322,6 +322,51 @@ def test_row_was_armed_with_this_condition_and_no_other(ledger: Ledger, state: R
     assert not ledger.was_armed(replace(rule(), threshold=rule().threshold + 1))
 
 
+@pytest.mark.parametrize(
+    ("state", "intended_at", "was_armed"),
+    [
+        (RuleState.DISARMED, "2026-11-10T12:00:00Z", True),  # while its order was under way
+        (RuleState.DISARMED, "", False),
+        (RuleState.PLACED, "2026-11-10T12:00:00Z", False),
+        (RuleState.CLOSED, "2026-11-10T12:00:00Z", False),
+    ],
+)
+def test_row_that_was_disabled_while_it_owed_an_order_was_armed(
+    ledger: Ledger, state: RuleState, intended_at: str, was_armed: bool
+) -> None:
+    """One whose order was placed begins anew: a threshold that is met is a slip of the hand."""
+    ledger.put(replace(life(state), row=fingerprint(rule()), intended_at=intended_at))
+    assert ledger.was_armed(rule()) is was_armed
+
+
+def test_rows_without_protection_are_those_that_wait_or_are_at_it() -> None:
+    """Not those whose order stands, and none that config.csv does not hold."""
+    ledger = Ledger({})
+    for name, state in (("a", RuleState.ARMED), ("b", RuleState.PLACED), ("c", RuleState.REFUSED)):
+        ledger.put(replace(life(state), id=name))
+    ledger.rules = {name: AcceptedRule(rule(name), MARKET) for name in ("a", "b", "d")}
+    assert ledger.unprotected() == ["a"]
+
+
+def test_shared_lives_take_the_place_of_all_that_was_known(ledger: Ledger) -> None:
+    """What was noted, doubted or seen of the lives before says nothing of those."""
+    ledger.put(life(RuleState.PLACED))
+    ledger.stand("btc", "O1")
+    ledger.note_stop("btc", Stop(Decimal(10)), "now")
+    ledger.unnoted.add("btc")
+    ledger.noted_at["btc"] = 1.0
+    ledger.begin_anew({"eth": {"id": "eth", "rule_state": "armed", "triggered": "false"}})
+    assert set(ledger.state) == {"eth"}
+    assert not ledger.must_write
+    assert not any((ledger.standing, ledger.stops, ledger.unnoted, ledger.noted_at))
+
+
+def test_row_of_a_caller_that_is_no_row_is_nobody_s_life() -> None:
+    """What stands there was put in by the caller's own code."""
+    with pytest.raises(UnreadableLife, match="it is list and not a dict"):
+        read_life("btc", ["armed"])  # type: ignore[arg-type]  # as callers without types do
+
+
 def test_row_of_an_earlier_version_was_armed_where_it_was_looked_at(ledger: Ledger) -> None:
     """It wrote down no more than that."""
     assert not ledger.was_armed(rule())
