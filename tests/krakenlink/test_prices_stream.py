@@ -113,6 +113,30 @@ def test_quote_that_is_too_old_on_the_stream_comes_over_rest(
     assert len(web.asked("Ticker")) == 1
 
 
+def test_what_the_stream_proves_is_told_without_asking_or_following_anything(
+    web: Web, streaming: Streaming
+) -> None:
+    """By any name of the pair, and only while it is proven and as young as it is wanted."""
+    api, stream = streaming(BTC_USD="50000.5")
+    proven = api._prices.proven_quote
+    assert proven("XBTUSD", None) is None
+    assert api.get_current_price("XBTUSD") == 50000.5
+    for name in ("XBTUSD", "btc-usd", "XXBTZUSD"):
+        quote = proven(name, 30.0)
+        assert quote is not None
+        assert (quote.pair, quote.price, quote.source) == (name, Decimal("50000.5"), "websocket")
+    assert proven("XBTUSD", 1e-9) is None
+    assert [proven(name, None) for name in ("ETHUSD", "NOSUCHUSD")] == [None, None]
+    with pytest.raises(ValueError, match="max_age"):
+        proven("XBTUSD", -1.0)
+    provider = api.price_provider()
+    assert provider is not None
+    provider.stop()
+    assert proven("XBTUSD", None) is None
+    assert not web.calls
+    assert stream.symbols == ["BTC/USD"]
+
+
 def test_other_pair_is_asked_for_alone(web: Web, streaming: Streaming) -> None:
     """A cold price of an unlisted name costs one small AssetPairs call, once."""
     api, _ = streaming(SOL_USD="150.5")
@@ -214,6 +238,9 @@ def test_silent_symbol_is_waited_for_once(web: Web, streaming: Streaming) -> Non
     assert api.get_current_price("XBTUSD") == 7.0
     api.ws_timeout = 300.0
     assert api.get_current_price("XBTUSD") == 7.0
+    provider = api.price_provider()
+    assert provider is not None
+    assert provider.health().rest_fallbacks == 2
     stream.say("BTC/USD", "50000.5")
     wait_for_price(api, "XBTUSD", 50000.5)
 
