@@ -11,6 +11,7 @@ from feed_kit import (
 )
 
 from krakenlink.stream.events import (
+    Channel,
     Tick,
 )
 from krakenlink.stream.states import (
@@ -22,6 +23,7 @@ from krakenlink.stream.states import (
     Subscription,
     SubSignal,
     SubState,
+    key_of,
     next_state,
 )
 
@@ -34,11 +36,13 @@ def test_subscription_goes_where_the_table_says_or_stays(
     """Each state with each signal leads on as written, and only a live one keeps its price."""
     sub = Subscription(BTC, TICKER, 100, state=state)
     sub.prove(Tick(BTC, Decimal(1), None, None, 1.0))
+    sub.content = "a book"
     if (state, signal) in SUB_TRANSITIONS:
         sub.step(signal)
         assert sub.state is SUB_TRANSITIONS[state, signal]
         assert (sub.proven is not None) == (sub.state is SubState.LIVE)
         assert (sub.price is not None) == (sub.state is SubState.LIVE)
+        assert (sub.content is not None) == (sub.state is SubState.LIVE)
     else:
         with pytest.raises(StateError, match=signal.name):
             sub.step(signal)
@@ -77,3 +81,11 @@ def test_tick_of_a_distrusted_symbol_is_shown_and_does_not_count() -> None:
     sub.distrusted = False
     sub.prove(second)
     assert (sub.proven, sub.price) == (second, 2.0)
+
+
+def test_subscriptions_of_candles_are_told_apart_by_their_interval_and_others_not() -> None:
+    """A book has one depth at a time; candles of several intervals stand side by side."""
+    made = Subscription(BTC, Channel.OHLC, 100)
+    assert made.key == key_of(Channel.OHLC, BTC) == (Channel.OHLC, BTC, 0)
+    assert key_of(Channel.OHLC, BTC, 5) != key_of(Channel.OHLC, BTC, 15)
+    assert key_of(Channel.BOOK, BTC, 10) == key_of(Channel.BOOK, BTC, 25) == (Channel.BOOK, BTC)
