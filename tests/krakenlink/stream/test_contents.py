@@ -239,6 +239,14 @@ def test_snapshot_with_a_wrong_sum_is_asked_for_anew() -> None:
     assert [x["method"] for x in sent(feed, 100.3)] == ["unsubscribe", "subscribe"]
 
 
+def test_every_frame_of_a_book_is_counted() -> None:
+    """So that a person sees whether anything comes."""
+    feed = live()
+    assert sub(feed).ticks == 1
+    tell(feed, GOOD, WRONG, at=101.0)
+    assert sub(feed).ticks == 3
+
+
 def test_new_snapshot_takes_the_place_of_a_book() -> None:
     """Kraken may send one at any time."""
     feed = live()

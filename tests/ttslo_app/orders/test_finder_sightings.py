@@ -8,7 +8,7 @@ import pytest
 
 from krakenlink.errors import ProtocolError
 from ttslo_app.messages import Sighting, Stop
-from ttslo_app.orders.finder import difference, order_in, rows_of, sightings_of
+from ttslo_app.orders.finder import by_client_id, difference, order_in, rows_of, sightings_of
 from ttslo_app.orders.request import OrderRequest
 
 ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+1.25%")
@@ -257,3 +257,23 @@ def test_stop_of_a_limited_order_is_seen_as_well() -> None:
     (sighting,) = sightings_of({"O1": row})
     assert sighting.stop is not None
     assert sighting.stop.price == Decimal("97584.7")
+
+
+def test_orders_are_known_by_their_client_ids_however_these_are_written() -> None:
+    """One without an id of ours, and one whose own id cannot be Kraken's, are left out."""
+    txid = "OAAAAA-BBBBB-CCCCCC"
+    nameless = {"OAAAAA-BBBBB-DDDDDD": ROW, "OAAAAA-BBBBB-EEEEEE": {**ROW, "cl_ord_id": None}}
+    odd = {"O1\n2": {**ROW, "cl_ord_id": THEIRS}}
+    answer = {"open": {**nameless, txid: {**ROW, "cl_ord_id": OURS.upper()}, **odd}}
+    found = by_client_id(answer)
+    assert list(found) == [OURS.replace("-", "")]
+    assert (found[OURS.replace("-", "")].txid, found[OURS.replace("-", "")].status) == (
+        txid,
+        "open",
+    )
+
+
+@pytest.mark.parametrize("answer", [None, [], {}, {"open": None}, {"open": {"O1": "open"}}])
+def test_answer_that_lists_no_order_names_none(answer: object) -> None:
+    """Whoever asks takes no row of it for an order."""
+    assert by_client_id(answer) == {}

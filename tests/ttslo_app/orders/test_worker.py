@@ -28,6 +28,7 @@ from ttslo_app.messages import (
     Mark,
     Market,
 )
+from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule
 
 
@@ -398,3 +399,15 @@ def test_look_at_a_row_that_nobody_can_read_ends_no_thread() -> None:
     bench.worker.ledger.state["btc"]["triggered"] = "perhaps"
     bench.worker.turn([Looked("btc", "an-id", 0.0, None)])
     assert bench.heard("Internal error in the order thread")
+
+
+def test_thread_wakes_for_its_next_duty_and_once_a_second_at_least(bench: Bench) -> None:
+    """A crossing that is owed waits for its own moment and not for the next message."""
+    wait = bench.worker._time_to_next_duty
+    assert wait() == 1.0
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    bench.clock.seconds += OrderSettings().refusal_wait - 0.25
+    assert wait() == pytest.approx(0.25)
+    bench.clock.seconds += 5.0
+    assert 0 < wait() < 0.01

@@ -298,6 +298,30 @@ def test_firing_is_within_a_time_or_soon_after(start: float, end: float, has_fir
     assert not fired.has_fired("BTC/USD", start, end)
 
 
+@pytest.mark.parametrize("since", [0, 20])
+def test_what_a_rule_fired_before_it_waited_anew_is_forgotten(since: int) -> None:
+    """Found out now, it would pass for a crossing of the present arming; others keep theirs."""
+    fired = Fired()
+    for rule_id in ("again", "other"):
+        fired.add(fired_at(10, rule_id=rule_id))
+        fired.expect("BTC/USD", [fired_at(10, rule_id=rule_id)])
+    fired.expect("ETH/USD", [fired_at(10, rule_id="again")])
+    fired.forget("again", since * S)  # both have waited since 0
+    left = ["again", "other"] if since == 0 else ["other"]
+    assert [one.armed.rule.id for one in fired.ahead["BTC/USD"]] == left
+    assert ("ETH/USD" in fired.ahead) is (since == 0)
+    assert list(fired.take("BTC/USD", 20.0, is_open=False)) == left
+
+
+def test_market_that_is_left_expects_nothing() -> None:
+    """Followed again, its next trade is none that an old price told of."""
+    fired = Fired()
+    fired.expect("BTC/USD", [fired_at(10)])
+    fired.expect("ETH/USD", [fired_at(10)])
+    fired.leave("BTC/USD")
+    assert list(fired.ahead) == ["ETH/USD"]
+
+
 def test_news_are_of_what_waits_and_of_what_fired_later() -> None:
     """Of a rule that waits each crossing is news, of one that has fired only an older one."""
     past = priced(50000, 51200)
