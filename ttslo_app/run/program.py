@@ -277,8 +277,8 @@ class Program:
         self.loader.tell_news()
         if is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
-            if self.loader.is_settled():  # nobody has begun to write while Kraken was asked
-                self.validate_and_load_config()
+            is_whole = self.loader.is_settled()  # else somebody writes, and it is new still
+            (self.validate_and_load_config if is_whole else self.loader.read_again_soon)()
 
     # --- running once --------------------------------------------------------------------------
 

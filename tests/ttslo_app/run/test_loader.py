@@ -109,6 +109,58 @@ def test_file_that_is_written_while_kraken_is_asked_for_the_time_is_left(
         assert [row["id"] for row in program.configs] == ids
 
 
+class Noting(Slow):
+    """A true client: an order is noted in the file while it is asked for the time."""
+
+    manager: ConfigManager | None = None
+
+    def server_time(self) -> float:
+        if self.manager is not None:
+            self.manager.update_config_on_trigger("btc", "O1", "2026-11-20T10:00:00Z", "1")
+            self.manager = None
+        raise KrakenConnectionError("no route", request_sent=False)
+
+
+def test_edit_is_taken_although_the_program_writes_over_it_while_kraken_is_asked(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own writing is no edit, and must not hide the one that it was put into."""
+    path = Path(manager.config_file)
+    kraken = Noting(path)
+    program = TTSLO(manager, kraken)
+    program.validate_and_load_config()
+    path.write_bytes(path.read_bytes() + ROW.replace("btc", "eth").encode() + b"\n")
+    kraken.manager = manager
+    for now in range(1, 9):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, now))
+        program.look_at_files()
+    assert b"O1" in path.read_bytes()
+    assert [row["id"] for row in program.configs] == ["btc", "eth"]
+
+
+def test_edit_is_taken_although_the_next_one_comes_as_it_is_looked_at(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look whether the file is left alone and the one whether it is new."""
+    path = Path(manager.config_file)
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.run_once()
+    more = [ROW.replace("btc", "eth").encode() + b"\n"]
+    has_changed = program.loader.has_changed
+
+    def edited() -> bool:
+        if more:
+            path.write_bytes(path.read_bytes() + more.pop())
+        return has_changed()
+
+    monkeypatch.setattr(program.loader, "has_changed", edited)
+    path.write_bytes(path.read_bytes() + ROW.replace("btc", "sol").encode() + b"\n")
+    for now in range(1, 9):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, now))
+        program.look_at_files()
+    assert [row["id"] for row in program.configs] == ["btc", "sol", "eth"]
+
+
 def test_missing_config_file_has_not_changed(manager: ConfigManager) -> None:
     """No file is no change."""
     Path(manager.config_file).unlink()
