@@ -220,6 +220,13 @@ def test_leader_that_was_stopped_wakes_deposed_and_sends_nothing(yard: Yard) -> 
     wait_until(lambda: len(yard.orders) == 2, first.output)
 
 
+def lead_of(yard: Yard) -> Lead:
+    """Return who leads by the store."""
+    entry = yard.store.get(KEYS.lead, patience=PATIENCE)
+    assert entry is not None
+    return read_lead(entry.key, entry.value)
+
+
 _LEADS = "LEADS (epoch"  # what a host says once its crossings have their orders
 DARK, MUTE, DEAF = Weather(is_dark=True), Weather(loses_questions=True), Weather(loses_answers=True)
 
@@ -255,6 +262,23 @@ def test_leader_that_is_cut_off_from_kraken_gives_way(
     wait_until(lambda: len(yard.orders) == 2, lambda: first.output + second.output)
 
 
+def test_lead_stays_where_it_is_while_kraken_answers_nobody(yard: Yard) -> None:
+    """A host that gave it away would win nothing; what is crossed meanwhile is looked at later."""
+    first, second = yard.pair()
+    for name in ("a", "b"):
+        yard.cut_off(name, "rest", "stream", weather=DARK)
+    first.wait_for("NO ORDER can be placed, and no other host reaches it")
+    second.wait_for("this host takes over only if no other can")
+    yard.cross()
+    assert lead_of(yard).epoch == 1
+    for name in ("a", "b"):
+        yard.cut_off(name, "rest", "stream", weather=FAIR)
+    wait_until(lambda: yard.orders, lambda: first.output + second.output)
+    yard.settle()
+    assert len(yard.orders) == 1
+    assert lead_of(yard).epoch == 1
+
+
 def test_host_that_is_cut_off_from_kraken_takes_no_lead_from_one_that_is_not(yard: Yard) -> None:
     """It is the first to see that nobody leads, and leaves it to the one that can."""
     first, second = yard.pair()
@@ -269,9 +293,7 @@ def test_host_that_is_cut_off_from_kraken_takes_no_lead_from_one_that_is_not(yar
     wait_until(lambda: yard.orders, lambda: third.output)
     yard.settle()
     assert len(yard.orders) == 1
-    lead = yard.store.get(KEYS.lead, patience=PATIENCE)
-    assert lead is not None
-    assert read_lead(lead.key, lead.value).epoch == 2  # nobody has led in between
+    assert lead_of(yard).epoch == 2  # nobody has led in between
 
 
 def test_row_that_is_crossed_while_a_host_still_loads_is_not_lost(yard: Yard) -> None:
@@ -413,13 +435,6 @@ def test_life_that_was_spoilt_by_hand_does_not_trade(yard: Yard) -> None:
     yard.exchange.set_price(PAIR, "52001")
     wait_until(lambda: yard.life("eth").get("order_id"), first.output)
     assert len(yard.orders) == 1
-
-
-def lead_of(yard: Yard) -> Lead:
-    """Return who leads by the store."""
-    entry = yard.store.get(KEYS.lead, patience=PATIENCE)
-    assert entry is not None
-    return read_lead(entry.key, entry.value)
 
 
 @contextmanager
