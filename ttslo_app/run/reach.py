@@ -1,8 +1,9 @@
 """Whether Kraken answers this machine at all, asked again and again on a thread of its own.
 
-A public call over the very client that orders go by: it needs no key and no nonce, so a host that
-stands by may make it, too. What must never happen here: that an answer which never came counts as
-one, or that somebody waits for it.
+A public call needs no key and no nonce, so a host that stands by may make it, too. It goes over a
+client of its own: an order must find its connection free, and a pause that Kraken asks for after
+too many of these calls is none for orders. What must never happen here: that an answer which never
+came counts as one, or that somebody waits for it.
 """
 
 from __future__ import annotations
@@ -10,26 +11,39 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
-from krakenlink.errors import KrakenError
+from krakenlink.errors import KrakenError, RateLimitError
 from krakenlink.machine import feed_clock
 
 _log = logging.getLogger(__name__)
 
-WITHIN = 3.0  # seconds that one question may take
+_WITHIN = 3.0  # seconds that one question may take
 _BEAT = 1.0  # seconds between two looks at whether it is time for one
+
+
+class Client(Protocol):
+    """What is needed of a client: see `KrakenAPI`."""
+
+    def warm_up(self, within: float | None = None) -> None:
+        """Ask Kraken for the time."""
+        ...
+
+    def close(self) -> None:
+        """Give its connection back. Never blocks."""
+        ...
 
 
 class Reach:
     """Asks until `stop`.
 
     Args:
-        ask: Asks Kraken something that nothing hangs on. Blocks for at most about `WITHIN`.
+        client: Asks, and is used by nobody else.
         every: Returns the seconds between two questions while they are answered.
     """
 
-    def __init__(self, ask: Callable[[], object], every: Callable[[], float]) -> None:
-        self._ask, self._every = ask, every
+    def __init__(self, client: Client, every: Callable[[], float]) -> None:
+        self._client, self._every = client, every
         self._since: float | None = None  # when the first question without an answer was asked
         self._stopping = threading.Event()
         # A daemon: a question on its way must not delay the end of the program.
@@ -42,6 +56,7 @@ class Reach:
     def stop(self) -> None:
         """Ask no more. Never blocks."""
         self._stopping.set()
+        self._client.close()
 
     def silent_for(self) -> float:
         """Return for how many seconds Kraken has been asked and has not answered. Any thread."""
@@ -58,7 +73,9 @@ class Reach:
                 self._since = now
             asked_at = now
             try:
-                self._ask()
+                self._client.warm_up(_WITHIN)
+            except RateLimitError:
+                self._since = None  # an answer, too
             except KrakenError as error:
                 _log.info("Kraken does not answer: %s", error)
             except Exception:  # noqa: BLE001 - the thread must outlive every surprise

@@ -35,7 +35,7 @@ from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.flags import env_file
 from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
-from ttslo_app.run.reach import WITHIN, Reach
+from ttslo_app.run.reach import Reach
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 from ttslo_app.run.telling import telling_from
 from ttslo_app.store.lock import StateLock
@@ -74,7 +74,8 @@ class HostProgram(Program):
     ) -> None:
         self._shared = SharedFiles(manager, copy, books)
         self.session: Session | None = None
-        self.reach = Reach(partial(trading.warm_up, WITHIN), self._asks_every)
+        asking = KrakenAPI(base_url=trading.base_url, use_websocket=False)
+        self.reach = Reach(asking, self._asks_every)
         trading.gate.stand_by()
         super().__init__(manager, reading, trading, options)
         self.worker.submit(StandBy(lambda: None))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from krakenlink.errors import KrakenConnectionError
+from krakenlink.errors import KrakenConnectionError, RateLimitError
 from ttslo_app.run.reach import Reach
 
 
@@ -20,13 +20,17 @@ class Kraken:
         self.error: Exception | None = None
         self.opened = threading.Event()
         self.opened.set()
+        self.is_closed = False
 
-    def ask(self) -> float:
+    def warm_up(self, within: float | None = None) -> None:
+        assert within
         self.asked += 1
         self.opened.wait(60)
         if self.error is not None:
             raise self.error
-        return 1.0
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 def until(what: Callable[[], object]) -> None:
@@ -48,7 +52,7 @@ def kraken() -> Iterator[Kraken]:
 @pytest.fixture
 def reach(kraken: Kraken) -> Iterator[Reach]:
     """Asks it as often as it can."""
-    reach = Reach(kraken.ask, lambda: 0.0)
+    reach = Reach(kraken, lambda: 0.0)
     yield reach
     reach.stop()
 
@@ -101,7 +105,7 @@ def test_nobody_is_asked_more_often_than_wanted(kraken: Kraken) -> None:
         pauses.append(1.0)
         return 1000.0
 
-    reach = Reach(kraken.ask, every)
+    reach = Reach(kraken, every)
     reach.start()
     until(lambda: len(pauses) >= 3)  # it has thought about it three times
     assert kraken.asked == 1
@@ -118,3 +122,12 @@ def test_stop_asks_no_more_and_waits_for_nothing(kraken: Kraken, reach: Reach) -
     reach._thread.join(60)
     assert not reach._thread.is_alive()
     assert kraken.asked == 1
+    assert kraken.is_closed
+
+
+def test_pause_that_kraken_asks_for_is_an_answer(kraken: Kraken, reach: Reach) -> None:
+    """A host with many accounts is not cut off because it has asked too often."""
+    kraken.error = RateLimitError("Time", ["HTTP 429"], status=429)
+    reach.start()
+    until(lambda: kraken.asked >= 2)
+    until(lambda: not reach.silent_for())
