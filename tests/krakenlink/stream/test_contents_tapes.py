@@ -18,11 +18,11 @@ BTC = Symbol("BTC/USD")
 
 
 def following(channel: Channel, interval: int = 0) -> tuple[Contents, Subscription]:
-    """Return what takes in a channel of BTC/USD, and its subscription with an empty tape."""
+    """Return what takes a channel of BTC/USD in, and a subscription whose tape is looked at."""
     subscriptions = FeedProtocol(FeedSettings()).subscriptions
     subscriptions.want(BTC, channel, interval)
     sub = subscriptions.by_key[key_of(channel, BTC, interval)]
-    sub.content = Tape(100)
+    sub.content, sub.is_looked_at = Tape(100, is_kept=True), True
     return Contents(subscriptions), sub
 
 
@@ -84,6 +84,9 @@ def test_damaged_candles_leave_none_of_the_earlier_ones() -> None:
     contents.receive_candles(candle(300))
     contents.receive_candles(candle(600, is_damaged=True))
     assert list(sub.content.items) == [600]
+    sub.is_looked_at = False
+    contents.receive_candles(candle(900, is_damaged=True))
+    assert list(sub.content.items) == []
 
 
 @pytest.mark.parametrize("is_acknowledged", [True, False])
