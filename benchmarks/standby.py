@@ -2,7 +2,8 @@
 
 Each trial runs two processes of the program on a real store of three etcd nodes, and an exchange
 that keeps to its rules, ignores deadlines or queues orders behind its nonce check. Five rows are
-crossed, with three of them trouble comes; in the end orders are counted by row. Beside the kinds of
+crossed, with three of them trouble comes, such as a line to Kraken or to the store that loses what
+is said both ways or one way; in the end orders are counted by row. Beside the kinds of
 trouble runs a control, hosts that lead by a lease of their own clock: it must double, or the
 trials have lost their eyes.
 
@@ -146,6 +147,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(row_of("**all**", total))
     print(row_of("control: lease and clock alone", control))
     print("", *told, sep="\n")
+    cuts = ", ".join(f"{name} {count}" for name, count in sorted(total.cuts.items()))
+    print(f"\ncut off from: {cuts or '-'}")
     shakes = f"{total.acts['node stopped']} nodes stopped, {total.acts['node killed']} killed"
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
     print(

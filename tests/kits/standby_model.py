@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -168,6 +169,13 @@ class Host:
         self.world.advance(TICK)
         self.at = next(self._steps)
         return self.at
+
+    def give_away(self) -> None:
+        """Give the lead away in the middle of whatever its order thread is at, which goes on."""
+        if self.state in (State.FENCE, State.SETTLE, State.LEAD):
+            nobody = lead_text(Lead(self._lead.epoch + 1, "", "", self.world.word()))
+            with suppress(StoreUnreachable):
+                self.line.commit(Change({LEAD: self._fenced}, {LEAD: nobody}))
 
     @property
     def is_settled(self) -> bool:
@@ -447,22 +455,24 @@ class World:
     # --- schedules -----------------------------------------------------------------------------
 
     def play(self, rounds: int) -> None:
-        """Let hosts be run, paused, killed and begun again, and time pass, all as it is picked."""
+        """Let hosts run, pause, die, begin again and hand over, and time pass, as it is picked."""
         for _ in range(rounds):
             first, other = self.hosts[:: (1, -1)[self.pick(2)]]
             for _ in range(1 + self.pick(12)):
                 # Where it would hurt most to be paused it is paused more often.
                 if first.step() in _CRITICAL and self.pick(4) > 1:
                     break
-            trouble = self.pick(12)
+            trouble = self.pick(13)
             if trouble < 6:
                 self.advance((0.0, 0.0, 0.0, 1.0, 3.0, 6.0)[trouble])
             elif trouble < 9:
                 self.alone(other, (trouble - 5) * 8.0)
             elif trouble < 11:
                 first.line.deliver()
-            else:
+            elif trouble < 12:
                 first.begin()
+            else:
+                first.give_away()
 
     def alone(self, host: Host, seconds: float, idle: float = 1.0) -> None:
         """Let one host go on while the other is paused; `idle` seconds between its duties."""

@@ -215,6 +215,23 @@ def test_one_order_wherever_the_first_host_is_paused_or_dies(step: str, dies: bo
     assert (world.count, first.state, other.state) == (1, State.FOLLOW, State.LEAD)
 
 
+@pytest.mark.parametrize("step", ["waiting", "settling", "leading", "intending", "putting",
+                                  "intended", "sending", "signed", "answered"])  # fmt: skip
+def test_one_order_wherever_the_first_host_gives_the_lead_away(step: str) -> None:
+    """As one does that Kraken does not answer: its order thread is at something, and goes on."""
+    world = World(FULL, PLAIN, usual)
+    first, other = world.hosts
+    until(world, step)
+    first.give_away()
+    for _ in range(3):
+        first.step()
+        other.step()
+    world.alone(other, ENOUGH)
+    world.alone(first, ENOUGH)
+    world.end()
+    assert world.count == 1
+
+
 # --- the model itself ------------------------------------------------------------------------
 
 
