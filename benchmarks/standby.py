@@ -3,9 +3,9 @@
 Each trial runs two processes of the program on a real store of three etcd nodes, and an exchange
 that keeps to its rules, ignores deadlines or queues orders behind its nonce check. Five rows are
 crossed, with three of them trouble comes, such as a line to Kraken or to the store that loses what
-is said both ways or one way; in the end orders are counted by row. Beside the kinds of
-trouble runs a control, hosts that lead by a lease of their own clock: it must double, or the
-trials have lost their eyes.
+is said both ways or one way; in the end orders are counted by row. Beside the kinds of trouble runs
+a control, hosts that lead by a lease of their own clock: it must double, or the trials have lost
+their eyes.
 
     python benchmarks/standby.py --trials 500
 

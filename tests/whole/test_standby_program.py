@@ -67,12 +67,15 @@ class Yard:
         """Put rows into the store, as an operator does."""
         self.put({KEYS.row(row["id"]): row_text(row, n, repr(row)) for n, row in enumerate(rows)})
 
-    def host(self, name: str, after: float = 1.5, **plan: int) -> ProgramProcess:
-        """Start a host of its own folder."""
+    def host(
+        self, name: str, after: float = 1.5, weather: Weather = FAIR, **plan: int
+    ) -> ProgramProcess:
+        """Start a host of its own folder, whose lines to Kraken are as they are."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         flags = ["--store", self.url, "--standby-after", str(after)]
         lines = self.lines[name] = KrakenLines(self.exchange)
+        self.cut_off(name, "rest", "stream", weather=weather)
         environment = environment_for(self.exchange, **lines.urls)
         host = ProgramProcess(folder, environment, flags, plan)
         self.hosts.append(host)
@@ -260,6 +263,24 @@ def test_leader_that_is_cut_off_from_kraken_gives_way(
         wait_until(lambda: first.output.count("LEADS (") == 2, lambda: first.output)
     yard.exchange.set_price(PAIR, "52001")
     wait_until(lambda: len(yard.orders) == 2, lambda: first.output + second.output)
+
+
+def test_host_that_starts_cut_off_from_kraken_takes_no_lead_before_it_is_answered(
+    yard: Yard,
+) -> None:
+    """It has read no price, so it could judge no row; nobody waits for it."""
+    late = yard.host("b", weather=DARK)
+    late.wait_for("of account main")
+    first = yard.host("a")
+    first.wait_for("LEADS (")
+    yard.cross()
+    wait_until(lambda: yard.orders, lambda: first.output + late.output)
+    yard.settle()
+    yard.cut_off("b", "rest", "stream", weather=FAIR)
+    late.wait_for("eth: armed")
+    first.kill()
+    yard.exchange.set_price(PAIR, "52001")
+    wait_until(lambda: len(yard.orders) == 2, lambda: late.output)
 
 
 def test_lead_stays_where_it_is_while_kraken_answers_nobody(yard: Yard) -> None:
