@@ -91,7 +91,7 @@ class Yard:
 
     def pair(self, **plan: int) -> tuple[ProgramProcess, ProgramProcess]:
         """Start a host that leads, and one that follows it."""
-        first = self.host("a", 1.5, **plan)
+        first = self.host("a", 1.5, FAIR, **plan)
         first.wait_for("LEADS")
         second = self.host("b")
         second.wait_for("FOLLOWS")
