@@ -28,6 +28,7 @@ def volume(row: Rule, free: str) -> str:
     [
         ("all", "0.5", "0.5"),
         ("all", "0.123456789", "0.12345678"),
+        ("all", "0.0001", "0.0001"),  # just what Kraken takes
         ("50%", "0.5", "0.25000000"),
         ("33%", "0.1", "0.03300000"),
         ("100 USD", "1", "0.002"),
@@ -116,8 +117,8 @@ def test_decimals_that_are_not_known_are_eight() -> None:
     """No pair of Kraken's takes more."""
     assert MARKET.lot_decimals == 8
     loose = Market("BTC/USD", "XXBTZUSD", base="XXBT", quote="ZUSD")
-    found = volume_at(rule(volume="33%"), loose, PRICE, Decimal("0.1234567891"))
-    assert found == Decimal("0.04074074")
+    found = volume_at(rule(volume="50%"), loose, PRICE, Decimal("0.1234567891"))
+    assert found == Decimal("0.06172839")
 
 
 # --- what is free --------------------------------------------------------------------------------

@@ -336,6 +336,20 @@ def test_order_of_another_row_is_not_found_for_this_one(monkeypatch: pytest.Monk
     assert made.placed == 2
 
 
+def test_look_that_an_error_of_ours_broke_off_is_repeated_a_moment_later(bench: Bench) -> None:
+    """Met by the same error again and again, it comes more and more slowly, and is not given up."""
+    bench.kraken.replies = [Reply.LOST]
+    bench.cross()
+    finder, life = bench.worker._finder, bench.life()
+    waits = []
+    for _ in range(3):
+        bench.clock.seconds += 60
+        now = bench.clock.monotonic()
+        finder.take_up(Looked(life.id, life.cl_ord_id, now, None))
+        waits.append((finder.next_at() or 0.0) - now)
+    assert waits == [SETTINGS.ask_again * times for times in (1, 2, 4)]
+
+
 def test_search_for_what_somebody_else_has_settled_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kraken is not asked again and again for an order that nobody is in doubt about."""
     made = Bench(rule())

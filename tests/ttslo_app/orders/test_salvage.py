@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from order_bench import Bench, life, rule
+from order_bench import SETTINGS, Bench, life, rule
 
 from ttslo_app.messages import Crossing, Looked
 from ttslo_app.orders.life import Life, RuleState
@@ -40,7 +40,9 @@ def test_crossing_that_waits_is_tried_again_soon() -> None:
     """It was in nobody's hands any more, and its row still waits."""
     bench, searcher, salved = salvage()
     salved.take_up([CROSSING])
-    assert bench.worker._owed.has("btc", Why.HEALING)
+    (wait,) = bench.worker._owed
+    again = bench.clock.monotonic() + SETTINGS.refusal_wait  # no error is met again at once
+    assert (wait.why, wait.at) == (Why.HEALING, again)
     assert searcher.sought == []
     bench.wait(3)
     assert bench.placed == 1

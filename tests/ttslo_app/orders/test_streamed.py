@@ -47,6 +47,8 @@ def doubt(order: AccountOrder, rest_key: str = "XXBTZUSD") -> str:
         replace(ORDER, cl_ord_id=""),  # Kraken need not repeat it
         replace(ORDER, cl_ord_id=OURS.upper().replace("-", "")),
         replace(ORDER, offset=None, is_percent=None),
+        replace(ORDER, offset=None),
+        replace(ORDER, is_percent=None),
         replace(ORDER, volume=Decimal("0.01000000"), offset=Decimal("5.0")),
         replace(ORDER, order_type="market", is_triggered=True),  # as a stop becomes one
         replace(ORDER, status="partially_filled", executed=Decimal("0.004")),

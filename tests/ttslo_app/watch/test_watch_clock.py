@@ -17,7 +17,7 @@ from ttslo_app.clocks import Clocks, iso_moment
 from ttslo_app.messages import BookArm, Crossing, Fetched, FirstCrossing, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.tape import Position, Saved
-from ttslo_app.watch.watch import Watch
+from ttslo_app.watch.watch import Watch, hear
 
 BEGIN = 1_800_000_000.0
 HOUR, DAY = 3_600.0, 86_400.0
@@ -340,3 +340,18 @@ def test_trade_of_now_is_heard_by_the_clock_and_a_snapshot_is_not(bench: Adrift)
     bench.learn()
     bench.watch.trades(Trades(Symbol(NAME), (replace(one, trade_id=4),), 51.0))
     assert len(heard) == 1
+
+
+def test_newest_trade_of_a_frame_tells_the_time() -> None:
+    """Those before it may have been traded seconds earlier, as one frame holds a snapshot too."""
+    heard: list[tuple[float, float]] = []
+    clocks = Clocks(
+        *(lambda: 0.0,) * 3, hear=lambda traded_at, seen_at: heard.append((traded_at, seen_at))
+    )
+    moments = ("2027-01-15T08:00:00Z", "2027-01-15T08:00:07.5Z")
+    prints = tuple(
+        TradePrint(Symbol("BTC/USD"), Decimal(1), Decimal(1), number, moment)
+        for number, moment in enumerate(moments)
+    )
+    hear(Trades(Symbol("BTC/USD"), prints, 3.0), clocks)
+    assert heard == [(BEGIN + 7.5, 3.0)]
