@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
+import weakref
 from collections import Counter
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -15,6 +17,7 @@ import pytest
 
 from config import ConfigManager
 from kraken_api import KrakenAPI
+from krakenlink.errors import KrakenConnectionError
 from krakenlink.pairs import Pair
 from ttslo import TTSLO
 from ttslo_app.rules.checked import KnownRows
@@ -363,3 +366,50 @@ def test_column_that_is_there_twice_is_said_at_each_reading() -> None:
     rules = read_rules(text)
     assert rules.findings == ("line 1: names the column 'order_id' 2 times; the first one counts",)
     assert len(rules.rows) == 3
+
+
+class Broken(Kraken):
+    """A client that nobody answers, or that has no listing, as a test wants it."""
+
+    failing = ""
+
+    def _query_public(
+        self, method: str, params: Mapping[str, object] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        if method == self.failing:
+            self._fail()
+        return super()._query_public(method, params, **more)
+
+    def get_balance(self) -> dict[str, Any]:
+        if self.failing == "Balance":
+            self._fail()
+        return super().get_balance()
+
+    def _fail(self) -> None:
+        try:
+            raise OSError("no route")
+        except OSError as error:
+            raise KrakenConnectionError("no route", request_sent=False) from error
+
+
+@pytest.mark.parametrize("failing", ["", "Balance", "Ticker", "AssetPairs"])
+def test_reading_goes_with_the_next_one(tmp_path: Path, failing: str) -> None:
+    """Whatever could not be asked for: nobody looks for circles among so many rows."""
+    kraken = Broken()
+    rows = lines(20)
+    rows[3] = rows[3].replace("true", "false")  # which waits for no price
+    program = TTSLO(manager(tmp_path, rows), kraken)
+    kraken.failing = failing
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        program.validate_and_load_config()
+        before = weakref.ref(program.validation)
+        rows[7] = rows[7].replace("1.5", "2.5")
+        (tmp_path / "config.csv").write_text("\n".join(rows), encoding="utf-8")
+        program.validate_and_load_config()
+        assert before() is None
+    finally:
+        if was_enabled:
+            gc.enable()

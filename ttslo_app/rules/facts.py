@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal
 from functools import partial
+from typing import TypeVar
 
 from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
@@ -27,6 +28,9 @@ from ttslo_app.rules.worst import volume_about
 
 # Never more than there is: a sum with more digits than anybody types is cut.
 _EXACT = Context(prec=200, rounding=ROUND_DOWN)
+
+
+E = TypeVar("E", bound=Exception)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,17 @@ def _ask(question: Callable[[], object]) -> object:
     try:
         return question()
     except Exception as error:  # noqa: BLE001 - told to the user as what could not be checked
-        return error
+        return untraced(error)
+
+
+def untraced(error: E) -> E:
+    """Return an error that holds on to nobody: without where it was raised, and what led to it.
+
+    A trace has the frames of all who have called, with their rows. Kept in one of them it makes a
+    circle, and among 100,000 rows nobody looks for circles: none of the rows would ever go.
+    """
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _reason(answer: object) -> str:

@@ -29,7 +29,7 @@ from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checked import KnownRows
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.facts import MarketFacts
+from ttslo_app.rules.facts import MarketFacts, untraced
 from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
 from ttslo_app.rules.price_checks import takes_price
 from ttslo_app.rules.rule import Rule
@@ -324,7 +324,7 @@ class Loader:
         try:
             return self._market_of(one)
         except (LookupError, KrakenError) as error:
-            return error
+            return untraced(error)
 
     # --- what is said of the rows --------------------------------------------------------------
 

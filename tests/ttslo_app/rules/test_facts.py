@@ -14,6 +14,7 @@ from ttslo_app.rules.facts import (
     Unchecked,
     Unknown,
     amount,
+    untraced,
 )
 
 
@@ -22,6 +23,23 @@ def test_the_listing_is_asked_once_a_pair() -> None:
     api = Listed(BTC)
     check(*(row(id=f"r{n}") for n in range(10)), api=api)
     assert api.asked == ["listing of XXBTZUSD", "XXBTZUSD", "balance"]
+
+
+def test_error_that_is_told_holds_on_to_nobody() -> None:
+    """Neither where it was raised nor what led to it, whose traces have the callers' rows."""
+
+    def fail() -> None:
+        try:
+            raise OSError("no route")
+        except OSError as cause:
+            raise KrakenTimeout("timed out", request_sent=True) from cause
+
+    with pytest.raises(KrakenTimeout) as raised:
+        fail()
+    told = untraced(raised.value)
+    assert told is raised.value
+    assert "timed out" in str(told)
+    assert (told.__traceback__, told.__cause__, told.__context__) == (None, None, None)
 
 
 @pytest.mark.parametrize("price", [50000, 50000.0, Decimal(50000), "50000.0"])
