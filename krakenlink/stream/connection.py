@@ -161,6 +161,8 @@ class _WebSocketClient:
     def _take(self) -> list[str | bytes] | None:
         """Return the messages of all whole frames in the buffer; None if there is no frame."""
         messages: list[str | bytes] | None = self._take_plain() or None
+        if self._wire.at == len(self._wire.buffer):
+            return messages
         try:
             while (span := self._next_frame()) is not None:
                 if messages is None:

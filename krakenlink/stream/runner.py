@@ -270,14 +270,19 @@ class FeedThread(FeedLife, AuditMeans):
         once a second it is, for the figures and for a clock that jumps.
         """
         look_again_at = min(until, now + 1.0)
+        has_gathered = False
         while True:
-            frames = connection.recv(max(0.0, until - now))
+            # What has gathered is taken without asking the system first whether it is there.
+            frames = connection.recv(0.0) if has_gathered else None
+            if frames is None:
+                frames = connection.recv(max(0.0, until - now))
             if frames is None:
                 return
             now = self.clock()
             if not self._take_in(run, frames, now) or now >= look_again_at:
                 return
-            if pause > 0 and len(frames) < _A_PILE:
+            has_gathered = pause > 0 and len(frames) < _A_PILE
+            if has_gathered:
                 # Not a poll: the socket is known to fill at this pace. See `gather_for`.
                 time.sleep(pause)
 

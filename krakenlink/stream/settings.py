@@ -71,10 +71,11 @@ class FeedSettings:
     audit_every: float = 60.0
     audit_again_after: float = 5.0
     # Waking up costs more than reading: above so many messages a second, in the mean of the last
-    # seconds, they are let gather for so long before they are read, for half of the processor time.
+    # seconds, they are let gather for so long before they are read, for a third of the processor
+    # time: by so much a price is late at most.
     # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
     gather_above: float = 1000.0
-    gather_for: float = 0.003
+    gather_for: float = 0.005
     # So many books, or frames a second, are enough for one connection, and so many connections for
     # one machine: Kraken takes all on one, but a slow line or a busy core does not.
     pool_symbols: int = 500

@@ -110,10 +110,13 @@ class Wire:
     # -- what the connection calls
 
     def fill(self, timeout: float) -> None:
-        """Read what is there, waiting up to `timeout` seconds; returns early when woken."""
+        """Read what is there, waiting up to `timeout` seconds; returns early when woken.
+
+        Without a time to wait it takes one system call, and hears of no wake-up.
+        """
         if self._is_closing:
             raise KrakenConnectionError("closed on this side", request_sent=True)
-        if not (self._pending and self._pending()):
+        if timeout > 0 and not (self._pending and self._pending()):
             has_data, is_woken = self._wait_readable(timeout)
             if is_woken:
                 with suppress(BlockingIOError):

@@ -41,11 +41,13 @@ class Stream:
         self._bursts = list(bursts)
         self._closed = threading.Event()
         self.sent: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.waits: set[float] = set()
 
     def send(self, text: str) -> None:
         self.sent.put(text)
 
     def recv(self, timeout: float) -> list[str | bytes] | None:
+        self.waits.add(timeout)
         if self._closed.wait(0.0001):
             raise KrakenConnectionError("closed", request_sent=True)
         return [*(self._bursts.pop(0) if len(self._bursts) > 1 else self._bursts[0])]
@@ -145,3 +147,5 @@ def test_frames_gather_at_a_pace_and_not_in_piles(
     provider.subscribe_symbol("BTC/USD")
     wait_for_ticks(reader, 3 * size)
     assert set(paused) == ({seconds} if is_gathering else set())
+    # What has gathered is there: it is taken without a wait.
+    assert (0.0 in stream.waits) is is_gathering

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from stream_kit import (
     LONG,
+    Peer,
     Server,
 )
 
@@ -78,6 +79,32 @@ def test_waiting_connection_can_be_woken_and_closed_by_another_thread(server: Se
     connection.close()
     connection.close()
     connection.wake()
+
+
+def test_look_without_waiting_takes_what_is_there_and_asks_nothing_before(server: Server) -> None:
+    """It costs one system call; a wake-up meanwhile is there for the next that waits."""
+
+    def script(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send("one", "two")
+        peer.receive()
+
+    def fail(timeout: float) -> tuple[bool, bool]:
+        raise AssertionError("it has asked")
+
+    server.scripts = [script]
+    connection: Any = open_websocket(server.url, LONG)
+    wait, connection._wire._wait_readable = connection._wire._wait_readable, fail
+    connection.wake()
+    found: list[str] = []
+    while len(found) < 2:
+        select.select([connection._wire._sock], [], [], LONG)
+        found += connection.recv(0.0) or []
+    assert found == ["one", "two"]
+    assert connection.recv(0.0) is None
+    connection._wire._wait_readable = wait
+    assert connection.recv(LONG) is None
+    connection.close()
 
 
 def test_copy_of_a_connection_in_a_child_can_always_be_closed(server: Server) -> None:
