@@ -272,7 +272,8 @@ class Server:
                 texts.append(ticker_frame(symbol, self.price, "snapshot"))
         peer.send(b"".join(map(framed, texts)))
         self.acked += len(params.get("symbol", ()))
-        peer.is_subscribed = True
+        # Who asks for the list of pairs alone has no prices sent.
+        peer.is_subscribed = peer.is_subscribed or "symbol" in params
         self.subscribed_at = time.perf_counter_ns()
 
     # what the harness asks for
@@ -286,8 +287,7 @@ class Server:
         self.price = price
         frame = framed(ticker_frame(symbol, price))
         sent_at = time.perf_counter_ns()
-        for peer in list(self.peers):
-            peer.send(frame)
+        self._send_all(frame)
         return sent_at
 
     def do_flood_trades(self, count: int) -> None:
@@ -313,7 +313,7 @@ class Server:
         return {"started": started, "ended": time.perf_counter_ns(), "sent": sent}
 
     def _send_all(self, data: bytes) -> None:
-        for peer in list(self.peers):
+        for peer in [peer for peer in self.peers if peer.is_subscribed]:
             peer.send(data)
 
     def _send_fast(self, frames: list[bytes], count: int) -> int:
