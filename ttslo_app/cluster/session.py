@@ -255,9 +255,7 @@ class Session:
         assert self._lead is not None  # the table leads here by `WIN` alone
         if self._is_refused or self._is_overtaken:
             self._step_down()
-            return
-        fencing = self._crew.fence(self._lead.nonce_base)
-        if fencing is Fencing.ANSWERED:
+        elif (fencing := self._crew.fence(self._lead.nonce_base)) is Fencing.ANSWERED:
             self._step(Signal.FENCED)
         elif fencing is Fencing.REFUSED:
             self._look_who_is_right()
@@ -282,7 +280,6 @@ class Session:
             self._once.has_healed("unfenced")
             tell(self._say, words.leads(self._lead))
         elif feed_clock() - self._posted_at > _TAKES_UP:
-            self._crew.cut()
             self._give_back(words.does_not_take_up())
 
     def _go_on(self) -> None:
@@ -344,6 +341,7 @@ class Session:
             self._vacate()
 
     def _step_down(self, said: Sentence | None = None) -> None:
+        self._crew.cut()
         tell(self._say, said or words.deposed(self._copy.leader()))
         self._crew.follow()
         self._step(Signal.DEPOSED)

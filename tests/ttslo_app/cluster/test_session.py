@@ -49,6 +49,7 @@ class Ship:
         self.is_ready, self.blind, self.cut_off, self.answers = True, 0.0, 0.0, True
         self.nonce = 0
         self.is_deposed = self.has_taken_up = self.is_open = self.is_busy = False
+        self.reigns = False  # whether a call with the key would go out
         self.log: list[str] = []
         self.news: list[Changed] = []
 
@@ -63,6 +64,7 @@ class Ship:
         return self.cut_off
 
     def fence(self, base: int) -> Fencing:
+        self.reigns = True
         if not self.answers:
             return Fencing.UNASKED
         self.nonce, self.is_deposed = base + 1, False
@@ -82,7 +84,7 @@ class Ship:
         self.log.append(f"take up {fence}")
 
     def cut(self) -> None:
-        self.is_open = False
+        self.is_open = self.reigns = False
 
     def follow(self) -> None:
         self.is_open = self.has_taken_up = False
@@ -269,16 +271,19 @@ def test_nothing_is_taken_up_before_kraken_has_answered(fleet: Fleet) -> None:
     until(a.is_leading)
 
 
-def test_a_host_that_waits_for_kraken_steps_down_for_another(fleet: Fleet) -> None:
-    """It beats meanwhile, and learns of the other by that."""
+@pytest.mark.parametrize("is_mute", [False, True])
+def test_a_host_that_waits_for_kraken_steps_down_for_another(fleet: Fleet, is_mute: bool) -> None:
+    """It beats meanwhile, and learns of the other by that, or only hears of it."""
     a = fleet.host("a")
     a.ship.answers = False
     a.session.start()
     until(lambda: a.session.state is State.FENCE)
+    a.store.is_mute = is_mute
     entry = fleet.entry(KEYS.lead)
     other = lead_text(Lead(9, "b", "", "t"))
     fleet.timeline.commit(Change({KEYS.lead: entry.version}, {KEYS.lead: other}))
     until(lambda: a.has_said("DEPOSED: b leads now"))
+    assert not a.ship.reigns  # a call with its nonces would only be refused by now
 
 
 def test_a_store_that_went_back_in_time_is_refused_by_kraken(fleet: Fleet) -> None:
@@ -520,6 +525,7 @@ def test_a_host_that_cannot_fence_leaves_the_lead_to_one_that_can(fleet: Fleet) 
     until(b.is_leading)
     assert a.has_said("STEPS DOWN: Kraken does not answer this host, and another host reaches it")
     until(lambda: a.session.state is State.FOLLOW)
+    assert not a.ship.reigns
 
 
 def test_a_host_that_cannot_fence_while_nobody_can_keeps_the_lead(fleet: Fleet) -> None:
