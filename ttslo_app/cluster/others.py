@@ -59,6 +59,10 @@ class Others:
         """Tell whether another host stands by, sees live prices and is answered by Kraken."""
         return any(True for _ in self._candidates(now))
 
+    def hear_of_silence(self, now: float) -> bool:
+        """Tell whether another host that leads says that Kraken does not answer it. Any thread."""
+        return any(one.is_cut_off and one.state != State.FOLLOW for one in self.living(now))
+
     def _candidates(self, now: float) -> Iterator[Host]:
         for host in self.living(now):
             if host.state == State.FOLLOW and not (host.is_blind or host.is_cut_off):

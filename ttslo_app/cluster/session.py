@@ -61,6 +61,7 @@ class Session:
 
     Attributes:
         state: What this host is. Any thread.
+        others: The other hosts, as far as they are heard.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Session:
         self._age = Age(witness)
         self._silence, self._lookout = Silence(feed_clock()), Lookout()
         self._pulse = Pulse(store, part, crew, self._silence, self._age, self._out_of_beat)
-        self._others = Others(self._keys.host(part.name), part.patience)
+        self.others = Others(self._keys.host(part.name), part.patience)
         self._once = Once()
         self._stopping, self._wake = threading.Event(), threading.Event()
         works = (("store", self._watch), ("beat", self._beat), ("standby", self._decide))
@@ -191,8 +192,8 @@ class Session:
 
     def _look_around(self, now: float) -> None:
         """Take note of the other hosts, and say what store and Kraken lack."""
-        self._others.see(self._copy.below(self._keys.hosts), now)
-        can_other, leads = self._others.any_could_lead(now), self._leads
+        self.others.see(self._copy.below(self._keys.hosts), now)
+        can_other, leads = self.others.any_could_lead(now), self._leads
         for said in (
             self._silence.news(now, leads=leads),
             self._lookout.news(self._sight, now, leads=leads, can_other=can_other),
@@ -220,9 +221,9 @@ class Session:
             return
         if not self._crew.is_ready or now < self._rests_until:
             return
-        if not is_good and self._others.any_could_lead(now):
+        if not is_good and self.others.any_could_lead(now):
             return  # the lead would be worth less here, and whoever can takes it
-        waits = _STEP * self._others.before(self._part.name, self._keys.account, now)
+        waits = _STEP * self.others.before(self._part.name, self._keys.account, now)
         if stands(self._observed, lead, now, patience=patience, is_blind=not is_good, waits=waits):
             self._claim(lead, lead_at, beat_at)
 
@@ -259,7 +260,7 @@ class Session:
             self._step(Signal.FENCED)
         elif fencing is Fencing.REFUSED:
             self._look_who_is_right()
-        elif not self._sight.is_good and self._others.any_could_lead(feed_clock()):
+        elif not self._sight.is_good and self.others.any_could_lead(feed_clock()):
             self._give_back(words.leaves_it_to_another())
         else:
             if self._once.is_news("unfenced"):
@@ -287,11 +288,11 @@ class Session:
         if self._is_shaken:
             self._look_who_is_right()
         elif self._copy.version(self._keys.handover) > self._fence:
-            if self._others.any_lives(feed_clock()):
+            if self.others.any_lives(feed_clock()):
                 self._hand_over(words.hands_over())
             elif self._once.is_news(f"{self._copy.version(self._keys.handover)}"):
                 tell(self._say, words.nobody_to_hand_over_to())
-        elif (sight := self._sight).gives_way and self._others.any_could_lead(feed_clock()):
+        elif (sight := self._sight).gives_way and self.others.any_could_lead(feed_clock()):
             if sight.is_cut_off:
                 # What is under way has no answer soon: the next one looks it up.
                 self._hand_over(words.hands_over_cut_off(sight.cut_off_for), waits=False)

@@ -48,7 +48,7 @@ _ROWS = "the store's rows"
 _TURN = 15.0
 # Seconds between two questions whether Kraken answers. It takes about one public call a second from
 # an address, and a host may have many accounts; whoever leads must not find out by an order.
-_ASKS_LEADING, _ASKS_FOLLOWING, _ASKS_BLIND = 5.0, 10.0, 1.0
+_ASKS_LEADING, _ASKS_FOLLOWING, _ASKS_IN_DOUBT = 5.0, 10.0, 1.0
 
 
 class HostProgram(Program):
@@ -98,7 +98,9 @@ class HostProgram(Program):
     def _asks_every(self) -> float:
         """Return the seconds between two questions whether Kraken answers, as things are."""
         if self.live is not None and not self.live.sees_prices():
-            return _ASKS_BLIND
+            return _ASKS_IN_DOUBT
+        if self.session is not None and self.session.others.hear_of_silence(feed_clock()):
+            return _ASKS_IN_DOUBT  # before the lead is given to this host for nothing
         return _ASKS_FOLLOWING if self.rests else _ASKS_LEADING
 
     def make_files(self) -> OrderFiles:

@@ -68,6 +68,28 @@ def test_a_blind_host_lives_and_sees_nothing() -> None:
 
 
 @pytest.mark.parametrize(
+    ("state", "is_cut_off", "expected"),
+    [
+        ("leads", True, True),
+        ("fences", True, True),
+        ("leads", False, False),
+        ("follows", True, False),  # nobody is given anything for that
+    ],
+)
+def test_a_leader_that_kraken_does_not_answer_is_heard_of(
+    state: str, is_cut_off: bool, expected: bool
+) -> None:
+    """It will give the lead away: who stands by wants to know first whether it does better."""
+    others = Others(KEYS.host("me"), 3.0)
+    assert not others.hear_of_silence(0.0)
+    for version in (1, 2):
+        said = word("b", version, is_cut_off=is_cut_off, state=state)
+        others.see([said, word("me", version, is_cut_off=True, state="leads")], 0.0)
+    assert others.hear_of_silence(0.0) is expected
+    assert not others.hear_of_silence(3.1)  # it has died
+
+
+@pytest.mark.parametrize(
     ("lacks", "expected"),
     [
         ({}, True),

@@ -124,7 +124,7 @@ class Host:
         return any(words in text for text in self.said)
 
     def knows_another(self) -> bool:
-        return self.session._others.any_lives(feed_clock())
+        return self.session.others.any_lives(feed_clock())
 
     def is_leading(self) -> bool:
         return self.session.state is State.LEAD
@@ -466,7 +466,7 @@ def test_a_blind_leader_leads_on_where_nobody_sees_more(fleet: Fleet) -> None:
     b.ship.blind = a.ship.blind = 11.0
     b.session.start()
     until(a.knows_another)
-    assert not a.session._others.any_could_lead(feed_clock())
+    assert not a.session.others.any_could_lead(feed_clock())
     assert a.session.state is State.LEAD
 
 
@@ -557,7 +557,7 @@ def test_a_lead_is_left_to_a_host_that_has_more_of_kraken(fleet: Fleet, how: str
     spoilt(b, how)
     for host in (b, c):
         host.session.start()
-    until(lambda: b.session._others.any_could_lead(feed_clock()))
+    until(lambda: b.session.others.any_could_lead(feed_clock()))
     kill(a)
     until(c.is_leading)
     assert leaders(fleet) == ["a", "c"]

@@ -16,14 +16,16 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, KeyDeposed
 from krakenlink.rest import gate
+from ttslo_app.cluster import sight
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Fencing
 from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, life_text, row_text
+from ttslo_app.cluster.session import BEAT
 from ttslo_app.cluster.store import Change
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run import cli
+from ttslo_app.run import cli, reach
 from ttslo_app.run.parts import Options
 from ttslo_app.run.shared_files import SharedManager
 from ttslo_app.run.standby import HostProgram, ShipsCrew
@@ -255,6 +257,33 @@ def test_host_asks_more_often_the_more_hangs_on_it(ship: Ship) -> None:
     blind: Any = Blind()
     ship.program.live = blind
     assert ship.program._asks_every() < leads < follows
+
+
+def test_host_asks_at_once_where_the_leader_has_no_answer(ship: Ship) -> None:
+    """What all of them lack, all of them know of all before anybody gives the lead away."""
+
+    class Others:
+        """The leader says that Kraken does not answer it, or nothing of the kind."""
+
+        says_so = False
+
+        def hear_of_silence(self, now: float) -> bool:
+            return self.says_so
+
+    class Session:
+        """A session that hears them."""
+
+        others = Others()
+
+    session: Any = Session()
+    ship.program.session = session
+    calm = ship.program._asks_every()
+    session.others.says_so = True
+    in_doubt = ship.program._asks_every()
+    assert in_doubt < calm
+    # Each looks, is told of, and is heard of, one after the other.
+    known_within = 2 * sight._TOLD_AFTER + 2 * BEAT + in_doubt + reach._BEAT
+    assert known_within < sight._GIVES_WAY_AFTER
 
 
 @pytest.mark.parametrize(
