@@ -128,14 +128,15 @@ def families_of(
     """
     groups: dict[str, list[str]] = {}
     children: dict[str, list[str]] = {}
-    for rule_id, entry in rules.items():
-        if entry.rule.group:
-            groups.setdefault(entry.rule.group, []).append(rule_id)
-        if entry.rule.after:
-            children.setdefault(entry.rule.after, []).append(rule_id)
-    for rule_id, cells in state.items():
-        row = cells.get("row")
-        group = group_of(row) if row and "=" in row and rule_id not in rules else ""
+    rows = (entry.rule for entry in rules.values())
+    for rule in [rule for rule in rows if rule.group or rule.after]:  # few, and often none
+        if rule.group:
+            groups.setdefault(rule.group, []).append(rule.id)
+        if rule.after:
+            children.setdefault(rule.after, []).append(rule.id)
+    for rule_id in [rule_id for rule_id in state if rule_id not in rules]:
+        row = state[rule_id].get("row")
+        group = group_of(row) if row and "=" in row else ""
         if group:
             groups.setdefault(group, []).append(rule_id)
     group_by_id = {rule_id: name for name, ids in groups.items() for rule_id in ids}

@@ -6,11 +6,12 @@ that a crossing of the row as it was fires the row as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import chain
+from types import MappingProxyType
 
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.messages import (
@@ -40,6 +41,7 @@ _MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
 # What was crossed before a row ended may still be on its way here.
 _GRACE = timedelta(seconds=2)
 _LAST_YEAR = 9000  # no row is meant to live so long: the cell is damaged
+_NOBODY: Mapping[str, str] = MappingProxyType({})  # the cells of a rule that was never seen
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # The present as text, and the same from which on trades count: see `Moments.now_and_since`.
 _Now = tuple[str, str]
@@ -153,23 +155,28 @@ class Roll:
         ledger.relate(rules)
         # All rows of one reading are armed at one moment, which is one text in the memory.
         now = self._tools.moments.now_and_since()
+        unchanged = self._unchanged(rules)
         for rule_id in [*state, *(i for i in rules if i not in state)]:
+            if rule_id in unchanged or rule_id in undecided or ledger.is_past_unknown(rule_id):
+                continue
             entry = rules.get(rule_id)
-            if rule_id in undecided or ledger.is_past_unknown(rule_id):
-                continue
-            if entry is not None and self._is_as_before(rule_id, entry):
-                continue
             if not ledger.stays_given_up(rule_id, entry):
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at, now)
         ledger.rules = rules
         self._expiring = [e for e in rules.values() if e.rule.terms.expires is not None]
         return has_changed
 
-    def _is_as_before(self, rule_id: str, entry: AcceptedRule) -> bool:
-        """Tell whether a row waits and has not changed, as most have when a file is read again."""
-        known = self._ledger.rules.get(rule_id)
-        is_same = known is not None and (known is entry or known == entry)
-        return is_same and entry.rule.enabled and self._ledger.is_waiting_for(entry.rule)
+    def _unchanged(self, rules: Mapping[str, AcceptedRule]) -> set[str]:
+        """Return the rows that wait and have not changed, as most when a file is read again."""
+        before, state, armed = self._ledger.rules, self._ledger.state, RuleState.ARMED.value
+        return {
+            rule_id
+            for rule_id, entry in rules.items()
+            if (known := before.get(rule_id)) is not None
+            and (known is entry or known == entry)
+            and entry.rule.enabled
+            and state.get(rule_id, _NOBODY).get("rule_state") == armed
+        }
 
     def _adopt_one(
         self, rule_id: str, entry: AcceptedRule | None, read_at: float, now: _Now
