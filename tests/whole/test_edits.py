@@ -28,8 +28,10 @@ from krakenlink.pairs import Pair, PairDirectory, Symbol
 from ttslo import TTSLO
 from ttslo_app.messages import Adopt
 from ttslo_app.orders.worker import OrderWorker
+from ttslo_app.rules.checked import KnownRows
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.loader import Loader
+from validator import ConfigValidator
 
 IDS = [f"r{number}" for number in range(7)]
 # Of each column the first text is that of a row with which nothing is wrong.
@@ -262,21 +264,14 @@ def test_edit_is_found_to_be_what_it_is(folder: Path, seed: int) -> None:
         twins.kraken.move(random)
 
 
-def test_row_that_expires_between_two_readings_is_refused_at_the_second(tmp_path: Path) -> None:
+def test_row_that_expires_between_two_readings_is_refused_at_the_second() -> None:
     """The time is looked at whenever the file is read, though nobody has touched it."""
-    twins = Twins(tmp_path)
-    soon = datetime.now(UTC) + timedelta(seconds=2)
-    twins.kraken.prices["BTC/USD"] = PriceUnavailable("BTC/USD", "no price")  # so it is not armed
-    sheet = Sheet(Random(1))
     plain = {name: texts[0] for name, texts in CELLS.items()}
-    sheet.rows = [{**plain, "id": "a", "expires": soon.isoformat()}, {**plain, "id": "b"}]
-    data = sheet.text().encode()
-    before, _ = twins.read(data)
-    expired: list[str] = []
-    while not expired:
-        anew, again = twins.read(data)
-        errors = cast("list[dict[str, str]]", again["errors"])
-        expired = [error["config_id"] for error in errors if error["field"] == "expires"]
-        assert datetime.now(UTC) < soon + timedelta(seconds=60)
-    assert expired == ["a"]
-    assert again["errors"] == anew["errors"] != before["errors"]
+    rows = [{**plain, "id": "a", "expires": "2030-01-01T00:00:00Z"}, {**plain, "id": "b"}]
+    validator, known, then = ConfigValidator(), KnownRows(), datetime(2030, 1, 1, tzinfo=UTC)
+    for now, refused in ((then - timedelta(seconds=1), []), (then, ["a"]), (then, ["a"])):
+        result = validator.validate_again(
+            known.read(rows), known.pairs, armed_before=(), fired=(), now=now
+        )
+        assert [error["config_id"] for error in result.errors] == refused
+        assert [one.rule.id for one in result.accepted] == [i for i in "ab" if i not in refused]

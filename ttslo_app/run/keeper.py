@@ -28,10 +28,11 @@ from ttslo_app.watch.tape import Saved
 _log = logging.getLogger(__name__)
 
 # The keeper looks at config.csv this often: an edit is seen a quarter of a second after its end at
-# most, acts once the file has been left alone for half a second, and is told at one of the next
-# looks. A `stat` costs a few microseconds, on network drives too, where change notifications are
-# not to be relied upon.
+# most, and acts once the file has been left alone for half a second. A `stat` costs a few
+# microseconds, on network drives too, where change notifications are not to be relied upon.
 BEAT = 0.25
+# While an edit is under way it comes round so soon, so that none waits for a beat at each step.
+_SOON = 0.05
 _REST = ""  # the subject of what is said of REST as a whole: no market has that name
 
 
@@ -40,7 +41,7 @@ class Duty:
     """Something the keeper does again and again, at most every so many seconds.
 
     `complaint` is said where Kraken cannot be asked, once until it can be again; while it `rests`
-    it is left alone, as another host is at it.
+    it is left alone, as another host is at it. Work that says `True` is to be done again soon.
     """
 
     every: Callable[[], float]
@@ -76,17 +77,20 @@ class Keeper:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._stopping.wait(BEAT):
-            for duty in self._duties:
-                self._do(duty)
+        pause = BEAT
+        while not self._stopping.wait(pause):
+            # All of them, whatever the first ones say.
+            are_soon = [self._do(duty) for duty in self._duties]
+            pause = min(BEAT, _SOON) if any(are_soon) else BEAT
 
-    def _do(self, duty: Duty) -> None:
+    def _do(self, duty: Duty) -> bool:
+        """Do a duty if it is time; tell whether it is to be done again soon."""
         now = feed_clock()  # which goes on while the machine sleeps
         if self._stopping.is_set() or duty.rests() or now - duty.done_at < duty.every():
-            return
-        duty.done_at = now
+            return False
+        duty.done_at, is_soon = now, False
         try:
-            duty.work()
+            is_soon = duty.work() is True
         except KrakenError as error:
             _log.warning("Put off, Kraken cannot be asked just now: %s", error)
             if duty.complaint and self._failing.is_news(duty.complaint):
@@ -96,6 +100,7 @@ class Keeper:
         else:
             if self._failing.has_healed(duty.complaint):
                 tell(self._say, words.over(duty.complaint))
+        return is_soon
 
 
 # --- what it does --------------------------------------------------------------------------------

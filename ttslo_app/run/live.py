@@ -98,7 +98,7 @@ class LiveRun:
         streams: Who streams, and who is polled.
         options: What the user chose.
         reload: Reads config.csv and hands it to the order thread, if somebody has edited it;
-            called again and again on the keeper's thread.
+            called again and again on the keeper's thread, and soon where it says `True`.
         say: Takes a level and a sentence for a person.
 
     Attributes:

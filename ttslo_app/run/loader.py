@@ -46,6 +46,9 @@ _READ_AGAIN = 5.0
 # not made shorter by looking more often: who writes in pieces pauses between them.
 QUIET = 0.5
 
+# Seconds in which the order thread arms what it is handed, unless it is at something else.
+_TOLD_SOON = 2.0
+
 # So many rows take a hundredth of a second to look through.
 _MANY = 10_000
 
@@ -137,6 +140,7 @@ class Loader:
         self._said: frozenset[str] = frozenset()  # what the last reading found
         # Rows that are about to be armed, or were a moment ago, and of which nobody was told yet.
         self._news: dict[str, tuple[Rule, Decimal | None]] = {}
+        self._handed_on_at = 0.0
         self._seen_stamp: Stamp | None = None
         # The version that was there at the last look, and since when it has been there.
         self._last_look: tuple[Stamp | None, float] = (None, 0.0)
@@ -205,6 +209,12 @@ class Loader:
             return False
         return now - since >= QUIET
 
+    def is_under_way(self) -> bool:
+        """Tell whether an edit has come that is not taken yet, or not told of."""
+        now = feed_clock()
+        is_told_soon = bool(self._news) and now - self._handed_on_at < _TOLD_SOON
+        return now - self._last_look[1] < QUIET or is_told_soon
+
     def read_again_soon(self) -> None:
         """Let the rows be read again although nobody has changed them: what is armed has changed.
 
@@ -250,6 +260,7 @@ class Loader:
         self._look_again_at = feed_clock() + pause
         self._note_news(result, sorting)
         self._worker.submit(Adopt(sorting.ready, read_at, frozenset(sorting.undecided)))
+        self._handed_on_at = feed_clock()
         if not self._worker.is_running:
             self._worker.work_off()
         if not sorting.undecided and not self.unpriced and not result.unpriced:

@@ -272,13 +272,14 @@ class Program:
         """
         return self.loader.load()
 
-    def look_at_files(self) -> None:
-        """Read config.csv if it was edited; end where another program has it by now. Blocks."""
+    def look_at_files(self) -> bool:
+        """Read config.csv if edited, end where another has it; True: look again soon. Blocks."""
         self.loader.tell_news()
         if is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
             is_whole = self.loader.is_settled()  # else somebody writes, and it is new still
             (self.validate_and_load_config if is_whole else self.loader.read_again_soon)()
+        return self.loader.is_under_way()
 
     # --- running once --------------------------------------------------------------------------
 

@@ -107,6 +107,36 @@ def test_duty_without_a_complaint_says_nothing(said: Said) -> None:
     assert said == []
 
 
+def test_duty_that_is_under_way_is_done_again_soon(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper does not wait for its beat then, which here would not come; nor stay as quick."""
+    monkeypatch.setattr(ttslo_keeper, "BEAT", 0.2)
+    monkeypatch.setattr(ttslo_keeper, "_SOON", 0.0)
+    pauses: list[float | None] = []
+    answers = iter([None, True, True, False, 1])
+    over = threading.Event()
+
+    class Stopping(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout)
+            return super().wait(timeout)
+
+    def work() -> object:
+        answer = next(answers, over)
+        if answer is over:
+            over.set()
+        return answer
+
+    stopping = Stopping()
+    keeper = Keeper([Duty(lambda: 0.0, work), Duty(lambda: 0.0, lambda: None)], stopping, said)
+    keeper.start()
+    assert over.wait(60)
+    stopping.set()
+    keeper.join(60)
+    assert pauses[:6] == [0.2, 0.2, 0.0, 0.0, 0.2, 0.2]
+
+
 @pytest.mark.usefixtures("quick")
 def test_duty_waits_for_its_time(said: Said) -> None:
     """What is due once an hour is done once while another goes round and round."""

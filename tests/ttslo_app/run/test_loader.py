@@ -59,16 +59,19 @@ def test_edit_is_taken_once_the_file_has_been_left_alone(
     manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it is looked at: half a second after the last piece, and no sooner."""
-    path, taken = Path(manager.config_file), []
+    path, taken, is_soon = Path(manager.config_file), list[int](), list[bool]()
     program = TTSLO(manager, StandIn(), StandIn())
     program.run_once()
+    program.loader.tell_news()
     for eighth in range(25):
         monkeypatch.setattr(loader, "feed_clock", partial(float, eighth / 8))
         if eighth in (4, 6, 7, 10):
             path.write_bytes(path.read_bytes() + ROW.replace("btc", f"r{eighth}").encode() + b"\n")
-        program.look_at_files()
+        is_soon.append(program.look_at_files())
         taken.append(len(program.configs))
     assert taken == [1] * 14 + [5] * 11
+    # After each piece until it has been taken, and until all of it is told of.
+    assert is_soon == [True] * 15 + [False] * 10
 
 
 class Slow(KrakenAPI):
