@@ -18,6 +18,7 @@ PAIR = "XXBTZUSD"
 ORDER = OrderRequest(PAIR, "sell", "0.01", "+1.25%")
 OURS = "10dbbc38-8940-5a21-9d7b-b5c9342ca547"
 THEIRS = "20dbbc38-8940-5a21-9d7b-b5c9342ca547"
+QUERIES = {"query open", "query closed"}
 
 
 @pytest.fixture
@@ -51,3 +52,14 @@ def place(kraken: KrakenExchange, cl_ord_id: str = OURS) -> str:
     assert outcome.kind is OutcomeKind.PLACED, outcome
     assert outcome.txid
     return outcome.txid
+
+
+def two_keys(
+    exchange: FakeKraken, trading_may: set[str], reading_may: set[str], account: str = ""
+) -> tuple[KrakenAPI, KrakenAPI]:
+    """Return a trading and a reading client with those permissions; `account`: the reader's."""
+    exchange.add_key("TRADE", "dHJhZGU=", trading_may)
+    exchange.add_key("READ", "cmVhZA==", reading_may, account=account)
+    url = exchange.rest_url
+    trading = KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False)
+    return trading, KrakenAPI("READ", "cmVhZA==", url, use_websocket=False)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from order_exchange_kit import ORDER, OURS, THEIRS, kraken, place, said
+from order_exchange_kit import ORDER, OURS, QUERIES, THEIRS, kraken, place, said, two_keys
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -66,20 +66,6 @@ def test_look_without_an_answer_raises(
     exchange.fault("http_502", endpoint=endpoint)
     with pytest.raises(KrakenError):
         kraken.find(OURS, ORDER)
-
-
-def two_keys(
-    exchange: FakeKraken, trading_may: set[str], reading_may: set[str], account: str = ""
-) -> tuple[KrakenAPI, KrakenAPI]:
-    """Return a trading and a reading client with those permissions; `account`: the reader's."""
-    exchange.add_key("TRADE", "dHJhZGU=", trading_may)
-    exchange.add_key("READ", "cmVhZA==", reading_may, account=account)
-    url = exchange.rest_url
-    trading = KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False)
-    return trading, KrakenAPI("READ", "cmVhZA==", url, use_websocket=False)
-
-
-QUERIES = {"query open", "query closed"}
 
 
 @pytest.mark.parametrize("reading_may", [QUERIES, set()])
