@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -51,6 +51,7 @@ from ttslo_app.run.parts import Item, Options, World
 from ttslo_app.run.streams import Streams
 from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.watch.lookback import PastReader
+from ttslo_app.watch.parking import Seat
 from ttslo_app.watch.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -431,6 +432,6 @@ class LiveRun:
 
 
 def _checks_of(
-    world: World, armed: Callable[[], Collection[str]], worker: OrderWorker, say: Say
+    world: World, armed: Callable[[], Mapping[str, Seat]], worker: OrderWorker, say: Say
 ) -> OrderChecks | None:
     return None if world.exchange is None else OrderChecks(world.exchange, armed, worker, say)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from krakenlink.errors import AuthenticationError
@@ -24,6 +24,7 @@ from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.run import words
 from ttslo_app.watch.crossings import Armed
+from ttslo_app.watch.parking import Seat
 
 # Checks of orders count against Kraken's limit of orders on a pair, which regains one a second:
 # so many at once, then one a second, leave room for the orders themselves.
@@ -56,7 +57,7 @@ class OrderChecks:
 
     Args:
         exchange: Kraken.
-        armed: Returns the ids of the armed rows.
+        armed: Returns the armed rows, by id.
         worker: Knows whether Kraken refuses the trading key, and is told where it does.
         say: Takes a level and a sentence for a person.
     """
@@ -64,7 +65,7 @@ class OrderChecks:
     def __init__(
         self,
         exchange: KrakenExchange,
-        armed: Callable[[], Collection[str]],
+        armed: Callable[[], Mapping[str, Seat]],
         worker: KeyHolder,
         say: Say,
     ) -> None:
@@ -110,9 +111,12 @@ class OrderChecks:
         if now < self._renew_at or self._last is None:
             return
         self._renew_at = now + _RENEW
-        if self._last.rule.id in self._armed():
+        seats = self._armed()
+        # The key is that of all rows; one that waits no more wants no order.
+        seat = seats.get(self._last.rule.id) or next(iter(list(seats.values())), None)
+        if seat is not None:
             self._checked.clear()
-            self._waiting.append(self._last)
+            self._waiting.append(seat.armed)
 
     def _is_enough(self, entry: Armed, order: OrderRequest) -> bool:
         is_enough = len(self._checked) >= _CHECKS_OF_ALL and _kind_of(entry) in self._kinds

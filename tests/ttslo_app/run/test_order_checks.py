@@ -14,6 +14,7 @@ from ttslo_app.rules.rule import read_rule
 from ttslo_app.run import order_checks
 from ttslo_app.run.order_checks import OrderChecks, ReadingKey
 from ttslo_app.watch.crossings import Armed
+from ttslo_app.watch.parking import Seat
 
 BTC = Market("BTC/USD", "XXBTZUSD", "BTC/USD", lot_decimals=8)
 
@@ -93,8 +94,8 @@ def checks_of(
     exchange: Exchange, said: Said, *changes: Armed, worker: Worker | None = None
 ) -> OrderChecks:
     """Return the checks with some rows waiting for them."""
-    armed = [c.rule.id for c in changes]
-    checks = OrderChecks(cast("Any", exchange), lambda: armed, worker or Worker(), said)
+    seats = {c.rule.id: Seat(c) for c in changes}
+    checks = OrderChecks(cast("Any", exchange), lambda: seats, worker or Worker(), said)
     for change in changes:
         checks.add(change)
     return checks
@@ -235,14 +236,31 @@ def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> No
 
 def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
     """Without an armed row there is nothing that a bad key could lose."""
-    exchange, rows = Exchange(), ["a"]
+    exchange, rows = Exchange(), {"a": Seat(arming("a"))}
     checks = OrderChecks(cast("Any", exchange), lambda: rows, Worker(), said)
-    checks.add(arming("a"))
+    checks.add(rows["a"].armed)
     checks.work()
     rows.clear()
     clock.now += 7 * 3600
     checks.work()
     assert len(exchange.checked) == 1
+
+
+def test_key_is_looked_at_again_by_another_row_where_the_last_one_waits_no_more(
+    said: Said, clock: Clock
+) -> None:
+    """It has fired, or was changed; the others would lose their crossings to a bad key."""
+    exchange, worker = Exchange(), Worker()
+    rows = {"a": Seat(arming("a", "0.02")), "b": Seat(arming("b"))}
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, worker, said)
+    for row in rows.values():
+        checks.add(row.armed)
+    checks.work()
+    del rows["b"]
+    exchange.outcome = BAD_KEY
+    clock.now += 7 * 3600
+    checks.work()
+    assert worker.told == [KeyRefused("a", BAD_KEY)]
 
 
 class Reader:
