@@ -8,11 +8,13 @@ import pytest
 from watch_kit import MARKET, OLD, START, S, WatchBench, armed, rule
 
 from ttslo_app.clocks import Clocks
-from ttslo_app.messages import BookArm, Fetched, NotFetched, Past
+from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
 from ttslo_app.watch.past import Pace
 from ttslo_app.watch.tape import Position, Saved
+
+OTHER = Market("ETH/USD", "XETHZUSD", base="XETH", quote="ZUSD")
 
 
 @pytest.fixture
@@ -190,6 +192,43 @@ def test_closed_time_tells_what_was_not_seen(blind: Blind) -> None:
     past = tuple(Past(n, Decimal(50000), n * S) for n in (5, 6))
     closed = blind.close(Fetched("BTC/USD", past, past[-1], is_cut=False, until=START))
     assert closed == Closed([past[1]], START, (900.0, START), True, False, False)
+
+
+def looked_at(blind: Blind, market: Market = MARKET) -> None:
+    """Let a market be followed, and the question about its past be answered."""
+    blind.follow(armed(market=market))
+    past = (Past(6, Decimal(50000), 950 * S),)
+    assert blind.close(Fetched(market.name, past, past[-1], is_cut=False, until=START)) is not None
+
+
+def test_market_that_was_seen_all_the_time_is_not_asked_about(blind: Blind) -> None:
+    """Each question costs of Kraken's pace, which those that were not seen need."""
+    for market in (MARKET, OTHER):
+        looked_at(blind, market)
+    assert blind.see_again() == []
+    blind.lose([OTHER.name], START)
+    assert [ask.market for ask in blind.see_again()] == [OTHER]
+
+
+def test_look_again_hides_rows_that_are_not_hidden_and_lets_an_answer_come_first(
+    blind: Blind,
+) -> None:
+    """A poll meanwhile waits for what is asked already."""
+    blind.follow(armed())
+    assert [type(one) for one in blind.look_again("BTC/USD", if_closed=False)] == [Ask]
+    assert blind.look_again("BTC/USD", if_closed=True) == []
+    looked_at(blind, OTHER)
+    found = blind.look_again(OTHER.name, if_closed=True)
+    assert [type(one) for one in found] == [Hide, Ask]
+
+
+def test_market_that_was_left_is_followed_for_nothing(blind: Blind) -> None:
+    """What is asked of it afterwards finds nobody."""
+    blind.follow_past(armed(), 895 * S)
+    blind.leave("BTC/USD")
+    assert not blind.is_for_past("BTC/USD")
+    with pytest.raises(KeyError):
+        blind.market("BTC/USD")
 
 
 def test_past_without_a_place_is_brought_by_the_rules_that_wait() -> None:
