@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from ttslo_app.columns import LINK_COLUMN
-from ttslo_app.store.csv_text import Record, Table, lines_of
+from ttslo_app.store.csv_text import Table, lines_of
 from ttslo_app.store.rule_text import (
     APPENDED,
     ConfigRow,
@@ -36,12 +36,15 @@ def read_edited(data: bytes, old_data: bytes, old_rows: Sequence[ConfigRow]) -> 
         old_rows: All rows that were read from that; they are not to be changed any more.
     """
     table, old = table_of(data), table_of(old_data)
-    if table.header is None or not _are_alike(table, old):
+    if table.header is None or old.header is None or not _are_alike(table, old):
         return read_rules(data)
-    start, stop, old_stop = changed_part(table.text, old.text, table.header.end)
-    line = table.header.line + _line_ends(table.text, table.header.end, start)
-    was = lines_of(old.text[start:old_stop])
-    now = lines_of(table.text[start:stop])
+    text, old_text = table.text[table.header.end :], old.text[old.header.end :]
+    if table.columns != old.columns and not _are_whole(old_rows, lines_of(old_text), old):
+        return read_rules(data)
+    start, stop, old_stop = changed_part(text, old_text, 0)
+    line = table.header.line + _line_ends(text, 0, start)
+    was = lines_of(old_text[start:old_stop])
+    now = lines_of(text[start:stop])
     first, last = (bisect_left(old_rows, at, key=_line_of) for at in (line, line + len(was) - 1))
     known = {was[row.line - line]: row for row in old_rows[first:last]}
     rows = [
@@ -55,14 +58,29 @@ def read_edited(data: bytes, old_data: bytes, old_rows: Sequence[ConfigRow]) -> 
 def _are_alike(table: Table, old: Table) -> bool:
     """Tell whether a line means the same in both files, wherever it stands.
 
-    Quotes may span lines, a row may name the next one, and a last line may be half a line.
+    Quotes may span lines, a row may name the next one, and a last line may be half a line. Columns
+    that the first trigger appends change nothing in rows that end before them.
     """
-    is_simple = table.is_plain and old.is_plain and LINK_COLUMN not in table.columns
-    return is_simple and _head_of(table) == _head_of(old) and _has_end(table) and _has_end(old)
+    header, was = table.header, old.header
+    if header is None or was is None or LINK_COLUMN in table.columns:
+        return False
+    is_simple = table.is_plain and old.is_plain and _has_end(table) and _has_end(old)
+    is_same_begin = table.text[: header.start] == old.text[: was.start]
+    if table.columns == old.columns:
+        is_same_begin = table.text[: header.end] == old.text[: was.end]
+    count = len(old.columns)
+    has_grown = old.columns == table.columns[:count] and APPENDED.issuperset(table.columns[count:])
+    return is_simple and is_same_begin and has_grown and table.delimiter == old.delimiter
 
 
-def _head_of(table: Table) -> tuple[str, Record | None, str]:
-    return table.delimiter, table.header, table.text[: table.header.end if table.header else 0]
+def _are_whole(rows: Sequence[ConfigRow], lines: Sequence[str], table: Table) -> bool:
+    """Tell whether each row has a cell for each column of its table, and no other.
+
+    Cells beyond them would come to stand under the columns that were appended, and a row that ends
+    before them has empty ones there.
+    """
+    first, most = table.header.line if table.header else 0, len(table.columns) - 1
+    return all(lines[row.line - first].count(table.delimiter) == most for row in rows)
 
 
 def _has_end(table: Table) -> bool:

@@ -86,6 +86,30 @@ def test_file_that_is_the_same_gives_the_same_rows() -> None:
         assert edited(data, new)[0] == list(range(9))
 
 
+GROWN = f"{HEADER},order_id,trigger_time,trigger_price"
+FIRED = ROWS[4].replace("true", "false") + ",O1,2026-11-26T12:00:00Z,50004"
+
+
+@pytest.mark.parametrize("header", [GROWN, f"{HEADER},order_id"])
+def test_columns_of_the_first_trigger_leave_the_other_rows(header: str) -> None:
+    """Rows that end before them say what they said; of 100,000 another copy would fill 50 MB."""
+    rows = [*ROWS[:4], FIRED, *ROWS[5:]]
+    kept, rules = edited(file_of(*ROWS), file_of(*rows, header=header))
+    assert kept == [0, 1, 2, 3, 5, 6, 7, 8]
+    assert (rules.rows[4]["order_id"], rules.rows[4]["enabled"]) == ("O1", "false")
+    notes = ["# a note, with, separators, and, more, of, them, than, columns, are", ""]
+    kept, _ = edited(file_of(*notes, *ROWS), file_of(*notes, *rows, header=header))
+    assert kept == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+def test_columns_that_have_grown_are_as_good_as_any() -> None:
+    """The next edits find them there already."""
+    rows = [*ROWS[:4], FIRED, *ROWS[5:]]
+    again = [*rows[:7], rows[7].replace("5.0", "4.0"), rows[8]]
+    kept, _ = edited(file_of(*rows, header=GROWN), file_of(*again, header=GROWN))
+    assert kept == [0, 1, 2, 3, 4, 5, 6, 8]
+
+
 # --- where all of it is read ---------------------------------------------------------------------
 
 SWITCHED = [ROWS[0], f'"{ROWS[1].replace(",", chr(34) + "," + chr(34))}"', *ROWS[2:]]
@@ -106,6 +130,23 @@ SWITCHED = [ROWS[0], f'"{ROWS[1].replace(",", chr(34) + "," + chr(34))}"', *ROWS
         pytest.param(b"", file_of(*ROWS), id="filled"),
         pytest.param(file_of(*ROWS), file_of(*ROWS).replace(b",", b";"), id="separator"),
         pytest.param(file_of(*ROWS), b"# note\n" + file_of(*ROWS), id="header moves"),
+        pytest.param(file_of(*ROWS), file_of(*ROWS, header=f"{GROWN},note"), id="more columns"),
+        pytest.param(file_of(*ROWS, header=GROWN), file_of(*ROWS), id="columns go"),
+        pytest.param(
+            file_of(*ROWS[:8], f"{ROWS[8]},O1"),
+            file_of(*ROWS[:8], f"{ROWS[8]},O1", header=GROWN),
+            id="a cell beyond the columns that have grown",
+        ),
+        pytest.param(
+            file_of(*ROWS[:8], "r8,XBTUSD"),
+            file_of(*ROWS[:8], "r8,XBTUSD", header=GROWN),
+            id="a row that ends before them all",
+        ),
+        pytest.param(
+            file_of(*ROWS, header=f"# one\n{HEADER}"),
+            file_of(*ROWS, header=f"# two\n{GROWN}"),
+            id="columns and what stands above",
+        ),
         pytest.param(file_of(*ROWS, end="\r"), file_of(*ROWS[1:], end="\r"), id="CR alone"),
     ],
 )
@@ -163,6 +204,7 @@ LINES = [
 HEADERS = [
     *[HEADER] * 3,
     *(f"{HEADER},{more}" for more in ("note", "order_id", "linked_order_id")),
+    f"{HEADER},order_id,trigger_time,trigger_price",
     "a;b\n",
 ]
 
