@@ -230,6 +230,17 @@ def test_findings_are_said_again_at_each_reading(more: str) -> None:
     assert [row.findings for row in after.rows] == [row.findings for row in before.rows]
 
 
+def test_cells_that_many_rows_have_are_few_texts() -> None:
+    """Also where they come only after thousands of ids that no other row has."""
+    rows = [
+        f"r{n},C{n % 5}USD,{60_000 + n // 1000},above,sell,1.{n:05},1.5,true" for n in range(9_000)
+    ]
+    read = read_rules(text_of([HEADER, *rows, ""])).rows
+    assert len({id(row["threshold_price"]) for row in read}) < 20
+    assert len({id(row["pair"]) for row in read}) < 50
+    assert [row["threshold_price"] for row in read[::1000]] == [f"{60_000 + n}" for n in range(9)]
+
+
 def test_row_is_a_dict_and_nothing_more() -> None:
     """Rows carry no dict of attributes, and equal cells are one text."""
     rows = read_rules(text_of(lines(200))).rows

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from krakenlink.pairs import Pair, shown_pair
@@ -196,21 +198,27 @@ def calm_of(rule: Rule) -> Calm:
     The threshold is not met, the price is twice the trailing offset away from it, and is less than
     twice and more than half of it.
     """
-    threshold = float(rule.threshold)
     if rule.after:
         return NEVER  # perhaps nothing is to be looked at
-    is_above = rule.threshold_type is ThresholdType.ABOVE
-    if rule.offset_percent is None:
-        money = float(rule.distance_at(rule.threshold))
+    return _calm(rule.threshold, rule.threshold_type, rule.offset_percent, rule.terms.offset_quote)
+
+
+@lru_cache(maxsize=4096)  # of rows with one threshold and one offset they are the same object
+def _calm(
+    level: Decimal, side: ThresholdType, percent: Decimal | None, quote: Decimal | None
+) -> Calm:
+    threshold, is_above = float(level), side is ThresholdType.ABOVE
+    money = float(quote) if percent is None and quote is not None else 0.0
+    if percent is None:
         near = threshold - 2 * money if is_above else threshold + 2 * money
     else:
-        money, share = 0.0, float(rule.offset_percent) / 50
+        share = float(percent) / 50
         if not is_above and share > _MOST_PERCENT / 50:
             return NEVER
         near = threshold / (1 + share) if is_above else threshold / (1 - share)
     inside = _MARGIN * max(threshold, abs(near))
     low, high = (threshold / 2, near) if is_above else (near, threshold * 2)
     low, high = low + inside, high - inside
-    away = low * float(rule.offset_percent) / 100 if rule.offset_percent is not None else money
+    away = low * float(percent) / 100 if percent is not None else money
     spread = away / 10 * (1 - _MARGIN)
     return Calm(low, high, spread) if low < high else NEVER

@@ -50,7 +50,8 @@ class Reading(NamedTuple):
 
 _NONE: frozenset[str] = frozenset()
 _NUL = "holds NUL bytes, as after a crash; write the row anew"
-# Most cells of many rows say one of a few words: equal ones are one object, up to so many.
+# Most cells of many rows say one of a few words: equal ones are mostly one object. So many texts
+# are remembered at a time.
 _SHARED_TEXTS = 4096
 
 
@@ -134,8 +135,10 @@ class Table:
         may_lack: frozenset[str],
     ) -> Iterator[Reading]:
         shared: dict[str, str] = {}
+        share = shared.setdefault
         for line, values, record in lines:
-            share = shared.setdefault if len(shared) < _SHARED_TEXTS else shared.get
+            if len(shared) > _SHARED_TEXTS:
+                shared.clear()  # by ids, which no other row has; what many have comes again
             yield self._reading(line, [*map(share, values, values)], record, may_lack)
 
     def _lines(self, *, keeps_spaces: bool) -> Iterator[tuple[int, Iterable[str], Record | None]]:
