@@ -45,6 +45,9 @@ _READ_AGAIN = 5.0
 # Seconds without a change, after which a file that was being written is taken for whole. They are
 # not made shorter by looking more often: who writes in pieces pauses between them.
 QUIET = 0.5
+# Where a file system tells when a file was written to the second, or to two of them, an edit of the
+# same length in that time cannot be told from the one before; only afterwards it can.
+_QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
 
 # Seconds in which the order thread arms what it is handed, unless it is at something else.
 _TOLD_SOON = 2.0
@@ -207,7 +210,8 @@ class Loader:
         if stamp != seen:
             self._last_look = stamp, now
             return False
-        return now - since >= QUIET
+        is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
+        return now - since >= (_QUIET_TO_THE_SECOND if is_to_the_second else QUIET)
 
     def is_under_way(self) -> bool:
         """Tell whether an edit has come that is not taken yet, or not told of."""

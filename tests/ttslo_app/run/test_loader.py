@@ -20,6 +20,7 @@ from krakenlink.errors import KrakenConnectionError, PriceUnavailable
 from krakenlink.pairs import Pair
 from ttslo import TTSLO
 from ttslo_app.run import loader
+from ttslo_app.store.disk import Disk, Stamp
 
 
 @pytest.fixture
@@ -72,6 +73,36 @@ def test_edit_is_taken_once_the_file_has_been_left_alone(
     assert taken == [1] * 14 + [5] * 11
     # After each piece until it has been taken, and until all of it is told of.
     assert is_soon == [True] * 15 + [False] * 10
+
+
+class CoarseDisk(Disk):
+    """A disk whose files know to two seconds when they were written, as those of FAT do."""
+
+    written_at = 0.0
+
+    def stamp(self, path: Path) -> Stamp | None:
+        found = super().stamp(path)
+        at_ns = int(self.written_at // 2 * 2) * 10**9
+        return None if found is None else Stamp(at_ns, found.size, found.inode)
+
+
+def test_edit_of_the_same_length_is_taken_where_the_disk_has_a_coarse_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one has the stamp of the first, which must not have been read by then."""
+    path, disk = Path(manager_in(tmp_path).config_file), CoarseDisk()
+    manager = ConfigManager(path, tmp_path / "state.csv", tmp_path / "logs.csv", disk=disk)
+    program = TTSLO(manager, StandIn(), StandIn())
+    program.run_once()
+    edits = {10.25: "51000", 11.5: "52000"}
+    for now in (eighth / 8 for eighth in range(80, 112)):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, now))
+        if (price := edits.get(now)) is not None:
+            with path.open("r+") as file:  # in place, as some editors write
+                file.write(f"{HEADER}\n{ROW.replace('50000', price)}\n")
+            disk.written_at = now
+        program.look_at_files()
+    assert [row["threshold_price"] for row in program.configs] == ["52000"]
 
 
 class Slow(KrakenAPI):
