@@ -271,7 +271,7 @@ def test_row_that_expires_between_two_readings_is_refused_at_the_second() -> Non
     validator, known, then = ConfigValidator(), KnownRows(), datetime(2030, 1, 1, tzinfo=UTC)
     for now, refused in ((then - timedelta(seconds=1), []), (then, ["a"]), (then, ["a"])):
         result = validator.validate_again(
-            known.read(rows), known.pairs, armed_before=(), fired=(), now=now
+            known.read(rows), known, armed_before=(), fired=(), now=now
         )
         assert [error["config_id"] for error in result.errors] == refused
         assert [one.rule.id for one in result.accepted] == [i for i in "ab" if i not in refused]

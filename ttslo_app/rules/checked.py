@@ -37,6 +37,21 @@ class Remark(NamedTuple):
     is_error: bool = False
 
 
+class Purse(NamedTuple):
+    """What the account has of an asset, and what all armed rows take of it together.
+
+    `owned` is None where nobody could tell, and `have` then says why; else it tells what there is.
+    `together` tells what is taken where more than one row takes it.
+    """
+
+    asset: str
+    owned: Decimal | None
+    total: Decimal
+    takers: int
+    have: str
+    together: str
+
+
 class Calm(NamedTuple):
     """Prices at which nothing is to be said of a threshold, in floats.
 
@@ -82,13 +97,15 @@ class CheckedRow:
         listed: The pair by which `remarks` were worked out, None before; so with `was_fired`.
         remarks: What is to be said of its text, and of it and its pair.
         calm: The prices at which nothing is to be said of it; `UNKNOWN` before somebody asks.
+        need: The asset that it takes of the account, and how much of it, by the pair `need_by`.
+        advice: What is to be said of its funds, by what is known of them in `purse`.
         accepted: What is handed on of it, as it was the last time.
     """
 
     __slots__ = (
-        *("accepted", "calm", "ends_at", "findings", "has_fired", "has_kin", "has_order"),
-        *("is_enabled", "label", "listed", "pair", "problems", "remarks", "result", "row", "rule"),
-        "was_fired",
+        *("accepted", "advice", "calm", "ends_at", "findings", "has_fired", "has_kin"),
+        *("has_order", "is_enabled", "label", "listed", "need", "need_by", "pair", "problems"),
+        *("purse", "remarks", "result", "row", "rule", "was_fired"),
     )
     result: ValidationResult
 
@@ -111,6 +128,10 @@ class CheckedRow:
         self.listed: Pair | None = None
         self.remarks: Sequence[Remark] = ()
         self.calm = UNKNOWN
+        self.need: tuple[str, Decimal] | None = None
+        self.need_by: Pair | None = None
+        self.purse: Purse | None = None
+        self.advice: Sequence[Remark] = ()
         self.accepted: Accepted | None = None
 
     @property
@@ -170,11 +191,13 @@ class KnownRows:
 
     Attributes:
         pairs: What Kraken's listing has said of the pairs, by their names.
+        purses: What was found of the funds, by assets.
     """
 
     def __init__(self) -> None:
         self._known: dict[object, CheckedRow] = {}
         self.pairs: dict[str, Pair] = {}
+        self.purses: dict[str, Purse] = {}
 
     def read(self, rows: Iterable[Row]) -> list[CheckedRow]:
         """Return the rows of the next version."""

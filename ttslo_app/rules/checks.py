@@ -16,7 +16,7 @@ from typing import ClassVar
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, quantize_down, readable
 from krakenlink.pairs import Pair
-from ttslo_app.rules.checked import FORMULA, CheckedRow, Remark
+from ttslo_app.rules.checked import FORMULA, CheckedRow, KnownRows, Remark
 from ttslo_app.rules.facts import (
     Funds,
     MarketFacts,
@@ -97,12 +97,12 @@ class ConfigValidator:
             else:
                 said = f"A row must be a dict of text by column, not {type(row).__name__}"
                 result.add_error(f"row {number}", "row", said)
-        return self._check(result, rows, armed_before, now, {})
+        return self._check(result, rows, armed_before, now, KnownRows())
 
     def validate_again(
         self,
         rows: Sequence[CheckedRow],
-        pairs: dict[str, Pair],
+        known: KnownRows,
         *,
         armed_before: Collection[str],
         fired: Collection[str],
@@ -111,17 +111,17 @@ class ConfigValidator:
         """Do the same with rows of which some were judged before: all others are judged anew.
 
         A verdict stands for as long as all that it was made of is the same: the text of the row,
-        its pair in Kraken's listing, whether it has fired. Today's price is looked at each time,
-        as are the other rows and the time.
+        its pair in Kraken's listing, whether it has fired, what there is of its asset and what
+        all rows take of that. Today's price, the other rows and the time are looked at each time.
 
         Args:
             rows: The rows of a file.
-            pairs: The pairs by which they were judged, by their names as typed; kept up here.
+            known: What they were judged by, which is kept up here.
             armed_before: As for `validate_config_file`.
             fired: As there.
             now: As there.
         """
-        return self._check(ValidationResult(fired=set(fired)), rows, armed_before, now, pairs)
+        return self._check(ValidationResult(fired=set(fired)), rows, armed_before, now, known)
 
     def _check(
         self,
@@ -129,9 +129,9 @@ class ConfigValidator:
         rows: Sequence[CheckedRow],
         armed_before: Collection[str],
         now: datetime | None,
-        pairs: dict[str, Pair],
+        known: KnownRows,
     ) -> ValidationResult:
-        market, balances = MarketFacts(self.kraken_api, pairs), Funds(self.kraken_api)
+        market, balances = MarketFacts(self.kraken_api, known.pairs), Funds(self.kraken_api)
         _begin(result, rows)
         _refuse_duplicates(rows)
         listed = _check_rows(rows, market)
@@ -148,7 +148,7 @@ class ConfigValidator:
         if balances.is_available:
             may_pay = (row for row in live if not row.is_refused)
             paying = (row for row in may_pay if not is_to_follow(row, armed_before))
-            check_balances(paying, market, balances)
+            check_balances(paying, balances, known.purses)
         refused = result.refused()
         good = [row for row in rows if row.rule is not None and row.label not in refused]
         result.accepted = [row.accepted_as(listed.get(row.pair)) for row in good]

@@ -21,7 +21,7 @@ from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
-from ttslo_app.rules.checked import CheckedRow
+from ttslo_app.rules.checked import CheckedRow, Purse, Remark
 from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.rules.rule import Direction, Rule
 from ttslo_app.rules.worst import volume_about
@@ -250,59 +250,70 @@ UNCHECKED_FUNDS = "Could not check the balance"
 _LEAST_PLACES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Need:
-    """What one row takes from the account when its stop fills, in units of `asset`."""
-
-    row: CheckedRow
-    rule: Rule
-    asset: str
-    amount: Decimal
-
-    @property
-    def verb(self) -> str:
-        """What the row does with the asset."""
-        return "sells" if self.rule.direction is Direction.SELL else "pays"
-
-
-def check_balances(rows: Iterable[CheckedRow], market: MarketFacts, funds: Funds) -> None:
+def check_balances(
+    rows: Iterable[CheckedRow], funds: Funds, purses: dict[str, Purse] | None = None
+) -> None:
     """Advise on the funds of all armed rows, summed by asset; nothing here refuses a row.
 
     Blocks for one look at the balances where there are rows and somebody to ask.
+
+    Args:
+        rows: The armed rows, each with its pair of the listing.
+        funds: What the account holds.
+        purses: What was found of each asset the last time: it is kept up here, and a row whose
+            purse is as it was has its advice as it was.
     """
     if not funds.is_available:
         return
-    needs = [need for row in rows for need in _needs(row, market)]
-    total: dict[str, Decimal] = {}
-    count: dict[str, int] = {}
-    for need in _dearest(needs):
-        total[need.asset] = _EXACT.add(total.get(need.asset, Decimal(0)), need.amount)
-        count[need.asset] = count.get(need.asset, 0) + 1
-    for need in needs:
-        _advise(need, funds, total[need.asset], count[need.asset])
+    known = {} if purses is None else purses
+    takers = [row for row in rows if _has_need(row)]
+    found: dict[str, Purse] = {}
+    for asset, (total, count) in _totals(takers).items():
+        purse, before = purse_of(asset, funds.of(asset), total, count), known.get(asset)
+        found[asset] = known[asset] = before if before == purse else purse
+    for row in takers:
+        assert row.rule is not None  # live rows are whole rules
+        assert row.need is not None  # as it was chosen for that
+        asset, needed = row.need
+        if row.purse is not found[asset]:
+            row.purse, row.advice = found[asset], tuple(_advice(row.rule, needed, found[asset]))
+        row.say(row.advice)
 
 
-def _dearest(needs: Iterable[_Need]) -> Iterator[_Need]:
-    """Yield the needs that can come together: of the rows of a group one fires, the dearest."""
-    found: dict[tuple[str, str], _Need] = {}
-    for number, need in enumerate(needs):
-        # A group has a letter first, so no row alone has the name of one.
-        name = f"g {need.rule.group}" if need.rule.group else f"r {number}"
-        known = found.get((need.asset, name))
-        if known is None or need.amount > known.amount:
-            found[need.asset, name] = need
-    yield from found.values()
-
-
-def _needs(row: CheckedRow, market: MarketFacts) -> Iterator[_Need]:
+def _has_need(row: CheckedRow) -> bool:
+    """Find out what a row takes from the account, where that is not known; tell whether it does."""
     assert row.rule is not None  # live rows are whole rules
-    pair = market.listed(row.pair) or well_known_pair(row.pair)
+    pair = row.listed or well_known_pair(row.pair)
     if pair is None:
         row.warn("balance", f"{UNCHECKED_FUNDS}: the asset of {row.market} is not known")
-    else:
-        need = need_of(row.rule, pair)
-        if need is not None:
-            yield _Need(row, row.rule, *need)
+        return False
+    if row.need_by is not pair:
+        row.need, row.need_by = need_of(row.rule, pair), pair
+    return row.need is not None
+
+
+def _totals(rows: Iterable[CheckedRow]) -> dict[str, tuple[Decimal, int]]:
+    """Return what can be taken of each asset together, and by how many rows.
+
+    Of the rows of a group one fires: the dearest counts.
+    """
+    totals: dict[str, tuple[Decimal, int]] = {}
+    dearest: dict[tuple[str, str], Decimal] = {}
+
+    def add(asset: str, needed: Decimal) -> None:
+        total, count = totals.get(asset, (Decimal(0), 0))
+        totals[asset] = _EXACT.add(total, needed), count + 1
+
+    for row in rows:
+        asset, needed = row.need or ("", Decimal(0))
+        group = row.rule.group if row.rule else ""
+        if group:
+            dearest[asset, group] = max(needed, dearest.get((asset, group), needed))
+        else:
+            add(asset, needed)
+    for (asset, _), needed in dearest.items():
+        add(asset, needed)
+    return totals
 
 
 def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal] | None:
@@ -319,28 +330,35 @@ def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal] | None:
     return asset_name(pair.quote), share.quote if share and share.quote else cost
 
 
-def _advise(need: _Need, funds: Funds, total: Decimal, count: int) -> None:
-    asset, warn = need.asset, need.row.warn
-    found = funds.of(asset)
+def purse_of(
+    asset: str, found: tuple[Decimal, Decimal] | Unchecked, total: Decimal, count: int
+) -> Purse:
+    """Return what there is of an asset, as `Funds.of` tells it, and what is taken together."""
+    together = f", {amount(total)} with all {count} armed rows" if count > 1 else ""
     if isinstance(found, Unchecked):
-        warn("balance", f"{UNCHECKED_FUNDS} of {asset}: {found.why}")
+        return Purse(asset, None, total, count, found.why, together)
+    owned = _EXACT.add(*found)
+    spot, flexible = map(amount, found)
+    have = f"{amount(owned)} {asset} (spot {spot}, .F {flexible})"
+    return Purse(asset, owned, total, count, have, together)
+
+
+def _advice(rule: Rule, needed: Decimal, purse: Purse) -> Iterator[Remark]:
+    asset, owned, total, count, have, together = purse
+    if owned is None:
+        yield Remark("balance", f"{UNCHECKED_FUNDS} of {asset}: {have}")
         return
-    spot, flexible = found
-    owned = _EXACT.add(spot, flexible)
-    have = f"{amount(owned)} {asset} (spot {amount(spot)}, .F {amount(flexible)})"
-    want = f"a volume of {amount(need.amount)}"
-    if count > 1:
-        want += f", {amount(total)} with all {count} armed rows"
-    is_enough = owned >= total
-    if need.rule.direction is Direction.SELL:
-        word = "sufficient" if is_enough else "insufficient"
-        warn("balance", f"{asset} balance is {word}: {have} for {want}")
+    is_enough, verb = owned >= total, "pays"
+    if rule.direction is Direction.SELL:
+        word, verb = "sufficient" if is_enough else "insufficient", "sells"
+        want = f"a volume of {amount(needed)}{together}"
+        yield Remark("balance", f"{asset} balance is {word}: {have} for {want}")
     if is_enough:
         return
-    said = f"the row {need.verb} {amount(need.amount)}"
-    if owned >= need.amount:  # the same sentence for all of them, so that it can be said once
+    said = f"the row {verb} {amount(needed)}"
+    if owned >= needed:  # the same sentence for all of them, so that it can be said once
         said = f"{count} armed rows take {amount(total)} together"
-    warn("volume", f"{INSUFFICIENT} {asset}: {said}, the account has {have}")
+    yield Remark("volume", f"{INSUFFICIENT} {asset}: {said}, the account has {have}")
 
 
 def amount(number: Decimal) -> str:

@@ -288,7 +288,7 @@ class Loader:
         tied = {rule.id: rule for rule in whole if rule.group}
         fired = books.fired() | spent(books, tied, orders.__contains__)
         result = validator.validate_again(
-            rows, self._known.pairs, armed_before=armed, fired=fired, now=datetime.now(UTC)
+            rows, self._known, armed_before=armed, fired=fired, now=datetime.now(UTC)
         )
         self._file = file
         self.validation = result

@@ -1,5 +1,6 @@
 """What is asked of the API object: each question once, and nothing believed that is no answer."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from unittest.mock import Mock
 
@@ -7,7 +8,9 @@ import pytest
 from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout
-from krakenlink.pairs import Pair, Symbol
+from krakenlink.pairs import Pair, PairDirectory, Symbol
+from ttslo_app.rules.checked import CheckedRow, KnownRows
+from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import (
     Funds,
     MarketFacts,
@@ -245,3 +248,71 @@ def test_a_buy_whose_funds_cannot_be_asked_for_is_could_not_check() -> None:
 def test_an_amount_has_eight_places_or_all_it_has(number: str, text: str) -> None:
     """No digit is lost, and none is made up."""
     assert amount(Decimal(number)) == text
+
+
+@pytest.mark.parametrize("volumes", [("0.5", "1.5", "1"), ("1.5", "1", "0.5"), ("1", "0.5", "1.5")])
+def test_of_a_group_the_dearest_row_counts(volumes: tuple[str, ...]) -> None:
+    """One of them fires, whichever; a row beside the group is summed as any."""
+    rows = [row(id=f"g{n}", group="g", volume=volume) for n, volume in enumerate(volumes)]
+    for owned, is_enough in (("1.75", True), ("1.7499", False)):
+        result = check(*rows, row(id="alone", volume="0.25"), api=Prices({"XXBT": owned}))
+        text = about(result.warnings, "balance")
+        assert text.count("1.75000000 with all 2 armed rows") == 4
+        assert ("is sufficient" in text) is is_enough
+
+
+# --- from one reading of a file to the next ------------------------------------------------------
+
+
+class Reader:
+    """A file of rows that is read again and again."""
+
+    def __init__(self, api: Prices) -> None:
+        self.api, self.known = api, KnownRows()
+
+    def read(self, *rows: dict[str, str]) -> tuple[list[str], list[CheckedRow]]:
+        """Return what is said of funds, and the rows."""
+        checked = self.known.read(rows)
+        result = ConfigValidator(self.api).validate_again(
+            checked, self.known, armed_before=(), fired=(), now=datetime(2026, 1, 1, tzinfo=UTC)
+        )
+        assert result.warnings == check(*rows, api=self.api).warnings
+        return [one["message"] for one in result.warnings if one["field"] == "balance"], checked
+
+
+SOL = Pair("SOLUSD", "SOLUSD", "SOL/USD", Symbol("SOL/USD"), "SOL", "ZUSD", 1, 8,
+    Decimal("0.0001"), Decimal("0.5"), Decimal("0.1"), "online")  # fmt: skip
+
+
+def test_advice_is_kept_while_funds_and_all_rows_of_the_asset_are_the_same() -> None:
+    """A row of another asset changes nothing of it, and neither does a threshold."""
+    reader = Reader(Listed(BTC, SOL, SOLUSD=50_000))
+    rows = row(), row(id="two"), row(id="sol", pair="SOLUSD")
+    _, before = reader.read(*rows)
+    advice = [one.advice for one in before]
+    _, after = reader.read(row(threshold_price="61000"), rows[1], {**rows[2], "volume": "0.02"})
+    assert after[0].advice == advice[0]
+    assert after[1].advice is advice[1]
+    assert after[2].advice != advice[2]
+
+
+def test_advice_is_worked_out_anew_when_what_it_rests_on_has_changed() -> None:
+    """What there is, what the others take, how many they are, and that nobody can tell."""
+    reader = Reader(Listed(BTC))
+    one, two = row(), row(id="two", volume="0.5")
+    seen = [reader.read(one)[0][0], reader.read(one, two)[0][0]]
+    seen.append(reader.read(one, {**two, "volume": "0.6"})[0][0])
+    reader.api.funds = {"XXBT": "0.1"}
+    seen.append(reader.read(one, two)[0][0])
+    reader.api.funds = KrakenTimeout("timed out", request_sent=True)
+    seen.append(reader.read(one, two)[0][0])
+    assert len(set(seen)) == len(seen)
+
+
+def test_need_of_a_row_goes_by_the_pair_that_is_listed_now() -> None:
+    """Kraken may give a pair another asset under the same name."""
+    api = Listed(BTC)
+    reader = Reader(api)
+    assert "BTC balance" in reader.read(row())[0][0]
+    api.directory = PairDirectory([BTC._replace(base="XBTC2")])
+    assert "XBTC2 balance is insufficient" in reader.read(row())[0][0]
