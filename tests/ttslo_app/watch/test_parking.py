@@ -259,6 +259,38 @@ def test_only_rows_that_are_told_are_hidden(parking: Parking) -> None:
     assert (list(parking.book), list(parking.near)) == (["always"], ["told"])
 
 
+def test_distance_is_that_of_the_nearest_threshold_and_none_while_a_row_is_parked(
+    parking: Parking,
+) -> None:
+    """Who is nearest to an order is asked about first; a parked row is nearer than any price."""
+    assert parking.distance("BTC/USD", Decimal(50000)) == 0.0
+    parking.enter(armed(rule(60000, rule_id="far")), Signal.RELEASE)
+    parking.enter(armed(rule(rule_id="near")), Signal.RELEASE)
+    assert parking.distance("BTC/USD", Decimal(50000)) == pytest.approx(0.02)
+    assert parking.distance("BTC/USD", None) == 0.0
+    parking.enter(armed(rule(rule_id="parked")), Signal.TELL)
+    assert parking.distance("BTC/USD", Decimal(50000)) == 0.0
+
+
+def test_rule_that_was_taken_out_to_fire_and_did_not_is_on_the_books_again(
+    parking: Parking,
+) -> None:
+    """Those that have left meanwhile stay away."""
+    for rule_id in ("a", "b"):
+        parking.enter(armed(rule(rule_id=rule_id)), Signal.RELEASE)
+    assert sorted(parking.book.crossed("BTC/USD", Decimal(51000))) == ["a", "b"]
+    left = parking.leave("b")
+    assert left is not None
+    assert left.rule.id == "b"
+    assert parking.leave("b") is None
+    parking.put_back(["a", "b"])
+    assert list(parking.book) == ["a"]
+    assert [seat.armed.rule.id for seat in parking.seats_of("BTC/USD")] == ["a"]
+    assert ("a" in parking, "b" in parking) == (True, False)
+    parking.leave("a")
+    assert not parking.is_watched("BTC/USD")
+
+
 _deeds = st.sampled_from(["enter", "leave", "hide", "release", "look", "see", "tell", "outdo"])
 
 
