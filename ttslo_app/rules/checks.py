@@ -243,6 +243,8 @@ def _odd_sizes(rule: Rule) -> Iterator[Remark]:
         yield Remark("volume", f"Volume {plain(volume)} is very small; Kraken may refuse it")
     elif volume > _LARGE_VOLUME:
         yield Remark("volume", f"Volume {plain(volume)} is very large; it is in base currency")
+    if _SMALL_OFFSET <= offset <= _LARGE_OFFSET:
+        return  # as nearly all are, and no text is made of it
     name, said = rule.offset_field, f"Trailing offset {rule.offset_text}"
     if rule.offset_percent is None:
         said += f", which is {offset:.2f} % of the threshold,"
