@@ -232,7 +232,7 @@ def _odd_combination(rule: Rule) -> Iterator[Remark]:
 
 
 def _odd_sizes(rule: Rule) -> Iterator[Remark]:
-    price, volume, offset = rule.threshold, rule.volume, rule.offset_at(rule.threshold)
+    price, volume = rule.threshold, rule.volume
     if price < _SMALL_PRICE:
         yield Remark("threshold_price", f"Price {plain(price)} is very small; count the zeros")
     if price > _LARGE_PRICE:
@@ -243,19 +243,22 @@ def _odd_sizes(rule: Rule) -> Iterator[Remark]:
         yield Remark("volume", f"Volume {plain(volume)} is very small; Kraken may refuse it")
     elif volume > _LARGE_VOLUME:
         yield Remark("volume", f"Volume {plain(volume)} is very large; it is in base currency")
-    if _SMALL_OFFSET <= offset <= _LARGE_OFFSET:
-        return  # as nearly all are, and no text is made of it
+    offset = rule.offset_at(price)
+    if not _SMALL_OFFSET <= offset <= _LARGE_OFFSET:  # else no text is made of it
+        yield _odd_offset(rule, offset)
+
+
+def _odd_offset(rule: Rule, offset: Decimal) -> Remark:
     name, said = rule.offset_field, f"Trailing offset {rule.offset_text}"
     if rule.offset_percent is None:
         said += f", which is {offset:.2f} % of the threshold,"
     if offset < _SMALL_OFFSET:
-        yield Remark(
-            name, f"{said} is very small; the next tick may trigger the stop. 1 is 1 percent"
-        )
-    if offset > _HUGE_OFFSET:
-        yield Remark(name, f"{said} is very large; more than half of the value is given back")
-    elif offset > _LARGE_OFFSET:
-        yield Remark(name, f"{said} is large; is that much meant to be given back?")
+        why = "is very small; the next tick may trigger the stop. 1 is 1 percent"
+    elif offset > _HUGE_OFFSET:
+        why = "is very large; more than half of the value is given back"
+    else:
+        why = "is large; is that much meant to be given back?"
+    return Remark(name, f"{said} {why}")
 
 
 def _check_expiry(
