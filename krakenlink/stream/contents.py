@@ -78,9 +78,8 @@ class Contents:
             return []
         sub.ticks += 1
         if update.is_damaged:
-            sub.content = Tape(
-                MOST_CANDLES, is_kept=sub.is_looked_at
-            )  # what it has missed nobody knows
+            # What it has missed nobody knows.
+            sub.content = Tape(MOST_CANDLES, is_kept=sub.is_looked_at)
         for candle in update.candles:
             sub.content.add(candle.begin, candle)
         return [update]
