@@ -15,8 +15,16 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.quotes import Quote
-from krakenlink.stream.auditor import Auditor
-from krakenlink.stream.events import BookWrong, FeedStale, SymbolDistrusted, SymbolTrusted, Tick
+from krakenlink.stream.audit import Finding, Remedy
+from krakenlink.stream.auditor import AuditMeans, Auditor
+from krakenlink.stream.events import (
+    BookWrong,
+    Channel,
+    FeedStale,
+    SymbolDistrusted,
+    SymbolTrusted,
+    Tick,
+)
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
@@ -351,3 +359,39 @@ def test_doubt_about_a_book_that_is_none_is_nothing(make_provider_url: str) -> N
 def make_provider_url() -> str:
     """Return an address at which nobody listens."""
     return "ws://127.0.0.1:9/"
+
+
+class Means(AuditMeans):
+    """A feed that only notes what is done to it."""
+
+    settings = NEVER
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def reconnect(self, reason: str) -> None:
+        self.done.append("reconnect")
+
+    def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
+        self.done.append(f"resubscribe {channel}")
+
+    def distrust(self, symbol: str, reason: str) -> None:
+        self.done.append("distrust")
+
+    def trust(self, symbol: str) -> None:
+        self.done.append("trust")
+
+
+@pytest.mark.parametrize(
+    ("remedy", "done"),
+    [
+        (Remedy.TRUST, ["trust"]),
+        (Remedy.RECONNECT, ["distrust", "reconnect"]),
+        (Remedy.RESUBSCRIBE, ["distrust", *(f"resubscribe {one.value}" for one in Channel)]),
+    ],
+)
+def test_each_finding_has_its_remedy_and_no_other(remedy: Remedy, done: list[str]) -> None:
+    """Distrust comes first, so that no price counts while the cure is under way."""
+    feed = Means()
+    Auditor(feed, lambda symbols: {})._treat(Finding(SYMBOL, remedy, "it is mute"))
+    assert feed.done == done

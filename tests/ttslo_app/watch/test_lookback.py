@@ -170,6 +170,35 @@ def test_asking_anew_does_not_hurry_what_has_failed() -> None:
     assert desk.reader._errands["BTC/USD"].due == errand.due
 
 
+def test_what_fails_is_tried_more_and_more_slowly_until_a_call_comes_through() -> None:
+    """Kraken is not asked without a pause while it refuses; a page that came ends the waiting."""
+    source, now = Source(1400), [100.0]
+    clocks = Clocks(lambda: 9000.0, lambda: 9000.0, lambda: now[0])
+    reader = PastReader(source, lambda said: None, clocks, replace(PACE, retry=1.0, retry_max=3.0))
+    reader.want(MARKET, Position(1, S), 0.0)
+
+    def put_off() -> float:
+        errand = reader._next()
+        assert errand is not None
+        reader._put_off(errand, "no")
+        wait, now[0] = errand.due - now[0], errand.due
+        return wait
+
+    assert [put_off() for _ in range(4)] == [1.0, 2.0, 3.0, 3.0]
+    reader._step(reader._errands["BTC/USD"])
+    assert put_off() == 1.0
+
+
+def test_errand_that_is_not_due_stands_behind_one_that_is() -> None:
+    """However urgent it is: what it asks for is not there yet."""
+    desk = Desk()
+    desk.reader.want(MARKET, Position(1, S), 60.0, urgency=0.0)
+    desk.reader.want(OTHER, Position(1, S), 0.0, urgency=1.0)
+    errand = desk.reader._next()
+    assert errand is not None
+    assert errand.market == OTHER
+
+
 class Steps(Desk):
     """A reader whose calls the test makes one by one."""
 
