@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from ttslo_app.columns import LINK_COLUMN
+from ttslo_app.columns import LINK_COLUMN, suspicious
 from ttslo_app.store.csv_text import Table, lines_of
 from ttslo_app.store.rule_text import (
     APPENDED,
@@ -70,7 +70,9 @@ def _are_alike(table: Table, old: Table) -> bool:
         is_same_begin = table.text[: header.end] == old.text[: was.end]
     count = len(old.columns)
     has_grown = old.columns == table.columns[:count] and APPENDED.issuperset(table.columns[count:])
-    return is_simple and is_same_begin and has_grown and table.delimiter == old.delimiter
+    # A misspelled column is in doubt no more where the one that was meant is there by now.
+    is_same_doubt = has_grown and suspicious(table.columns) == suspicious(old.columns)
+    return is_simple and is_same_begin and is_same_doubt and table.delimiter == old.delimiter
 
 
 def _are_whole(rows: Sequence[ConfigRow], lines: Sequence[str], table: Table) -> bool:

@@ -147,6 +147,11 @@ SWITCHED = [ROWS[0], f'"{ROWS[1].replace(",", chr(34) + "," + chr(34))}"', *ROWS
             file_of(*ROWS, header=f"# two\n{GROWN}"),
             id="columns and what stands above",
         ),
+        pytest.param(
+            file_of(*(f"{row},5" for row in ROWS), header=f"{HEADER},trigger_pric"),
+            file_of(*(f"{row},5" for row in ROWS), header=f"{HEADER},trigger_pric,trigger_price"),
+            id="the column comes for which another one was meant",
+        ),
         pytest.param(file_of(*ROWS, end="\r"), file_of(*ROWS[1:], end="\r"), id="CR alone"),
     ],
 )
