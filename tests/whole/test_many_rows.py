@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -305,9 +305,16 @@ def test_cost_of_refused_rows_grows_with_their_number_and_no_faster() -> None:
 
 
 class CountingDisk(Disk):
-    """A disk that counts what is appended."""
+    """A disk that counts what is appended, and notes what is brought to the platter."""
 
     appended = 0
+
+    def __init__(self) -> None:
+        self.synced: list[str] = []
+
+    def sync(self, file: BinaryIO) -> None:
+        self.synced.append(Path(file.name).name.partition(".csv")[0] + ".csv")
+        super().sync(file)
 
     def append(self, path: Path, data: bytes) -> None:
         self.appended += 1
@@ -326,6 +333,57 @@ def test_report_writes_a_thousand_lines_at_a_time(
     assert disk.appended == 3
     assert capsys.readouterr().out.count(": armed: ") == 2_500
     assert (tmp_path / "logs.csv").read_text(encoding="utf-8").count(": armed: ") == 2_500
+
+
+class Keyless(Kraken):
+    """One without keys, which is asked for no funds, so that nothing is said of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api_key = None
+
+
+def test_start_makes_the_state_durable_once(tmp_path: Path) -> None:
+    """All rows are armed by one write, and what follows in the same turn has nothing to add."""
+    disk = CountingDisk()
+    program = TTSLO(manager(tmp_path, lines(300), disk), Kraken())
+    program.load_state()
+    program.recover()
+    assert program.validate_and_load_config()
+    program.worker.work_off()
+    assert disk.synced == ["state.csv"]
+    assert not program.worker.ledger.must_write
+
+
+def test_start_works_out_little_for_a_row(tmp_path: Path) -> None:
+    """What costs microseconds is done once for each row, and once for all where it is the same."""
+    program = TTSLO(manager(tmp_path, lines(300)), Keyless())
+    program.load_state()
+    seen = calls_in(program.validate_and_load_config)
+    assert seen["fingerprint"] == seen["client_order_id"] == seen["read_rule"] == 300
+    assert seen["now_and_since"] == 1
+    assert seen[""] < 200 * 300
+
+
+def test_armed_row_takes_little_memory(tmp_path: Path) -> None:
+    """Its cells as typed, the rule, how it was judged, its life: 1.8 kB of everything together."""
+    count = 4_000
+
+    def kept(folder: Path, count: int) -> int:
+        folder.mkdir()
+        rows = [f"r{n},C{n % 9}USD,60000,above,sell,1.{n:06},1.5,true" for n in range(count)]
+        program = TTSLO(manager(folder, [HEADER, *rows, ""]), Keyless())
+        gc.collect()
+        tracemalloc.start()
+        try:
+            program.validate_and_load_config()
+            gc.collect()
+            return tracemalloc.get_traced_memory()[0]
+        finally:
+            tracemalloc.stop()
+
+    kept(tmp_path / "first", 10)  # what is loaded once
+    assert kept(tmp_path / "many", count) < 2_050 * count
 
 
 def test_report_has_a_thousand_lines_in_hand_at_a_time(tmp_path: Path) -> None:
