@@ -232,8 +232,17 @@ class EtcdStore:
                 self._rest(turn)
                 if not time_left():
                     break
+        raise self._unheard(told, patience)
+
+    def _unheard(self, told: Mapping[str, str], patience: float) -> StoreUnreachable:
+        """Return the error of a call that no node has answered, and log in anew for the next one.
+
+        A login names how far the store had come: one that was restored from a backup since lets
+        whoever shows it wait until it is there.
+        """
+        self._token = ""
         each = [f"{_name(root)}: {text}" for root, text in told.items()]
-        raise StoreUnreachable(words.unreachable("answered", patience, each))
+        return StoreUnreachable(words.unreachable("answered", patience, each))
 
     def _slice(self, turn: int) -> float:
         """Return how long the next node may take, in seconds, so that each gets its turn."""

@@ -349,6 +349,20 @@ def test_users_have_the_rights_that_they_were_given(tmp_path: Path, keys: Keys) 
                 store.commit(Change({}, {keys.lead: b"y"}), patience=LONG)
 
 
+def test_a_login_of_a_store_that_went_back_in_time_is_renewed(tmp_path: Path, keys: Keys) -> None:
+    """A login names how far the store had come; one that was restored waits until it is there."""
+    with one_etcd(tmp_path) as nodes:
+        with_users(nodes, keys.cluster)
+        with opened(nodes.url(keys.cluster), Access("trader", "trader's word")) as store:
+            put(store, keys.lead, b"1")
+            store._token = f"{store._token.partition('.')[0]}.1000000"
+            with pytest.raises(StoreUnreachable, match="no answer in time"):
+                store.get(keys.lead, patience=2.0)
+            found = store.get(keys.lead, patience=LONG)
+            assert found is not None
+            assert found.value == b"1"
+
+
 def test_a_login_that_the_store_does_not_ask_for_is_refused(
     three_etcd: EtcdNodes, keys: Keys
 ) -> None:
