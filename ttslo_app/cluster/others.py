@@ -55,6 +55,11 @@ class Others:
         """Tell whether another host lives."""
         return any(True for _ in self.living(now))
 
+    def leads(self, name: str, now: float) -> bool:
+        """Tell whether another host of that name lives and leads, or is about to."""
+        ways = (State.FENCE, State.SETTLE, State.LEAD)
+        return any(one.name == name and one.state in ways for one in self.living(now))
+
     def any_could_lead(self, now: float) -> bool:
         """Tell whether another host stands by, sees live prices and is answered by Kraken."""
         return any(True for _ in self._candidates(now))

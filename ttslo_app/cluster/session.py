@@ -393,9 +393,10 @@ class Session:
     def _stay_astray(self) -> None:
         if self._lead is not None and self._copy.entry(self._keys.halt) is None:
             self._halt()
-        entry, lead = self._copy.entry(self._keys.lead), self._copy.leader()
-        is_another = entry is not None and entry.version != self._fence
-        if is_another and lead is not None and lead.host not in ("", self._part.name):
+        lead, now = self._copy.leader(), feed_clock()
+        # What stands there may be of yesterday, in a store that was restored: that one has to live.
+        is_led = lead is not None and self.others.leads(lead.host, now)
+        if is_led and self._copy.version(self._keys.lead) != self._fence:
             self._step(Signal.ANOTHER)
 
 

@@ -110,6 +110,22 @@ def test_who_could_lead_lacks_nothing_and_stands_by(lacks: dict[str, Any], expec
     assert not others.any_could_lead(3.1)  # it has died
 
 
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("leads", True), ("fences", True), ("takes over", True), ("follows", False),
+     ("steps down", False), ("refuses to lead", False)],
+)  # fmt: skip
+def test_who_leads_says_so_itself_and_lives(state: str, expected: bool) -> None:
+    """What the store has kept of a lead may be of yesterday."""
+    others = Others(KEYS.host("me"), 3.0)
+    for version in (1, 2):
+        others.see([word("b", version, state=state)], 0.0)
+    assert others.leads("b", 0.0) is expected
+    assert not others.leads("c", 0.0)
+    assert not others.leads("", 0.0)
+    assert not others.leads("b", 3.1)
+
+
 def test_what_cannot_be_read_is_no_host() -> None:
     """Somebody wrote that by hand."""
     others = Others(KEYS.host("me"), 3.0)

@@ -619,6 +619,25 @@ def test_whose_silence_it_was_is_not_guessed(fleet: Fleet) -> None:
     assert leaders(fleet) == ["a"]
 
 
+def test_a_host_that_finds_the_store_older_says_so_once(fleet: Fleet) -> None:
+    """It tells of a leader of yesterday, who does not lead any more and may be this very host."""
+    yesterday = lead_text(Lead(3, "b", "", "t"))
+    fleet.timeline.commit(Change({}, {KEYS.lead: yesterday, KEYS.beat: b"{}"}))
+    a = fleet.host("a", patience=0.1)
+    a.memory.seen = 10**9
+    a.session.start()
+    until(lambda: a.has_said("the store is older than it was"))
+    told = fleet.entry(KEYS.host("a")).version
+    for _ in range(3):  # signs of life, each of them long after it would have stood once more
+        until(lambda: fleet.entry(KEYS.host("a")).version > told)  # noqa: B023 - called at once
+        told = fleet.entry(KEYS.host("a")).version
+    assert sum("the store is older" in text for text in a.said) == 1
+    assert a.session.state is State.ASTRAY
+    b = fleet.start("b", patience=0.5)  # which does not know that, and whom Kraken takes
+    until(b.is_leading)
+    until(lambda: a.session.state is State.FOLLOW)
+
+
 def test_whoever_ends_gives_the_lead_back(fleet: Fleet) -> None:
     """The next one need not wait for a silence."""
     a = fleet.start("a", patience=1000.0)
