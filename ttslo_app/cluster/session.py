@@ -260,7 +260,7 @@ class Session:
             self._step(Signal.FENCED)
         elif fencing is Fencing.REFUSED:
             self._look_who_is_right()
-        elif not self._sight.is_good and self.others.any_could_lead(feed_clock()):
+        elif self._sight.is_told_of and self.others.any_could_lead(feed_clock()):
             self._give_back(words.leaves_it_to_another())
         else:
             if self._once.is_news("unfenced"):

@@ -43,6 +43,11 @@ class Sight:
         return self.cut_off_for >= _TOLD_AFTER
 
     @property
+    def is_told_of(self) -> bool:
+        """Whether others are told that it lacks something, so that nothing comes back to it."""
+        return self.is_blind or self.is_cut_off
+
+    @property
     def is_good(self) -> bool:
         """Whether it could lead as well as any."""
         return not (self.blind_for > 0 or self.is_cut_off)

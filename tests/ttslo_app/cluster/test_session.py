@@ -528,6 +528,22 @@ def test_a_host_that_cannot_fence_leaves_the_lead_to_one_that_can(fleet: Fleet) 
     assert not a.ship.reigns
 
 
+def test_a_host_that_is_blind_for_a_moment_keeps_what_it_has_won(fleet: Fleet) -> None:
+    """The other may be blind in the next one, and give it back: that would never end."""
+    a = fleet.host("a", patience=0.5)
+    a.ship.answers, a.ship.blind = False, 0.1
+    a.session.start()
+    until(lambda: a.has_said("Kraken has not answered yet"))
+    fence = fleet.entry(KEYS.lead).version
+    fleet.start("b", patience=1000.0)
+    until(lambda: a.session.others.any_could_lead(feed_clock()))
+    beat = fleet.entry(KEYS.beat).version
+    until(lambda: fleet.entry(KEYS.beat).version > beat)
+    a.ship.answers = True
+    until(a.is_leading)
+    assert fleet.entry(KEYS.lead).version == fence
+
+
 def test_a_host_that_cannot_fence_while_nobody_can_keeps_the_lead(fleet: Fleet) -> None:
     """It asks on, and leads with the first answer."""
     a = fleet.host("a", patience=0.5)

@@ -31,6 +31,7 @@ def test_what_follows_from_what_a_host_lacks(
     """Others are told of it soon, and the lead is given away much later."""
     sight = Sight(blind_for, cut_off_for)
     assert (sight.is_blind, sight.is_cut_off) == (is_blind, is_cut_off)
+    assert sight.is_told_of is (is_blind or is_cut_off)
     assert (sight.is_good, sight.gives_way) == (is_good, gives_way)
 
 
