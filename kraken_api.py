@@ -341,7 +341,7 @@ class KrakenAPI(MarketCalls):
                 # By its name in this module: whoever puts another class there is heard.
                 provider = kraken_api.WebSocketPriceProvider.shared(url, settings=settings)
                 ask, bids = self._auditing(lambda x: x.price), self._auditing(lambda x: x.bid)
-                provider.accompany(Auditor(provider.feed_thread, ask, bids))
+                provider.accompany(lambda feed: Auditor(feed, ask, bids))
                 self._provider = provider
             return provider
 

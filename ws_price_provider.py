@@ -40,12 +40,13 @@ from krakenlink.stream.events import Channel
 from krakenlink.stream.handover import Companion, Stoppable, wake
 from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
 from krakenlink.stream.instruments import EVERY
-from krakenlink.stream.looks import Looks, checked_param
+from krakenlink.stream.looks import checked_param
 from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader
 from krakenlink.stream.runner import WEBSOCKET_AVAILABLE, FeedThread
 from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
-from krakenlink.stream.states import Key, Subscription, key_of
+from krakenlink.stream.states import Subscription, key_of
+from krakenlink.stream.wants import Wants
 
 __all__ = [
     "WEBSOCKET_AVAILABLE",
@@ -70,7 +71,7 @@ def _fitting(settings: FeedSettings, url: str) -> FeedSettings:
     return replace(settings, pool_most=1, gather_for=0.0) if is_relay(url) else settings
 
 
-class WebSocketPriceProvider(Looks, Stoppable):
+class WebSocketPriceProvider(Wants, Stoppable):
     """Live last prices by pair or symbol. Safe from any thread; the network raises nothing here.
 
     `unsubscribe`, `unsubscribe_symbol`, `reconnect`, `stop` and a reader's `close` only hand over
@@ -121,9 +122,8 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self._connect, self._budget = connect, budget or own_budget(self.url, settings)
         self.feed_thread = FeedThread(self.url, settings, connect, clock, self._budget)
         self.proof_lasts = settings.dead_after
-        self.pool = Pool(self, partial(_another, self))
-        self.on_unwanted: Callable[[Key], None] = self.pool.forget
-        self.feed_thread.on_look = self.pool.balance
+        self.pool = self.home = Pool(self, partial(_another, self))
+        self.feed_thread.on_look = partial(self.pool.balance, self)
         # All three, and `stops`, are guarded by the feed's lock.
         self._by_pair: dict[str, Subscription] = {}
         self._unstreamed = Once()
@@ -179,12 +179,23 @@ class WebSocketPriceProvider(Looks, Stoppable):
         with self._lock:
             self.feed_thread.handover.empty_locked()
             is_new = pair not in self._by_pair
-            if is_new:
+            is_here = self.pool.place_locked(key_of(Channel.TICKER, symbol)) is self
+            if is_new and is_here:
                 self._by_pair[pair] = self._subscriptions.want(symbol, Channel.TICKER)
+            elif is_new:
+                self._by_pair[pair] = Subscription(symbol, Channel.TICKER, 1)  # never a price
             connection = self.feed_thread.start_locked()
-        if is_new:
+        if is_new and is_here:
             wake(connection)
+        elif is_new:
+            self._want_placed(symbol, Channel.TICKER)
         return True
+
+    def _want_placed(self, symbol: str, channel: Channel, param: int = 0) -> None:
+        """Add a reference on the connection that is to carry it, wherever it moves meanwhile."""
+        key = key_of(channel, Symbol(symbol), param)
+        while not self.pool.place(key).want(symbol, channel, param):
+            pass
 
     def connect(self) -> None:
         """Start connecting before it is known to what to subscribe. Returns at once."""
@@ -201,11 +212,6 @@ class WebSocketPriceProvider(Looks, Stoppable):
         sub = self._by_pair.pop(pair, None)
         if sub is not None:
             self._unwant_locked(sub.symbol, Channel.TICKER)
-
-    def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
-        if self._subscriptions.unwant(symbol, channel, param):
-            self.on_unwanted(key_of(channel, symbol, param))
-        self._changed.notify_all()
 
     def subscribe_symbol(
         self,
@@ -233,17 +239,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         wanted = Channel(channel)
         param = checked_param(wanted, depth, interval)
         self._check_fork()
-        self.pool.place(key_of(wanted, Symbol(symbol), param)).want(symbol, wanted, param)
-
-    def want(self, symbol: str, wanted: Channel, param: int) -> None:
-        """Add a reference on this very connection. Returns at once."""
-        self._check_fork()
-        name = EVERY if wanted is Channel.INSTRUMENT else Symbol(symbol)
-        with self._lock:
-            self.feed_thread.handover.empty_locked()
-            self._subscriptions.want(name, wanted, param)
-            connection = self.feed_thread.start_locked()
-        wake(connection)
+        self._want_placed(symbol, wanted, param)
 
     def unsubscribe_symbol(
         self, symbol: str, channel: str = "ticker", *, interval: int | None = None
@@ -282,10 +278,9 @@ class WebSocketPriceProvider(Looks, Stoppable):
         price, good_until = sub.price, self._link.good_until
         while price is not sub.price:  # see `price_reader`
             price, good_until = sub.price, self._link.good_until
-        if self._clock() < good_until:
+        if price is not None and self._clock() < good_until:
             return price
-        self.feed_thread.revive()
-        return None
+        return self._price_elsewhere(sub.symbol)
 
     def price_reader(self, symbol: str) -> Callable[[], float | None]:
         """Return a function that returns the price of `symbol` if it is proven now.
@@ -298,10 +293,19 @@ class WebSocketPriceProvider(Looks, Stoppable):
             KeyError: If `symbol` is not subscribed.
         """
         # A closure, because its variables are found faster than attributes: this is the hot path.
+        key = key_of(Channel.TICKER, Symbol(symbol))
+        carrier = self.home.carrier(key)
+        if carrier is not self:
+            return carrier.price_reader(symbol)
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            link, clock, revive = self._link, self._clock, self.feed_thread.revive
-            sub = self._subscriptions.tickers[symbol]
+            link, clock, elsewhere = self._link, self._clock, self._price_elsewhere
+            sub = self._subscriptions.by_key.get(key)
+        if sub is None and self.home.carrier(key) is self:
+            raise KeyError(symbol)
+        if sub is None:
+            return self.price_reader(symbol)  # it has just moved
+        name = sub.symbol
 
         def read() -> float | None:
             # Price and proof have to be of one moment, or the price of a lost connection would
@@ -313,10 +317,9 @@ class WebSocketPriceProvider(Looks, Stoppable):
             while price is not sub.price:
                 price, good_until = sub.price, link.good_until
             # Asked after both were taken: a delay in between makes them older, never younger.
-            if clock() < good_until:
+            if price is not None and clock() < good_until:
                 return price
-            revive()
-            return None
+            return elsewhere(name)
 
         return read
 
@@ -376,10 +379,15 @@ class WebSocketPriceProvider(Looks, Stoppable):
         """
         self.feed_thread.reconnect(reason)
 
-    def accompany(self, companion: Companion) -> bool:
-        """Let `companion` begin and end with the feed's thread. False: there is one already."""
+    def accompany(self, companion_of: Callable[[FeedThread], Companion]) -> bool:
+        """Let a companion begin and end with the feed's thread. False: there is one already.
+
+        Args:
+            companion_of: Makes one of a feed's thread; called for each connection that there is or
+                will be.
+        """
         self._check_fork()
-        return self.feed_thread.accompany(companion)
+        return self.pool.accompany(companion_of)
 
     # -- life
 
@@ -409,7 +417,7 @@ class WebSocketPriceProvider(Looks, Stoppable):
         self.feed_thread.start_anew()
         self._take_aliases()
         tickers = self._subscriptions.tickers
-        self._by_pair = {pair: tickers[sub.symbol] for pair, sub in self._by_pair.items()}
+        self._by_pair = {p: tickers.get(sub.symbol, sub) for p, sub in self._by_pair.items()}
 
 
 def _another(first: WebSocketPriceProvider, settings: FeedSettings) -> WebSocketPriceProvider:
@@ -421,7 +429,7 @@ def _another(first: WebSocketPriceProvider, settings: FeedSettings) -> WebSocket
         clock=first._clock,
         budget=first._budget,
     )
-    made.on_unwanted = first.pool.forget
+    made.home = first.pool
     return made
 
 

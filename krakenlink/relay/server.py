@@ -41,7 +41,7 @@ Happening = Callable[[Hub], None]
 class Provider(Protocol):
     """What a relay needs of a provider behind it."""
 
-    def want(self, symbol: str, wanted: Channel, param: int) -> None:
+    def want(self, symbol: str, wanted: Channel, param: int) -> object:
         """Want a channel of a symbol, with a depth or an interval. Returns at once."""
         ...
 

@@ -221,13 +221,17 @@ class Book:
         places, depth = self._places, self.depth
         if not (self._bids.change(bids, places, depth) and self._asks.change(asks, places, depth)):
             return "a level cannot be read"
-        found = crc32((self._asks.summed() + self._bids.summed()).encode())
+        found = self.checksum()
         if found != checksum:
             return f"its checksum is {found}, Kraken's is {str(checksum)[:_LONGEST]}"
         bid, ask = self._bids.best(), self._asks.best()
         if bid is not None and ask is not None and bid >= ask:
             return _CROSSED
         return ""
+
+    def checksum(self) -> int:
+        """Return the sum that Kraken has of such a book."""
+        return crc32((self._asks.summed() + self._bids.summed()).encode())
 
     def texts(self, depth: int) -> Shown:
         """Return up to `depth` levels of each side, to be made numbers of. Quick."""

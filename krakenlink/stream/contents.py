@@ -61,14 +61,15 @@ class Contents:
             return []
         tape: Tape[TradePrint] | None = sub.content
         if tape is None or trades.is_snapshot:
-            return [trades]
+            return [] if sub.is_arriving else [trades]
         events: list[Event] = [trades]
         for trade in trades.prints:
             before = tape.add(trade.trade_id, trade)
             if before is not None:
                 gap = TradeGap(trades.symbol, before + 1, trade.trade_id - 1, trades.at)
                 events.append(gap)
-        return events
+        sub.heard_at = trades.at
+        return self._subscriptions.heard_of(sub, events) if sub.is_arriving else events
 
     def receive_candles(self, update: CandleUpdate) -> list[Event]:
         """Take candles in that have begun or changed."""
@@ -79,10 +80,11 @@ class Contents:
         sub.ticks += 1
         if update.is_damaged:
             # What it has missed nobody knows.
-            sub.content = Tape(MOST_CANDLES, is_kept=sub.is_looked_at)
+            sub.content = Tape(MOST_CANDLES, is_kept=sub.is_written_down)
         for candle in update.candles:
             sub.content.add(candle.begin, candle)
-        return [update]
+        sub.heard_at = update.at
+        return self._subscriptions.heard_of(sub, [update]) if sub.is_arriving else [update]
 
     def receive_book(self, update: BookUpdate) -> list[Event]:
         """Take a snapshot of a book in, or a change of one that is known."""
@@ -100,7 +102,8 @@ class Contents:
             fault = book.change(update.bid_levels, update.ask_levels, update.checksum)
         if fault:
             events = self._subscriptions.doubt(sub, update.at)
-            return [BookWrong(update.symbol, fault, update.at), *events]
+            wrong = BookWrong(update.symbol, fault, update.at)
+            return [] if sub.is_arriving else [wrong, *events]
         book.timestamp = update.timestamp
         return self._taken(sub, book, update)
 
@@ -137,4 +140,4 @@ class Contents:
             self._subscriptions.proved(sub)
             events.insert(0, ChannelLive(sub.symbol, sub.channel.value, update.at))
         sub.content = content
-        return events
+        return self._subscriptions.heard_of(sub, events) if sub.is_arriving else events

@@ -188,19 +188,27 @@ class FeedSuspect:
 
 @dataclass(frozen=True, slots=True)
 class FeedStale:
-    """The link is lost and no price counts any more; `since` is the last proof of life."""
+    """A connection is lost and no price of its symbols counts; `since` is the last proof of life.
+
+    `symbols` are those whose prices or trades it carried; None where it is the only connection.
+    """
 
     at: float
     reason: str
     since: float
+    symbols: tuple[Symbol, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FeedBack:
-    """The link lives again after `blind_for` seconds without proof of life."""
+    """A connection lives again after `blind_for` seconds without proof of life.
+
+    `symbols` are those whose prices or trades it carries; None where it is the only connection.
+    """
 
     at: float
     blind_for: float
+    symbols: tuple[Symbol, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ connecting and rate limits (read 2026-11).
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 from krakenlink.stream.contents import Contents
 from krakenlink.stream.events import (
@@ -20,6 +21,8 @@ from krakenlink.stream.events import (
     Damaged,
     Due,
     Event,
+    FeedBack,
+    FeedStale,
     InstrumentUpdate,
     Message,
     NoPrice,
@@ -31,8 +34,17 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.link import Link
+from krakenlink.stream.moves import (
+    NOTHING,
+    Departure,
+    Seen,
+    covers,
+    departure_of,
+    seen_of,
+    welcome,
+)
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import Subscription
+from krakenlink.stream.states import Key, Subscription
 from krakenlink.stream.subscriptions import Subscriptions
 
 
@@ -45,6 +57,8 @@ class FeedProtocol:
         contents: What the channels beside `ticker` bring for them.
         system: The state of Kraken's engine; None before it was told.
         damaged: How many messages could not be read, ever.
+        is_part: Whether other connections carry more of the same: then what becomes of this one
+            is about its own symbols alone.
     """
 
     def __init__(self, settings: FeedSettings) -> None:
@@ -54,6 +68,7 @@ class FeedProtocol:
         self.contents = Contents(self.subscriptions)
         self.system: str | None = None
         self.damaged = 0
+        self.is_part = False
         self._samples: deque[tuple[float, int, int]] = deque()
 
     # -- connections come and go
@@ -62,7 +77,7 @@ class FeedProtocol:
         """The handshake is done: everything is asked for at the next `due`."""
         events = self.link.opened(now)
         self.subscriptions.opened()
-        return events
+        return self._of_part(events)
 
     def lost(
         self, now: float, reason: str, chance: float = 0.0, *, at_least: float = 0.0
@@ -79,7 +94,15 @@ class FeedProtocol:
             at_least = max(at_least, self.settings.maintenance_delay)
         events = self.link.lost(now, reason, chance, at_least=at_least)
         self.subscriptions.lost()
-        return events
+        return self._of_part(events)
+
+    def _of_part(self, events: list[Event]) -> list[Event]:
+        """Say which symbols it is about, where others do not share the fate of this connection."""
+        if not self.is_part:
+            return events
+        symbols = self.subscriptions.seen_symbols()
+        about = (FeedStale, FeedBack)
+        return [replace(x, symbols=symbols) if isinstance(x, about) else x for x in events]
 
     def close(self, now: float) -> list[Event]:
         """Stop, and be as new: subscriptions are given back."""
@@ -154,6 +177,48 @@ class FeedProtocol:
     def patience(self, sub: Subscription, now: float) -> float:
         """Return for how many seconds a first price of `sub` is worth waiting; 0 for not at all."""
         return self.link.patience(now) if sub.is_hopeful else 0.0
+
+    # -- what moves to another connection
+
+    def seen(self, key: Key, now: float) -> Seen:
+        """Return what of a subscription counts on this connection now."""
+        if not self.link.is_open or now >= self.link.good_until:
+            return NOTHING
+        return seen_of(self.subscriptions.by_key.get(key))
+
+    def depart(self, key: Key, there: Seen, now: float) -> Departure | None:
+        """Return what a subscription takes along, if all that is had of it here is had elsewhere.
+
+        Args:
+            key: The subscription; it is still to be given up here.
+            there: What is had of it elsewhere.
+            now: The moment.
+
+        Returns:
+            None where it stays for now.
+        """
+        sub = self.subscriptions.by_key.get(key)
+        if sub is None:
+            return Departure(at=now)  # nobody wants it any more
+        # What an audit doubts is settled where it was doubted.
+        if sub.distrusted or sub.param > there.param:
+            return None
+        if not covers(sub.channel, there, seen_of(sub), self.settings.dead_after, now):
+            return None
+        return departure_of(sub, self.link.blind_since, now)
+
+    def arrive(self, key: Key, left: Departure, now: float) -> list[Event]:
+        """Have a subscription from now on that was on its way here; return what is told of it."""
+        sub = self.subscriptions.arriving.get(key)
+        if sub is None:
+            return []
+        if not self.subscriptions.join(sub, left.refs):
+            self.subscriptions.give_up(sub)
+            return []
+        sub.is_looked_at = sub.is_looked_at or left.is_looked_at
+        if left.param > sub.param:
+            self.subscriptions.expect(sub.symbol, sub.channel, left.param)
+        return welcome(sub, left, is_open=self.link.is_open, now=now)
 
     # -- the figures
 

@@ -191,6 +191,7 @@ class FeedLife:
         self._run: Run | None = None
         self._companion: Companion | None = None
         self._farewell: deque[Event] = deque()  # of an end without a run; see there
+        self._errands: deque[Callable[[], None]] = deque()
         self._renew_locks()
 
     def _renew_locks(self) -> None:
@@ -296,6 +297,22 @@ class FeedLife:
         if run is not None:
             run.call()
 
+    def send(self, errand: Callable[[], None]) -> None:
+        """Have the feed's thread do something between two things that it tells. From anywhere.
+
+        It is done under no lock, before anything is told that the thread takes in afterwards; a
+        thread that has ended does it once it is started anew.
+        """
+        self._errands.append(errand)
+        run = self._run
+        if run is not None:
+            run.call()
+
+    def do_errands(self) -> None:
+        """Do all that was sent. The feed's thread calls it, under no lock."""
+        while self._errands:
+            self._errands.popleft()()
+
     def start_anew(self) -> None:
         """Forget the parent's thread, connection and readers after a fork; keep what is wanted.
 
@@ -307,7 +324,12 @@ class FeedLife:
         self._farewell.clear()
         self._companion = None  # its thread and its connection are the parent's
         old, self.feed = self.feed, FeedProtocol(self.settings)
+        self.feed.is_part = old.is_part
         for sub in list(old.subscriptions.by_key.values()):
+            if sub.is_arriving:
+                self.feed.subscriptions.expect(sub.symbol, sub.channel, sub.param)
+                self.feed.subscriptions.by_key[sub.key].refs = sub.refs
+                continue
             for _ in range(sub.refs):
                 self.feed.subscriptions.want(sub.symbol, sub.channel, sub.param)
         if run is not None and run.connection is not None:

@@ -88,7 +88,7 @@ def _symbol_health(sub: Subscription, proof_age: float | None, fallbacks: int) -
     return SymbolHealth(
         symbol=sub.symbol,
         channel=sub.channel.value,
-        state=sub.state.name.lower(),
+        state="arriving" if sub.is_arriving else sub.state.name.lower(),
         last_tick=sub.latest,
         proven_age=None if sub.proven is None and sub.content is None else proof_age,
         ticks=sub.ticks,
@@ -123,7 +123,7 @@ def book_views(feed: FeedProtocol) -> dict[str, View]:
         return {}
     found = {}
     for sub in feed.subscriptions.by_key.values():
-        if sub.channel is Channel.BOOK and sub.content is not None:
+        if sub.channel is Channel.BOOK and sub.content is not None and not sub.is_arriving:
             best = sub.content.texts(1).bids
             if best:
                 found[str(sub.symbol)] = View(best[0].price, sub.ticks, _reconnects(feed), True)

@@ -31,7 +31,8 @@ from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
 
-Seen = TypeVar("Seen")
+T = TypeVar("T")
+_TICKER = Channel.TICKER  # at hand: an enumeration looks its members up anew each time
 
 
 def checked_param(channel: Channel, depth: int | None = None, interval: int | None = None) -> int:
@@ -62,19 +63,32 @@ class Looks(Proofs):
     _link: Link
     _subscriptions: Subscriptions
     pool: Pool  # the other connections for the same
+    home: Pool  # and what it belongs to itself
     proof_lasts: float
-    on_unwanted: Callable[[Key], None]  # hears what nobody wants of this connection any more
+    pace: float = 0.0  # frames a second, as its thread saw them last
 
     @property
     def beside(self) -> Looks | None:
         """What carries what is too large for the connection of prices."""
         return self.pool.beside
 
-    def want(self, symbol: str, wanted: Channel, param: int) -> None:
-        """Add a reference on this very connection. Returns at once."""
+    def want(self, symbol: str, wanted: Channel, param: int) -> bool:
+        """Add a reference on this very connection. Returns at once.
+
+        Returns:
+            False, and nothing is done, where another connection carries it by now.
+        """
+        raise NotImplementedError
+
+    def expect(self, symbol: str, wanted: Channel, param: int) -> None:
+        """Ask for what another connection still carries. Returns at once."""
         raise NotImplementedError
 
     def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+        raise NotImplementedError
+
+    def price_reader(self, symbol: str) -> Callable[[], float | None]:
+        """Return a function that returns the price of `symbol` if it is proven now."""
         raise NotImplementedError
 
     def health(self) -> FeedHealth:
@@ -100,11 +114,36 @@ class Looks(Proofs):
         Both of one moment: the proof of a later tick is none for an earlier one. None where
         nothing is proven. Never blocks.
         """
-        try:
-            with self._lock:
-                tick = self._subscriptions.tickers[symbol].proven
-                good_until, proven_at = self._link.good_until, self._link.last_frame_at
-        except KeyError:
+        key: Key = (_TICKER, symbol)  # type: ignore[assignment]  # as it is typed; made with no call
+        carrier = self.home.carrier(key)
+        found = carrier._own_tick(key)
+        if found is None and self.home.carrier(key) is not carrier:  # it has just moved
+            return self._carried(key, lambda carrier: carrier._own_tick(key))
+        return found
+
+    def _price_elsewhere(self, symbol: Symbol) -> float | None:
+        """Return the price that another connection proves, where one carries it by now."""
+        if self.home.carrier(key_of(Channel.TICKER, symbol)) is not self:
+            found = self.proven(symbol)
+            return None if found is None else float(found[0].price)
+        self.feed_thread.revive()
+        return None
+
+    def _carried(self, key: Key, look: Callable[[Looks], T | None]) -> T | None:
+        """Return what the connection shows that carries a subscription, wherever it moves."""
+        carrier = self.home.carrier(key)
+        found = look(carrier)
+        while found is None and (then := self.home.carrier(key)) is not carrier:
+            carrier = then
+            found = look(carrier)
+        return found
+
+    def _own_tick(self, key: Key) -> tuple[Tick, float] | None:
+        with self._lock:
+            sub = self._subscriptions.by_key.get(key)
+            tick = None if sub is None else sub.proven
+            good_until, proven_at = self._link.good_until, self._link.last_frame_at
+        if sub is None:
             return None
         now = self._clock()  # last: a delay in between makes the proof older, never younger
         if tick is None or proven_at is None or now >= good_until:
@@ -119,7 +158,18 @@ class Looks(Proofs):
         stream known to be down, websocket-client missing.
         """
         key = key_of(Channel.TICKER, Symbol(symbol))
-        return self._awaited(key, lambda sub: sub.proven, timeout)
+        return self._await_carried(key, lambda sub: sub.proven, timeout)
+
+    def _await_carried(
+        self, key: Key, look: Callable[[Subscription], T | None], timeout: float
+    ) -> T | None:
+        """Wait while something may come for a subscription, wherever it moves."""
+        deadline = time.monotonic() + timeout
+        while True:
+            carrier = self.home.carrier(key)
+            seen = carrier._awaited(key, look, max(0.0, deadline - time.monotonic()))
+            if seen is not None or self.home.carrier(key) is carrier:
+                return seen
 
     def order_book(self, symbol: str, depth: int = 10) -> OrderBook | None:
         """Return the streamed book of `symbol`, if it is proven now. Never blocks.
@@ -131,11 +181,12 @@ class Looks(Proofs):
             symbol: A v2 symbol whose `book` is subscribed to.
             depth: How many levels of each side to show.
         """
-        carrier = self.pool.carrier(key_of(Channel.BOOK, Symbol(symbol)))
-        if carrier is not self:
-            return carrier.order_book(symbol, depth)
+        key = key_of(Channel.BOOK, Symbol(symbol))
+        return self._carried(key, lambda carrier: carrier._own_book(key, depth))
+
+    def _own_book(self, key: Key, depth: int) -> OrderBook | None:
         with self._lock:
-            sub = self._subscriptions.by_key.get(key_of(Channel.BOOK, Symbol(symbol)))
+            sub = self._subscriptions.by_key.get(key)
             book: Book | None = sub.content if sub is not None else None
             shown = book.texts(depth) if book is not None and book.depth >= depth else None
             good_until, proven_at = self._link.good_until, self._link.last_frame_at
@@ -145,20 +196,17 @@ class Looks(Proofs):
             return None
         age = max(0.0, now - proven_at)
         return OrderBook(
-            Symbol(symbol), shown.bids, shown.asks, depth, "websocket", now, age, shown.timestamp
+            key[1], shown.bids, shown.asks, depth, "websocket", now, age, shown.timestamp
         )
 
     def wait_for_book(self, symbol: str, depth: int, timeout: float) -> OrderBook | None:
         """Return a proven book, waiting up to `timeout` seconds; see `wait_for_tick`."""
-        carrier = self.pool.carrier(key_of(Channel.BOOK, Symbol(symbol)))
-        if carrier is not self:
-            return carrier.wait_for_book(symbol, depth, timeout)
 
         def deep_enough(sub: Subscription) -> Book | None:
             book: Book | None = sub.content
             return book if book is not None and book.depth >= depth else None
 
-        self._awaited(key_of(Channel.BOOK, Symbol(symbol)), deep_enough, timeout)
+        self._await_carried(key_of(Channel.BOOK, Symbol(symbol)), deep_enough, timeout)
         return self.order_book(symbol, depth)
 
     def tape(
@@ -178,8 +226,12 @@ class Looks(Proofs):
             somebody looked first by its place (the number of a trade, the moment at which a candle
             begins), and the seconds since the proof that this is all.
         """
+        key = key_of(Channel(channel), Symbol(symbol), interval)
+        return self._carried(key, lambda carrier: carrier._own_tape(key))
+
+    def _own_tape(self, key: Key) -> tuple[Tape[Any], dict[int, Any], float] | None:
         with self._lock:
-            sub = self._subscriptions.by_key.get(key_of(Channel(channel), Symbol(symbol), interval))
+            sub = self._subscriptions.by_key.get(key)
             tape = None if sub is None else _looked_at(sub)
             items = {} if tape is None else dict(tape.items)
             good_until, proven_at = self._link.good_until, self._link.last_frame_at
@@ -192,7 +244,7 @@ class Looks(Proofs):
     def wait_for_tape(self, symbol: str, channel: str, interval: int, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the acknowledgement; tell whether it is there."""
         key = key_of(Channel(channel), Symbol(symbol), interval)
-        return self._awaited(key, _looked_at, timeout) is not None
+        return self._await_carried(key, _looked_at, timeout) is not None
 
     def open_feed(
         self,
@@ -278,9 +330,9 @@ class Looks(Proofs):
         return None if known is None else places_of(known.pairs.get(symbol))
 
     def _awaited(
-        self, key: Key, look: Callable[[Subscription], Seen | None], timeout: float
-    ) -> Seen | None:
-        """Wait while something may come for a subscription; return what `look` sees, if any."""
+        self, key: Key, look: Callable[[Subscription], T | None], timeout: float
+    ) -> T | None:
+        """Wait while something may come for a subscription of this connection; see `look`."""
         self._check_fork()
         # Python's own clock: `wait` counts by it, and ours may be a test's.
         deadline = time.monotonic() + timeout

@@ -1,33 +1,44 @@
-"""Several connections for one provider: which carries what, and how a book moves to another.
+"""Several connections for one provider: which carries what, and how it moves to another.
 
-Prices and trades stay on the first connection: all pairs of Kraken are some thirty frames a second.
-Books are a hundred times as many, so they spread where there are more of them, or more frames, than
-one connection should carry. A book that moves is subscribed to there and left here only once it is
-confirmed there, so it is proven at every moment. Connections are made within the machine's budget,
-like all others, and never more than `pool_most`.
+Prices, trades, candles and books spread alike where there are more of them, or more frames, than
+one connection should carry. What moves is subscribed to there, and left here only once all that is
+had of it here is had there: it is proven at every moment, and told from one side alone. Connections
+are made within the machine's budget, like all others, and never more than `pool_most`.
 
-What it must never do: show two connections' changes of one book as one, or hold a lock of one feed
-while it waits for another's.
+A move has three steps, each on the thread of the feed that it is about, which tells nothing else
+meanwhile. What is expected there makes no event, but news for `Pool.heard`; then the feed that has
+it lets it go (`_leave`), after all that it had to tell of it; then the other one tells what is
+newer, and has it (`_join`). What may be left when, and what is told, is `moves`'s to say.
+
+What it must never do: let readers hear of one subscription from two connections, or hold a lock of
+one feed while it waits for another's.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from krakenlink.stream.events import BookUpdate, BookWrong, Channel, ChannelLive, Event
+from krakenlink.stream.events import Channel, Event
+from krakenlink.stream.handover import Companion, FeedLife
+from krakenlink.stream.moves import Departure
 from krakenlink.stream.reader import RelayedReaders
 from krakenlink.stream.settings import FeedSettings, patient
-from krakenlink.stream.states import Key
+from krakenlink.stream.states import FeedState, Key, Subscription
 
 if TYPE_CHECKING:  # a pool belongs to one
     from krakenlink.stream.looks import Looks
+    from krakenlink.stream.runner import FeedThread
 
 _log = logging.getLogger(__name__)
 
-_OF_BOOKS = (BookUpdate, BookWrong, ChannelLive)
+# Known to be down: nothing that is placed there would come soon.
+_DOWN = frozenset({FeedState.WAITING, FeedState.RECONNECTING})
+_CHANNELS = (Channel.TICKER, Channel.TRADE, Channel.BOOK)
 
 
 class PooledReaders(RelayedReaders):
@@ -42,15 +53,27 @@ class PooledReaders(RelayedReaders):
         super().__init__(pool.first.feed_thread.readers)
         self._pool, self._branch = pool, branch
 
-    def publish(self, events: Iterable[Event]) -> None:
-        """Tell of what is carried there; a book that is on its way only once it has moved."""
-        branch, told = self._branch(), list[Event]()
-        for event in events:
-            if isinstance(event, _OF_BOOKS):
-                told += self._pool.told(branch, event)
-            else:
-                told.append(event)
-        super().publish(told)
+    def publish(self, events: Sequence[Event]) -> None:
+        """Tell of what is carried there, and the pool of what is on its way."""
+        branch = self._branch()
+        news = branch.feed_thread.feed.subscriptions.news
+        while news:
+            try:
+                told = news.popleft()
+            except IndexError:  # somebody has just stopped it
+                break
+            self._pool.heard(branch, *told)
+        super().publish(events)
+
+
+@dataclass(slots=True, eq=False)
+class _Move:
+    """A subscription on its way from one connection to another; `left` once it has left."""
+
+    origin: Looks
+    to: Looks
+    left: Departure | None = None
+    is_asked: bool = False  # whether it may leave
 
 
 class Pool:
@@ -70,11 +93,12 @@ class Pool:
         self.first, self._make = first, make
         self.beside: Looks | None = None
         self.branches: list[Looks] = []
-        # By subscription, the branch that carries it, or is to. Changed under the first's lock;
-        # looked up without.
+        # By subscription, the branch that carries it, or is to; what is in neither is the first's.
+        # Single steps on these need no lock, and may be done anywhere.
         self._routes: dict[Key, Looks] = {}
-        self._moving: dict[Key, Looks] = {}
-        self._arrived: set[Key] = set()  # of those, what is confirmed and still to be left here
+        self._moves: dict[Key, _Move] = {}
+        self._companion_of: Callable[[FeedThread], Companion] | None = None
+        self._refused: dict[Key, float] = {}  # until when what may not move is left in peace
 
     @property
     def others(self) -> tuple[Looks, ...]:
@@ -91,115 +115,236 @@ class Pool:
                 self.beside = made
             return self.beside
 
+    # -- placing
+
     def carrier(self, key: Key) -> Looks:
-        """Return the connection that carries a subscription now."""
+        """Return the connection that carries a subscription now. Takes no lock."""
+        if key[0] is Channel.INSTRUMENT:
+            return self.beside or self.first
         return self._routes.get(key, self.first)
 
     def place(self, key: Key) -> Looks:
         """Return the connection that is to carry a subscription: its own, or the one with room."""
-        if key[0] is not Channel.BOOK:
-            return self.instruments() if key[0] is Channel.INSTRUMENT else self.first
-        thread, settings = self.first.feed_thread, self.first.feed_thread.settings
-        with thread.lock:
-            known = thread.feed.subscriptions.by_key
-            if key in known or key in self._routes:
-                return self._routes.get(key, self.first)
-            books = sum(1 for channel, *_ in known if channel is Channel.BOOK)
-            if books < settings.pool_symbols and not self._is_busy_locked():
-                return self.first
-            branch = self._roomy_locked()
-            if branch is not self.first:
-                self._routes[key] = branch
-            return branch
+        if key[0] is Channel.INSTRUMENT:
+            return self.instruments()
+        with self.first.feed_thread.lock:
+            return self.place_locked(key)
+
+    def place_locked(self, key: Key) -> Looks:
+        """Return the same for anything but the instruments; under the first's lock."""
+        feed, channel = self.first.feed_thread.feed, key[0]
+        settings = feed.settings
+        if key in feed.subscriptions.by_key or key in self._routes:
+            return self.carrier(key)
+        to = self._beside_others(key)
+        if to is None:
+            is_full = feed.subscriptions.counts[channel] >= settings.pool_symbols
+            to = self._roomy_locked(channel) if is_full or self._is_busy_locked() else self.first
+        if to is not self.first:
+            self._routes[key] = to
+        return to
+
+    def _beside_others(self, key: Key) -> Looks | None:
+        """Return the branch that has, or is to have, other channels of a symbol, if it has room."""
+        most = self.first.feed_thread.settings.pool_symbols
+        for channel in _CHANNELS:
+            move = self._moves.get((channel, key[1]))
+            branch = self._routes.get((channel, key[1])) if move is None else move.to
+            if branch is not None and not _is_down(branch) and _count(branch, key[0]) < most:
+                return branch
+        return None
 
     def _is_busy_locked(self) -> bool:
         thread = self.first.feed_thread
         return thread.feed.rates(thread.clock())[0] > thread.settings.pool_frames
 
-    def _roomy_locked(self) -> Looks:
-        """Return the branch that carries least; another one if it carries enough."""
-        settings = self.first.feed_thread.settings
-        carried = [*self._routes.values(), *self._moving.values()]
-        least = min(self.branches, key=carried.count, default=None)
-        is_full = least is None or carried.count(least) >= settings.pool_symbols
-        if is_full and len(self.branches) < settings.pool_most - 1:
-            least = self._make(settings)
-            made = least
-            made.feed_thread.readers = PooledReaders(self, lambda: made)
-            self.branches.append(made)
-            _log.info("The price stream spreads over %d connections", 1 + len(self.branches))
-        return self.first if least is None else least
+    def _roomy_locked(self, channel: Channel, but: Looks | None = None) -> Looks:
+        """Return the branch that carries least; another one if it carries enough.
 
-    # -- moving
-
-    def balance(self) -> None:
-        """Begin to move half of the first connection's books if it is too busy. Waits for nothing.
-
-        Called by its feed's thread now and then, under no lock.
+        The first where that is known to be down: it carries what is too much all the same.
         """
+        settings = self.first.feed_thread.settings
+        branches = [branch for branch in self.branches if branch is not but]
+
+        def load(branch: Looks) -> tuple[bool, int]:
+            most = branch.feed_thread.settings.pool_frames
+            return branch.pace > most, _count(branch, channel)
+
+        least = min(branches, key=load, default=None)
+        is_full = least is None or load(least) >= (False, settings.pool_symbols)
+        if is_full and len(self.branches) < settings.pool_most - 1:
+            return self._branch_locked(settings)
+        if least is None or (_is_down(least) and not _is_down(self.first)):
+            return self.first
+        return least
+
+    def _branch_locked(self, settings: FeedSettings) -> Looks:
+        made = self._make(settings)
+        thread = made.feed_thread
+        thread.readers = PooledReaders(self, lambda: made)
+        thread.on_look = partial(self.balance, made)
+        thread.feed.is_part = self.first.feed_thread.feed.is_part = True
+        if self._companion_of is not None:
+            thread.accompany(self._companion_of(thread))
+        self.branches.append(made)
+        _log.info("The price stream spreads over %d connections", 1 + len(self.branches))
+        return made
+
+    def accompany(self, companion_of: Callable[[FeedThread], Companion]) -> bool:
+        """Let each connection have a companion, those to come as well. False: they have."""
         thread = self.first.feed_thread
+        if not thread.accompany(companion_of(thread)):
+            return False
         with thread.lock:
-            if self._moving or not self._is_busy_locked():
-                return
-            subs = thread.feed.subscriptions.by_key.items()
-            books = [(key, sub) for key, sub in subs if sub.channel is Channel.BOOK]
-            for key, _ in books[::2]:
-                to = self._roomy_locked()
-                if to is not self.first:
-                    self._moving[key] = to
-            going = [(sub, self._moving[sub.key]) for _, sub in books if sub.key in self._moving]
-        for sub, to in going:
-            to.want(sub.symbol, Channel.BOOK, sub.param)
-
-    def told(self, branch: Looks, event: BookUpdate | BookWrong | ChannelLive) -> list[Event]:
-        """Return what readers hear of a branch's event; a first book there ends its move."""
-        key: Key = (Channel.BOOK, event.symbol)
-        if self._moving.get(key) is branch:
-            if isinstance(event, ChannelLive):
-                self._arrived.add(key)
-                self.first.feed_thread.give_back(partial(self._moved_locked, key))
-                return [event]
-            return [event] if key in self._arrived else []
-        return [event] if self._routes.get(key) is branch else []
-
-    def _moved_locked(self, key: Key) -> None:
-        """Let the branch carry what it has confirmed, and leave it here. Under the first's lock."""
-        branch = self._moving.pop(key, None)
-        self._arrived.discard(key)
-        if branch is None:
-            return
-        subscriptions = self.first.feed_thread.feed.subscriptions
-        sub = subscriptions.by_key.get(key)
-        refs, param = (sub.refs, sub.param) if sub is not None else (0, 0)
-        if refs:
-            self._routes[key] = branch
-            for _ in range(refs):
-                subscriptions.unwant(key[1], Channel.BOOK)
-        branch.feed_thread.give_back(partial(_set_refs, branch, key, refs, param))
+            self._companion_of = companion_of
+            others = [branch.feed_thread for branch in self.branches]
+        for other in others:
+            other.accompany(companion_of(other))
+        return True
 
     def forget(self, key: Key) -> None:
         """Take note that nobody wants a subscription any more. Takes no lock."""
         self._routes.pop(key, None)
+        move = self._moves.get(key)
+        if move is not None:
+            move.origin.feed_thread.send(partial(self._leave, key))
+
+    # -- moving
+
+    def balance(self, carrier: Looks) -> None:
+        """Go on with what moves, and begin to move what a connection has too much of.
+
+        Called by its feed's thread now and then, under no lock. Waits for nothing.
+        """
+        thread = carrier.feed_thread
+        with thread.lock:
+            carrier.pace = thread.feed.rates(thread.clock())[0]
+        is_moving = False
+        for key, move in list(self._moves.items()):
+            if move.origin is carrier and move.left is None:
+                is_moving = True
+                self._leave(key)
+            elif move.to is carrier and move.left is not None:
+                self._join(key)
+        if is_moving or thread.settings.pool_most == 1:
+            return
+        with thread.lock:
+            subs = thread.feed.subscriptions.by_key.values()
+            going = _too_much([x for x in subs if self._is_movable(x)], carrier.pace, thread)
+        for sub in going:
+            self._begin(sub, carrier)
+
+    def _is_movable(self, sub: Subscription) -> bool:
+        if sub.is_arriving or sub.distrusted or sub.channel is Channel.INSTRUMENT:
+            return False
+        return self._refused.get(sub.key, 0.0) <= self.first.feed_thread.clock()
+
+    def _begin(self, sub: Subscription, origin: Looks) -> None:
+        """Let another connection expect a subscription, if there is one with less to do."""
+        with self.first.feed_thread.lock:
+            to = self._beside_others(sub.key)
+            if to is None or to is origin:
+                to = self._roomy_locked(sub.channel, origin)
+            if to is self.first or _is_down(to) or to.pace > origin.pace / 2:
+                return
+            self._moves[sub.key] = _Move(origin, to)
+        to.expect(sub.symbol, sub.channel, sub.param)
+
+    def heard(self, branch: Looks, key: Key, refusal: str) -> None:
+        """Take note of news of what is on its way to a branch. On its thread, under no lock."""
+        move = self._moves.get(key)
+        if move is None or move.to is not branch:
+            return
+        if move.left is not None:
+            self._join(key)
+        elif refusal:
+            self._call_off(key, move, refusal)
+        elif not move.is_asked:
+            move.is_asked = True
+            move.origin.feed_thread.send(partial(self._leave, key))
+
+    def _call_off(self, key: Key, move: _Move, refusal: str) -> None:
+        """Let a subscription stay where it is: the other connection does not get it."""
+        thread = move.to.feed_thread
+        self._refused[key] = thread.clock() + max(1.0, thread.settings.mute_retry_every)
+        self._moves.pop(key, None)
+        thread.give_back(partial(_give_up_locked, move.to, key))
+        _log.info("%s (%s) stays on its connection: %s", key[1], key[0].value, refusal)
+
+    def _leave(self, key: Key) -> None:
+        """Let a subscription go that the other connection has. On the thread of its origin."""
+        move = self._moves.get(key)
+        if move is None or move.left is not None:
+            return
+        move.is_asked = False
+        there_thread, thread = move.to.feed_thread, move.origin.feed_thread
+        with there_thread.lock:
+            there = there_thread.feed.seen(key, there_thread.clock())
+        with thread.lock:
+            subscriptions = thread.feed.subscriptions
+            left = thread.feed.depart(key, there, thread.clock())
+            sub = subscriptions.by_key.get(key)
+            if left is not None:
+                move.left = left
+                if sub is not None:
+                    self._routes[key] = move.to  # first: readers of prices take no lock
+                    subscriptions.give_up(sub)
+                thread.changed.notify_all()
+        if left is not None:
+            there_thread.send(partial(self._join, key))
+        elif sub is not None and there.is_proven and sub.param > there.param:
+            move.to.expect(sub.symbol, sub.channel, sub.param)
+
+    def _join(self, key: Key) -> None:
+        """Let the other connection have what has left. On its thread, under no lock."""
+        move = self._moves.get(key)
+        if move is None or move.left is None or self._moves.pop(key, None) is None:
+            return
+        thread = move.to.feed_thread
+        with thread.lock:
+            events = thread.feed.arrive(key, move.left, thread.clock())
+            if key not in thread.feed.subscriptions.by_key:
+                self._routes.pop(key, None)
+            thread.changed.notify_all()
+        thread.readers.publish(events)
 
     def stop(self, timeout: float) -> None:
         """End all but the first, at most `timeout` seconds each."""
         others, self.branches = self.others, []
-        self._routes.clear()
-        self._moving.clear()
-        self._arrived.clear()
+        for memory in (self._routes, self._moves, self._refused):
+            memory.clear()
+        self.first.feed_thread.feed.is_part = False
         for other in others:
             other.stop(timeout)
 
 
-def _set_refs(branch: Looks, key: Key, refs: int, param: int) -> None:
-    """Let a subscription be wanted as often as where it came from. Under the branch's lock."""
+def _too_much(subs: list[Subscription], pace: float, thread: FeedLife) -> list[Subscription]:
+    """Return what a connection should carry no more: half of the symbols, or what is too many."""
+    settings = thread.settings
+    if pace > settings.pool_frames:
+        symbols = list(dict.fromkeys(sub.symbol for sub in subs))
+        moving = set(symbols[::2])
+        return [sub for sub in subs if sub.symbol in moving]
+    counts: Counter[Channel] = Counter()
+    found = []
+    for sub in subs:
+        counts[sub.channel] += 1
+        if counts[sub.channel] > settings.pool_symbols:
+            found.append(sub)
+    return found
+
+
+def _is_down(carrier: Looks) -> bool:
+    return carrier.feed_thread.feed.link.state in _DOWN
+
+
+def _count(carrier: Looks, channel: Channel) -> int:
+    return carrier.feed_thread.feed.subscriptions.counts[channel]
+
+
+def _give_up_locked(branch: Looks, key: Key) -> None:
+    """Expect a subscription no more. Under the branch's lock."""
     subscriptions = branch.feed_thread.feed.subscriptions
-    sub = subscriptions.by_key.get(key)
-    if sub is None:
-        return
-    if refs:
-        subscriptions.want(key[1], Channel.BOOK, param)  # somebody may have wanted it deeper since
-        sub.refs = refs
-    else:
-        sub.refs = 1
-        subscriptions.unwant(key[1], Channel.BOOK)
+    sub = subscriptions.arriving.get(key)
+    if sub is not None:
+        subscriptions.give_up(sub)

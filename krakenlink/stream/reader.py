@@ -212,7 +212,10 @@ class RelayedReaders(Readers):
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the other feed's readers what is about symbols."""
-        self._others.publish([event for event in events if type(event) not in _OF_LINK])
+        # With symbols it is about them, and not about the connection alone.
+        self._others.publish(
+            [x for x in events if type(x) not in _OF_LINK or getattr(x, "symbols", None)]
+        )
 
 
 def _log_event(event: Event) -> None:

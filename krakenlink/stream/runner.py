@@ -169,7 +169,9 @@ class FeedThread(FeedLife, AuditMeans):
     def _wait_for_turn(self, run: Run) -> None:
         """Sleep until the next attempt is due and within the budget, then announce it."""
         pause = self._pause(run)
+        self.do_errands()
         while pause > 0 or (pause := self._over_budget(run)) > 0:
+            self.do_errands()
             pause = self._pause(run) if run.bell.wait(pause) else 0.0
         with self.lock:
             events = self._alive_locked(run).link.attempt(self.clock())
@@ -238,6 +240,7 @@ class FeedThread(FeedLife, AuditMeans):
     def serve(self, run: Run, connection: Connection) -> None:
         """Send what is due and take in what comes, until the connection ends: then raise."""
         while True:
+            self.do_errands()
             with self.lock:
                 feed = self._alive_locked(run)
                 run.has_work = False

@@ -162,6 +162,7 @@ def key_of(channel: Channel, symbol: Symbol, param: int = 0) -> Key:
     return (channel, symbol, param) if channel is Channel.OHLC else (channel, symbol)
 
 
+_ON_TAPES = frozenset({Channel.TRADE, Channel.OHLC})
 _HOPEFUL = frozenset({SubState.WANTED, SubState.ASKED, SubState.ACKED})
 
 
@@ -199,6 +200,11 @@ class Subscription:
     is_looked_at: bool = False  # whether somebody has ever looked at what came before
     wrongs: int = 0  # how often in a row it came to nothing, and when that was last
     wrong_at: float = _NEVER
+    # On its way here from another connection: nobody is told of it yet, and `refs` are what has
+    # been added to those that it has there.
+    is_arriving: bool = False
+    heard_at: float = _NEVER  # when trades or candles came last
+    told: Any = None  # the last Tape that counted, though it may count no more
 
     def __post_init__(self) -> None:
         self.key = key_of(self.channel, self.symbol, self.param)
@@ -222,7 +228,17 @@ class Subscription:
         """Let nothing count."""
         self.proven = None
         self.price = None
+        if self.channel in _ON_TAPES and self.content is not None:
+            self.told = self.content
         self.content = None
+
+    @property
+    def is_written_down(self) -> bool:
+        """Whether its tape is kept from the start: for those who look back, or for a move.
+
+        Candles are few, and one that has changed while it moved is told by what it was before.
+        """
+        return self.is_looked_at or self.is_arriving or self.channel is Channel.OHLC
 
     @property
     def is_hopeful(self) -> bool:

@@ -11,6 +11,7 @@ limits (read 2026-11).
 from __future__ import annotations
 
 from krakenlink.pairs import Symbol
+from krakenlink.stream.arrivals import Arrivals
 from krakenlink.stream.asking import Asking
 from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import (
@@ -22,10 +23,8 @@ from krakenlink.stream.events import (
     FirstData,
     RateRefusal,
     Resubscribed,
-    SymbolDistrusted,
     SymbolMute,
     SymbolRefused,
-    SymbolTrusted,
     Tick,
 )
 from krakenlink.stream.settings import FeedSettings
@@ -39,19 +38,16 @@ _WITH_DATA = frozenset({SubState.ACKED, SubState.LIVE})
 _GIVEN_UP = frozenset({SubState.REFUSED, SubState.MUTE})
 
 
-class Subscriptions:
+class Subscriptions(Arrivals):
     """Every subscription of the feed, what waits to be asked, and what was asked for.
 
     Attributes:
-        by_key: Each subscription by its channel and symbol.
-        tickers: Those for prices by symbol, at hand for the hot paths.
-        ticks: How many prices came for them, ever.
+        ticks: How many prices came, ever.
     """
 
     def __init__(self, settings: FeedSettings) -> None:
+        super().__init__()
         self.settings = settings
-        self.by_key: dict[Key, Subscription] = {}
-        self.tickers: dict[str, Subscription] = {}
         self.ticks = 0
         self._asking = Asking(settings)
         self._begin_connection()
@@ -69,18 +65,26 @@ class Subscriptions:
 
         A book is streamed once, as deep as anybody has wanted it: for more it is asked for anew.
         """
-        key = key_of(channel, symbol, param)
-        sub = self.by_key.get(key)
+        sub = self._at_hand(symbol, channel, param, is_arriving=False)
+        sub.refs += 1
+        return sub
+
+    def expect(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+        """Ask for what is still had elsewhere: nobody hears of it, nor has it, before `join`."""
+        self._at_hand(symbol, channel, param, is_arriving=True)
+
+    def _at_hand(
+        self, symbol: Symbol, channel: Channel, param: int, *, is_arriving: bool
+    ) -> Subscription:
+        sub = self.by_key.get(key_of(channel, symbol, param))
         if sub is None:
             sub = Subscription(symbol, channel, self.settings.batch_size, param=param)
-            self.by_key[key] = sub
-            self._asking.to_ask[key] = sub
-            if channel is Channel.TICKER:
-                self.tickers[symbol] = sub
+            sub.is_arriving = is_arriving
+            self._add(sub)
+            self._asking.to_ask[sub.key] = sub
         elif sub.param < param <= sub.most_param:
             sub.param = param
             self._renew(sub)
-        sub.refs += 1
         return sub
 
     def unwant(self, symbol: Symbol, channel: Channel, param: int = 0) -> bool:
@@ -90,17 +94,19 @@ class Subscriptions:
         if sub is None:
             return False
         sub.refs -= 1
-        if sub.refs > 0:
+        if sub.refs > 0 or sub.is_arriving:
             return False
-        del self.by_key[key]
-        if channel is Channel.TICKER:
-            del self.tickers[symbol]
+        self.give_up(sub)
+        return True
+
+    def give_up(self, sub: Subscription) -> None:
+        """Leave a subscription, whoever wants it."""
+        self._drop(sub)
         sub.unprove()
         self._forget_ask(sub)
         if sub.asks:
-            self._asking.to_leave[key] = sub
-            self._left.add(key)
-        return True
+            self._asking.to_leave[sub.key] = sub
+            self._left.add(sub.key)
 
     def ask_again(self, symbol: Symbol, channel: Channel) -> bool:
         """Leave and ask anew; nothing of it counts until the new ack and data. False: unknown."""
@@ -116,26 +122,6 @@ class Subscriptions:
             # subscribe alone Kraken would say `Already subscribed` and send no snapshot.
             self._asking.to_leave[sub.key] = sub
         sub.acked_at = sub.early = None
-
-    def distrust(self, symbol: Symbol, reason: str, now: float) -> list[Event]:
-        """Let no price of `symbol` count, whatever the stream says."""
-        sub = self.tickers.get(symbol)
-        if sub is None:
-            return []
-        sub.distrusted = True
-        sub.unprove()
-        return [SymbolDistrusted(symbol, reason, now)]
-
-    def trust(self, symbol: Symbol, now: float) -> list[Event]:
-        """Take `distrust` back; the last tick of a subscription that lives counts at once."""
-        sub = self.tickers.get(symbol)
-        if sub is None or not sub.distrusted:
-            return []
-        sub.distrusted = False
-        if sub.state is SubState.LIVE and sub.latest is not None:
-            sub.prove(sub.latest)
-            return [SymbolTrusted(symbol, now), sub.latest]  # which nobody was told of meanwhile
-        return [SymbolTrusted(symbol, now)]
 
     def _forget_ask(self, sub: Subscription) -> None:
         self._asking.forget(sub)
@@ -176,8 +162,7 @@ class Subscriptions:
         """Give all of them back; whoever still holds one finds no price in it."""
         for sub in self.by_key.values():
             sub.unprove()
-        self.by_key.clear()
-        self.tickers.clear()
+        self._forget_all()
         self._asking.begin_connection({})
         self._begin_connection()
 
@@ -187,13 +172,26 @@ class Subscriptions:
         """Take in a price: the hot path."""
         sub = self.tickers.get(tick.symbol)
         if sub is None:
-            return []  # under way while it was unsubscribed
+            return self._arriving_tick(tick)
         self.ticks += 1
         sub.ticks += 1
         if sub.state is SubState.LIVE:
             sub.prove(tick)
             return [tick] if sub.proven is tick else []
         return self._first_tick(sub, tick)
+
+    def _arriving_tick(self, tick: Tick) -> list[Event]:
+        """Take in a price of what is on its way here, or was under way while it was left."""
+        sub = self.arriving.get((Channel.TICKER, tick.symbol))
+        if sub is None:
+            return []
+        self.ticks += 1
+        sub.ticks += 1
+        if sub.state is SubState.LIVE:
+            sub.prove(tick)
+        else:
+            self._first_tick(sub, tick)
+        return self.heard_of(sub, [])
 
     def _first_tick(self, sub: Subscription, tick: Tick) -> list[Event]:
         sub.latest = tick
@@ -243,12 +241,12 @@ class Subscriptions:
             if ack.accepted:
                 if sub.channel is Channel.BOOK and ack.depth in DEPTHS:
                     sub.asked_param = ack.depth  # a relay streams it as deep as its deepest reader
-                events += self._acked(sub, now)
+                events += self.heard_of(sub, self._acked(sub, now))
             elif ack.symbol is None and len(meant) > 1:
                 self._split(meant)
                 break
             else:
-                events += self._refused(sub, ack.error, now)
+                events += self.heard_of(sub, self._refused(sub, ack.error, now))
         return events
 
     def _ended_by_kraken(self, ack: Ack) -> None:
@@ -277,7 +275,7 @@ class Subscriptions:
             self._unproven.pop(sub.key, None)
             if sub.state is SubState.MUTE:
                 sub.step(SubSignal.DATA)
-            sub.content = Tape(_NEEDS_NO_DATA[sub.channel], is_kept=sub.is_looked_at)
+            sub.content = Tape(_NEEDS_NO_DATA[sub.channel], is_kept=sub.is_written_down)
             events.append(ChannelLive(sub.symbol, sub.channel.value, now))
         elif sub.state is SubState.ACKED:
             self._unproven.setdefault(sub.key, sub)
@@ -330,7 +328,7 @@ class Subscriptions:
 
         A price that counts already stays: it is still the last one that was traded.
         """
-        sub = self.tickers.get(symbol)
+        sub = self.tickers.get(symbol) or self.arriving.get((Channel.TICKER, symbol))
         if sub is None or sub.state is not SubState.ACKED:
             return []
         return self._give_up(sub, now)
@@ -339,7 +337,7 @@ class Subscriptions:
         self._unproven.pop(sub.key, None)
         sub.step(SubSignal.GIVE_UP)
         self._plan_mute_retry(now)
-        return [SymbolMute(sub.symbol, sub.channel.value, now)]
+        return self.heard_of(sub, [SymbolMute(sub.symbol, sub.channel.value, now)])
 
     def _plan_mute_retry(self, now: float) -> None:
         if self._retry_mute_at is None and self.settings.mute_retry_every > 0:

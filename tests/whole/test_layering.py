@@ -74,6 +74,7 @@ SHELLS = {
     *("krakenlink", "krakenlink.flights", "krakenlink.machine", "krakenlink.sockets"),
     *("krakenlink.channels", "krakenlink.market_calls", "krakenlink.prices"),
     *("krakenlink.stream.aio", "krakenlink.stream.looks", "krakenlink.stream.pool"),
+    "krakenlink.stream.wants",
     *("krakenlink.rest.account_calls", "krakenlink.rest.client", "krakenlink.rest.gate"),
     *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
     *("krakenlink.rest.kept", "krakenlink.rest.transport"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -341,8 +341,7 @@ class LiveRun:
             case FeedStale():
                 self._on_stale(event)
             case FeedBack():
-                tell(self._say, words.sees_again(event.blind_for))
-                self.watch.see_again()
+                self._on_back(event)
             case FirstData():
                 self._streams.hears_anew(event.symbol)
                 self._streams.regain(event.symbol, Channel.TICKER)
@@ -419,16 +418,29 @@ class LiveRun:
         # The seconds of the feed go on while the machine sleeps, on Linux, macOS and Windows, so
         # a night with the lid closed is as long here as it was.
         blind_for = feed_clock() - event.since
-        self.watch.go_blind(self._streams.names, self._clocks.kraken() - blind_for)
+        lost = self._streams.names if event.symbols is None else event.symbols
+        self.watch.go_blind(lost, self._clocks.kraken() - blind_for)
         since = clock_time(self._clocks.wall() - blind_for)
-        names, every = list(self.watch.markets), self._streams.poll_every
-        tell(self._say, words.blind(since, names, event.reason, every))
+        names, every = _carried(event, self.watch.markets), self._streams.poll_every
+        if names or event.symbols is None:
+            tell(self._say, words.blind(since, names, event.reason, every))
+
+    def _on_back(self, event: FeedBack) -> None:
+        names = _carried(event, self.watch.markets)
+        if names or event.symbols is None:
+            tell(self._say, words.sees_again(event.blind_for, names if event.symbols else ()))
+        self.watch.see_again(event.symbols)
 
     def _on_system(self, system: str) -> None:
         if system == self._system:
             return
         self._system = system
         tell(self._say, words.engine_is(system))
+
+
+def _carried(event: FeedStale | FeedBack, markets: Iterable[str]) -> list[str]:
+    """Return those markets that the connection carries of which an event tells."""
+    return [name for name in markets if event.symbols is None or name in event.symbols]
 
 
 def _checks_of(

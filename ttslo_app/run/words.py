@@ -240,9 +240,10 @@ def blind(since: str, names: Sequence[str], reason: str, poll_every: float) -> S
     )
 
 
-def sees_again(seconds: float) -> Sentence:
-    """Say that the stream is back."""
-    return Sentence(Kind.LINK, "INFO", f"sees again after {seconds:.0f} s")
+def sees_again(seconds: float, names: Sequence[str] = ()) -> Sentence:
+    """Say that the stream is back; with names, that it is for those."""
+    of = f": {', '.join(sorted(names))}" if names else ""
+    return Sentence(Kind.LINK, "INFO", f"sees again after {seconds:.0f} s{of}")
 
 
 def distrusted(reason: str) -> Sentence:

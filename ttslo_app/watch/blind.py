@@ -6,7 +6,7 @@ looked at before an answer reaches over all of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from krakenlink.numbers import doubled
@@ -303,10 +303,11 @@ class Blind:
             self.tapes[name].go_blind(since)
         return [Hide(name) for name in lost]
 
-    def see_again(self) -> list[Ask]:
-        """Note that the stream is back, and ask for what was missed."""
+    def see_again(self, markets: Collection[str] | None = None) -> list[Ask]:
+        """Note that the stream is back, and ask for what was missed; None: of all markets."""
         now = self._clocks.kraken()
-        dark = [name for name, tape in self.tapes.items() if tape.is_open]
+        back = self.tapes if markets is None else set(markets)
+        dark = [name for name, tape in self.tapes.items() if tape.is_open and name in back]
         for name in dark:
             self.tapes[name].see_again(now)
         return [ask for name in dark for ask in self._ask(name, self._pace.settle)]

@@ -11,7 +11,7 @@ How each rule stands is `parking`'s, what has fired is `crossings`'s, and when n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.numbers import plain
@@ -292,9 +292,9 @@ class Watch:
         """Note that these markets are not seen any more since `since`, in seconds since 1970."""
         self._do(self._blind.lose(markets, since))
 
-    def see_again(self) -> None:
-        """Note that the stream is back, and ask for what was missed."""
-        self._do(self._blind.see_again())
+    def see_again(self, markets: Collection[str] | None = None) -> None:
+        """Note that the stream is back, and ask for what was missed; None: of all markets."""
+        self._do(self._blind.see_again(markets))
 
     def look_again(self, market: str, *, if_closed: bool = False) -> None:
         """Ask for all that `market` traded since it was looked at: its stream is new, or none.

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -80,7 +81,7 @@ def audited(exchange: FakeKraken) -> Iterator[Audited]:
         provider = WebSocketPriceProvider(exchange.ws_url, settings=settings)
         rest = Rest(exchange)
         made.append((provider, rest))
-        assert provider.accompany(Auditor(provider.feed_thread, rest.prices))
+        assert provider.accompany(lambda feed: Auditor(feed, rest.prices))
         provider.subscribe(PAIR)
         assert provider.wait_for_tick(SYMBOL, LONG) is not None
         return provider, rest
@@ -184,7 +185,7 @@ def test_auditor_lives_as_long_as_the_feed(exchange: FakeKraken, audited: Audite
     provider, rest = audited()
     (thread,) = auditors()
     assert thread.daemon
-    assert not provider.accompany(Auditor(provider.feed_thread, rest.prices))
+    assert not provider.accompany(lambda feed: Auditor(feed, rest.prices))
     provider.stop(LONG)
     assert auditors() == []
     provider.subscribe(PAIR)
@@ -192,12 +193,43 @@ def test_auditor_lives_as_long_as_the_feed(exchange: FakeKraken, audited: Audite
     assert len(auditors()) == 1
 
 
+@pytest.mark.parametrize("is_early", [True, False])
+@pytest.mark.parametrize(("channel", "told"), [("ticker", SymbolDistrusted), ("book", BookWrong)])
+def test_every_connection_has_an_auditor_of_its_own(
+    exchange: FakeKraken, channel: str, told: type, is_early: bool
+) -> None:
+    """What another connection carries is doubted there as it is on the first."""
+    provider = WebSocketPriceProvider(exchange.ws_url, settings=replace(BUSY, pool_symbols=1))
+    rest = Rest(exchange)
+
+    def audit() -> None:
+        assert provider.accompany(lambda feed: Auditor(feed, rest.prices, bids_of(rest)))
+
+    with provider:
+        if is_early:
+            audit()
+        for symbol in ("ETH/USD", SYMBOL):
+            provider.subscribe_symbol(symbol, channel)
+        (branch,) = provider.pool.branches
+        assert exchange.wait_for(lambda _: branch.health().symbols[0].state == "live", LONG)
+        if not is_early:
+            audit()
+        reader = provider.open_feed()
+        exchange.fault("mute", symbol=SYMBOL)
+        exchange.set_price(PAIR, 51000)
+        while type(event := reader.get(LONG)) is not told:
+            assert event is not None
+        assert (provider.proven(SYMBOL), provider.order_book(SYMBOL)) == (None, None)
+    rest.api.close()
+    assert auditors() == []
+
+
 def test_auditor_of_a_running_feed_begins_at_once(exchange: FakeKraken) -> None:
     """Somebody else has started the feed: the audit begins when it is handed in."""
     provider = WebSocketPriceProvider(exchange.ws_url, settings=BUSY)
     provider.subscribe(PAIR)
     rest = Rest(exchange)
-    provider.accompany(Auditor(provider.feed_thread, rest.prices))
+    provider.accompany(lambda feed: Auditor(feed, rest.prices))
     rest.wait_for_looks(2)
     provider.stop(LONG)
     assert auditors() == []
@@ -292,7 +324,7 @@ def bids_of(rest: Rest) -> Callable[[list[str]], Mapping[str, Decimal]]:
 def books(exchange: FakeKraken) -> Iterator[tuple[WebSocketPriceProvider, Rest]]:
     """Hand out a provider whose book of BTC/USD is audited."""
     provider, rest = WebSocketPriceProvider(exchange.ws_url, settings=BUSY), Rest(exchange)
-    assert provider.accompany(Auditor(provider.feed_thread, rest.prices, bids_of(rest)))
+    assert provider.accompany(lambda feed: Auditor(feed, rest.prices, bids_of(rest)))
     provider.subscribe_symbol(SYMBOL, "book")
     assert provider.wait_for_book(SYMBOL, 10, LONG) is not None
     yield provider, rest

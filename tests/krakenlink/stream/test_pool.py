@@ -98,16 +98,20 @@ def test_one_connection_may_have_to_do(exchange: FakeKraken, make: Make) -> None
     assert exchange.ws_connections == 1
 
 
-def test_prices_and_trades_stay_on_the_first_connection(exchange: FakeKraken, make: Make) -> None:
-    """They are few, and what trades on them must not wait for a move."""
-    provider = make(pool_symbols=0)
-    follow(provider, "BTC/USD")
-    for channel in ("ticker", "trade", "ohlc"):
-        provider.subscribe_symbol("BTC/USD", channel)
-    assert provider.wait_for_tick("BTC/USD", LONG) is not None
-    health = provider.health()
-    assert sorted(x.channel for x in health.symbols) == ["ohlc", "ticker", "trade"]
-    assert [x.channel for x in health.beside[0].symbols] == ["book"]
+def test_every_channel_spreads_alike(exchange: FakeKraken, make: Make) -> None:
+    """So many symbols of each channel a connection, and a symbol's channels together."""
+    provider = make(pool_symbols=1)
+    for symbol in BOOKS[:2]:
+        for channel in ("ticker", "trade", "ohlc", "book"):
+            provider.subscribe_symbol(symbol, channel)
+        assert provider.wait_for_tick(symbol, LONG) is not None
+        assert provider.wait_for_tape(symbol, "trade", 0, LONG)
+        assert provider.wait_for_tape(symbol, "ohlc", 1, LONG)
+        assert provider.wait_for_book(symbol, 10, LONG) is not None
+    assert carried(provider) == [[BOOKS[0]] * 4, [BOOKS[1]] * 4]
+    assert exchange.ws_connections == 2
+    read = provider.price_reader(BOOKS[1])
+    assert read() == provider.proven(BOOKS[1])[0].price  # type: ignore[index]
 
 
 def test_book_of_another_connection_is_given_back_there(exchange: FakeKraken, make: Make) -> None:
@@ -185,7 +189,7 @@ def test_half_of_the_books_of_a_busy_connection_move(exchange: FakeKraken, make:
     """Subscribed to there, and left here; each is proven at every moment."""
     provider = busy(exchange, make, "BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD")
     reader = provider.open_feed()
-    provider.pool.balance()
+    provider.pool.balance(provider)
     moved: set[str] = set()
     while moved != {"BTC/USD", "SOL/USD"}:
         assert all(provider.order_book(s) is not None for s in BOOKS[:4])
@@ -204,7 +208,7 @@ def test_book_that_moves_is_told_whole_and_then_each_change_once(
     """Who goes from change to change begins anew where it was confirmed."""
     provider = busy(exchange, make, "BTC/USD", "ETH/USD")
     reader = provider.open_feed(channels=["book"])
-    provider.pool.balance()
+    provider.pool.balance(provider)
     until(reader, ChannelLive, "BTC/USD")
     whole = until(reader, BookUpdate, "BTC/USD")
     assert (whole.is_snapshot, len(whole.bids)) == (True, 10)
@@ -223,7 +227,7 @@ def test_references_go_with_the_book(exchange: FakeKraken, make: Make) -> None:
     """As many as it had; the last one gives it back where it is now."""
     provider = busy(exchange, make, "BTC/USD", "ETH/USD")
     provider.subscribe_symbol("BTC/USD", "book")
-    provider.pool.balance()
+    provider.pool.balance(provider)
     assert exchange.wait_for(lambda _: carried(provider) == [["ETH/USD"], ["BTC/USD"]], LONG)
     provider.unsubscribe_symbol("BTC/USD", "book")
     assert provider.order_book("BTC/USD") is not None
@@ -235,7 +239,7 @@ def test_book_that_nobody_wants_any_more_does_not_arrive(exchange: FakeKraken, m
     """Given back while it was on its way, it is left on both."""
     provider = busy(exchange, make, "BTC/USD", "ETH/USD")
     exchange.fault("no_ack", symbol="BTC/USD")
-    provider.pool.balance()
+    provider.pool.balance(provider)
     provider.unsubscribe_symbol("BTC/USD", "book")
     exchange.clear_faults()
     (branch,) = provider.pool.branches
@@ -250,8 +254,8 @@ def test_connection_that_cannot_be_made_leaves_the_books_where_they_are(
     """Nothing is left before it is confirmed elsewhere."""
     provider = busy(exchange, make, "BTC/USD", "ETH/USD")
     exchange.fault("refuse_connect")
-    provider.pool.balance()
-    provider.pool.balance()
+    provider.pool.balance(provider)
+    provider.pool.balance(provider)
     assert len(provider.pool.branches) == 1
     exchange.set_price("BTC/USD", 50001)
     assert provider.order_book("BTC/USD") is not None
@@ -262,7 +266,7 @@ def test_calm_connection_keeps_its_books(exchange: FakeKraken, make: Make) -> No
     """There is nothing to be gained."""
     provider = make()
     follow(provider, "BTC/USD", "ETH/USD")
-    provider.pool.balance()
+    provider.pool.balance(provider)
     assert (provider.pool.branches, exchange.ws_connections) == ([], 1)
 
 

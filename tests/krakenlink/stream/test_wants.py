@@ -1,0 +1,98 @@
+"""What one of several connections is asked for: each subscription is wanted at one place."""
+
+from __future__ import annotations
+
+import pytest
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel
+from krakenlink.stream.looks import Looks
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import key_of
+from ws_price_provider import WebSocketPriceProvider
+
+BTC = Symbol("BTC/USD")
+TICKER = Channel.TICKER
+KEY = key_of(TICKER, BTC)
+
+
+@pytest.fixture
+def provider() -> WebSocketPriceProvider:
+    """Hand out a provider whose threads never begin."""
+    made = WebSocketPriceProvider("ws://127.0.0.1:1", settings=FeedSettings(pool_symbols=1))
+    made.feed_thread._is_available = False
+    return made
+
+
+def branch_of(provider: WebSocketPriceProvider) -> Looks:
+    """Return a second connection of it."""
+    with provider.feed_thread.lock:
+        branch = provider.pool._branch_locked(provider.settings)
+    branch.feed_thread._is_available = False
+    return branch
+
+
+def refs(carrier: Looks) -> int:
+    """Return how often BTC/USD is wanted on a connection."""
+    sub = carrier.feed_thread.feed.subscriptions.by_key.get(KEY)
+    return 0 if sub is None else sub.refs
+
+
+def test_nothing_is_wanted_where_another_carries_it(provider: WebSocketPriceProvider) -> None:
+    """Whoever asked there asks again where it is."""
+    branch = branch_of(provider)
+    provider.pool._routes[KEY] = branch
+    assert not provider.want(BTC, TICKER, 0)
+    assert branch.want(BTC, TICKER, 0)
+    assert (refs(provider), refs(branch)) == (0, 1)
+    provider.subscribe_symbol(BTC)
+    assert (refs(provider), refs(branch)) == (0, 2)
+
+
+def test_what_was_given_back_while_it_moved_is_given_back_where_it_is(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """A finalizer cannot know; the connection that has it no more hands it on."""
+    branch = branch_of(provider)
+    assert branch.feed_thread is not provider.feed_thread
+    provider.pool._routes[KEY] = branch
+    branch.want(BTC, TICKER, 0)
+    branch.want(BTC, TICKER, 0)
+    with provider.feed_thread.lock:
+        provider._unwant_locked(BTC, TICKER)
+    assert refs(branch) == 1
+    with provider.feed_thread.lock:
+        provider._unwant_locked(BTC, TICKER)
+    assert refs(branch) == 0
+    assert provider.pool.carrier(KEY) is provider
+
+
+def test_what_is_expected_is_wanted_by_nobody(provider: WebSocketPriceProvider) -> None:
+    """Nor is it shown."""
+    branch = branch_of(provider)
+    branch.expect(BTC, TICKER, 0)
+    assert refs(branch) == 0
+    assert KEY in branch.feed_thread.feed.subscriptions.arriving
+
+
+def test_pair_is_subscribed_to_where_there_is_room(provider: WebSocketPriceProvider) -> None:
+    """And given back there, under any of its spellings."""
+    branch = branch_of(provider)
+    provider.subscribe("ETH/USD")
+    provider.subscribe("BTC/USD")
+    provider.subscribe("XBT/USD")
+    assert provider.subscribed_pairs == {"ETH/USD", "BTC/USD", "XBT/USD"}
+    assert (refs(provider), refs(branch)) == (0, 2)
+    assert provider.get_current_price("BTC/USD") is None
+    provider.unsubscribe("BTC/USD")
+    provider.unsubscribe("BTC/USD")
+    assert refs(branch) == 1
+    provider.unsubscribe("XBT/USD")
+    assert refs(branch) == 0
+    assert provider.subscribed_pairs == {"ETH/USD"}
+
+
+def test_reader_of_a_price_that_nobody_carries_is_none(provider: WebSocketPriceProvider) -> None:
+    """As of one that was never subscribed to."""
+    with pytest.raises(KeyError):
+        provider.price_reader(BTC)
