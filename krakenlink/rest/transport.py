@@ -123,12 +123,14 @@ class _OneServer(Adapter):
     def kept(self) -> HTTPConnectionPool | None:
         """The connections over which a request may go straight; None if it is to go by `send`.
 
-        That is so before the first one, through a proxy that reads each request, and where somebody
-        has put another `send` in the place of the library's, as tests of callers do.
+        That is so before the first one, through a proxy that reads each request, where the pool is
+        another than the one that is known here, and where somebody has put another `send` in the
+        place of the library's, as tests of callers do.
         """
         pool: HTTPConnectionPool | None = self._pool
         is_read = pool is None or (pool.proxy is not None and pool.scheme == "http")
-        return None if is_read or HTTPAdapter.send is not _send else pool
+        is_known = hasattr(pool, "_get_conn") and hasattr(pool, "_put_conn")
+        return None if is_read or not is_known or HTTPAdapter.send is not _send else pool
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool that makes the connections of a request; see `HTTPAdapter`."""

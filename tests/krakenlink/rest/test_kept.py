@@ -6,6 +6,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from krakenlink.errors import (
 )
 from krakenlink.rest.kept import Messages, exchanged, unpacked
 from krakenlink.rest.sockets import watched
+from krakenlink.rest.transport import _OneServer
 from krakenlink.sockets import MOST_BYTES, NEVER, Call, TooLong, watching
 
 TIME = ok({"unixtime": 1_700_000_000})
@@ -355,6 +357,15 @@ def test_what_fails_before_anything_leaves_is_certain() -> None:
 
 
 # --- who else sends ------------------------------------------------------------------------------
+
+
+def test_pool_that_is_not_known_here_is_left_to_the_library() -> None:
+    """A later urllib3 may have other names: then its own way is gone, and no order fails."""
+    adapter = _OneServer()
+    adapter._pool = SimpleNamespace(proxy=None, scheme="https", _get_conn=None)
+    assert adapter.kept is None
+    adapter._pool._put_conn = None
+    assert adapter.kept is adapter._pool
 
 
 def test_callers_stand_in_for_the_wire_is_asked_at_any_time() -> None:
