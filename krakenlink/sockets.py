@@ -307,3 +307,18 @@ class Answer(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         raw = self.fp.detach()
         self.fp = io.BufferedReader(_Bounded(raw, sock))
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """Return the first line of the answer proper.
+
+        An answer of 1xx announces it alone (RFC 9110, 15.2). Taken for it, as the library does with
+        all but 100, the proper one would lie there for whoever calls next over this connection.
+        """
+        read = super()._read_status  # type: ignore[misc]  # as ever, though no stub knows it
+        line: tuple[str, int, str] = read()
+        while 100 < line[1] < 200:
+            if line[1] == http.client.SWITCHING_PROTOCOLS:
+                raise http.client.UnknownProtocol("another protocol than HTTP")
+            http.client.parse_headers(self.fp)
+            line = read()
+        return line

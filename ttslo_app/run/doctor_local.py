@@ -44,7 +44,7 @@ from ttslo_app.store.state_text import StateReader
 TIMEOUTS = Timeouts(connect=2.5, read=3.0, read_order=3.0, retry_pauses=(0.1,))
 LEAST_PYTHON = (3, 11)
 # As in pyproject.toml: what the program needs, and what only some ways to run it need.
-NEEDED = {"requests": "2.32", "filelock": "3.16", "platformdirs": "4.3"}
+NEEDED = {"requests": "2.32.3", "urllib3": "2.0.2", "filelock": "3.16", "platformdirs": "4.3"}
 WANTED = {
     "websocket-client": ("1.8", "prices come over REST only"),
     "msgspec": ("0.19", "prices come over REST only"),

@@ -196,8 +196,22 @@ READ = {
     "packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
     % (len(gzip.compress(_BODY)), gzip.compress(_BODY)),
     "after a word in between": b"HTTP/1.1 100 Continue\r\n\r\n" + http(PLACED),
+    "after an early word": b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + http(PLACED),
+    "after several": b"HTTP/1.1 102 Processing\r\n\r\n" * 3 + http(PLACED),
     "with one length said twice": http(PLACED, extra=f"Content-Length: {len(PLACED)}\r\n"),
 }
+
+
+def test_early_word_to_the_first_request_is_not_its_answer() -> None:
+    """The libraries read it, and would leave the answer proper to the next order."""
+    early = b"HTTP/1.1 103 Early Hints\r\n\r\n" + http(PLACED)
+
+    def treat(sock: socket.socket) -> None:
+        answering(early, early)(sock)
+
+    with Loopback(treat) as server, client_of(server.url, LONG, LONG) as api:
+        assert order(api) == order(api) == {"txid": ["OABC"]}
+        assert server.connections == 1
 
 
 @pytest.mark.parametrize("answer", READ.values(), ids=READ)
@@ -272,6 +286,7 @@ BROKEN = {
     "a reset": killed,
     "half a status line": cut(b"HTTP/1.1 20"),
     "no answer of HTTP": cut(b"SSH-2.0-OpenSSH_9.6\r\n"),
+    "another protocol": answering(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
     "half a body": cut(http(PLACED)[:-5]),
     "half a chunk": cut(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nab"),
     "half of what was packed": answering(
