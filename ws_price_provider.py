@@ -406,6 +406,7 @@ class WebSocketPriceProvider(Wants, Stoppable):
     def _forget_locked(self) -> None:
         self.stops += 1
         self._by_pair.clear()
+        self.pool.ended()
 
     def _check_fork(self) -> None:
         """Start anew in a child process, also where the platform has no hook for it."""

@@ -99,6 +99,7 @@ class Pool:
         self._moves: dict[Key, _Move] = {}
         self._companion_of: Callable[[FeedThread], Companion] | None = None
         self._refused: dict[Key, float] = {}  # until when what may not move is left in peace
+        self._is_ending = False
 
     @property
     def others(self) -> tuple[Looks, ...]:
@@ -219,6 +220,9 @@ class Pool:
         thread = carrier.feed_thread
         with thread.lock:
             carrier.pace = thread.feed.rates(thread.clock())[0]
+        if carrier is self.first:  # who only listens would wait for ever for a thread that died
+            for other in self.others:
+                other.feed_thread.revive()
         is_moving = False
         for key, move in list(self._moves.items()):
             if move.origin is carrier and move.left is None:
@@ -242,6 +246,9 @@ class Pool:
     def _begin(self, sub: Subscription, origin: Looks) -> None:
         """Let another connection expect a subscription, if there is one with less to do."""
         with self.first.feed_thread.lock:
+            had = origin.feed_thread.feed.subscriptions.by_key
+            if self._is_ending or sub.key in self._moves or had.get(sub.key) is not sub:
+                return
             to = self._beside_others(sub.key)
             if to is None or to is origin:
                 to = self._roomy_locked(sub.channel, origin)
@@ -249,6 +256,11 @@ class Pool:
                 return
             self._moves[sub.key] = _Move(origin, to)
         to.expect(sub.symbol, sub.channel, sub.param)
+
+    def awaits(self, branch: Looks, key: Key) -> bool:
+        """Tell whether a subscription is on its way to a branch. Takes no lock."""
+        move = self._moves.get(key)
+        return move is not None and move.to is branch
 
     def heard(self, branch: Looks, key: Key, refusal: str) -> None:
         """Take note of news of what is on its way to a branch. On its thread, under no lock."""
@@ -258,13 +270,18 @@ class Pool:
         if move.left is not None:
             self._join(key)
         elif refusal:
-            self._call_off(key, move, refusal)
+            move.origin.feed_thread.send(partial(self._call_off, key, move, refusal))
         elif not move.is_asked:
             move.is_asked = True
             move.origin.feed_thread.send(partial(self._leave, key))
 
     def _call_off(self, key: Key, move: _Move, refusal: str) -> None:
-        """Let a subscription stay where it is: the other connection does not get it."""
+        """Let a subscription stay where it is: the other connection does not get it.
+
+        On the thread of its origin, as only there it is known whether it has left.
+        """
+        if self._moves.get(key) is not move or move.left is not None:
+            return
         thread = move.to.feed_thread
         self._refused[key] = thread.clock() + max(1.0, thread.settings.mute_retry_every)
         self._moves.pop(key, None)
@@ -303,19 +320,25 @@ class Pool:
         thread = move.to.feed_thread
         with thread.lock:
             events = thread.feed.arrive(key, move.left, thread.clock())
-            if key not in thread.feed.subscriptions.by_key:
+            # Given back and wanted anew meanwhile, it may be a third one's by now.
+            if key not in thread.feed.subscriptions.by_key and self._routes.get(key) is move.to:
                 self._routes.pop(key, None)
             thread.changed.notify_all()
         thread.readers.publish(events)
 
     def stop(self, timeout: float) -> None:
         """End all but the first, at most `timeout` seconds each."""
+        self._is_ending = True
         others, self.branches = self.others, []
         for memory in (self._routes, self._moves, self._refused):
             memory.clear()
         self.first.feed_thread.feed.is_part = False
         for other in others:
             other.stop(timeout)
+
+    def ended(self) -> None:
+        """Let things move again: the first has nothing any more that could. Under its lock."""
+        self._is_ending = False
 
 
 def _too_much(subs: list[Subscription], pace: float, thread: FeedLife) -> list[Subscription]:
@@ -346,5 +369,5 @@ def _give_up_locked(branch: Looks, key: Key) -> None:
     """Expect a subscription no more. Under the branch's lock."""
     subscriptions = branch.feed_thread.feed.subscriptions
     sub = subscriptions.arriving.get(key)
-    if sub is not None:
+    if sub is not None and not subscriptions.join(sub, 0):  # wanted there, it stays
         subscriptions.give_up(sub)

@@ -37,11 +37,17 @@ class Wants(Looks):
         return True
 
     def expect(self, symbol: str, wanted: Channel, param: int) -> None:
-        """Ask for what another connection still carries. Returns at once."""
+        """Ask for what another connection still carries. Returns at once.
+
+        Nothing is done where it is not to come here any more: nobody would take it away again.
+        """
         self._check_fork()
+        name = Symbol(symbol)
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            self._subscriptions.expect(Symbol(symbol), wanted, param)
+            if not self.home.awaits(self, key_of(wanted, name, param)):
+                return
+            self._subscriptions.expect(name, wanted, param)
             connection = self.feed_thread.start_locked()
         wake(connection)
 

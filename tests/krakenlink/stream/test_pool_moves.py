@@ -19,7 +19,6 @@ from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import Connection, open_websocket
 from krakenlink.stream.events import (
     CandleUpdate,
-    Channel,
     Event,
     FeedBack,
     FeedStale,
@@ -384,7 +383,8 @@ def test_what_was_too_much_moves_once_there_is_room(exchange: FakeKraken, make: 
     exchange.fault("refuse_connect")
     with provider.feed_thread.lock:
         branch = provider.pool._branch_locked(provider.settings)
-    branch.expect(SOL, Channel.BOOK, 10)
+    with branch.feed_thread.lock:
+        branch.feed_thread.start_locked()
     assert exchange.wait_for(lambda _: branch.health().state.name == "WAITING", LONG)
     provider.subscribe_symbol(ETH)
     if (ETH, "ticker") in spread(provider)[0]:  # else the attempt was just under way

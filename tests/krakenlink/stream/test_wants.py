@@ -7,6 +7,7 @@ import pytest
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import Channel
 from krakenlink.stream.looks import Looks
+from krakenlink.stream.pool import _Move
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import key_of
 from ws_price_provider import WebSocketPriceProvider
@@ -70,9 +71,19 @@ def test_what_was_given_back_while_it_moved_is_given_back_where_it_is(
 def test_what_is_expected_is_wanted_by_nobody(provider: WebSocketPriceProvider) -> None:
     """Nor is it shown."""
     branch = branch_of(provider)
+    provider.pool._moves[KEY] = _Move(provider, branch)
     branch.expect(BTC, TICKER, 0)
     assert refs(branch) == 0
     assert KEY in branch.feed_thread.feed.subscriptions.arriving
+
+
+def test_what_is_not_to_come_any_more_is_not_asked_for(provider: WebSocketPriceProvider) -> None:
+    """A move that was called off, or ended by a stop, has nobody who would end it once more."""
+    branch = branch_of(provider)
+    branch.expect(BTC, TICKER, 0)
+    provider.pool._moves[KEY] = _Move(branch, provider)
+    branch.expect(BTC, TICKER, 0)
+    assert not branch.feed_thread.feed.subscriptions.by_key
 
 
 def test_pair_is_subscribed_to_where_there_is_room(provider: WebSocketPriceProvider) -> None:

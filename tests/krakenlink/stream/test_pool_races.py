@@ -1,0 +1,194 @@
+"""What several connections do when two things happen at once, each race in its one bad order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Channel
+from krakenlink.stream.looks import Looks
+from krakenlink.stream.moves import Departure
+from krakenlink.stream.pool import _give_up_locked, _Move
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import Subscription, key_of
+from ws_price_provider import WebSocketPriceProvider
+
+BTC = Symbol("BTC/USD")
+TICKER = Channel.TICKER
+KEY = key_of(TICKER, BTC)
+
+
+@pytest.fixture
+def provider() -> WebSocketPriceProvider:
+    """Hand out a provider whose threads never begin, with two more connections."""
+    settings = FeedSettings(pool_symbols=1, pool_most=4)
+    made = WebSocketPriceProvider("ws://127.0.0.1:1", settings=settings)
+    made.feed_thread._is_available = False
+    make = made.pool._make
+
+    def another(settings: FeedSettings) -> Looks:
+        branch = make(settings)
+        branch.feed_thread._is_available = False
+        return branch
+
+    made.pool._make = another
+    for _ in range(2):
+        with made.feed_thread.lock:
+            made.pool._branch_locked(made.settings)
+    return made
+
+
+def sub_of(carrier: Looks) -> Subscription | None:
+    """Return what a connection has of BTC/USD."""
+    return carrier.feed_thread.feed.subscriptions.by_key.get(KEY)
+
+
+def refs(carrier: Looks) -> int:
+    """Return how often BTC/USD is wanted on a connection, and had there."""
+    sub = sub_of(carrier)
+    return -1 if sub is None or sub.is_arriving else sub.refs
+
+
+def carry(provider: WebSocketPriceProvider, origin: Looks, to: Looks) -> _Move:
+    """Let one connection have BTC/USD, and another one expect it."""
+    if origin is not provider:
+        provider.pool._routes[KEY] = origin
+    assert origin.want(BTC, TICKER, 0)
+    move = provider.pool._moves[KEY] = _Move(origin, to)
+    to.expect(BTC, TICKER, 0)
+    assert refs(to) == -1
+    return move
+
+
+def run(*carriers: Looks) -> None:
+    """Let their threads do what they were sent."""
+    for carrier in carriers:
+        carrier.feed_thread.do_errands()
+
+
+def test_what_is_wanted_anew_during_its_move_keeps_its_own_way(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """The end of the old move must not make what a third connection carries unknown for ever."""
+    old, to = provider.pool.branches
+    provider.subscribe_symbol("ETH/USD")  # the first is full, and so is where it moves to
+    carry(provider, old, to)
+    provider.unsubscribe_symbol(BTC)
+    provider.subscribe_symbol(BTC)
+    assert refs(old) == 1
+    provider.pool._moves[KEY].left = Departure()  # it had left before it was wanted anew
+    provider.pool._join(KEY)
+    assert sub_of(to) is None
+    assert provider.pool.carrier(KEY) is old
+    provider.unsubscribe_symbol(BTC)
+    assert sub_of(old) is None
+
+
+def test_refusal_that_comes_while_it_leaves_loses_nothing(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it has left is known on one thread alone, which calls the move off or does not."""
+    to = provider.pool.branches[0]
+    carry(provider, provider, to)
+
+    def depart(*_: Any) -> Departure:
+        provider.pool.heard(to, KEY, "EGeneral:No")  # the other thread, at that very moment
+        return Departure(refs=1)
+
+    monkeypatch.setattr(provider.feed_thread.feed, "depart", depart)
+    provider.pool._leave(KEY)
+    run(to, provider, to)
+    assert (sub_of(provider), refs(to)) == (None, 1)
+    assert provider.pool.carrier(KEY) is to
+    assert not provider.pool._moves
+
+
+def test_refusal_of_what_stays_calls_the_move_off(provider: WebSocketPriceProvider) -> None:
+    """It is expected there no more, and had where it was."""
+    to = provider.pool.branches[0]
+    carry(provider, provider, to)
+    provider.pool.heard(to, KEY, "EGeneral:No")
+    run(provider)
+    assert (refs(provider), sub_of(to)) == (1, None)
+    assert not provider.pool._moves
+
+
+def test_refusal_of_what_is_wanted_there_by_now_leaves_it_there(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """Its origin has it no more: given up there as well, nobody would ever ask for it again."""
+    old, to = provider.pool.branches
+    move = carry(provider, old, to)
+    with old.feed_thread.lock:
+        old.feed_thread.feed.subscriptions.unwant(BTC, TICKER)
+    provider.pool._routes[KEY] = to
+    assert to.want(BTC, TICKER, 0)
+    provider.pool._call_off(KEY, move, "EGeneral:No")
+    run(old, to)
+    assert refs(to) == 1
+    assert provider.pool.carrier(KEY) is to
+
+
+def test_what_is_wanted_there_before_it_is_given_up_stays(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """The end of a move waits for the lock, and somebody may have held it who wants it."""
+    old, to = provider.pool.branches
+    carry(provider, old, to)
+    provider.pool._routes[KEY] = to
+    assert to.want(BTC, TICKER, 0)
+    with to.feed_thread.lock:
+        _give_up_locked(to, KEY)
+    assert refs(to) == 1
+
+
+def test_nothing_begins_to_move_while_all_ends(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make a connection that nobody ever ends."""
+    provider.subscribe_symbol(BTC)
+    sub = sub_of(provider)
+    assert sub is not None
+    branch = provider.pool.branches[0]
+    ends = branch.stop
+
+    def stop(timeout: float = 1.0) -> None:
+        ends(timeout)
+        provider.pool._begin(sub, provider)  # the first's thread, which still lives
+
+    monkeypatch.setattr(branch, "stop", stop)
+    provider.stop()
+    provider.pool._begin(sub, provider)  # and goes on with what it has found before
+    assert not provider.pool.branches
+    assert not provider.pool._moves
+    provider.subscribe_symbol(BTC)
+    again = sub_of(provider)
+    assert again is not None
+    provider.pool._begin(again, provider)
+    assert provider.pool._moves[KEY].to in provider.pool.branches
+
+
+def test_what_moves_does_not_begin_to_move_elsewhere(provider: WebSocketPriceProvider) -> None:
+    """The connection that expects it would expect it for ever."""
+    old, to = provider.pool.branches
+    move = carry(provider, old, to)
+    sub = sub_of(old)
+    assert sub is not None
+    provider.pool._begin(sub, old)
+    assert provider.pool._moves[KEY] is move
+
+
+def test_thread_of_another_connection_that_died_is_started_anew(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the first's: who only listens calls nothing that would start it, nor would things move."""
+    revived: list[Looks] = []
+    for other in provider.pool.branches:
+        revive = lambda other=other: revived.append(other)  # noqa: E731 - one of its own each
+        monkeypatch.setattr(other.feed_thread, "revive", revive)
+    provider.pool.balance(provider.pool.branches[0])
+    assert not revived
+    provider.pool.balance(provider)
+    assert revived == provider.pool.branches
