@@ -102,8 +102,11 @@ def covers(channel: Channel, there: Seen, here: Seen, quiet: float, now: float) 
     """
     if not there.is_proven or there.param < here.param:
         return False
-    if not here.is_proven and (channel is Channel.BOOK or now - there.since >= quiet):
-        return True  # there is nothing to lose, nor can anything be under way still
+    # What was told here last is had there by now, or that connection would be taken for dead.
+    told_at = here.heard_at if here.tick is None else here.tick.at
+    is_had = now - max(there.since, told_at) >= quiet
+    if not here.is_proven and (channel is Channel.BOOK or is_had):
+        return True
     return _COVERS[channel](there, here, quiet, now)
 
 

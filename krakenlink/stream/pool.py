@@ -208,7 +208,7 @@ class Pool:
         self._routes.pop(key, None)
         move = self._moves.get(key)
         if move is not None:
-            move.origin.feed_thread.send(partial(self._leave, key))
+            move.origin.feed_thread.send(partial(self._leave, key, move))
 
     # -- moving
 
@@ -227,9 +227,9 @@ class Pool:
         for key, move in list(self._moves.items()):
             if move.origin is carrier and move.left is None:
                 is_moving = True
-                self._leave(key)
+                self._leave(key, move)
             elif move.to is carrier and move.left is not None:
-                self._join(key)
+                self._join(key, move)
         if is_moving or thread.settings.pool_most == 1:
             return
         with thread.lock:
@@ -268,12 +268,12 @@ class Pool:
         if move is None or move.to is not branch:
             return
         if move.left is not None:
-            self._join(key)
+            self._join(key, move)
         elif refusal:
             move.origin.feed_thread.send(partial(self._call_off, key, move, refusal))
         elif not move.is_asked:
             move.is_asked = True
-            move.origin.feed_thread.send(partial(self._leave, key))
+            move.origin.feed_thread.send(partial(self._leave, key, move))
 
     def _call_off(self, key: Key, move: _Move, refusal: str) -> None:
         """Let a subscription stay where it is: the other connection does not get it.
@@ -288,10 +288,10 @@ class Pool:
         thread.give_back(partial(_give_up_locked, move.to, key))
         _log.info("%s (%s) stays on its connection: %s", key[1], key[0].value, refusal)
 
-    def _leave(self, key: Key) -> None:
+    def _leave(self, key: Key, move: _Move) -> None:
         """Let a subscription go that the other connection has. On the thread of its origin."""
-        move = self._moves.get(key)
-        if move is None or move.left is not None:
+        # What was sent for an earlier move is done on the thread of another origin.
+        if self._moves.get(key) is not move or move.left is not None:
             return
         move.is_asked = False
         there_thread, thread = move.to.feed_thread, move.origin.feed_thread
@@ -308,15 +308,15 @@ class Pool:
                     subscriptions.give_up(sub)
                 thread.changed.notify_all()
         if left is not None:
-            there_thread.send(partial(self._join, key))
+            there_thread.send(partial(self._join, key, move))
         elif sub is not None and there.is_proven and sub.param > there.param:
             move.to.expect(sub.symbol, sub.channel, sub.param)
 
-    def _join(self, key: Key) -> None:
+    def _join(self, key: Key, move: _Move) -> None:
         """Let the other connection have what has left. On its thread, under no lock."""
-        move = self._moves.get(key)
-        if move is None or move.left is None or self._moves.pop(key, None) is None:
+        if move.left is None or self._moves.get(key) is not move:
             return
+        self._moves.pop(key, None)
         thread = move.to.feed_thread
         with thread.lock:
             events = thread.feed.arrive(key, move.left, thread.clock())

@@ -226,6 +226,18 @@ def test_what_is_blind_here_is_left_for_what_is_no_older() -> None:
     assert covers(BOOK, THERE, blind, QUIET, 10.5)
 
 
+def test_what_was_told_lately_is_waited_for_however_long_the_other_is_there() -> None:
+    """A connection that is behind must not be taken for one whose numbers have begun anew."""
+    blind = replace(HERE, is_proven=False, last=8, heard_at=98.0)
+    there = replace(THERE, first=5, last=7)
+    assert not covers(TRADE, there, blind, QUIET, 100.9)
+    assert covers(TRADE, there, blind, QUIET, 101.0)
+    shown = replace(HERE, is_proven=False, tick=tick(5, second("05"), at=98.0))
+    older = replace(THERE, tick=tick(4, second("04")))
+    assert not covers(TICKER, older, shown, QUIET, 100.9)
+    assert covers(TICKER, older, shown, QUIET, 101.0)
+
+
 def test_moments_are_compared_by_their_digits() -> None:
     """However many of them Kraken writes; what is no such moment is not compared."""
     assert comparable(second("05")) == comparable(second("05.000"))

@@ -79,7 +79,7 @@ def test_what_is_wanted_anew_during_its_move_keeps_its_own_way(
     provider.subscribe_symbol(BTC)
     assert refs(old) == 1
     provider.pool._moves[KEY].left = Departure()  # it had left before it was wanted anew
-    provider.pool._join(KEY)
+    provider.pool._join(KEY, provider.pool._moves[KEY])
     assert sub_of(to) is None
     assert provider.pool.carrier(KEY) is old
     provider.unsubscribe_symbol(BTC)
@@ -98,7 +98,7 @@ def test_refusal_that_comes_while_it_leaves_loses_nothing(
         return Departure(refs=1)
 
     monkeypatch.setattr(provider.feed_thread.feed, "depart", depart)
-    provider.pool._leave(KEY)
+    provider.pool._leave(KEY, provider.pool._moves[KEY])
     run(to, provider, to)
     assert (sub_of(provider), refs(to)) == (None, 1)
     assert provider.pool.carrier(KEY) is to
