@@ -90,10 +90,7 @@ def test(python: str, arguments: list[str]) -> int:
         ("tests", ["pytest", *SIDE_BY_SIDE, "--cov", "--cov-report=term-missing"]),
     )
     failed = []
-    # Every worker would rewrite the assertions of every file of tests, all at the same time; once
-    # is enough, on a core that the checks before them leave free. What is wrong with a file is
-    # said by the tests themselves.
-    with start([python, "-m", "pytest", "--collect-only", "-q"], subprocess.DEVNULL) as reading:
+    with reading_once(python) as reading:  # on a core that the checks before them leave free
         for name, command in checks:
             if name == "tests":
                 wait_for(reading)
@@ -128,11 +125,23 @@ def pythons(python: str, arguments: list[str]) -> int:
             print(f"== not run: Python {version}: {error}", file=sys.stderr, flush=True)
             continue
         print(f"== tests on Python {version}: {path}", flush=True)
-        if run([other, "-m", "pytest", "-q", *SIDE_BY_SIDE, *(arguments or tests_of_rooms())]) != 0:
+        tests = arguments or tests_of_rooms()
+        wait_for(reading_once(other, *tests))
+        if run([other, "-m", "pytest", "-q", *SIDE_BY_SIDE, *tests]) != 0:
             failed.append(version)
     if failed:
         print(f"dev.py: failed on Python {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def reading_once(python: str, *tests: str) -> "subprocess.Popen[bytes]":
+    """Begin to read the tests, so that not every worker has to, all at the same time.
+
+    It is the assertions of each file that are written anew, and kept. What is wrong with a file is
+    said by the tests themselves.
+    """
+    command = [python, "-m", "pytest", "--collect-only", "-q", *tests]
+    return start(command, subprocess.DEVNULL)
 
 
 def tests_of_rooms() -> list[str]:

@@ -29,6 +29,8 @@ settings.register_profile(
 settings.load_profile("ttslo")
 
 WHOLE = Path(__file__).parent / "whole"
+# Those that take longest, in the order in which they begin.
+LONGEST = {"test_standby_trials.py": 0, "test_standby_program.py": 1}
 
 OUR_THREADS = ("ttslo-", "kraken-", "fake-kraken")
 LONGEST_FAREWELL = 30.0  # seconds that a thread may take to end once its test is over
@@ -48,7 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     What takes longest begins first: at the end the other workers would wait for it alone.
     """
-    items.sort(key=lambda item: item.path.name != "test_standby_trials.py")
+    items.sort(key=lambda item: LONGEST.get(item.path.name, len(LONGEST)))
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
             if item.path.is_relative_to(WHOLE) or is_hypothesis_test(getattr(item, "obj", None)):
