@@ -76,10 +76,11 @@ class FeedSettings:
     # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
     gather_above: float = 1000.0
     gather_for: float = 0.005
-    # So many books, or frames a second, are enough for one connection, and so many connections for
-    # one machine: Kraken takes all on one, but a slow line or a busy core does not.
-    pool_symbols: int = 500
-    pool_frames: float = 5000.0
+    # So many symbols of a channel, or frames a second, are enough for one connection, and so many
+    # connections for one machine. Kraken sends all of its pairs over one, and ten times their
+    # usual pace is a tenth of a core; each further connection wakes up for itself.
+    pool_symbols: int = 2000
+    pool_frames: float = 25000.0
     pool_most: int = 4
     # Figures per second in `health()` are means over this window.
     rate_window: float = 10.0
