@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ports import kept_ports
 
 from krakenlink.relay.broker import Broker
 from krakenlink.relay.hub import Line
@@ -47,8 +48,7 @@ class RedisServer:
             pytest.skip(f"needs {program} (Debian: apt-get install {program})")
         pytest.importorskip("redis", reason="needs the package redis: the extra `relay`")
         self._program, self._folder, self._certificate = found, folder, certificate
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        (self.port,) = kept_ports(1)
         told = [f"port {self.port}", 'save ""', "appendonly no", f"dir {folder}", *lines]
         if certificate is not None:
             told[0] = f"port 0\ntls-port {self.port}\ntls-auth-clients no"

@@ -15,11 +15,12 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import kept_ports
 
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore, store_from
@@ -72,7 +73,8 @@ class EtcdNodes:
         for number in range(_STARTS):
             self._data = folder / f"try{number}"
             self._data.mkdir()
-            self.ports, self._peers = _free_ports(count), _free_ports(count)
+            ports = kept_ports(2 * count)
+            self.ports, self._peers = ports[:count], ports[count:]
             self._processes = [self._started(node, "new") for node in range(count)]
             if self._come_up():
                 return
@@ -189,14 +191,6 @@ class EtcdNodes:
             process.kill()
         for process in self._processes:
             process.wait(LONG)
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        return [
-            held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
-            for _ in range(count)
-        ]
 
 
 @contextmanager

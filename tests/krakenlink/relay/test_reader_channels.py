@@ -116,10 +116,12 @@ def test_deeper_reader_takes_the_others_along(at_work: str, exchange: FakeKraken
     with provider(at_work) as shallow, provider(at_work) as deep:
         shallow.subscribe_symbol("BTC/USD", "book")
         assert shallow.wait_for_book("BTC/USD", 10, LONG) is not None
-        deep.subscribe_symbol("BTC/USD", "book", depth=100)
-        wait_until(lambda: deep.order_book("BTC/USD", 100) is not None)
-        wait_until(lambda: shallow.order_book("BTC/USD", 10) is not None)
         with closing(shallow.open_feed()) as events:
+            deep.subscribe_symbol("BTC/USD", "book", depth=100)
+            wait_until(lambda: deep.order_book("BTC/USD", 100) is not None)
+            while not isinstance(event := events.get(LONG), FeedStale):
+                assert event is not None  # as it is asked for anew, the other begins anew once
+            wait_until(lambda: shallow.order_book("BTC/USD", 10) is not None)
             for price in ("50100.5", "50200.5", "49000.5"):
                 exchange.set_price("XBTUSD", price)
 
