@@ -64,6 +64,20 @@ def warm(second: Treat, read: float = LONG) -> Iterator[tuple[KrakenAPI, Loopbac
         yield api, server, asked
 
 
+@contextmanager
+def listening() -> Iterator[tuple[KrakenAPI, Loopback, list[bytes]]]:
+    """Yield a client, its server, which answers all alike, and the requests as they come."""
+    asked: list[bytes] = []
+
+    def treat(sock: socket.socket) -> None:
+        while request := read_request(sock):
+            asked.append(request)
+            sock.sendall(http(TIME))
+
+    with Loopback(treat) as server, client_of(server.url, LONG, LONG) as api:
+        yield api, server, asked
+
+
 def order(api: KrakenAPI) -> dict[str, Any]:
     """Place an order."""
     return api.add_order("XBTUSD", "market", "sell", "1")
@@ -101,14 +115,7 @@ def answering(*answers: bytes) -> Treat:
 
 def test_request_says_the_same_as_the_first_one() -> None:
     """Over the connection that stands go the lines that the libraries wrote, and the body."""
-    asked: list[bytes] = []
-
-    def treat(sock: socket.socket) -> None:
-        while request := read_request(sock):
-            asked.append(request)
-            sock.sendall(http(TIME))
-
-    with Loopback(treat) as server, client_of(server.url, LONG, LONG) as api:
+    with listening() as (api, server, asked):
         for _ in range(2):
             api.server_time()
         for _ in range(2):
@@ -170,14 +177,7 @@ def test_line_that_could_say_more_than_a_path_is_not_written(path: str) -> None:
 
 def test_name_that_could_add_a_header_adds_none_on_a_connection_that_stands() -> None:
     """It is left to the libraries, which quote or leave out what cannot stand there."""
-    asked: list[bytes] = []
-
-    def treat(sock: socket.socket) -> None:
-        while request := read_request(sock):
-            asked.append(request)
-            sock.sendall(http(TIME))
-
-    with Loopback(treat) as server, client_of(server.url, LONG, LONG) as api:
+    with listening() as (api, _, asked):
         api.warm_up()
         api._query_private("Balance\r\nX-Evil: 1", {})
     first, *headers = asked[1].split(b"\r\n")
