@@ -82,7 +82,7 @@ DEEDS: dict[str, tuple[Callable[[FeedProtocol], object], float | None]] = {
     "another connection": (reconnect, None),
     "another connection and its price": (reconnect_and_tell, 3.0),
     "the connection is lost": (lambda feed: feed.lost(101.0, "a test wants it"), None),
-    "the thread died": (lambda feed: feed.abandon(101.0), None),
+    "the thread died": (lambda feed: feed.abandon(101.0, "died"), None),
     "the provider is stopped": (lambda feed: feed.close(101.0), None),
     "an audit found a lie": (lambda feed: feed.subscriptions.distrust(BTC, "", 101.0), None),
     "nobody wants it": (lambda feed: feed.subscriptions.unwant(BTC, TICKER), None),

@@ -242,16 +242,18 @@ class AccountFeed(Stoppable):
         except StoppedError:
             self._say_farewell()
             _log.debug("The account's feed has ended")
-        except BaseException:  # noqa: BLE001 - said with its traceback
+        except BaseException as error:  # noqa: BLE001 - said with its traceback
             # The one place for whatever ends the thread; the next `start` begins another.
-            self._bury(run)
+            self._bury(run, f"defect: {type(error).__name__}")
             _log.critical("The account's feed has died; the next start begins anew", exc_info=True)
 
-    def _bury(self, run: Run) -> None:
+    def _bury(self, run: Run, reason: str) -> None:
         with self._lock:
-            if self._run is run:
-                self._run = None
-                self._protocol.abandon(self._clock())
+            if self._run is not run:
+                return
+            self._run = None
+            events = self._protocol.abandon(self._clock(), reason)
+        self._publish(events)
 
     def _alive_locked(self, run: Run) -> AccountProtocol:
         self._handover.empty_locked()

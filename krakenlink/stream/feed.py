@@ -110,13 +110,14 @@ class FeedProtocol:
         self.subscriptions.clear()
         return events
 
-    def abandon(self, now: float) -> None:
+    def abandon(self, now: float, reason: str) -> list[Event]:
         """Whoever ran it is gone: nothing counts, and the next one begins after a decent pause.
 
         It asks no table, because a defect may have left a state that none of them knows.
         """
-        self.link.abandon(now)
+        events = self.link.abandon(now, reason)
         self.subscriptions.abandon()
+        return self._of_part(events)
 
     # -- what comes in
 

@@ -152,6 +152,9 @@ class Link:
         self._begin_connection()
         self.failures += 1
         self.retry_at = now + max(at_least, retry_delay(self.settings, self.failures, chance))
+        return self._blind(now, reason, since)
+
+    def _blind(self, now: float, reason: str, since: float | None) -> list[Event]:
         if self.blind_since is not None:
             return []  # it was said already, at the first failure
         self.blind_since = now if since is None else since
@@ -168,16 +171,16 @@ class Link:
         self.retry_at = _NEVER
         return [] if was_closed else [FeedClosed(now)]
 
-    def abandon(self, now: float) -> None:
+    def abandon(self, now: float, reason: str) -> list[Event]:
         """It is gone in no orderly way, whatever its state: nothing counts, nobody waits for it."""
+        since = self.last_frame_at if self.is_open else None
         self.state = FeedState.WAITING
         self.good_until = _NEVER
         self.live_since = None
         self._begin_connection()
         self.failures += 1
         self.retry_at = now + retry_delay(self.settings, max(2, self.failures), 0.0)
-        if self.blind_since is None:
-            self.blind_since = now
+        return self._blind(now, reason, since)
 
     # -- whether it lives
 

@@ -19,7 +19,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
-from krakenlink.stream.events import Due
+from krakenlink.stream.events import Due, Event
 from krakenlink.stream.executions import AccountOrder, Repeats, joined, order_id_of
 from krakenlink.stream.link import Link
 from krakenlink.stream.settings import AccountSettings, FeedSettings
@@ -210,18 +210,22 @@ class AccountProtocol:
             chance: A random number from 0 to 1 for the jitter.
             at_least: The shortest delay that is decent after such an end, in seconds.
         """
-        is_news = bool(self.link.lost(now, reason, chance, at_least=at_least))
+        told = self.link.lost(now, reason, chance, at_least=at_least)
         self._step(AccountSignal.LOST)
         self._begin()
         self._token = ""
-        since = self.link.blind_since
-        return [AccountLost(reason, now if since is None else since, now)] if is_news else []
+        return self._blind(told, reason, now)
 
-    def abandon(self, now: float) -> None:
+    def _blind(self, told: list[Event], reason: str, now: float) -> list[AccountEvent]:
+        since = self.link.blind_since
+        return [AccountLost(reason, now if since is None else since, now)] if told else []
+
+    def abandon(self, now: float, reason: str) -> list[AccountEvent]:
         """Whoever ran it is gone: nothing is known, and the next one begins after a pause."""
-        self.link.abandon(now)
+        told = self.link.abandon(now, reason)
         self.state = AccountState.WANTED
         self._begin()
+        return self._blind(told, reason, now)
 
     def close(self, now: float) -> list[AccountEvent]:
         """Stop, and be as new."""

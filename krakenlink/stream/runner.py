@@ -140,20 +140,21 @@ class FeedThread(FeedLife, AuditMeans):
         except StoppedError:
             self.say_farewell(run)  # where the end was handed over, nobody else may come by
             logger.debug("The price feed has ended")
-        except BaseException:
+        except BaseException as error:
             # The one place for whatever ends the thread; the next call starts another.
-            self._bury(run)
+            self._bury(run, f"defect: {type(error).__name__}")
             logger.critical("The price feed has died; the next call starts it anew", exc_info=True)
 
-    def _bury(self, run: Run) -> None:
+    def _bury(self, run: Run, reason: str) -> None:
         """Let nobody wait for a thread that is ending without having been told to."""
         note_lost_link()
         with self.lock:
             if self._run is not run:
                 return
             self._run = None
-            self.feed.abandon(self.clock())
+            events = self.feed.abandon(self.clock(), reason)
             self.changed.notify_all()
+        self.readers.publish(events)
 
     def _alive_locked(self, run: Run) -> FeedProtocol:
         if self.handover.waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +81,25 @@ def test_notify_places_nothing_until_a_crossing_is_seen(market: FakeKraken, tmp_
         assert market.placed_count() == 0
         market.set_prices(PAIR, ["51001"])
         assert program.crossing_of("up") == 51001
+
+
+def test_crossing_while_the_thread_of_the_stream_is_dead_is_one_while_blind(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """Nobody has cut the link, but nothing is proven either: the policy of the row decides."""
+    with LiveProgram(market, tmp_path, [row("up", 51000, policy="notify")]) as program:
+        provider = program.ttslo.kraken_api_readonly.price_provider()
+        assert provider is not None
+        program.reconnect()
+        program.wait_for_line("no threshold was crossed while blind")
+        away = market.fault("refuse_connect")
+        provider.feed_thread.send(sys.exit)
+        program.wait_for_line("for BTC/USD: defect: SystemExit. Reconnecting; ")
+        market.set_prices(PAIR, ["51300"])
+        away.clear()
+        program.wait_for_line("as the row wants to be told only; it is armed again once")
+        wait_until(lambda: len(program.log_lines("sees again after ")) == 2, "it is told of both")
+        assert market.placed_count() == 0
 
 
 @pytest.mark.parametrize(("policy", "is_placed"), [("arm-if-beyond", 0), ("always", 1)])

@@ -400,6 +400,7 @@ def test_thread_that_died_is_started_by_the_next_start(
     assert exchange.wait_for(lambda e: "has died" in caplog.text)
     assert exchange.wait_for(lambda e: follower.feed._run is None)
     assert follower.feed.orders() is None
+    assert follower.next(AccountLost).reason == "defect: SystemExit"
     follower.feed.start()
     follower.next(AccountFollowed)
 

@@ -204,6 +204,16 @@ def test_connection_that_is_one_of_several_tells_whose_fate_it_is() -> None:
     assert getattr(stale, "symbols") is None  # noqa: B009
 
 
+def test_connection_whose_thread_died_tells_whose_fate_it_is() -> None:
+    """As one that was lost does, and once."""
+    feed = live_feed()
+    feed.is_part = True
+    (stale,) = feed.abandon(101.0, "died")
+    assert getattr(stale, "symbols") == (BTC,)  # noqa: B009 - one of many kinds of events
+    feed.link.attempt(102.0)
+    assert feed.lost(102.0, "no route") == []
+
+
 def test_first_price_of_what_has_joined_a_connection_without_it_is_told() -> None:
     """As of any subscription."""
     feed = expecting()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from stream_kit import LONG, Make, Server, live, ticker, wait_for
 
-from krakenlink.stream.events import FeedClosed, FeedStale, Tick
+from krakenlink.stream.events import FeedBack, FeedClosed, FeedStale, FirstData, Tick
 from krakenlink.stream.handover import Bell, Handover
 from ws_price_provider import WebSocketPriceProvider
 
@@ -247,7 +247,7 @@ def test_dead_thread_is_started_again(
 ) -> None:
     """Whatever ends the thread is said, nobody waits for it, and the next call starts another."""
     provider = make()
-    live(provider)
+    reader = live(provider)
     thread = provider.feed_thread
     run = thread._run
     assert run is not None
@@ -261,6 +261,11 @@ def test_dead_thread_is_started_again(
     thread.serve = serve  # type: ignore[method-assign]
     provider.note_rest_fallback("BTC/USD")
     assert thread._run not in (None, run)
+    # Who acts by events hears when nothing was proven any more, and not only that it is again.
+    while wait_for(reader, FeedStale).reason != "defect: SystemExit":
+        continue
+    wait_for(reader, FeedBack)
+    wait_for(reader, FirstData)
 
 
 def die(*_: object) -> None:

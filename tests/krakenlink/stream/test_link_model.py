@@ -103,10 +103,16 @@ def test_proof_is_never_older_than_death(steps: list[tuple[str, float]]) -> None
                 0,
             )
         elif what == "abandon":
-            link.abandon(now)
+            told = link.abandon(now, "died")
             truth.failures += 1
+            if truth.blind_since is None:
+                since = truth.last_frame if truth.is_open else now
+                assert since is not None
+                assert told == [FeedStale(now, "died", since)]
+                truth.blind_since = since
+            else:
+                assert told == []
             truth.is_open = False
-            truth.blind_since = now if truth.blind_since is None else truth.blind_since
         is_alive = truth.is_open and truth.last_frame is not None and now - truth.last_frame < DEAD
         assert link.is_open == truth.is_open == (link.state in OPEN)
         age = now - truth.last_frame if is_alive and truth.last_frame is not None else None
@@ -219,7 +225,7 @@ def test_ping_of_which_nothing_follows_is_forgotten(ends: str) -> None:
         elif ends == "closed":
             link.close(103.0)
         else:
-            link.abandon(103.0)
+            link.abandon(103.0, "died")
         link.attempt(104.0)
         link.opened(104.9)
     assert looked(link, 106.0) == (0, [], False)
@@ -276,11 +282,21 @@ def test_first_connect_is_worth_a_little_patience(after: float, left: float) -> 
     assert link.patience(100.0 + after) == left
 
 
-def test_abandoned_link_waits_and_is_blind_since_then() -> None:
-    """Whatever its state was; the second time it is blind since the first."""
-    link = opened()
-    link.abandon(105.0)
-    assert (link.is_open, link.proof_age(105.0), link.blind_since) == (False, None, 105.0)
+def test_abandoned_link_waits_and_is_blind_since_its_last_proof() -> None:
+    """Whatever its state was; it says so once, and the second time is blind since the first."""
+    link = opened(104.0)
+    assert link.abandon(105.0, "died") == [FeedStale(105.0, "died", 104.0)]
+    assert (link.is_open, link.proof_age(105.0), link.blind_since) == (False, None, 104.0)
     assert link.retry_at == 106.0  # not at once: it may end the same way again
-    link.abandon(107.0)
-    assert (link.blind_since, link.retry_at) == (105.0, 108.0)
+    assert link.abandon(107.0, "died") == []
+    assert (link.blind_since, link.retry_at) == (104.0, 108.0)
+    link.attempt(108.0)
+    assert link.opened(109.0) == [FeedLive(109.0), FeedBack(109.0, 5.0)]
+
+
+def test_link_that_is_abandoned_before_it_ever_was_is_blind_since_then() -> None:
+    """There has been no proof before."""
+    link = Link(NUMBERS)
+    assert link.abandon(105.0, "died") == [FeedStale(105.0, "died", 105.0)]
+    link.attempt(106.0)
+    assert link.lost(107.0, "no route") == []  # it was said already

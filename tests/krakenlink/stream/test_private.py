@@ -470,7 +470,11 @@ def test_stop_is_told_once_and_leaves_nothing(followed: Talk) -> None:
 def test_abandoned_protocol_begins_anew_after_a_pause(followed: Talk) -> None:
     """A defect may have left any state."""
     followed.protocol.state = AccountState.LEAVING
-    followed.protocol.abandon(followed.now)
+    seen_at, died_at = followed.protocol.link.last_frame_at, followed.now
+    assert seen_at is not None
+    told = followed.protocol.abandon(died_at, "died")
+    assert told == [AccountLost("died", seen_at, died_at)]
+    assert followed.protocol.abandon(died_at, "died") == []  # it was said already
     assert followed.orders is None
     assert followed.protocol.link.retry_at > followed.now
     followed.connect()
