@@ -241,10 +241,10 @@ class FeedThread(FeedLife, AuditMeans):
     def serve(self, run: Run, connection: Connection) -> None:
         """Send what is due and take in what comes, until the connection ends: then raise."""
         while True:
+            run.has_work = False  # first: what is asked for from here on is looked for once more
             self.do_errands()
             with self.lock:
                 feed = self._alive_locked(run)
-                run.has_work = False
                 now = self.clock()
                 due = feed.due(now)
                 lost = run.drop or due.lost

@@ -114,6 +114,27 @@ def test_reconnect_is_obeyed_while_prices_pour_in(open_stream: Open) -> None:
     assert event.reason == "because"
 
 
+def test_errand_is_done_while_prices_pour_in(
+    open_stream: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is sent at the moment at which the thread has just looked for others, too."""
+    stream = Stream([ack("BTC/USD", 1), price("BTC/USD", 2.0)], [price("BTC/USD", 3.0)])
+    provider = open_stream(stream)
+    provider.subscribe_symbol("BTC/USD")
+    assert provider.wait_for_tick("BTC/USD", LONG) is not None
+    thread, done = provider.feed_thread, threading.Event()
+    look, errands = thread.do_errands, [done.set]
+
+    def look_and_be_late() -> None:
+        look()
+        while errands:
+            thread.send(errands.pop())
+
+    monkeypatch.setattr(thread, "do_errands", look_and_be_late)
+    provider.subscribe_symbol("ETH/USD")  # for which it looks
+    assert done.wait(LONG)
+
+
 def test_messages_of_one_burst_keep_their_order(open_stream: Open) -> None:
     """A price that came before the news that there is none is not taken in after it."""
     nothing = '{"channel":"ticker","type":"update","data":[{"symbol":"BTC/USD","last":null}]}'
