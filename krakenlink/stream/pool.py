@@ -263,13 +263,15 @@ class Pool:
         return move is not None and move.to is branch
 
     def heard(self, branch: Looks, key: Key, refusal: str) -> None:
-        """Take note of news of what is on its way to a branch. On its thread, under no lock."""
+        """Take note of news of what is on its way to a branch. Under no lock.
+
+        Often on its thread, but an audit tells on one of its own: what joins there could be told
+        after newer things. What has left joins by an errand.
+        """
         move = self._moves.get(key)
-        if move is None or move.to is not branch:
+        if move is None or move.to is not branch or move.left is not None:
             return
-        if move.left is not None:
-            self._join(key, move)
-        elif refusal:
+        if refusal:
             move.origin.feed_thread.send(partial(self._call_off, key, move, refusal))
         elif not move.is_asked:
             move.is_asked = True
