@@ -16,7 +16,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -30,7 +29,7 @@ from krakenlink.machine import feed_clock, on_fork, validate_url
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
 from krakenlink.stream.executions import AccountOrder
-from krakenlink.stream.handover import Handover, Run, Stoppable, StoppedError
+from krakenlink.stream.handover import Handover, Run, Stoppable, StoppedError, taken
 from krakenlink.stream.private import AccountDenied, AccountDue, AccountEvent, AccountProtocol
 from krakenlink.stream.settings import (
     DEFAULT_ACCOUNT,
@@ -221,9 +220,8 @@ class AccountFeed(Stoppable):
             self._farewells.extend(self._protocol.close(self._clock()))
 
     def _say_farewell(self) -> None:
-        while self._farewells:
-            with suppress(IndexError):  # somebody else has just told it
-                self._publish([self._farewells.popleft()])
+        for event in taken(self._farewells):
+            self._publish([event])
 
     # -- the thread
 

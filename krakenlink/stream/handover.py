@@ -10,12 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from krakenlink.stream.connection import Connection, Proving
 from krakenlink.stream.events import Event
@@ -24,6 +23,8 @@ from krakenlink.stream.reader import FeedReader, Readers
 from krakenlink.stream.settings import FeedSettings
 
 logger = logging.getLogger("krakenlink.stream.runner")
+
+T = TypeVar("T")
 
 # Seconds that an end waits for the lock. Nobody holds it for long, but the thread that called may.
 _STOP_PATIENCE = 0.1
@@ -91,6 +92,19 @@ class Handover:
         """Do all that waits. Called under the lock."""
         while self.waiting:
             self.waiting.popleft()()
+
+
+def taken(waiting: deque[T]) -> Iterator[T]:
+    """Take out and yield what waits, and what comes meanwhile; another thread may take some of it.
+
+    So may one that was dismissed while it connected, beside the one that was started after it.
+    """
+    while waiting:
+        try:
+            one = waiting.popleft()
+        except IndexError:  # it was the last, and has just been taken
+            return
+        yield one
 
 
 class StoppedError(Exception):
@@ -278,10 +292,9 @@ class FeedLife:
 
     def say_farewell(self, run: Run | None) -> None:
         """Tell what the end of a run, or of none, has left to be told; each thing once."""
-        for farewell in (self._farewell, run.farewell if run is not None else ()):
-            while farewell:
-                with suppress(IndexError):  # another thread has just told it
-                    self.readers.publish([farewell.popleft()])
+        for farewell in (self._farewell, *(() if run is None else (run.farewell,))):
+            for event in taken(farewell):
+                self.readers.publish([event])
 
     def give_back(self, work: Callable[[], None], patience: float = 0.0) -> None:
         """Have `work` done under the lock, by this thread or by who holds it. From anywhere.
@@ -310,8 +323,8 @@ class FeedLife:
 
     def do_errands(self) -> None:
         """Do all that was sent. The feed's thread calls it, under no lock."""
-        while self._errands:
-            self._errands.popleft()()
+        for errand in taken(self._errands):
+            errand()
 
     def start_anew(self) -> None:
         """Forget the parent's thread, connection and readers after a fork; keep what is wanted.

@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenlink.stream.events import Channel, Event
-from krakenlink.stream.handover import Companion, FeedLife
+from krakenlink.stream.handover import Companion, FeedLife, taken
 from krakenlink.stream.moves import Departure
 from krakenlink.stream.reader import RelayedReaders
 from krakenlink.stream.settings import FeedSettings, patient
@@ -56,12 +56,7 @@ class PooledReaders(RelayedReaders):
     def publish(self, events: Sequence[Event]) -> None:
         """Tell of what is carried there, and the pool of what is on its way."""
         branch = self._branch()
-        news = branch.feed_thread.feed.subscriptions.news
-        while news:
-            try:
-                told = news.popleft()
-            except IndexError:  # somebody has just stopped it
-                break
+        for told in taken(branch.feed_thread.feed.subscriptions.news):
             self._pool.heard(branch, *told)
         super().publish(events)
 

@@ -6,16 +6,18 @@ import gc
 import logging
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
 from stream_kit import LONG, Make, Server, live, ticker, wait_for
 
 from krakenlink.stream.events import FeedBack, FeedClosed, FeedStale, FirstData, Tick
-from krakenlink.stream.handover import Bell, Handover
+from krakenlink.stream.handover import Bell, Handover, taken
 from ws_price_provider import WebSocketPriceProvider
 
 
@@ -41,6 +43,36 @@ def test_work_waits_for_the_holder_of_the_lock() -> None:
     handover.add(lambda: done.append(2))
     assert done == [1, 2]
     assert not handover
+
+
+class Snatched(deque[Callable[[], None]]):
+    """What another thread takes the last of between a look at it and the hand put out for it."""
+
+    def __bool__(self) -> bool:
+        is_there = len(self) > 0
+        if len(self) == 1:
+            self.popleft()
+        return is_there
+
+
+def test_what_waits_is_taken_in_order_with_what_comes_meanwhile() -> None:
+    """Nothing is left behind, and nothing is taken twice."""
+    waiting = deque([1, 2])
+    found = []
+    for one in taken(waiting):
+        found.append(one)
+        if one == 1:
+            waiting.append(3)
+    assert found == [1, 2, 3]
+    assert not waiting
+
+
+def test_errand_that_a_dismissed_thread_has_just_taken_is_no_defect(make: Make) -> None:
+    """One that was stopped while it connected ends beside the one that was started after it."""
+    thread, done = make().feed_thread, list[int]()
+    thread._errands = Snatched([partial(done.append, 1), partial(done.append, 2)])
+    thread.do_errands()
+    assert done == [1]
 
 
 def within(seconds: float, work: Callable[[], None]) -> bool:
