@@ -93,7 +93,7 @@ def test(python: str, arguments: list[str]) -> int:
     with reading_once(python) as reading:  # on a core that the checks before them leave free
         for name, command in checks:
             if name == "tests":
-                wait_for(reading)
+                end_of(reading)
             print(f"== {name}: {' '.join(command)}", flush=True)
             if run([python, "-m", *command]) != 0:
                 failed.append(name)
@@ -126,7 +126,7 @@ def pythons(python: str, arguments: list[str]) -> int:
             continue
         print(f"== tests on Python {version}: {path}", flush=True)
         tests = arguments or tests_of_rooms()
-        wait_for(reading_once(other, *tests))
+        end_of(reading_once(other, *tests))
         if run([other, "-m", "pytest", "-q", *SIDE_BY_SIDE, *tests]) != 0:
             failed.append(version)
     if failed:
@@ -321,12 +321,17 @@ def is_installed(group: str, folder: Path) -> bool:
 
 
 def run(command: list[str]) -> int:
-    """Run `command` in the checkout and return its exit code.
+    """Run `command` in the checkout and return its exit code; a Ctrl-C as for `end_of`."""
+    return end_of(start(command))
+
+
+def end_of(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for `process` and return its exit code.
 
     Raises:
-        KeyboardInterrupt: If somebody pressed Ctrl-C, once the command has ended on it.
+        KeyboardInterrupt: If somebody pressed Ctrl-C, once the process has ended on it.
     """
-    code, was_interrupted = wait_for(start(command))
+    code, was_interrupted = wait_for(process)
     if was_interrupted:
         raise KeyboardInterrupt
     return code

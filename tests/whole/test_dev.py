@@ -272,6 +272,23 @@ def test_python_without_its_packages_is_named_and_left_out(clone: Path, tmp_path
     assert answer.returncode == 0
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
+def test_ctrl_c_while_the_tests_are_read_ends_it(clone: Path, tmp_path: Path) -> None:
+    """It has reached that reading as well, and none of the tests begins after it."""
+    give_venv(clone)
+    kept = tmp_path / "versions/3.12.4/bin/python3.12"
+    kept.parent.mkdir(parents=True)
+    pressed = OTHER_PYTHON.replace("case", '[ "$3" = --collect-only ] && kill -INT $PPID\ncase', 1)
+    kept.write_text(pressed.replace("CODE", "0"), encoding="utf-8")
+    kept.chmod(0o755)
+    answer = run(
+        clone, "pythons", PATH="/usr/bin:/bin", HOME=str(tmp_path), PYENV_ROOT=str(tmp_path)
+    )
+    assert f"tests on Python 3.12: {kept}" in answer.stdout
+    assert "pytest -m pytest" not in answer.stdout
+    assert answer.returncode == 130
+
+
 def test_python_that_runs_the_tests_is_not_asked_again(clone: Path) -> None:
     """`dev.py test` has run everything on it."""
     give_venv(clone)
