@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import chain
-from types import MappingProxyType
 
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.messages import (
@@ -41,7 +40,6 @@ _MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
 # What was crossed before a row ended may still be on its way here.
 _GRACE = timedelta(seconds=2)
 _LAST_YEAR = 9000  # no row is meant to live so long: the cell is damaged
-_NOBODY: Mapping[str, str] = MappingProxyType({})  # the cells of a rule that was never seen
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # The present as text, and the same from which on trades count: see `Moments.now_and_since`.
 _Now = tuple[str, str]
@@ -168,15 +166,14 @@ class Roll:
 
     def _unchanged(self, rules: Mapping[str, AcceptedRule]) -> set[str]:
         """Return the rows that wait and have not changed, as most when a file is read again."""
-        before, state, armed = self._ledger.rules, self._ledger.state, RuleState.ARMED.value
-        return {
-            rule_id
+        before = self._ledger.rules
+        return self._ledger.waiting_among(
+            known.rule
             for rule_id, entry in rules.items()
             if (known := before.get(rule_id)) is not None
             and (known is entry or known == entry)
             and entry.rule.enabled
-            and state.get(rule_id, _NOBODY).get("rule_state") == armed
-        }
+        )
 
     def _adopt_one(
         self, rule_id: str, entry: AcceptedRule | None, read_at: float, now: _Now
