@@ -276,9 +276,10 @@ class Program:
         """Read config.csv if edited, end where another has it; True: look again soon. Blocks."""
         self.loader.tell_news()
         if is_alone(self) and self.loader.is_settled() and self.check_config_file_changed():
+            self.loader.read_again_soon()  # it is new until it is read, whatever comes in between
             ask_if_doubtful(self)  # rows are armed by it: from then on trades count for them
-            is_whole = self.loader.is_settled()  # else somebody writes, and it is new still
-            (self.validate_and_load_config if is_whole else self.loader.read_again_soon)()
+            if self.loader.is_settled():  # else somebody writes
+                self.validate_and_load_config()
         return self.loader.is_under_way()
 
     # --- running once --------------------------------------------------------------------------
@@ -328,8 +329,7 @@ class Program:
 
     def look_at(self, row: Mapping[str, Any], price: object) -> None:
         """Place the order of a row if it waits and `price` meets its threshold. Blocks."""
-        rule = self.inline.waiting_rule(row)
-        if rule is None:
+        if (rule := self.inline.waiting_rule(row)) is None:
             return
         self.inline.note_look(rule)
         number = to_positive_decimal(price)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -141,6 +142,33 @@ def test_file_that_is_written_while_kraken_is_asked_for_the_time_is_left(
             program.look_at_files()
         assert path.read_bytes() == (half or whole)
         assert [row["id"] for row in program.configs] == ids
+
+
+class Failing(Slow):
+    """A caller's own client, which fails in a way of its own, once, when asked for the time."""
+
+    has_failed = False
+
+    def server_time(self) -> float:
+        if not self.has_failed:
+            self.has_failed = True
+            raise ZeroDivisionError("once")
+        return super().server_time()
+
+
+def test_edit_is_taken_although_something_fails_before_it_is_read(
+    manager: ConfigManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That it is new is told once, and so must not be forgotten on the way to its reading."""
+    path = Path(manager.config_file)
+    program = TTSLO(manager, Failing(path))
+    program.validate_and_load_config()
+    path.write_bytes(path.read_bytes() + ROW.replace("btc", "eth").encode() + b"\n")
+    for now, fails in ((1.0, False), (2.0, True), (3.0, False)):
+        monkeypatch.setattr(loader, "feed_clock", partial(float, now))
+        with pytest.raises(ZeroDivisionError) if fails else nullcontext():
+            program.look_at_files()
+    assert [row["id"] for row in program.configs] == ["btc", "eth"]
 
 
 class Noting(Slow):
