@@ -42,6 +42,7 @@ from fake_kraken.faults import Fault
 from fake_kraken.keys import DEMO_KEY, DEMO_SECRET, USUAL, KeyRing
 from fake_kraken.market import price_from
 from fake_kraken.rest import Rest, let_go
+from fake_kraken.seat import HOST, Seat
 from fake_kraken.stream import Stream
 
 R = TypeVar("R")
@@ -100,24 +101,24 @@ class FakeKraken:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._seat = Seat()
 
     # --- its life ------------------------------------------------------------------------------
 
     @property
     def rest_url(self) -> str:
         """The address for `base_url` and KRAKEN_SPOT_URL."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{HOST}:{self.port}"
 
     @property
     def ws_url(self) -> str:
         """The address for `ws_url` and KRAKEN_WS_PUBLIC_URL."""
-        return f"ws://127.0.0.1:{self.port}{self.stream.PATH}"
+        return f"ws://{HOST}:{self.port}{self.stream.PATH}"
 
     @property
     def ws_auth_url(self) -> str:
         """The address for `ws_auth_url` and KRAKEN_WS_AUTH_URL: the account's stream."""
-        return f"ws://127.0.0.1:{self.port}{self.account_stream.PATH}"
+        return f"ws://{HOST}:{self.port}{self.account_stream.PATH}"
 
     def start(self) -> FakeKraken:
         """Listen, and return once connections are taken.
@@ -167,12 +168,11 @@ class FakeKraken:
 
     async def _listen(self) -> None:
         assert self._runner is not None
-        self._site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await self._site.start()
-        self.port = self._runner.addresses[0][1]
+        self.port = await self._seat.listen(self._runner, self.port)
 
     async def _close(self) -> None:
         self._control.drop_all()
+        self._seat.leave()
         if self._runner is not None:
             await self._runner.cleanup()
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
@@ -370,11 +370,10 @@ class FakeKraken:
         self._ask((self.account_stream if of_account else self.stream).abort_all)
 
     def stop_listening(self) -> None:
-        """Drop all streams and take no connection until `resume`."""
+        """Drop all streams and take no connection until `resume`; the port is kept."""
 
         async def close() -> None:
-            assert self._site is not None
-            await self._site.stop()
+            await self._seat.pause(self.port)
             self._control.drop_all()
 
         self._run(close())

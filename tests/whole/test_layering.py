@@ -70,7 +70,7 @@ SHELLS = {
         "fake_kraken.core",
         "fake_kraken.exchange",
     ),
-    *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.stream"),
+    *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.seat", "fake_kraken.stream"),
     *("krakenlink", "krakenlink.flights", "krakenlink.machine", "krakenlink.sockets"),
     *("krakenlink.channels", "krakenlink.market_calls", "krakenlink.prices"),
     *("krakenlink.stream.aio", "krakenlink.stream.looks", "krakenlink.stream.pool"),
@@ -153,7 +153,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "aiohttp": frozenset(  # the rooms that serve; the exchange behind them needs none of it
         {
             *("fake_kraken.control", "fake_kraken.exchange", "fake_kraken.rest"),
-            *("fake_kraken.rest", "fake_kraken.stream", "ttslo_app.face.web.server"),
+            *("fake_kraken.seat", "fake_kraken.stream", "ttslo_app.face.web.server"),
         }
     ),
     "apprise": frozenset({"ttslo_app.face.services"}),

@@ -1,0 +1,43 @@
+"""The port of an exchange: whose it is while it listens, does not, and has ended."""
+
+import socket
+from contextlib import closing
+
+import pytest
+import requests
+
+from fake_kraken import FakeKraken
+
+
+def is_free(port: int) -> bool:
+    """Tell whether somebody else may have a port."""
+    with closing(socket.socket()) as other:
+        try:
+            other.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def test_port_is_kept_while_nobody_listens_and_left_at_the_end() -> None:
+    """Whoever was handed it meanwhile would be knocked at by those who wait for the exchange."""
+    with FakeKraken() as exchange:
+        assert not is_free(exchange.port)
+        exchange.stop_listening()
+        assert not is_free(exchange.port)
+    assert is_free(exchange.port)
+
+
+def test_whoever_knocks_while_nobody_listens_is_refused() -> None:
+    """Each time; and is heard at the same port as soon as somebody listens again."""
+    with FakeKraken() as exchange:
+        port, address = exchange.port, f"{exchange.rest_url}/0/public/Time"
+        for _ in range(2):
+            exchange.stop_listening()
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port))
+            exchange.resume()
+            assert exchange.port == port
+            with requests.Session() as session:
+                session.trust_env = False
+                assert session.get(address, timeout=60).json()["error"] == []
