@@ -174,6 +174,17 @@ def fleet() -> Iterator[Fleet]:
         host.session._wake.set()
 
 
+def leader_and_follower(
+    fleet: Fleet, *, leads: float = 1000.0, follows: float = 1000.0
+) -> tuple[Host, Host]:
+    """Start two hosts, each with its patience; the second has heard that the first leads."""
+    a = fleet.start("a", patience=leads)
+    until(a.is_leading)
+    b = fleet.start("b", patience=follows)
+    until(lambda: b.has_said("FOLLOWS: a leads"))
+    return a, b
+
+
 def kill(host: Host) -> None:
     """Let a host be heard of no more, as a machine that dies; it believes on that it leads."""
     host.store.is_cut = True
@@ -206,10 +217,7 @@ def test_a_second_host_follows_while_the_first_one_beats(fleet: Fleet) -> None:
 
 def test_a_silent_leader_is_followed_by_another_and_can_send_nothing_more(fleet: Fleet) -> None:
     """It does not know of that yet: Kraken refuses its nonce."""
-    a = fleet.start("a")
-    until(a.is_leading)
-    b = fleet.start("b")
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet, leads=1.5, follows=1.5)
     assert a.ship.send()
     kill(a)
     until(b.is_leading)
@@ -414,10 +422,7 @@ def test_host_whose_order_thread_does_not_take_up_lets_another_lead(
 
 def test_handing_over_waits_for_no_silence(fleet: Fleet) -> None:
     """A person asks; the one that leads ends its turn, and the other leads at once."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=1000.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet)
     until(a.knows_another)
     fleet.timeline.commit(Change({}, {KEYS.handover: dumped({"token": "1"})}))
     until(b.is_leading)
@@ -449,10 +454,7 @@ def test_an_old_request_to_hand_over_is_no_request(fleet: Fleet) -> None:
 
 def test_a_blind_leader_gives_way_to_one_that_sees(fleet: Fleet) -> None:
     """It could place orders, and will see nothing to place them for."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=1000.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet)
     a.ship.blind = 11.0
     until(b.is_leading)
     assert a.has_said("No live price here for 11 s")
@@ -472,10 +474,7 @@ def test_a_blind_leader_leads_on_where_nobody_sees_more(fleet: Fleet) -> None:
 
 def test_a_leader_that_kraken_does_not_answer_gives_way_at_once(fleet: Fleet) -> None:
     """An order that is under way may have its answer in a quarter of a minute, or never."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=1000.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet)
     a.ship.follow = lambda: until(b.is_leading)  # type: ignore[method-assign]  # it has no answer
     a.ship.cut_off = 11.0
     until(b.is_leading)
@@ -593,10 +592,7 @@ def test_a_host_that_kraken_does_not_answer_leads_where_nobody_else_does(fleet: 
 
 def test_a_leader_that_hears_nothing_of_the_store_does_not_beat_on(fleet: Fleet) -> None:
     """What it puts arrives, and no answer does: others must see that it is silent."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=1.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet, follows=1.0)
     a.store.is_deaf = True
     until(b.is_leading)
     assert a.has_said("NO ORDER can be placed")
@@ -607,10 +603,7 @@ def test_a_leader_that_hears_nothing_of_the_store_does_not_beat_on(fleet: Fleet)
 
 def test_a_leader_that_can_only_hear_sees_that_another_leads(fleet: Fleet) -> None:
     """Its questions do not arrive, and news still come: it need not ask to know."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=1.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet, follows=1.0)
     a.store.is_mute = True
     until(b.is_leading)
     until(lambda: a.has_said("DEPOSED: b leads now"))
@@ -622,10 +615,7 @@ def test_a_leader_that_can_only_hear_sees_that_another_leads(fleet: Fleet) -> No
 
 def test_whose_silence_it_was_is_not_guessed(fleet: Fleet) -> None:
     """A host that heard nothing for a while waits anew before it takes over."""
-    a = fleet.start("a", patience=1000.0)
-    until(a.is_leading)
-    b = fleet.start("b", patience=2.0)
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    _, b = leader_and_follower(fleet, follows=2.0)
     b.store.is_cut = True
     until(lambda: b.session._pulse.is_deaf(feed_clock()) and b.session._observed.lead == -1)
     b.store.is_cut = False
@@ -667,10 +657,7 @@ def test_whoever_ends_gives_the_lead_back(fleet: Fleet) -> None:
 
 def test_a_store_without_a_majority_is_told_of_and_nothing_else_changes(fleet: Fleet) -> None:
     """Nobody can be elected, and whoever leads writes nothing; both say so."""
-    a = fleet.start("a")
-    until(a.is_leading)
-    b = fleet.start("b")
-    until(lambda: b.has_said("FOLLOWS: a leads"))
+    a, b = leader_and_follower(fleet, leads=1.5, follows=1.5)
     a.store.is_cut = b.store.is_cut = True
     until(lambda: a.has_said("NO ORDER can be placed"))
     until(lambda: b.has_said("this host cannot take over"))
