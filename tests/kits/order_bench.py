@@ -25,21 +25,21 @@ SETTINGS = OrderSettings()
 ORDER = OrderRequest("XXBTZUSD", "sell", "0.01", "+5.0%")
 NOW = "2026-11-23T12:00:00.000+00:00"
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"))
+ROW = {
+    "id": "btc",
+    "pair": "BTC/USD",
+    "threshold_price": "50000",
+    "threshold_type": "above",
+    "direction": "sell",
+    "volume": "0.01",
+    "trailing_offset_percent": "5.0",
+    "enabled": "true",
+}
 
 
 def rule(rule_id: str = "btc", **changes: str) -> Rule:
     """Return a rule that sells 0.01 BTC at or above 50000, with changed cells."""
-    row = {
-        "id": rule_id,
-        "pair": "BTC/USD",
-        "threshold_price": "50000",
-        "threshold_type": "above",
-        "direction": "sell",
-        "volume": "0.01",
-        "trailing_offset_percent": "5.0",
-        "enabled": "true",
-    }
-    return read_rule({**row, **changes})
+    return read_rule({**ROW, "id": rule_id, **changes})
 
 
 def life(state: RuleState, **changes: object) -> Life:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from memory_store import Fate, Line, MemoryStore
-from order_bench import MARKET, Crash, ManualClock, ModelKraken, Reply, dying_at
+from order_bench import MARKET, ROW, Crash, ManualClock, ModelKraken, Reply, dying_at
 
 from krakenlink.errors import KeyDeposed
 from krakenlink.rest.answers import Outcome, outcome_of
@@ -41,16 +41,6 @@ from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
-ROW = {
-    "id": "btc",
-    "pair": "BTC/USD",
-    "threshold_price": "50000",
-    "threshold_type": "above",
-    "direction": "sell",
-    "volume": "0.01",
-    "trailing_offset_percent": "5.0",
-    "enabled": "true",
-}
 STEPS = ("intending", "intended", "sending", "answered", "noting", "noted", "written")
 
 

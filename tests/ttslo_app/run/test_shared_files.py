@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from memory_store import Fate, Line, MemoryStore
-from order_bench import MARKET, ManualClock, ModelKraken, life
+from order_bench import MARKET, ROW, ManualClock, ModelKraken, life
 
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
@@ -22,16 +22,6 @@ from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
-BTC = {
-    "id": "btc",
-    "pair": "BTC/USD",
-    "threshold_price": "50000",
-    "threshold_type": "above",
-    "direction": "sell",
-    "volume": "0.01",
-    "trailing_offset_percent": "5.0",
-    "enabled": "true",
-}
 
 
 class Shelf:
@@ -64,7 +54,7 @@ class Shelf:
 
     def rule(self) -> Rule:
         """Return the rule of BTC as it was pushed first."""
-        rule = RulesById([BTC]).get("btc")
+        rule = RulesById([ROW]).get("btc")
         assert rule is not None
         return rule
 
@@ -78,16 +68,16 @@ class Shelf:
 def shelf(tmp_path: Path) -> Shelf:
     """A host with one row."""
     shelf = Shelf(tmp_path)
-    shelf.push(BTC)
+    shelf.push(ROW)
     return shelf
 
 
 def test_rows_of_the_store_are_read_as_a_file_is(shelf: Shelf) -> None:
     """In their order, with a version, and nothing odd about them."""
-    shelf.push({**BTC, "id": "z"}, BTC)
+    shelf.push({**ROW, "id": "z"}, ROW)
     reading = shelf.manager.read_config()
     assert [row["id"] for row in reading.rows] == ["z", "btc"]
-    assert {n: v for n, v in reading.rows[1].items() if v} == BTC
+    assert {n: v for n, v in reading.rows[1].items() if v} == ROW
     assert reading.findings == ()
     assert reading.stamp == shelf.manager.config_stamp()
     assert shelf.manager.config_contents() == (reading.data, reading.stamp)
@@ -103,7 +93,7 @@ def test_pushed_row_is_an_edit_and_an_own_note_is_none(shelf: Shelf) -> None:
     noted = shelf.manager.config_stamp()
     assert noted != seen
     assert shelf.manager.is_own_write(noted, seen)
-    shelf.push({**BTC, "volume": "0.02"})
+    shelf.push({**ROW, "volume": "0.02"})
     assert not shelf.manager.is_own_write(shelf.manager.config_stamp(), seen)
     assert not shelf.manager.is_own_write(None, seen)
 
@@ -149,7 +139,7 @@ def test_intent_rests_on_the_row_that_was_checked(shelf: Shelf) -> None:
     """An edit that this host has not heard of refuses it, and is known afterwards."""
     shelf.lead()
     assert shelf.files.current_rules()(shelf.rule()) == shelf.rule()
-    edited = row_text({**BTC, "enabled": "false"}, 0, "edit")
+    edited = row_text({**ROW, "enabled": "false"}, 0, "edit")
     shelf.store.commit(Change({}, {KEYS.row("btc"): edited}))
     cells = cells_of(life(RuleState.INTENDED))
     with pytest.raises(OSError, match="changed a moment ago"):
@@ -181,7 +171,7 @@ def test_crossing_of_a_row_that_was_edited_a_moment_ago_sends_nothing(shelf: She
     """This host has not heard of the edit yet: the store refuses the intent, and then it has."""
     shelf.lead()
     worker, kraken = worker_of(shelf)
-    edited = row_text({**BTC, "enabled": "false"}, 0, "edit")
+    edited = row_text({**ROW, "enabled": "false"}, 0, "edit")
     shelf.store.commit(Change({}, {KEYS.row("btc"): edited}))
     for _ in range(3):
         worker.submit(Crossing(shelf.rule(), Decimal(50001), "50001"))
@@ -222,7 +212,7 @@ def test_row_that_is_gone_is_no_rule(shelf: Shelf) -> None:
 
 def test_row_that_cannot_be_understood_is_no_rule(shelf: Shelf) -> None:
     """Somebody pushed it by another way than the command."""
-    shelf.push({**BTC, "direction": "sideways"})
+    shelf.push({**ROW, "direction": "sideways"})
     assert shelf.files.current_rules()(shelf.rule()) is None
 
 
