@@ -14,6 +14,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from ports import kept_ports
 
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore, store_from
+from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Change, News
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
@@ -203,6 +205,11 @@ def one_etcd(
         yield nodes
     finally:
         nodes.end()
+
+
+def keys_of_its_own() -> Keys:
+    """Return the keys of a cluster that no other test has."""
+    return Keys(f"t{uuid.uuid4().hex[:12]}")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import itertools
 import os
 import threading
 import uuid
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -21,19 +20,6 @@ from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Change, News, StoreError, StoreUnreachable
 
 LONG = 60.0
-
-
-@pytest.fixture
-def keys() -> Keys:
-    """Keys that no other test has."""
-    return Keys(f"t{uuid.uuid4().hex[:12]}")
-
-
-@pytest.fixture
-def store(three_etcd: EtcdNodes, keys: Keys) -> Iterator[EtcdStore]:
-    """The three nodes, as the program sees them."""
-    with opened(three_etcd.url(keys.cluster)) as found:
-        yield found
 
 
 # --- the face ----------------------------------------------------------------------------------

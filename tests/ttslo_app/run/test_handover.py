@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import threading
-import uuid
 
 import pytest
-from store_cli_kit import LONG, FakeHost, made, ttslo
-from three_etcd import EtcdNodes, opened, wait_until
+from store_cli_kit import LONG, FakeHost, ttslo
+from three_etcd import opened, wait_until
 
 from ttslo_app.cluster.records import Keys
 from ttslo_app.run import handover
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def keys(three_etcd: EtcdNodes) -> Keys:
-    """A cluster of its own, with an account."""
-    found = Keys(f"t{uuid.uuid4().hex[:12]}")
-    made(three_etcd.url(found.cluster))
-    return found
-
-
-@pytest.fixture
-def url(three_etcd: EtcdNodes, keys: Keys) -> str:
-    """Return the address of that cluster."""
-    return three_etcd.url(keys.cluster)
 
 
 @pytest.mark.parametrize(("after", "code"), [("two", 0), ("one", 1)])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import pytest
-from store_cli_kit import LONG, config, made, row, ttslo, ttslo_soon
+from store_cli_kit import LONG, config, row, ttslo, ttslo_soon
 from three_etcd import EtcdNodes, opened
 
 from fake_kraken import FakeKraken
@@ -23,18 +22,10 @@ Said = pytest.CaptureFixture[bytes]
 
 
 @pytest.fixture
-def keys(three_etcd: EtcdNodes, exchange: FakeKraken, monkeypatch: pytest.MonkeyPatch) -> Keys:
+def keys(keys: Keys, exchange: FakeKraken, monkeypatch: pytest.MonkeyPatch) -> Keys:
     """A cluster of its own, with an account, and prices."""
     monkeypatch.setenv("KRAKEN_SPOT_URL", exchange.rest_url)
-    found = Keys(f"t{uuid.uuid4().hex[:12]}")
-    made(three_etcd.url(found.cluster))
-    return found
-
-
-@pytest.fixture
-def url(three_etcd: EtcdNodes, keys: Keys) -> str:
-    """Return the address of that cluster."""
-    return three_etcd.url(keys.cluster)
+    return keys
 
 
 def write(text: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 
 import pytest
-from store_cli_kit import LONG, FakeHost, cells, made, put_life, ttslo
-from three_etcd import EtcdNodes, opened
+from store_cli_kit import LONG, FakeHost, cells, put_life, ttslo
+from three_etcd import opened
 
 from ttslo_app.cluster.records import Keys, read_cells
 from ttslo_app.cluster.store import Change
@@ -19,20 +18,6 @@ from ttslo_app.store.state_text import StateReader, state_bytes
 Said = pytest.CaptureFixture[bytes]
 STATE = Path("state.csv")
 ORDER = json.dumps({"pair": "XXBTZUSD"})
-
-
-@pytest.fixture
-def keys(three_etcd: EtcdNodes) -> Keys:
-    """A cluster of its own, with an account."""
-    found = Keys(f"t{uuid.uuid4().hex[:12]}")
-    made(three_etcd.url(found.cluster))
-    return found
-
-
-@pytest.fixture
-def url(three_etcd: EtcdNodes, keys: Keys) -> str:
-    """Return the address of that cluster."""
-    return three_etcd.url(keys.cluster)
 
 
 def write(*lives: dict[str, str]) -> None:

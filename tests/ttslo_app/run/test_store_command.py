@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 from store_cli_kit import LONG, ttslo, ttslo_soon
-from three_etcd import EtcdNodes, opened
+from three_etcd import keys_of_its_own, opened
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -23,13 +23,7 @@ Said = pytest.CaptureFixture[str]
 @pytest.fixture
 def keys() -> Keys:
     """A cluster that nobody has made."""
-    return Keys(f"t{uuid.uuid4().hex[:12]}")
-
-
-@pytest.fixture
-def url(three_etcd: EtcdNodes, keys: Keys) -> str:
-    """Return its address."""
-    return three_etcd.url(keys.cluster)
+    return keys_of_its_own()
 
 
 @pytest.fixture

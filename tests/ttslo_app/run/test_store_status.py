@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-import uuid
 
 import pytest
 from store_cli_kit import LONG, FakeHost, cells, made, put_life, ttslo, ttslo_soon
-from three_etcd import EtcdNodes, opened, put
+from three_etcd import opened, put
 
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Change
 
 Said = pytest.CaptureFixture[str]
-
-
-@pytest.fixture
-def keys(three_etcd: EtcdNodes) -> Keys:
-    """A cluster of its own, with an account."""
-    found = Keys(f"t{uuid.uuid4().hex[:12]}")
-    made(three_etcd.url(found.cluster))
-    return found
-
-
-@pytest.fixture
-def url(three_etcd: EtcdNodes, keys: Keys) -> str:
-    """Return the address of that cluster."""
-    return three_etcd.url(keys.cluster)
 
 
 def test_an_account_that_is_led_is_told_with_its_hosts(url: str, keys: Keys, capsys: Said) -> None:
