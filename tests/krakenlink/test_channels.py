@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from client_kit import LONG, PATIENT, api, provider_of
+from stream_kit import wait_for
 
 from fake_kraken import FakeKraken
 from fake_kraken.market import synthetic_pairs
@@ -18,39 +19,9 @@ from krakenlink.errors import KrakenAPIError, PriceUnavailable, ProtocolError
 from krakenlink.market_calls import MarketCalls
 from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import BookWrong, ChannelLive, InstrumentUpdate
-from krakenlink.stream.settings import FeedSettings
-from ws_price_provider import FeedReader, WebSocketPriceProvider
+from ws_price_provider import WebSocketPriceProvider
 
-LONG = 60.0
-PATIENT = FeedSettings(ping_after=1000.0, dead_after=2000.0, lag_check_every=2000.0, audit_every=0)
-
-
-@pytest.fixture
-def api(exchange: FakeKraken) -> Iterator[KrakenAPI]:
-    """Hand out a client that waits for a first book as long as a slow machine needs."""
-    with KrakenAPI(
-        base_url=exchange.rest_url,
-        ws_url=exchange.ws_url,
-        ws_timeout=LONG,
-        feed_settings=PATIENT,
-    ) as made:
-        yield made
-    WebSocketPriceProvider.shared(exchange.ws_url).stop(LONG)
-
-
-def provider_of(api: KrakenAPI) -> WebSocketPriceProvider:
-    """Return the stream of a client."""
-    provider = api.price_provider()
-    assert provider is not None
-    return provider
-
-
-def until(reader: FeedReader, kind: type) -> Any:
-    """Return the next event of a kind."""
-    while (event := reader.get(LONG)) is not None:
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind.__name__} came")
+__all__ = ["api"]
 
 
 # --- from the stream ---------------------------------------------------------------------------
@@ -87,7 +58,7 @@ def test_book_follows_the_market(api: KrakenAPI, exchange: FakeKraken) -> None:
     api.get_order_book("BTC/USD")
     reader = provider_of(api).open_feed(channels=["book"])
     exchange.set_book("BTC/USD", [("49000", "1.5"), ("48999.5", "0.00000001")], [("50000.5", "2")])
-    until(reader, object)
+    wait_for(reader, object)
     book = api.get_order_book("BTC/USD")
     shown = [f"{x.price} {x.qty:f}" for x in (*book.bids, *book.asks)]
     assert shown == ["49000.0 1.50000000", "48999.5 0.00000001", "50000.5 2.00000000"]
@@ -102,7 +73,7 @@ def test_numbers_in_another_notation_are_the_same_book(
     assert f"{api.get_order_book('BTC/USD').bids[1].qty:f}" == "0.00005000"
     reader = provider_of(api).open_feed()
     exchange.set_book("BTC/USD", [("49000", "20")], [("50000", "0.1"), ("60000", "0.00000002")])
-    until(reader, object)
+    wait_for(reader, object)
     book = api.get_order_book("BTC/USD")
     assert book.bids == ((Decimal(49000), Decimal(20)),)
     assert f"{book.asks[1].price} {book.asks[1].qty:f}" == "60000.0 0.00000002"
@@ -117,8 +88,8 @@ def test_doubtful_change_is_no_book_and_heals(
     reader = provider_of(api).open_feed()
     exchange.fault(fault, count=1)
     exchange.set_price("BTC/USD", "50050")
-    assert until(reader, BookWrong).symbol == "BTC/USD"
-    until(reader, ChannelLive)
+    assert wait_for(reader, BookWrong).symbol == "BTC/USD"
+    wait_for(reader, ChannelLive)
     book = api.get_order_book("BTC/USD")
     assert (book.source, book.bids[0].price) == ("websocket", Decimal("50049.9"))
     exchange.clear_faults()
@@ -131,8 +102,8 @@ def test_lost_change_is_seen_at_the_next_one(api: KrakenAPI, exchange: FakeKrake
     exchange.fault("book_lost_change", count=1)
     exchange.set_price("BTC/USD", "50050")
     exchange.set_price("BTC/USD", "50050.1")
-    until(reader, BookWrong)
-    until(reader, ChannelLive)
+    wait_for(reader, BookWrong)
+    wait_for(reader, ChannelLive)
     assert api.get_order_book("BTC/USD").bids[0].price == Decimal("50050.0")
 
 
@@ -143,10 +114,10 @@ def test_book_of_a_market_that_nobody_asked_for_is_dropped(
     api.get_order_book("BTC/USD")
     reader = provider_of(api).open_feed(channels=["book"])
     exchange.fault("unasked", count=1)
-    exchange.set_price("BTC/USD", "50050")
-    assert until(reader, object).symbol == "BTC/USD"
-    exchange.set_price("BTC/USD", "50051")
-    assert until(reader, object).symbol == "BTC/USD"
+    for price in ("50050", "50051"):
+        exchange.set_price("BTC/USD", price)
+        told: Any = wait_for(reader, object)
+        assert told.symbol == "BTC/USD"
     assert api.get_order_book("BTC/USD").bids[0].price == Decimal("50050.9")
 
 
@@ -388,7 +359,7 @@ def changed(exchange: FakeKraken, api: KrakenAPI, **changes: Any) -> None:
     """Change BTC/USD at the exchange, and wait until the client's stream has heard of it."""
     reader = provider_of(api).open_feed(channels=["instrument"])
     exchange.change_pair("XBTUSD", **changes)
-    until(reader, InstrumentUpdate)
+    wait_for(reader, InstrumentUpdate)
 
 
 def test_change_of_a_pair_is_known_without_a_call(api: KrakenAPI, exchange: FakeKraken) -> None:

@@ -6,53 +6,29 @@ import asyncio
 import copy
 import gc
 import logging
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from decimal import Decimal
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from client_kit import LONG, PATIENT, api, provider_of
+from stream_kit import wait_for
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, ProtocolError
 from krakenlink.market_calls import MarketCalls
 from krakenlink.stream.events import CandleUpdate, TradeGap, Trades
-from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 60.0
-PATIENT = FeedSettings(ping_after=1000.0, dead_after=2000.0, lag_check_every=2000.0, audit_every=0)
+__all__ = ["api"]
 NOON = 1_800_000_000 // 86400 * 86400 + 43200.0
-
-
-@pytest.fixture
-def api(exchange: FakeKraken) -> Iterator[KrakenAPI]:
-    """Hand out a client that waits as long as a slow machine needs."""
-    with KrakenAPI(
-        base_url=exchange.rest_url,
-        ws_url=exchange.ws_url,
-        ws_timeout=LONG,
-        feed_settings=PATIENT,
-    ) as made:
-        yield made
-    WebSocketPriceProvider.shared(exchange.ws_url).stop(LONG)
 
 
 def reader_of(api: KrakenAPI) -> FeedReader:
     """Return a reader of a client's stream."""
-    provider = api.price_provider()
-    assert provider is not None
-    return provider.open_feed()
-
-
-def until(reader: FeedReader, kind: type) -> Any:
-    """Return the next event of a kind."""
-    while (event := reader.get(LONG)) is not None:
-        if isinstance(event, kind):
-            return event
-    raise AssertionError(f"no {kind.__name__} came")
+    return provider_of(api).open_feed()
 
 
 def traded(
@@ -60,7 +36,7 @@ def traded(
 ) -> None:
     """Let somebody trade at a moment, and wait until the stream has told of it."""
     exchange.set_prices("XBTUSD", prices, at=at)
-    until(reader, kind)
+    wait_for(reader, kind)
 
 
 # --- candles -----------------------------------------------------------------------------------
@@ -117,7 +93,7 @@ def test_new_connection_asks_rest_anew(api: KrakenAPI, exchange: FakeKraken) -> 
     exchange.drop_connections()
     exchange.set_prices("XBTUSD", [50001], at=NOON + 1)
     assert exchange.wait_for(lambda x: x.is_subscribed("BTC/USD", "ohlc"), LONG)
-    until(reader, CandleUpdate)
+    wait_for(reader, CandleUpdate)
     (candle,) = api.get_candles("XBTUSD").candles
     assert (int(candle.close), candle.trades) == (50001, 2)
     assert exchange.count("OHLC") > before
@@ -230,7 +206,7 @@ def test_trades_that_the_stream_left_out_are_told_and_fetched(
     exchange.fault("trade_lost", count=1)
     exchange.set_prices("XBTUSD", [50001, 50002], at=NOON + 1)
     traded(exchange, reader, Trades, 50003, at=NOON + 2)
-    gap = until(reader, TradeGap)
+    gap = wait_for(reader, TradeGap)
     assert (gap.symbol, gap.first, gap.last) == ("BTC/USD", 2, 3)
     for _ in range(2):
         assert [trade.trade_id for trade in api.recent_trades("XBTUSD")] == [1, 2, 3, 4]
