@@ -54,6 +54,14 @@ def place(kraken: KrakenExchange, cl_ord_id: str = OURS) -> str:
     return outcome.txid
 
 
+def one_key(exchange: FakeKraken, trading_may: set[str]) -> tuple[KrakenAPI, KrakenAPI]:
+    """Return a trading client with those permissions, and one without a key."""
+    exchange.add_key("TRADE", "dHJhZGU=", trading_may)
+    url = exchange.rest_url
+    trading = KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False)
+    return trading, KrakenAPI(base_url=url, use_websocket=False)
+
+
 def two_keys(
     exchange: FakeKraken, trading_may: set[str], reading_may: set[str], account: str = ""
 ) -> tuple[KrakenAPI, KrakenAPI]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_exchange_kit import ORDER, OURS, QUERIES, deadline_of, kraken, said, two_keys
+from order_exchange_kit import ORDER, OURS, QUERIES, deadline_of, kraken, one_key, said, two_keys
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -48,13 +48,8 @@ def test_funds_that_the_trading_key_may_not_see_are_seen_with_the_reading_one(
 
 def test_only_key_that_may_not_see_its_funds_is_asked_once(exchange: FakeKraken) -> None:
     """There is no other, and a crossing waits."""
-    exchange.add_key("TRADE", "dHJhZGU=", {"modify"})
-    url = exchange.rest_url
-    with (
-        KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False) as trading,
-        KrakenAPI(base_url=url, use_websocket=False) as keyless,
-        pytest.raises(AuthenticationError),
-    ):
+    trading, keyless = one_key(exchange, {"modify"})
+    with trading, keyless, pytest.raises(AuthenticationError):
         with_keys(trading, keyless).free_of("XXBT")
     assert exchange.count("BalanceEx") == 1
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from order_exchange_kit import ORDER, OURS, QUERIES, THEIRS, kraken, place, said, two_keys
+from order_exchange_kit import ORDER, OURS, QUERIES, THEIRS, kraken, one_key, place, said, two_keys
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -117,12 +117,8 @@ def test_orders_are_read_with_the_reading_key_while_it_is_good(exchange: FakeKra
 
 def test_key_of_its_own_that_is_refused_a_look_is_not_asked_twice(exchange: FakeKraken) -> None:
     """There is no other key to ask with, and each question costs of Kraken's pace."""
-    exchange.add_key("TRADE", "dHJhZGU=", {"modify"})
-    url = exchange.rest_url
-    with (
-        KrakenAPI("TRADE", "dHJhZGU=", url, use_websocket=False) as trading,
-        KrakenAPI(base_url=url, use_websocket=False) as keyless,
-    ):
+    trading, keyless = one_key(exchange, {"modify"})
+    with trading, keyless:
         kraken = KrakenExchange(trading, keyless, time.time, lambda level, text, **fields: None)
         with pytest.raises(AuthenticationError):
             kraken.find(OURS, ORDER)
