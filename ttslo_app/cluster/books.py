@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Mapping
 
-from ttslo_app.cluster import books_words as words
+from ttslo_app.cluster import words
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, dumped, life_text, loaded, row_text
 from ttslo_app.cluster.store import Answer, Change, Entry, News, Store, StoreError

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from krakenlink.machine import feed_clock
-from ttslo_app.cluster.age import Age
 from ttslo_app.cluster.crew import Crew, Part
 from ttslo_app.cluster.election import beaten
 from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.records import Host
-from ttslo_app.cluster.sight import Sight
-from ttslo_app.cluster.silence import Silence
+from ttslo_app.cluster.sight import Age, Sight, Silence
 from ttslo_app.cluster.store import Entry, Store, StoreError
 
 # Seconds. The longest that one call to the store may take; a host to which none was answered for so

@@ -17,17 +17,14 @@ from datetime import UTC, datetime
 
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from ttslo_app.cluster import lead_words as words
-from ttslo_app.cluster.age import Age
+from ttslo_app.cluster import words
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Crew, Fencing, Part, Witness
-from ttslo_app.cluster.election import Stamp, claimed, halted, vacated
+from ttslo_app.cluster.election import Others, Stamp, claimed, halted, vacated
 from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_after
-from ttslo_app.cluster.others import Others
 from ttslo_app.cluster.pulse import Pulse
 from ttslo_app.cluster.records import Changed, Lead
-from ttslo_app.cluster.sight import Lookout, Sight
-from ttslo_app.cluster.silence import Silence
+from ttslo_app.cluster.sight import Age, Lookout, Sight, Silence
 from ttslo_app.cluster.store import Change, Entry, Store, StoreError
 from ttslo_app.messages import Say, Sentence, tell
 

@@ -1,7 +1,8 @@
-"""What a host has of Kraken, live prices and answers to its calls, and what follows where it lacks.
+"""What a host has of Kraken and of the shared store, and what follows where it lacks.
 
-Pure: the seconds come in. What must never happen here: that the lead goes to a host that has no
-more of Kraken than the one that gives it away, or that hosts pass it to and fro.
+Pure: moments, and the memory of the host, come in. What must never happen here: that the lead goes
+to a host that has no more of Kraken than the one that gives it away, that hosts pass it to and fro,
+or that a silence which goes on is told only once, as nobody may have looked then.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from krakenlink.once import Once
-from ttslo_app.cluster import lead_words as words
+from ttslo_app.cluster import words
+from ttslo_app.cluster.crew import Witness
 from ttslo_app.messages import Sentence
 
 # Seconds. A host tells the others soon of what it lacks, and gives the lead away much later: what
@@ -17,6 +19,10 @@ from ttslo_app.messages import Sentence
 _TOLD_AFTER, _GIVES_WAY_AFTER = 2.0, 10.0
 # What goes on is told again so often.
 _TELL_EVERY = 60.0
+# Seconds. How new the store is is remembered on the disk of this host so often.
+_REMEMBER_EVERY = 60.0
+# Seconds. A store that is silent so long is told of.
+_SILENT_AFTER = 2.0
 _CUT_OFF = "cut off"
 
 
@@ -83,3 +89,76 @@ class Lookout:
         if not self._told.is_news(_CUT_OFF, leads, now):
             return None
         return words.kraken_is_silent(sight.cut_off_for, leads=leads)
+
+
+class Silence:
+    """The silence of a store. All moments are seconds of one steady clock.
+
+    Args:
+        now: The present moment: nothing was heard before.
+    """
+
+    def __init__(self, now: float) -> None:
+        self._heard_at = now
+        self._told_at: float | None = None
+
+    def heard(self, now: float) -> None:
+        """Note that the store has answered. Any thread."""
+        self._heard_at = now
+
+    def lasts(self, now: float) -> float:
+        """Return for how many seconds the store has answered nothing. Any thread."""
+        return now - self._heard_at
+
+    def news(self, now: float, *, leads: bool) -> Sentence | None:
+        """Return what is to be said at this moment; None for nothing.
+
+        Args:
+            now: The present moment.
+            leads: Whether this host leads, so that no order can be placed anywhere.
+        """
+        silence = self.lasts(now)
+        if silence < _SILENT_AFTER:
+            was_told, self._told_at = self._told_at is not None, None
+            return words.store_is_back() if was_told else None
+        if self._told_at is not None and now - self._told_at < _TELL_EVERY:
+            return None
+        self._told_at = now
+        return words.store_is_silent(silence, leads=leads)
+
+
+class Age:
+    """How new a store is. Safe from any thread: what one misses, the next one sees.
+
+    Args:
+        witness: What this host remembers of the store.
+
+    Attributes:
+        is_older: Whether the store was found older than it had been.
+    """
+
+    def __init__(self, witness: Witness) -> None:
+        self.is_older = False
+        self._witness = witness
+        self._newest = self._before = 0
+        self._kept_at = float("-inf")
+
+    def ask(self) -> None:
+        """Note that everything is about to be read. Blocks for the disk."""
+        self._before = max(self._newest, self._witness.newest())
+
+    def read(self, version: int) -> None:
+        """Note how new that reading was."""
+        self.is_older = version < self._before
+
+    def heard(self, version: int, now: float) -> None:
+        """Note an answer of the store; now and then that is kept. Blocks for the disk then."""
+        if version >= self._newest and not self.is_older:
+            self._newest = version
+            if now - self._kept_at >= _REMEMBER_EVERY:
+                self._kept_at = now
+                self.keep(version)
+
+    def keep(self, version: int) -> None:
+        """Keep a version, unless a higher one is. Blocks for the disk."""
+        self._witness.keep(max(version, self._witness.newest()))

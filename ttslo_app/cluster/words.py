@@ -1,13 +1,16 @@
-"""Every sentence about a shared store and about who leads.
+"""Every sentence about a shared store, about who leads, and about what a host writes there.
 
 Pure. Those in capitals and those that return text end an error's sentence; the others are said as
-they are. What it must never do: show a password, or call a change refused that may have been done.
+they are. What it must never do: show a password, call a change refused that may have been done, or
+say that orders are placed where none can be.
 """
 
 from __future__ import annotations
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
+from ttslo_app.cluster.records import Lead
+from ttslo_app.messages import Kind, Sentence
 
 LOGIN_OLD = "the store does not know this login any more: a new one is asked for"
 LOGIN_REFUSED = (
@@ -101,3 +104,198 @@ def unknown(text: str) -> str:
 def no_file(variable: str, path: str, why: object) -> str:
     """Return that a file of certificates cannot be used."""
     return f"{variable} names {shown(path)}, which cannot be used ({why}): correct it or unset it"
+
+
+def _said(level: str, text: str) -> Sentence:
+    return Sentence(Kind.STANDBY, level, text)
+
+
+def name_of(lead: Lead | None) -> str:
+    """Return who leads, for a sentence."""
+    return "another host" if lead is None or not lead.host else shown(lead.host, 40)
+
+
+def follows(lead: Lead, patience: float) -> Sentence:
+    """Say that this host stands by."""
+    seconds = readable(f"{patience:g}")
+    return _said(
+        "INFO",
+        f"FOLLOWS: {name_of(lead)} leads since {shown(lead.since, 30)}. This host sends nothing "
+        f"and takes over {seconds} s after that one falls silent",
+    )
+
+
+def stands_in(lead: Lead | None, silence: float) -> Sentence:
+    """Say that this host won the election."""
+    if lead is None or not lead.host:
+        return _said("INFO", "Nobody leads, so this host takes the lead")
+    return _said(
+        "WARNING", f"{name_of(lead)} has been silent for {silence:.1f} s: this host takes over"
+    )
+
+
+def leads(lead: Lead | None) -> Sentence:
+    """Say that orders are placed by this host from now on."""
+    epoch = 0 if lead is None else lead.epoch
+    return _said(
+        "INFO",
+        f"LEADS (epoch {epoch}): crossings have their orders from this host; Kraken refuses "
+        "whoever led before",
+    )
+
+
+def kraken_does_not_answer() -> Sentence:
+    """Say that nothing is sent before Kraken has answered once."""
+    return _said(
+        "WARNING",
+        "Kraken has not answered yet, so it may still take orders of who led before: "
+        "nothing is sent until it does. It is asked again and again",
+    )
+
+
+def deposed(lead: Lead | None) -> Sentence:
+    """Say that another host leads by now."""
+    return _said(
+        "WARNING",
+        f"DEPOSED: {name_of(lead)} leads now. This host sends nothing more and stands by",
+    )
+
+
+def refused_by_nobody_known() -> Sentence:
+    """Say that this host gives the lead back, as it was refused although no other one leads."""
+    return _said(
+        "WARNING",
+        "STEPS DOWN: refused as if another led, and the store knows of none. Nothing more is sent "
+        "before a new election; if this repeats, see who else uses the key",
+    )
+
+
+def does_not_take_up() -> Sentence:
+    """Say that the order thread of this host does not do what a leader's has to."""
+    return _said(
+        "ERROR",
+        "STEPS DOWN: the order thread did not take up what was under way within a minute. Another "
+        "host may lead; look at the log of this one, and start it anew",
+    )
+
+
+def hands_over() -> Sentence:
+    """Say that this host gives way because somebody asked for it."""
+    return _said("INFO", "Hands over, as it was asked to: this host sends nothing more")
+
+
+def hands_over_blind(seconds: float) -> Sentence:
+    """Say that this host gives way because it sees no prices."""
+    return _said(
+        "WARNING",
+        f"No live price here for {seconds:.0f} s, and another host sees some: hands over",
+    )
+
+
+def hands_over_cut_off(seconds: float) -> Sentence:
+    """Say that this host gives way because it could place no order."""
+    return _said(
+        "WARNING",
+        f"Kraken has answered no call from here for {seconds:.0f} s, and another host reaches it: "
+        "hands over. See to the network of this host",
+    )
+
+
+def leaves_it_to_another() -> Sentence:
+    """Say that this host gives back a lead with which it could do nothing."""
+    return _said(
+        "WARNING",
+        "STEPS DOWN: Kraken does not answer this host, and another host reaches it and takes over. "
+        "See to the network of this one",
+    )
+
+
+def kraken_is_silent(seconds: float, *, leads: bool) -> Sentence:
+    """Say that no call of this host has an answer."""
+    silent = f"Kraken has answered no call from here for {seconds:.0f} s"
+    if leads:
+        return _said(
+            "ERROR",
+            f"{silent}: NO ORDER can be placed, and no other host reaches it. See to the network; "
+            "this host leads on until one does",
+        )
+    return _said(
+        "WARNING",
+        f"{silent}: this host takes over only if no other can. See to its network",
+    )
+
+
+def kraken_is_back() -> Sentence:
+    """Say that calls have answers again."""
+    return _said("INFO", "Kraken answers calls from here again")
+
+
+def nobody_to_hand_over_to() -> Sentence:
+    """Say that no other host is there."""
+    return _said(
+        "WARNING",
+        "Was asked to hand over, but no other host stands by for this account: leads on",
+    )
+
+
+def contradicted(account: str) -> Sentence:
+    """Say that Kraken has seen higher nonces than the store knows of."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: Kraken saw a higher nonce than the store knows. "
+        "Was it restored from a backup? Is the key used elsewhere? See STANDBY.md",
+    )
+
+
+def halted(account: str) -> Sentence:
+    """Say that a host found store and Kraken to contradict each other, and nobody may lead."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: a host found that Kraken saw a higher nonce than "
+        "the store knows. Nobody leads it any more; see STANDBY.md",
+    )
+
+
+def store_is_older(account: str) -> Sentence:
+    """Say that the store knows less than it did."""
+    return _said(
+        "ERROR",
+        f"REFUSES TO LEAD {shown(account, 40)}: the store is older than it was when this host saw "
+        "it last. Was it restored from a backup? See STANDBY.md",
+    )
+
+
+def store_is_silent(seconds: float, *, leads: bool) -> Sentence:
+    """Say that no majority of the store answers."""
+    now = "NO ORDER can be placed" if leads else "this host cannot take over"
+    return _said(
+        "ERROR",
+        f"The store has not answered for {seconds:.0f} s: {now}. Prices are watched on; see that "
+        "most of its nodes run and can be reached",
+    )
+
+
+def store_is_back() -> Sentence:
+    """Say that the store answers again."""
+    return _said("INFO", "The store answers again")
+
+
+LEADS_NO_MORE = "another host leads by now, so this one writes and sends nothing"
+
+
+def keeps_changing(what: str) -> str:
+    """Return that others change the same again and again."""
+    return f"{shown(what, 80)} keeps changing in the store while it is written"
+
+
+def changed_by_others(key: str) -> str:
+    """Return that a life was changed by somebody who does not lead."""
+    return (
+        f"{shown(key, 80)} in the store was changed by somebody who does not lead: find out who "
+        "writes there, then start this host anew"
+    )
+
+
+def edited(key: str) -> str:
+    """Return that a row has changed since it was looked at."""
+    return f"{shown(key, 80)} in the store was changed a moment ago: it is looked at again"

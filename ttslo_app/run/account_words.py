@@ -1,13 +1,19 @@
-"""Every sentence about the account's stream.
+"""Every sentence about a run's account: its stream, and a trading key that is one program's alone.
 
 Pure: a function for each sentence. What it must never do: call an order unwatched, which it is not
-while REST answers.
+while REST answers, or let anybody agree to what is one way without having been told so.
 """
 
 from __future__ import annotations
 
+from krakenlink.foreign import shown
 from krakenlink.rest.key_info import Right
 from ttslo_app.messages import Kind, Sentence
+
+_ONE_WAY = (
+    "From then on Kraken takes this key's calls from the newest start of ttslo alone and refuses "
+    "every other program that uses the key, for ever"
+)
 
 
 def followed(every: float) -> Sentence:
@@ -51,3 +57,95 @@ def denied(said: str, every: float) -> Sentence:
 
 def _ended(text: str) -> str:
     return f"{text.strip().rstrip('.')}."
+
+
+def no_key() -> str:
+    """Say that there is no key to be exclusive."""
+    return "--exclusive-key needs a trading key: set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW"
+
+
+def flag_missing() -> str:
+    """Say that a key is exclusive already, and can be used in no other way."""
+    return (
+        "the trading key was made exclusive from this machine, and Kraken takes no usual nonce of "
+        "it any more. Start with --exclusive-key, or make a new key"
+    )
+
+
+def was_deposed(mark: str, moment: str) -> str:
+    """Say that this copy has lost the key, and must not take it back by itself."""
+    since = f" at {shown(moment, 40)}" if moment else ""
+    return (
+        f"a later start elsewhere took this trading key over{since}. If that one has ended and "
+        f"this copy is to be the one again, delete {mark} and start anew"
+    )
+
+
+def no_consent(consent: str) -> str:
+    """Say what the flag means, and that nobody has agreed to it."""
+    return (
+        f"--exclusive-key is one way. {_ONE_WAY}. Make a key of its own for ttslo at Kraken, then "
+        f"add {consent}"
+    )
+
+
+def not_taken(said: str) -> str:
+    """Say that Kraken refuses even the highest nonces that were tried."""
+    return (
+        f"Kraken takes no exclusive nonce of this key ({shown(said)}). Some other program may use "
+        "it with higher ones: make a new key for ttslo alone"
+    )
+
+
+def question() -> str:
+    """Ask whether a key may become exclusive."""
+    return f"--exclusive-key is one way. {_ONE_WAY}. Is this key ttslo's alone? Type yes:"
+
+
+def taken() -> Sentence:
+    """Say that Kraken refuses all others from now on."""
+    text = "The trading key is this run's alone: whoever used it before is refused from now on"
+    return Sentence(Kind.KEY, "INFO", text)
+
+
+def taken_unasked(said: str) -> Sentence:
+    """Say that Kraken has not confirmed it yet."""
+    return Sentence(
+        Kind.KEY,
+        "WARNING",
+        f"Kraken has not confirmed yet that the trading key is this run's alone ({shown(said)}). "
+        "The next call that it takes does that",
+    )
+
+
+def deposed(path: str) -> Sentence:
+    """Say that a later start has the key, and that this run is over."""
+    return Sentence(
+        Kind.KEY,
+        "ERROR",
+        "DEPOSED: a later start has this trading key. This run places NO ORDER more and ends; "
+        f"orders at Kraken stay. To undo: end the other, delete {path}",
+    )
+
+
+def mark_not_written(path: str, error: Exception) -> Sentence:
+    """Say that a restart would take the key back, as nothing keeps it from that."""
+    return Sentence(
+        Kind.DISK,
+        "ERROR",
+        f"{path} cannot be written ({shown(str(error))}): a restart of this program would take "
+        "the key back. Keep it from starting again",
+    )
+
+
+def far_nonce_refused(said: str) -> str:
+    """Say that Kraken does not take exclusive nonces."""
+    return f"Kraken takes no exclusive nonce of this key ({shown(said)})"
+
+
+def lower_nonce_taken() -> str:
+    """Say that another program with the same key would not be refused."""
+    return (
+        "Kraken took a LOWER nonce after an exclusive one: the key may have a nonce window. A "
+        "second copy would not be refused"
+    )

@@ -21,7 +21,7 @@ from pathlib import Path
 from krakenlink.machine import feed_clock
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError
-from ttslo_app.run import accounts_words as words
+from ttslo_app.run import hosts_words as words
 from ttslo_app.run import store_words, stores
 from ttslo_app.run.commands import OutputClosed, Parser, put, put_trouble
 from ttslo_app.run.flags import ENV_FILE
@@ -155,7 +155,7 @@ class Hosts:
             if environment is None:
                 if name not in self._keyless:
                     self._keyless.add(name)
-                    put_trouble(words.no_key(name, stores.tail_of(name)))
+                    put_trouble(words.account_without_key(name, stores.tail_of(name)))
                 continue
             self._hosts[name] = _Host(name, [*self._command, *self._flags(name)], environment)
 

@@ -1,4 +1,4 @@
-"""How signals end the program: cleanly at the first, at once but with a last word at the second.
+"""How a program ends: cleanly at the first signal, at once at the second, and with its starter.
 
 What must never happen here: that a signal handler says anything or takes a lock. It interrupts
 whatever the main thread is at, and that may hold any lock; so it writes one byte, and a thread
@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 
 # Windows has no terminal that hangs up.
@@ -18,6 +19,7 @@ _HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 _ENDS = [n for n in (signal.SIGINT, signal.SIGTERM, _HANGUP) if n is not None]
 # The last word gets so many seconds; a screen or a disk that hangs does not get the program.
 _LONGEST = 1.0
+_STDIN = 0
 
 
 def kill(number: int) -> None:
@@ -150,3 +152,25 @@ def handle(number: signal.Signals, handler: Handler) -> None:
     is_main = threading.current_thread() is threading.main_thread()
     if is_main and handler is not None and signal.getsignal(number) is not signal.SIG_IGN:
         signal.signal(number, handler)
+
+
+def end_with_starter(let_go: Callable[[], object], number: int = _STDIN) -> None:
+    """Call `let_go` once an input has ended, on a thread of its own. Never blocks.
+
+    Whoever starts a process keeps the other end of its standard input and never writes; the system
+    closes it with the starter, however that dies, and on every system.
+
+    Args:
+        let_go: May be called before a program has begun, and after its end.
+        number: The file number of the input.
+    """
+
+    def wait() -> None:
+        with suppress(OSError):  # it was never open, so nobody holds the other end
+            while os.read(number, 1024):
+                pass
+        let_go()
+
+    # A daemon: the input of a starter that lives does not end. The file is read as it is, since
+    # Python's own stream would have to be let go of when the program ends.
+    threading.Thread(target=wait, name="ttslo-lifeline", daemon=True).start()

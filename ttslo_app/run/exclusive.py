@@ -22,7 +22,7 @@ from krakenlink.sockets import done_within
 from ttslo_app.messages import Say, tell
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.run import exclusive_words as words
+from ttslo_app.run import account_words as words
 from ttslo_app.run.commands import put_trouble
 from ttslo_app.store.disk import Disk, replace
 

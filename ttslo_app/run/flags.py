@@ -10,7 +10,7 @@ from pathlib import Path
 from krakenlink import VERSION
 from krakenlink.numbers import to_positive_decimal
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import commands, standby_words, words
+from ttslo_app.run import commands, hosts_words, words
 from ttslo_app.run.commands import Parser
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
@@ -53,7 +53,7 @@ def options_from(given: Sequence[str]) -> argparse.Namespace:
         _refuse_beside_store(parser, options)
     for name in () if options.store else _OF_HOSTS:
         if _is_given(parser, options, name):
-            parser.error(standby_words.needs_store(f"--{name.replace('_', '-')}"))
+            parser.error(hosts_words.needs_store(f"--{name.replace('_', '-')}"))
     return options
 
 
@@ -152,7 +152,7 @@ def _refuse_beside_store(parser: argparse.ArgumentParser, options: argparse.Name
     """End with 2 where a flag would be passed over, or would do something else."""
     for name in _NOT_OF_HOSTS:
         if _is_given(parser, options, name):
-            parser.error(standby_words.stands_beside(f"--{name.replace('_', '-')}"))
+            parser.error(hosts_words.stands_beside(f"--{name.replace('_', '-')}"))
 
 
 def _refuse_beside_demo(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -16,8 +16,7 @@ from ttslo_app.cluster.store import Change, Store
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put, put_trouble
-from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE
-from ttslo_app.run.watching import signs_of_life
+from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, signs_of_life
 
 # Whoever leads ends the orders that are on their way before it gives the lead away.
 _LONGEST = 30.0

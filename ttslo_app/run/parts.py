@@ -1,4 +1,4 @@
-"""What a run is put together from: what its user wants, what lies around it, and what time it is.
+"""What a run is put together from, what goes on beside it, and what time it is.
 
 What it must never do: let a run go by a clock that somebody can set, where Kraken can be asked.
 """
@@ -12,20 +12,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from ttslo_app.clocks import Clocks, KrakenClock
-from ttslo_app.messages import Say
+from ttslo_app.messages import Say, tell
 from ttslo_app.orders.exchange import KrakenExchange, is_real
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run import words
 from ttslo_app.watch.lookback import PastSource
 from ttslo_app.watch.past import Pace
 
 if TYPE_CHECKING:
     from krakenlink.stream.account import AccountFeed
+    from ttslo_app.face.metrics import MetricsServer, Sources
     from ttslo_app.run.exclusive import Exclusive
+    from ttslo_app.run.live import LiveRun
+    from ttslo_app.run.program import Program
     from ws_price_provider import WebSocketPriceProvider
+
 
 Item = Any  # whatever the threads put in; `LiveRun` knows them all
 
@@ -152,3 +158,31 @@ def ask_if_doubtful(program: Timed) -> None:
     if program.kraken_clock.is_doubtful():
         with suppress(KrakenError):
             ask_for_time(program)
+
+
+def sources_of(program: Program, live: LiveRun) -> Sources:
+    """Return where figures of a run come from, for whoever serves them."""
+    from ttslo_app.face.metrics import Sources  # here, for who wants no figures
+
+    provider = program.kraken_api_readonly.price_provider() if WEBSOCKET_AVAILABLE else None
+    health = provider.health if provider else lambda: None
+    return Sources(health, live.armed, lambda: program.worker.answers, live.orderless)
+
+
+def begin_beside(program: Program, live: LiveRun) -> MetricsServer | None:
+    """Begin what goes on beside a run: figures, where they are wanted, and news of pairs."""
+    metrics = _serve_metrics(program, live)
+    if WEBSOCKET_AVAILABLE:  # no minimum of this morning is to bar a row tonight
+        program.kraken_api_readonly.follow_instruments(timeout=0.0)
+    return metrics
+
+
+def _serve_metrics(program: Program, live: LiveRun) -> MetricsServer | None:
+    """Serve figures on this machine, where that is wanted."""
+    if program.options.metrics_port is None:
+        return None
+    from ttslo_app.face.metrics import MetricsServer  # here, for who wants no figures
+
+    server = MetricsServer(program.options.metrics_port, sources_of(program, live)).start()
+    tell(program.say, words.figures_at(server.url))
+    return server

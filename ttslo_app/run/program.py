@@ -32,12 +32,19 @@ from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.run import words
 from ttslo_app.run.account_watch import account_feed_of
-from ttslo_app.run.figures import begin_beside
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.inline import InlineOrders
 from ttslo_app.run.live import LiveRun
 from ttslo_app.run.loader import Loader
-from ttslo_app.run.parts import Item, Options, World, ask_for_time, ask_if_doubtful, kraken_clock
+from ttslo_app.run.parts import (
+    Item,
+    Options,
+    World,
+    ask_for_time,
+    ask_if_doubtful,
+    begin_beside,
+    kraken_clock,
+)
 from ttslo_app.run.streams import Streams
 from ttslo_app.store.manager import ConfigManager
 

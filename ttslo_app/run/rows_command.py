@@ -14,9 +14,8 @@ from pathlib import Path
 
 from kraken_api import KrakenAPI
 from ttslo_app.cluster.copy import Copy
-from ttslo_app.cluster.pushing import Step, change_of, filled, parts_of, steps_to
 from ttslo_app.cluster.records import Keys
-from ttslo_app.cluster.sheet import Row
+from ttslo_app.cluster.sheet import Row, Step, change_of, filled, parts_of, steps_to
 from ttslo_app.cluster.store import Store, StoreError
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult, format_validation_result

@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from ttslo_app.cluster.books import Books
-from ttslo_app.cluster.books_words import LEADS_NO_MORE
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.store import StoreError
+from ttslo_app.cluster.words import LEADS_NO_MORE
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RulesById

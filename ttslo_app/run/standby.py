@@ -29,8 +29,9 @@ from ttslo_app.cluster.witness import HostFile
 from ttslo_app.messages import Shared, Sighting, StandBy, TakeUp, tell
 from ttslo_app.orders.finder import by_client_id
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run import lifeline, stores
-from ttslo_app.run import standby_words as words
+from ttslo_app.run import hosts_words as words
+from ttslo_app.run import stores
+from ttslo_app.run.ending import end_with_starter
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.flags import env_file
 from ttslo_app.run.parts import Options, ask_for_time
@@ -269,7 +270,7 @@ def run(
             shore = _Shore(store, keys, cluster_id, copy)
             program = _program(shore, trading, options, wanted)
             if options.end_with_stdin:
-                lifeline.hold(partial(_end, program))
+                end_with_starter(partial(_end, program))
             with telling_from(options, env_file(options)).over(program, ""):
                 return give_signs(program, options, [lock.absence] if lock.absence else [])
     except stores.NotMade as error:

@@ -18,8 +18,7 @@ from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put
-from ttslo_app.run.stores import LIST_PATIENCE, NotMade
-from ttslo_app.run.watching import signs_of_life
+from ttslo_app.run.stores import LIST_PATIENCE, NotMade, signs_of_life
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
-from ttslo_app.cluster.pushing import Step
+from ttslo_app.cluster.sheet import Step
 
 if TYPE_CHECKING:  # that room says its words by this one
     from ttslo_app.run.store_status import AccountSeen

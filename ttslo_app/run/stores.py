@@ -1,6 +1,7 @@
-"""A shared store as the commands meet it: its flags, its settings, and what was made in it.
+"""A shared store as the commands meet it: its flags and settings, what was made in it, who lives.
 
-What it must never do: write into a store of another format, or into an account that nobody made.
+What it must never do: write into a store of another format, or into an account that nobody made, or
+call a host alive because of what the store has kept of it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import creds
 from kraken_api import KrakenAPI
 from krakenlink.foreign import shown
+from krakenlink.machine import feed_clock
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.etcd import EtcdStore, store_from
@@ -32,6 +35,9 @@ LIST_PATIENCE = 60.0
 DONE, NOT_DONE, WRONG, UNREACHABLE = 0, 1, 2, 3
 CODES = "Exit codes: 0 done, 1 not done and why, 2 a flag is wrong, 3 the store does not answer."
 _LONGEST = 2000
+# A sign of life comes twice a second; a machine that is busy may be late with some.
+_PATIENT = 2.5
+_LOOK = 0.1
 
 
 def add_flags(made: argparse.ArgumentParser, *, with_account: bool = True) -> None:
@@ -238,3 +244,35 @@ def environment_of(account: str, env_file: str) -> dict[str, str] | None:
         }
     own = {name for name in os.environ if name.upper().startswith(_OF_ACCOUNT)}
     return {**{name: os.environ[name] for name in os.environ.keys() - own}, **found}
+
+
+def signs_of_life(store: Store, accounts: Sequence[Keys]) -> set[str]:
+    """Return the keys under which something was told since this call began. Blocks.
+
+    By observation, as the hosts themselves do it; no clock of another machine is looked at.
+
+    Args:
+        store: Where they are.
+        accounts: Whose beats and hosts are looked at.
+    """
+    ends_at, first = feed_clock() + _PATIENT, _versions(store, accounts)
+    alive: set[str] = set()
+    while feed_clock() < ends_at and not alive >= first.keys():
+        time.sleep(_LOOK)
+        now = _versions(store, accounts)
+        alive |= {key for key, version in now.items() if first.get(key) != version}
+    return alive
+
+
+def is_led(store: Store, keys: Keys) -> bool:
+    """Tell whether whoever leads an account lives. Blocks for up to some seconds."""
+    return keys.beat in signs_of_life(store, [keys])
+
+
+def _versions(store: Store, accounts: Sequence[Keys]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for keys in accounts:
+        beat = store.get(keys.beat, patience=PATIENCE)
+        hosts, _ = store.list(keys.hosts, patience=PATIENCE)
+        found |= {entry.key: entry.version for entry in ([beat] if beat else []) + list(hosts)}
+    return found

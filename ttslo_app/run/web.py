@@ -147,7 +147,7 @@ def figures_of(program: Program, hands: Hands | None = None) -> Figures:
     """Return the figures of a program, as the page's server serves them."""
     from ttslo_app.face import metrics  # here, for who wants no figures
     from ttslo_app.face.web.server import Figures
-    from ttslo_app.run.figures import sources_of
+    from ttslo_app.run.parts import sources_of
 
     def health() -> tuple[int, str]:
         live = program.live

@@ -106,8 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error(f"--sweep: {error}")
     try:
         from ttslo_app.backtest.page import PageUnavailable, page_of
-        from ttslo_app.run.whatif_report import report
-        from ttslo_app.run.whatif_source import Trouble
+        from ttslo_app.run.whatif_work import Trouble, report
     except ImportError:
         put_trouble(_NEEDS)
         return 1

@@ -9,13 +9,11 @@ import pytest
 from memory_store import Line, MemoryStore
 
 from krakenlink.machine import feed_clock
-from ttslo_app.cluster.age import Age
 from ttslo_app.cluster.crew import Part
 from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.pulse import Pulse
 from ttslo_app.cluster.records import Host, Keys, read_host
-from ttslo_app.cluster.sight import Sight
-from ttslo_app.cluster.silence import Silence
+from ttslo_app.cluster.sight import Age, Sight, Silence
 from ttslo_app.cluster.store import Change, Entry
 
 KEYS = Keys("prod")

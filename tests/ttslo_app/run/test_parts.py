@@ -1,12 +1,15 @@
-"""What a run is put together from: what is taken where a user chooses nothing."""
+"""What a run is put together from, and what goes on beside it."""
 
 import threading
 import time
 from dataclasses import FrozenInstanceError, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
+from live_program import LiveProgram
 
+from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenTimeout
 from krakenlink.machine import feed_clock
@@ -14,7 +17,14 @@ from ttslo_app.clocks import KrakenClock
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run.parts import Options, World, ask_for_time, ask_if_doubtful, kraken_clock
+from ttslo_app.run.parts import (
+    Options,
+    World,
+    ask_for_time,
+    ask_if_doubtful,
+    kraken_clock,
+    sources_of,
+)
 
 
 def test_options_left_out_place_orders_and_say_little() -> None:
@@ -156,3 +166,18 @@ def test_kraken_that_does_not_answer_leaves_what_was_known(monkeypatch: pytest.M
     assert program.kraken_clock.is_doubtful()
     with pytest.raises(KrakenTimeout):
         ask_for_time(program)
+
+
+def test_figures_are_those_of_the_run(tmp_path: Path) -> None:
+    """The armed row, its order's answers, and what waits for an order."""
+    row = "btc,BTC/USD,51000,above,sell,0.01,0.5,true"
+    with FakeKraken() as exchange:
+        exchange.set_price("XXBTZUSD", "50000")
+        with LiveProgram(exchange, tmp_path, [row]) as live:
+            run = live.ttslo.live
+            assert run is not None
+            sources = sources_of(live.ttslo, run)
+            assert list(sources.armed()) == ["btc"]
+            assert sources.orders() == {"placed": 0, "refused": 0, "uncertain": 0}
+            assert sources.orderless() == {}
+            assert sources.health() is not None

@@ -11,8 +11,8 @@ from three_etcd import EtcdNodes, opened
 from fake_kraken import FakeKraken
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.etcd import EtcdStore
-from ttslo_app.cluster.pushing import steps_to
 from ttslo_app.cluster.records import Keys, row_text
+from ttslo_app.cluster.sheet import steps_to
 from ttslo_app.cluster.store import Answer, Change
 from ttslo_app.run import rows_command
 from ttslo_app.store.disk import Disk

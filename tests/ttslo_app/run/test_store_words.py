@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttslo_app.cluster.pushing import Step
+from ttslo_app.cluster.sheet import Step
 from ttslo_app.run import store_words as words
 
 

@@ -1,16 +1,21 @@
-"""What the commands about a store have in common: settings, and the codes of failures."""
+"""A shared store as the commands meet it, and who is seen to live there."""
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
+from store_cli_kit import FakeHost
+from three_etcd import EtcdNodes, opened
 
 from ttslo_app.cluster.address import Access
+from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError, StoreUnreachable
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser
 from ttslo_app.run.environment import KNOWN
+from ttslo_app.run.stores import is_led, signs_of_life
 
 
 def test_settings_come_from_the_environment_and_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,3 +84,19 @@ def test_a_value_that_is_none_is_a_wrong_flag(capsys: pytest.CaptureFixture[str]
         stores.run(Parser(prog="ttslo x"), fail)
     assert end.value.code == 2
     assert "no address" in capsys.readouterr().err
+
+
+def test_signs_of_life_are_those_that_change(three_etcd: EtcdNodes) -> None:
+    """A host that has gone, and one that only stands by, do not lead."""
+    one, two = (Keys(f"t{uuid.uuid4().hex[:12]}", name) for name in ("a", "b"))
+    url = three_etcd.url("x")
+    with opened(url) as store:
+        with FakeHost(url, one, "gone").living() as gone:
+            gone.lead(store, 1)
+            assert is_led(store, one)
+        assert not is_led(store, one)
+        with FakeHost(url, two, "here").living() as here:
+            assert signs_of_life(store, [one, two]) == {two.host("here")}
+            assert not is_led(store, two)
+            here.lead(store, 1)
+            assert signs_of_life(store, [one, two]) == {two.host("here"), two.beat}

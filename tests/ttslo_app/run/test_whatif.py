@@ -81,7 +81,7 @@ def test_missing_package_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that brings it."""
-    monkeypatch.setitem(sys.modules, "ttslo_app.run.whatif_report", None)
+    monkeypatch.setitem(sys.modules, "ttslo_app.run.whatif_work", None)
     assert whatif.main(["--trades", "XBTUSD.csv"]) == 1
     assert "pip install numpy pyarrow" in capsys.readouterr().err
 

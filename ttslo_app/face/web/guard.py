@@ -1,7 +1,10 @@
-"""Who may ask for the live page: by name, by origin, by token.
+"""Who may ask for the live page, by name, origin and token, and what he may do there.
 
 Pure. A page of somebody else's, open in the same browser, can send requests here; these checks let
-none of them be answered. What it must never do: compare a secret in a time that tells of it.
+none of them be answered. What is to be done is asked first, and answered with a sentence and a
+code; only the code of that very question, shown within half a minute, does it. What it must never
+do: compare a secret in a time that tells of it, take a code twice, or one for another row than was
+read in the sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ttslo_app.face.web import words
@@ -20,6 +23,12 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:.]+\]|[^:\s\[\]@/\\]+)(:\d{1,5})?", r
 _TOKEN = re.compile(r"[!-~]+", re.ASCII)
 # Of another site, or of another host of the same one.
 _FOREIGN_SITES = frozenset({"cross-site", "same-site"})
+VERBS = ("arm", "disarm", "fire", "cancel")
+# A page of another site cannot set this header without being asked about first, and is refused.
+HEADER = "X-TTSLO"
+# Seconds for a person to read what will happen; and so many questions may be open.
+_PATIENCE, _MOST = 30.0, 16
+_LONGEST = 200
 
 
 class PageUnavailable(ValueError):
@@ -160,3 +169,62 @@ def check_reach(host: str, addresses: Sequence[str], *, has_cert: bool, has_toke
                if not is_there]  # fmt: skip
     if missing:
         raise PageUnavailable(words.is_exposed(host, " and ".join(missing)))
+
+
+class NotAsked(ValueError):
+    """A question that is none; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be done with which row, and the code that confirms it; empty for a question."""
+
+    verb: str
+    row: str
+    code: str = ""
+
+
+def wish_from(body: object) -> Wish:
+    """Return what a request asks for.
+
+    Raises:
+        NotAsked: If it is no such request.
+    """
+    cells = body if isinstance(body, Mapping) else {}
+    verb, row, code = (cells.get(name, "") for name in ("verb", "row", "code"))
+    if not (isinstance(verb, str) and isinstance(row, str) and isinstance(code, str)):
+        raise NotAsked(words.no_wish())
+    if verb not in VERBS or not row or max(len(row), len(code)) > _LONGEST:
+        raise NotAsked(words.no_wish())
+    return Wish(verb, row, code)
+
+
+class Confirmations:
+    """The questions that wait for their confirmation. For one thread.
+
+    Args:
+        clock: Seconds that only grow.
+        draw: Returns a code that nobody can guess.
+    """
+
+    def __init__(self, clock: Callable[[], float], draw: Callable[[], str]) -> None:
+        self._clock = clock
+        self._draw = draw
+        self._open: dict[str, tuple[Wish, float]] = {}  # the oldest first
+
+    def ask(self, wish: Wish) -> str:
+        """Return the code that confirms a wish."""
+        code = self._draw()
+        self._open[code] = (wish, self._clock() + _PATIENCE)
+        for old in list(self._open)[:-_MOST]:
+            del self._open[old]
+        return code
+
+    def take(self, wish: Wish) -> bool:
+        """Tell whether a wish was asked about a moment ago; its code serves for nothing more."""
+        found = [code for code in self._open if same(code, wish.code)]
+        if not found:
+            return False
+        asked, until = self._open.pop(found[0])
+        is_same = (asked.verb, asked.row) == (wish.verb, wish.row)
+        return is_same and self._clock() <= until

@@ -29,9 +29,17 @@ from aiohttp import web
 
 from ttslo_app.face.snapshot import Snapshot, judged
 from ttslo_app.face.web import words
-from ttslo_app.face.web.actions import HEADER, Confirmations, wish_from
 from ttslo_app.face.web.board import Board
-from ttslo_app.face.web.guard import COOKIE, Guard, PageUnavailable, Request, is_everywhere
+from ttslo_app.face.web.guard import (
+    COOKIE,
+    HEADER,
+    Confirmations,
+    Guard,
+    PageUnavailable,
+    Request,
+    is_everywhere,
+    wish_from,
+)
 
 _log = logging.getLogger(__name__)
 

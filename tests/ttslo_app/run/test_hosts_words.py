@@ -1,9 +1,11 @@
-"""What a run says that shares its account with other hosts."""
+"""What people are told of a host that has others beside it, or several accounts."""
+
+from __future__ import annotations
 
 import pytest
 
 from ttslo_app.messages import Kind
-from ttslo_app.run import standby_words as words
+from ttslo_app.run import hosts_words as words
 
 URL = "etcd://127.0.0.1:2379/prod"
 
@@ -28,3 +30,14 @@ def test_host_says_who_it_is() -> None:
     assert said.text == f"Host vm-1 of account main in {URL}"
     assert said.kind is Kind.STANDBY
     assert "\x1b" not in words.host("a\x1b", "\x1b", "\x1b").text
+
+
+def test_a_missing_key_is_told_by_its_names() -> None:
+    """As they are to be written."""
+    text = words.account_without_key("eu-1", "EU_1")
+    assert "KRAKEN_API_KEY_RW__EU_1 and KRAKEN_API_SECRET_RW__EU_1" in text
+
+
+def test_an_end_is_told_with_its_code_and_what_follows() -> None:
+    """So that nobody restarts it by hand."""
+    assert words.ended("a", -9, 2.0) == "a: its program ended with -9, and begins anew in 2 s"
