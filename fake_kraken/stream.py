@@ -17,11 +17,16 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from fake_kraken.books import BOOK, DEPTHS, BookTeller
-from fake_kraken.candles import INTERVALS, OHLC, candle_frame
 from fake_kraken.core import Core
-from fake_kraken.instruments import EVERY, instrument_frame
-from fake_kraken.instruments import NAME as INSTRUMENT
 from fake_kraken.market import Listing, Trade
+from fake_kraken.market_frames import (
+    EVERY,
+    INSTRUMENT,
+    INTERVALS,
+    OHLC,
+    candle_frame,
+    instrument_frame,
+)
 from fake_kraken.rest import reset_transport
 from fake_kraken.shapes import CHANNELS, Channel, moment_text
 

@@ -1,9 +1,9 @@
-"""Kraken's answers, read and judged: a result, an error, or what became of an order.
+"""Kraken's answers, their text and their headers, read and judged: a result, an error, an outcome.
 
-Pure. It must never take doubt for certainty: what cannot be read is no refusal, and an order that
-nobody names may stand all the same.
+Pure. It must never take doubt for certainty: what cannot be read is no refusal, an order that
+nobody names may stand all the same, and what lay in a cache is no answer of now.
 
-Source: Kraken, REST and AddOrder pages (read 2026-11).
+Source: Kraken, REST and AddOrder pages; RFC 9110 and 9111, HTTP (read 2026-11).
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from krakenlink.errors import (
     ArgumentError,
     GatewayError,
     KrakenAPIError,
+    KrakenConnectionError,
     KrakenTransportError,
     ProtocolError,
     RateLimitError,
@@ -307,3 +309,45 @@ def _outcome_of_verdict(verdict: Verdict, said: str) -> Outcome:
         is_judged=verdict.kind is OutcomeKind.REFUSED and verdict.pause not in _OF_KEY,
         stands=verdict.proves_order,
     )
+
+
+# --- headers -----------------------------------------------------------------------------------
+
+# Whole seconds that an answer may have lain in a cache; a second or two is the way itself. The
+# listing of pairs holds for a day anyway.
+_MOST_AGE = {"AssetPairs": 60}
+_MOST_AGE_OF_OTHERS = 3
+# Longest that a server's `Retry-After` is heeded, in seconds.
+_MOST_PAUSE = 60.0
+
+
+def check_cache(method: str, age: str | None) -> None:
+    """Refuse what something between here and Kraken has kept, whatever it was asked.
+
+    Raises:
+        KrakenConnectionError: If the answer's `Age`, whole seconds, shows it.
+    """
+    if age is None or not age.strip():
+        return
+    most = _MOST_AGE.get(method, _MOST_AGE_OF_OTHERS)
+    seconds = max((int(digits) for digits in re.findall(r"[0-9]{1,12}", age)), default=0)
+    is_read = re.fullmatch(r"[0-9 ,]+", age) is not None
+    if not is_read or seconds > most:
+        old = f"of {seconds} s ago" if is_read else "of nobody knows when"
+        raise KrakenConnectionError(
+            f"{method}: a cache on the way to Kraken answered with what it had {old}",
+            request_sent=True,
+        )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return how long a server asks to be left alone, in seconds and bounded; None for not."""
+    text = headers.get("Retry-After", "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), _MOST_PAUSE)
+    try:
+        until = parsedate_to_datetime(text)
+        now = parsedate_to_datetime(headers.get("Date", ""))
+        return min(max(0.0, (until - now).total_seconds()), _MOST_PAUSE)
+    except (TypeError, ValueError, OverflowError):
+        return None

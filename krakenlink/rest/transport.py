@@ -39,7 +39,7 @@ from krakenlink.errors import (
 )
 from krakenlink.foreign import shown, without_login
 from krakenlink.machine import feed_clock
-from krakenlink.rest.headers import check_cache, retry_after
+from krakenlink.rest.answers import check_cache, retry_after
 from krakenlink.rest.kept import Messages, Received, exchanged, unpacked
 from krakenlink.rest.request import encode
 from krakenlink.rest.sockets import watched

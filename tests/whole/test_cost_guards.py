@@ -591,7 +591,7 @@ LOADED = {
     *("krakenlink.market_calls", "krakenlink.numbers", "krakenlink.once", "krakenlink.pairs"),
     *("krakenlink.prices", "krakenlink.rest", "krakenlink.rest.account_calls"),
     *("krakenlink.rest.answers", "krakenlink.rest.client", "krakenlink.rest.gate"),
-    *("krakenlink.rest.headers", "krakenlink.rest.kept"),
+    "krakenlink.rest.kept",
     *("krakenlink.rest.listing", "krakenlink.rest.quotes", "krakenlink.rest.request"),
     *("krakenlink.rest.session", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
     *("krakenlink.rest.verdicts", "krakenlink.sockets"),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ttslo_app.messages import Adopt, Crossing, Shared, Sighting, TakeUp
-from ttslo_app.orders import follower_words as words
+from ttslo_app.orders import trouble_words as words
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.finder import Finder, bare
 from ttslo_app.orders.ledger import UnreadableLife

@@ -1,8 +1,8 @@
-"""Sentences on trouble that is no row's own, on orders in doubt, and on orders nobody here knew.
+"""Sentences on trouble that is no row's own, on orders in doubt or unknown, and on other hosts.
 
 Pure: a function for each sentence. Each crossing that trouble of a key or a disk holds back has a
 line of its own, whatever was said of the trouble before. What they must never do: call anything
-certain that is not.
+certain that is not, or say of a kept crossing that it has an order.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from krakenlink.foreign import shown
 from krakenlink.numbers import readable
 from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
 from ttslo_app.orders.life import Life
@@ -174,3 +175,25 @@ def no_index(crossing: Crossing) -> Sentence:
         "index price of the pair, so its stop follows the last price"
     )
     return of_row(Kind.WAITING, "WARNING", crossing.key, text)
+
+
+def kept_for_leader(crossing: Crossing) -> Sentence:
+    """Say that another host places the order of a crossing."""
+    return of_row(
+        Kind.STANDBY,
+        "INFO",
+        crossing.key,
+        f"crossed at {readable(crossing.price_text)}. The host that leads places its order; it is "
+        "kept here in case that one cannot",
+    )
+
+
+def unknown_to_the_store(life: Life, txid: str) -> Sentence:
+    """Say that an order stands of which the shared store knew nothing."""
+    return of_row(
+        Kind.DOUBTFUL,
+        "WARNING",
+        life.id,
+        f"order {shown(txid, 40)} stands at Kraken, and the store did not know it. It counts as "
+        "placed; look whether the store lost more",
+    )

@@ -1,4 +1,4 @@
-"""Sentences on trouble that is no row's own."""
+"""Sentences on trouble that is no row's own, and on other hosts of an account."""
 
 from __future__ import annotations
 
@@ -67,3 +67,19 @@ def test_sentence_names_its_row_and_what_matters(
     assert sentence.text.startswith("btc: ")
     assert names in sentence.text
     assert ".." not in sentence.text
+
+
+def test_kept_crossing_is_no_order() -> None:
+    """Whoever reads it at night must not think that this host sells."""
+    said = words.kept_for_leader(Crossing(rule(), Decimal("50001.0"), "50001.0"))
+    assert said.text.startswith("btc: crossed at 50001. The host that leads places its order")
+    assert (said.kind, said.level) == (Kind.STANDBY, "INFO")
+    assert said.fields["id"] == "btc"
+
+
+def test_order_that_nobody_knew_is_named() -> None:
+    """Its row counts as placed, and a person should look what else the store has lost."""
+    said = words.unknown_to_the_store(life(RuleState.ARMED), "OA\x1b")
+    assert said.text.startswith("btc: order OA")
+    assert "\x1b" not in said.text
+    assert said.kind is Kind.DOUBTFUL

@@ -1,4 +1,4 @@
-"""Candles of the embedded exchange over the stream."""
+"""What subscribers hear of candles, and of pairs and their assets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
-from fake_kraken.candles import INTERVALS, candle_frame
 from fake_kraken.faults import Fault, Faults
-from fake_kraken.market import Listing, default_pairs
+from fake_kraken.market import Listing, default_pairs, synthetic_pairs
+from fake_kraken.market_frames import INTERVALS, candle_frame, instrument_frame
 
 
 def market(*minutes: int) -> Listing:
@@ -92,7 +92,7 @@ def test_rest_and_stream_tell_the_same_candle(client: Client, stream: Stream) ->
     assert (Decimal(row[6]), row[7]) == (told["volume"], told["trades"])
 
 
-def told(listing: Listing, interval: int, *faults: Fault) -> list[dict[str, Any]]:
+def told_of(listing: Listing, interval: int, *faults: Fault) -> list[dict[str, Any]]:
     """Return the rows of a snapshot that these faults strike."""
     on = Faults()
     for fault in faults:
@@ -105,7 +105,8 @@ def told(listing: Listing, interval: int, *faults: Fault) -> list[dict[str, Any]
 def test_candle_of_the_future_begins_in_a_year(interval: int, begin: str) -> None:
     """On a border of its interval; only one, and all else of it is right."""
     fault = Fault("candle_from_future", symbol="BTC/USD", count=1)
-    sound, (first, *others) = told(market(1, 2), interval), told(market(1, 2), interval, fault)
+    sound = told_of(market(1, 2), interval)
+    first, *others = told_of(market(1, 2), interval, fault)
     assert first["interval_begin"] == f"{begin}:00.000000000Z"
     assert others == sound[1:]
     moved = {"interval_begin", "timestamp"}
@@ -116,13 +117,96 @@ def test_candle_of_the_future_begins_in_a_year(interval: int, begin: str) -> Non
 
 def test_candle_that_is_none_has_a_negative_price() -> None:
     """Its low alone, and of this market alone."""
-    sound = told(market(1), 1)
-    (row,) = told(market(1), 1, Fault("candle_bad", symbol="BTC/USD"))
+    sound = told_of(market(1), 1)
+    (row,) = told_of(market(1), 1, Fault("candle_bad", symbol="BTC/USD"))
     assert row == {**sound[0], "low": -1}
-    assert told(market(1), 1, Fault("candle_bad", symbol="ETH/USD")) == sound
+    assert told_of(market(1), 1, Fault("candle_bad", symbol="ETH/USD")) == sound
 
 
 def test_frame_is_of_the_moment_of_its_last_trade() -> None:
     """To the microsecond, as Kraken's are."""
     frame = json.loads(candle_frame(market(1, 2), 1, "update", Faults()))
     assert frame["timestamp"] == "1970-01-01T00:02:01.000000Z"
+
+
+def listings(count: int = 0) -> list[Listing]:
+    """Return markets: made-up ones, or the built-in ones."""
+    rows, prices = synthetic_pairs(count) if count else default_pairs()
+    return [Listing(key, row, prices[key], row.get("wsname")) for key, row in rows.items()]
+
+
+def told(stream: Stream, **params: Any) -> dict[str, Any]:
+    """Subscribe, and return the snapshot's data."""
+    assert stream.ask(channel="instrument", **params)["success"] is True
+    frame = stream.next()
+    assert (frame["channel"], frame["type"]) == ("instrument", "snapshot")
+    data: dict[str, Any] = frame["data"]
+    return data
+
+
+def test_all_pairs_and_assets_come_at_once(exchange: FakeKraken, stream: Stream) -> None:
+    """In the words of that channel; dark pools have no name there, xStocks are not asked for."""
+    data = told(stream)
+    pairs = {row["symbol"]: row for row in data["pairs"]}
+    assert {"BTC/USD", "DOGE/BTC", "XTZ/USD"} < set(pairs)
+    assert "AAPLx/USD" not in pairs
+    row = pairs["BTC/USD"]
+    assert (row["base"], row["quote"], row["status"]) == ("BTC", "USD", "online")
+    assert (float(row["qty_min"]), row["qty_precision"]) == (0.00005, 8)
+    assert (float(row["price_increment"]), row["price_precision"]) == (0.1, 1)
+    assets = {row["id"]: row for row in data["assets"]}
+    assert assets["USD"]["precision"] == 4
+    assert assets["BTC"]["status"] == "enabled"
+
+
+def test_xstocks_come_to_who_wants_them(stream: Stream) -> None:
+    """With a word of their own."""
+    data = told(stream, include_tokenized_assets=True)
+    assert "AAPLx/USD" in {row["symbol"] for row in data["pairs"]}
+
+
+def test_row_without_a_status_is_online(stream: Stream) -> None:
+    """Some rows of AssetPairs lack it; this channel has it always."""
+    rows = {row["symbol"]: row for row in told(stream)["pairs"]}
+    assert rows["XCN/USD"]["status"] == "online"
+
+
+def test_change_is_told_when_it_happens(exchange: FakeKraken, stream: Stream) -> None:
+    """One pair, in full."""
+    told(stream)
+    exchange.change_pair("XBTUSD", ordermin="0.5", status="cancel_only")
+    frame = stream.next()
+    (row,) = frame["data"]["pairs"]
+    assert frame["type"] == "update"
+    assert (row["symbol"], row["status"], float(row["qty_min"])) == ("BTC/USD", "cancel_only", 0.5)
+
+
+def test_channel_is_had_once_and_left_once(exchange: FakeKraken, stream: Stream) -> None:
+    """And may begin without a snapshot."""
+    assert stream.ask(channel="instrument", snapshot=False)["result"] == {
+        "channel": "instrument",
+        "snapshot": False,
+    }
+    assert exchange.is_subscribed("*", "instrument")
+    assert stream.ask(channel="instrument")["error"] == "Already subscribed"
+    left = stream.ask(method="unsubscribe", channel="instrument")
+    assert left["result"] == {"channel": "instrument"}
+    again = stream.ask(method="unsubscribe", channel="instrument")
+    assert again["error"] == "Subscription Not Found"
+    exchange.set_pair_status("XBTUSD", "cancel_only")
+    assert stream.pong()["method"] == "pong"
+
+
+def test_numbers_come_in_other_notations() -> None:
+    """As JSON writers have them: clients must read all."""
+    frame = instrument_frame(listings(), "snapshot", Faults(), with_tokenized=False)
+    assert '"qty_min":5e-05' in frame
+    assert '"qty_min":50,' in frame
+    json.loads(frame)
+
+
+@pytest.mark.parametrize("count", [1, 1500])
+def test_frame_has_every_market(count: int) -> None:
+    """However many there are."""
+    frame = instrument_frame(listings(count), "snapshot", Faults(), with_tokenized=False)
+    assert len(json.loads(frame)["data"]["pairs"]) == count

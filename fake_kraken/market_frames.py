@@ -1,8 +1,9 @@
-"""Pairs and assets as the stream tells of them: all at once, and then what changes.
+"""Candles, and pairs with their assets, as the stream of the embedded exchange tells of them.
 
-Pure: from the same rows as AssetPairs, in the words and the digits of the other channel.
+Pure: from the trades that REST OHLC is made of, with each trade in it; and from the same rows as
+AssetPairs, all at once and then what changes, in the words and the digits of the other channels.
 
-Source: Kraken, WebSocket v2 instrument channel (read 2026-11).
+Source: Kraken, WebSocket v2 ohlc and instrument channels (read 2026-11).
 """
 
 from __future__ import annotations
@@ -14,12 +15,48 @@ from typing import Any
 
 from fake_kraken.faults import Faults
 from fake_kraken.market import Listing
-from fake_kraken.shapes import asset_row, modern_asset
+from fake_kraken.shapes import Channel, asset_row, candles, modern_asset, moment_text
 
-NAME = "instrument"
+OHLC = Channel(
+    "ohlc",
+    has_snapshot=True,
+    snapshot=lambda listing, now: "",  # each subscription has an interval of its own
+    update=lambda listing, trades, now: "",
+    bad_row="",
+)
+INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
+
+INSTRUMENT = "instrument"
 EVERY = "*"  # in the place of a symbol: the channel has none
 
+_YEAR = 365 * 24 * 3600
+_SNAPSHOT = 10  # candles
 _TOKENIZED = "tokenized_asset"
+
+
+def candle_frame(listing: Listing, interval: int, kind: str, faults: Faults) -> str:
+    """Return the latest candles of a market as one frame: one, or in a snapshot up to ten."""
+    rows = candles(listing, interval)[-(_SNAPSHOT if kind == "snapshot" else 1) :]
+    told = []
+    for begin, open_, high, low, close, vwap, volume, trades in rows:
+        ahead = 0
+        if faults.struck("candle_from_future", symbol=listing.symbol):
+            ahead = _YEAR // (interval * 60) * interval * 60
+        low = "-1" if faults.struck("candle_bad", symbol=listing.symbol) else low
+        told.append(
+            f'{{"symbol":"{listing.symbol}","open":{open_},"high":{high},"low":{low},'
+            f'"close":{close},"trades":{trades},"volume":{Decimal(volume):f},"vwap":{vwap},'
+            f'"interval_begin":"{_moment(begin + ahead)}","interval":{interval},'
+            f'"timestamp":"{_moment(begin + ahead + interval * 60)}"}}'
+        )
+    now = moment_text(listing.traded_ns / 1e9)
+    data = ",".join(told)
+    return f'{{"channel":"ohlc","type":"{kind}","timestamp":"{now}","data":[{data}]}}'
+
+
+def _moment(at: int) -> str:
+    """Return a moment with nine digits of a second, as Kraken does here."""
+    return moment_text(at).replace("Z", "000Z")
 
 
 def instrument_frame(
@@ -42,7 +79,7 @@ def instrument_frame(
     pairs = [_pair_row(listing, faults) for listing in shown]
     assets = [_asset_row(name, aclass) for name, aclass in sorted(names.items())]
     return (
-        f'{{"channel":"{NAME}","type":"{kind}","data":'
+        f'{{"channel":"{INSTRUMENT}","type":"{kind}","data":'
         f'{{"assets":[{",".join(assets)}],"pairs":[{",".join(pairs)}]}}}}'
     )
 
