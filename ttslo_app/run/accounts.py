@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from krakenlink.machine import feed_clock
@@ -24,6 +24,7 @@ from ttslo_app.cluster.store import StoreError
 from ttslo_app.run import hosts_words as words
 from ttslo_app.run import store_words, stores
 from ttslo_app.run.commands import OutputClosed, Parser, put, put_trouble
+from ttslo_app.run.ending import ended_by_signals
 from ttslo_app.run.flags import ENV_FILE
 
 ALL = "all"
@@ -76,7 +77,7 @@ def main(argv: Sequence[str]) -> int:
                 if name not in there:
                     raise stores.NotMade(store_words.no_account(keys.cluster, name))
             hosts = Hosts(options, rest, command_of_child())
-            with _ended_by_signals(hosts.stopping):
+            with ended_by_signals(hosts.stopping.set):
                 hosts.run(lambda: named or stores.accounts_in(store, keys))
         return stores.DONE
 
@@ -255,17 +256,3 @@ class _Host:
     def _let_go(process: subprocess.Popen[bytes]) -> None:
         if process.stdin is not None:
             process.stdin.close()
-
-
-@contextmanager
-def _ended_by_signals(stopping: threading.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the hosts in good order."""
-    kept = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread: somebody else ends it
-            kept[number] = signal.signal(number, lambda *_: stopping.set())
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 # Windows has no terminal that hangs up.
@@ -88,6 +88,23 @@ def end_at_once_on_signals() -> None:
     for number in _ENDS:
         if number != signal.SIGINT:  # which does so by itself
             handle(number, interrupt)
+
+
+@contextmanager
+def ended_by_signals(stop: Callable[[], object]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end what has no last word to say; afterwards they do what they did.
+
+    Args:
+        stop: Ends it; called in the signal handler, so it must only hand over.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        handle(number, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            handle(number, handler)
 
 
 class Ending:

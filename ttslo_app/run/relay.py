@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 from collections.abc import Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,11 +19,10 @@ from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.settings import DEFAULT_SETTINGS, patient
 from ttslo_app.run import relay_words as words
 from ttslo_app.run.commands import Parser, put, put_trouble
+from ttslo_app.run.ending import ended_by_signals
 from ws_price_provider import WEBSOCKET_AVAILABLE, WebSocketPriceProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ttslo_app.face.metrics import MetricsServer
 
 # On one connection, or its order would not be that of the packets; which gather by themselves.
@@ -148,7 +145,7 @@ def _run(
 ) -> None:
     """Relay until a signal comes."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with _ended_by_signals(server):
+    with ended_by_signals(server.stop):
         put(words.at_work(server.name, providers[Line.PRICES].url, url))
         if metrics is not None:
             put(words.figures_at(metrics.start().url))
@@ -161,17 +158,3 @@ def _run(
             if metrics is not None:
                 metrics.stop()
     put(words.ended(server.name))
-
-
-@contextmanager
-def _ended_by_signals(server: RelayServer) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the relay in good order."""
-    kept = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(ValueError):  # not in the main thread: somebody else ends it
-            kept[number] = signal.signal(number, lambda *_: server.stop())
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -21,6 +21,7 @@ from ttslo_app.run.ending import (
     code_of,
     end_at_once_on_signals,
     end_with_starter,
+    ended_by_signals,
     handle,
 )
 
@@ -87,6 +88,37 @@ def test_signals_do_afterwards_what_they_did_before() -> None:
     with Ending(lambda: None, lambda name: None):
         assert signal.getsignal(signal.SIGTERM) is not own
     assert signal.getsignal(signal.SIGTERM) is own
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_whoever_has_no_last_word_is_ended_by_each_signal(number: signal.Signals) -> None:
+    """Afterwards they do what they did before, and one that was ignored was so all the time."""
+    before, stopped = signal.getsignal(number), list[int]()
+    with ended_by_signals(lambda: stopped.append(1)):
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+    assert stopped == [1, 1]
+    assert signal.getsignal(number) is before
+    signal.signal(number, signal.SIG_IGN)
+    with ended_by_signals(lambda: stopped.append(2)):
+        signal.raise_signal(number)
+    assert stopped == [1, 1]
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_whoever_is_no_main_thread_leaves_signals_alone() -> None:
+    """A host program's own handlers end it."""
+    seen: list[object] = []
+
+    def work() -> None:
+        with ended_by_signals(lambda: None):
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    before = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert seen == [before]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
