@@ -31,8 +31,11 @@ VENV = ROOT / ".venv"
 # The tests wait for sockets and processes more than they compute, so a core serves three workers;
 # more than a dozen would but make what they share, such as nodes of etcd, more often. Each takes a
 # stretch of the tests, so that what a file shares is made once.
-WORKERS = min(3 * (os.cpu_count() or 2), 12)
-SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "worksteal")
+CORES = os.cpu_count() or 2
+SIDE_BY_SIDE = ("-n", str(min(3 * CORES, 12)), "--dist", "worksteal")
+# Those of single rooms wait less, and each worker reads all of them first: a third fewer are done
+# no later, and take a fifth less of the processors.
+ROOMS_SIDE_BY_SIDE = ("-n", str(min(2 * CORES, 12)), "--dist", "worksteal")
 
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGUMENT ...]
@@ -127,7 +130,7 @@ def pythons(python: str, arguments: list[str]) -> int:
         print(f"== tests on Python {version}: {path}", flush=True)
         tests = arguments or tests_of_rooms()
         end_of(reading_once(other, *tests))
-        if run([other, "-m", "pytest", "-q", *SIDE_BY_SIDE, *tests]) != 0:
+        if run([other, "-m", "pytest", "-q", *ROOMS_SIDE_BY_SIDE, *tests]) != 0:
             failed.append(version)
     if failed:
         print(f"dev.py: failed on Python {', '.join(failed)}", file=sys.stderr)

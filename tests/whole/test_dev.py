@@ -252,7 +252,7 @@ def test_other_pythons_run_the_tests_of_all_rooms(clone: Path, tmp_path: Path, c
     assert "not run, because it is not here: Python 3.99" in answer.stdout
     assert f"tests on Python 3.12: {kept}" in answer.stdout
     rooms = "tests/rooms tests/test_door.py tests/whole/test_contract.py"
-    assert f"pytest -m pytest -q {' '.join(dev.SIDE_BY_SIDE)} {rooms}\n" in answer.stdout
+    assert f"pytest -m pytest -q {' '.join(dev.ROOMS_SIDE_BY_SIDE)} {rooms}\n" in answer.stdout
     assert answer.returncode == (1 if code else 0)
     assert ("failed on Python 3.12" in answer.stderr) is bool(code)
 
