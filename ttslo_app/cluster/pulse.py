@@ -12,8 +12,7 @@ from contextlib import suppress
 
 from krakenlink.machine import feed_clock
 from ttslo_app.cluster.crew import Crew, Part
-from ttslo_app.cluster.election import beaten
-from ttslo_app.cluster.leadership import State
+from ttslo_app.cluster.leadership import State, beaten
 from ttslo_app.cluster.records import Host
 from ttslo_app.cluster.sight import Age, Sight, Silence
 from ttslo_app.cluster.store import Entry, Store, StoreError

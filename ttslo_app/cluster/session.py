@@ -20,8 +20,18 @@ from krakenlink.once import Once
 from ttslo_app.cluster import words
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Crew, Fencing, Part, Witness
-from ttslo_app.cluster.election import Others, Stamp, claimed, halted, vacated
-from ttslo_app.cluster.leadership import Observed, Signal, State, stands, state_after
+from ttslo_app.cluster.leadership import (
+    Observed,
+    Others,
+    Signal,
+    Stamp,
+    State,
+    claimed,
+    halted,
+    stands,
+    state_after,
+    vacated,
+)
 from ttslo_app.cluster.pulse import Pulse
 from ttslo_app.cluster.records import Changed, Lead
 from ttslo_app.cluster.sight import Age, Lookout, Sight, Silence
