@@ -363,7 +363,8 @@ class WebSocketPriceProvider(Wants, Stoppable):
         with self._lock:
             self.feed_thread.handover.empty_locked()
             found = feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
-        return replace(found, beside=tuple(other.health() for other in self.pool.others))
+        others = (replace(x.health(), connection=name) for name, x in self.pool.named())
+        return replace(found, beside=tuple(others))
 
     def note_rest_fallback(self, symbol: str) -> None:
         """Count that somebody had to ask REST for `symbol`."""

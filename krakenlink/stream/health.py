@@ -48,6 +48,12 @@ class FeedHealth:
     rest_fallbacks: int
     symbols: tuple[SymbolHealth, ...]
     beside: tuple[FeedHealth, ...] = ()  # other connections for the same, each with what it carries
+    connection: str = "1"  # which of them it is: the first, "2" and so on, or "pairs"
+
+    @property
+    def carried(self) -> int:
+        """How many subscriptions it carries; what is on its way there is another one's."""
+        return sum(one.state != "arriving" for one in self.symbols)
 
 
 def feed_health(

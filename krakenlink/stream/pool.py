@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -100,6 +100,13 @@ class Pool:
     def others(self) -> tuple[Looks, ...]:
         """All connections but the first."""
         return (*((self.beside,) if self.beside is not None else ()), *self.branches)
+
+    def named(self) -> Iterator[tuple[str, Looks]]:
+        """Yield the same, each with the name by which people tell them apart."""
+        for number, branch in enumerate(self.branches, 2):
+            yield str(number), branch
+        if self.beside is not None:
+            yield "pairs", self.beside
 
     def instruments(self) -> Looks:
         """Return what carries messages that would keep prices waiting for seconds."""

@@ -15,7 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
 
-from ttslo_app.face.snapshot import Event, Order, Row, Snapshot, judged  # noqa: E402 - as a script it finds them now
+from ttslo_app.face.snapshot import (  # noqa: E402 - as a script it finds them now
+    Connection,
+    Event,
+    Order,
+    Row,
+    Snapshot,
+    judged,
+)
 from ttslo_app.face.table import Line, drawn, text_of  # noqa: E402 - as a script it finds them now
 
 PICTURE = ROOT / "docs" / "live.svg"
@@ -59,6 +66,19 @@ def order(**changes: Any) -> Order:
     return Order(**{**values, **changes})
 
 
+def connection(name: str = "1", **changes: Any) -> Connection:
+    """Return a connection that lives."""
+    values: dict[str, Any] = {
+        "name": name,
+        "link": "live",
+        "frame_age": 0.2,
+        "down_for": None,
+        "subscriptions": 40,
+        "messages_per_second": 30.14,
+    }
+    return Connection(**{**values, **changes})
+
+
 def event(text: str, level: str = "INFO", before: float = 60.0) -> Event:
     """Return something that was said so many seconds before now."""
     return Event(NOW - before, level, "other", "", text)
@@ -80,6 +100,7 @@ def snapshot(**changes: Any) -> Snapshot:
         "written_at": NOW - 0.5,
         "link": "live",
         "frame_age": 0.2,
+        "connections": (),
         "armed": 2,
         "late": (),
         "left_out": 0,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from browser_kit import Reader, browser, needs_browser
 from live_program import PAIR, LiveProgram, row
-from sign_kit import event, order, snapshot
+from sign_kit import connection, event, order, snapshot
 from sign_kit import row as shown_row
 from web_kit import FIGURES, TOKEN, moment, served
 
@@ -93,6 +93,20 @@ def picture(reader: Reader, name: str) -> None:
 def wait_for_text(reader: Reader, selector: str, text: str) -> None:
     """Wait until a part of the page says a text."""
     reader.see("([s, t]) => document.querySelector(s).textContent.includes(t)", [selector, text])
+
+
+def test_page_tells_of_several_connections_and_of_the_one_that_is_down(
+    chromium: Browser,
+) -> None:
+    """In the words of the terminal; nothing of it where there is one."""
+    torn = (connection(), connection("2", down_for=5.0))
+    with served() as server, looking(chromium, server.url) as reader:
+        server.show(moment(0))
+        wait_for_text(reader, "#row-list", "118000")
+        assert not reader.page.locator("#spread").is_visible()
+        server.show(moment(1, connections=torn))
+        wait_for_text(reader, "#spread", "2 DOWN for 5 s")
+        assert reader.page.get_attribute("#spread", "class") == "bad"
 
 
 def test_page_shows_an_order_its_stop_and_its_fill_and_outlives_a_restart(

@@ -14,7 +14,7 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
@@ -164,7 +164,7 @@ def families(sources: Sources) -> Iterator[Any]:
     health = sources.health()
     if health is not None:
         yield from feed_families(health)
-        yield from _symbols(health.symbols)
+        yield from _symbols(health)
     orders = CounterMetricFamily(
         "ttslo_orders", "Answers to orders by what they were", labels=["outcome"]
     )
@@ -184,41 +184,82 @@ def families(sources: Sources) -> Iterator[Any]:
 
 
 def feed_families(health: FeedHealth) -> Iterator[Any]:
-    """Yield the metrics of a connection to Kraken's stream."""
-    state = GaugeMetricFamily("ttslo_feed_state", "1 for the state of the link", labels=["state"])
-    for one in FeedState:
-        state.add_metric([one.name.lower()], one is health.state)
+    """Yield the metrics of the connections to Kraken's stream.
+
+    Those of the first have no label, as where it is the only one; the others bear `connection`.
+    """
+    each = (health, *health.beside)
+    state = GaugeMetricFamily("ttslo_feed_state", "1 for the state of the link")
+    for link in each:
+        for one in FeedState:
+            labels = {"state": one.name.lower(), **_label_of(link)}
+            state.add_sample(state.name, labels, float(one is link.state))
     yield state
-    yield gauge("ttslo_feed_uptime_seconds", "Age of the connection", health.uptime)
-    yield gauge("ttslo_feed_last_frame_age_seconds", "Since the last frame", health.last_frame_age)
-    yield gauge("ttslo_feed_blind_seconds", "Since the last proof of life; 0 while it sees",
-        health.blind_for or 0.0)  # fmt: skip
-    yield gauge("ttslo_feed_messages_per_second", "Frames", health.messages_per_second)
-    yield gauge("ttslo_feed_ticks_per_second", "Prices", health.ticks_per_second)
-    yield counter("ttslo_feed_attempts", "Attempts to connect", health.attempts)
-    yield counter("ttslo_feed_reconnects", "Connections after the first", health.reconnects)
-    yield counter("ttslo_feed_messages", "Frames", health.messages)
-    yield counter("ttslo_feed_damaged", "Frames that could not be read", health.damaged)
-    yield counter("ttslo_feed_rest_fallbacks", "Prices that REST had to tell",
-        health.rest_fallbacks)  # fmt: skip
+    for name, text, value in _GAUGES:
+        family = GaugeMetricFamily(name, text)
+        for link in each:
+            if (figure := value(link)) is not None:
+                family.add_sample(family.name, _label_of(link), figure)
+        yield family
+    for name, text, tally in _COUNTERS:
+        count = CounterMetricFamily(name, text)
+        for link in each:
+            count.add_sample(f"{name}_total", _label_of(link), tally(link))
+        yield count
 
 
-def _symbols(rows: tuple[SymbolHealth, ...]) -> Iterator[Any]:
+def _label_of(link: FeedHealth) -> dict[str, str]:
+    return {} if link.connection == "1" else {"connection": link.connection}
+
+
+_GAUGES: tuple[tuple[str, str, Callable[[FeedHealth], float | None]], ...] = (
+    ("ttslo_feed_uptime_seconds", "Age of the connection", lambda link: link.uptime),
+    ("ttslo_feed_last_frame_age_seconds", "Since the last frame", lambda link: link.last_frame_age),
+    (
+        "ttslo_feed_blind_seconds",
+        "Since the last proof of life; 0 while it sees",
+        lambda link: link.blind_for or 0.0,
+    ),
+    ("ttslo_feed_messages_per_second", "Frames", lambda link: link.messages_per_second),
+    ("ttslo_feed_ticks_per_second", "Prices", lambda link: link.ticks_per_second),
+    ("ttslo_feed_subscriptions", "Channels of symbols that it carries", lambda link: link.carried),
+)
+_COUNTERS: tuple[tuple[str, str, Callable[[FeedHealth], int]], ...] = (
+    ("ttslo_feed_attempts", "Attempts to connect", lambda link: link.attempts),
+    ("ttslo_feed_reconnects", "Connections after the first", lambda link: link.reconnects),
+    ("ttslo_feed_messages", "Frames", lambda link: link.messages),
+    ("ttslo_feed_damaged", "Frames that could not be read", lambda link: link.damaged),
+    ("ttslo_feed_rest_fallbacks", "Prices that REST had to tell", lambda link: link.rest_fallbacks),
+)
+
+
+def _symbols(health: FeedHealth) -> Iterator[Any]:
     names = ["symbol", "channel"]
     live = GaugeMetricFamily("ttslo_symbol_live", "1 while a price counts", labels=names)
     age = GaugeMetricFamily(
         "ttslo_symbol_proven_age_seconds", "Age of the proof of a price that counts", labels=names
     )
     ticks = CounterMetricFamily("ttslo_symbol_ticks", "Prices by symbol", labels=names)
-    for row in rows:
-        if row.channel != "ticker":
-            continue  # prices come by that channel alone; of others these figures would say nothing
+    for row in _prices(health):
         labels = [row.symbol, row.channel]
         live.add_metric(labels, row.proven_age is not None)
         ticks.add_metric(labels, row.ticks)
         if row.proven_age is not None:
             age.add_metric(labels, row.proven_age)
     yield from (live, age, ticks)
+
+
+def _prices(health: FeedHealth) -> Iterable[SymbolHealth]:
+    """Return the subscriptions to prices on all connections, each symbol once.
+
+    Prices come by `ticker` alone; of other channels these figures would say nothing.
+    """
+    found: dict[str, SymbolHealth] = {}
+    for row in (row for link in (health, *health.beside) for row in link.symbols):
+        # What moves at this moment may be seen on both sides, or on its way alone.
+        if row.channel == "ticker" and (row.state != "arriving" or row.symbol not in found):
+            found[row.symbol] = row
+    return found.values()
 
 
 def gauge(name: str, text: str, value: float | None) -> Any:

@@ -101,6 +101,35 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """One of several connections to Kraken's stream.
+
+    Attributes:
+        name: `1` for the first, `2` and so on, or `pairs` for the one with news of all pairs.
+        link: Its state.
+        frame_age: Seconds since its last frame; None where there was none.
+        down_for: Seconds since it was lost; None while it is not.
+        subscriptions: How many it carries.
+        messages_per_second: How many frames, in the mean of the last seconds.
+    """
+
+    name: str
+    link: str
+    frame_age: float | None
+    down_for: float | None
+    subscriptions: int
+    messages_per_second: float
+
+    @property
+    def words(self) -> str:
+        """What a person reads of it."""
+        load = f"{self.subscriptions} subscription{'' if self.subscriptions == 1 else 's'}"
+        if self.down_for is None:
+            return f"{self.name} {self.link}, {load}, {self.messages_per_second:.1f} messages/s"
+        return f"{self.name} DOWN for {span(self.down_for)}, {load}: over REST until it is back"
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A program at one moment. Moments are seconds since 1970 by its machine's clock.
 
@@ -118,6 +147,8 @@ class Snapshot:
         written_at: When this was written.
         link: The state of the stream; `none` where prices come over REST alone.
         frame_age: Seconds since the stream's last frame; None where there was none.
+        connections: Each connection of the stream, the first of them among them, where prices come
+            over several or the one beside is down; else none.
         armed: How many rows are armed.
         late: The rows that were crossed at least `LATE` seconds ago and have no order yet.
         left_out: How many rows are not shown.
@@ -138,6 +169,7 @@ class Snapshot:
     written_at: float
     link: str
     frame_age: float | None
+    connections: tuple[Connection, ...]
     armed: int
     late: tuple[str, ...]
     left_out: int
@@ -150,6 +182,19 @@ class Snapshot:
     def place_of_stops(self) -> str:
         """Where the stops stand, for a title over them."""
         return "on paper" if self.mode == "PAPER" else "at Kraken"
+
+    @property
+    def spread(self) -> str:
+        """How the stream spreads over connections; empty where there is nothing to tell."""
+        if not self.connections:
+            return ""
+        words = "; ".join(one.words for one in self.connections)
+        return f"{len(self.connections)} connections: {words}"
+
+    @property
+    def is_torn(self) -> bool:
+        """Whether one of several connections is down."""
+        return any(one.down_for is not None for one in self.connections)
 
     @property
     def blind(self) -> list[str]:
@@ -254,6 +299,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "str | None": _maybe(_of(str)),
     "float | None": _maybe(_number),
     "tuple[str, ...]": _many(_of(str)),
+    "tuple[Connection, ...]": _many(lambda told: _made(Connection, told)),
     "tuple[Row, ...]": _many(lambda told: _made(Row, told)),
     "tuple[Order, ...]": _many(lambda told: _made(Order, told)),
     "tuple[Event, ...]": _many(lambda told: _made(Event, told)),

@@ -108,7 +108,9 @@ def _about(snapshot: Snapshot, now: float, width: int) -> list[Line]:
     return [
         *_folded(f"{snapshot.exchange}; ttslo {snapshot.version}", width, "dim"),
         *_folded(f"since {clock_time(snapshot.started_at, now)}; {armed}; {link}", width, "plain"),
-    ]
+        *(_folded(snapshot.spread, width, "bad" if snapshot.is_torn else "plain")
+          if snapshot.connections else ()),
+    ]  # fmt: skip
 
 
 def _titled(title: str, lines: list[Line]) -> list[Line]:

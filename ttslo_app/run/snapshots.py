@@ -22,7 +22,16 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import plain, readable, to_decimal
 from krakenlink.pairs import Symbol, shown_pair
 from krakenlink.records import dataclass
-from ttslo_app.face.snapshot import LATE, MOST_EVENTS, MOST_ROWS, Event, Order, Row, Snapshot
+from ttslo_app.face.snapshot import (
+    LATE,
+    MOST_EVENTS,
+    MOST_ROWS,
+    Connection,
+    Event,
+    Order,
+    Row,
+    Snapshot,
+)
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
 from ttslo_app.orders import kin_words
 from ttslo_app.orders.kinship import tie_of
@@ -33,6 +42,7 @@ from ttslo_app.rules.rule import Rule
 from ttslo_app.rules.worst import worst_of
 
 if TYPE_CHECKING:
+    from krakenlink.stream.health import FeedHealth
     from ttslo_app.run.program import Program
 
 # Of more rows not all are compared: it would take time away from prices.
@@ -136,7 +146,7 @@ class Teller:
         armed: Collection[str] = () if live is None else live.watch.seats
         rows, left_out = self._rows(armed)
         phase = "stopped" if self.is_over else "starting" if live is None else "running"
-        link, frame_age = self._link()
+        link, frame_age, connections = self._link()
         late = {} if live is None else live.orderless()
         return Snapshot(
             version=about.version,
@@ -151,6 +161,7 @@ class Teller:
             written_at=time.time(),
             link=link,
             frame_age=frame_age,
+            connections=connections,
             armed=len(armed),
             late=tuple(row for row, age in late.items() if age >= LATE),
             left_out=left_out,
@@ -159,12 +170,12 @@ class Teller:
             events=tuple(self.events),
         )
 
-    def _link(self) -> tuple[str, float | None]:
+    def _link(self) -> tuple[str, float | None, tuple[Connection, ...]]:
         provider = self._provider()
         if provider is None:
-            return "none", None
+            return "none", None, ()
         health = provider.health()
-        return health.state.name.lower(), health.last_frame_age
+        return health.state.name.lower(), health.last_frame_age, connections_of(health)
 
     def _provider(self) -> Any:
         api = self._program.kraken_api_readonly
@@ -306,6 +317,25 @@ class Teller:
             price=seen.text,
             away=seen.away(stop),
         )
+
+
+def connections_of(health: FeedHealth) -> tuple[Connection, ...]:
+    """Return each connection of the stream, where there is more to tell than of one."""
+    others = health.beside
+    # News of pairs have a connection of their own, which is nobody's business while it lives.
+    if not any(one.connection != "pairs" or one.blind_for is not None for one in others):
+        return ()
+    return tuple(
+        Connection(
+            name=one.connection,
+            link=one.state.name.lower(),
+            frame_age=one.last_frame_age,
+            down_for=one.blind_for,
+            subscriptions=one.carried,
+            messages_per_second=round(one.messages_per_second, 1),
+        )
+        for one in (health, *others)
+    )
 
 
 def offset_words(order: OrderRequest) -> str:

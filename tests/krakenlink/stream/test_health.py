@@ -135,3 +135,11 @@ def test_health_tells_the_proof_of_a_book() -> None:
     tell(feed, book_kit.book_frame({}, {}, 1, "update"), at=102.0)
     (shown,) = feed_health(feed, "wss://x", {}, 102.0).symbols
     assert (shown.state, shown.proven_age) == ("wanted", None)
+
+
+def test_what_is_on_its_way_is_not_carried_yet() -> None:
+    """It is another connection's until it has joined."""
+    feed = opened_feed(BTC)
+    feed.subscriptions.expect(ETH, Channel.TICKER)
+    health = feed_health(feed, "wss://x", {}, 101.0)
+    assert (len(health.symbols), health.carried) == (2, 1)

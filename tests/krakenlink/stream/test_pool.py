@@ -81,6 +81,16 @@ def test_more_books_than_one_connection_should_carry_spread(
     assert provider.order_book("DOGE/USD") is None
 
 
+def test_connections_have_names(make: Make) -> None:
+    """By which people tell them apart; what has news of all pairs is no connection of prices."""
+    provider = make(pool_symbols=2)
+    follow(provider, *BOOKS)
+    provider.subscribe_symbol("*", "instrument")
+    health = provider.health()
+    names = [(one.connection, one.carried) for one in (health, *health.beside)]
+    assert names == [("1", 2), ("2", 2), ("3", 1), ("pairs", 1)]
+
+
 def test_there_are_no_more_connections_than_the_settings_say(
     exchange: FakeKraken, make: Make
 ) -> None:

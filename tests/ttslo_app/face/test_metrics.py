@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from krakenlink.stream.events import Channel
 from ttslo import TTSLO, main
 from ttslo_app.face import metrics as ttslo_metrics
 from ttslo_app.face.metrics import MetricsServer, MetricsUnavailable, Sources, healthz
-from ws_price_provider import FeedHealth, WebSocketPriceProvider
+from ws_price_provider import FeedHealth, FeedSettings, SymbolHealth, WebSocketPriceProvider
 
 ROOT = Path(__file__).resolve().parents[3]
 LONG = 60.0  # seconds that nothing here takes unless it is broken
@@ -165,6 +165,61 @@ def test_figures_tell_the_feed(
     told = figures(server)
     assert told["ttslo_symbol_live", SYMBOL] == 0
     assert ("ttslo_symbol_proven_age_seconds", SYMBOL) not in told
+
+
+def test_figures_tell_each_connection_with_its_name(
+    program: Program, server: MetricsServer, exchange: FakeKraken
+) -> None:
+    """Those of the first bear no label, as ever; prices are told wherever they come from."""
+    settings = FeedSettings(pool_symbols=1)
+    program.feed = WebSocketPriceProvider(exchange.ws_url, settings=settings)
+    for symbol in (SYMBOL, "ETH/USD"):
+        program.feed.subscribe_symbol(symbol)
+    program.feed.subscribe_symbol("ETH/USD", "book")
+    program.feed.subscribe_symbol("*", "instrument")
+    for symbol in (SYMBOL, "ETH/USD"):
+        assert program.feed.wait_for_tick(symbol, LONG)
+    told = figures(server)
+    assert [told["ttslo_feed_subscriptions", x] for x in ("", "2", "pairs")] == [1, 2, 1]
+    assert [told["ttslo_feed_attempts_total", x] for x in ("", "2", "pairs")] == [1, 1, 1]
+    assert [told["ttslo_symbol_live", x] for x in (SYMBOL, "ETH/USD")] == [1, 1]
+    page = ask(server, "/metrics").text
+    assert 'ttslo_feed_state{connection="2",state="live"} 1.0' in page
+    assert 'ttslo_feed_state{state="live"} 1.0' in page
+
+
+def test_figures_tell_which_connection_is_down(
+    program: Program, server: MetricsServer, exchange: FakeKraken
+) -> None:
+    """Its blind time alone grows, and its symbols alone have no price that counts."""
+    settings = FeedSettings(pool_symbols=1)
+    program.feed = WebSocketPriceProvider(exchange.ws_url, settings=settings)
+    for symbol in (SYMBOL, "ETH/USD"):
+        program.feed.subscribe_symbol(symbol)
+        assert program.feed.wait_for_tick(symbol, LONG)
+    exchange.fault("refuse_connect")
+    program.feed.pool.branches[0].feed_thread.reconnect("the test cuts it")
+    wait_until(lambda: figures(server)["ttslo_feed_blind_seconds", "2"] > 0, "it is down", LONG)
+    told = figures(server)
+    assert told["ttslo_feed_blind_seconds", ""] == 0
+    assert [told["ttslo_symbol_live", x] for x in (SYMBOL, "ETH/USD")] == [1, 0]
+    assert ("ttslo_symbol_proven_age_seconds", "ETH/USD") not in told
+
+
+@pytest.mark.parametrize("seen", [("live", "arriving"), ("arriving", "live"), ("live", "live")])
+def test_symbol_that_moves_is_told_once(
+    program: Program, seen: tuple[str, str], exchange: FakeKraken
+) -> None:
+    """Twice the same sample would make a scraper refuse all of them."""
+    program.feed = WebSocketPriceProvider(exchange.ws_url)
+    row = SymbolHealth(SYMBOL, "ticker", "live", None, 0.1, 7, 0, "")
+    first, second = (
+        replace(program.feed.health(), symbols=(replace(row, state=state),)) for state in seen
+    )
+    health = replace(first, beside=(replace(second, connection="2"),))
+    families = ttslo_metrics.families(Sources(lambda: health, dict, dict))
+    samples = [s for family in families for s in family.samples if s.name == "ttslo_symbol_live"]
+    assert [(s.labels["symbol"], s.value) for s in samples] == [(SYMBOL, True)]
 
 
 # ----------------------------------------------------------------------------------------- server

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from sign_kit import NOW, order, row, snapshot
+from sign_kit import NOW, connection, order, row, snapshot
 
 from ttslo_app.face.snapshot import (
     BLIND,
@@ -217,3 +217,41 @@ def test_length_of_time_is_told_in_two_units_at_most(seconds: float, text: str) 
     """As a person says it."""
     assert span(seconds) == text
     assert ago(seconds) == f"{text} ago"
+
+
+# --- connections ---------------------------------------------------------------------------------
+
+TORN = (
+    connection(),
+    connection("2", link="reconnecting", down_for=72.9, subscriptions=1),
+    connection("pairs", subscriptions=1, messages_per_second=1.0),
+)
+
+
+def test_connections_come_back_as_they_were() -> None:
+    """Those that are down and those that are not."""
+    assert decoded(encoded(snapshot(connections=TORN))) == snapshot(connections=TORN)
+    assert len(encoded(snapshot(connections=TORN))) < len(encoded(snapshot())) + 600
+
+
+@pytest.mark.parametrize("value", [{}, [7], [{"name": "1"}], "1"])
+def test_connection_of_another_form_is_refused(value: object) -> None:
+    """Nothing is made up for what is missing."""
+    with pytest.raises(Unreadable):
+        decoded(changed(connections=value))
+
+
+def test_connections_say_what_they_carry_and_which_is_down() -> None:
+    """And what becomes of the prices of the one that is."""
+    assert snapshot(connections=TORN).spread == (
+        "3 connections: 1 live, 40 subscriptions, 30.1 messages/s; "
+        "2 DOWN for 1 min 12 s, 1 subscription: over REST until it is back; "
+        "pairs live, 1 subscription, 1.0 messages/s"
+    )
+    assert snapshot(connections=TORN).is_torn
+
+
+def test_one_connection_has_nothing_to_say_of_others() -> None:
+    """As ever; and several that live are no trouble."""
+    assert (snapshot().spread, snapshot().is_torn) == ("", False)
+    assert not snapshot(connections=(connection(), connection("2"))).is_torn

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from sign_kit import CAPTURES, NOW, WIDTHS, capture, event, lines_of, order, row, snapshot
+from sign_kit import (
+    CAPTURES,
+    NOW,
+    WIDTHS,
+    capture,
+    connection,
+    event,
+    lines_of,
+    order,
+    row,
+    snapshot,
+)
 
 from ttslo_app.face.snapshot import Snapshot
 from ttslo_app.face.table import text_of
@@ -36,8 +47,11 @@ LONG = snapshot(
 )
 
 
+TORN = snapshot(connections=(connection(), connection("2", down_for=5.0), connection("pairs")))
+
+
 @pytest.mark.parametrize("width", [20, 30, 40, 60, 80, 100, 120, 200, 1000])
-@pytest.mark.parametrize("what", [snapshot(), LONG, snapshot(rows=(), orders=(), events=())])
+@pytest.mark.parametrize("what", [snapshot(), LONG, TORN, snapshot(rows=(), orders=(), events=())])
 def test_no_line_is_wider_than_the_terminal(what: Snapshot, width: int) -> None:
     """Whatever its rows are called."""
     lines = shown(what, width).split("\n")
@@ -156,3 +170,12 @@ def test_old_proofs_are_told_in_words() -> None:
 def test_event_of_another_day_has_its_date() -> None:
     """A time alone would mislead."""
     assert "2027-01-14 08:00:00Z  old" in shown(snapshot(events=(event("old", before=86400),)))
+
+
+def test_connections_are_told_where_there_are_several() -> None:
+    """Below the one line of the first, and in the style of trouble where one is down."""
+    whole = (connection(), connection("2", subscriptions=7))
+    assert "2 connections: 1 live" in shown(snapshot(connections=whole))
+    assert styles_of(snapshot(connections=whole), "2 live, 7 subscriptions") == {"plain"}
+    assert styles_of(TORN, "2 DOWN for 5 s") == {"bad"}
+    assert "connections" not in shown(snapshot())

@@ -17,11 +17,20 @@ from live_program import HEADER, PAIR, LiveProgram, row, wait_until
 from sign_kit import snapshot
 
 from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI
+from krakenlink.stream.settings import FeedSettings
 from ttslo_app.face.snapshot import MOST_EVENTS, MOST_ROWS, Snapshot, decoded, encoded, judged
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.run.snapshots import About, Teller, is_alive, snapshot_path, stop_of
+from ttslo_app.run.snapshots import (
+    About,
+    Teller,
+    connections_of,
+    is_alive,
+    snapshot_path,
+    stop_of,
+)
 
 if TYPE_CHECKING:
     from ttslo_app.run.program import Program
@@ -69,6 +78,39 @@ def test_program_is_told_of_as_it_is(live: LiveProgram) -> None:
     assert (taken.phase, taken.link, taken.mode) == ("running", "live", "LIVE")
     assert judged(taken, taken.written_at, is_alive=is_alive(taken)).code == 0
     assert decoded(encoded(taken)) == taken
+
+
+def test_several_connections_are_told_and_which_is_down(
+    exchange: FakeKraken, tmp_path: Path
+) -> None:
+    """Each with what it carries; where there is one, as in all tests here, there are none."""
+    settings = FeedSettings(gather_for=0.0, pool_symbols=1)
+    reading = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url, feed_settings=settings)
+    rows = [row("btc", 51000), "eth,ETH/USD,90000,above,sell,0.1,0.1,true,"]
+    with LiveProgram(exchange, tmp_path, rows, clients=(reading, None)) as program:
+        teller = teller_of(program)
+        wait_until(lambda: len(teller.snapshot().connections) == 3, "it spreads")
+        whole = proven(teller)
+        assert [(x.name, x.subscriptions) for x in whole.connections] == [
+            ("1", 2), ("2", 2), ("pairs", 1)
+        ]  # fmt: skip
+        exchange.fault("refuse_connect")
+        provider = reading.price_provider()
+        assert provider is not None
+        provider.pool.branches[0].feed_thread.reconnect("the test cuts it")
+        wait_until(lambda: teller.snapshot().is_torn, "one is down")
+        torn = teller.snapshot()
+        assert [x.name for x in torn.connections if x.down_for is not None] == ["2"]
+        assert torn.link == "live"
+
+
+def test_connection_beside_is_told_of_once_it_is_down(live: LiveProgram) -> None:
+    """While it lives it is nobody's business."""
+    health = live.ttslo.kraken_api_readonly.price_provider().health()
+    pairs = replace(health, connection="pairs", blind_for=None)
+    assert connections_of(replace(health, beside=(pairs,))) == ()
+    torn = connections_of(replace(health, beside=(replace(pairs, blind_for=9.5),)))
+    assert [(x.name, x.down_for) for x in torn] == [("1", None), ("pairs", 9.5)]
 
 
 def test_refused_row_is_told_with_its_reason(live: LiveProgram) -> None:

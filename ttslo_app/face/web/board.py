@@ -104,7 +104,12 @@ class Board:
             if event not in self._seen:
                 self._seen.append(event)
                 self._take_event(event, pairs.get(event.row, ""))
-        self._now = {"status": asdict(verdict), "snapshot": asdict(snapshot)}
+        self._now = {
+            "status": asdict(verdict),
+            "snapshot": asdict(snapshot),
+            "spread": snapshot.spread,
+            "is_torn": snapshot.is_torn,
+        }
 
     def _chart(self, pair: str) -> _Chart:
         chart = self._charts.pop(pair, None) or _Chart()

@@ -160,6 +160,7 @@ function showHead() {
   const link = snapshot.link === "none" ? "prices over REST only" : `stream ${snapshot.link}`;
   const frame = snapshot.frame_age === null || isLost ? "" : `, last frame ${snapshot.frame_age.toFixed(1)} s ago`;
   say(find("about"), `${snapshot.exchange}; ${snapshot.armed} armed; ${link}${frame}; ${snapshot.config}; ttslo ${snapshot.version}`);
+  say(find("spread"), isLost ? "" : newest.spread, newest.is_torn ? "bad" : "dim");
   document.title = `${isLost || status.code !== 0 ? "(!) " : ""}TTSLO ${snapshot.mode}`;
 }
 

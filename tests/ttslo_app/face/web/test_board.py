@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 import pytest
-from sign_kit import NOW, order, row, snapshot
+from sign_kit import NOW, connection, order, row, snapshot
 
 from ttslo_app.face.snapshot import Event, Snapshot, judged
 from ttslo_app.face.web import board as board_room
@@ -261,3 +261,11 @@ def test_message_says_what_the_snapshot_means() -> None:
         "text": "BLIND: no proven price for btc_top; look at the network of LIVE (process 4711 "
         "on attic)",
     }
+
+
+def test_page_is_told_of_several_connections_in_words() -> None:
+    """The same words as in a terminal; of one there are none."""
+    torn = at(0.0, connections=(connection(), connection("2", down_for=5.0)))
+    assert (told(torn)["spread"], told(torn)["is_torn"]) == (torn.spread, True)
+    assert "2 DOWN for 5 s" in torn.spread
+    assert (told(at(0.0))["spread"], told(at(0.0))["is_torn"]) == ("", False)
