@@ -14,6 +14,7 @@ from ttslo_app.backtest import history as history_room
 from ttslo_app.backtest import play as play_room
 from ttslo_app.backtest.play import play, unplayable
 from ttslo_app.rules.rule import read_rule
+from ttslo_app.rules.terms import Terms
 
 
 @pytest.mark.parametrize("block", [4, 32, 256])
@@ -183,6 +184,13 @@ def test_column_that_prices_alone_cannot_play_is_named(
         "enabled": "true",
     }
     assert unplayable(read_rule({**row, **cells})) == names
+
+
+def test_nothing_that_a_row_may_say_is_passed_over_in_silence() -> None:
+    """What an optional column says is heeded here, or the row is left out by that column's name."""
+    heeded = {"offset_quote", "fee"}
+    left_out = {"limit", "trigger", "share", "expires"}
+    assert set(Terms.__match_args__) == heeded | left_out
 
 
 @pytest.mark.parametrize("block", [4, 32, 256])

@@ -19,6 +19,7 @@ from ttslo_app.orders.request import (
     order_to_check,
     order_to_find,
 )
+from ttslo_app.rules.terms import Terms
 
 CHANGED = rule(volume="0.02")
 MARKET = Market("BTC/USD", "XXBTZUSD", "BTC/USD", 8, Decimal("0.0001"), Decimal("0.5"), 1)
@@ -216,3 +217,22 @@ def test_each_column_makes_another_row(cells: dict[str, str]) -> None:
     assert changed != fingerprint(rule())
     assert condition_of(changed) == condition_of(fingerprint(rule()))
     assert " ".join(changed.split()) == changed
+
+
+# A cell for each thing that an optional column may say.
+SAID = {
+    "offset_quote": {"trailing_offset_percent": "", "trailing_offset_quote": "500"},
+    "limit": {"limit_offset": "0.5%"},
+    "trigger": {"trigger": "index"},
+    "fee": {"fee_currency": "quote"},
+    "share": {"volume": "50%"},
+    "expires": {"expires": "+30d"},
+}
+
+
+@pytest.mark.parametrize("name", Terms.__match_args__)
+def test_row_that_says_one_thing_more_is_another_row(name: str) -> None:
+    """A column that comes later has its mark, or an edit of it would be none."""
+    said = fingerprint(rule(**SAID[name]))
+    assert said != fingerprint(rule())
+    assert said == fingerprint(rule(**SAID[name]))
