@@ -142,8 +142,8 @@ class LiveRun:
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False
-        self._once = Once()
-        self._system = "online"
+        self._left: list[Item] = []  # what was taken out of the queue, the first of it last
+        self._once, self._system = Once(), "online"
         self._reader = world.provider.open_feed(sink=inbox) if world.provider else None
 
     def _duties(self, world: World, options: Options, reload: Callable[[], object]) -> list[Duty]:
@@ -255,20 +255,24 @@ class LiveRun:
         }
 
     def _turn(self) -> None:
-        """Handle what comes next, or all that waits where that is much."""
+        """Handle what comes next, or what an error has left of it."""
+        self._left = self._left or self._next()
+        while self._left:
+            self._handle(self._left.pop())
+        self._mark_now_and_then()
+
+    def _next(self) -> list[Item]:
+        """Return what comes next, or all that waits where that is much; the first of it last."""
         if self._is_starting and self._inbox.empty():
             self._begin_streams()
         try:
             item = self._inbox.get(timeout=_TURN)
         except queue.Empty:
-            self._mark_now_and_then()
-            return
+            return []
         if self._inbox.qsize() < _CROWD:
-            self._handle(item)
-        else:
-            for one in self._thinned([item, *self._waiting()]):
-                self._handle(one)
-        self._mark_now_and_then()
+            return [item]
+        waiting = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        return self._thinned([item, *waiting])[::-1]
 
     def _begin_streams(self) -> None:
         """Let trades come, now that all rows of the start are on the books.
@@ -278,10 +282,6 @@ class LiveRun:
         self._is_starting = False
         for market in self.watch.markets.values():
             self._streams.begin(market)
-
-    def _waiting(self) -> list[Item]:
-        """Take what is in the queue now."""
-        return [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
 
     def _thinned(self, items: list[Item]) -> list[Item]:
         """Return `items` without the tickers that newer ones replace; too many lose trades, too.

@@ -229,6 +229,30 @@ def test_flood_of_trades_keeps_the_newest_frame_of_each_market_and_is_told(
     assert len(bench.said) == 1
 
 
+def test_error_about_one_of_a_crowd_ends_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a start they are rows to be armed: all behind the bad one would never fire."""
+    monkeypatch.setattr(room, "_CROWD", 2)
+    rules = [rule(rule_id=f"r{number}") for number in range(9)]
+    arm, fails = bench.live.watch.arm, ["r3", "r7"]
+
+    def arm_most(change: BookArm) -> Any:
+        if change.rule.id in fails:
+            raise ZeroDivisionError(change.rule.id)
+        return arm(change)
+
+    monkeypatch.setattr(bench.live.watch, "arm", arm_most)
+    for one in rules:
+        bench.inbox.put(BookArm(one, MARKET))
+    for _ in fails:
+        with pytest.raises(ZeroDivisionError):
+            bench.live._turn()
+    bench.live._turn()
+    armed = [one.id for one in rules if one.id in bench.live.watch.rules]
+    assert armed == [one.id for one in rules if one.id not in fails]
+
+
 # --- what the stream says of itself --------------------------------------------------------------
 
 
