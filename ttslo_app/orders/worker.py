@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -113,6 +114,7 @@ class OrderWorker:
         self._salvage = Salvage(self._tools, self._finder)
         self.follower = Follower(self._tools, self.roll, self._finder, self._clerk)
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._untaken: deque[Message] = deque()  # an error about one message ends no other
         self._seeker = Seeker(exchange, self._tools.now, self.submit, step)
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -185,9 +187,10 @@ class OrderWorker:
     # --- a turn --------------------------------------------------------------------------------
 
     def _work(self, messages: Sequence[Message]) -> None:
+        self._untaken.extend(messages)
         self.roll.put_right()
-        for message in messages:
-            self._take_in(message)
+        while self._untaken:
+            self._take_in(self._untaken.popleft())
         if self.follower.is_following:
             self.follower.keep(one for one in messages if isinstance(one, Crossing))
             self.follower.let_old_go()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from order_bench import (
+    MARKET,
     Bench,
     Crash,
     JournalFiles,
@@ -22,11 +23,14 @@ from order_bench import (
 from examples import many
 from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import (
+    AcceptedRule,
+    Adopt,
     BookArm,
     Crossing,
     Looked,
     Mark,
     Market,
+    Watched,
 )
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule
@@ -89,6 +93,27 @@ def test_row_that_is_damaged_in_memory_ends_no_other_row_s_orders() -> None:
     bench.wait(10)
     assert bench.placed == 1
     assert bench.heard("broken: it was crossed at 50001, and an internal error keeps its order")
+
+
+def test_surprise_about_a_message_ends_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An edit of config.csv that came with it is handed over once, and would be lost."""
+
+    def fail(message: object) -> None:
+        raise RuntimeError("a surprise")
+
+    monkeypatch.setattr(bench.worker._clerk, "watched", fail)
+    other = bench.files.rules["other"] = rule("other")
+    rules = {one.id: AcceptedRule(one, MARKET, False, {}) for one in (rule(), other)}
+    edit = Adopt(rules, bench.clock.monotonic(), frozenset())
+    bench.worker.turn([Watched({}), edit, Crossing(rule(), Decimal(50001), "50001")])
+    assert bench.worker.ledger.is_waiting_for(rule())
+    bench.worker.turn(())
+    assert bench.worker.ledger.is_waiting_for(other)
+    bench.wait(40)
+    bench.cross(other)
+    assert bench.placed == 2
 
 
 # --- starts ----------------------------------------------------------------------------------
