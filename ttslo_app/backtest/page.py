@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from krakenlink.numbers import plain
-from ttslo_app.backtest import sweep_words, words
+from ttslo_app.backtest import words
 from ttslo_app.backtest.candles import Bounds, Candles, stop_steps
 from ttslo_app.backtest.history import PLACES, History, Ints
 from ttslo_app.backtest.play import Played
@@ -281,15 +281,15 @@ def _ends(study: Study, outcome: Outcome | Outlook) -> str:
 
 def _sweep_part(found: Sweep) -> Iterator[str]:
     yield f"<h2>Sweep: {escape(words.row_line(found.rule))}</h2>"
-    yield f'<p class="warn">{escape(sweep_words.warning(found))}</p>'
+    yield f'<p class="warn">{escape(words.sweep_warning(found))}</p>'
     both = (("worst order of prices", 0), ("best order of prices", 1))
-    for name, number in both if sweep_words.has_ranges(found) else (("", 0),):
+    for name, number in both if words.has_ranges(found) else (("", 0),):
         yield _heat(found, name, number)
     if found.noise:
         yield _noise(found)
     held = f"held to the end: {found.held:+.1f} %"
-    yield f"<p>{held}</p><p>{_flowing(sweep_words.TERMS)}</p>"
-    lines = "\n".join(sweep_words.noise_lines(found))
+    yield f"<p>{held}</p><p>{_flowing(words.SWEEP_TERMS)}</p>"
+    lines = "\n".join(words.noise_lines(found))
     yield "<details><summary>Noise in numbers</summary><pre>"
     yield f"{escape(lines)}</pre></details>"
 

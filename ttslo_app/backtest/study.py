@@ -11,7 +11,7 @@ from typing import Any
 
 from krakenlink.numbers import plain, readable
 from krakenlink.records import dataclass
-from ttslo_app.backtest import sweep_words, words
+from ttslo_app.backtest import words
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import History
 from ttslo_app.backtest.play import Market
@@ -73,7 +73,7 @@ def lines_of(study: Study) -> Iterator[str]:
     yield study.terms
     if study.swept:
         yield ""
-        yield from sweep_words.lines_of(study.swept)
+        yield from words.sweep_lines(study.swept)
 
 
 def record_of(study: Study) -> dict[str, Any]:
@@ -90,5 +90,5 @@ def record_of(study: Study) -> dict[str, Any]:
         "slippage": plain(study.costs.slippage),
         "remarks": list(study.remarks),
         "rows": [words.record_of(prices, row) for row in study.rows],
-        "sweep": sweep_words.record_of(study.swept) if study.swept else None,
+        "sweep": words.sweep_record(study.swept) if study.swept else None,
     }
