@@ -95,6 +95,12 @@ class Ledger:
         if self.kin.has(life.id):
             self.kin_news.add(life.id)
 
+    def enter(self, rule_id: str, cells: Cells) -> None:
+        """Take in all that is known of a rule of which nothing was; the cells are owned here."""
+        self.state[rule_id] = cells
+        if self.kin.has(rule_id):
+            self.kin_news.add(rule_id)
+
     def is_waiting(self, rule_id: str) -> bool:
         """Tell whether a crossing of the rule may lead to an order.
 
@@ -349,6 +355,15 @@ def cells_like_others(cells: Mapping[str, str] | None = None) -> Cells:
     found: Cells = vars(_Row())
     found.update(kept)
     return found
+
+
+def keep_no_room() -> None:
+    """Let copies of cells take no room for more names than those that all have by now.
+
+    CPython keeps room for 30 of them, and for one less with each object of the class that is made.
+    """
+    for _ in range(_MOST_IN_COMMON):
+        _Row()
 
 
 class UnreadableLife(ValueError):

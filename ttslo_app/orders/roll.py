@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import partial
 from itertools import chain
 
 from krakenlink.numbers import to_positive_decimal
@@ -24,6 +25,7 @@ from ttslo_app.messages import (
     Market,
 )
 from ttslo_app.orders import kin_words, trouble_words, words
+from ttslo_app.orders.beginnings import Beginnings
 from ttslo_app.orders.kin import FREE, Tie
 from ttslo_app.orders.kinship import tie_of
 from ttslo_app.orders.ledger import UnreadableLife
@@ -153,12 +155,18 @@ class Roll:
         ledger.relate(rules)
         # All rows of one reading are armed at one moment, which is one text in the memory.
         now = self._tools.moments.now_and_since()
+        beginnings = Beginnings(self._tools, partial(self.arm, now=now), now[0])
         unchanged = self._unchanged(rules)
         for rule_id in [*state, *(i for i in rules if i not in state)]:
             if rule_id in unchanged or rule_id in undecided or ledger.is_past_unknown(rule_id):
                 continue
             entry = rules.get(rule_id)
-            if not ledger.stays_given_up(rule_id, entry):
+            if ledger.stays_given_up(rule_id, entry):
+                continue
+            if entry is not None and beginnings.is_one(entry):
+                self._post(beginnings.arm(entry))
+                has_changed = True
+            else:
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at, now)
         ledger.rules = rules
         self._expiring = [e for e in rules.values() if e.rule.terms.expires is not None]

@@ -282,7 +282,8 @@ class Loader:
         books = self._worker.ledger
         whole = [rule for rule in rules.values() if rule is not None]
         waiting = books.waiting_among(whole)
-        others = (rule for rule in whole if rule.id not in waiting)
+        known = books.state
+        others = (rule for rule in whole if rule.id in known and rule.id not in waiting)
         armed = waiting.union(rule.id for rule in others if books.was_armed(rule))
         orders = {row.label for row in rows if row.has_order}
         tied = {rule.id: rule for rule in whole if rule.group}
