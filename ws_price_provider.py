@@ -19,6 +19,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, ClassVar
@@ -33,7 +34,6 @@ from krakenlink.machine import (
 )
 from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
-from krakenlink.records import replace
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Channel

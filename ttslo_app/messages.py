@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from krakenlink.records import dataclass, field
 from krakenlink.rest.answers import Outcome
 from krakenlink.stream.executions import AccountOrder
 from ttslo_app.rules.rule import Rule

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from krakenlink.records import dataclass, field
 from krakenlink.relay.packets import Answers, Packet, Word, can_travel
 from krakenlink.relay.shelf import CARRIED, PAIRS, Key, Shelf, key_of, read_frame, shelf_for
 from krakenlink.stream.book import DEPTHS

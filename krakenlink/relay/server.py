@@ -15,11 +15,11 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from krakenlink.errors import KrakenTransportError
 from krakenlink.machine import feed_clock
-from krakenlink.records import dataclass
 from krakenlink.relay.broker import Broker, Ear, answers_of, asks_of, prices_of
 from krakenlink.relay.hub import Hub, Line, Wish, line_of
 from krakenlink.relay.packets import Answers, Packet, Unreadable, Word, read_word

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
 
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.records import dataclass, field
 
 DEPTHS = (10, 25, 100, 500, 1000)
 """The depths that Kraken streams, in levels on each side."""

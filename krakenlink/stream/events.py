@@ -11,13 +11,13 @@ its guide on rate limits (read 2026-11).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.records import dataclass, field
 from krakenlink.stream.book import Level, RawLevel
 from krakenlink.stream.instruments import Asset, Instrument
 from krakenlink.stream.tapes import Candle

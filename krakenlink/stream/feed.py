@@ -11,8 +11,8 @@ connecting and rate limits (read 2026-11).
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
-from krakenlink.records import replace
 from krakenlink.stream.contents import Contents
 from krakenlink.stream.events import (
     Ack,

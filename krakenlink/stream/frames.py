@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.records import dataclass
 from krakenlink.stream.events import (
     Ack,
     Complaint,

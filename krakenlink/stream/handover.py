@@ -11,11 +11,11 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol, Self, TypeVar
 
-from krakenlink.records import dataclass, field
 from krakenlink.stream.connection import Connection, Proving
 from krakenlink.stream.events import Event
 from krakenlink.stream.feed import FeedProtocol

@@ -7,8 +7,8 @@ never be taken for a price: `last_tick` is the last one that came, whether it co
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from krakenlink.records import dataclass
 from krakenlink.stream.audit import View
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol

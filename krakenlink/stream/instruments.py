@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.pairs import Pair, Symbol
-from krakenlink.records import dataclass, replace
 from krakenlink.stream.book import Places
 
 EVERY = Symbol("*")
@@ -191,5 +191,5 @@ class Instruments:
 def _merged(known: _Row | None, told: _Row) -> _Row:
     if known is None:
         return told
-    facts = {name: getattr(told, name) for name in told.__match_args__}
+    facts = {f.name: getattr(told, f.name) for f in fields(told)}
     return replace(known, **{name: fact for name, fact in facts.items() if fact is not None})

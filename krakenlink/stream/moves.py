@@ -10,9 +10,9 @@ Source: Kraken, spot WebSocket v2 (ticker, trade, book, ohlc) (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from krakenlink.records import dataclass
 from krakenlink.stream.book import Book
 from krakenlink.stream.events import (
     BookUpdate,

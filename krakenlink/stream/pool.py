@@ -19,10 +19,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from krakenlink.records import dataclass
 from krakenlink.stream.events import Channel, Event
 from krakenlink.stream.handover import Companion, FeedLife, taken
 from krakenlink.stream.moves import Departure

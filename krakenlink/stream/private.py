@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
-from krakenlink.records import dataclass, field, replace
 from krakenlink.stream.events import Due, Event
 from krakenlink.stream.executions import AccountOrder, Repeats, joined, order_id_of
 from krakenlink.stream.link import Link

@@ -8,7 +8,7 @@ Sources: Kraken, spot WebSocket v2, its guides on connecting and rate limits (re
 
 from __future__ import annotations
 
-from krakenlink.records import dataclass, replace
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ slide into a state in which a price would count.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeVar
 
 from krakenlink.pairs import Symbol
-from krakenlink.records import dataclass, field
 from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import Channel, Tick
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 
 from fake_kraken.orders import Order, stop_price
 from fake_kraken.params import Refusal
-from krakenlink.records import dataclass, replace
 from ttslo_app.backtest.history import PLACES, Floats, Ints, to_price, to_units
 from ttslo_app.backtest.play import Market, entered_order
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
-
-from krakenlink.records import dataclass, field
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

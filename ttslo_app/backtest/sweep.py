@@ -9,11 +9,11 @@ of a sweep good. It is the best of many tries on one past, and was chosen after 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 
-from krakenlink.records import dataclass, replace
 from ttslo_app.backtest.asked import Grid
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import Floats, History

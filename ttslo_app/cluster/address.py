@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from dataclasses import dataclass, field
 
 from krakenlink.foreign import shown, without_login
 from krakenlink.machine import is_loopback
-from krakenlink.records import dataclass, field
 from ttslo_app.cluster.records import Keys
 
 PORT = 2379

@@ -20,13 +20,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from krakenlink import VERSION
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.records import dataclass
 from krakenlink.stream.wire import tls_context
 from ttslo_app.face import words
 from ttslo_app.face.services import Errand

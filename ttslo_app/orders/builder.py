@@ -6,10 +6,10 @@ or that a row without words asks Kraken anything.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from krakenlink.numbers import to_decimal
-from krakenlink.records import replace
 from krakenlink.rest.answers import Outcome
 from ttslo_app.messages import Crossing, Market
 from ttslo_app.orders import trouble_words

@@ -8,8 +8,8 @@ row which could not be told of its order counts as told.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from krakenlink.records import replace
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
 from ttslo_app.orders import trouble_words, words

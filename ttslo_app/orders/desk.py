@@ -9,11 +9,11 @@ nothing, as their intents are written together, and those of one pair go in one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
 from krakenlink.errors import KrakenError
-from krakenlink.records import dataclass, replace
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.request import MOST_ORDERS
 from krakenlink.rest.verdicts import OutcomeKind, Pause

@@ -8,8 +8,8 @@ that a crossing which was kept fires an arming that began after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from krakenlink.records import replace
 from ttslo_app.messages import Adopt, Crossing, Shared, Sighting, TakeUp
 from ttslo_app.orders import trouble_words as words
 from ttslo_app.orders.clerk import Clerk

@@ -8,8 +8,8 @@ both stand, that one is held although nothing holds it, or that one fill arms a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from krakenlink.records import replace
 from ttslo_app.messages import AcceptedRule, BookArm, BookChange, BookDisarm, Crossing
 from ttslo_app.orders import kin_words
 from ttslo_app.orders.kin import (

@@ -8,11 +8,11 @@ nobody can rely, passes for one that has not fired and may trade.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import cast
 
-from krakenlink.records import replace
 from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.kin import Families, families_of
 from ttslo_app.orders.life import Life, RuleState

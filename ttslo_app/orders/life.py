@@ -17,11 +17,11 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from enum import Enum, StrEnum
 from types import MappingProxyType
 
 from krakenlink.numbers import to_decimal
-from krakenlink.records import dataclass, replace
 from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.rules.rule import Rule
 
@@ -306,7 +306,7 @@ def settings_from(text: str) -> OrderSettings:
     Raises:
         ValueError: For an unknown name or a number that is not positive.
     """
-    known = set(OrderSettings.__match_args__)
+    known = {f.name for f in fields(OrderSettings)}
     chosen: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, value = part.partition("=")

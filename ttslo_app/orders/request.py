@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from operator import attrgetter
 
 from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
 from krakenlink.pairs import shown_pair
-from krakenlink.records import dataclass
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Direction, Rule
 from ttslo_app.rules.terms import NO_TERMS, FeeCurrency
@@ -73,7 +73,7 @@ class OrderRequest:
         return f"{said}, limit {self.price2}" if self.price2 else said
 
 
-_NAMES = OrderRequest.__match_args__
+_NAMES = tuple(f.name for f in fields(OrderRequest))
 
 
 _texts_of = attrgetter(*_NAMES)

@@ -7,13 +7,13 @@ that a crossing of the row as it was fires the row as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
 from itertools import chain
 
 from krakenlink.numbers import to_positive_decimal
-from krakenlink.records import replace
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
 from krakenlink.pairs import Pair
-from krakenlink.records import dataclass, field
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.rules.worst import worst_of
 

@@ -12,12 +12,12 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
 from krakenlink.foreign import shown
-from krakenlink.records import dataclass
 
 _LONGEST_LINE = 10_000
 # What people write who know other programs.

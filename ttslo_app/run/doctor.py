@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -20,7 +21,6 @@ from typing import Any
 from krakenlink import VERSION
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.records import dataclass
 from krakenlink.sockets import done_within
 from ttslo_app.face.voice import show_line, write_line
 from ttslo_app.messages import Sentence

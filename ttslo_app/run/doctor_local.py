@@ -11,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from time import perf_counter
@@ -19,7 +20,6 @@ import creds
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock, read_plain
-from krakenlink.records import dataclass, field
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.intents import read_intents, with_intents

@@ -11,12 +11,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.records import replace
 from krakenlink.stream.events import (
     Channel,
     FeedBack,

@@ -10,6 +10,7 @@ import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,6 @@ from typing import Any
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.records import dataclass, field
 from ttslo_app.columns import NOTE_COLUMN as NOTE
 from ttslo_app.face import words
 from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell

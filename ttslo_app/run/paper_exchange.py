@@ -13,6 +13,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,6 @@ from krakenlink.errors import KrakenAPIError
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import plain
 from krakenlink.pairs import Pair
-from krakenlink.records import dataclass
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import verdict_of
 from krakenlink.stream.events import Tick, Trades

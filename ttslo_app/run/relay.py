@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from krakenlink.machine import is_relay, relay_names, validate_source
-from krakenlink.records import replace
 from krakenlink.relay.broker import Broker, RedisMissing
 from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer

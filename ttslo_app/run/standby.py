@@ -10,13 +10,13 @@ import argparse
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.records import dataclass
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy

@@ -6,9 +6,9 @@ Pure: a function for each sentence. What it must never do: promise more than is 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from krakenlink.records import dataclass
 from ttslo_app.messages import Kind, Sentence
 
 _HOSTS = ("api.kraken.com", "ws.kraken.com")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 from krakenlink.foreign import shown
-from krakenlink.records import dataclass
 from ttslo_app.columns import (
     AFTER_COLUMN,
     CONFIG_COLUMNS,

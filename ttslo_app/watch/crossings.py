@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 
 from krakenlink.numbers import plain
-from krakenlink.records import dataclass, field, replace
 from krakenlink.stream.events import TradePrint
 from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Market, Past

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from krakenlink.records import dataclass, field
 from ttslo_app.rules.rule import ThresholdType
 
 # (sort key, arming number, rule id, threshold): the number keeps equal thresholds in the order of

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from krakenlink.records import dataclass, field
 from krakenlink.stream.events import TradePrint
 from ttslo_app.clocks import SECOND, is_moment, nanoseconds
 from ttslo_app.messages import Past
