@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 import requests
+from ports import kept_ports
 
 from fake_kraken import FakeKraken
 
@@ -21,7 +22,7 @@ def is_free(port: int) -> bool:
 
 def test_port_is_kept_while_nobody_listens_and_left_at_the_end() -> None:
     """Whoever was handed it meanwhile would be knocked at by those who wait for the exchange."""
-    with FakeKraken() as exchange:
+    with FakeKraken(port=kept_ports(1)[0]) as exchange:  # which nobody else is handed afterwards
         assert not is_free(exchange.port)
         exchange.stop_listening()
         assert not is_free(exchange.port)
