@@ -153,7 +153,7 @@ def processor(shares: dict[str, list[float]]) -> Figure:
         of["listener"] < 5 and of["cache"] < 5 and ratio <= 0.8,
         f"{of['drop']:.1f} %, a bare loop that finds the frames and drops them",
         "Waking up costs more than a message: at this pace they come one or two at a time, and "
-        "each finds the processor's caches cold. So above 1,000 a second they gather for 6 ms, by "
+        "each finds the processor's caches cold. So above 1,000 a second they gather for 5 ms, by "
         "which a price is then late at most; "
         "a listener is woken once more, and two threads then pass on the interpreter's lock.",
     )

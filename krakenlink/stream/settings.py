@@ -75,7 +75,7 @@ class FeedSettings:
     # time: by so much a price is late at most.
     # Below that, and with 0 seconds, nothing ever waits; who trades on every tick wants 0.
     gather_above: float = 1000.0
-    gather_for: float = 0.006
+    gather_for: float = 0.005
     # So many symbols of a channel, or frames a second, are enough for one connection, and so many
     # connections for one machine. Kraken sends all of its pairs over one, and ten times their
     # usual pace is a tenth of a core; each further connection wakes up for itself.
