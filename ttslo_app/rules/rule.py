@@ -54,6 +54,7 @@ V = TypeVar("V")
 
 _PERCENT = "trailing_offset_percent"
 _TERMS = frozenset(TERM_COLUMNS)
+_FOREIGN = frozenset(FOREIGN_COLUMNS)
 
 # Characters: longer than any name or number that a person types.
 _LONGEST_CELL = 200
@@ -283,6 +284,11 @@ _WHOLE_PRICE = Decimal(100)
 _number = lru_cache(maxsize=4096)(to_positive_decimal)
 
 
+@lru_cache(maxsize=256)
+def _word(words: Callable[[str], W], value: str) -> W:
+    return words(value.lower())
+
+
 class _RowReader:
     """Read fields one by one and gather what is wrong, so that a person sees it all at once."""
 
@@ -397,11 +403,12 @@ class _RowReader:
         if not value:
             return None
         try:
-            return words(value.lower())
+            found: W = _word(words, value)
         except ValueError:
             choice = " or ".join(words)
             self._refuse(field, value, f"Invalid {field} {value!r}; write {choice}")
             return None
+        return found
 
     def when_blind(self) -> WhenBlind | None:
         """Return the policy of the row, None where its cell is empty or not there."""
@@ -430,6 +437,8 @@ class _RowReader:
 
     def refuse_foreign(self) -> None:
         """Refuse what later versions would obey and this one cannot."""
+        if _FOREIGN.isdisjoint(self._row):
+            return
         for field in filter(self._row.__contains__, FOREIGN_COLUMNS):
             raw = self._row.get(field)
             value = "" if raw is None else str(raw).strip()

@@ -4,6 +4,7 @@ from contextlib import suppress
 from decimal import Decimal
 
 import pytest
+from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +115,15 @@ def test_another_word_under_enabled_is_refused(word: str) -> None:
         is_arming(word)
     with pytest.raises(RuleError, match="Invalid enabled"):
         read_rule({**GOOD, "enabled": word})
+
+
+def test_words_and_amounts_that_rows_share_are_read_once() -> None:
+    """A file may have 100,000 rows, which differ in little more than their ids."""
+    rows = [{**GOOD, "id": f"row_{number}"} for number in range(100)]
+    read_rule(GOOD)
+    seen = calls_in(lambda: [read_rule(row) for row in rows])
+    assert seen["_word"] == seen["to_positive_decimal"] == seen["foreign_meaning"] == 0
+    assert seen["Python"] <= 100 * 32
 
 
 def test_all_problems_of_a_row_are_told_at_once() -> None:
