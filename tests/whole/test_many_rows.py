@@ -20,7 +20,9 @@ from krakenlink.errors import KrakenConnectionError
 from krakenlink.pairs import Pair
 from ttslo import TTSLO
 from ttslo_app.rules.checked import KnownRows
+from ttslo_app.rules.findings import all_cells
 from ttslo_app.store.disk import Disk
+from ttslo_app.store.rule_row import shape_of
 from ttslo_app.store.rule_text import merge, read_rules
 from ttslo_app.store.state_text import STATE_COLUMNS, state_bytes
 from validator import ConfigValidator
@@ -140,7 +142,7 @@ def test_edit_of_one_row_checks_one_row(
     api.price = price
     (tmp_path / "config.csv").write_text("\n".join(edit(lines(300))), encoding="utf-8")
     seen = calls_in(program.validate_and_load_config)
-    names = ("config_row_of", "reading_of", "_text_remarks", "_listing_remarks", "calm_of")
+    names = ("all_cells", "reading_of", "_text_remarks", "_listing_remarks", "calm_of")
     assert {name: seen[name] for name in names} == dict.fromkeys(names, 1)
     assert seen["_check_market"] == 0  # exact numbers are for prices near to a threshold
 
@@ -154,7 +156,7 @@ def test_reading_that_finds_nothing_new_checks_nothing(tmp_path: Path) -> None:
         return calls_in(program.validate_and_load_config)
 
     few, many = calls(300), calls(600)
-    for name in ("config_row_of", "reading_of", "_text_remarks", "_listing_remarks", "calm_of"):
+    for name in ("all_cells", "reading_of", "_text_remarks", "_listing_remarks", "calm_of"):
         assert many[name] == 0, name
     assert many["Python"] - few["Python"] <= 300 * 12
 
@@ -216,18 +218,21 @@ def test_cells_that_many_rows_have_are_few_texts() -> None:
     rows = [
         f"r{n},C{n % 5}USD,{60_000 + n // 1000},above,sell,1.{n:05},1.5,true" for n in range(9_000)
     ]
-    read = read_rules(text_of([HEADER, *rows, ""])).rows
+    read = [dict(all_cells(row)) for row in read_rules(text_of([HEADER, *rows, ""])).rows]
     assert len({id(row["threshold_price"]) for row in read}) < 20
     assert len({id(row["pair"]) for row in read}) < 50
     assert [row["threshold_price"] for row in read[::1000]] == [f"{60_000 + n}" for n in range(9)]
 
 
-def test_row_is_a_dict_and_nothing_more() -> None:
-    """Rows carry no dict of attributes, and equal cells are one text."""
+def test_row_is_its_line_and_nothing_more() -> None:
+    """Rows keep no dict and no cell, and equal cells that are asked for are one text."""
     rows = read_rules(text_of(lines(200))).rows
+    kinds = (str, int, type(shape_of((), "")), type)
+    assert all(isinstance(kept, kinds) for row in rows for kept in gc.get_referents(row))
     assert not hasattr(rows[0], "__dict__")
-    assert rows[0]["pair"] is rows[PAIRS]["pair"]
-    assert rows[0]["volume"] is rows[1]["volume"]
+    first, second, other = (all_cells(rows[number]) for number in (0, 1, PAIRS))
+    assert first["pair"] is other["pair"]
+    assert first["volume"] is second["volume"]
 
 
 @pytest.mark.parametrize("count", [100, 5_000])

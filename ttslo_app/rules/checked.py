@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 from krakenlink.pairs import Pair, shown_pair
@@ -19,6 +20,7 @@ from ttslo_app.rules.findings import (
     Accepted,
     Row,
     ValidationResult,
+    all_cells,
     has_order,
     label_of,
     text_of,
@@ -110,18 +112,19 @@ class CheckedRow:
     result: ValidationResult
 
     def __init__(self, row: Row, number: int = 0) -> None:
-        reading = reading_of(row)
+        cells = all_cells(row)
+        reading = reading_of(cells)
         rule = reading if isinstance(reading, Rule) else None
         self.row = row
         self.rule = rule
         self.problems: tuple[Problem, ...] = () if isinstance(reading, Rule) else reading
         self.findings: tuple[str, ...] = getattr(row, "findings", ())
         self.label = rule.id if rule else label_of(row, number)
-        self.pair = rule.pair if rule else text_of(row, "pair")
-        self.has_order = has_order(row)
+        self.pair = rule.pair if rule else text_of(cells, "pair")
+        self.has_order = has_order(cells)
         self.is_enabled = rule is not None and rule.enabled
         is_tied = rule is not None and bool(rule.after or rule.group)
-        self.has_kin = is_tied or bool(row.get(LINK_COLUMN))
+        self.has_kin = is_tied or bool(cells.get(LINK_COLUMN))
         expires = rule.terms.expires if rule else None
         self.ends_at: datetime | None = expires.at if expires else None
         self.has_fired = self.was_fired = False
@@ -195,24 +198,43 @@ class KnownRows:
     """
 
     def __init__(self) -> None:
-        self._known: dict[object, CheckedRow] = {}
+        self._last: list[CheckedRow] = []
         self.pairs: dict[str, Pair] = {}
         self.purses: dict[str, Purse] = {}
 
     def read(self, rows: Iterable[Row]) -> list[CheckedRow]:
-        """Return the rows of the next version."""
-        before, known = self._known, {}
+        """Return the rows of the next version, in a list that is not to be changed."""
+        last, count = self._last, len(self._last)
         found: list[CheckedRow] = []
-        for number, row in enumerate(rows, 1):
-            name = row.get("id")
-            one = before.get(name)
-            if one is None or name in known or not (one.row is row or one.is_of(row)):
-                one = CheckedRow(row, number)
-            known[name] = one
+        others: list[tuple[int, Row]] = []
+        for number, row in enumerate(rows):
+            one = last[number] if number < count else None
+            if one is None or one.row is not row or one.rule is None:
+                # A row that is no rule is called by its place, which may be another one by now.
+                others.append((number, row))
+                one = _NOBODY
             found.append(one)
-        # A row that is no rule is called by its place, which may be another one the next time.
-        self._known = {name: one for name, one in known.items() if one.rule is not None}
+        if others:
+            self._read(others, found)
+        self._last = found
         return found
+
+    def _read(self, others: Iterable[tuple[int, Row]], found: list[CheckedRow]) -> None:
+        """Put those rows into their places that are not what stood there the last time."""
+        free = {
+            one.rule.id: one
+            for one, now in zip_longest(self._last, found[: len(self._last)])
+            if one is not now and one.rule is not None
+        }
+        for number, row in others:
+            one = free.pop(row.get("id"), None)
+            if one is None or not (one.row is row or one.is_of(row)):
+                one = CheckedRow(row, number + 1)
+            found[number] = one
+
+
+# Keeps a place in a list.
+_NOBODY = CheckedRow({})
 
 
 def calm_of(rule: Rule) -> Calm:

@@ -210,7 +210,7 @@ def _text_remarks(row: CheckedRow) -> Iterator[Remark]:
     rule = row.rule
     if rule is None:
         return
-    if "enabled" not in row.row:
+    if not rule.enabled and "enabled" not in row.row:
         yield Remark("enabled", "The row does not say whether it is enabled, so it is not armed")
     yield from _odd_combination(rule)
     yield from _odd_sizes(rule)

@@ -109,6 +109,12 @@ def _finding(config_id: str, field: str, message: str, kind: str) -> dict[str, s
     return {"config_id": config_id, "field": field, "message": message, "type": kind}
 
 
+def all_cells(row: Row) -> Row:
+    """Return the cells of a row for who looks at many of them: some rows look them up each time."""
+    cells: Row = getattr(row, "cells", row)
+    return cells
+
+
 def text_of(row: Row, name: str) -> str:
     """Return a cell as text without spaces around; empty where there is none."""
     value = row.get(name)

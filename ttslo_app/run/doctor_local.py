@@ -37,7 +37,7 @@ from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.place import Unfit, check_writable, exposure, refuse_same
 from ttslo_app.store.rule_file import RuleFile
-from ttslo_app.store.rule_text import ConfigRow
+from ttslo_app.store.rule_row import RuleRow
 from ttslo_app.store.state_text import StateReader
 
 # Seconds: a person waits for all of it, and each step must leave time for the next.
@@ -95,7 +95,7 @@ class Patient:
     is_sending: bool = False
     is_proving: bool = False
     holder: str = ""
-    rows: Sequence[ConfigRow] = ()
+    rows: Sequence[RuleRow] = ()
     refused: frozenset[tuple[str, str]] = frozenset()
     past: Mapping[str, Cells] = field(default_factory=dict)
     public: KrakenAPI | None = None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
@@ -36,6 +36,7 @@ from ttslo_app.rules.rule import Rule
 from ttslo_app.run.files import OrderFiles, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.rule_file import RuleReading
+from ttslo_app.store.rule_row import RuleRow, config_row, texts_under
 
 # A reading of config.csv that left questions open is repeated after so many seconds. As often the
 # prices are asked for that alone keep rows from being armed: one call for all of them.
@@ -105,7 +106,6 @@ class Loader:
         say: Takes a level and a sentence for a person.
 
     Attributes:
-        configs: The rows that may trade.
         validation: What the last validation found; None before the first.
         unpriced: Ids of rows that are not armed for want of a price.
         notes: What the user noted beside rows, those too that are refused, by id.
@@ -122,7 +122,7 @@ class Loader:
         is_verbose: Callable[[], bool],
         say: Say,
     ) -> None:
-        self.configs: list[Mapping[str, Any]] = []
+        self._configs: list[Mapping[str, Any]] | None = []  # None: nobody has asked yet
         self.validation: ValidationResult | None = None
         self.unpriced: frozenset[str] = frozenset()
         self.notes: Mapping[str, str] = {}
@@ -152,6 +152,23 @@ class Loader:
         # What the price alone keeps from being armed, and when to look at its price again.
         self._off_price: Mapping[str, Rule] = {}
         self._look_again_at = 0.0
+
+    @property
+    def configs(self) -> list[Mapping[str, Any]]:
+        """The rows that may trade, as dicts: made where somebody asks for them, as few do."""
+        if self._configs is None:
+            accepted = self.validation.accepted if self.validation else ()
+            self._configs = [config_row(cast("RuleRow", one.row)) for one in accepted]
+        return self._configs
+
+    @configs.setter
+    def configs(self, rows: list[Mapping[str, Any]]) -> None:
+        self._configs = rows
+
+    def _has_rows(self) -> bool:
+        if self._configs is None and self.validation is not None:
+            return bool(self.validation.accepted)
+        return bool(self._configs)
 
     # --- whether it has changed ----------------------------------------------------------------
 
@@ -238,7 +255,7 @@ class Loader:
         """
         with many_objects():
             is_accepted = self._load()
-            if len(self.configs) > _MANY:
+            if self.validation is not None and len(self.validation.accepted) > _MANY:
                 # Nobody looks through them later either, or all threads would stand still for a
                 # fifth of a second each time. They go with their last user all the same.
                 gc.freeze()
@@ -255,7 +272,7 @@ class Loader:
         except OSError as error:
             # Not the same as an empty file: what was armed stays armed.
             tell(self._say, words.config_unreadable(str(self._manager.config_file), error))
-            return bool(self.configs)
+            return self._has_rows()
         sorting, result = self._validate(validator, reading)
         found = [Sentence(Kind.CONFIG, "WARNING", text) for text in reading.findings]
         found += [*self._findings(result), *self._sort(result, sorting)]
@@ -269,7 +286,7 @@ class Loader:
             self._worker.work_off()
         if not sorting.undecided and not self.unpriced and not result.unpriced:
             self._read_again_at = None
-        return bool(self.configs)
+        return self._has_rows()
 
     def _validate(
         self, validator: ConfigValidator, file: RuleReading
@@ -293,9 +310,9 @@ class Loader:
         )
         self._file = file
         self.validation = result
-        self.configs = [one.row for one in result.accepted]
+        self._configs = None
         # Replaced whole: another thread reads it.
-        self.notes = {row.get("id", ""): row[NOTE] for row in file.rows if row.get(NOTE)}
+        self.notes = texts_under(NOTE, file.rows)
         self._files.take(file, rules)
         return _Sorting(waiting, armed), result
 

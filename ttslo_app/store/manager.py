@@ -14,7 +14,7 @@ from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.log_file import LogFile
 from ttslo_app.store.place import refuse_same
 from ttslo_app.store.rule_file import RuleFile, RuleReading, create_sample
-from ttslo_app.store.rule_text import ConfigRow
+from ttslo_app.store.rule_row import ConfigRow, config_row
 from ttslo_app.store.state_file import StateFile, StateReading
 
 
@@ -90,7 +90,7 @@ class ConfigManager:
         """
         reading = self.read_config()
         self.findings = list(reading.findings)
-        return list(reading.rows)
+        return [config_row(row) for row in reading.rows]
 
     def read_config(self, before: RuleReading | None = None) -> RuleReading:
         """Return rows, findings and version of the config file; `findings` stays as it is.

@@ -26,10 +26,10 @@ from ttslo_app.store.disk import (
     sweep,
 )
 from ttslo_app.store.rule_edit import read_edited
+from ttslo_app.store.rule_row import RuleRow
 from ttslo_app.store.rule_text import (
     SAMPLE_CONFIG,
     Changes,
-    ConfigRow,
     merge,
     read_rules,
     trigger_cells,
@@ -53,7 +53,7 @@ class RuleReading:
         data: Its bytes.
     """
 
-    rows: tuple[ConfigRow, ...]
+    rows: tuple[RuleRow, ...]
     findings: tuple[str, ...]
     stamp: Stamp | None
     data: bytes = b""

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 from krakenlink.foreign import shown
 from ttslo_app.columns import (
@@ -34,9 +34,11 @@ from ttslo_app.store.csv_text import (
     cell_text,
     clean,
     has_line_of,
+    lines_of,
     parse,
     quote,
 )
+from ttslo_app.store.rule_row import ConfigRow, PlainRow, RuleRow, shape_of
 
 # The first trigger appends these to the header. Rows that end before them are the same rows as
 # before, without new cells: of 100,000 that would be 60 MB more.
@@ -57,51 +59,66 @@ _CELLS_OF_A_ROW = 4
 # --- rows --------------------------------------------------------------------------------------
 
 
-class ConfigRow(dict[str, str]):
-    """A row of config.csv: text by column, known columns under the names of `CONFIG_COLUMNS`.
-
-    Attributes:
-        line: Where the row begins in the file, from 1 on.
-        findings: Why the row as a whole cannot be relied upon; a row with one must not trade.
-    """
-
-    __slots__ = ("findings", "line")  # of 100,000 rows, dicts of their own would fill 10 MB
-
-    def __init__(
-        self, cells: Mapping[str, str], line: int = 0, findings: Iterable[str] = ()
-    ) -> None:
-        super().__init__(cells)
-        self.line = line
-        self.findings = tuple(findings)
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rows of a file that are meant as rules, and what is odd apart from their values."""
 
-    rows: tuple[ConfigRow, ...] = ()
+    rows: tuple[RuleRow, ...] = ()
     findings: tuple[str, ...] = ()
 
 
 def read_rules(data: bytes) -> Rules:
     """Return the rules of a file; whatever the bytes are, this raises nothing."""
     table = table_of(data)
-    rows: list[ConfigRow] = []
     findings = list(file_findings(table))
+    if table.is_plain and table.header is not None and LINK_COLUMN not in table.columns:
+        below = enumerate(lines_of(table.text[table.header.end :]), table.header.line)
+        rows = rows_of(table, below, is_to_the_end=True)
+        return Rules(tuple(rows), tuple(findings))
     doubts = Doubts(table)
+    odd: list[ConfigRow] = []
     reading = None
     for reading in table.readings(may_lack=APPENDED):
         row = config_row_of(reading, doubts)
         if row is None:
             continue
-        rows.append(row)
+        odd.append(row)
         if reading.record and '"' in table.raw(reading.record):
             findings += _stray_quotes(table, reading.record)
-    if rows and reading is not None and rows[-1].line == reading.line:
-        rows[-1].findings += tuple(doubts.of_the_last(reading))
+    if odd and reading is not None and odd[-1].line == reading.line:
+        odd[-1].findings += tuple(doubts.of_the_last(reading))
     if LINK_COLUMN in table.columns:
-        _follow_links(rows)
-    return Rules(tuple(rows), tuple(findings))
+        _follow_links(odd)
+    return Rules(tuple(odd), tuple(findings))
+
+
+def rows_of(
+    table: Table, lines: Iterable[tuple[int, str]], *, is_to_the_end: bool = False
+) -> list[RuleRow]:
+    """Return the rows of some lines of a plain table, each with its number.
+
+    The table may end after these lines; `is_to_the_end` says that the last of them is the file's.
+    """
+    doubts, shape = Doubts(table), shape_of(table.columns, table.delimiter)
+    rows: list[RuleRow] = []
+    reading = None
+    groups = groupby(lines, lambda one: doubts.is_none_of(one[1]))
+    for is_sound, group in groups:
+        if is_sound:
+            rows += [PlainRow(text, line, shape) for line, text in group]
+            continue
+        for reading in table.readings_of(group, may_lack=APPENDED):
+            row = config_row_of(reading, doubts)
+            if row is not None:
+                rows.append(row)
+    if is_to_the_end and rows and not table.text.endswith(("\r", "\n")):
+        last = rows[-1]
+        if isinstance(last, PlainRow) and (reading is None or reading.line < last.line):
+            (reading,) = table.readings_of([(last.line, last.text)], may_lack=APPENDED)
+        if reading is not None and reading.line == last.line:
+            findings = (*last.findings, *doubts.of_the_last(reading))
+            rows[-1] = ConfigRow(reading.cells, last.line, findings)
+    return rows
 
 
 def config_row_of(reading: Reading, doubts: Doubts) -> ConfigRow | None:
@@ -149,6 +166,13 @@ class Doubts:
         has_long_line = has_line_of(_LONGEST_ROW, table.text)
         self._is_every_row = self._has_no_switch or bool(self._suspicious) or has_long_line
         self._count = len(columns)
+        counts = () if self._is_every_row else range(1, len(columns) + 1)
+        self._separators = {n - 1 for n in counts if APPENDED.issuperset(columns[n:])}
+
+    def is_none_of(self, line: str) -> bool:
+        """Tell quickly whether a line of a plain table is a row in no doubt, as nearly all are."""
+        count = line.count(self._table.delimiter)
+        return count in self._separators and line[:1].isalnum() and "#" not in line
 
     def may_be_of(self, reading: Reading) -> bool:
         """Tell quickly whether a row is to be looked at: nearly none is."""

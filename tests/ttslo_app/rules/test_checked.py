@@ -13,7 +13,7 @@ from rows_kit import BTC, GOOD, row
 from ttslo_app.rules.checked import NEVER, CheckedRow, KnownRows, Remark, calm_of
 from ttslo_app.rules.findings import Accepted, ValidationResult
 from ttslo_app.rules.rule import Rule, read_rule, reading_of
-from ttslo_app.store.rule_text import ConfigRow
+from ttslo_app.store.rule_row import ConfigRow
 
 
 def checked(cells: dict[str, str], number: int = 1) -> CheckedRow:

@@ -15,7 +15,7 @@ from krakenlink.errors import KrakenTimeout
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import Accepted, format_validation_result
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.store.rule_text import ConfigRow
+from ttslo_app.store.rule_row import ConfigRow
 
 
 def test_a_good_row_passes_without_any_api() -> None:

@@ -16,7 +16,7 @@ from ttslo_app.rules.findings import (
     told_once,
 )
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.store.rule_text import ConfigRow
+from ttslo_app.store.rule_row import ConfigRow
 
 
 def test_a_result_can_be_filled_by_hand() -> None:

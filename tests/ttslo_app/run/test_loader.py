@@ -104,6 +104,8 @@ def test_edit_of_the_same_length_is_taken_where_the_disk_has_a_coarse_clock(
             disk.written_at = now
         program.look_at_files()
     assert [row["threshold_price"] for row in program.configs] == ["52000"]
+    assert [type(row).__mro__[1] for row in program.configs] == [dict]  # as callers know it
+    assert program.configs is program.configs
 
 
 class Slow(KrakenAPI):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import tracemalloc
 from collections.abc import Callable
 from random import Random
 
@@ -11,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_kit import HEADER
 
-from ttslo_app.store.csv_text import lines_of
-from ttslo_app.store.rule_edit import changed_part, read_edited
-from ttslo_app.store.rule_text import ConfigRow, Rules, read_rules
+from ttslo_app.store.rule_edit import changed_parts, read_edited
+from ttslo_app.store.rule_row import RuleRow
+from ttslo_app.store.rule_text import Rules, read_rules
 
 ROWS = [f"r{number},XBTUSD,{50_000 + number},above,sell,0.01,5.0,true" for number in range(9)]
 
@@ -253,12 +254,17 @@ class Files:
 def test_edited_file_is_read_as_any_file(seed: int) -> None:
     """Whatever is done to it, with rows that were carried over from any number of versions."""
     files, old = Files(seed), b""
-    rows: tuple[ConfigRow, ...] = ()
+    rows: tuple[RuleRow, ...] = ()
     for _ in range(12):
         data = files.edit()
         rules = read_edited(data, old, rows)
         assert shown(rules) == shown(read_rules(data))
         old, rows = data, rules.rows
+
+
+def parts_of(new: bytes, old: bytes) -> list[tuple[int, int, int, int]]:
+    """Return what has changed below the first line, which is one character long."""
+    return list(changed_parts(new, old, 1, 1))
 
 
 @given(
@@ -267,27 +273,83 @@ def test_edited_file_is_read_as_any_file(seed: int) -> None:
     st.integers(0, 31),
     st.integers(0, 9),
 )
-def test_changed_part_is_all_that_has_changed(text: str, piece: str, at: int, gone: int) -> None:
-    """Above and below it the lines are the same, and no more than that is left out."""
-    old = f"h\n{text}\n"
-    new = f"h\n{text[:at]}{piece}{text[at + gone :]}\n"
-    start, stop, old_stop = changed_part(new, old, 1)
-    assert (new[:start], new[stop:]) == (old[:start], old[old_stop:])
-    assert start == 1 or new[start - 1] == "\n"
-    assert stop == len(new) or new[stop - 1] == old[old_stop - 1] == "\n"
-    part, old_part = new[start:stop], old[start:old_stop]
-    assert not (part and old_part) or start == 1 or lines_of(part)[0] != lines_of(old_part)[0]
+def test_changed_parts_are_all_that_has_changed(text: str, piece: str, at: int, gone: int) -> None:
+    """Above, below and between them all is the same, and they are whole lines."""
+    old = f"h\n{text}\n".encode()
+    new = f"h\n{text[:at]}{piece}{text[at + gone :]}\n".encode()
+    done = old_done = 1
+    for start, stop, old_start, old_stop in [
+        *parts_of(new, old),
+        (len(new),) * 2 + (len(old),) * 2,
+    ]:
+        assert new[done:start] == old[old_done:old_start]
+        assert all(place == 1 or new[place - 1 : place] == b"\n" for place in (start, stop))
+        assert all(place == 1 or old[place - 1 : place] == b"\n" for place in (old_start, old_stop))
+        done, old_done = stop, old_stop
+    for start, stop, old_start, old_stop in parts_of(new, old):
+        part, was = new[start:stop], old[old_start:old_stop]
+        assert not (part and was) or part.splitlines()[0] != was.splitlines()[0] or start == 1
+
+
+@given(st.lists(st.integers(0, 999), max_size=40, unique=True), st.integers(0, 40))
+def test_each_line_that_has_changed_is_a_part_of_its_own(changed: list[int], longer: int) -> None:
+    """So that the thousands between the first and the last of them are not looked at."""
+    lines = [b"%06d\n" % number for number in range(1000)]
+    old = b"".join(lines)
+    for number in changed:
+        lines[number] = b"x" * longer + lines[number].replace(b"0", b"y")
+    new = b"".join(lines)
+    found = [new.count(b"\n", 0, start) for start, *_ in changed_parts(new, old, 0, 0)]
+    assert found == sorted(changed)
+
+
+def test_many_changes_are_one_part_in_the_end() -> None:
+    """A file that is another one is not compared line by line to its end."""
+    old = b"".join(b"%06d\n" % number for number in range(10_000))
+    new = old.replace(b"0", b"z").replace(b"1", b"y")
+    parts = list(changed_parts(new, old, 0, 0))
+    assert len(parts) < 6_000
+    assert parts[-1][1::2] == (len(new), len(old))
+    assert sum(stop - start for start, stop, *_ in parts) > 0.6 * len(new)
+
+
+def test_lines_that_come_and_go_leave_those_around_them() -> None:
+    """Where the number of lines is another one all between the first and the last is one part."""
+    old = b"".join(b"%02d\n" % number for number in range(20))
+    new = old.replace(b"05\n", b"").replace(b"07\n", b"a\nb\nc\n")
+    assert list(changed_parts(new, old, 0, 0)) == [(15, 24, 15, 24)]
 
 
 @pytest.mark.parametrize("block", range(0, 200_000, 65_536 // 2))
 def test_change_is_found_wherever_it_is(block: int) -> None:
     """At the beginning of a long file, at its end, and at the seams of what is compared at once."""
-    old = "h\n" + "0123456\n" * 30_000
-    at = old.index("\n", block) + 1
-    new = f"{old[:at]}x{old[at + 1 :]}"
-    assert changed_part(new, old, 1) == (at, at + 8, at + 8)
-    assert changed_part(old[:at] + old[at + 8 :], old, 1)[0] == len(old) - 8
-    assert changed_part(old, old, 1) == (len(old),) * 3
+    old = b"h\n" + b"0123456\n" * 30_000
+    at = old.index(b"\n", block) + 1
+    new = old[:at] + b"x" + old[at + 1 :]
+    assert parts_of(new, old) == [(at, at + 8, at, at + 8)]
+    ((start, stop, old_start, old_stop),) = parts_of(old[:at] + old[at + 8 :], old)
+    assert (stop - start, old_stop - old_start) == (0, 8)
+    assert parts_of(old, old) == []
+
+
+HOLED = "\n".join(
+    [HEADER, *(f"r{n},XBTUSD,{n + 1},above,sell,1.{n},2,true" for n in range(20_000)), ""]
+)
+
+
+def test_edits_at_both_ends_of_a_long_file_take_little_in_hand() -> None:
+    """The lines between them are never texts of their own, and neither file is decoded."""
+    old = HOLED.encode()
+    new = old.replace(b"r3,XBTUSD,4,", b"r3,XBTUSD,5,").replace(b"r19998,XBT", b"r19998,ETH")
+    before = read_rules(old).rows
+    tracemalloc.start()
+    try:
+        rows = read_edited(new, old, before).rows
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [number for number in range(20_000) if rows[number] is not before[number]] == [3, 19_998]
+    assert most < 0.9 * len(old)  # the rows themselves, one word each, are half of it
 
 
 def test_rows_that_are_handed_in_are_not_changed() -> None:
@@ -296,4 +358,3 @@ def test_rows_that_are_handed_in_are_not_changed() -> None:
     copy = shown(Rules(before))
     read_edited(file_of(*ROWS[1:]), file_of(*ROWS), before)
     assert shown(Rules(before)) == copy
-    assert all(isinstance(row, ConfigRow) for row in before)
