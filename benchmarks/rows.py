@@ -450,8 +450,8 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             "under 4 s; one AssetPairs and one Ticker before anything is armed",
             found.started < 4 and found.first_calls["AssetPairs"] == 1,
             "",
-            "Reading, checking and writing down each row takes about 40 us, a third of it for the "
-            "life of the rule in state.csv, and telling of it another 7 us.",
+            "Reading, checking and writing down each row takes about 21 us, a third of it for the "
+            "life of the rule in state.csv; telling of it, and watching for it, 5 us each.",
         ),
         Figure(
             f"memory of `ttslo.py` with {what}",
