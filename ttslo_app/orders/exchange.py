@@ -86,7 +86,8 @@ class KrakenExchange:
         self._takes_batches = type(trading).add_order is KrakenAPI.add_order and (
             type(trading).add_trailing_stop_loss is KrakenAPI.add_trailing_stop_loss
         )
-        self._markets: dict[str, Market] = {}
+        # By name: the pair as it was told last, and what was made of it.
+        self._markets: dict[str, tuple[Pair, Market]] = {}
         # Order ids that Kraken did not know, how often, and when each is asked for again.
         self._unknown: dict[str, tuple[int, float]] = {}
 
@@ -123,22 +124,25 @@ class KrakenExchange:
         self._clock.measure(self._reading.server_time, pause)
 
     def market_of(self, pair: str) -> Market:
-        """Return what the listing says of `pair`; one call at most, and none the second time.
+        """Return what is known of `pair`; one call at most, and none the second time.
 
-        Whether the pair trades at this moment is not asked: a crossing must not wait for a call,
-        and Kraken refuses by itself what it must.
+        What the stream proves of it at this moment counts, else what the listing said. Whether the
+        pair trades is not asked: a crossing must not wait for a call, and Kraken refuses by itself
+        what it must.
 
         Raises:
             LookupError: If Kraken has no such pair.
         """
-        market = self._markets.get(pair)
-        if market is None:
-            market = self._markets[pair] = market_from(self._public.resolve_pair(pair))
-        return market
+        if pair not in self._markets:
+            return self.learn(pair, self._public.resolve_pair(pair))
+        known, market = self._markets[pair]
+        told = self._public.listing.streamed(known)
+        return market if told is None or told[0] == known else self.learn(pair, told[0])
 
     def learn(self, pair: str, listed: Pair) -> Market:
-        """Take over what the listing said of `pair` just now: a crossing need not ask for it."""
-        market = self._markets[pair] = market_from(listed)
+        """Take over what was said of `pair` just now: a crossing need not ask for it."""
+        market = market_from(listed)
+        self._markets[pair] = listed, market
         return market
 
     def warm_up(self) -> None:

@@ -309,6 +309,30 @@ def test_market_that_was_learned_costs_a_crossing_no_call(
     assert len(exchange.requests) == asked
 
 
+def test_market_is_as_the_stream_proves_it_at_this_moment(exchange: FakeKraken) -> None:
+    """Without a call; where it proves nothing any more, what was known last stays."""
+    key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
+    with (
+        KrakenAPI(base_url=url, ws_url=exchange.ws_url) as reading,
+        KrakenAPI(key, secret, url, use_websocket=False) as trading,
+    ):
+        made = KrakenExchange(trading, reading, time.time, lambda *_, **__: None)
+        assert made.market_of(PAIR).lot_decimals == 8
+        assert reading.follow_instruments(60.0)
+        asked = len(exchange.requests)
+        exchange.change_pair(PAIR, lot_decimals=3, ordermin="0.02")
+        assert exchange.wait_for(lambda _: made.market_of(PAIR).lot_decimals == 3)
+        market = made.market_of(PAIR)
+        assert (market.ordermin, market.rest_key) == (Decimal("0.02"), PAIR)
+        assert made.market_of(PAIR) is market
+        provider = reading.price_provider()
+        assert provider is not None
+        provider.stop(60.0)
+        assert reading.listing.streamed(reading.resolve_pair(PAIR)) is None
+        assert made.market_of(PAIR) is market
+        assert len(exchange.requests) == asked
+
+
 def test_market_that_kraken_does_not_have_is_a_lookup_error(kraken: KrakenExchange) -> None:
     """An unknown pair is said to be one."""
     with pytest.raises(LookupError):

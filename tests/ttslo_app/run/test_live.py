@@ -116,6 +116,19 @@ def test_tick_that_crosses_places_the_order(
     assert market.placed_count() == 1
 
 
+def test_order_keeps_to_the_steps_of_this_moment(market: FakeKraken, tmp_path: Path) -> None:
+    """Kraken may coarsen them on any day: with those of the arming it would refuse the order."""
+    fine = row("up", 51000).replace("0.01,", "0.01567891,")
+    with LiveProgram(market, tmp_path, [fine]) as program:
+        api = program.ttslo.kraken_api_readonly
+        wait_until(lambda: api.listing.streamed(api.resolve_pair(PAIR)), "pairs are streamed")
+        market.change_pair(PAIR, lot_decimals=3)
+        wait_until(lambda: api.resolve_pair(PAIR).lot_decimals == 3, "it is known")
+        market.set_price(PAIR, "51001")
+        program.crossing_of("up")
+    assert [order["vol"] for order in market.orders] == ["0.01500000"]
+
+
 def test_spike_of_one_tick_fires(market: FakeKraken, tmp_path: Path) -> None:
     """Up and back down before anybody could ask for the price: it fires all the same."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
