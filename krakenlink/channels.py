@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Generic, Literal, NamedTuple, Protocol
 
@@ -167,7 +167,7 @@ class Base(NamedTuple, Generic[Item]):
     items: dict[int, Item]
     last: int
     asked_at: float
-    refuted: frozenset[int] = frozenset()  # places of the tape that cannot be
+    refuted: Mapping[int, Item] = {}  # what of the tape cannot be, by its place
 
 
 class Ways(NamedTuple, Generic[Item]):
@@ -188,9 +188,9 @@ class Joined(NamedTuple, Generic[Item]):
     age: float
 
 
-def _without(items: dict[int, Item], places: Collection[int]) -> dict[int, Item]:
-    """Return all but what is at `places`: mostly all, and then what was given."""
-    return {n: item for n, item in items.items() if n not in places} if places else items
+def _without(items: dict[int, Item], known: Mapping[int, Item]) -> dict[int, Item]:
+    """Return all but what is `known`: mostly all, and then what was given."""
+    return {n: item for n, item in items.items() if known.get(n) != item} if known else items
 
 
 class Market:
@@ -303,21 +303,29 @@ class Market:
         look, symbol = self._look(asked, patience), self._symbol(asked.name)
         key = asked._replace(name=symbol)
         seen, base, asked_at = look(), self._bases.get(key), None
+        before: dict[int, Any] = {}
         for is_last in (False, True):
             if seen is None:
                 break
             tape, items, age = seen
             if base is not None and base.tape is tape:
                 told = _without(items, base.refuted)
-                doubted = ways.doubtful(base, told)
+                doubted = {n: told[n] for n in ways.doubtful(base, told)}
                 found = ways.join(base, _without(told, doubted))
                 if not (doubted or has_hole(tuple(found), asked.step, base.last)) or is_last:
-                    self._refute(key, base, doubted)
-                    return Joined(symbol, found, "websocket", feed_clock(), age)
+                    # It may stand in the place of something true, which REST tells, if it was asked
+                    # since: what has come later is no less doubtful, and the next call asks anew.
+                    asked_about = {n: x for n, x in doubted.items() if before.get(n) == x}
+                    self._refute(key, base, asked_about)
+                    if len(asked_about) == len(doubted):
+                        return Joined(symbol, found, "websocket", feed_clock(), age)
+                    break
             # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
-            asked_at = feed_clock()
+            asked_at, before = feed_clock(), items
             fetched = ways.fetch()
-            base = self._bases[key] = Base(tape, fetched, max(fetched, default=0), asked_at)
+            known = base.refuted if base is not None and base.tape is tape else {}
+            base = Base(tape, fetched, max(fetched, default=0), asked_at, known)
+            self._bases[key] = base
             seen = look()
         if asked_at is None:
             asked_at = feed_clock()
@@ -325,11 +333,12 @@ class Market:
         now = feed_clock()
         return Joined(symbol, fetched, "rest", now, now - asked_at)
 
-    def _refute(self, key: Question, base: Base[Any], places: set[int]) -> None:
-        """Take note that REST knows nothing of what the stream told, and say so."""
-        if places:
-            self._bases[key] = base._replace(refuted=base.refuted | places)
-            _log.warning("%s: candles from the future are not taken", key.name)
+    def _refute(self, key: Question, base: Base[Any], items: dict[int, Any]) -> None:
+        """Take note that REST knows nothing of what the stream told, and say so once."""
+        if items:
+            self._bases[key] = base._replace(refuted={**base.refuted, **items})
+            if not items.keys() <= base.refuted.keys():
+                _log.warning("%s: candles from the future are not taken", key.name)
 
     def _look(
         self, asked: Question, patience: float

@@ -124,6 +124,25 @@ def test_candle_from_the_future_is_not_taken(
     assert [r.message for r in caplog.records] == ["BTC/USD: candles from the future are not taken"]
 
 
+def test_candle_from_the_future_may_stand_in_the_place_of_a_true_one(
+    api: KrakenAPI, exchange: FakeKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each time that one comes REST is asked what it hides, and no more; it is said once."""
+    exchange.set_prices("XBTUSD", [50000], at=NOON)
+    api.get_candles("XBTUSD")
+    reader = reader_of(api)
+    exchange.fault("candle_from_future")
+    with caplog.at_level(logging.WARNING):
+        for price in (50001, 50002, 50003):
+            traded(exchange, reader, CandleUpdate, price, at=NOON + 1)
+            asked = exchange.count("OHLC")
+            for _ in range(2):
+                (candle,) = api.get_candles("XBTUSD").candles
+                assert (candle.begin, int(candle.close)) == (int(NOON), price)
+            assert exchange.count("OHLC") == asked + 1
+    assert [r.message for r in caplog.records] == ["BTC/USD: candles from the future are not taken"]
+
+
 def test_damaged_candle_ends_what_was_joined(api: KrakenAPI, exchange: FakeKraken) -> None:
     """REST tells what it was."""
     exchange.set_prices("XBTUSD", [50000], at=NOON)
