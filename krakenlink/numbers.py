@@ -11,7 +11,7 @@ alike, volumes are plain decimals with at most `lot_decimals` places.
 from __future__ import annotations
 
 import re
-from decimal import ROUND_DOWN, Decimal, localcontext
+from decimal import ROUND_DOWN, Context, Decimal
 
 # Python's Decimal also takes underscores, other scripts' digits, "NaN" and "Infinity"; Kraken
 # and spreadsheets mean none of them.
@@ -24,8 +24,8 @@ SMALLEST = Decimal("1e-30")
 # Characters; reading takes the square of their number.
 _LONGEST = 100
 # Room for every number between the two to be cut exactly: 30 digits before the point, and as
-# many behind it as anybody types.
-_MOST_DIGITS = 200
+# many behind it as anybody types; whatever a caller's own context rounds to.
+_CUTTING = Context(prec=200, rounding=ROUND_DOWN)
 
 # Far beyond every longest wait; counting on would overflow a float one day.
 _MOST_DOUBLINGS = 64
@@ -50,7 +50,7 @@ def to_decimal(value: object) -> Decimal:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"{text!r} is not a number")
     number = Decimal(text)
-    if number and not SMALLEST <= abs(number) <= LARGEST:
+    if number and not SMALLEST <= number.copy_abs() <= LARGEST:
         raise ValueError(f"{text!r} is too large or too small to be meant")
     return number
 
@@ -96,8 +96,7 @@ def quantize_down(number: Decimal, decimals: int) -> Decimal:
     assert isinstance(exponent, int)  # finite numbers only: `to_decimal` lets no other pass
     if -exponent <= decimals:
         return number
-    with localcontext(prec=_MOST_DIGITS):
-        return number.quantize(Decimal(1).scaleb(-decimals), rounding=ROUND_DOWN)
+    return _CUTTING.quantize(number, Decimal((0, (1,), -decimals)))
 
 
 def trailing_offset(percent: Decimal) -> str:

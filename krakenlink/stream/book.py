@@ -15,7 +15,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
 
@@ -43,9 +43,11 @@ _SUMMED = 10
 _LONGEST = 40
 _CROSSED = "its best bid is not below its best ask"
 # Decimals that are tried where nobody has told them: of a price beyond those that are seen, and of
-# a quantity; and room for every number to be shifted exactly.
+# a quantity.
 _MORE_PLACES, _QTY_PLACES = 4, 8
-_MOST_DIGITS = 200
+# Room for every number to be shifted and summed up exactly, and for a quotient. A caller's own
+# context, which may round to few digits, is none of it.
+_EXACT, _DIVIDING = Context(prec=200), Context(prec=28)
 
 
 class Level(NamedTuple):
@@ -117,10 +119,9 @@ def digits(number: object, places: int) -> str | None:
         exact = to_decimal(number)
     except ValueError:
         return None
-    with localcontext(prec=_MOST_DIGITS):
-        shifted = exact.scaleb(places)
-        if shifted < 0 or shifted != shifted.to_integral_value():
-            return None
+    shifted = _EXACT.scaleb(exact, places)
+    if shifted < 0 or shifted != _EXACT.to_integral_value(shifted):
+        return None
     return str(int(shifted)).lstrip("0")
 
 
@@ -316,16 +317,18 @@ class Fill:
 def estimated_fill(book: OrderBook, side: str, volume: Decimal, last: Decimal | None) -> Fill:
     """Return what a market order of `volume` would meet in `book`."""
     rest, cost, worst = volume, Decimal(0), None
-    with localcontext(prec=_MOST_DIGITS):
+    with localcontext(_EXACT):
         for level in book.asks if side == "buy" else book.bids:
             if not rest:
                 break
             part = min(rest, level.qty)
             rest, cost, worst = rest - part, cost + part * level.price, level.price
         filled = volume - rest
-    average = cost / filled if filled else None
-    slippage = None
-    if average is not None and last is not None:
-        worse = average - last if side == "buy" else last - average
-        slippage = worse / last * 100
+    average = slippage = None
+    with localcontext(_DIVIDING):
+        if filled:
+            average = cost / filled
+        if average is not None and last is not None:
+            worse = average - last if side == "buy" else last - average
+            slippage = worse / last * 100
     return Fill(book.symbol, side, volume, filled, average, worst, cost, last, slippage, book)

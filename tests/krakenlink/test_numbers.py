@@ -1,6 +1,6 @@
 """Exact decimals: what was typed is what Kraken gets, and nothing that is no number passes."""
 
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, Inexact, localcontext
 
 import pytest
 from hypothesis import given
@@ -242,3 +242,11 @@ def test_bounds_of_sense_belong_to_it(sign: str, text: str, is_meant: bool) -> N
     else:
         with pytest.raises(ValueError, match="too large or too small"):
             to_decimal(sign + text)
+
+
+@pytest.mark.parametrize("prec", [1, 3, 28])
+def test_cutting_is_the_same_whatever_its_caller_rounds_to(prec: int) -> None:
+    """A volume of nine digits is cut, and neither refused nor rounded up."""
+    with localcontext(prec=prec, rounding=ROUND_UP) as context:
+        context.traps[Inexact] = True
+        assert str(quantize_down(Decimal("12345.678999"), 3)) == "12345.678"

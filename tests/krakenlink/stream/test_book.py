@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal, Inexact, localcontext
 from fractions import Fraction
 
 import pytest
@@ -366,3 +366,22 @@ def test_fill_is_exact() -> None:
     assert Fraction(found.cost) == Fraction("12345678901234567890.12345678") * Fraction(
         "0.0000012345"
     )
+
+
+def test_fill_is_exact_whatever_its_caller_rounds_to() -> None:
+    """Python's decimal context is the caller's own; sums of money are none of its business."""
+    wanted = fill("buy", "1.5", "100.125")
+    with localcontext(prec=3, rounding=ROUND_UP) as context:
+        context.traps[Inexact] = True
+        assert fill("buy", "1.5", "100.125") == wanted
+    assert wanted.average is not None
+    assert len(wanted.average.as_tuple().digits) == 28
+
+
+@pytest.mark.parametrize(("number", "places"), [("50000.1", 1), ("5e-05", 8), (12345.678, 3)])
+def test_digits_are_the_same_whatever_a_context_rounds_to(number: object, places: int) -> None:
+    """A sum of other digits would be a book that is dropped."""
+    wanted = digits(number, places)
+    with localcontext(prec=2) as context:
+        context.traps[Inexact] = True
+        assert digits(number, places) == wanted
