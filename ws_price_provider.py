@@ -343,17 +343,15 @@ class WebSocketPriceProvider(Wants, Stoppable):
 
         Args:
             symbols: Leave out events of other symbols; events of the link always come.
-            channels: Leave out the prices of other channels (`ticker`, `trade`).
+            channels: Leave out the data of other channels than these, such as `ticker`.
             sink: The queue to put events in, for a thread that waits for other things, too;
                 the reader makes its own where it is left out.
+
+        Raises:
+            ValueError: If there is no such channel.
         """
-        reader = FeedReader(
-            self._clock,
-            self.feed_thread.forget_reader,
-            None if symbols is None else frozenset(symbols),
-            None if channels is None else frozenset(channels),
-            sink,
-        )
+        forget = self.feed_thread.forget_reader
+        reader = FeedReader(self._clock, forget, symbols, channels, sink)
         with self._lock:
             self.feed_thread.readers.add(reader)
         return reader

@@ -65,10 +65,20 @@ class LoopQueue(SimpleQueue[Any]):
             self.get()
 
     async def wait(self) -> None:
-        """Wait until there may be an entry."""
+        """Wait until there may be an entry.
+
+        Raises:
+            RuntimeError: If another coroutine waits: one of the two would never be woken.
+        """
         import asyncio  # whoever is here has it loaded
 
         loop = asyncio.get_running_loop()
+        before = self._waiter
+        if before is not None and not (before[1].done() or before[0].is_closed()):
+            raise RuntimeError(
+                "another coroutine waits for these events; let each have a stream of its own, by "
+                "`provider.events()`"
+            )
         future = loop.create_future()
         self._waiter = (loop, future)
         if self.empty() and not self.fate:  # asked again, since one may have come in between
@@ -98,6 +108,7 @@ class EventStream:
     Raises:
         KrakenError: While it is read, if more than that were left unread: what is missing nobody
             knows.
+        RuntimeError: While it is read, if another coroutine waits for it already.
     """
 
     def __init__(

@@ -32,6 +32,10 @@ class Channel(StrEnum):
     INSTRUMENT = "instrument"
     OHLC = "ohlc"
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"channel is {value!r}; there are {', '.join(cls)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:

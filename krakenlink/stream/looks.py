@@ -267,6 +267,9 @@ class Looks(Proofs):
         Args:
             symbols: As for `open_feed`.
             channels: As for `open_feed`.
+
+        Raises:
+            ValueError: If there is no such channel.
         """
         return EventStream(lambda sink: self.open_feed(symbols, channels, sink=sink))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -66,27 +65,28 @@ class FeedReader:
     Args:
         clock: The feed's.
         forget: Takes this reader off the feed.
-        symbols: Leave out events of other symbols; None for all.
-        channels: Leave out the prices of other channels; None for all.
+        symbols: Leave out events of other symbols; None for all. A text is one name.
+        channels: Leave out the data of other channels; None for all. A text is one name.
         sink: The queue to put events in; None for one of its own.
+
+    Raises:
+        ValueError: If there is no such channel.
     """
 
     def __init__(
         self,
         clock: Callable[[], float],
         forget: Callable[[FeedReader], None],
-        symbols: AbstractSet[str] | None,
-        channels: AbstractSet[str] | None,
+        symbols: Iterable[str] | None,
+        channels: Iterable[str] | None,
         sink: SimpleQueue[Any] | None = None,
     ) -> None:
         self._clock = clock
         self._forget = forget
-        self._symbols = symbols
-        self._unwanted = frozenset(
-            kind
-            for kind, channel in _CHANNEL_OF.items()
-            if channels is not None and channel not in channels
-        )
+        self._symbols = _each(symbols)
+        # One that is misspelt would be a reader that hears nothing, and nobody would know why.
+        wanted = frozenset(map(Channel, Channel if channels is None else _each(channels) or ()))
+        self._unwanted = frozenset(k for k, channel in _CHANNEL_OF.items() if channel not in wanted)
         self._queue: SimpleQueue[Any] = SimpleQueue() if sink is None else sink
         self.is_told = False  # that nobody reads it
 
@@ -135,6 +135,11 @@ class FeedReader:
             symbol = getattr(event, "symbol", None)
             if symbols is None or symbol is None or symbol in symbols:
                 put(event)
+
+
+def _each(names: Iterable[str] | None) -> frozenset[str] | None:
+    """Return names as a set; a text would fall into its letters, and is meant as one name."""
+    return frozenset((names,) if isinstance(names, str) else names) if names is not None else None
 
 
 class Readers:
@@ -246,14 +251,14 @@ _LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
     Resubscribed: (logging.DEBUG, "%s (%s) is subscribed again", ("symbol", "channel")),
     SymbolRefused: (
         logging.WARNING,
-        "Kraken does not stream %s (%s): %s. Its price comes over REST",
+        "Kraken does not stream %s (%s): %s. REST tells it instead",
         ("symbol", "channel", "error"),
     ),
     SymbolDistrusted: (logging.WARNING, "%s", ("reason",)),
     SymbolTrusted: (logging.INFO, "%s: the stream speaks again and counts", ("symbol",)),
     SymbolMute: (
         logging.WARNING,
-        "%s (%s) is subscribed and silent. Its price comes over REST",
+        "%s (%s) is subscribed and silent. REST tells it until it speaks",
         ("symbol", "channel"),
     ),
     SystemState: (logging.INFO, "Kraken's engine is %s", ("system",)),

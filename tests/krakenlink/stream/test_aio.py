@@ -225,3 +225,21 @@ def test_reader_that_nobody_reads_is_told_of_once() -> None:
     feed.tell(4)
     assert too_far_behind(feed.readers, 3) == []
     assert reader.backlog == 4
+
+
+def test_second_coroutine_at_one_stream_is_refused() -> None:
+    """One of the two would never be woken; the first one goes on."""
+
+    async def both() -> None:
+        feed = Feed()
+        stream = EventStream(feed.open)
+        first = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="a stream of its own"):
+            await took(stream, 1)
+        feed.tell(1)
+        assert await asyncio.wait_for(first, LONG) == news(1)
+        feed.tell(2)
+        assert await took(stream, 1) == [news(2)]
+
+    asyncio.run(both())

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from feed_kit import BTC, ETH
 
-from krakenlink.stream.events import Event, FeedClosed, FeedLive, Tick, Trades
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import Event, FeedClosed, FeedLive, FirstData, Tick, Trades
 from krakenlink.stream.reader import FeedReader, Readers
 
 
@@ -86,3 +87,27 @@ def test_closed_reader_ends_with_the_moment_of_its_end() -> None:
     mine.close()
     assert gone == [mine]
     assert [mine.get(), mine.get()] == [EVENTS["live"], FeedClosed(7.0)]
+
+
+def test_text_is_one_name_and_not_its_letters() -> None:
+    """`symbols="BTC/USD"` would else be a reader that hears of nothing."""
+    one = FeedReader(lambda: 7.0, lambda _: None, "BTC/USD", "ticker")
+    many = FeedReader(lambda: 7.0, lambda _: None, ["BTC/USD"], ["ticker"])
+    events = [FirstData(Symbol(name), 7.0) for name in ("BTC/USD", "ETH/USD", "B")]
+    for reader in (one, many):
+        reader.offer(events)
+        assert [reader.get(0), reader.get(0)] == [events[0], None]
+
+
+@pytest.mark.parametrize("channels", [["tiker"], "trades", ["ticker", ""], [7]])
+def test_channel_that_is_misspelt_is_refused(channels: Any) -> None:
+    """A reader that hears nothing would not say why."""
+    with pytest.raises(ValueError, match="there are ticker, trade, book, instrument, ohlc"):
+        FeedReader(lambda: 7.0, lambda _: None, None, channels)
+
+
+def test_no_channel_at_all_leaves_the_events_of_the_link() -> None:
+    """An empty list means what it says."""
+    reader = FeedReader(lambda: 7.0, lambda _: None, None, [])
+    reader.offer([FirstData(Symbol("BTC/USD"), 7.0)])
+    assert reader.get(0) is not None
