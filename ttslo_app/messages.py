@@ -134,12 +134,14 @@ class AcceptedRule:
 class Adopt:
     """The whole of config.csv, validated: these rules, and no others, may trade.
 
+    `accepted` is the order thread's from then on: others look up in it, and change nothing.
+
     `read_at` is the monotonic moment at which reading the file began: an order that was noted in
     the file after it is not in what was read, and must not look like a user's wish to arm again.
     `undecided` are ids of which nothing could be found out just now: they stay as they are.
     """
 
-    accepted: Mapping[str, AcceptedRule]
+    accepted: dict[str, AcceptedRule]
     read_at: float
     undecided: frozenset[str] = frozenset()
 

@@ -392,6 +392,40 @@ def test_report_has_a_thousand_lines_in_hand_at_a_time(tmp_path: Path) -> None:
     assert most_in_hand(9_000) < 1.5 * most_in_hand(1_500)
 
 
+def test_edit_takes_little_memory_besides(tmp_path: Path) -> None:
+    """What is held of all rows for a moment is 340 bytes each, its line included."""
+
+    def most_in_hand(count: int) -> int:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        program = TTSLO(manager(folder, lines(count)), Keyless())
+        program.validate_and_load_config()
+        rows = lines(count)
+        rows[7] = rows[7].replace("1.5", "2.5")
+        (folder / "config.csv").write_text("\n".join(rows), encoding="utf-8")
+        gc.collect()
+        tracemalloc.start()
+        try:
+            program.validate_and_load_config()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_in_hand(10)  # what is loaded once
+    few, many = most_in_hand(4_000), most_in_hand(12_000)
+    assert many - few < 8_000 * 340
+
+
+def test_rows_that_the_order_thread_has_are_those_that_were_handed_to_it(tmp_path: Path) -> None:
+    """Nobody makes another dict of all of them, unless some of them are left out."""
+    program = TTSLO(manager(tmp_path, lines(30)), Keyless())
+    program.validate_and_load_config()
+    assert program.worker.ledger.rules is program.loader._ready
+    program.worker.ledger.distrust(["r3"])
+    program.validate_and_load_config()
+    assert set(program.loader._ready) - set(program.worker.ledger.rules) == {"r3"}
+
+
 def test_columns_of_the_first_trigger_leave_all_other_rows_the_same() -> None:
     """A header that has grown by them is no reason to read each rule a second time."""
     old = lines(9)

@@ -236,6 +236,11 @@ class Ledger:
         else:
             self._unknown_past.update(rule_ids)
 
+    @property
+    def has_doubts(self) -> bool:
+        """Whether there may be a rule whose past is not known; hardly ever."""
+        return bool(self._unknown_past) or self._is_state_torn
+
     def is_past_unknown(self, rule_id: str) -> bool:
         """Tell whether nobody can know if the rule has fired."""
         return rule_id in self._unknown_past or (self._is_state_torn and rule_id not in self.state)
@@ -251,8 +256,8 @@ class Ledger:
         Returns:
             Those of which it was not written yet.
         """
-        if not self._unknown_past and not self._is_state_torn:
-            return []  # as nearly always
+        if not self.has_doubts:
+            return []
         doubted = sorted({i for i in rule_ids if self.is_past_unknown(i)})
         news = [i for i in doubted if self.state.get(i, {}).get("rule_state") != _DOUBTFUL]
         for rule_id in news:

@@ -150,15 +150,17 @@ class Roll:
         for rule_id in doubtful:
             self._teller.tell(words.doubtful(rule_id))
         has_changed = bool(doubtful)
-        rules = {i: entry for i, entry in ledger.rules.items() if i in undecided}
-        rules.update((i, e) for i, e in message.accepted.items() if not ledger.is_past_unknown(i))
+        rules = message.accepted  # as it is, where it may be: another dict would fill 4 MB
+        if undecided or ledger.has_doubts:
+            known = [i for i in rules if not ledger.is_past_unknown(i)]
+            rules = {i: entry for i, entry in ledger.rules.items() if i in undecided}
+            rules.update((i, message.accepted[i]) for i in known)
         ledger.relate(rules)
         # All rows of one reading are armed at one moment, which is one text in the memory.
         now = self._tools.moments.now_and_since()
         beginnings = Beginnings(self._tools, partial(self.arm, now=now), now[0])
-        unchanged = self._unchanged(rules)
-        for rule_id in [*state, *(i for i in rules if i not in state)]:
-            if rule_id in unchanged or rule_id in undecided or ledger.is_past_unknown(rule_id):
+        for rule_id in [*self._changed(rules), *(i for i in rules if i not in state)]:
+            if rule_id in undecided or ledger.is_past_unknown(rule_id):
                 continue
             entry = rules.get(rule_id)
             if ledger.stays_given_up(rule_id, entry):
@@ -172,16 +174,18 @@ class Roll:
         self._expiring = [e for e in rules.values() if e.rule.terms.expires is not None]
         return has_changed
 
-    def _unchanged(self, rules: Mapping[str, AcceptedRule]) -> set[str]:
-        """Return the rows that wait and have not changed, as most when a file is read again."""
-        before = self._ledger.rules
-        return self._ledger.waiting_among(
-            known.rule
-            for rule_id, entry in rules.items()
-            if (known := before.get(rule_id)) is not None
-            and (known is entry or known == entry)
-            and entry.rule.enabled
-        )
+    def _changed(self, rules: Mapping[str, AcceptedRule]) -> list[str]:
+        """Return the known rows but those that wait and are as they were, as most are."""
+        before, armed = self._ledger.rules, RuleState.ARMED.value
+        return [
+            rule_id
+            for rule_id, cells in self._ledger.state.items()
+            if (entry := rules.get(rule_id)) is None
+            or (entry is not (known := before.get(rule_id)) and entry != known)
+            or not entry.rule.enabled
+            or not cells
+            or cells.get("rule_state") != armed
+        ]
 
     def _adopt_one(
         self, rule_id: str, entry: AcceptedRule | None, read_at: float, now: _Now
