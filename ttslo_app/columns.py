@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 
 REQUIRED_COLUMNS = (
     "id",
@@ -112,6 +111,10 @@ def misspelled(columns: Sequence[str]) -> dict[str, str]:
         if name not in present:
             targets.setdefault(_plain(alias), name)
     unknown = [name for name in columns if name and name not in KNOWN_COLUMNS]
+    if not unknown:
+        return {}
+    from difflib import get_close_matches  # here, because a slip of the hand is rare
+
     found: dict[str, str] = {}
     for name in unknown[:_MOST_COMPARED]:
         plain = _plain(name[:60])

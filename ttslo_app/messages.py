@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from krakenlink.rest.answers import Outcome
-from krakenlink.stream.executions import AccountOrder
 from ttslo_app.rules.rule import Rule
+
+if TYPE_CHECKING:  # for a run that follows its account
+    from krakenlink.stream.executions import AccountOrder
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 from calls_kit import calls_in
-from fresh_python import run_python
 from watch_kit import WatchBench
 
 import ttslo
@@ -623,11 +622,34 @@ def test_client_loads_books_only_to_use_them() -> None:
     assert has_channels == "True"
 
 
-def test_program_loads_nothing_that_only_some_users_want() -> None:
+# Each is for a flag, a command or an extra; loaded, it would take memory of all who have none.
+WANTED_BY_SOME = {
+    *("aiohttp", "apprise", "asyncio", "difflib", "fake_kraken", "http.server", "numpy"),
+    *("prometheus_client", "pyarrow", "rich"),
+    *("krakenlink.relay", "krakenlink.stream.account", "krakenlink.stream.executions"),
+    *("krakenlink.stream.private", "ttslo_app.backtest", "ttslo_app.cluster"),
+    *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.table"),
+    *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.run.accounts"),
+    *("ttslo_app.run.demo", "ttslo_app.run.doctor", "ttslo_app.run.paper"),
+    *("ttslo_app.run.screen", "ttslo_app.run.standby", "ttslo_app.run.whatif"),
+}
+
+
+def test_program_loads_nothing_that_only_some_users_want(
+    exchange: FakeKraken, place_of_its_own: Path
+) -> None:
     """Figures, a page, a table, notifications and the exchange cost those who use them."""
-    loaded = run_python("import sys, ttslo; print(*sys.modules)").split()
-    wanted_by_some = {
-        *("aiohttp", "apprise", "asyncio", "fake_kraken", "http.server", "numpy", "pyarrow"),
-        *("prometheus_client", "rich", "ttslo_app.face.metrics", "ttslo_app.run.demo"),
-    }
-    assert set(loaded) & wanted_by_some == set()
+    config = place_of_its_own / "config.csv"
+    config.write_text(f"{HEADER}\nr1,BTC/USD,9000000,above,sell,1,5.0,true\n", encoding="ascii")
+    code = (
+        "import os, sys, ttslo\n"
+        f"os.chdir({str(place_of_its_own)!r})\n"
+        f"os.environ['KRAKEN_SPOT_URL'] = {exchange.rest_url!r}\n"
+        f"os.environ['KRAKEN_WS_PUBLIC_URL'] = {exchange.ws_url!r}\n"
+        "code = ttslo.main(['--once', '--dry-run'])\n"
+        "print(*sys.modules)\n"
+        "sys.exit(code)"
+    )
+    loaded = set(said_by(code)[-1].split())
+    assert {"ttslo_app.run.live", "ttslo_app.orders.desk"} <= loaded
+    assert loaded & WANTED_BY_SOME == set()

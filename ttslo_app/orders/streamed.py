@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from krakenlink.numbers import plain, to_decimal
-from krakenlink.stream.executions import AccountOrder
 from ttslo_app.messages import Sighting, Stop, Streamed
 from ttslo_app.orders.life import Life
+
+if TYPE_CHECKING:  # for a run that follows its account
+    from krakenlink.stream.executions import AccountOrder
 
 # REST's words for the states of an order.
 _STATUSES = {

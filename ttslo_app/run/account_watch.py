@@ -10,21 +10,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
 from krakenlink.errors import AuthenticationError, KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.stream.account import AccountFeed, AccountReader
-from krakenlink.stream.executions import AccountOrder
-from krakenlink.stream.private import (
-    AccountDenied,
-    AccountFollowed,
-    AccountLost,
-    AccountSnapshot,
-    OrderNews,
-)
 from ttslo_app.messages import Say, Streamed, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import OrderSettings
@@ -33,6 +24,11 @@ from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import account_words as words
 from ttslo_app.run.keeper import watch_orders
 from ttslo_app.run.parts import World
+
+if TYPE_CHECKING:  # loaded with a stream, for who has one
+    from krakenlink.stream.account import AccountFeed, AccountReader
+    from krakenlink.stream.executions import AccountOrder
+    from krakenlink.stream.private import AccountFollowed, AccountLost, AccountSnapshot
 
 # Seconds between two looks where the stream left something in doubt: Kraken's smallest allowance
 # regains a call in that time.
@@ -129,16 +125,20 @@ class AccountWatch:
 
     def hear(self, event: object) -> None:
         """Take in an event of the stream; others are passed over. Never blocks."""
+        if self._feed is None:
+            return
+        from krakenlink.stream import private  # which the feed has loaded
+
         match event:
-            case OrderNews():
+            case private.OrderNews():
                 self._hand_on(event.order)
-            case AccountSnapshot():
+            case private.AccountSnapshot():
                 self._on_snapshot(event)
-            case AccountFollowed():
+            case private.AccountFollowed():
                 self._on_followed(event)
-            case AccountLost():
+            case private.AccountLost():
                 self._lost = event
-            case AccountDenied():
+            case private.AccountDenied():
                 if self._told.is_news(_DENIED, event.error):
                     tell(self._say, words.denied(event.error, self._settings.watch))
 
@@ -225,4 +225,6 @@ def account_feed_of(exchange: object, reading: Any) -> AccountFeed | None:
     url = next((one.ws_auth_url for one in clients if one.ws_auth_url is not None), None)
     if url is None or not reading.use_websocket:
         return None
+    from krakenlink.stream.account import AccountFeed  # here, for a run that has a stream
+
     return AccountFeed(url, token_of_any(clients))

@@ -37,8 +37,6 @@ from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
-from ttslo_app.run.screen import check_available as check_rich
-from ttslo_app.run.screen import drawing
 from ttslo_app.run.signs import Signs, signs_from
 from ttslo_app.run.snapshots import snapshot_path
 from ttslo_app.run.telling import exposed_files, telling_from
@@ -117,13 +115,24 @@ def configure_logging(options: argparse.Namespace) -> None:
     logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
-def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
-    if options.metrics_port is not None:
-        from ttslo_app.face.metrics import check_available  # here, for who wants no figures
+def _check_extras(options: argparse.Namespace) -> None:
+    """Load what only some want, so that it is found at once where it is not installed.
 
-        check_available()
+    Raises:
+        ValueError: If it is not.
+    """
+    if options.metrics_port is not None:
+        from ttslo_app.face import metrics
+
+        metrics.check_available()
     if options.live:
-        check_rich()
+        from ttslo_app.run import screen
+
+        screen.check_available()
+
+
+def _run(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
+    _check_extras(options)
     files = {"config": options.config, "state": options.state, "log": options.log}
     refuse_same({**files, "keys": options.env_file or ENV_FILE})
     manager = ConfigManager(*files.values(), disk=disk)
@@ -324,11 +333,11 @@ def _start(
         tell(program.say, words.no_trading_key())
     if signs is None:
         return _look_once(program)
-    table = (
-        drawing(sys.stdout, program.voice, program.say, lambda: signs.newest)
-        if options.live
-        else None
-    )
+    table: AbstractContextManager[object] | None = None
+    if options.live:
+        from ttslo_app.run.screen import drawing  # which `_check_extras` has loaded
+
+        table = drawing(sys.stdout, program.voice, program.say, lambda: signs.newest)
     return _run_on(program, options.interval, table or nullcontext())
 
 

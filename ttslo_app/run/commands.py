@@ -13,7 +13,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
@@ -142,6 +141,8 @@ def _let_go_of_output() -> None:
 
 def unknown(word: str) -> str:
     """Return what is said of a first argument that is neither a flag nor a word."""
+    from difflib import get_close_matches  # here, because a slip of the hand is rare
+
     close = get_close_matches(word.lower(), [*WORDS, *_MEANT], n=1, cutoff=0.6)
     meant = _MEANT.get(close[0], close[0]) if close else ""
     hint = f"did you mean {meant}?" if meant in WORDS else f"there are {', '.join(WORDS)}"

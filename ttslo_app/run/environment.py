@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from ttslo_app.messages import Kind, Sentence
 
@@ -85,6 +84,8 @@ def _meant_by(name: str) -> str:
         return upper
     if upper in _MEANT:
         return _MEANT[upper]
+    from difflib import get_close_matches  # here, because a slip of the hand is rare
+
     # What all names begin with makes none of them like another.
     start = _OWN_START if upper.startswith(_OWN_START) else ""
     names = {name.removeprefix(start): name for name in (*KNOWN, *_MEANT) if name.startswith(start)}

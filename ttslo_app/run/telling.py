@@ -21,7 +21,6 @@ import creds
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
 from ttslo_app.face import words as face_words
-from ttslo_app.face.notify import Notifier
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals, check_ping
 from ttslo_app.face.services import Address, NotifyUnavailable, Plugin, Service, read_addresses
 from ttslo_app.run import signs_words as words
@@ -78,6 +77,8 @@ class Telling:
         """
         notifier = None
         if self.ways:
+            from ttslo_app.face.notify import Notifier  # here, before any price, for who is told
+
             notifier = Notifier(
                 self.ways,
                 program.say,

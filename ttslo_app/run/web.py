@@ -17,7 +17,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ttslo_app.face.web import words
-from ttslo_app.face.web.guard import Guard, PageUnavailable, check_reach, check_token
 from ttslo_app.run.by_hand import Command, Hands, Verb
 from ttslo_app.run.signs import Signs
 from ttslo_app.run.telling import settings_of
@@ -77,6 +76,8 @@ def server_from(options: argparse.Namespace, env_file: str | None) -> WebServer 
     """
     if options.web is None:
         return None
+    from ttslo_app.face.web.guard import Guard, PageUnavailable, check_reach, check_token
+
     if not _is_there("aiohttp"):
         raise PageUnavailable(words.needs_aiohttp())
     token = check_token(next(settings_of("TTSLO_WEB_TOKEN", env_file), ""))
@@ -104,6 +105,8 @@ def _addresses_of(host: str, port: int) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
+        from ttslo_app.face.web.guard import PageUnavailable
+
         why = getattr(error, "strerror", None) or str(error)
         raise PageUnavailable(words.no_such_host(host, why)) from None
     return [str(address[0]) for *_, address in found]
@@ -115,6 +118,8 @@ def _certificate(cert: str, key: str | None) -> ssl.SSLContext:
         # A key with a password would ask a terminal for it, and there may be none.
         context.load_cert_chain(cert, key, password=lambda: "")
     except (OSError, ValueError) as error:
+        from ttslo_app.face.web.guard import PageUnavailable
+
         why = getattr(error, "strerror", None) or str(error)
         raise PageUnavailable(words.no_certificate(cert, why)) from None
     return context
