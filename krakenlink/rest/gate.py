@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from krakenlink.errors import KeyDeposed
@@ -221,6 +222,11 @@ _gates: dict[str, Gate] = {}  # by the hash of the key, so that no key can be pr
 _gates_lock = threading.Lock()  # guards `_gates`
 
 
+@lru_cache(maxsize=8)  # each call of a key asks, an order too
+def _hash_of(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
 def gate_of(key: str, folder: Callable[[], Path | None] = lambda: None) -> Gate:
     """Return the one gate in this process of the API key `key`. Safe from any thread.
 
@@ -228,7 +234,7 @@ def gate_of(key: str, folder: Callable[[], Path | None] = lambda: None) -> Gate:
         key: Kraken's public key.
         folder: Says where the last nonce may be kept; asked for the first call of a key.
     """
-    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+    digest = _hash_of(key)
     with _gates_lock:
         gate = _gates.get(digest)
     if gate is not None:

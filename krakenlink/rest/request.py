@@ -9,7 +9,6 @@ Source: Kraken, REST authentication, AddOrder and pages on tokenized assets (rea
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -57,17 +56,22 @@ def encode(params: Mapping[str, object] | None) -> str:
     """
     try:
         fields = _fields("", params or {})
-        return "&".join([f"{_quoted(label)}={_quoted(text)}" for label, text in fields])
+        return "&".join(
+            [f"{label.translate(_QUOTED)}={text.translate(_QUOTED)}" for label, text in fields]
+        )
     except UnicodeEncodeError as error:
         raise ArgumentError(f"a parameter holds text that is no text: {error.reason}") from None
 
 
-def _quoted(text: str) -> str:
-    # The library looks at each character of what is to be quoted, and an order waits for it.
-    return text.translate(_QUOTES_OF) if text.isascii() else quote_plus(text)
+class _Quoted(dict[int, str]):
+    """What stands for each character; of those beyond ASCII it is worked out."""
+
+    def __missing__(self, number: int) -> str:
+        return quote_plus(chr(number))
 
 
-_QUOTES_OF = {number: quote_plus(chr(number)) for number in range(128)}
+# The library looks at each character of what is to be quoted, and an order waits for it.
+_QUOTED = _Quoted({number: quote_plus(chr(number)) for number in range(128)})
 
 
 def _fields(prefix: str, params: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -118,9 +122,12 @@ def _plain_object(prefix: str, params: Mapping[str, object]) -> dict[str, object
     return found
 
 
+_LIST = (list, tuple)
+
+
 def _objects_in(value: object) -> Sequence[Mapping[str, object]]:
     """Return the objects that a list holds; nothing for what is no list of objects."""
-    is_list = isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value)
+    is_list = isinstance(value, _LIST) and all(isinstance(one, Mapping) for one in value)
     return cast("Sequence[Mapping[str, object]]", value) if is_list else ()
 
 
@@ -137,14 +144,15 @@ def sign(urlpath: str, nonce: str, body: str, secret: str) -> str:
         ArgumentError: If `secret` is not base64; its text is not shown.
     """
     try:
-        key = base64.b64decode(secret.strip(), validate=True)
+        # What `base64` and `HMAC` call in the end: an order waits for it.
+        key = binascii.a2b_base64(secret.strip(), strict_mode=True)
     except (binascii.Error, ValueError):
         raise ArgumentError(
             "api_secret is not base64; copy the private key from Kraken once more, whole"
         ) from None
     digest = hashlib.sha256(f"{nonce}{body}".encode()).digest()
-    mac = hmac.new(key, urlpath.encode() + digest, hashlib.sha512)
-    return base64.b64encode(mac.digest()).decode("ascii")
+    mac = hmac.digest(key, urlpath.encode() + digest, "sha512")
+    return binascii.b2a_base64(mac, newline=False).decode("ascii")
 
 
 # Kraken's secrets are 64 bytes in base64, its keys 42.
@@ -185,7 +193,7 @@ def private_request(
     path = f"/0/private/{method}"
     fields = {"nonce": str(nonce), **(params or {})}
     # How a form would name the fields of each object of a list is not documented.
-    is_nested = any(_objects_in(v) for v in fields.values() if isinstance(v, list | tuple))
+    is_nested = any(_objects_in(v) for v in fields.values() if isinstance(v, _LIST))
     body = encode_json(fields) if is_nested else encode(fields)
     headers = {
         "API-Key": key,
