@@ -91,8 +91,8 @@ class Crossing:
 
     Attributes:
         price_text: The price as it was given, for the files.
-        at: When it was traded or, where that is not told, seen: ISO UTC by Kraken's clock; empty
-            where nobody says.
+        at_ns: When it was traded or, where that is not told, seen: nanoseconds since 1970 by
+            Kraken's clock; None where nobody says.
         seen_at: When it was seen, in seconds of the program's monotonic clock; None where that
             is not known: then it counts as seen when the order thread takes it up. It stays the
             same however long the crossing waits and however often its order is tried.
@@ -103,7 +103,7 @@ class Crossing:
     price_text: str
     reason: str = "crossed"
     # When is no part of what: two that tell of the same price of the same rule are the same.
-    at: str = field(default="", compare=False)
+    at_ns: int | None = field(default=None, compare=False)
     seen_at: float | None = field(default=None, compare=False)
 
     @property

@@ -73,7 +73,7 @@ def test_arming_twice_the_same_is_the_same_message() -> None:
 
 def test_when_a_crossing_was_seen_is_no_part_of_what_crossed() -> None:
     """The same price of the same rule is the same crossing, whoever tells of it when."""
-    seen = Crossing(RULE, Decimal(51000), "51000", at="2026-11-01T00:00:00+00:00", seen_at=7.0)
+    seen = Crossing(RULE, Decimal(51000), "51000", at_ns=1_800_000_000 * 10**9, seen_at=7.0)
     assert seen == Crossing(RULE, Decimal(51000), "51000")
     assert seen != Crossing(RULE, Decimal(51001), "51001")
 

@@ -112,7 +112,7 @@ class Kinship:
         if not holder:
             return False
         self._owed.wait(crossing, Why.GROUP)
-        is_same = first is not None and bool(crossing.at)
+        is_same = first is not None and crossing.at_ns is not None
         is_same = is_same and first is not None and _trade_of(first) == _trade_of(crossing)
         said = kin_words.held(crossing, holder, is_same_trade=is_same)
         self._teller.tell_once(crossing.key, said)
@@ -132,6 +132,8 @@ class Kinship:
 
         The last look before an intent.
         """
+        if not self._ledger.kin.group:
+            return True
         tie = group_tie(self._ledger.kin, crossing.key, self._ledger.known_life)
         if tie.bond is Bond.FREE:
             return True
@@ -142,6 +144,13 @@ class Kinship:
 
     def attend(self) -> None:
         """Disarm, arm and let go as what is known by now wants it. Blocks for the disk, seldom."""
+        if self._ledger.kin_news:  # of most turns there is none, and a crossing waits for this
+            self._take_in_news()
+        for wait in self._owed:
+            if wait.why is Why.GROUP:
+                self._let_go(wait.crossing)
+
+    def _take_in_news(self) -> None:
         kin, news = self._ledger.kin, sorted(self._ledger.kin_news)
         self._ledger.kin_news.clear()
         for group in dict.fromkeys(kin.group[i] for i in news if i in kin.group):
@@ -149,8 +158,7 @@ class Kinship:
         touched = dict.fromkeys(news)
         for rule_id in news:
             touched |= dict.fromkeys([*kin.mates(rule_id), *kin.children.get(rule_id, ())])
-        # In the order of the file; of most turns there is no news, and then nothing is looked at.
-        known = [rule_id for rule_id in self._ledger.rules if rule_id in touched] if news else []
+        known = [rule_id for rule_id in self._ledger.rules if rule_id in touched]  # in its order
         armed = [one for one in map(self._follow, known) if one is not None]
         for entry, life, tie in armed:
             self._post(self._book(entry, life, is_new=bool(tie.fill)))
@@ -159,9 +167,6 @@ class Kinship:
         for entry, _, tie in armed:
             if tie.fill:
                 self._teller.tell(kin_words.armed(entry.rule, tie))
-        for wait in self._owed:
-            if wait.why is Why.GROUP:
-                self._let_go(wait.crossing)
 
     def _spend(self, members: Sequence[str]) -> None:
         """Disarm what waits in a group of which one has fired."""
@@ -239,5 +244,5 @@ def _news_of(tie: Tie) -> str:
     return f"{tie.bond.value} {tie.by} {order}"
 
 
-def _trade_of(crossing: Crossing) -> tuple[str, str]:
-    return crossing.at, crossing.price_text
+def _trade_of(crossing: Crossing) -> tuple[int | None, str]:
+    return crossing.at_ns, crossing.price_text

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock, open_at_once, replace_file
 from krakenlink.numbers import plain
-from ttslo_app.clocks import iso_moment
 from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange
@@ -136,8 +135,8 @@ class Hands:
         last = None if live is None else live.watch.last.get(entry.market.name)
         if last is None or feed_clock() - last[1] > _FRESH:
             return Answer(False, words.no_price(rule_id))
-        price, at = last[0], iso_moment(self._program.clocks.kraken_ns())
-        crossing = Crossing(entry.rule, price, plain(price), "fired by hand", at, feed_clock())
+        price, at_ns = last[0], self._program.clocks.kraken_ns()
+        crossing = Crossing(entry.rule, price, plain(price), "fired by hand", at_ns, feed_clock())
         worker.roll.leave_book(rule_id)  # from here on the order thread has it alone
         worker.submit(crossing)
         return self._outcome_of(rule_id)

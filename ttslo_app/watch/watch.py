@@ -137,7 +137,7 @@ class Watch:
         held, now = change.held, self._present(market)
         self._parking.enter(armed, signal_for(armed, self._parking, self._blind, held))
         if held is not None and self._parking.policy_of(rule) is WhenBlind.ALWAYS:
-            self._fire(rule.id, held.price, held.reason, nanoseconds(held.at))
+            self._fire(rule.id, held.price, held.reason, held.at_ns)
         elif (present := price_for(change, armed, now, self.last, self._clocks)) is not None:
             self._look(market.name, present, reason="was met already")
         return armed
@@ -227,10 +227,11 @@ class Watch:
         fired: list[Firing] = []
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
+            ids = self.in_order(crossed) if len(crossed) > 1 else crossed
             try:
                 fired = [
                     self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
-                    for rule_id in self.in_order(crossed)
+                    for rule_id in ids
                     if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
                 ]
             finally:
@@ -261,7 +262,7 @@ class Watch:
             seen_at: When the price came, on the monotonic clock; None for now.
         """
         armed, now_ns = self._parking.seats[rule_id].armed, self._clocks.kraken_ns()
-        moment = iso_moment(now_ns if at_ns is None else at_ns)
+        moment = now_ns if at_ns is None else at_ns
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
         self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
         guess = seen_at if self._is_guessing and not (not_after or at_ns) else None

@@ -42,9 +42,9 @@ def entry(**changes: str) -> Rule:
     return rule("entry", **{"direction": "buy", "threshold_type": "below", **changes})
 
 
-def at(crossed: Rule, moment: str, price: str = "50001") -> Crossing:
+def at(crossed: Rule, at_ns: int, price: str = "50001") -> Crossing:
     """Return a crossing by a trade of a moment."""
-    return Crossing(crossed, Decimal(price), price, at=moment, seen_at=1_800_000_000.0)
+    return Crossing(crossed, Decimal(price), price, at_ns=at_ns, seen_at=1_800_000_000.0)
 
 
 def rows(*rules: Rule, fired: tuple[str, ...] = ()) -> Adopt:
@@ -98,8 +98,7 @@ def test_rows_without_a_group_know_nothing_of_each_other() -> None:
 def test_crossings_of_one_turn_are_one_order(is_same: bool) -> None:
     """The first in the order of the trades fires; of one trade it is said that the file decided."""
     bench = Bench(target(), stop())
-    moments = ("2026-11-23T12:00:00Z", "2026-11-23T12:00:00Z" if is_same else "later")
-    take(bench, at(target(), moments[0]), at(stop(), moments[1]))
+    take(bench, at(target(), 1), at(stop(), 1 if is_same else 2))
     assert [order.volume for order, _, _ in bench.kraken.sent] == ["0.01"]
     assert state_of(bench, "target") is RuleState.PLACED
     said = [text for _, text in bench.said if text.startswith("stop: ")]
@@ -139,8 +138,8 @@ def test_refused_for_good_the_others_are_armed_again() -> None:
     """What crossed meanwhile goes back to whoever reads prices, as one that nobody saw."""
     bench = Bench(target(), stop())
     bench.kraken.replies = [Reply.BAD]
-    crossing = at(stop(), "later")
-    take(bench, at(target(), "first"), crossing)
+    crossing = at(stop(), 2)
+    take(bench, at(target(), 1), crossing)
     assert (state_of(bench, "target"), state_of(bench, "stop")) == (
         RuleState.DISARMED,
         RuleState.ARMED,
@@ -292,7 +291,7 @@ def test_last_look_before_an_intent_sees_a_rival() -> None:
     bench.cross(target())
     life = bench.worker.life_of("stop")
     bench.worker.ledger.put(replace(life, state=RuleState.ARMED))
-    crossing = bench.worker._owed.take(at(stop(), "x"), bench.clock.seconds)
+    crossing = bench.worker._owed.take(at(stop(), 1), bench.clock.seconds)
     bench.worker._desk.place([crossing])
     assert len(bench.kraken.sent) == 1
     assert bench.worker._owed.has("stop", Why.GROUP)

@@ -13,7 +13,7 @@ from ttslo_app.rules.rule import WhenBlind
 
 # The moment of the bench's clock, and one a while before it.
 NOW, BEFORE = "1970-01-01T00:16:40+00:00", "1970-01-01T00:10:00+00:00"
-HELD = Crossing(rule(51000), Decimal(51500), "51500", at=BEFORE, seen_at=900.0)
+HELD = Crossing(rule(51000), Decimal(51500), "51500", at_ns=600 * 10**9, seen_at=900.0)
 
 
 def bench_at(price: int | None) -> WatchBench:
