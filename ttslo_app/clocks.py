@@ -80,10 +80,18 @@ class Moments:
         self._clocks = clocks
         self._guesses: dict[str, float] = {}
 
-    def now(self, ago: float = 0.0) -> str:
-        """Return the moment of so many seconds ago, as ISO UTC by Kraken's clock."""
-        moment = self._clocks.utc() - timedelta(seconds=ago)
-        return self._kept(moment.isoformat(timespec="milliseconds"), ago)
+    def now(self) -> str:
+        """Return the present moment, as ISO UTC by Kraken's clock."""
+        return self._kept(self._clocks.utc().isoformat(timespec="milliseconds"))
+
+    def now_and_before(self, ago: float) -> tuple[str, str]:
+        """Return the present moment, and that of so many seconds ago, by one look at the clock."""
+        now = self._clocks.utc()
+        before = now - timedelta(seconds=ago)
+        return (
+            self._kept(now.isoformat(timespec="milliseconds")),
+            self._kept(before.isoformat(timespec="milliseconds"), ago),
+        )
 
     def since_now(self) -> str:
         """Return the present moment, from which on trades are to count."""

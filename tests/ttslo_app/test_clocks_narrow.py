@@ -147,7 +147,7 @@ def seconds_of(text: str) -> float:
 def test_moment_that_was_a_guess_is_put_right(wrong: float) -> None:
     """By as much as the clock was off, however long ago it was written down."""
     told = Told(wrong)
-    guess, earlier = told.moments.now(), told.moments.now(ago=7.0)
+    guess, earlier = told.moments.now_and_before(7.0)
     told.truth += 500.0
     assert told.moments.put_right() == {}
     told.is_known = True

@@ -37,9 +37,11 @@ class Builder:
     def is_too_late(self, crossing: Crossing, life: Life) -> bool:
         """Tell whether a row had ended by itself when its threshold was crossed, and say so."""
         moment = expiry_of(crossing.rule, life)
+        if moment is None:
+            return False
         seen_at = crossing.seen_at
         age = 0.0 if seen_at is None else self._tools.now() - seen_at
-        if moment is None or self._tools.clocks.utc() - timedelta(seconds=age) < moment:
+        if self._tools.clocks.utc() - timedelta(seconds=age) < moment:
             return False
         self._tools.teller.tell(trouble_words.too_late(crossing, moment))
         return True

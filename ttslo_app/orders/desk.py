@@ -211,17 +211,18 @@ class Desk:
         # The moment of the crossing, not of this try: its age tells whether it is still owed.
         age = 0.0 if crossing.seen_at is None else self._tools.now() - crossing.seen_at
         deadline = self._deadline()
+        intended_at, crossed_at = self._tools.moments.now_and_before(age)
         intended = life.after(
             Signal.INTEND,
             order=order,
-            intended_at=self._tools.timestamp(),
+            intended_at=intended_at,
             deadline=_as_text(deadline),
             sends=life.sends + 1,
             sent_by=self._tools.key_mark,
             doubt="",
             letters=self._letters_of(crossing),
             trigger_price=crossing.price_text,
-            trigger_time=self._tools.timestamp(ago=age),
+            trigger_time=crossed_at,
             detail="",
         )
         self._ledger.put(intended)

@@ -129,6 +129,8 @@ class Finder:
     @property
     def must_settle_first(self) -> bool:
         """Whether an order from before the start may soon be settled, and is not yet."""
+        if not self._searches:
+            return False
         now = self._tools.now()
         is_recovering = any(now < search.held_until for search in self._searches.values())
         return is_recovering and self._tools.can_find

@@ -330,7 +330,7 @@ def cells_of(life: Life) -> dict[str, str]:
     """Return the cells that state.csv holds of `life`; `last_checked` is not among them."""
     cells = {"id": life.id, "triggered": "true" if life.has_fired else "false"}
     cells.update(zip(_TEXT, _texts_of(life), strict=True))
-    cells["rule_state"] = life.state.value
+    cells["rule_state"] = str(life.state)
     cells["generation"] = _count(life.generation)
     cells["sends"] = _count(life.sends)
     cells["noted"] = "true" if life.noted else "false"

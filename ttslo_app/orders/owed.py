@@ -192,8 +192,9 @@ class Owed:
 
         It was told of none of them what becomes of it.
         """
-        waits = (Wait(one, _seen_at(one), Why.SETTLING) for one in crossings)
-        return [wait for wait in waits if not wait.is_young(now, self._settings)]
+        seen = [(one, _seen_at(one)) for one in crossings]
+        most = self._settings.owed
+        return [Wait(one, since, Why.SETTLING) for one, since in seen if now - since > most]
 
     # --- who waits ---------------------------------------------------------------------------
 
@@ -279,7 +280,7 @@ class Owed:
 
     def is_closed(self, pair: str) -> bool:
         """Tell whether a crossing of `pair` has to stand in line."""
-        return any(gate in self._gates for gate in _gates_of(pair))
+        return bool(self._gates) and any(gate in self._gates for gate in _gates_of(pair))
 
     def close(self, pair: str, pause: Pause, now: float) -> None:
         """Note that Kraken refused an order of `pair` for its pace."""

@@ -175,13 +175,9 @@ class Tools:
         """Return seconds that only ever grow, while the machine sleeps, too."""
         return self.clocks.monotonic()
 
-    def timestamp(self, ago: float = 0.0) -> str:
-        """Return a moment by Kraken's clock, as the files hold it: ISO UTC.
-
-        Args:
-            ago: How long ago it was, in seconds.
-        """
-        return self.moments.now(ago)
+    def timestamp(self) -> str:
+        """Return the present moment by Kraken's clock, as the files hold it: ISO UTC."""
+        return self.moments.now()
 
     def begin_anew(self, rule_id: str) -> None:
         """Forget how often a rule was refused, and what was said of that."""

@@ -138,9 +138,10 @@ def _told(row: str, start: str) -> str:
 
 def letters_of(row: Mapping[str, object]) -> str:
     """Return what tells a row from one that differs in any letter or column; empty for no row."""
-    if not row:
+    cells = [[name, str(cell)] for name, cell in row.items()]
+    if not cells:
         return ""
-    text = json.dumps([[name, str(cell)] for name, cell in row.items()])
+    text = _as_json(cells)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -205,11 +206,11 @@ def _template_of(rule: Rule, market: Market, volume: str = "") -> OrderRequest:
         limit = f"{sign}{plain(digits)}{percent}"
     return OrderRequest(
         market.rest_key,
-        rule.direction.value,
+        str(rule.direction),
         volume,
         _offset_of(rule, market),
         "trailing-stop-limit" if limit else "trailing-stop",
-        terms.trigger.value,
+        str(terms.trigger),
         limit,
         _FEE_FLAGS[terms.fee] if terms.fee else "",
     )

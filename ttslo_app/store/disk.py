@@ -169,10 +169,12 @@ def read_settled(disk: Disk, path: Path) -> tuple[bytes, Stamp | None]:
         if stamp.size > MOST_BYTES:
             said = f"has {stamp.size} bytes, more than any file of this program"
             raise OSError(errno.EFBIG, said, str(path))
-        with suppress(FileNotFoundError):  # an editor that removes and renames: look again
+        try:
             data = disk.read(path)
-            if disk.stamp(path) == stamp:
-                return data, stamp
+        except FileNotFoundError:  # an editor that removes and renames: look again
+            continue
+        if disk.stamp(path) == stamp:
+            return data, stamp
     raise OSError(errno.EBUSY, "keeps changing while it is read", str(path))
 
 

@@ -32,6 +32,7 @@ class IntentJournal:
     def __init__(self, state_file: Path, disk: Disk) -> None:
         target = state_file.resolve()  # two names of one state are one journal
         self.path = target.with_name(f"{target.name}.intents")
+        self._place = str(self.path)
         self._disk = disk
         self._file: BinaryIO | None = None
         self._is_kept = False
@@ -73,7 +74,8 @@ class IntentJournal:
 
     def _see_that_it_is_there(self, file: BinaryIO) -> None:
         """Raise OSError if somebody took the file away: what is written now nobody would find."""
-        if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+        there = os.stat(self._place)  # noqa: PTH116 - an order waits for it
+        if not os.path.samestat(os.fstat(file.fileno()), there):
             raise OSError(errno.ESTALE, "was replaced by another file", str(self.path))
 
     def clear(self) -> None:

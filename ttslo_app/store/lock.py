@@ -79,9 +79,9 @@ def _files_beside(target: Path) -> tuple[Path, Path]:
     return lock, holder
 
 
-def _identity_of(path: Path) -> tuple[int, int] | None:
+def _identity_of(path: str | Path) -> tuple[int, int] | None:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - an order waits for it
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
@@ -104,7 +104,9 @@ class StateLock:
         self.path = Path(path)
         self.absence = ""
         self._disk = disk or Disk()
-        self._beside = self.path.with_name(self.path.name + LOCK_NAMES[0])
+        # As texts: to look at a `Path` takes as many calls again.
+        self._place = str(self.path)
+        self._beside = str(self.path.with_name(self.path.name + LOCK_NAMES[0]))
         self._target = self.path.resolve()  # two names of one file are one lock
         self._file, self._holder_path = _files_beside(self._target)
         self._lock = _native_lock(self._file)
@@ -178,16 +180,17 @@ class StateLock:
         No order leaves before it was looked; to resolve the name costs ten times as much.
         """
         try:
-            is_link = stat.S_ISLNK(self.path.lstat().st_mode)
+            is_link = stat.S_ISLNK(os.lstat(self._place).st_mode)
         except FileNotFoundError:
             is_link = False  # there is no such file yet, so it lies where its name says
         except OSError:
             return False
         if is_link:  # what it leads to has the lock
             return False
-        with suppress(OSError):
+        try:
             return _identity_of(self._beside) == self._identity
-        return False
+        except OSError:
+            return False
 
     def _tell_holder(self) -> None:
         since = self._disk.now().isoformat(timespec="seconds")

@@ -7,7 +7,7 @@ something else than it says in a dict.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import ClassVar
 
@@ -86,6 +86,10 @@ class PlainRow(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self.cells)
+
+    def items(self) -> ItemsView[str, str]:
+        """Return columns and cells, the line taken apart once: an order waits for them."""
+        return self.cells.items()
 
     def __eq__(self, other: object) -> bool:
         """Tell whether another row, or a dict, has the same cells, wherever it stands."""

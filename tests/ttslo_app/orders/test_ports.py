@@ -131,4 +131,5 @@ def test_moment_of_a_while_ago_is_before_now(ago: float, said: str) -> None:
     """What was seen some time before it is written down has the moment at which it was seen."""
     clock = ManualClock()
     hand = tools(None, [], clock)
-    assert hand.timestamp(ago) == said
+    now = hand.timestamp()
+    assert hand.moments.now_and_before(ago) == (now, said)

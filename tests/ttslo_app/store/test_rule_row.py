@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 import pytest
+from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,6 +86,14 @@ def test_row_is_a_mapping_that_cannot_be_hashed_and_is_in_no_doubt() -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(one)
     assert json.dumps([*one.items()]) == '[["id", "a"], ["pair", "XBTUSD"], ["note", "x"]]'
+
+
+def test_columns_and_cells_are_had_by_taking_the_line_apart_once() -> None:
+    """An order waits for what its row says to the letter, and that is all of it."""
+    one = row("a,XBTUSD,x")
+    seen = calls_in(lambda: [*one.items()])
+    assert seen["split"] == 1
+    assert seen["Python"] <= 4
 
 
 def test_cells_that_are_asked_for_are_the_callers_own() -> None:
