@@ -77,6 +77,12 @@ def test_plain_text_has_no_exponent(number: str, text: str) -> None:
     assert plain(Decimal(number)) == text
 
 
+@given(st.decimals(allow_nan=False, allow_infinity=False))
+def test_plain_text_is_the_number_with_all_of_its_digits(number: Decimal) -> None:
+    """Of any sign, size and number of places."""
+    assert plain(number) == format(number, "f")
+
+
 @pytest.mark.parametrize(
     ("number", "decimals", "text"),
     [

@@ -104,6 +104,13 @@ def test_pair_is_looked_up_once_and_not_for_each_row(tmp_path: Path) -> None:
     assert seen["resolve_pair"] == 2 * PAIRS  # what it is, and what it costs
 
 
+def test_first_start_asks_of_no_row_whether_it_was_armed(tmp_path: Path) -> None:
+    """Of what is not in the state, nothing was."""
+    program = TTSLO(manager(tmp_path, lines(300)), Kraken())
+    assert calls_in(program.validate_and_load_config)["was_armed"] == 0
+    assert len(program.state) == 300
+
+
 def test_edit_of_one_row_reads_and_adopts_one_row(tmp_path: Path) -> None:
     """A file that is read again costs its other rows no reading and no life."""
     files = manager(tmp_path, lines(300))
