@@ -227,11 +227,10 @@ class Watch:
         fired: list[Firing] = []
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
-            ids = self.in_order(crossed) if len(crossed) > 1 else crossed
             try:
                 fired = [
                     self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
-                    for rule_id in ids
+                    for rule_id in self.in_order(crossed)
                     if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
                 ]
             finally:
