@@ -61,7 +61,9 @@ class Contents:
             return []
         tape: Tape[TradePrint] | None = sub.content
         if tape is None or trades.is_snapshot:
-            return [] if sub.is_arriving else [trades]
+            # What was left here may have been told by another connection since.
+            is_told = sub.is_arriving or self._subscriptions.may_be_left(sub)
+            return [] if is_told else [trades]
         events: list[Event] = [trades]
         for trade in trades.prints:
             before = tape.add(trade.trade_id, trade)

@@ -65,6 +65,7 @@ class PooledReaders(RelayedReaders):
 class _Move:
     """A subscription on its way from one connection to another; `left` once it has left."""
 
+    sub: Subscription
     origin: Looks
     to: Looks
     left: Departure | None = None
@@ -142,7 +143,8 @@ class Pool:
         to = self._beside_others(key)
         if to is None:
             is_full = feed.subscriptions.counts[channel] >= settings.pool_symbols
-            to = self._roomy_locked(channel) if is_full or self._is_busy_locked() else self.first
+            is_full = is_full or self._is_busy_locked()
+            to = self._roomy_locked(channel, self._expecting(key)) if is_full else self.first
         if to is not self.first:
             self._routes[key] = to
         return to
@@ -153,9 +155,20 @@ class Pool:
         for channel in _CHANNELS:
             move = self._moves.get((channel, key[1]))
             branch = self._routes.get((channel, key[1])) if move is None else move.to
-            if branch is not None and not _is_down(branch) and _count(branch, key[0]) < most:
+            if branch is None or _is_down(branch) or branch is self._expecting(key):
+                continue
+            if _count(branch, key[0]) < most:
                 return branch
         return None
+
+    def _expecting(self, key: Key) -> Looks | None:
+        """Return the branch to which something is still on its way that nobody wants any more.
+
+        What it has of it may be older than what was had of it elsewhere: wanted anew, it is asked
+        for anew, and that is another connection's to do.
+        """
+        move = self._moves.get(key)
+        return None if move is None else move.to
 
     def _is_busy_locked(self) -> bool:
         thread = self.first.feed_thread
@@ -256,7 +269,7 @@ class Pool:
                 to = self._roomy_locked(sub.channel, origin)
             if to is self.first or _is_down(to) or to.pace > origin.pace / 2:
                 return
-            self._moves[sub.key] = _Move(origin, to)
+            self._moves[sub.key] = _Move(sub, origin, to)
         to.expect(sub.symbol, sub.channel, sub.param)
 
     def awaits(self, branch: Looks, key: Key) -> bool:
@@ -302,9 +315,11 @@ class Pool:
         with there_thread.lock:
             there = there_thread.feed.seen(key, there_thread.clock())
         with thread.lock:
-            subscriptions = thread.feed.subscriptions
-            left = thread.feed.depart(key, there, thread.clock())
+            now, subscriptions = thread.clock(), thread.feed.subscriptions
             sub = subscriptions.by_key.get(key)
+            if sub is not move.sub:
+                sub = None  # given back; what is wanted anew has a way of its own
+            left = Departure(at=now) if sub is None else thread.feed.depart(key, there, now)
             if left is not None:
                 move.left = left
                 if sub is not None:

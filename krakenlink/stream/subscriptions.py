@@ -212,6 +212,10 @@ class Subscriptions(Arrivals):
         """
         return sub.asks == 1 and sub.key not in self._left
 
+    def may_be_left(self, sub: Subscription) -> bool:
+        """Whether what comes now can be the rest of an earlier stream, which was left here."""
+        return sub.acked_at is None and sub.key in self._left
+
     def proved(self, sub: Subscription) -> None:
         """Its first data have come."""
         sub.step(SubSignal.DATA)

@@ -225,6 +225,16 @@ class Exchange:
         pool._begin(sub, origin)
         return True
 
+    def want_anew(self, channel: str) -> None:
+        """Give a channel back whole, and want it again at once.
+
+        What was taken in is told by then: that takes a moment, and an answer of Kraken a way.
+        """
+        for wire in self.wires:
+            self.tell(wire)
+        self.provider.unsubscribe_symbol(BTC, channel)
+        self.provider.subscribe_symbol(BTC, channel)
+
     def step(self) -> None:  # noqa: C901 - one line for each thing that may happen
         """Let one thing happen."""
         draw, wire = self.random.random(), self.random.choice(self.wires)

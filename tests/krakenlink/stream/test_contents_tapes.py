@@ -5,10 +5,19 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from feed_kit import opened_feed
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.contents import Contents
-from krakenlink.stream.events import CandleUpdate, Channel, TradeGap, TradePrint, Trades
+from krakenlink.stream.events import (
+    Ack,
+    CandleUpdate,
+    Channel,
+    Due,
+    TradeGap,
+    TradePrint,
+    Trades,
+)
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, key_of
@@ -67,6 +76,22 @@ def test_trades_before_their_acknowledgement_are_told_and_not_kept() -> None:
     sub.content = None
     assert contents.receive_trades(trades(4, 9)) == [trades(4, 9)]
     assert sub.content is None
+
+
+def test_trades_of_what_was_left_here_are_not_told_once_it_is_wanted_again() -> None:
+    """Another connection may have told them meanwhile; what Kraken acknowledges is new."""
+    subscriptions = opened_feed().subscriptions
+    contents = Contents(subscriptions)
+    subscriptions.want(BTC, Channel.TRADE)
+    subscriptions.check(101.0, Due())
+    subscriptions.unwant(BTC, Channel.TRADE)
+    subscriptions.want(BTC, Channel.TRADE)
+    assert contents.receive_trades(trades(4)) == []
+    subscriptions.check(102.0, Due())
+    assert contents.receive_trades(trades(5)) == []
+    sub = subscriptions.by_key[key_of(Channel.TRADE, BTC)]
+    subscriptions.receive_ack(Ack("subscribe", True, "trade", BTC, sub.req_id), 103.0)
+    assert contents.receive_trades(trades(9)) == [trades(9)]
 
 
 def test_candles_are_kept_by_their_begin_and_counted() -> None:

@@ -90,3 +90,27 @@ def test_whatever_breaks_no_trade_comes_twice_and_none_is_missed_unseen(seed: in
     for channel, key in KEYS.items():
         assert len(exchange.carriers(key)) == 1, channel
     assert exchange.provider.pool._moves == {}
+
+
+@given(SEEDS)
+@often
+def test_what_is_given_back_whole_and_wanted_again_comes_from_one_side_alone(seed: int) -> None:
+    """It may land on another connection, which is behind: nothing old follows, or comes twice."""
+    exchange = begun(seed)
+    for _ in range(200):
+        exchange.step()
+        if exchange.random.random() < 0.03:
+            exchange.misfortune()
+        if exchange.random.random() < 0.06:
+            exchange.want_anew(exchange.random.choice(list(KEYS)))
+            exchange.look()
+    exchange.settle()
+    seen = [price for price in exchange.shown if price is not None]
+    assert seen == sorted(seen)
+    prints = exchange.prints()
+    assert prints == sorted(set(prints))
+    assert exchange.ticks() == sorted(exchange.ticks())
+    assert exchange.shown[-1] == prints[-1] == len(exchange.trades)
+    for channel, key in KEYS.items():
+        assert len(exchange.carriers(key)) == 1, channel
+    assert exchange.provider.pool._moves == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -56,7 +57,9 @@ def carry(provider: WebSocketPriceProvider, origin: Looks, to: Looks) -> _Move:
     if origin is not provider:
         provider.pool._routes[KEY] = origin
     assert origin.want(BTC, TICKER, 0)
-    move = provider.pool._moves[KEY] = _Move(origin, to)
+    sub = sub_of(origin)
+    assert sub is not None
+    move = provider.pool._moves[KEY] = _Move(sub, origin, to)
     to.expect(BTC, TICKER, 0)
     assert refs(to) == -1
     return move
@@ -84,6 +87,42 @@ def test_what_is_wanted_anew_during_its_move_keeps_its_own_way(
     assert provider.pool.carrier(KEY) is old
     provider.unsubscribe_symbol(BTC)
     assert sub_of(old) is None
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_is_wanted_anew_is_not_had_from_where_it_was_on_its_way(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """What came there may be older than what was shown before: it is asked for anew elsewhere."""
+    roomy = replace(provider.settings, pool_symbols=most)
+    monkeypatch.setattr(provider.feed_thread, "settings", roomy)
+    to, other = provider.pool.branches
+    carry(provider, provider, to)
+    provider.pool._routes[key_of(Channel.BOOK, BTC)] = to  # where the symbol's others are
+    provider.unsubscribe_symbol(BTC)
+    provider.subscribe_symbol(BTC)
+    assert (refs(provider), refs(other)) == (1, -1)
+    run(provider, to)
+    assert sub_of(to) is None
+    assert not provider.pool._moves
+    assert (refs(provider), provider.pool.carrier(KEY)) == (1, provider)
+
+
+def test_what_is_wanted_anew_at_its_origin_does_not_go_the_old_way(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has come of it yet, so all that has is had there: of the one that was given back."""
+    to = provider.pool.branches[0]
+    move = carry(provider, provider, to)
+    monkeypatch.setattr(provider.feed_thread.feed, "depart", lambda *_: Departure(refs=1))
+    with provider.feed_thread.lock:
+        provider.feed_thread.feed.subscriptions.unwant(BTC, TICKER)
+        provider.feed_thread.feed.subscriptions.want(BTC, TICKER)
+    provider.pool._leave(KEY, move)
+    run(to)
+    assert (refs(provider), sub_of(to)) == (1, None)
+    assert provider.pool.carrier(KEY) is provider
+    assert not provider.pool._moves
 
 
 def test_refusal_that_comes_while_it_leaves_loses_nothing(

@@ -9,7 +9,7 @@ from krakenlink.stream.events import Channel
 from krakenlink.stream.looks import Looks
 from krakenlink.stream.pool import _Move
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import key_of
+from krakenlink.stream.states import Subscription, key_of
 from ws_price_provider import WebSocketPriceProvider
 
 BTC = Symbol("BTC/USD")
@@ -71,7 +71,7 @@ def test_what_was_given_back_while_it_moved_is_given_back_where_it_is(
 def test_what_is_expected_is_wanted_by_nobody(provider: WebSocketPriceProvider) -> None:
     """Nor is it shown."""
     branch = branch_of(provider)
-    provider.pool._moves[KEY] = _Move(provider, branch)
+    provider.pool._moves[KEY] = _Move(Subscription(BTC, TICKER, 1), provider, branch)
     branch.expect(BTC, TICKER, 0)
     assert refs(branch) == 0
     assert KEY in branch.feed_thread.feed.subscriptions.arriving
@@ -81,7 +81,7 @@ def test_what_is_not_to_come_any_more_is_not_asked_for(provider: WebSocketPriceP
     """A move that was called off, or ended by a stop, has nobody who would end it once more."""
     branch = branch_of(provider)
     branch.expect(BTC, TICKER, 0)
-    provider.pool._moves[KEY] = _Move(branch, provider)
+    provider.pool._moves[KEY] = _Move(Subscription(BTC, TICKER, 1), branch, provider)
     branch.expect(BTC, TICKER, 0)
     assert not branch.feed_thread.feed.subscriptions.by_key
 
