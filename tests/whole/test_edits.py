@@ -225,7 +225,7 @@ def found_by(loader: Loader, adopted: Adopt) -> dict[str, object]:
         "warnings": result.warnings,
         "configs": result.configs,
         "lines": lines,
-        "accepted": [(one.row, one.rule, one.pair, one.is_fired) for one in result.accepted],
+        "accepted": [(one.row, one.rule, one.listed, one.has_order) for one in result.accepted],
         "places": [getattr(one.row, "line", 0) for one in result.accepted],
         "fired": result.fired,
         "notes": result.notes,

@@ -7,6 +7,7 @@ never happen here: that a row is passed for what it was judged by another text, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -17,7 +18,6 @@ from typing import NamedTuple
 from krakenlink.pairs import Pair, shown_pair
 from ttslo_app.columns import LINK_COLUMN
 from ttslo_app.rules.findings import (
-    Accepted,
     Row,
     ValidationResult,
     all_cells,
@@ -89,25 +89,23 @@ class CheckedRow:
         pair: The name of its pair as typed; empty where it has none.
         rule: What it says; None where it is no rule.
         problems: Why it is none.
-        findings: Why the row as a whole cannot be relied upon, by whoever has read it from a file.
         has_order: Whether its order columns are filled.
         is_enabled: Whether it is a rule that its user has armed.
         has_kin: Whether it may belong to others.
         ends_at: When it ends by itself, where that is a moment.
-        result: Where what is found is gathered, this time.
+        result: Where what is found is gathered, while it is checked.
         has_fired: Whether it has fired, by its own columns or by what the caller knows, this time.
         listed: The pair by which `remarks` were worked out, None before; so with `was_fired`.
         remarks: What is to be said of its text, and of it and its pair.
         calm: The prices at which nothing is to be said of it; `UNKNOWN` before somebody asks.
         need: The asset that it takes of the account, and how much of it, by the pair `need_by`.
         advice: What is to be said of its funds, by what is known of them in `purse`.
-        accepted: What is handed on of it, as it was the last time.
     """
 
     __slots__ = (
-        *("accepted", "advice", "calm", "ends_at", "findings", "has_fired", "has_kin"),
-        *("has_order", "is_enabled", "label", "listed", "need", "need_by", "pair", "problems"),
-        *("purse", "remarks", "result", "row", "rule", "was_fired"),
+        *("advice", "calm", "ends_at", "has_fired", "has_kin", "has_order", "is_enabled"),
+        *("label", "listed", "need", "need_by", "pair", "problems", "purse", "remarks"),
+        *("result", "row", "rule", "was_fired"),
     )
     result: ValidationResult
 
@@ -118,7 +116,6 @@ class CheckedRow:
         self.row = row
         self.rule = rule
         self.problems: tuple[Problem, ...] = () if isinstance(reading, Rule) else reading
-        self.findings: tuple[str, ...] = getattr(row, "findings", ())
         self.label = rule.id if rule else label_of(row, number)
         self.pair = rule.pair if rule else text_of(cells, "pair")
         self.has_order = has_order(cells)
@@ -135,7 +132,12 @@ class CheckedRow:
         self.need_by: Pair | None = None
         self.purse: Purse | None = None
         self.advice: Sequence[Remark] = ()
-        self.accepted: Accepted | None = None
+
+    @property
+    def findings(self) -> Sequence[str]:
+        """Why the row as a whole cannot be relied upon, by whoever has read it from a file."""
+        findings: Sequence[str] = getattr(self.row, "findings", ())
+        return findings
 
     @property
     def market(self) -> str:
@@ -178,14 +180,6 @@ class CheckedRow:
         self.row = row
         return True
 
-    def accepted_as(self, pair: Pair | None) -> Accepted:
-        """Return what is handed on of it: the same as the last time, if it is that."""
-        assert self.rule is not None  # no other row is accepted
-        known = self.accepted
-        if known is None or known.row is not self.row or known.pair is not pair:
-            known = self.accepted = Accepted(self.row, self.rule, pair, self.has_order)
-        return known
-
 
 class KnownRows:
     """The rows of a file from one version to the next: those that stay are the same objects.
@@ -193,12 +187,15 @@ class KnownRows:
     Rows are not to be changed after they were handed in. For one thread.
 
     Attributes:
+        rules: The rules of the last version by their labels: None for what is no rule, and where
+            several rows have one label. Never changed, so that others may keep it.
         pairs: What Kraken's listing has said of the pairs, by their names.
         purses: What was found of the funds, by assets.
     """
 
     def __init__(self) -> None:
         self._last: list[CheckedRow] = []
+        self.rules: dict[str, Rule | None] = {}
         self.pairs: dict[str, Pair] = {}
         self.purses: dict[str, Purse] = {}
 
@@ -217,6 +214,10 @@ class KnownRows:
         if others:
             self._read(others, found)
         self._last = found
+        self.rules = {row.label: row.rule for row in found}
+        if len(self.rules) < len(found):
+            times = Counter(row.label for row in found)
+            self.rules.update((label, None) for label, count in times.items() if count > 1)
         return found
 
     def _read(self, others: Iterable[tuple[int, Row]], found: list[CheckedRow]) -> None:

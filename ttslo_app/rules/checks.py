@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Context, Decimal
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, quantize_down, readable
@@ -25,6 +25,7 @@ from ttslo_app.rules.facts import (
 )
 from ttslo_app.rules.findings import (
     ORDER_COLUMNS,
+    Accepted,
     Row,
     ValidationResult,
     text_of,
@@ -133,8 +134,9 @@ class ConfigValidator:
     ) -> ValidationResult:
         market, balances = MarketFacts(self.kraken_api, known.pairs), Funds(self.kraken_api)
         _begin(result, rows)
-        _refuse_duplicates(rows)
-        listed = _check_rows(rows, market)
+        if len(known.rules) != len(rows):
+            _refuse_duplicates(rows)
+        _check_rows(rows, market)
         check_kin(rows, armed_before)
         for row in rows:
             if row.ends_at is not None:
@@ -151,7 +153,9 @@ class ConfigValidator:
             check_balances(paying, balances, known.purses)
         refused = result.refused()
         good = [row for row in rows if row.rule is not None and row.label not in refused]
-        result.accepted = [row.accepted_as(listed.get(row.pair)) for row in good]
+        result.accepted = cast("Sequence[Accepted]", good)
+        for row in rows:
+            del row.result  # which holds the rows: a circle of so many would never go
         return result
 
 
@@ -177,8 +181,8 @@ def _say_why_not(row: CheckedRow) -> None:
             row.refuse(problem.field, problem.message)
 
 
-def _check_rows(rows: Sequence[CheckedRow], market: MarketFacts) -> Mapping[str, Pair]:
-    """Check what each row itself says, and Kraken's listing; return the pairs that are in it."""
+def _check_rows(rows: Sequence[CheckedRow], market: MarketFacts) -> None:
+    """Check what each row itself says, and Kraken's listing."""
     listed = market.listing_of(row.pair for row in rows if row.rule is not None)
     for row in rows:
         pair = listed.get(row.pair)
@@ -187,7 +191,6 @@ def _check_rows(rows: Sequence[CheckedRow], market: MarketFacts) -> Mapping[str,
             row.listed, row.was_fired = pair, row.has_fired
         if row.remarks:
             row.say(row.remarks)
-    return listed
 
 
 def _refuse_duplicates(rows: Sequence[CheckedRow]) -> None:
@@ -195,8 +198,6 @@ def _refuse_duplicates(rows: Sequence[CheckedRow]) -> None:
 
     One of them would hide what became of the other.
     """
-    if len({row.label for row in rows}) == len(rows):
-        return
     named = [row for row in rows if row.rule is not None or text_of(row.row, "id")]
     times = Counter(row.label for row in named)
     for row in named:

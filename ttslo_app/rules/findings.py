@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
@@ -29,21 +30,24 @@ _PLACE = re.compile(r" \(line ([0-9]+)\)\Z")
 _LONGEST = 2000  # characters of one finding
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A row without an error, with all that was found out about it.
+class Accepted(Protocol):
+    """A row without an error, with all that was found out about it: what was checked, no copy."""
 
-    Attributes:
-        row: The row as it was handed in.
-        rule: What it says.
-        pair: What Kraken's listing says of its pair; None where there was no listing to be had.
-        is_fired: Whether its order columns are filled.
-    """
+    @property
+    def row(self) -> Row:
+        """The row as it was handed in."""
 
-    row: Row
-    rule: Rule
-    pair: Pair | None
-    is_fired: bool
+    @property
+    def rule(self) -> Rule:
+        """What it says."""
+
+    @property
+    def listed(self) -> Pair | None:
+        """What Kraken's listing says of its pair; None where there was no listing to be had."""
+
+    @property
+    def has_order(self) -> bool:
+        """Whether its order columns are filled."""
 
 
 @dataclass
@@ -66,7 +70,7 @@ class ValidationResult:
     errors: list[dict[str, str]] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
     configs: list[Row] = field(default_factory=list)
-    accepted: list[Accepted] = field(default_factory=list)
+    accepted: Sequence[Accepted] = field(default_factory=list)
     fired: set[str] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=dict)

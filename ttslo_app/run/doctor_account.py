@@ -352,7 +352,7 @@ def _needs(patient: Patient) -> Iterator[tuple[str, str, Decimal]]:
 
 def _listed(patient: Patient) -> dict[str, Pair]:
     accepted = patient.result.accepted if patient.result is not None else ()
-    return {one.rule.id: one.pair for one in accepted if one.pair is not None}
+    return {one.rule.id: one.listed for one in accepted if one.listed is not None}
 
 
 def look_at_orders(patient: Patient) -> Findings:

@@ -7,7 +7,6 @@ checked against a price.
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -293,11 +292,7 @@ class Loader:
         self, validator: ConfigValidator, file: RuleReading
     ) -> tuple[_Sorting, ValidationResult]:
         rows = self._known.read(file.rows)
-        rules: dict[str, Rule | None] = {row.label: row.rule for row in rows}
-        if len(rules) < len(rows):
-            times = Counter(row.label for row in rows)
-            rules.update((label, None) for label, count in times.items() if count > 1)
-        books = self._worker.ledger
+        books, rules = self._worker.ledger, self._known.rules
         whole = [rule for rule in rules.values() if rule is not None]
         armed = books.waiting_among(whole)
         known = books.state
@@ -331,7 +326,7 @@ class Loader:
                 continue
             entry, market = entries.get(rule.id), markets.get(rule.pair)
             is_same = entry is not None and entry.row is one.row and entry.market is market
-            if entry is not None and is_same and entry.is_fired_in_file is one.is_fired:
+            if entry is not None and is_same and entry.is_fired_in_file is one.has_order:
                 ready[rule.id] = entry  # as nearly all are, and cheap to see
             else:
                 found += self._sort_by_market(one, market, sorting)
@@ -348,7 +343,7 @@ class Loader:
             known = self._markets.get(rule.pair)
             market = sorting.markets[rule.pair] = known if known == market else market
         if isinstance(market, Market):
-            sorting.ready[rule.id] = AcceptedRule(rule, market, one.is_fired, one.row)
+            sorting.ready[rule.id] = AcceptedRule(rule, market, one.has_order, one.row)
             return ()
         if isinstance(market, LookupError):
             return (words.not_armed(rule.id, market),)

@@ -159,12 +159,12 @@ class Program:
             LookupError: If Kraken has no such pair.
             KrakenError: If Kraken cannot be asked.
         """
-        exchange, pair = self.worker.exchange, accepted.rule.pair
-        if accepted.pair is None:
+        exchange, pair, listed = self.worker.exchange, accepted.rule.pair, accepted.listed
+        if listed is None:
             return self.market_of(pair)  # no listing was there to be asked
         if isinstance(exchange, KrakenExchange):
-            return exchange.learn(pair, accepted.pair)  # so that a crossing finds it known
-        return market_from(accepted.pair)
+            return exchange.learn(pair, listed)  # so that a crossing finds it known
+        return market_from(listed)
 
     @property
     def state(self) -> State:

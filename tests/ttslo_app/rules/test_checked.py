@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows_kit import BTC, GOOD, row
+from rows_kit import GOOD, row
 
 from ttslo_app.rules.checked import NEVER, CheckedRow, KnownRows, Remark, calm_of
-from ttslo_app.rules.findings import Accepted, ValidationResult
+from ttslo_app.rules.checks import ConfigValidator
+from ttslo_app.rules.findings import ValidationResult
 from ttslo_app.rules.rule import Rule, read_rule, reading_of
 from ttslo_app.store.rule_row import ConfigRow
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
 def checked(cells: dict[str, str], number: int = 1) -> CheckedRow:
@@ -68,17 +72,14 @@ def test_what_is_said_of_a_row_tells_its_line() -> None:
     assert (other.waits, other.result.errors[0]["message"]) == (True, "no")
 
 
-def test_what_is_handed_on_is_the_same_for_as_long_as_it_is() -> None:
-    """A row that has moved, or whose pair is another one, is handed on anew."""
-    one = CheckedRow(ConfigRow(GOOD, line=2))
-    first = one.accepted_as(BTC)
-    assert first == Accepted(GOOD, read_rule(GOOD), BTC, is_fired=False)
-    assert one.accepted_as(BTC) is first
-    assert one.accepted_as(None).pair is None
-    again = one.accepted_as(BTC)
-    assert one.is_of(moved := ConfigRow(GOOD, line=3))
-    assert one.accepted_as(BTC) is not again
-    assert one.accepted_as(BTC).row is moved
+def test_what_is_accepted_is_what_was_checked_and_holds_no_result() -> None:
+    """Of 100,000 rows copies would fill 7 MB, and a result that holds its rows would never go."""
+    known, validator = KnownRows(), ConfigValidator()
+    rows = known.read([GOOD, row(id="bad", volume="0")])
+    result = validator.validate_again(rows, known, armed_before=(), fired=(), now=NOW)
+    assert [id(one) for one in result.accepted] == [id(rows[0])]
+    assert [hasattr(one, "result") for one in rows] == [False, False]
+    assert validator.validate_again(rows, known, armed_before=(), fired=(), now=NOW) == result
 
 
 # --- one version of a file after the other -------------------------------------------------------

@@ -13,7 +13,7 @@ from rows_kit import BTC, GOOD, Batch, Listed, Prices, Ticker, about, check, row
 
 from krakenlink.errors import KrakenTimeout
 from ttslo_app.rules.checks import ConfigValidator
-from ttslo_app.rules.findings import Accepted, format_validation_result
+from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.store.rule_row import ConfigRow
 
@@ -312,8 +312,8 @@ def test_what_is_accepted_tells_all_that_was_found_out() -> None:
     api = Listed(BTC)
     fired = row(id="fired", order_id="O1-2-3", pair="BTC/USD")
     first, second = check(GOOD, row(id="bad", volume="0"), fired, api=api).accepted
-    assert first == Accepted(GOOD, read_rule(GOOD), BTC, is_fired=False)
-    assert second == Accepted(fired, read_rule(fired), BTC, is_fired=True)
+    told = [(one.row, one.rule, one.listed, one.has_order) for one in (first, second)]
+    assert told == [(GOOD, read_rule(GOOD), BTC, False), (fired, read_rule(fired), BTC, True)]
     assert [name for name in api.asked if "listing" in name] == [
         *("listing of XXBTZUSD", "listing of BTC/USD")
     ]
@@ -321,15 +321,15 @@ def test_what_is_accepted_tells_all_that_was_found_out() -> None:
 
 def test_an_accepted_row_has_no_pair_where_no_listing_told_of_it() -> None:
     """A name that is merely well known is no market to send orders to."""
-    assert [one.pair for one in check(GOOD, api=Prices()).accepted] == [None]
+    assert [one.listed for one in check(GOOD, api=Prices()).accepted] == [None]
     away = Listed(fault=KrakenTimeout("timed out", request_sent=True))
-    assert [one.pair for one in check(GOOD, api=away).accepted] == [None]
+    assert [one.listed for one in check(GOOD, api=away).accepted] == [None]
 
 
 def test_a_row_that_fired_by_what_the_caller_knows_is_not_fired_in_the_file() -> None:
     """The two are told apart: an empty order column of a fired row is a wish to arm it again."""
     (one,) = check(GOOD, fired=["btc_1"]).accepted
-    assert not one.is_fired
+    assert not one.has_order
 
 
 def test_a_row_that_does_not_say_enabled_is_not_armed_and_that_is_said() -> None:
