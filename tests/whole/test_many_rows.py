@@ -22,8 +22,9 @@ from ttslo import TTSLO
 from ttslo_app.rules.checked import KnownRows
 from ttslo_app.rules.findings import all_cells
 from ttslo_app.store.disk import Disk
+from ttslo_app.store.rule_merge import merge
 from ttslo_app.store.rule_row import shape_of
-from ttslo_app.store.rule_text import merge, read_rules
+from ttslo_app.store.rule_text import read_rules
 from ttslo_app.store.state_text import STATE_COLUMNS, state_bytes
 from validator import ConfigValidator
 

@@ -23,8 +23,8 @@ from ttslo_app.store.disk import Disk, Stamp
 from ttslo_app.store.lock import AlreadyRunning
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.rule_file import RuleFile, RuleReading, reading_from
+from ttslo_app.store.rule_merge import Changes
 from ttslo_app.store.rule_row import ConfigRow
-from ttslo_app.store.rule_text import Changes
 from ttslo_app.store.state_file import StateFile, StateReading
 
 

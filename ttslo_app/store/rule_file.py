@@ -26,14 +26,9 @@ from ttslo_app.store.disk import (
     sweep,
 )
 from ttslo_app.store.rule_edit import read_edited
+from ttslo_app.store.rule_merge import Changes, merge, trigger_cells
 from ttslo_app.store.rule_row import RuleRow
-from ttslo_app.store.rule_text import (
-    SAMPLE_CONFIG,
-    Changes,
-    merge,
-    read_rules,
-    trigger_cells,
-)
+from ttslo_app.store.rule_text import SAMPLE_CONFIG, read_rules
 
 _log = logging.getLogger(__name__)
 

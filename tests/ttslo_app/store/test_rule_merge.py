@@ -12,7 +12,8 @@ from store_kit import HEADER, ROW_A, ROW_B, table
 
 from examples import many
 from ttslo_app.columns import CONFIG_COLUMNS, TRIGGER_COLUMNS
-from ttslo_app.store.rule_text import merge, read_rules, trigger_cells
+from ttslo_app.store.rule_merge import merge, trigger_cells
+from ttslo_app.store.rule_text import read_rules
 
 CELLS = trigger_cells("OAAAAA-BBBBB-CCCCCC", "2026-11-23T12:00:00+00:00", "50001.5")
 IDS = ("a", "b", "c", "d")
@@ -170,33 +171,59 @@ def test_several_rows_of_one_id_are_named_by_their_lines() -> None:
     assert "no row has the id 'x'" in str(left_out["x"])
 
 
-# --- rows at their bounds ------------------------------------------------------------------------
+# --- ids, and what is written ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("length", "is_marked"), [(20_000, False), (20_001, True)])
-def test_row_is_too_long_by_one_character(length: int, is_marked: bool) -> None:
-    """All cells together count."""
-    rest = length - len(ROW_A.replace(",", ""))
-    (row,) = read_rules(table(f"{HEADER},mine", f"{ROW_A},{'x' * rest}").encode()).rows
-    assert len("".join(row.values())) == length
-    assert any("is longer than" in said for said in row.findings) is is_marked
+def test_merge_without_a_change_gives_the_same_bytes() -> None:
+    """An id that is not there is told, and so is one that is there twice; no byte moves."""
+    data = table(HEADER, ROW_A, ROW_B, ROW_B).encode()
+    merged, left_out = merge(data, {"zz": {"enabled": "false"}, "b": {"enabled": "false"}})
+    assert merged == data
+    assert isinstance(left_out["zz"], LookupError)
+    assert "lines 3, 4 share the id 'b'" in str(left_out["b"])
 
 
-@pytest.mark.parametrize("kept", range(len(CONFIG_COLUMNS) + 1))
-def test_each_column_that_a_row_ends_before_is_named(kept: int) -> None:
-    """Whole rows have no finding; of the others each says what it lacks, and no more."""
-    line = ",".join(ROW_A.split(",")[:kept])
-    rows = read_rules(table(HEADER, line).encode()).rows
-    if not line:
-        assert rows == ()
-        return
-    said = "".join(rows[0].findings)
-    assert all(name in said for name in CONFIG_COLUMNS[kept:])
-    assert bool(said) == (kept < len(CONFIG_COLUMNS))
-    assert set(rows[0]) == set(CONFIG_COLUMNS)
+def test_merge_leaves_an_id_out_and_writes_the_others() -> None:
+    """One row that is not there keeps nobody else's order from being written down."""
+    merged, left_out = merge(table(HEADER, ROW_A).encode(), {"a": {"pair": "X"}, "zz": {}})
+    assert merged.decode() == table(HEADER, ROW_A.replace("XBTUSD", "X"))
+    assert set(left_out) == {"zz"}
 
 
-def test_row_that_ends_before_the_trigger_s_columns_is_whole() -> None:
-    """The first trigger appends them for one row; the others have no such cells, nor need them."""
-    rows = read_rules(table(f"{HEADER},order_id,trigger_time,trigger_price", ROW_A).encode()).rows
-    assert (set(rows[0]), rows[0].findings) == (set(CONFIG_COLUMNS), ())
+def test_merge_finds_more_ids_than_are_looked_up_one_by_one() -> None:
+    """Many changes at once are the same as each of them."""
+    rows = [ROW_A.replace("a,", f"a{number},", 1) for number in range(100)]
+    changes = {f"a{number}": {"enabled": "no"} for number in range(0, 100, 1)}
+    merged, left_out = merge(table(HEADER, *rows).encode(), changes)
+    assert not left_out
+    assert merged.decode() == table(HEADER, *(row.replace("true", "no") for row in rows))
+
+
+def test_trigger_cells_disarm_and_tell_the_order() -> None:
+    """What is not known of a trigger is an empty cell."""
+    assert trigger_cells("O1", None, 5) == {
+        "enabled": "false",
+        "order_id": "O1",
+        "trigger_time": "",
+        "trigger_price": "5",
+    }
+
+
+@pytest.mark.parametrize(
+    "evil", ["=cmd|' /C calc'!A0", "+1", "-1", "@x", "\t=1", "O\r\nx", "O" * 100]
+)
+def test_what_is_no_fact_is_written_so_that_no_spreadsheet_obeys_it(evil: str) -> None:
+    """An order id of nobody's is kept in sight, and is no formula."""
+    cells = trigger_cells(evil, evil, evil)
+    for name in ("order_id", "trigger_time", "trigger_price"):
+        assert cells[name].startswith("?")
+        assert len(cells[name]) < 65
+        assert cells[name].isprintable()
+
+
+@pytest.mark.parametrize("fact", ["OABCDE-FGHIJ-KLMNOP", "ORDER123", "DRY_RUN_ORDER_ID", ""])
+def test_a_fact_is_written_as_it_is(fact: str) -> None:
+    """Kraken's ids, those of stand-ins, moments and prices keep every letter."""
+    moment = "2026-11-23T12:00:00.000+00:00"
+    cells = trigger_cells(fact, moment, 0.00001234)
+    assert list(cells.values()) == ["false", fact, moment, "1.234e-05"]
