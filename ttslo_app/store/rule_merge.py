@@ -7,7 +7,7 @@ nor write what would be read as something else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from krakenlink.foreign import shown
@@ -15,6 +15,8 @@ from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.store.csv_text import Record, Table, cell_text, clean, quote
 from ttslo_app.store.rule_text import is_comment, table_of
 
+# Characters that are encoded at once.
+_BLOCK = 65_536
 # An id, a moment or a price, or nothing.
 _FACT = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9 _.:+-]{0,63})?", re.ASCII)
 
@@ -45,20 +47,28 @@ def merge(data: bytes, changes: Changes) -> tuple[bytes, dict[str, LookupError |
     Raises:
         ValueError: If the cells cannot be written into this file.
     """
+    pieces, left_out = _merged(data, changes)  # the text that they were made of is gone by now
+    return b"".join(pieces) if pieces else data, left_out
+
+
+def _merged(
+    data: bytes, changes: Changes
+) -> tuple[list[bytes], dict[str, LookupError | ValueError]]:
+    """Return the same in pieces, none where nothing is to be written."""
     table = table_of(data)
     found = _records_of(table, changes)
     left_out = {name: _why_not(name, found[name]) for name in changes if len(found[name]) != 1}
     rows = {found[name][0]: changes[name] for name in changes if name not in left_out}
     if table.header is None or not rows:
-        return data, left_out
+        return [], left_out
     columns = _with_columns(table, dict.fromkeys(n for cells in rows.values() for n in cells))
     lines = {record: _changed_line(table, record, columns, rows[record]) for record in sorted(rows)}
     new = [quote(name, table.delimiter) for name in columns[len(table.columns) :]]
     header = table.delimiter.join([*table.raw_cells(table.header), *new])
     lines = {table.header: header, **lines}
-    text = _with_lines(table.text, lines)
-    _verify_merge(table, text, lines, rows)
-    return table.bytes_of(text), left_out
+    pieces = [table.bom, *_pieces(table, lines)]
+    _verify_merge(table, pieces, lines, rows)
+    return pieces, left_out
 
 
 def _records_of(table: Table, names: Iterable[str]) -> dict[str, list[Record]]:
@@ -80,13 +90,17 @@ def _why_not(config_id: str, found: Sequence[Record]) -> LookupError | ValueErro
     return ValueError(f"the rows at lines {lines} share the id {config_id!r}; none is changed")
 
 
-def _with_lines(text: str, lines: Mapping[Record, str]) -> str:
-    """Return the text with others in the place of some records, which are in order."""
-    pieces, at = [], 0
-    for record, line in lines.items():
-        pieces += [text[at : record.start], line]
+def _pieces(table: Table, lines: Mapping[Record, str]) -> Iterator[bytes]:
+    """Yield the contents of a file with other lines in the place of some, which are in order.
+
+    A block at a time: each copy of a file of 100,000 rows is 6 MB that the allocator may keep.
+    """
+    at, end = 0, len(table.text)
+    for record, line in [*lines.items(), (Record(0, end, end), "")]:
+        for start in range(at, record.start, _BLOCK):
+            yield table.text[start : min(start + _BLOCK, record.start)].encode(table.codec)
+        yield line.encode(table.codec)
         at = record.end
-    return "".join([*pieces, text[at:]])
 
 
 def _with_columns(table: Table, cells: Iterable[str]) -> list[str]:
@@ -126,7 +140,7 @@ def _changed_line(
 
 def _verify_merge(
     before: Table,
-    text: str,
+    pieces: Sequence[bytes],
     lines: Mapping[Record, str],
     rows: Mapping[Record, Mapping[str, str]],
 ) -> None:
@@ -134,11 +148,13 @@ def _verify_merge(
 
     Where there is no quote, a line is a row whatever stands around it, so the new ones will do.
     """
-    records: Iterable[Record] = before.records()
-    if '"' not in text and before.header is not None:
-        records = sorted(rows)
+    records: Iterable[Record]
+    if '"' in before.text or any('"' in line for line in lines.values()) or before.header is None:
+        records, contents = before.records(), b"".join(pieces)
+    else:
         text = before.text[: before.header.start] + "\n".join(lines.values())
-    after = table_of(before.bytes_of(text))
+        records, contents = sorted(rows), before.bytes_of(text)
+    after = table_of(contents)
     for old, new in zip_longest(records, after.records()):
         if old is None or new is None:
             break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -227,3 +228,29 @@ def test_a_fact_is_written_as_it_is(fact: str) -> None:
     moment = "2026-11-23T12:00:00.000+00:00"
     cells = trigger_cells(fact, moment, 0.00001234)
     assert list(cells.values()) == ["false", fact, moment, "1.234e-05"]
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("quoted", ["", '"', "é\U0001f600"])
+def test_long_file_is_written_as_a_short_one_is(codec: str, quoted: str) -> None:
+    """Wherever its blocks begin, and whatever its letters are."""
+    lines = [ROW_A.replace("a,", f"a{n},", 1) + f",{quoted}n{quoted}" for n in range(6_000)]
+    data = table(f"{HEADER},note", *lines).encode(codec)
+    chosen = [0, 1, 2_999, 5_999]
+    merged, left_out = merge(data, {f"a{n}": {"enabled": "no"} for n in chosen})
+    assert not left_out
+    for number in chosen:
+        lines[number] = lines[number].replace("true", "no")
+    assert merged == table(f"{HEADER},note", *lines).encode(codec)
+
+
+def test_long_file_is_in_hand_three_times_at_most() -> None:
+    """As it is, as its text, and as it will be: what the allocator is asked for, it keeps."""
+    data = table(HEADER, *(ROW_A.replace("a,", f"a{n},", 1) for n in range(20_000))).encode()
+    tracemalloc.start()
+    try:
+        merge(data, {"a7": {"enabled": "no"}, "a19000": {"enabled": "no"}})
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 2.3 * len(data)
