@@ -202,7 +202,7 @@ class Doubts:
 
     def of_the_last(self, reading: Reading) -> Iterator[str]:
         """Yield why nobody can tell whether the last row of a file is there to its end."""
-        if not reading.cell_count or self._table.text.endswith(("\r", "\n")):
+        if not reading.cell_count or self._is_ended(reading):
             return
         columns = self._table.columns
         ends_in = columns[min(reading.cell_count, len(columns)) - 1]
@@ -213,6 +213,14 @@ class Doubts:
                 f"is the last line, has no line end, and ends at {ends_in}: "
                 "it may have been cut off; put a line end behind it"
             )
+
+    def _is_ended(self, reading: Reading) -> bool:
+        """Tell whether a line end follows a row, whatever stands below: a note, or blanks."""
+        text, record = self._table.text, reading.record
+        if record is not None:
+            return LINE_END.search(text, record.end) is not None
+        ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+        return reading.line <= ends
 
 
 def table_of(data: bytes) -> Table:

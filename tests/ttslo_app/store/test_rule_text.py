@@ -105,6 +105,17 @@ def test_a_last_line_that_ends_before_its_policy_is_marked() -> None:
     assert "ends at when_blind" in row.findings[0]
 
 
+@pytest.mark.parametrize("below", ["# a note", "#", "  ", "\n,,", "\n\n# two notes"])
+@pytest.mark.parametrize("policy", ["always", '"always"'])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_row_above_an_open_note_is_whole(below: str, policy: str, end: str) -> None:
+    """Its own line has an end: what may have been cut off below it is no part of it."""
+    text = f"{HEADER},when_blind\n{ROW_B},\n{ROW_A},{policy}"
+    whole, cut = read(f"{text}\n{below}".replace("\n", end)), read(text.replace("\n", end))
+    assert [row.findings for row in whole.rows] == [(), ()]
+    assert ["may have been cut off" in str(row.findings) for row in cut.rows] == [False, True]
+
+
 def test_a_file_without_enabled_arms_nothing() -> None:
     """Which row trades has to be said in words, of each."""
     rows = read(table(HEADER.removesuffix(",enabled"), ROW_A.removesuffix(",true"))).rows
