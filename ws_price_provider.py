@@ -36,10 +36,9 @@ from krakenlink.once import Once
 from krakenlink.pairs import Symbol, symbol_offline
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
-from krakenlink.stream.events import Channel
+from krakenlink.stream.events import EVERY, Channel
 from krakenlink.stream.handover import Companion, Stoppable, wake
 from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
-from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.looks import checked_param
 from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader

@@ -30,8 +30,8 @@ from krakenlink.rest.quotes import row_for
 from krakenlink.rest.request import checked_pair, named
 from krakenlink.sockets import done_within
 from krakenlink.stream.book import OrderBook, checked_depth
-from krakenlink.stream.events import TradePrint
-from krakenlink.stream.instruments import EVERY, Instrument
+from krakenlink.stream.events import EVERY, TradePrint
+from krakenlink.stream.instruments import Instrument
 from krakenlink.stream.tapes import (
     MOST_CANDLES,
     MOST_TRADES,

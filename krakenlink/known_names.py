@@ -1,4 +1,4 @@
-"""Names that are known without asking Kraken: each fact in one table.
+"""Names, and depths of books, that are known without asking Kraken: each fact in one table.
 
 Pure. Nothing here decides a trade: whatever trades is resolved by Kraken's own listing, and these
 names help where it cannot be had. It must never guess one: `XTZ` and `ZRX` are no old ids.
@@ -9,6 +9,9 @@ Source: Kraken, REST AssetPairs and Assets, spot WebSocket v2 (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+DEPTHS = (10, 25, 100, 500, 1000)
+"""The depths that Kraken streams, in levels on each side."""
 
 RENAMED = {"XBT": "BTC", "XDG": "DOGE"}
 """The only two assets that WebSocket v2 calls otherwise than REST and WebSocket v1 do."""

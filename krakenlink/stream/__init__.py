@@ -13,16 +13,28 @@ if TYPE_CHECKING:
     from krakenlink.stream.account import AccountFeed
     from krakenlink.stream.book import Fill, OrderBook
     from krakenlink.stream.events import TradePrint
+    from krakenlink.stream.instruments import Asset, Instrument
     from krakenlink.stream.settings import FeedSettings
     from krakenlink.stream.tapes import Candles
 
-__all__ = ["AccountFeed", "Candles", "FeedSettings", "Fill", "OrderBook", "TradePrint"]
+__all__ = [
+    "AccountFeed",
+    "Asset",
+    "Candles",
+    "FeedSettings",
+    "Fill",
+    "Instrument",
+    "OrderBook",
+    "TradePrint",
+]
 
 _HOMES = {
     "AccountFeed": "krakenlink.stream.account",
+    "Asset": "krakenlink.stream.instruments",
     "Candles": "krakenlink.stream.tapes",
     "FeedSettings": "krakenlink.stream.settings",
     "Fill": "krakenlink.stream.book",
+    "Instrument": "krakenlink.stream.instruments",
     "OrderBook": "krakenlink.stream.book",
     "TradePrint": "krakenlink.stream.events",
 }

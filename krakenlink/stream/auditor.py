@@ -11,10 +11,10 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from krakenlink.errors import KrakenError
 from krakenlink.pairs import Symbol
-from krakenlink.stream.audit import Audit, Finding, Remedy, View
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import BookWrong, Channel, Event
 from krakenlink.stream.feed import FeedProtocol
@@ -22,6 +22,9 @@ from krakenlink.stream.handover import Bell, wake
 from krakenlink.stream.health import book_views, views
 from krakenlink.stream.reader import Readers
 from krakenlink.stream.settings import FeedSettings
+
+if TYPE_CHECKING:  # loaded by the audit's own thread, while the stream connects
+    from krakenlink.stream.audit import Audit, Finding, View
 
 _log = logging.getLogger(__name__)
 
@@ -107,7 +110,7 @@ class Auditor:
     ) -> None:
         self._feed = feed
         self._ask, self._ask_bids = ask, ask_bids
-        self._books = Audit()
+        self._books: Audit | None = None  # made by its thread
         self._stop = Bell()
         self._thread: threading.Thread | None = None
 
@@ -137,19 +140,22 @@ class Auditor:
 
     def _main(self, stop: Bell) -> None:
         try:
+            from krakenlink.stream.audit import Audit  # here, where nobody waits for it
+
             settings = self._feed.settings
             audit = Audit()
+            books = self._books = self._books or Audit()
             while not (
                 stop.wait(
                     settings.audit_again_after
-                    if audit.is_open or self._books.is_open
+                    if audit.is_open or books.is_open
                     else settings.audit_every
                 )
                 or stop.is_rung
             ):
                 try:
                     self._look(audit, stop)
-                    self._look_at_books(stop)
+                    self._look_at_books(books, stop)
                 except KrakenError as error:
                     _log.debug("No audit this time: %s", error)
                 except Exception:  # noqa: BLE001 - one failure must not end the rest
@@ -167,7 +173,7 @@ class Auditor:
             for finding in audit.judge(before, prices, after):
                 self._treat(finding)
 
-    def _look_at_books(self, stop: Bell) -> None:
+    def _look_at_books(self, audit: Audit, stop: Bell) -> None:
         before = self._feed.book_views()
         if not before or self._ask_bids is None:
             return
@@ -175,11 +181,15 @@ class Auditor:
         after = self._feed.book_views()
         if stop.is_rung:
             return
-        for finding in self._books.judge(before, bids, after):
+        from krakenlink.stream.audit import Remedy
+
+        for finding in audit.judge(before, bids, after):
             if finding.remedy is not Remedy.TRUST:
                 self._feed.doubt_book(finding.symbol, "REST has had another best bid twice")
 
     def _treat(self, finding: Finding) -> None:
+        from krakenlink.stream.audit import Remedy
+
         if finding.remedy is Remedy.TRUST:
             self._feed.trust(finding.symbol)
             return

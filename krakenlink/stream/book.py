@@ -19,11 +19,9 @@ from decimal import Context, Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
 
+from krakenlink.known_names import DEPTHS
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
-
-DEPTHS = (10, 25, 100, 500, 1000)
-"""The depths that Kraken streams, in levels on each side."""
 
 
 def checked_depth(depth: object) -> int:

@@ -10,10 +10,11 @@ Source: Kraken, spot WebSocket v2 (book, instrument, trade) (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.book import Book, Places
 from krakenlink.stream.events import (
+    EVERY,
     BookUpdate,
     BookWrong,
     CandleUpdate,
@@ -25,10 +26,13 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
-from krakenlink.stream.instruments import EVERY, Instruments
 from krakenlink.stream.states import Subscription, SubState, key_of
 from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import MOST_CANDLES, Tape
+
+if TYPE_CHECKING:  # who follows prices alone loads none of them; `Wants` has for others
+    from krakenlink.stream.book import Book, Places
+    from krakenlink.stream.instruments import Instruments
 
 
 def _untold(symbol: Symbol) -> Places | None:
@@ -96,6 +100,8 @@ class Contents:
         sub.ticks += 1
         book: Book | None = sub.content or sub.early
         if update.is_snapshot:
+            from krakenlink.stream.book import Book
+
             book = Book(sub.asked_param, self.places(update.symbol))
             fault = book.begin(update.bid_levels, update.ask_levels, update.checksum)
         elif book is None:
@@ -119,6 +125,8 @@ class Contents:
             return self._subscriptions.doubt(sub, update.at)
         known: Instruments | None = sub.content or sub.early
         if update.is_snapshot:
+            from krakenlink.stream.instruments import Instruments
+
             known = Instruments()
         if known is None:
             return []  # its snapshot is still to come

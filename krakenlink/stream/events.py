@@ -14,13 +14,18 @@ import json
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from krakenlink.numbers import to_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.stream.book import Level, RawLevel
-from krakenlink.stream.instruments import Asset, Instrument
-from krakenlink.stream.tapes import Candle
+
+if TYPE_CHECKING:  # who follows prices alone loads none of them
+    from krakenlink.stream.book import Level, RawLevel
+    from krakenlink.stream.instruments import Asset, Instrument
+    from krakenlink.stream.tapes import Candle
+
+EVERY = Symbol("*")
+"""What stands for the symbol of this channel, which has none: it tells of all pairs at once."""
 
 
 class Channel(StrEnum):
@@ -102,6 +107,8 @@ class BookUpdate:
 
 
 def _exact(levels: tuple[RawLevel, ...]) -> tuple[Level, ...]:
+    from krakenlink.stream.book import Level  # which who made the update has loaded
+
     return tuple(Level(to_decimal(level.price), to_decimal(level.qty)) for level in levels)
 
 

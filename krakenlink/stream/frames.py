@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
+    EVERY,
     Ack,
     Complaint,
     Damaged,
@@ -30,8 +31,6 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
-from krakenlink.stream.instruments import EVERY
-from krakenlink.stream.market_frames import lost_book, read_book, read_candles, read_instruments
 
 try:  # by name, so that another thing called msgspec is as good as none
     from msgspec import UNSET, Struct
@@ -194,6 +193,8 @@ def _read_any(frame: str | bytes, at: float) -> list[Message]:
     if isinstance(frame, bytes):
         return [Damaged("not UTF-8 text")]
     if frame.startswith(_BOOK):
+        from krakenlink.stream.market_frames import read_book  # loaded since somebody wants it
+
         books = read_book(frame, at)
         if books:
             return books
@@ -201,12 +202,25 @@ def _read_any(frame: str | bytes, at: float) -> list[Message]:
         content = _decode_long(frame) if frame[_SHORT : _SHORT + 1] else _decode(frame)
     except (ValueError, ArithmeticError, RecursionError):
         # Nearly all that comes here is damage; an instrument's data are no list.
-        return read_instruments(frame, at) or read_odd(frame, at)
+        return _read_instruments(frame, at) or read_odd(frame, at)
     if content.channel == "book" and not frame.startswith(_BOOK):
+        from krakenlink.stream.market_frames import read_book
+
         return read_book(frame, at) or _read(content, at)
     if content.channel == "ohlc":
+        from krakenlink.stream.market_frames import read_candles
+
         return read_candles(frame, at) or _read(content, at)
     return _read(content, at)
+
+
+def _read_instruments(frame: str, at: float) -> list[Message]:
+    """Return what a frame tells of all pairs; damage of other channels is not looked through."""
+    if '"instrument"' not in frame:
+        return []
+    from krakenlink.stream.market_frames import read_instruments
+
+    return [*read_instruments(frame, at)]
 
 
 def _read(content: _Frame, at: float) -> list[Message]:
@@ -216,6 +230,8 @@ def _read(content: _Frame, at: float) -> list[Message]:
     if channel == "trade":
         return _read_trades(content, at)
     if channel == "book":  # what can be read is read by others
+        from krakenlink.stream.market_frames import lost_book
+
         return [lost_book(row.symbol, at) for row in content.data] or [Damaged("book without data")]
     if channel == "ohlc":
         return [Damaged("candles that cannot be read")] if content.data else []

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from krakenlink.stream.audit import View
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.states import FeedState, Subscription, SubState
+
+if TYPE_CHECKING:
+    from krakenlink.stream.audit import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ def views(feed: FeedProtocol) -> dict[str, View]:
     """Return the stream's side of every symbol that has had a tick; none while there is no link."""
     if not feed.link.is_open:
         return {}
+    from krakenlink.stream.audit import View  # which the audit has loaded
+
     connection = _reconnects(feed)
     return {
         symbol: View(sub.latest.price, sub.ticks, connection, sub.state is SubState.LIVE)
@@ -127,6 +132,8 @@ def book_views(feed: FeedProtocol) -> dict[str, View]:
     """Return the best bid of every book that counts; none while there is no link."""
     if not feed.link.is_open:
         return {}
+    from krakenlink.stream.audit import View  # as above
+
     found = {}
     for sub in feed.subscriptions.by_key.values():
         if sub.channel is Channel.BOOK and sub.content is not None and not sub.is_arriving:

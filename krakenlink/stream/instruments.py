@@ -19,9 +19,6 @@ from krakenlink.numbers import to_positive_decimal
 from krakenlink.pairs import Pair, Symbol
 from krakenlink.stream.book import Places
 
-EVERY = Symbol("*")
-"""What stands for the symbol of this channel, which has none: it tells of all pairs at once."""
-
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
 # Beyond every minimum and step at Kraken.

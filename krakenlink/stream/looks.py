@@ -14,15 +14,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from krakenlink import stream
+from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
 from krakenlink.stream.aio import EventStream
-from krakenlink.stream.book import DEPTHS, Book, OrderBook, Places, checked_depth
-from krakenlink.stream.events import Channel, Tick
+from krakenlink.stream.events import EVERY, Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.health import FeedHealth, Proofs
-from krakenlink.stream.instruments import EVERY, Asset, Instrument, Instruments, places_of
 from krakenlink.stream.link import Link
 from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader
@@ -30,6 +30,10 @@ from krakenlink.stream.runner import FeedThread
 from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
+
+if TYPE_CHECKING:  # loaded with the first subscription to one, by `checked_param` or `Wants`
+    from krakenlink.stream.book import Book, Places
+    from krakenlink.stream.instruments import Instruments
 
 T = TypeVar("T")
 _TICKER = Channel.TICKER  # at hand: an enumeration looks its members up anew each time
@@ -46,6 +50,8 @@ def checked_param(channel: Channel, depth: int | None = None, interval: int | No
     if interval is not None and channel is not Channel.OHLC:
         raise ValueError(f"the channel {channel} has no interval")
     if channel is Channel.BOOK:
+        from krakenlink.stream.book import checked_depth
+
         return checked_depth(DEPTHS[0] if depth is None else depth)
     if channel is Channel.OHLC:
         return checked_interval(INTERVALS[0] if interval is None else interval)
@@ -171,7 +177,7 @@ class Looks(Proofs):
             if seen is not None or self.home.carrier(key) is carrier:
                 return seen
 
-    def order_book(self, symbol: str, depth: int = 10) -> OrderBook | None:
+    def order_book(self, symbol: str, depth: int = 10) -> stream.OrderBook | None:
         """Return the streamed book of `symbol`, if it is proven now. Never blocks.
 
         Proven means: confirmed by Kraken's checksum at its last change, on a link that lives. None
@@ -184,7 +190,7 @@ class Looks(Proofs):
         key = key_of(Channel.BOOK, Symbol(symbol))
         return self._carried(key, lambda carrier: carrier._own_book(key, depth))
 
-    def _own_book(self, key: Key, depth: int) -> OrderBook | None:
+    def _own_book(self, key: Key, depth: int) -> stream.OrderBook | None:
         with self._lock:
             sub = self._subscriptions.by_key.get(key)
             book: Book | None = sub.content if sub is not None else None
@@ -195,11 +201,13 @@ class Looks(Proofs):
             self.feed_thread.revive()
             return None
         age = max(0.0, now - proven_at)
+        from krakenlink.stream.book import OrderBook
+
         return OrderBook(
             key[1], shown.bids, shown.asks, depth, "websocket", now, age, shown.timestamp
         )
 
-    def wait_for_book(self, symbol: str, depth: int, timeout: float) -> OrderBook | None:
+    def wait_for_book(self, symbol: str, depth: int, timeout: float) -> stream.OrderBook | None:
         """Return a proven book, waiting up to `timeout` seconds; see `wait_for_tick`."""
 
         def deep_enough(sub: Subscription) -> Book | None:
@@ -273,7 +281,7 @@ class Looks(Proofs):
         """
         return EventStream(lambda sink: self.open_feed(symbols, channels, sink=sink))
 
-    def instrument(self, symbol: str) -> Instrument | None:
+    def instrument(self, symbol: str) -> stream.Instrument | None:
         """Return what Kraken says of a pair now, if it is proven. Never blocks.
 
         The `instrument` channel has to be subscribed to, which a connection of its own carries.
@@ -281,7 +289,7 @@ class Looks(Proofs):
         found = self.proven_instrument(symbol)
         return None if found is None else found[0]
 
-    def proven_instrument(self, symbol: str) -> tuple[Instrument, float] | None:
+    def proven_instrument(self, symbol: str) -> tuple[stream.Instrument, float] | None:
         """Return the same with the seconds since its proof."""
         if self.beside is not None:
             return self.beside.proven_instrument(symbol)
@@ -292,14 +300,14 @@ class Looks(Proofs):
             return None
         return pair, max(0.0, self._clock() - heard_at)
 
-    def instruments(self) -> dict[str, Instrument]:
+    def instruments(self) -> dict[str, stream.Instrument]:
         """Return all pairs by symbol as Kraken says they are now; empty where nothing is proven."""
         if self.beside is not None:
             return self.beside.instruments()
         known = self._instruments() if self._is_fresh() else None
         return {} if known is None else dict(known.pairs)
 
-    def assets(self) -> dict[str, Asset]:
+    def assets(self) -> dict[str, stream.Asset]:
         """Return all assets by name, likewise."""
         if self.beside is not None:
             return self.beside.assets()
@@ -330,7 +338,11 @@ class Looks(Proofs):
     def _places(self, symbol: Symbol) -> Places | None:
         """Return the decimals of a market, where they were told; only a hint."""
         known = self._instruments() if self.beside is None else self.beside._instruments()
-        return None if known is None else places_of(known.pairs.get(symbol))
+        if known is None:
+            return None
+        from krakenlink.stream.instruments import places_of
+
+        return places_of(known.pairs.get(symbol))
 
     def _awaited(
         self, key: Key, look: Callable[[Subscription], T | None], timeout: float

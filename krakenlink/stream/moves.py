@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from krakenlink.stream.book import Book
 from krakenlink.stream.events import (
     BookUpdate,
     CandleUpdate,
@@ -31,6 +30,9 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.states import Subscription
 from krakenlink.stream.tapes import Candle, Tape, has_more
+
+if TYPE_CHECKING:  # for who follows one
+    from krakenlink.stream.book import Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def seen_of(sub: Subscription | None) -> Seen:
     seen = Seen(is_proven, sub.asked_param, sub.acked_at or 0.0, sub.heard_at)
     if sub.channel is Channel.TICKER:
         return _with(seen, tick=sub.proven or sub.latest)
-    if isinstance(content, Book):
+    if sub.channel is Channel.BOOK and content is not None:
         return _with(seen, moment=content.timestamp)
     tape = content or sub.told
     if isinstance(tape, Tape) and tape.last is not None:

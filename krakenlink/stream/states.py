@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeVar
 
+from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
-from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import Channel, Tick
 
 

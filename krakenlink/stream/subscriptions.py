@@ -10,10 +10,10 @@ limits (read 2026-11).
 
 from __future__ import annotations
 
+from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
 from krakenlink.stream.arrivals import Arrivals
 from krakenlink.stream.asking import Asking
-from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import (
     Ack,
     Channel,

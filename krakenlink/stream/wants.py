@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import partial
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Channel
+from krakenlink.stream.events import EVERY, Channel
 from krakenlink.stream.handover import wake
-from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.looks import Looks
 from krakenlink.stream.states import key_of
 
@@ -26,6 +25,9 @@ class Wants(Looks):
             False, and nothing is done, where another connection carries it by now.
         """
         self._check_fork()
+        if wanted is not Channel.TICKER and wanted is not Channel.TRADE:
+            # Here, on the caller's thread: the feed's finds it loaded when the first data come.
+            import krakenlink.stream.market_frames  # noqa: F401 - with books and instruments
         name = EVERY if wanted is Channel.INSTRUMENT else Symbol(symbol)
         with self._lock:
             self.feed_thread.handover.empty_locked()

@@ -16,8 +16,8 @@ from fake_kraken.market import synthetic_pairs
 from kraken_api import KrakenAPI
 from krakenlink.channels import Held
 from krakenlink.errors import KrakenAPIError, PriceUnavailable, ProtocolError
+from krakenlink.known_names import DEPTHS
 from krakenlink.market_calls import MarketCalls
-from krakenlink.stream.book import DEPTHS
 from krakenlink.stream.events import BookWrong, ChannelLive, InstrumentUpdate
 from ws_price_provider import WebSocketPriceProvider
 

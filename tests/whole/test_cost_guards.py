@@ -535,11 +535,17 @@ def test_start_asks_kraken_once_for_fifty_rows(
 
 
 STREAM = (
-    *("krakenlink.stream.audit", "krakenlink.stream.auditor", "krakenlink.stream.budget"),
+    *("krakenlink.stream.auditor", "krakenlink.stream.budget"),
     *("krakenlink.stream.connection", "krakenlink.stream.feed", "krakenlink.stream.frames"),
     *("krakenlink.stream.runner", "msgspec", "websocket", "ws_price_provider"),
 )
-RARE = ("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs")
+RARE = (
+    *("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs"),
+    # What follows books, candles or pairs loads them, and the audit its own on its thread.
+    *("krakenlink.channels", "krakenlink.relay", "krakenlink.stream.account"),
+    *("krakenlink.stream.audit", "krakenlink.stream.book", "krakenlink.stream.instruments"),
+    "krakenlink.stream.market_frames",
+)
 
 
 def said_by(code: str) -> list[str]:
@@ -567,6 +573,22 @@ def test_client_loads_the_stream_only_to_use_it(
         "print(kraken_api.WebSocketPriceProvider.__module__, kraken_api.WEBSOCKET_AVAILABLE)"
     )
     assert said_by(code) == [" ".join(loaded), "ws_price_provider True"]
+
+
+@pytest.mark.parametrize("channel", ["book", "ohlc", "instrument"])
+def test_caller_loads_what_the_feed_needs_for_its_first_data(channel: str) -> None:
+    """The thread of prices meets no import: all is there before the subscription leaves."""
+    code = (
+        "import sys\n"
+        "from ws_price_provider import WebSocketPriceProvider\n"
+        "provider = WebSocketPriceProvider('ws://127.0.0.1:9')\n"
+        "had = 'krakenlink.stream.market_frames' in sys.modules\n"
+        f"provider.subscribe_symbol('BTC/USD', {channel!r})\n"
+        "rooms = ['book', 'instruments', 'market_frames', 'tapes']\n"
+        "print(had, all(f'krakenlink.stream.{room}' in sys.modules for room in rooms))\n"
+        "provider.stop()"
+    )
+    assert said_by(code) == ["False True"]
 
 
 def test_import_loads_no_stream() -> None:

@@ -12,9 +12,9 @@ from book_kit import ASKS, BIDS, BTC, Raw, changed, prices, raw, total
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
 from krakenlink.stream.book import (
-    DEPTHS,
     Book,
     Fill,
     Level,

@@ -12,6 +12,7 @@ from feed_kit import beat, sent, tell
 from krakenlink.pairs import Symbol
 from krakenlink.stream.book import Book, Places
 from krakenlink.stream.events import (
+    EVERY,
     BookUpdate,
     BookWrong,
     Channel,
@@ -23,7 +24,6 @@ from krakenlink.stream.events import (
     SymbolRefused,
 )
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.instruments import EVERY
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, SubState
 
