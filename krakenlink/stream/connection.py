@@ -8,6 +8,7 @@ Source: RFC 6455; websocket-client 1.8 (read 2026-11).
 
 from __future__ import annotations
 
+import struct
 import time
 import urllib.parse
 from typing import Protocol, runtime_checkable
@@ -95,6 +96,8 @@ _SWITCHED = 101
 _CONTROL_BITS = 0x08
 _PLAIN_TEXT = 0x81  # one whole text frame, no extension
 _TWO_BYTE_LENGTH = 126  # in the place of the length: two bytes with the real one follow
+_PLAIN_HEAD = _PLAIN_TEXT << 8 | _TWO_BYTE_LENGTH
+_read_head = struct.Struct(">HH").unpack_from  # one call, for four looks at a byte each
 
 # Of one message; Kraken sends none in pieces. Empty ones would never fill the bytes allowed.
 _MOST_FRAGMENTS = 1000
@@ -190,14 +193,10 @@ class _WebSocketClient:
         buffer, at = wire.buffer, wire.at
         size = len(buffer)
         while size - at > 4 and not self._fragments:
+            head, length = _read_head(buffer, at)
             start = at + 4
-            end = start + (buffer[at + 2] << 8 | buffer[at + 3])
-            if (
-                buffer[at] != _PLAIN_TEXT
-                or buffer[at + 1] != _TWO_BYTE_LENGTH
-                or end > size
-                or end - start > self._max
-            ):
+            end = start + length
+            if head != _PLAIN_HEAD or end > size or length > self._max:
                 break
             try:
                 messages.append(buffer[start:end].decode())

@@ -44,8 +44,10 @@ from krakenlink.stream.moves import (
     welcome,
 )
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import Key, Subscription
+from krakenlink.stream.states import Key, Subscription, SubState
 from krakenlink.stream.subscriptions import Subscriptions
+
+_LIVE = SubState.LIVE  # a look into the enumeration costs as much as one into a dictionary
 
 
 class FeedProtocol:
@@ -120,6 +122,30 @@ class FeedProtocol:
         return self._of_part(events)
 
     # -- what comes in
+
+    def receive_prices(self, messages: list[Message]) -> list[Tick]:
+        """Take in prices that only follow others that count: the hot path.
+
+        It stops before the first message that is anything else: a first price, one that an audit
+        distrusts, one of what is not asked for. Those are for `receive`.
+
+        Returns:
+            Those that were taken in, which are also all that is to be told of them.
+        """
+        tickers, count = self.subscriptions.tickers, 0
+        for tick in messages:
+            if type(tick) is not Tick:
+                break
+            sub = tickers.get(tick.symbol)
+            if sub is None or sub.state is not _LIVE or sub.distrusted:
+                break
+            sub.ticks += 1
+            # As `prove` does, without a call.
+            sub.latest = sub.proven = tick
+            sub.price = float(tick.price)
+            count += 1
+        self.subscriptions.ticks += count
+        return messages[:count]  # type: ignore[return-value]  # by the first look at each
 
     def receive(self, message: Message, now: float) -> list[Event]:
         """Take in one message of a frame that the link has heard."""

@@ -310,8 +310,7 @@ def _sound_tick(frame: str, at: float) -> Tick | None:
     if (
         type(price) is type(bid) is type(ask) is Decimal
         and SMALLEST <= price <= LARGEST
-        and SMALLEST <= bid <= LARGEST
-        and SMALLEST <= ask <= LARGEST
+        and SMALLEST <= bid <= ask <= LARGEST  # a book that is crossed is odd, too
         and symbol
     ):
         tick: Any = _Tick(symbol, price, bid, ask, at, row.timestamp)

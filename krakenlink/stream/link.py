@@ -24,6 +24,7 @@ from krakenlink.stream.settings import FeedSettings, retry_delay
 from krakenlink.stream.states import TRANSITIONS, FeedSignal, FeedState, next_state
 
 _NEVER = float("-inf")
+_SUSPECT = FeedState.SUSPECT  # the hot path looks into no enumeration
 _OPEN = frozenset({FeedState.LIVE, FeedState.SUSPECT})
 
 
@@ -123,7 +124,7 @@ class Link:
                 return None
             if now - proven_at >= self.settings.ping_after:
                 return []  # as silent as before
-        if self.state is FeedState.SUSPECT:
+        if self.state is _SUSPECT:
             self.step(FeedSignal.FRAME)
             return [FeedLive(now)]
         return []

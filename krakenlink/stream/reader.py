@@ -145,8 +145,8 @@ def _each(names: Iterable[str] | None) -> frozenset[str] | None:
 class Readers:
     """The readers of one feed, each held weakly.
 
-    `add`, `forget` and `clear` are called under the feed's lock. `publish` is called without it,
-    and takes the readers as they are when it begins: the tuple is replaced, never changed.
+    `add`, `forget` and `clear` are called under the feed's lock. `offer` and `publish` are called
+    without it, and take the readers as they are then: the tuple is replaced, never changed.
     """
 
     def __init__(self) -> None:
@@ -173,12 +173,16 @@ class Readers:
         """Let nobody have any more."""
         self._readers = ()
 
-    def publish(self, events: Sequence[Event]) -> None:
-        """Put events into the readers' queues, and all but prices into the log."""
+    def offer(self, events: Sequence[Event]) -> None:
+        """Put events into the readers' queues alone: enough for mere prices, which no log needs."""
         for ref in self._readers:
             reader = ref()
             if reader is not None:
                 reader.offer(events)
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Put events into the readers' queues, and all but prices into the log."""
+        self.offer(events)
         if not _DATA.issuperset(map(type, events)):
             for event in events:
                 if type(event) not in _DATA:
@@ -214,6 +218,10 @@ class RelayedReaders(Readers):
     def __init__(self, readers: Readers) -> None:
         super().__init__()
         self._others = readers
+
+    def offer(self, events: Sequence[Event]) -> None:
+        """Tell the other feed's readers of mere prices."""
+        self._others.offer(events)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Tell the other feed's readers what is about symbols."""

@@ -305,7 +305,7 @@ class FeedThread(FeedLife, AuditMeans):
         return is_calm
 
     def _take_in_messages(
-        self, run: Run, messages: Sequence[Message], now: float, heard: int | None
+        self, run: Run, messages: list[Message], now: float, heard: int | None
     ) -> bool:
         """Take in some messages under one hold of the lock, and the news that so many came.
 
@@ -327,10 +327,18 @@ class FeedThread(FeedLife, AuditMeans):
                 raise KrakenConnectionError(silence, request_sent=True)
             # Nothing has to be looked up anew after a mere price.
             is_calm = not (events or run.has_work)
-            is_calm &= _receive(feed, messages, now, events)
-            if not _MERE_PRICES.issuperset(map(type, events)):
-                self.changed.notify_all()
-        for message in messages:
+            prices = feed.receive_prices(messages)
+            has_more = bool(events) or len(prices) < len(messages)
+            if has_more:
+                events += prices
+                messages = messages[len(prices) :]
+                is_calm &= _receive(feed, messages, now, events)
+                if not _MERE_PRICES.issuperset(map(type, events)):
+                    self.changed.notify_all()
+        if not has_more:
+            self.readers.offer(prices)
+            return is_calm
+        for message in () if is_calm else messages:
             if type(message) is Complaint:
                 logger.warning("Kraken complains: %s", message.error)
         self.readers.publish(events)

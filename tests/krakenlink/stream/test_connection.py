@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import struct
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,29 @@ def test_many_messages_in_pieces_are_each_their_own(server: Server) -> None:
         got += connection.recv(LONG) or []
     connection.close()
     assert got == ["a" * 30 + "b" * 500 + "c"] * 4
+
+
+@pytest.mark.parametrize("length", [601, 65535, 65536])
+def test_whole_message_has_a_bound_in_each_width_of_its_length(server: Server, length: int) -> None:
+    """One as long as may be is taken; one byte more ends the connection."""
+
+    def long_one(peer: Peer) -> None:
+        peer.shake_hands()
+        peer.send(frame("a" * 600), frame("b" * length))
+        peer.receive()
+
+    server.scripts = [long_one]
+    connection = open_websocket(server.url, LONG, FeedSettings(max_message_bytes=600))
+
+    def received() -> list[str | bytes]:
+        while not (messages := connection.recv(LONG)):
+            continue
+        return messages
+
+    with closing(connection):
+        assert received() == ["a" * 600]
+        with pytest.raises(KrakenConnectionError, match=f"a message of {length} bytes"):
+            received()
 
 
 def test_handshake_that_never_ends_has_a_deadline(server: Server) -> None:

@@ -18,6 +18,8 @@ from feed_kit import (
     tell,
     ticker_frame,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from krakenlink.stream.events import (
     FeedBack,
@@ -29,6 +31,7 @@ from krakenlink.stream.events import (
     Tick,
 )
 from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.frames import read_frames
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import (
     FeedState,
@@ -42,6 +45,71 @@ def test_later_prices_replace_it_and_are_told_each() -> None:
     assert [event.price for event in events if isinstance(event, Tick)] == [3, 4]
     assert price(feed) == 4
     assert feed.subscriptions.ticks == 3
+
+
+AMONG_PRICES = {
+    "a price of a stranger": ticker_frame("SOL/USD"),
+    "a first price": ticker_frame(ETH),
+    "an answer": ack_frame(ETH, 1),
+    "a state": '{"channel":"status","data":[{"system":"post_only"}]}',
+    "trades": '{"channel":"trade","data":[{"symbol":"BTC/USD","price":1.5,"qty":2,"trade_id":1}]}',
+    "no price": ticker_frame(last=None),
+    "damage": "{",
+}
+
+
+@pytest.mark.parametrize("name", AMONG_PRICES)
+def test_mere_prices_are_taken_in_up_to_what_is_none(name: str) -> None:
+    """What may change anything else is left for its own way, with all that comes behind it."""
+    feed = opened_feed(BTC, ETH)
+    tell(feed, ack_frame(BTC, 1), ticker_frame(), at=100.5)
+    frames = [ticker_frame(last=3), ticker_frame(last=4), AMONG_PRICES[name], ticker_frame(last=5)]
+    messages = read_frames(frames, 101.0)
+    assert feed.receive_prices(messages) == messages[:2]
+    assert price(feed) == 4
+    assert price(feed, ETH) is None
+    assert feed.subscriptions.ticks == 3
+
+
+def test_distrusted_price_is_no_mere_one() -> None:
+    """What an audit has found to lie does not count in a burst, either."""
+    feed = live_feed()
+    feed.subscriptions.distrust(BTC, "REST says otherwise", 100.6)
+    assert feed.receive_prices(read_frames([ticker_frame(last=3)], 101.0)) == []
+    feed.lost(102.0, "reset")
+    feed.subscriptions.trust(BTC, 102.1)
+    assert feed.receive_prices(read_frames([ticker_frame(last=3)], 102.2)) == []
+    assert price(feed) is None
+
+
+BURSTS = st.lists(
+    st.sampled_from(
+        [
+            *(ticker_frame(symbol, last=last) for symbol in (BTC, ETH) for last in (1.5, 2.5, 3.5)),
+            *AMONG_PRICES.values(),
+        ]
+    )
+)
+
+
+@given(BURSTS, st.booleans())
+def test_prices_in_a_burst_count_as_each_by_itself(frames: list[str], is_distrusted: bool) -> None:
+    """What counts afterwards, what is told and what is counted is the same."""
+    told = []
+    for is_burst in (True, False):
+        feed = opened_feed(BTC, ETH)
+        tell(feed, ack_frame(BTC, 1), ticker_frame(), at=100.5)
+        if is_distrusted:
+            feed.subscriptions.distrust(BTC, "REST says otherwise", 100.6)
+        messages = read_frames(frames, 101.0)
+        prices = feed.receive_prices(messages) if is_burst else []
+        events = [x for one in messages[len(prices) :] for x in feed.receive(one, 101.0)]
+        subs = [
+            (sub.state, sub.ticks, sub.latest, sub.proven, sub.price)
+            for sub in feed.subscriptions.tickers.values()
+        ]
+        told.append(([*prices, *events], subs, feed.subscriptions.ticks))
+    assert told[0] == told[1]
 
 
 def test_bad_price_leaves_the_last_good_one_and_is_counted() -> None:

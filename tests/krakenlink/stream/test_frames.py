@@ -251,6 +251,15 @@ def test_ticker_without_a_last_price_says_so(fields: dict[str, Any]) -> None:
     assert read_frame(WIRE.replace(',"last":50000.10', ""), 1.0) == [NoPrice(BTC)]
 
 
+@pytest.mark.parametrize(("bid", "ask"), [("3.5", "1.5"), ("2.5", "2.5"), ("1e-31", "2.5")])
+def test_ticker_of_a_book_that_is_crossed_or_odd_keeps_its_price(bid: str, ask: str) -> None:
+    """Kraken's engine may say so for a moment: only a side that is no price is left out."""
+    (tick,) = read_frame(WIRE.replace("49999.9", bid).replace("50000.20", ask), 1.0)
+    assert isinstance(tick, Tick)
+    said = (None if bid == "1e-31" else Decimal(bid), Decimal(ask), Decimal("50000.10"))
+    assert (tick.bid, tick.ask, tick.price) == said
+
+
 def test_ticker_with_an_empty_side_has_no_bid_there() -> None:
     """A bid or ask of 0, or none at all, is None and costs nothing of the price."""
     (tick,) = read_frame(WIRE.replace("49999.9", "0.0"), 1.0)

@@ -11,7 +11,7 @@ from feed_kit import BTC, ETH
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import Event, FeedClosed, FeedLive, FirstData, Tick, Trades
-from krakenlink.stream.reader import FeedReader, Readers
+from krakenlink.stream.reader import FeedReader, Readers, RelayedReaders
 
 
 def tick(symbol: str) -> Tick:
@@ -111,3 +111,16 @@ def test_no_channel_at_all_leaves_the_events_of_the_link() -> None:
     reader = FeedReader(lambda: 7.0, lambda _: None, None, [])
     reader.offer([FirstData(Symbol("BTC/USD"), 7.0)])
     assert reader.get(0) is not None
+
+
+def test_mere_prices_reach_the_readers_of_each_connection_and_no_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Those of a connection beside the first go to the first one's readers."""
+    caplog.set_level("DEBUG")
+    readers, mine = Readers(), reader()
+    readers.add(mine)
+    readers.offer([tick(BTC)])
+    RelayedReaders(readers).offer([tick(ETH)])
+    assert [mine.get(0), mine.get(0), mine.get(0)] == [tick(BTC), tick(ETH), None]
+    assert caplog.records == []

@@ -177,6 +177,31 @@ def test_damaged_frames_are_counted_and_hurt_nobody(server: Server, make: Make) 
     assert provider.get_current_price("XXBTZUSD") == 2.5
 
 
+def test_events_keep_their_order_whatever_comes_among_prices(
+    server: Server, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Prices in front of something else are told before it, those behind it after it."""
+    provider = make()
+    reader = live(provider)
+    wait_for(reader, Tick)
+    server.broadcast(
+        ticker("BTC/USD", 5),
+        ticker("BTC/USD", 6),
+        '{"channel":"status","data":[{"system":"post_only"}]}',
+        '{"error":"EGeneral:Who are you"}',
+        ticker("BTC/USD", 7),
+    )
+    told = [reader.get(LONG) for _ in range(4)]
+    assert [getattr(event, "price", getattr(event, "system", None)) for event in told] == [
+        5,
+        6,
+        "post_only",
+        7,
+    ]
+    assert provider.get_current_price("XXBTZUSD") == 7
+    assert "Who are you" in caplog.text
+
+
 @pytest.mark.parametrize("status", ["403 Forbidden", "429 Too Many Requests"])
 def test_refused_handshake_is_said_loudly_and_tried_again(
     server: Server, make: Make, caplog: pytest.LogCaptureFixture, status: str
