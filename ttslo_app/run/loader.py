@@ -143,7 +143,7 @@ class Loader:
         self._said: frozenset[str] = frozenset()  # what the last reading found
         # Rows that are about to be armed, or were a moment ago, and of which nobody was told yet.
         self._news: dict[str, tuple[Rule, Decimal | None]] = {}
-        self._handed_on_at = 0.0
+        self._handed_on_at, self._is_wanted = 0.0, False  # to be read again, also while it is read
         self._seen_stamp: Stamp | None = None
         # The version that was there at the last look, and since when it has been there.
         self._last_look: tuple[Stamp | None, float] = (None, 0.0)
@@ -184,6 +184,8 @@ class Loader:
         if stamp is None:
             return False
         if stamp == self._seen_stamp:
+            if self._is_wanted:
+                return True
             if self._read_again_at is not None:
                 return feed_clock() >= self._read_again_at
             return self._has_healed()
@@ -241,7 +243,7 @@ class Loader:
 
         Any thread.
         """
-        self._read_again_at = feed_clock()
+        self._is_wanted = True
 
     # --- reading -------------------------------------------------------------------------------
 
@@ -266,7 +268,7 @@ class Loader:
         validator = self._validator()
         pause = _READ_AGAIN if is_real(validator.kraken_api) else 0.0
         # Until this reading has come to its end: whatever breaks it off, there will be another.
-        self._read_again_at = read_at + pause
+        self._read_again_at, self._is_wanted = read_at + pause, False
         try:
             reading = self._manager.read_config(self._file)
         except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from decimal import Decimal
 from functools import partial
@@ -74,6 +74,32 @@ def test_edit_is_taken_once_the_file_has_been_left_alone(
     assert taken == [1] * 14 + [5] * 11
     # After each piece until it has been taken, and until all of it is told of.
     assert is_soon == [True] * 15 + [False] * 10
+
+
+class Busy(StandIn):
+    """A Kraken that another thread is not done with while it is asked for a price."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meanwhile: list[Callable[[], object]] = []
+
+    def get_current_price(self, pair: str) -> object:
+        while self.meanwhile:
+            self.meanwhile.pop()()
+        return super().get_current_price(pair)
+
+
+def test_wish_to_read_the_file_again_outlives_the_reading_under_way(manager: ConfigManager) -> None:
+    """What is armed may change, as other hosts know it, after this one was asked what is."""
+    kraken = Busy()
+    program = TTSLO(manager, kraken, kraken)
+    assert program.check_config_file_changed()
+    kraken.meanwhile.append(program.loader.read_again_soon)
+    program.validate_and_load_config()
+    assert not kraken.meanwhile
+    assert [program.check_config_file_changed() for _ in range(2)] == [True, True]
+    program.validate_and_load_config()
+    assert not program.check_config_file_changed()
 
 
 class CoarseDisk(Disk):
