@@ -6,20 +6,56 @@ or that a row without words asks Kraken anything.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import islice
 
 from krakenlink.numbers import to_decimal
 from krakenlink.rest.answers import Outcome
-from ttslo_app.messages import Crossing, Market
+from ttslo_app.messages import AcceptedRule, Crossing, Market
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders.amounts import asset_of, volume_at
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange, Tools
-from ttslo_app.orders.request import OrderRequest, build_order, fingerprint, order_to_find
+from ttslo_app.orders.request import (
+    OrderRequest,
+    build_order,
+    fingerprint,
+    letters_of,
+    order_to_find,
+)
 from ttslo_app.orders.roll import expiry_of
+from ttslo_app.rules.rule import Rule
 
 NO_INDEX = "Index unavailable"
+
+
+# Of so many rows at the head of the file all is worked out that is known before their crossings.
+# Others wait for it a moment longer: a crossing must not wait until a long file is gone through.
+_ROWS_AT_HAND = 128
+
+
+@dataclass(frozen=True, slots=True)
+class _AtHand:
+    """What is known of the order of a row before its crossing.
+
+    Attributes:
+        entry: The row, by which it is seen whether this still counts.
+        letters: What `letters_of` says of it.
+        order: Its order; None where it is worked out at the crossing, or there can be none.
+    """
+
+    entry: AcceptedRule
+    letters: str
+    order: OrderRequest | None
+
+
+def _at_hand(entry: AcceptedRule) -> _AtHand:
+    order: OrderRequest | None = None
+    with suppress(ValueError):  # said at the crossing
+        order = build_order(entry.rule, entry.market)
+    return _AtHand(entry, letters_of(entry.row), order)
 
 
 class Builder:
@@ -33,6 +69,29 @@ class Builder:
         self._tools = tools
         # Client ids of armings whose pair had no index price: their stop follows the last one.
         self._without_index: set[str] = set()
+        self._at_hand: dict[str, _AtHand] = {}
+
+    def prepare(self) -> None:
+        """Have at hand what the first rows of config.csv need at their crossings."""
+        known, found = self._at_hand, {}
+        for rule_id, entry in islice(self._tools.ledger.rules.items(), _ROWS_AT_HAND):
+            kept = known.get(rule_id)
+            found[rule_id] = kept if kept and kept.entry is entry else _at_hand(entry)
+        self._at_hand = found
+
+    def letters(self, rule_id: str) -> str:
+        """Return what tells a row from one that differs in any letter; empty for no row."""
+        entry, kept = self._tools.ledger.rules.get(rule_id), self._at_hand.get(rule_id)
+        if kept is not None and kept.entry is entry:
+            return kept.letters
+        return "" if entry is None else letters_of(entry.row)
+
+    def _plain(self, rule: Rule, market: Market) -> OrderRequest:
+        """Return the order of a row that says all of it; `market` is the one of this moment."""
+        kept = self._at_hand.get(rule.id)
+        if kept is None or kept.entry.rule is not rule or kept.entry.market != market:
+            return build_order(rule, market)
+        return kept.order or build_order(rule, market)
 
     def is_too_late(self, crossing: Crossing, life: Life) -> bool:
         """Tell whether a row had ended by itself when its threshold was crossed, and say so."""
@@ -64,7 +123,7 @@ class Builder:
     ) -> OrderRequest:
         rule = crossing.rule
         if rule.terms.share is None:
-            return build_order(rule, market)
+            return self._plain(rule, market)
         if rule.terms.share.is_filled:
             # Known since the arming, so nobody is asked; without it there is no order to build.
             if not life.handed:

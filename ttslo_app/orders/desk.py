@@ -25,7 +25,7 @@ from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
 from ttslo_app.orders.ports import Files, OrderSent, Tools
-from ttslo_app.orders.request import OrderRequest, fingerprint, letters_of
+from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.rules.rule import Rule
 
 # Intents of one burst are written together: as many as two full batches of one pair. After a crash
@@ -117,6 +117,10 @@ class Desk:
         self._is_alone = is_alone
         self.key = KeyKeeper(tools)
         self._builder = Builder(tools)
+
+    def prepare(self) -> None:
+        """Work out now what crossings of rows as they are now would have to wait for."""
+        self._builder.prepare()
 
     def fire(self, crossings: Sequence[Crossing]) -> None:
         """Place the orders of `crossings`, first come, first served. Blocks.
@@ -220,17 +224,13 @@ class Desk:
             sends=life.sends + 1,
             sent_by=self._tools.key_mark,
             doubt="",
-            letters=self._letters_of(crossing),
+            letters=self._builder.letters(crossing.key),
             trigger_price=crossing.price_text,
             trigger_time=crossed_at,
             detail="",
         )
         self._ledger.put(intended)
         return _Intent(crossing, life, intended, order, deadline)
-
-    def _letters_of(self, crossing: Crossing) -> str:
-        known = self._ledger.rules.get(crossing.key)
-        return "" if known is None else letters_of(known.row)
 
     def _life_of(self, crossing: Crossing) -> Life | None:
         """Return the life of a rule whose crossing may lead to an order; None of any other."""

@@ -241,6 +241,7 @@ class OrderWorker:
             self._tools.files.current_rules()
         if has_changed:
             self._clerk.write()
+        self._desk.prepare()
 
     def _pass(self, marks: Sequence[Mark]) -> None:
         """Call marks, unless something before them is known to the memory alone."""

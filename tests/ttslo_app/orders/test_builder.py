@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
+from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import Bench, Crash, Reply, dying_at, rule
+from order_bench import MARKET, ROW, Bench, Crash, Reply, crowd, dying_at, rule
 
 from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import BookDisarm, Crossing
 from ttslo_app.orders.life import EXPIRED, RuleState
+from ttslo_app.orders.request import letters_of
 
 SILENCE = KrakenConnectionError("no route", request_sent=False)
 
@@ -20,6 +24,75 @@ SILENCE = KrakenConnectionError("no route", request_sent=False)
 def sent(bench: Bench) -> list[str]:
     """Return the volumes of the orders that were sent."""
     return [order.volume for order, _, _ in bench.kraken.sent]
+
+
+# --- what is known before the crossing -----------------------------------------------------------
+
+
+def test_order_is_built_before_its_crossing() -> None:
+    """So is the digest of its row: an order waits for neither."""
+    bench = Bench(row := rule())
+    bench.letters["btc"] = ROW
+    bench.adopt()
+    seen = calls_in(partial(bench.cross, row))
+    assert (seen["build_order"], seen["letters_of"]) == (0, 0)
+    assert sent(bench) == ["0.01"]
+    assert bench.life().letters == letters_of(ROW)
+
+
+def test_row_that_was_changed_has_the_order_that_it_says_now() -> None:
+    """What was built for it before is another row's."""
+    bench = Bench(rule())
+    bench.files.rules["btc"] = changed = rule(volume="0.02")
+    bench.letters["btc"] = letters = {**ROW, "volume": "0.02"}
+    bench.adopt()
+    bench.cross(changed)
+    assert sent(bench) == ["0.02"]
+    assert bench.life().letters == letters_of(letters)
+
+
+def test_row_whose_letters_alone_have_changed_has_its_own_digest() -> None:
+    """Its order is the same, and what it says to the letter is not."""
+    bench = Bench(rule())
+    bench.letters["btc"] = letters = {**ROW, "volume": "0.010"}
+    bench.adopt()
+    bench.cross()
+    assert bench.life().letters == letters_of(letters)
+
+
+def test_crossing_of_a_row_that_was_read_anew_has_its_own_order() -> None:
+    """A rule that only equals the one in the books is looked at by itself."""
+    bench = Bench(rule())
+    seen = calls_in(lambda: bench.cross(rule()))
+    assert seen["build_order"] == 1
+    assert sent(bench) == ["0.01"]
+
+
+def test_order_is_cut_as_the_pair_wants_it_at_the_crossing() -> None:
+    """Steps that changed since the arming count, and not those that it was built by."""
+    row = rule(volume="0.19")
+    bench = Bench(row)
+    bench.kraken.market = replace(MARKET, lot_decimals=1)
+    bench.cross(row)
+    assert sent(bench) == ["0.1"]
+
+
+def test_row_that_cannot_have_an_order_says_so_at_its_crossing() -> None:
+    """Not before: until then its pair may take it."""
+    row = rule(volume="0.000000001")
+    bench = Bench(row)
+    assert not bench.heard("is zero with the 8 decimals")
+    bench.cross(row)
+    assert bench.heard("is zero with the 8 decimals")
+    assert sent(bench) == []
+
+
+def test_rows_far_down_a_file_have_their_orders_all_the_same() -> None:
+    """Those at its head are at hand; the others are worked out at their crossing."""
+    bench, rows = crowd(130)
+    seen = [calls_in(partial(bench.cross, row))["build_order"] for row in rows[126:]]
+    assert seen == [0, 0, 1, 1]
+    assert bench.placed == 4
 
 
 # --- volumes that are worked out ------------------------------------------------------------------
