@@ -209,6 +209,13 @@ class FeedStale:
     since: float
     symbols: tuple[Symbol, ...] | None = None
 
+    @property
+    def scope(self) -> str:
+        """Whose prices count no more, for a sentence; nothing where it is all of them."""
+        if self.symbols is None:
+            return ""
+        return f" of {len(self.symbols)} symbol{'' if len(self.symbols) == 1 else 's'}"
+
 
 @dataclass(frozen=True, slots=True)
 class FeedBack:

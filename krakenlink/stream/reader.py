@@ -245,8 +245,8 @@ _LOG: dict[type[Any], tuple[int, str, tuple[str, ...]]] = {
     FeedSuspect: (logging.DEBUG, "No frame for %.1f s; asking", ("silent_for",)),
     FeedStale: (
         logging.WARNING,
-        "Blind: %s. No streamed price counts until it is back",
-        ("reason",),
+        "Blind: %s. No streamed price%s counts until it is back",
+        ("reason", "scope"),
     ),
     FeedBack: (logging.INFO, "The price stream is back after %.1f s", ("blind_for",)),
     FirstData: (logging.INFO, "%s is live", ("symbol",)),

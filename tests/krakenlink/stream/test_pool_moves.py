@@ -335,7 +335,7 @@ def test_connection_that_is_closed_during_a_move_loses_nothing(
 
 
 def test_dead_second_connection_makes_only_its_symbols_blind(
-    exchange: FakeKraken, make: Make, proxy: ChaosProxy
+    exchange: FakeKraken, make: Make, proxy: ChaosProxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Half-open: nobody tells, and its own silence does; then they come back."""
     provider = make(FeedSettings(audit_every=0), pool_symbols=1)
@@ -345,6 +345,7 @@ def test_dead_second_connection_makes_only_its_symbols_blind(
     proxy.weather = Weather(is_dark=True)
     stale = until(reader, FeedStale, lambda x: x.symbols == (ETH,))
     assert "no frame" in stale.reason
+    assert "No streamed price of 1 symbol counts until it is back" in caplog.text
     assert provider.proven(ETH) is None
     assert provider.order_book(ETH) is None
     assert provider.tape(ETH, "trade") is None

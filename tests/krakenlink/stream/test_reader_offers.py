@@ -10,7 +10,17 @@ import pytest
 from feed_kit import BTC, ETH
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Event, FeedClosed, FeedLive, FirstData, Tick, Trades
+from krakenlink.stream.events import (
+    Event,
+    FeedClosed,
+    FeedLive,
+    FeedStale,
+    FirstData,
+    SymbolMute,
+    SymbolRefused,
+    Tick,
+    Trades,
+)
 from krakenlink.stream.reader import FeedReader, Readers, RelayedReaders
 
 
@@ -124,3 +134,25 @@ def test_mere_prices_reach_the_readers_of_each_connection_and_no_log(
     RelayedReaders(readers).offer([tick(ETH)])
     assert [mine.get(0), mine.get(0), mine.get(0)] == [tick(BTC), tick(ETH), None]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("symbols", "scope"),
+    [(None, "price counts"), ((BTC,), "price of 1 symbol counts"), ((BTC, ETH), "of 2 symbols")],
+)
+def test_log_says_whose_prices_count_no_more(
+    symbols: Any, scope: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of other connections still do."""
+    Readers().publish([FeedStale(7.0, "closed", 6.0, symbols)])
+    assert scope in caplog.text
+
+
+@pytest.mark.parametrize("channel", ["ticker", "book"])
+def test_log_promises_no_price_where_it_is_about_something_else(
+    channel: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A book that is refused leaves the price of its market on the stream."""
+    Readers().publish([SymbolRefused(BTC, channel, "no", 7.0), SymbolMute(BTC, channel, 7.0)])
+    assert caplog.text.count(f"BTC/USD ({channel})") == 2
+    assert "price" not in caplog.text
