@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -46,12 +46,11 @@ from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.run import words
 from ttslo_app.run.account_watch import account_watch_of
 from ttslo_app.run.keeper import Duty, Keeper, Poller, TapeKeeper, prove_one
-from ttslo_app.run.order_checks import OrderChecks, ReadingKey
+from ttslo_app.run.order_checks import ReadingKey, checks_of
 from ttslo_app.run.parts import Item, Options, World
 from ttslo_app.run.streams import Streams
 from ttslo_app.run.watchdog import Watchdog, watched
 from ttslo_app.watch.lookback import PastReader
-from ttslo_app.watch.parking import Seat
 from ttslo_app.watch.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -138,7 +137,7 @@ class LiveRun:
             pace=options.pace,
         )
         self.watch.in_order = lambda ids: worker.ledger.kin.in_file_order(ids)
-        self._checks = _checks_of(world, lambda: self.watch.seats, worker, say)
+        self._checks = checks_of(world.exchange, lambda: self.watch.seats, worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)
         self._keeper = Keeper(self._duties(world, options, reload), self._stopping, say)
         self._mark_at, self.turned_at, self._is_starting = 0.0, 0.0, False
@@ -441,9 +440,3 @@ class LiveRun:
 def _carried(event: FeedStale | FeedBack, markets: Iterable[str]) -> list[str]:
     """Return those markets that the connection carries of which an event tells."""
     return [name for name in markets if event.symbols is None or name in event.symbols]
-
-
-def _checks_of(
-    world: World, armed: Callable[[], Mapping[str, Seat]], worker: OrderWorker, say: Say
-) -> OrderChecks | None:
-    return None if world.exchange is None else OrderChecks(world.exchange, armed, worker, say)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from krakenlink.errors import AuthenticationError
@@ -23,6 +23,7 @@ from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.run import words
+from ttslo_app.run.pair_news import PairNews
 from ttslo_app.watch.crossings import Armed
 from ttslo_app.watch.parking import Seat
 
@@ -60,6 +61,7 @@ class OrderChecks:
         armed: Returns the armed rows, by id.
         worker: Knows whether Kraken refuses the trading key, and is told where it does.
         say: Takes a level and a sentence for a person.
+        changed: Returns the symbols of pairs that Kraken has changed since it was asked last.
     """
 
     def __init__(
@@ -68,16 +70,19 @@ class OrderChecks:
         armed: Callable[[], Mapping[str, Seat]],
         worker: KeyHolder,
         say: Say,
+        changed: Callable[[], Collection[str]] = frozenset,
     ) -> None:
         self._exchange = exchange
         self._armed = armed
         self._worker = worker
         self._say = say
+        self._changed = changed
         # Filled by the reading thread, with what the watch has in hand itself: of 100,000 rows that
         # are armed at once most wait here until as many orders were looked at as are enough.
         self._waiting: deque[Armed] = deque()
         self._checked: set[str] = set()
         self._kinds: set[str] = set()
+        self._refused: set[str] = set()  # the rows of which that was said
         self._told = Once()
         self._not_before = float("-inf")
         self._silences = 0
@@ -94,12 +99,14 @@ class OrderChecks:
         if now < self._not_before or self._worker.is_key_refused:
             return
         self._renew(now)
+        self._look_at_changed()
         at_once = 1 if self._checked else _CHECKS_AT_ONCE
         while self._waiting and at_once:
             entry = self._waiting.popleft()
             try:
-                order = order_to_check(entry.rule, entry.market)
-            except ValueError:
+                # Its steps may be others by now than they were at the arming.
+                order = order_to_check(entry.rule, self._exchange.market_of(entry.rule.pair))
+            except (ValueError, LookupError):
                 continue  # no order can come of it; the crossing says why
             if not self._is_enough(entry, order):
                 at_once -= 1
@@ -117,6 +124,17 @@ class OrderChecks:
         if seat is not None:
             self._checked.clear()
             self._waiting.append(seat.armed)
+
+    def _look_at_changed(self) -> None:
+        """Have the orders of a pair checked anew whose status, minimum or steps have changed."""
+        changed = self._changed()
+        if not changed:
+            return
+        seats = list(self._armed().values())
+        rows = [seat.armed for seat in seats if seat.armed.market.symbol in changed]
+        if rows:
+            self._checked.clear()
+            self._waiting.extend(rows)
 
     def _is_enough(self, entry: Armed, order: OrderRequest) -> bool:
         is_enough = len(self._checked) >= _CHECKS_OF_ALL and _kind_of(entry) in self._kinds
@@ -164,9 +182,23 @@ class OrderChecks:
         elif NO_INDEX in outcome.reason:
             tell(self._say, words.lacks_index(rule_id))
         elif outcome.kind is OutcomeKind.REFUSED:
+            self._refused.add(rule_id)
             tell(self._say, words.would_refuse(rule_id, outcome.reason, outcome.cure))
         else:
-            tell(self._say, words.would_take(rule_id))
+            tell(self._say, words.would_take(rule_id, is_again=rule_id in self._refused))
+            self._refused.discard(rule_id)
+
+
+def checks_of(
+    exchange: KrakenExchange | None,
+    armed: Callable[[], Mapping[str, Seat]],
+    worker: KeyHolder,
+    say: Say,
+) -> OrderChecks | None:
+    """Return the checks of a run; None where it has no key that could ask."""
+    if exchange is None:
+        return None
+    return OrderChecks(exchange, armed, worker, say, PairNews(exchange.reader).changed)
 
 
 def _kind_of(entry: Armed) -> str:

@@ -363,9 +363,11 @@ def over(complaint: str) -> Sentence:
     )
 
 
-def would_take(rule_id: str) -> Sentence:
-    """Say that Kraken has no objection to an order."""
-    return Sentence(Kind.CHECK, "DEBUG", f"{rule_id}: Kraken would take its order", {"id": rule_id})
+def would_take(rule_id: str, *, is_again: bool = False) -> Sentence:
+    """Say that Kraken has no objection to an order, or none any more."""
+    level, again = ("INFO", " again") if is_again else ("DEBUG", "")
+    text = f"{rule_id}: Kraken would take its order{again}"
+    return Sentence(Kind.CHECK, level, text, {"id": rule_id})
 
 
 def was_placed(rule_id: str, txid: str | None) -> Sentence:

@@ -129,6 +129,23 @@ def test_order_keeps_to_the_steps_of_this_moment(market: FakeKraken, tmp_path: P
     assert [order["vol"] for order in market.orders] == ["0.01500000"]
 
 
+def test_minimum_that_kraken_raises_is_told_before_the_crossing(
+    market: FakeKraken, tmp_path: Path
+) -> None:
+    """While there is time to change the row; and again once it would do."""
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        wait_for_check(program)
+        api = program.ttslo.kraken_api_readonly
+        wait_until(lambda: api.listing.streamed(api.resolve_pair(PAIR)), "pairs are streamed")
+        market.change_pair(PAIR, ordermin="0.02")
+        told = program.wait_for_line("up: Kraken would REFUSE its order as things are")
+        assert "EOrder:Order minimum not met" in told
+        market.change_pair(PAIR, ordermin="0.001")
+        program.wait_for_line("up: Kraken would take its order again")
+        market.set_price(PAIR, "51001")
+        program.crossing_of("up")
+
+
 def test_spike_of_one_tick_fires(market: FakeKraken, tmp_path: Path) -> None:
     """Up and back down before anybody could ask for the price: it fires all the same."""
     with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -55,6 +57,11 @@ class Exchange:
     def __init__(self, outcome: Outcome | None = None) -> None:
         self.outcome = outcome or Outcome(OutcomeKind.VALID)
         self.checked: list[object] = []
+        self.market = BTC
+
+    def market_of(self, pair: str) -> Market:
+        """Return the one market."""
+        return self.market
 
     def check(self, order: object) -> Outcome:
         """Note what was asked about."""
@@ -232,6 +239,28 @@ def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> No
     clock.now += 2 * 3600
     checks.work()
     assert worker.told == [KeyRefused("a", BAD_KEY)]
+
+
+def test_orders_of_a_pair_that_kraken_has_changed_are_looked_at_again(said: Said) -> None:
+    """With its steps of now, whatever was asked before; that they are good again is said, too."""
+    exchange, rows = Exchange(), {"a": Seat(arming("a", "0.0123"))}
+    news: list[set[str]] = [set(), {"BTC/USD"}, {"ETH/USD"}, {"BTC/USD"}]
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, Worker(), said, lambda: news.pop(0))
+    checks.add(rows["a"].armed)
+    checks.work()
+    exchange.market = replace(BTC, lot_decimals=2)
+    exchange.outcome = Outcome(OutcomeKind.REFUSED, reason="No", cure="Do.")
+    checks.work()
+    checks.work()
+    exchange.outcome = Outcome(OutcomeKind.VALID)
+    checks.work()
+    volumes = [order.volume for order in cast("list[Any]", exchange.checked)]
+    assert list(map(Decimal, volumes)) == [Decimal("0.0123"), Decimal("0.01"), Decimal("0.01")]
+    assert said == [
+        "DEBUG a: Kraken would take its order",
+        "ERROR a: Kraken would REFUSE its order as things are: No. Do. The row stays armed",
+        "INFO a: Kraken would take its order again",
+    ]
 
 
 def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
