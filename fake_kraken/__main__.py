@@ -6,9 +6,10 @@ import argparse
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from fake_kraken.exchange import FakeKraken
@@ -97,10 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     for fault in options.fault:
         exchange.fault(**fault)
-    ended = threading.Event()
+    # Not an event: a handler that interrupts somebody who waits for one may wait for its lock.
+    ended: SimpleQueue[None] = SimpleQueue()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:  # else whoever started it wants it so
-            signal.signal(number, lambda *_: ended.set())
+            signal.signal(number, lambda *_: ended.put(None))
     print("\n".join(_introduction(exchange)), flush=True)
     _play(exchange, steps, ended)
     exchange.stop()
@@ -165,13 +167,21 @@ def _script_steps(exchange: FakeKraken, path: str, pause: float) -> Iterator[_St
         before = seconds
 
 
-def _play(exchange: FakeKraken, steps: Iterable[_Step], ended: threading.Event) -> None:
+def _play(exchange: FakeKraken, steps: Iterable[_Step], ended: SimpleQueue[None]) -> None:
     for pause, pair, prices, at in steps:
-        if ended.wait(pause):
+        if _has_ended(ended, pause):
             return
         exchange.set_prices(pair, prices, at=at)
-    while not ended.wait(0.5):  # in slices: Windows delivers Ctrl-C between them
+    while not _has_ended(ended, 0.5):  # in slices: Windows delivers Ctrl-C between them
         pass
+
+
+def _has_ended(ended: SimpleQueue[None], seconds: float) -> bool:
+    """Tell whether the end is wished for, waiting for so many seconds."""
+    with suppress(Empty):
+        ended.get(timeout=seconds)
+        return True
+    return False
 
 
 if __name__ == "__main__":

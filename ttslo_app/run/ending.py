@@ -20,6 +20,7 @@ _ENDS = [n for n in (signal.SIGINT, signal.SIGTERM, _HANGUP) if n is not None]
 # The last word gets so many seconds; a screen or a disk that hangs does not get the program.
 _LONGEST = 1.0
 _STDIN = 0
+_STOPS = "ttslo-signals"  # the thread that has a program come to its end
 
 
 def kill(number: int) -> None:
@@ -29,8 +30,40 @@ def kill(number: int) -> None:
     os._exit(128 + number)
 
 
-class Farewell:
-    """Waits for a signal on a thread of its own, says the last word, and ends the process.
+class Bell:
+    """Has done on a thread of its own what signals ask for.
+
+    Args:
+        answer: Does it; called with the number that was rung. It may take locks, and block.
+        name: The name of the thread.
+    """
+
+    def __init__(self, answer: Callable[[int], object], name: str) -> None:
+        self._answer = answer
+        self._inner, self._outer = os.pipe()
+        # A daemon: it waits for what hardly ever comes.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def ring(self, number: int) -> None:
+        """Have a signal answered. For signal handlers: writes a byte and returns."""
+        os.write(self._outer, bytes([number]))
+
+    def close(self) -> None:
+        """End the thread once all that was rung is answered. Blocks for a second at most."""
+        os.close(self._outer)
+        self._thread.join(_LONGEST)
+
+    def _run(self) -> None:
+        try:
+            while said := os.read(self._inner, 1):
+                self._answer(said[0])
+        finally:
+            os.close(self._inner)
+
+
+class Farewell(Bell):
+    """Says the last word when it is rung, and ends the process.
 
     Args:
         last_word: Says it; called with the signal's name, on a thread of its own, and may block.
@@ -42,26 +75,9 @@ class Farewell:
     ) -> None:
         self._last_word = last_word
         self._end = end
-        self._inner, self._outer = os.pipe()
-        # A daemon: it waits for what hardly ever comes.
-        self._thread = threading.Thread(target=self._run, name="ttslo-farewell", daemon=True)
-        self._thread.start()
+        super().__init__(self._part, "ttslo-farewell")
 
-    def hurry(self, number: int) -> None:
-        """Have the process ended by a signal. For signal handlers: writes a byte and returns."""
-        os.write(self._outer, bytes([number]))
-
-    def close(self) -> None:
-        """End the thread, as the program has come to its own end. Blocks for a moment."""
-        os.close(self._outer)
-        self._thread.join(_LONGEST)
-        os.close(self._inner)
-
-    def _run(self) -> None:
-        said = os.read(self._inner, 1)
-        if not said:
-            return
-        number = said[0]
+    def _part(self, number: int) -> None:
         speaker = threading.Thread(
             target=self._last_word, args=(signal.Signals(number).name,), daemon=True
         )
@@ -95,16 +111,18 @@ def ended_by_signals(stop: Callable[[], object]) -> Iterator[None]:
     """Let SIGINT and SIGTERM end what has no last word to say; afterwards they do what they did.
 
     Args:
-        stop: Ends it; called in the signal handler, so it must only hand over.
+        stop: Ends it; called on a thread of its own.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    bell = Bell(lambda _: stop(), _STOPS)
     for number in before:
-        handle(number, lambda *_: stop())
+        handle(number, lambda number, _: bell.ring(number))
     try:
         yield
     finally:
         for number, handler in before.items():
             handle(number, handler)
+        bell.close()
 
 
 class Ending:
@@ -113,7 +131,7 @@ class Ending:
     Afterwards signals do what they did before.
 
     Args:
-        stop: Ends it cleanly; called in the signal handler, so it must only hand over.
+        stop: Ends it cleanly; called on a thread of its own.
         last_word: Says the last word; see `Farewell`.
 
     Attributes:
@@ -124,11 +142,12 @@ class Ending:
         self.code = 0
         self._stop = stop
         self._last_word = last_word
-        self._farewell: Farewell | None = None
+        self._bells: tuple[Bell, Farewell] | None = None
         self._before = {number: signal.getsignal(number) for number in _ENDS}
 
     def __enter__(self) -> Ending:
-        self._farewell = Farewell(self._last_word)
+        # Two threads: a stop that hangs does not get the program.
+        self._bells = Bell(lambda _: self._stop(), _STOPS), Farewell(self._last_word)
         for number in _ENDS:
             handle(number, self._first)
         return self
@@ -141,20 +160,21 @@ class Ending:
     ) -> None:
         for number, before in self._before.items():
             handle(number, before)
-        if self._farewell is not None:
-            self._farewell.close()
+        for bell in self._bells or ():
+            bell.close()
 
     def _first(self, number: int, frame: FrameType | None) -> None:
         for other in _ENDS:
             handle(other, self._second)
         if number == _HANGUP:
             self.code = 129
-        self._stop()
+        if self._bells is not None:
+            self._bells[0].ring(number)
 
     def _second(self, number: int, frame: FrameType | None) -> None:
         handle(signal.Signals(number), signal.SIG_DFL)  # a third one ends it without a word
-        if self._farewell is not None:
-            self._farewell.hurry(number)
+        if self._bells is not None:
+            self._bells[1].ring(number)
 
 
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None

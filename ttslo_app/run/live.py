@@ -214,7 +214,7 @@ class LiveRun:
         self._tape.keep()
 
     def stop(self) -> None:
-        """End `run`. Any thread, and signal handlers too."""
+        """End `run`. Any thread."""
         self._stopping.set()
         self._inbox.put(_STOP)
 

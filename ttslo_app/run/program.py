@@ -400,7 +400,7 @@ class Program:
         )
 
     def stop(self) -> None:
-        """End `run_continuous`, from any thread or a signal handler."""
+        """End `run_continuous`, from any thread."""
         self.stopping.set()
         if self.live is not None:
             self.live.stop()

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_last_word_is_said_on_another_thread_and_then_the_end_comes() -> None:
     said: queue.SimpleQueue[object] = queue.SimpleQueue()
     me = threading.get_ident()
     farewell = Farewell(lambda name: said.put((name, threading.get_ident() == me)), said.put)
-    farewell.hurry(signal.SIGTERM)
+    farewell.ring(signal.SIGTERM)
     assert said.get(timeout=60) == ("SIGTERM", False)
     assert said.get(timeout=60) == signal.SIGTERM
     farewell.close()
@@ -53,7 +54,7 @@ def test_screen_that_hangs_does_not_get_the_program() -> None:
     """The end comes a second later, whatever became of the word."""
     hangs, ended = threading.Event(), threading.Event()
     farewell = Farewell(lambda name: hangs.wait(60), lambda number: ended.set())
-    farewell.hurry(signal.SIGINT)
+    farewell.ring(signal.SIGINT)
     assert ended.wait(60)
     hangs.set()
     farewell.close()
@@ -76,6 +77,24 @@ def test_first_signal_stops_and_tells_its_code(number: signal.Signals, code: int
     with Ending(lambda: stopped.append(1), lambda name: None) as ending:
         signal.raise_signal(number)
     assert (stopped, ending.code) == ([1], code)
+
+
+@pytest.mark.parametrize(
+    "ending", [lambda stop: Ending(stop, lambda name: None), ended_by_signals], ids=["run", "plain"]
+)
+def test_signal_that_interrupts_whoever_holds_a_lock_of_the_end_ends_it(
+    ending: Callable[[Callable[[], object]], AbstractContextManager[object]],
+) -> None:
+    """An event has one, too, for as long as somebody begins or ends to wait for it."""
+    lock, seen = threading.Lock(), list[bool]()
+
+    def stop() -> None:
+        seen.append(lock.acquire(timeout=30))
+
+    with ending(stop), lock:
+        signal.raise_signal(signal.SIGTERM)
+        assert seen == []
+    assert seen == [True]
 
 
 def test_signals_do_afterwards_what_they_did_before() -> None:
