@@ -429,5 +429,8 @@ def _earlier_life(rule_id: str, triggered: str, text: Mapping[str, str]) -> Life
     if not triggered and (text["trigger_price"] or text["trigger_time"]):
         raise UnreadableLife("it tells of a trigger and says nothing under triggered")
     has_fired = triggered == "true" or bool(text["order_id"])
-    state = RuleState.PLACED if has_fired else RuleState.DISARMED
-    return Life(rule_id, state, **text)  # type: ignore[arg-type]  # fields by name
+    if not has_fired:
+        return Life(rule_id, RuleState.DISARMED, **text)  # type: ignore[arg-type]  # fields by name
+    # It was armed once, and says so once it is written: a life that has fired is none of those
+    # that were looked at only.
+    return Life(rule_id, RuleState.PLACED, 1, **text)  # type: ignore[arg-type]  # fields by name

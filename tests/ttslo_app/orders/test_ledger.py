@@ -223,6 +223,16 @@ def test_rows_of_earlier_versions_are_understood() -> None:
     assert read_life("btc", {}).state is RuleState.DISARMED
 
 
+@pytest.mark.parametrize("cells", [{"triggered": "true"}, {"order_id": "O1"}, {}])
+def test_row_of_an_earlier_version_can_be_read_once_it_is_written(cells: dict[str, str]) -> None:
+    """What is noted of it, or becomes of its order, leaves a life that says what it said."""
+    found = read_life("btc", {"triggered": "false", **cells})
+    for one in (found, replace(found, noted=True, order_status="closed")):
+        assert read_life("btc", cells_of(one)) == one
+    assert found.has_fired is bool(cells)
+    assert found.generation == found.has_fired  # how often it was armed
+
+
 def test_row_with_an_order_id_has_fired_whatever_triggered_says() -> None:
     """An order id is proof enough not to place another order."""
     assert read_life("btc", {"triggered": "false", "order_id": "O1"}).has_fired

@@ -328,6 +328,26 @@ def test_unreadable_config_keeps_what_was_armed(manager: ConfigManager) -> None:
     assert len(kraken.orders) == 1
 
 
+def test_edit_is_taken_beside_a_row_that_an_earlier_version_fired(manager: ConfigManager) -> None:
+    """The note that is written for that row ends no reading that comes after it."""
+    cells = "old,true,60005,2026-01-01T00:00:00,OAAAAA-BBBBB-CCCCCC,,2026-01-01T00:00:00"
+    columns = "id,triggered,trigger_price,trigger_time,order_id,activated_on,last_checked"
+    Path(manager.state_file).write_text(f"{columns}\n{cells}\n", encoding="utf-8")
+    path, old = Path(manager.config_file), ROW.replace("btc", "old")
+    path.write_text(f"{HEADER}\n{ROW}\n{old}\n", encoding="utf-8")
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.load_state()
+    program.recover()
+    program.validate_and_load_config()
+    assert rows_of(manager)[1]["order_id"] == "OAAAAA-BBBBB-CCCCCC"
+    path.write_text(path.read_text().replace("50000,above", "51000,above"), encoding="utf-8")
+    assert program.validate_and_load_config()
+    assert program.state["btc"]["row"].split()[1] == "51000"
+    assert program.state["old"]["order_id"] == "OAAAAA-BBBBB-CCCCCC"
+    assert kraken.orders == []
+
+
 def test_old_copy_of_the_file_saved_over_a_fired_row_places_nothing(manager: ConfigManager) -> None:
     """A spreadsheet open since before the order must not fire its row again."""
     kraken = StandIn()
