@@ -461,9 +461,9 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             "under 300 MB",
             not found.peak >= 300,
             "",
-            "A row costs 2.2 kB: its cells as typed, the rule, how it was judged, its life as "
-            "state.csv has it, and its place in the rule book. An edit takes as much as a fifth of "
-            "all of it besides, of which the allocator keeps most.",
+            "A row costs 1.9 kB: its line as typed, the rule, how it was judged, its life as "
+            "state.csv has it, and its place in the rule book. An edit takes a tenth of all of it "
+            "besides, for a moment.",
         ),
         Figure(
             f"{RATE:,} trades a second, and as many tickers, with {what}",
