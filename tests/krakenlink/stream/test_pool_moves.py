@@ -345,7 +345,8 @@ def test_dead_second_connection_makes_only_its_symbols_blind(
     proxy.weather = Weather(is_dark=True)
     stale = until(reader, FeedStale, lambda x: x.symbols == (ETH,))
     assert "no frame" in stale.reason
-    assert "No streamed price of 1 symbol counts until it is back" in caplog.text
+    said = "No streamed price of 1 symbol counts until it is back"  # readers are told first
+    assert exchange.wait_for(lambda _: said in caplog.text, LONG)
     assert provider.proven(ETH) is None
     assert provider.order_book(ETH) is None
     assert provider.tape(ETH, "trade") is None
