@@ -41,6 +41,24 @@ def test_one_trade_fires_in_the_order_that_it_is_told() -> None:
         assert [one.key for one in bench.crossings] == expected
 
 
+def test_rows_that_cannot_be_put_in_order_are_crossed_by_the_next_price() -> None:
+    """An error of whoever orders them costs no row its crossing."""
+
+    def broken(_: Sequence[str]) -> list[str]:
+        raise RuntimeError("a defect")
+
+    bench = WatchBench()
+    bench.settle()
+    bench.arm(threshold=51000, name="a")
+    bench.arm(threshold=51500, name="b")
+    bench.watch.in_order = broken
+    with pytest.raises(RuntimeError):
+        bench.trade(2, 52000)
+    bench.watch.in_order = list
+    bench.trade(3, 52000)
+    assert [one.key for one in bench.crossings] == ["a", "b"]
+
+
 def test_trades_in_order_come_before_any_order_of_rows() -> None:
     """What an earlier trade crosses is first, wherever its row stands."""
     bench = WatchBench()
