@@ -462,8 +462,8 @@ def figures_of(found: Run, symbols: int) -> list[Figure]:
             not found.peak >= 300,
             "",
             "A row costs 1.9 kB: its line as typed, the rule, how it was judged, its life as "
-            "state.csv has it, and its place in the rule book. An edit takes a tenth of all of it "
-            "besides, for a moment.",
+            "state.csv has it, and its place in the rule book. An edit takes a fifth of all of it "
+            "besides, for a moment; the allocator keeps some of that.",
         ),
         Figure(
             f"{RATE:,} trades a second, and as many tickers, with {what}",

@@ -35,7 +35,6 @@ from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.exclusive import Exclusive, ask_person
 from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
-from ttslo_app.run.memory import give_back_large_blocks
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
 from ttslo_app.run.signs import Signs, signs_from
@@ -312,7 +311,6 @@ def _operate(
 def _start(
     program: Program, options: argparse.Namespace, warnings: Sequence[str], signs: Signs | None
 ) -> int:
-    give_back_large_blocks(program.config_manager.config_file)
     _open(program, options)
     for text in warnings:
         tell(program.say, words.caution(text))
