@@ -9,9 +9,10 @@ Source: Kraken, spot WebSocket v2 (ticker, trade, status, heartbeat, ping) (read
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 from krakenlink.numbers import LARGEST, SMALLEST, to_positive_decimal
@@ -177,6 +178,9 @@ def read_frames(frames: Iterable[Any], at: float) -> list[Message]:
             one = _sound_tick(frame, at)
         elif kind == _IS_TRADE:
             one = _sound_trades(frame, at)
+        elif frame[:17] == _BOOK and (books := _book_reader()(frame, at)):
+            messages += books
+            continue
         if one is None:
             messages += _read_any(frame, at)
         else:
@@ -192,26 +196,26 @@ def read_frame(frame: str | bytes, at: float) -> list[Message]:
 def _read_any(frame: str | bytes, at: float) -> list[Message]:
     if isinstance(frame, bytes):
         return [Damaged("not UTF-8 text")]
-    if frame.startswith(_BOOK):
-        from krakenlink.stream.market_frames import read_book  # loaded since somebody wants it
-
-        books = read_book(frame, at)
-        if books:
-            return books
     try:
         content = _decode_long(frame) if frame[_SHORT : _SHORT + 1] else _decode(frame)
     except (ValueError, ArithmeticError, RecursionError):
         # Nearly all that comes here is damage; an instrument's data are no list.
         return _read_instruments(frame, at) or read_odd(frame, at)
     if content.channel == "book" and not frame.startswith(_BOOK):
-        from krakenlink.stream.market_frames import read_book
-
-        return read_book(frame, at) or _read(content, at)
+        return _book_reader()(frame, at) or _read(content, at)
     if content.channel == "ohlc":
         from krakenlink.stream.market_frames import read_candles
 
         return read_candles(frame, at) or _read(content, at)
     return _read(content, at)
+
+
+@cache  # of all frames those of books come most often, and an import asks for its room each time
+def _book_reader() -> Callable[[str, float], list[Message]]:
+    """Return what reads frames of books; it is loaded since somebody wants one."""
+    from krakenlink.stream.market_frames import read_book
+
+    return read_book
 
 
 def _read_instruments(frame: str, at: float) -> list[Message]:

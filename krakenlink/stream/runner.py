@@ -330,8 +330,9 @@ class FeedThread(FeedLife, AuditMeans):
             prices = feed.receive_prices(messages)
             has_more = bool(events) or len(prices) < len(messages)
             if has_more:
-                events += prices
-                messages = messages[len(prices) :]
+                if prices:
+                    events += prices
+                    messages = messages[len(prices) :]
                 is_calm &= _receive(feed, messages, now, events)
                 if not _MERE_PRICES.issuperset(map(type, events)):
                     self.changed.notify_all()
@@ -359,6 +360,9 @@ def _receive(
             events += receive_trades(message)
         else:
             told = feed.receive(message, now)
-            is_calm = is_calm and _MERE_PRICES.issuperset({type(message), *map(type, told)})
+            if is_calm and type(message) in _MERE_PRICES:
+                is_calm = _MERE_PRICES.issuperset(map(type, told))
+            else:
+                is_calm = False
             events += told
     return is_calm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import math
 import pickle
@@ -407,3 +408,24 @@ def test_trades_of_a_snapshot_say_so() -> None:
 def test_answer_is_read_in_every_shape_that_is_known(frame: str, message: object) -> None:
     """Acks, refusals, rate limits and status come in the shapes that Kraken was seen to send."""
     assert read_frame(frame, 1.0) == [message]
+
+
+def test_frames_of_books_ask_once_for_the_room_that_reads_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A hundred of them come for each price, and to ask is a tenth of what one may cost."""
+    level = '{"price":50000.1,"qty":1.0}'
+    book = f'{{"symbol":"BTC/USD","bids":[{level}],"asks":[],"checksum":1}}'
+    frame = f'{{"channel":"book","type":"update","data":[{book}]}}'
+    before = read_frame(frame, 1.0)
+    asked: list[str] = []
+    real = builtins.__import__
+
+    def count(name: str, *rest: Any) -> Any:
+        asked.append(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", count)
+    told = [read_frame(frame, 1.0) for _ in range(5)]
+    monkeypatch.undo()
+    assert (told, asked) == ([before] * 5, [])
