@@ -23,9 +23,13 @@ LARGEST = Decimal("1e30")
 SMALLEST = Decimal("1e-30")
 # Characters; reading takes the square of their number.
 _LONGEST = 100
-# Room for every number between the two to be cut exactly: 30 digits before the point, and as
-# many behind it as anybody types; whatever a caller's own context rounds to.
-_CUTTING = Context(prec=200, rounding=ROUND_DOWN)
+EXACT = Context(prec=200, rounding=ROUND_DOWN)
+"""Room for sums, products and cuts of any two numbers that are read here, to the last digit.
+
+For every calculation whose result is shown, sent or compared: the context of whoever calls may
+round to few digits. What no number of digits is enough for is cut.
+"""
+
 
 # Far beyond every longest wait; counting on would overflow a float one day.
 _MOST_DOUBLINGS = 64
@@ -97,7 +101,7 @@ def quantize_down(number: Decimal, decimals: int) -> Decimal:
     assert isinstance(exponent, int)  # finite numbers only: `to_decimal` lets no other pass
     if -exponent <= decimals:
         return number
-    return _CUTTING.quantize(number, Decimal((0, (1,), -decimals)))
+    return EXACT.quantize(number, Decimal((0, (1,), -decimals)))
 
 
 def trailing_offset(percent: Decimal) -> str:

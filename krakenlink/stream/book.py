@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
 
 from krakenlink.known_names import DEPTHS
-from krakenlink.numbers import to_decimal
+from krakenlink.numbers import EXACT, to_decimal
 from krakenlink.pairs import Symbol
 
 
@@ -43,9 +43,8 @@ _CROSSED = "its best bid is not below its best ask"
 # Decimals that are tried where nobody has told them: of a price beyond those that are seen, and of
 # a quantity.
 _MORE_PLACES, _QTY_PLACES = 4, 8
-# Room for every number to be shifted and summed up exactly, and for a quotient. A caller's own
-# context, which may round to few digits, is none of it.
-_EXACT, _DIVIDING = Context(prec=200), Context(prec=28)
+# For quotients, whatever a caller's own context rounds to.
+_DIVIDING = Context(prec=28)
 
 
 class Level(NamedTuple):
@@ -117,8 +116,8 @@ def digits(number: object, places: int) -> str | None:
         exact = to_decimal(number)
     except ValueError:
         return None
-    shifted = _EXACT.scaleb(exact, places)
-    if shifted < 0 or shifted != _EXACT.to_integral_value(shifted):
+    shifted = EXACT.scaleb(exact, places)
+    if shifted < 0 or shifted != EXACT.to_integral_value(shifted):
         return None
     return str(int(shifted)).lstrip("0")
 
@@ -315,7 +314,7 @@ class Fill:
 def estimated_fill(book: OrderBook, side: str, volume: Decimal, last: Decimal | None) -> Fill:
     """Return what a market order of `volume` would meet in `book`."""
     rest, cost, worst = volume, Decimal(0), None
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         for level in book.asks if side == "buy" else book.bids:
             if not rest:
                 break

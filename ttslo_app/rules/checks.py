@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import ClassVar, cast
 
 from krakenlink.known_names import asset_name
-from krakenlink.numbers import plain, quantize_down, readable
+from krakenlink.numbers import EXACT, plain, quantize_down, readable
 from krakenlink.pairs import Pair
 from ttslo_app.rules.checked import FORMULA, CheckedRow, KnownRows, Remark
 from ttslo_app.rules.facts import (
@@ -49,9 +49,6 @@ _SMALL_PRICE, _LARGE_PRICE = Decimal("0.01"), Decimal(1_000_000)
 _SMALL_VOLUME, _LARGE_VOLUME = Decimal("0.0001"), Decimal(10_000)
 # Tighter than the noise of a minute; wider than most people would want to give back.
 _SMALL_OFFSET, _LARGE_OFFSET, _HUGE_OFFSET = Decimal("0.1"), Decimal(20), Decimal(50)
-
-# A product of two numbers as people type them has more digits than Python's 28.
-_EXACT = Context(prec=100)
 
 
 class ConfigValidator:
@@ -315,7 +312,7 @@ def _minimum_remarks(row: CheckedRow, rule: Rule, pair: Pair) -> Iterator[Remark
         typed = plain(typed_volume)
         said = f"Volume {typed} has more places than {row.market} takes; cut to {plain(volume)}"
         yield Remark("volume", said)
-    cost = _EXACT.multiply(volume, rule.threshold)
+    cost = EXACT.multiply(volume, rule.threshold)
     if not volume or (pair.ordermin is not None and volume < pair.ordermin):
         least = readable(pair.ordermin) if pair.ordermin else "one lot"
         said = f"Volume {plain(volume)} is below Kraken's minimum of {least} for {row.market}"

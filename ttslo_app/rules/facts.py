@@ -13,22 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import Decimal
 from functools import partial
 from typing import TypeVar
 
 from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
-from krakenlink.numbers import plain, to_decimal, to_positive_decimal
+from krakenlink.numbers import EXACT, plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
 from ttslo_app.rules.checked import CheckedRow, Purse, Remark
 from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.rules.rule import Direction, Rule
 from ttslo_app.rules.worst import volume_about
-
-# Never more than there is: a sum with more digits than anybody types is cut.
-_EXACT = Context(prec=200, rounding=ROUND_DOWN)
-
 
 E = TypeVar("E", bound=Exception)
 
@@ -237,7 +233,7 @@ class Funds:
             except ValueError as error:
                 return Unchecked(f"{code}: {error}")
             spot, flexible = funds.get(asset_name(name), (Decimal(0), Decimal(0)))
-            add = _EXACT.add
+            add = EXACT.add
             added = (spot, add(flexible, number)) if is_flexible else (add(spot, number), flexible)
             funds[asset_name(name)] = added
         return funds
@@ -302,7 +298,7 @@ def _totals(rows: Iterable[CheckedRow]) -> dict[str, tuple[Decimal, int]]:
 
     def add(asset: str, needed: Decimal) -> None:
         total, count = totals.get(asset, (Decimal(0), 0))
-        totals[asset] = _EXACT.add(total, needed), count + 1
+        totals[asset] = EXACT.add(total, needed), count + 1
 
     for row in rows:
         asset, needed = row.need or ("", Decimal(0))
@@ -326,7 +322,7 @@ def need_of(rule: Rule, pair: Pair) -> tuple[str, Decimal] | None:
         return None
     if rule.direction is Direction.SELL:
         return asset_name(pair.base), volume_about(rule)
-    cost = _EXACT.multiply(volume_about(rule), rule.threshold)
+    cost = EXACT.multiply(volume_about(rule), rule.threshold)
     return asset_name(pair.quote), share.quote if share and share.quote else cost
 
 
@@ -337,7 +333,7 @@ def purse_of(
     together = f", {amount(total)} with all {count} armed rows" if count > 1 else ""
     if isinstance(found, Unchecked):
         return Purse(asset, None, total, count, found.why, together)
-    owned = _EXACT.add(*found)
+    owned = EXACT.add(*found)
     spot, flexible = map(amount, found)
     have = f"{amount(owned)} {asset} (spot {spot}, .F {flexible})"
     return Purse(asset, owned, total, count, have, together)

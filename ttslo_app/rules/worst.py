@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from decimal import Context, Decimal
 
-from krakenlink.numbers import plain
+from krakenlink.numbers import EXACT, plain
 from krakenlink.pairs import shown_pair
 from ttslo_app.rules.rule import Direction, Rule
-
-# Products of numbers as people type them have more digits than Python's 28.
-_EXACT = Context(prec=100)
 
 
 def volume_about(rule: Rule) -> Decimal:
@@ -34,16 +31,16 @@ def worst_of(rule: Rule) -> str:
     worth nothing that is known, as a share of what is free, is left out. Without fees.
     """
     sign = -1 if rule.direction is Direction.SELL else 1
-    price = _EXACT.add(rule.threshold, sign * rule.distance_at(rule.threshold))
+    price = EXACT.add(rule.threshold, sign * rule.distance_at(rule.threshold))
     said = f"at worst: stop at {_cut(price)}"
     if rule.terms.limit is not None:
-        price = _EXACT.add(price, sign * rule.terms.limit.below(price))
+        price = EXACT.add(price, sign * rule.terms.limit.below(price))
         said += f", limit {_cut(price)}, else unfilled"
     volume = volume_about(rule)
     currency = shown_pair(rule.pair).partition("/")[2]
     if not volume:
         return said
-    return f"{said}, worth {_cut(_EXACT.multiply(price, volume))} {currency}".rstrip()
+    return f"{said}, worth {_cut(EXACT.multiply(price, volume))} {currency}".rstrip()
 
 
 def _cut(number: Decimal) -> str:

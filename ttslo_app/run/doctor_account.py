@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from decimal import Context, Decimal
+from decimal import Decimal
 
 import creds
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError, RateLimitError
-from krakenlink.numbers import readable
+from krakenlink.numbers import EXACT, readable
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.key_info import KeyInfo, Right, read_key_info
@@ -37,7 +37,6 @@ _RESERVE = 0.5
 _MOST_ORDERS = 20
 _SOON = 14 * 86_400.0
 _NEVER = 4e9
-_EXACT = Context(prec=200)
 _NO_KEY = "Kraken was asked about no key"
 _NAMES = {"reading": "", "trading": "_RW"}
 _PROBES: dict[Right, str] = {
@@ -331,7 +330,7 @@ def look_at_funds(patient: Patient) -> Findings:
         if isinstance(found, Unchecked):
             yield say("funds unknown", why=found.why)
             return
-        owned = _EXACT.add(*found)
+        owned = EXACT.add(*found)
         total = sum((part for _, part in claims), Decimal(0))
         row, most = max(claims, key=lambda claim: claim[1])
         how = "lacking" if most > owned else "short" if total > owned else "enough"
