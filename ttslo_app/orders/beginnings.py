@@ -9,12 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ttslo_app.messages import AcceptedRule, BookArm
+from ttslo_app.clocks import Moments
+from ttslo_app.messages import AcceptedRule, BookArm, Market
 from ttslo_app.orders.ledger import Cells, keep_no_room
 from ttslo_app.orders.life import Life, client_order_id
 from ttslo_app.orders.ports import Tools
 from ttslo_app.orders.request import fingerprint
 from ttslo_app.rules.rule import Rule
+
+
+def book_arm(rule: Rule, market: Market, life: Life, moments: Moments) -> BookArm:
+    """Return what the reader of prices is told of a rule that waits."""
+    since, seen = life.waits_since, life.crossed_at or life.trigger_time
+    return BookArm(rule, market, since, seen, moments.guessed_at(since))
 
 
 class Beginnings:
@@ -53,8 +60,7 @@ class Beginnings:
         """Arm the first one."""
         rule = entry.rule
         life = self._arm(Life(rule.id), rule)
-        since, seen = life.waits_since, life.crossed_at or life.trigger_time
-        told = BookArm(rule, entry.market, since, seen, self._tools.moments.guessed_at(since))
+        told = book_arm(rule, entry.market, life, self._tools.moments)
         self._first = self._ledger.state[rule.id], told
         keep_no_room()
         return told

@@ -17,7 +17,6 @@ from krakenlink.numbers import to_positive_decimal
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,
-    BookArm,
     BookChange,
     BookDisarm,
     BookFired,
@@ -25,7 +24,7 @@ from ttslo_app.messages import (
     Market,
 )
 from ttslo_app.orders import kin_words, trouble_words, words
-from ttslo_app.orders.beginnings import Beginnings
+from ttslo_app.orders.beginnings import Beginnings, book_arm
 from ttslo_app.orders.kin import FREE, Tie
 from ttslo_app.orders.kinship import tie_of
 from ttslo_app.orders.ledger import UnreadableLife
@@ -358,8 +357,7 @@ class Roll:
 
     def _post_arm(self, rule: Rule, market: Market, life: Life | None = None) -> None:
         life = life or self._ledger.life_of(rule.id)
-        since, seen = life.waits_since, life.crossed_at or life.trigger_time
-        self._post(BookArm(rule, market, since, seen, self._tools.moments.guessed_at(since)))
+        self._post(book_arm(rule, market, life, self._tools.moments))
 
     def put_right(self) -> None:
         """Write down the right moments of what happened before it was known what time it is."""
