@@ -31,6 +31,13 @@ def reader_of(api: KrakenAPI) -> FeedReader:
     return provider_of(api).open_feed()
 
 
+def following(api: KrakenAPI, exchange: FakeKraken) -> FeedReader:
+    """Return a reader of a client's stream that has candles since noon, when somebody traded."""
+    exchange.set_prices("XBTUSD", [50000], at=NOON)
+    api.get_candles("XBTUSD")
+    return reader_of(api)
+
+
 def traded(
     exchange: FakeKraken, reader: FeedReader, kind: type, *prices: object, at: float
 ) -> None:
@@ -61,9 +68,7 @@ def test_candles_are_those_of_rest_and_of_the_stream(api: KrakenAPI, exchange: F
 
 def test_gap_between_candles_is_filled_by_rest(api: KrakenAPI, exchange: FakeKraken) -> None:
     """Once: what REST does not have is no gap."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader, before = reader_of(api), exchange.count("OHLC")
+    reader, before = following(api, exchange), exchange.count("OHLC")
     traded(exchange, reader, CandleUpdate, 50001, at=NOON + 120)
     for _ in range(2):
         begins = [candle.begin - NOON for candle in api.get_candles("XBTUSD").candles]
@@ -75,9 +80,7 @@ def test_candle_after_a_long_silence_is_taken_once_rest_has_it(
     api: KrakenAPI, exchange: FakeKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """REST had told of none for hours: it is asked, and nothing is called impossible."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader = reader_of(api)
+    reader = following(api, exchange)
     traded(exchange, reader, CandleUpdate, 50001, at=NOON + 36000)
     with caplog.at_level(logging.WARNING):
         found = api.get_candles("XBTUSD").candles
@@ -87,9 +90,7 @@ def test_candle_after_a_long_silence_is_taken_once_rest_has_it(
 
 def test_new_connection_asks_rest_anew(api: KrakenAPI, exchange: FakeKraken) -> None:
     """What happened meanwhile nobody has told."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader, before = reader_of(api), exchange.count("OHLC")
+    reader, before = following(api, exchange), exchange.count("OHLC")
     exchange.drop_connections()
     exchange.set_prices("XBTUSD", [50001], at=NOON + 1)
     assert exchange.wait_for(lambda x: x.is_subscribed("BTC/USD", "ohlc"), LONG)
@@ -111,9 +112,7 @@ def test_candle_from_the_future_is_not_taken(
     api: KrakenAPI, exchange: FakeKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said once, and the others go on."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader = reader_of(api)
+    reader = following(api, exchange)
     exchange.fault("candle_from_future", count=1)
     traded(exchange, reader, CandleUpdate, 50001, at=NOON + 1)
     traded(exchange, reader, CandleUpdate, 50002, at=NOON + 2)
@@ -128,9 +127,7 @@ def test_candle_from_the_future_may_stand_in_the_place_of_a_true_one(
     api: KrakenAPI, exchange: FakeKraken, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each time that one comes REST is asked what it hides, and no more; it is said once."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader = reader_of(api)
+    reader = following(api, exchange)
     exchange.fault("candle_from_future")
     with caplog.at_level(logging.WARNING):
         for price in (50001, 50002, 50003):
@@ -145,9 +142,7 @@ def test_candle_from_the_future_may_stand_in_the_place_of_a_true_one(
 
 def test_damaged_candle_ends_what_was_joined(api: KrakenAPI, exchange: FakeKraken) -> None:
     """REST tells what it was."""
-    exchange.set_prices("XBTUSD", [50000], at=NOON)
-    api.get_candles("XBTUSD")
-    reader, before = reader_of(api), exchange.count("OHLC")
+    reader, before = following(api, exchange), exchange.count("OHLC")
     exchange.fault("candle_bad", count=1)
     traded(exchange, reader, CandleUpdate, 50001, at=NOON + 1)
     (candle,) = api.get_candles("XBTUSD").candles

@@ -167,18 +167,22 @@ def test_figures_tell_the_feed(
     assert ("ttslo_symbol_proven_age_seconds", SYMBOL) not in told
 
 
+def spread_feed(exchange: FakeKraken) -> WebSocketPriceProvider:
+    """Return a feed that has the prices of two symbols, each over a connection of its own."""
+    feed = WebSocketPriceProvider(exchange.ws_url, settings=FeedSettings(pool_symbols=1))
+    for symbol in (SYMBOL, "ETH/USD"):
+        feed.subscribe_symbol(symbol)
+        assert feed.wait_for_tick(symbol, LONG)
+    return feed
+
+
 def test_figures_tell_each_connection_with_its_name(
     program: Program, server: MetricsServer, exchange: FakeKraken
 ) -> None:
     """Those of the first bear no label, as ever; prices are told wherever they come from."""
-    settings = FeedSettings(pool_symbols=1)
-    program.feed = WebSocketPriceProvider(exchange.ws_url, settings=settings)
-    for symbol in (SYMBOL, "ETH/USD"):
-        program.feed.subscribe_symbol(symbol)
+    program.feed = spread_feed(exchange)
     program.feed.subscribe_symbol("ETH/USD", "book")
     program.feed.subscribe_symbol("*", "instrument")
-    for symbol in (SYMBOL, "ETH/USD"):
-        assert program.feed.wait_for_tick(symbol, LONG)
     told = figures(server)
     assert [told["ttslo_feed_subscriptions", x] for x in ("", "2", "pairs")] == [1, 2, 1]
     assert [told["ttslo_feed_attempts_total", x] for x in ("", "2", "pairs")] == [1, 1, 1]
@@ -192,11 +196,7 @@ def test_figures_tell_which_connection_is_down(
     program: Program, server: MetricsServer, exchange: FakeKraken
 ) -> None:
     """Its blind time alone grows, and its symbols alone have no price that counts."""
-    settings = FeedSettings(pool_symbols=1)
-    program.feed = WebSocketPriceProvider(exchange.ws_url, settings=settings)
-    for symbol in (SYMBOL, "ETH/USD"):
-        program.feed.subscribe_symbol(symbol)
-        assert program.feed.wait_for_tick(symbol, LONG)
+    program.feed = spread_feed(exchange)
     exchange.fault("refuse_connect")
     program.feed.pool.branches[0].feed_thread.reconnect("the test cuts it")
     wait_until(lambda: figures(server)["ttslo_feed_blind_seconds", "2"] > 0, "it is down", LONG)

@@ -174,9 +174,11 @@ def test_minimum_is_that_which_kraken_tells(traded: FakeKraken, tmp_path: Path) 
 TRADES = "1641000000,50000,1\n1641000060,50500,1\n1641000120,52000,1\n1641000180,51480,1\n"
 
 
-def told(folder: Path, *argv: str, rows: str = ROW, trades: str = TRADES) -> Report:
+def told(
+    folder: Path, *argv: str, rows: str = ROW, trades: str = TRADES, header: str = HEADER
+) -> Report:
     """Return what is told of rows and trades."""
-    (folder / "config.csv").write_text(HEADER + rows)
+    (folder / "config.csv").write_text(header + rows)
     (folder / "XBTUSD.csv").write_text(trades)
     names = ["--config", str(folder / "config.csv"), "--trades", str(folder / "XBTUSD.csv")]
     return report(whatif.parser().parse_args([*names, *argv]))
@@ -351,10 +353,7 @@ def test_rows_with_columns_that_cannot_be_played_are_left_out_by_name(tmp_path: 
         "limit,BTC/USD,50500,above,sell,0.01,1.0,true,,1%,\n"
         "ends,BTC/USD,50500,above,sell,0.01,1.0,true,,,+30d\n"
     )
-    (tmp_path / "config.csv").write_text(header + rows)
-    (tmp_path / "XBTUSD.csv").write_text(TRADES)
-    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
-    made = report(whatif.parser().parse_args(argv))
+    made = told(tmp_path, rows=rows, header=header)
     assert [one["id"] for one in made.record["rows"]] == ["up", "money"]
     assert made.record["rows"][1]["stop_first"] == "50000.0"
     remarks = made.record["remarks"]
@@ -371,10 +370,7 @@ def test_rows_that_belong_together_are_left_out_by_name(tmp_path: Path) -> None:
         "two,BTC/USD,49000,below,sell,0.01,1.0,true,exit,\n"
         "back,BTC/USD,49000,below,buy,0.01,1.0,true,,one\n"
     )
-    (tmp_path / "config.csv").write_text(header + rows)
-    (tmp_path / "XBTUSD.csv").write_text(TRADES)
-    argv = ["--config", str(tmp_path / "config.csv"), "--trades", str(tmp_path / "XBTUSD.csv")]
-    made = report(whatif.parser().parse_args(argv))
+    made = told(tmp_path, rows=rows, header=header)
     assert [one["id"] for one in made.record["rows"]] == ["up"]
     for name, column in (("one", "group"), ("two", "group"), ("back", "after")):
         assert f"left out: {name}: whatif cannot play {column} yet" in made.record["remarks"]
