@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 from krakenlink.errors import KrakenTransportError
 from krakenlink.machine import feed_clock, relay_names
@@ -49,15 +50,13 @@ class Seen:
     turns: int = 0
     is_served: bool = False
 
-    def look(self, read: Callable[[], float | None]) -> None:
-        """Look for a price now."""
-        now = feed_clock()  # before, so that whatever stops us makes the price no older
-        price = read()
-        self.turns += (price is not None) != self.is_served
-        self.is_served = price is not None
-        if price is not None:
+    def look(self, age: float | None) -> None:
+        """Take in how old the price is that would be used now; None is no price."""
+        self.turns += (age is not None) != self.is_served
+        self.is_served = age is not None
+        if age is not None:
             self.served += 1
-            self.oldest = max(self.oldest, now - price / 1000)
+            self.oldest = max(self.oldest, age)
 
 
 class Slow:
@@ -80,23 +79,39 @@ class Slow:
         return frames
 
 
+def age_of(price: float, now: float) -> float:
+    """Return how long before `now` a price was sent."""
+    return now - price / 1000
+
+
 def by_echo(url: str, rate: float) -> Callable[[], float | None]:
-    """Return how the library tells the price."""
+    """Return what tells the age of the library's price."""
     provider = WebSocketPriceProvider(
         url, settings=SETTINGS, connect=lambda url, timeout: Slow(open_relay(url, timeout), rate)
     )
     provider.subscribe("XBTUSD")
-    return lambda: provider.get_current_price("XBTUSD")
+
+    def read() -> float | None:
+        now = feed_clock()  # before, so that whatever stops us makes the price no older
+        price = provider.get_current_price("XBTUSD")
+        return None if price is None else age_of(price, now)
+
+    return read
 
 
 class Naive:
-    """The latest price on one connection, whose proof nobody asks for."""
+    """The latest price on one connection, whose proof nobody asks for.
+
+    Whoever acts by it acts by each price that comes: an old one counts, however soon a younger one
+    comes behind it, and whether or not somebody looks in between.
+    """
 
     def __init__(self, url: str, rate: float) -> None:
         self._connection = RelayConnection(Broker(url, LONG), relay_names(url)[0])
         assert self._connection.wait_open(LONG)
         self._slow = Slow(self._connection, rate)
         self._latest: tuple[float, float] = float("-inf"), 0.0
+        self._ages: SimpleQueue[float] = SimpleQueue()
         text = subscribe_frame("subscribe", Channel.TICKER, ["BTC/USD"], 1, "trades")  # type: ignore[list-item]  # a symbol
         self._connection.send(text)
         threading.Thread(target=self._take_in, daemon=True).start()
@@ -107,14 +122,19 @@ class Naive:
                 for frame in self._slow.recv(0.1) or ():
                     for tick in read_frame(frame, 0.0):
                         if hasattr(tick, "price"):
-                            self._latest = feed_clock(), float(tick.price)
+                            now, price = feed_clock(), float(tick.price)
+                            self._ages.put(age_of(price, now))
+                            self._latest = now, price
         except KrakenTransportError:
             return  # it has seen what there was to see
 
     def read(self) -> float | None:
-        """Return the price if some frame came lately."""
-        came_at, price = self._latest
-        return price if feed_clock() - came_at < BOUND else None
+        """Return the age of the oldest price since the last look, if some frame came lately."""
+        ages = [self._ages.get() for _ in range(self._ages.qsize())]
+        (came_at, price), now = self._latest, feed_clock()
+        if now - came_at < BOUND:
+            ages.append(age_of(price, now))
+        return max(ages, default=None)
 
 
 def main(url: str, rule: str, rate: str) -> None:
@@ -129,7 +149,7 @@ def main(url: str, rule: str, rate: str) -> None:
     threading.Thread(target=wait_for_the_end, daemon=True).start()
     seen, told_at = Seen(), 0.0
     while not is_over.wait(0.002):
-        seen.look(read)
+        seen.look(read())
         if feed_clock() - told_at >= 0.1:
             told_at = feed_clock()
             print(json.dumps(asdict(seen)), flush=True)

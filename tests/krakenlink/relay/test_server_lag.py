@@ -110,9 +110,9 @@ def test_stopped_broker_makes_blind_and_its_messages_prove_nothing(
         redis_server.process.send_signal(signal.SIGSTOP)
         try:
             wait_until(lambda: not echo.last.is_served and feed_clock() - stopped_at > 5.0)
+            turns = echo.last.turns
         finally:
             redis_server.process.send_signal(signal.SIGCONT)
-        turns = echo.last.turns
         wait_until(lambda: echo.last.turns > turns)
         assert echo.last.oldest <= BOUND + ticking.gap
         wait_until(lambda: naive.last.oldest > BOUND + ticking.gap)
