@@ -9,6 +9,7 @@ Source: Kraken, spot WebSocket v2 (book, ohlc, instrument) (read 2026-11).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -46,6 +47,19 @@ class _BookRow(Struct, gc=False):
     timestamp: str | None = None
 
 
+@dataclass(slots=True)
+class _Update:
+    """A `BookUpdate` while it is filled: as `frames` makes its prices, and for its reason."""
+
+    symbol: str
+    bid_levels: tuple[_Level, ...]
+    ask_levels: tuple[_Level, ...]
+    checksum: Any
+    at: float
+    timestamp: str | None
+    is_snapshot: bool
+
+
 class _BookFrame(Struct, gc=False):
     type: Any = None
     data: list[_BookRow] = []
@@ -62,14 +76,17 @@ def read_book(frame: str, at: float) -> list[Message]:
     except (ValueError, RecursionError):
         return []
     is_snapshot = content.type == "snapshot"
-    return [
-        BookUpdate(
-            Symbol(row.symbol), row.bids, row.asks, row.checksum, at, row.timestamp, is_snapshot
-        )
-        if isinstance(row.symbol, str)
-        else Damaged("book without a symbol")
-        for row in content.data
-    ]
+    messages: list[Message] = []
+    for row in content.data:
+        if isinstance(row.symbol, str):
+            update: Any = _Update(
+                row.symbol, row.bids, row.asks, row.checksum, at, row.timestamp, is_snapshot
+            )
+            update.__class__ = BookUpdate
+            messages.append(update)
+        else:
+            messages.append(Damaged("book without a symbol"))
+    return messages
 
 
 def lost_book(symbol: object, at: float) -> Message:
