@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from book_kit import book_frame
 from feed_kit import (
     BTC,
     ETH,
@@ -25,6 +26,7 @@ from hypothesis import strategies as st
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
     Ack,
+    BookUpdate,
     Complaint,
     Damaged,
     Message,
@@ -114,14 +116,19 @@ def trades_frame(*prices: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("frame", "kinds"), [(WIRE, [Tick]), (trades_frame("1.5", "1.50"), [Trades, TradePrint])]
+    ("frame", "kinds"),
+    [
+        (WIRE, [Tick]),
+        (trades_frame("1.5", "1.50"), [Trades, TradePrint]),
+        (book_frame({"1.5": "2.50"}, {}, 7), [BookUpdate]),
+    ],
 )
 def test_what_is_read_the_short_way_is_frozen_and_like_any_other(
     frame: str, kinds: list[type]
 ) -> None:
     """It was made in another way, which shows in nothing."""
     (message,) = read_frame(frame, 1.0)
-    assert isinstance(message, Tick | Trades)
+    assert isinstance(message, Tick | Trades | BookUpdate)
     found: list[Any] = [message, *getattr(message, "prints", ())[:1]]
     assert [type(one) for one in found] == kinds
     for one in found:

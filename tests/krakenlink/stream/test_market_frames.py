@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 from book_kit import BTC, book_frame, snapshot
@@ -26,17 +25,6 @@ def test_book_keeps_the_digits_that_were_written() -> None:
     assert [(x.price, x.qty) for x in found.ask_levels] == [("5e4", "5E-05")]
     assert (found.symbol, found.checksum, found.at) == (BTC, 7, 7.0)
     assert found.timestamp == "2026-11-23T02:11:31.742648Z"
-
-
-def test_change_is_frozen_and_like_one_made_by_hand() -> None:
-    """However quickly it was filled."""
-    found = update(book_frame({"50000.10": "1.5"}, {}, 7))
-    by_hand = BookUpdate(**{field.name: getattr(found, field.name) for field in fields(BookUpdate)})
-    assert found == by_hand
-    assert repr(found) == repr(by_hand)
-    assert replace(found, at=8.0) == replace(by_hand, at=8.0)
-    with pytest.raises(FrozenInstanceError):
-        found.at = 8.0  # type: ignore[misc]  # that is the point
 
 
 def test_changes_are_told_as_exact_numbers() -> None:
