@@ -153,6 +153,9 @@ OF_ITS_OWN: dict[str, dict[str, object]] = {
 }
 
 
+Saying = Callable[..., Any] | Sentence
+
+
 def sayings(room: ModuleType) -> Iterator[Callable[..., Any]]:
     """Yield each function of a room that returns sentences."""
     for name, function in inspect.getmembers(room, inspect.isfunction):
@@ -161,8 +164,17 @@ def sayings(room: ModuleType) -> Iterator[Callable[..., Any]]:
             yield function
 
 
-def said_by(function: Callable[..., Any]) -> list[Sentence]:
-    """Return what a function says of ordinary things."""
+def constants(room: ModuleType) -> Iterator[tuple[str, Sentence]]:
+    """Yield the sentences of a room that say always the same, by name."""
+    for name, value in vars(room).items():
+        if isinstance(value, Sentence):
+            yield name, value
+
+
+def said_by(function: Saying) -> list[Sentence]:
+    """Return what a function says of ordinary things; a sentence says itself."""
+    if isinstance(function, Sentence):
+        return [function]
     own = OF_ITS_OWN.get(function.__name__, {})
     names = [n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty]
     if names == ["run"]:
@@ -175,14 +187,16 @@ def said_by(function: Callable[..., Any]) -> list[Sentence]:
 
 
 ALL = [pytest.param(f, id=f"{r.__name__}.{f.__name__}") for r in ROOMS for f in sayings(r)]
+FIXED = [pytest.param(s, id=f"{r.__name__}.{name}") for r in ROOMS for name, s in constants(r)]
 
 
-@pytest.mark.parametrize("function", ALL)
-def test_sentence_is_whole(function: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("function", [*ALL, *FIXED])
+def test_sentence_is_whole(function: Saying) -> None:
     """It fits, it is one line with single blanks, it has no end mark twice and no hole."""
+    longest = 200 if getattr(function, "__name__", "") in LONGER else LONGEST
     for sentence in said_by(function):
         text = sentence.text
-        assert 10 < len(text) <= (200 if function.__name__ in LONGER else LONGEST), text
+        assert 10 < len(text) <= longest, text
         assert text == " ".join(text.split())
         assert not any(mark in text for mark in ("..", ".:", ".,", ".;", " .", "None", "()")), text
         assert text[-1] not in ",;:-", text
@@ -204,8 +218,8 @@ def test_sentence_names_what_it_is_about(function: Callable[..., Any]) -> None:
             assert any(part in sentence.text for part in shown), sentence.text
 
 
-@pytest.mark.parametrize("function", ALL)
-def test_level_is_one_of_four(function: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("function", [*ALL, *FIXED])
+def test_level_is_one_of_four(function: Saying) -> None:
     """Logs are searched for them."""
     levels = {sentence.level for sentence in said_by(function)}
     assert levels <= {"DEBUG", "INFO", "WARNING", "ERROR"}
@@ -221,6 +235,7 @@ def test_no_sample_is_missing_and_rooms_have_sentences() -> None:
     }
     assert needed - SAMPLES.keys() - {"run"} == set()
     assert len(ALL) > 60
+    assert len(FIXED) > 15
     assert unknown_names(["TTSLO_X"])
 
 

@@ -417,6 +417,6 @@ def _failure(chain: Sequence[BaseException], call: Call) -> Refusal:
     if distrust is not None:
         return Refusal(fate, words.not_trusted(distrust.verify_message or str(distrust)))
     if any(map(is_timeout, chain)):
-        return Refusal(fate, words.late())
+        return Refusal(fate, words.LATE)
     why = words_of(chain).strip(" ()")
     return Refusal(fate, words.broken_off(why) if call.may_have_left else words.cannot_connect(why))

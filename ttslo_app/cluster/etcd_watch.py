@@ -231,5 +231,5 @@ def _connected(root: str, tls: ssl.SSLContext | None) -> socket.socket:
 
 def _said(error: Exception) -> str:
     if isinstance(error, TimeoutError):
-        return words.late()
+        return words.LATE
     return words.broken_off(getattr(error, "strerror", None) or type(error).__name__)

@@ -268,10 +268,10 @@ class Session:
         elif fencing is Fencing.REFUSED:
             self._look_who_is_right()
         elif self._sight.is_told_of and self.others.any_could_lead(feed_clock()):
-            self._give_back(words.leaves_it_to_another())
+            self._give_back(words.LEAVES_IT_TO_ANOTHER)
         else:
             if self._once.is_news("unfenced"):
-                tell(self._say, words.kraken_does_not_answer())
+                tell(self._say, words.KRAKEN_DOES_NOT_ANSWER)
             self._stopping.wait(BEAT)
 
     def _settle(self) -> None:
@@ -288,7 +288,7 @@ class Session:
             self._once.has_healed("unfenced")
             tell(self._say, words.leads(self._lead))
         elif feed_clock() - self._posted_at > _TAKES_UP:
-            self._give_back(words.does_not_take_up())
+            self._give_back(words.DOES_NOT_TAKE_UP)
 
     def _go_on(self) -> None:
         """Lead on, unless another does, or is asked to, or sees more. Blocks while it gives way."""
@@ -296,9 +296,9 @@ class Session:
             self._look_who_is_right()
         elif self._copy.version(self._keys.handover) > self._fence:
             if self.others.any_lives(feed_clock()):
-                self._hand_over(words.hands_over())
+                self._hand_over(words.HANDS_OVER)
             elif self._once.is_news(f"{self._copy.version(self._keys.handover)}"):
-                tell(self._say, words.nobody_to_hand_over_to())
+                tell(self._say, words.NOBODY_TO_HAND_OVER_TO)
         elif (sight := self._sight).gives_way and self.others.any_could_lead(feed_clock()):
             if sight.is_cut_off:
                 # What is under way has no answer soon: the next one looks it up.
@@ -340,7 +340,7 @@ class Session:
             self._step(Signal.CONTRADICTED)
             self._halt()
         else:
-            self._give_back(words.refused_by_nobody_known())
+            self._give_back(words.REFUSED_BY_NOBODY_KNOWN)
 
     def _give_back(self, said: Sentence) -> None:
         """Step down although no other host leads: whoever stands first, does. Blocks."""

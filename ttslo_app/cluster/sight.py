@@ -83,7 +83,7 @@ class Lookout:
             can_other: Whether another host could.
         """
         if not sight.is_cut_off:
-            return words.kraken_is_back() if self._told.has_healed(_CUT_OFF) else None
+            return words.KRAKEN_IS_BACK if self._told.has_healed(_CUT_OFF) else None
         if not sight.gives_way or (leads and can_other):
             return None  # it may pass, or the lead does, which is said
         if not self._told.is_news(_CUT_OFF, leads, now):
@@ -120,7 +120,7 @@ class Silence:
         silence = self.lasts(now)
         if silence < _SILENT_AFTER:
             was_told, self._told_at = self._told_at is not None, None
-            return words.store_is_back() if was_told else None
+            return words.STORE_IS_BACK if was_told else None
         if self._told_at is not None and now - self._told_at < _TELL_EVERY:
             return None
         self._told_at = now

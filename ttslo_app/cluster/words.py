@@ -79,9 +79,7 @@ def not_trusted(why: str) -> str:
     )
 
 
-def late() -> str:
-    """Return that a node has not answered in time."""
-    return "no answer in time"
+LATE = "no answer in time"
 
 
 def broken_off(why: str) -> str:
@@ -144,13 +142,11 @@ def leads(lead: Lead | None) -> Sentence:
     )
 
 
-def kraken_does_not_answer() -> Sentence:
-    """Say that nothing is sent before Kraken has answered once."""
-    return _said(
-        "WARNING",
-        "Kraken has not answered yet, so it may still take orders of who led before: "
-        "nothing is sent until it does. It is asked again and again",
-    )
+KRAKEN_DOES_NOT_ANSWER = _said(
+    "WARNING",
+    "Kraken has not answered yet, so it may still take orders of who led before: "
+    "nothing is sent until it does. It is asked again and again",
+)
 
 
 def deposed(lead: Lead | None) -> Sentence:
@@ -161,27 +157,17 @@ def deposed(lead: Lead | None) -> Sentence:
     )
 
 
-def refused_by_nobody_known() -> Sentence:
-    """Say that this host gives the lead back, as it was refused although no other one leads."""
-    return _said(
-        "WARNING",
-        "STEPS DOWN: refused as if another led, and the store knows of none. Nothing more is sent "
-        "before a new election; if this repeats, see who else uses the key",
-    )
-
-
-def does_not_take_up() -> Sentence:
-    """Say that the order thread of this host does not do what a leader's has to."""
-    return _said(
-        "ERROR",
-        "STEPS DOWN: the order thread did not take up what was under way within a minute. Another "
-        "host may lead; look at the log of this one, and start it anew",
-    )
-
-
-def hands_over() -> Sentence:
-    """Say that this host gives way because somebody asked for it."""
-    return _said("INFO", "Hands over, as it was asked to: this host sends nothing more")
+REFUSED_BY_NOBODY_KNOWN = _said(
+    "WARNING",
+    "STEPS DOWN: refused as if another led, and the store knows of none. Nothing more is sent "
+    "before a new election; if this repeats, see who else uses the key",
+)
+DOES_NOT_TAKE_UP = _said(
+    "ERROR",
+    "STEPS DOWN: the order thread did not take up what was under way within a minute. Another "
+    "host may lead; look at the log of this one, and start it anew",
+)
+HANDS_OVER = _said("INFO", "Hands over, as it was asked to: this host sends nothing more")
 
 
 def hands_over_blind(seconds: float) -> Sentence:
@@ -201,13 +187,11 @@ def hands_over_cut_off(seconds: float) -> Sentence:
     )
 
 
-def leaves_it_to_another() -> Sentence:
-    """Say that this host gives back a lead with which it could do nothing."""
-    return _said(
-        "WARNING",
-        "STEPS DOWN: Kraken does not answer this host, and another host reaches it and takes over. "
-        "See to the network of this one",
-    )
+LEAVES_IT_TO_ANOTHER = _said(
+    "WARNING",
+    "STEPS DOWN: Kraken does not answer this host, and another host reaches it and takes over. "
+    "See to the network of this one",
+)
 
 
 def kraken_is_silent(seconds: float, *, leads: bool) -> Sentence:
@@ -225,17 +209,11 @@ def kraken_is_silent(seconds: float, *, leads: bool) -> Sentence:
     )
 
 
-def kraken_is_back() -> Sentence:
-    """Say that calls have answers again."""
-    return _said("INFO", "Kraken answers calls from here again")
-
-
-def nobody_to_hand_over_to() -> Sentence:
-    """Say that no other host is there."""
-    return _said(
-        "WARNING",
-        "Was asked to hand over, but no other host stands by for this account: leads on",
-    )
+KRAKEN_IS_BACK = _said("INFO", "Kraken answers calls from here again")
+NOBODY_TO_HAND_OVER_TO = _said(
+    "WARNING",
+    "Was asked to hand over, but no other host stands by for this account: leads on",
+)
 
 
 def contradicted(account: str) -> Sentence:
@@ -275,11 +253,7 @@ def store_is_silent(seconds: float, *, leads: bool) -> Sentence:
     )
 
 
-def store_is_back() -> Sentence:
-    """Say that the store answers again."""
-    return _said("INFO", "The store answers again")
-
-
+STORE_IS_BACK = _said("INFO", "The store answers again")
 LEADS_NO_MORE = "another host leads by now, so this one writes and sends nothing"
 
 

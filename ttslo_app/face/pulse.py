@@ -279,7 +279,7 @@ class Pulse:
         if not trouble or not is_armed:
             self._ill_since = None
             if self._once.has_healed("trouble"):
-                tell(self._say, words.ping_given_again())
+                tell(self._say, words.PING_GIVEN_AGAIN)
             return
         self._ill_since = now if self._ill_since is None else self._ill_since
         if now - self._ill_since >= _PATIENCE and self._once.is_news("trouble"):

@@ -276,7 +276,7 @@ def send_test(address: Address, mark: str = "", timeout: float = DEADLINE) -> st
     """
     plugin = Plugin(address)
     box = Outbox(Level.ALL, mark)
-    box.take(Said(Kind.START, "INFO", "", words.test_text(), time.time()), "", 0.0)
+    box.take(Said(Kind.START, "INFO", "", words.TEST_TEXT, time.time()), "", 0.0)
     parcel = box.parcel(0.0, is_ending=True)
     assert parcel is not None  # it was put in just now
     answer = Errand(lambda: plugin.send(parcel)).answer(timeout)

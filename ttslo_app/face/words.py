@@ -192,9 +192,7 @@ def left_untold(count: int) -> Sentence:
     return Sentence(Kind.NOTIFY, "WARNING", text)
 
 
-def test_text() -> str:
-    """Return what somebody reads who had a notification sent to try it."""
-    return "This is a test: notifications of TTSLO arrive here. Nothing has happened"
+TEST_TEXT = "This is a test: notifications of TTSLO arrive here. Nothing has happened"
 
 
 def digest(armed: int, nearest: str, happened: str, hours: float) -> Sentence:
@@ -228,9 +226,7 @@ def ping_withheld(why: str) -> Sentence:
     return Sentence(Kind.NOTIFY, "WARNING", f"No sign of life is given: {why}")
 
 
-def ping_given_again() -> Sentence:
-    """Say that signs of life are given again."""
-    return Sentence(Kind.NOTIFY, "INFO", "Signs of life are given again")
+PING_GIVEN_AGAIN = Sentence(Kind.NOTIFY, "INFO", "Signs of life are given again")
 
 
 def _of_row(kind: Kind, level: str, rule_id: str, text: str) -> Sentence:

@@ -200,7 +200,7 @@ class Clerk:
             return False
         self._tools.step("written")
         if self._write_at is not None:
-            self._teller.tell(words.state_written_again())
+            self._teller.tell(words.STATE_WRITTEN_AGAIN)
             self._teller.forget(_STATE)
         self._write_at = None
         self._ledger.must_write = self._is_finding_owed = False
@@ -226,7 +226,7 @@ class Clerk:
             return
         self._tools.step("noted")
         if self._note_at is not None:
-            self._teller.tell(words.config_written_again())
+            self._teller.tell(words.CONFIG_WRITTEN_AGAIN)
         self._note_at, self._failed_notes = None, 0
         self._teller.forget(_NOTES)
         now = self._tools.now()

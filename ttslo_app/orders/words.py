@@ -1,7 +1,7 @@
 """Every sentence of the order thread, each with its kind and its level.
 
-Pure: a function for each sentence, and one object that says them. What it must never do: tell of
-an order more than is known.
+Pure: a function for each sentence, a constant where it is always the same, and one object that says
+them. What it must never do: tell of an order more than is known.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ def crossed(crossing: Crossing) -> str:
 # --- the thread ------------------------------------------------------------------------------
 
 
-def internal_error() -> Sentence:
-    """Say that an error was met which nobody foresaw."""
-    text = "Internal error in the order thread; see the traceback above"
-    return Sentence(Kind.INTERNAL, "ERROR", text)
+INTERNAL_ERROR = Sentence(
+    Kind.INTERNAL, "ERROR", "Internal error in the order thread; see the traceback above"
+)
 
 
 def cannot_be_taken_up(crossing: Crossing) -> Sentence:
@@ -366,9 +365,7 @@ def stream_is_doubted(rule_id: str, txid: str, why: str) -> Sentence:
 # --- the files ---------------------------------------------------------------------------------
 
 
-def state_written_again() -> Sentence:
-    """Say that state.csv can be written again."""
-    return Sentence(Kind.DISK, "WARNING", "The state file can be written again")
+STATE_WRITTEN_AGAIN = Sentence(Kind.DISK, "WARNING", "The state file can be written again")
 
 
 def state_unwritable(error: Exception) -> Sentence:
@@ -381,10 +378,9 @@ def state_unwritable(error: Exception) -> Sentence:
     )
 
 
-def config_written_again() -> Sentence:
-    """Say that config.csv can be written again."""
-    text = "config.csv can be written again, and names the orders"
-    return Sentence(Kind.DISK, "WARNING", text)
+CONFIG_WRITTEN_AGAIN = Sentence(
+    Kind.DISK, "WARNING", "config.csv can be written again, and names the orders"
+)
 
 
 def config_unwritable(lives: Sequence[Life], error: Exception) -> Sentence:

@@ -169,7 +169,7 @@ class OrderWorker:
             self._work(messages)
         except Exception:  # noqa: BLE001 - the thread must outlive every surprise: it holds orders
             _log.exception("The order thread met an error and goes on")
-            self._teller.tell(words.internal_error())
+            self._teller.tell(words.INTERNAL_ERROR)
             self._salvage.take_up(messages)
         finally:
             self.doing = ("", self._tools.now())

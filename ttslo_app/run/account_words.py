@@ -1,7 +1,8 @@
 """Every sentence about a run's account: its stream, and a trading key that is one program's alone.
 
-Pure: a function for each sentence. What it must never do: call an order unwatched, which it is not
-while REST answers, or let anybody agree to what is one way without having been told so.
+Pure: a function for each sentence, a constant where it is always the same. What it must never do:
+call an order unwatched, which it is not while REST answers, or let anybody agree to what is one way
+without having been told so.
 """
 
 from __future__ import annotations
@@ -59,17 +60,11 @@ def _ended(text: str) -> str:
     return f"{text.strip().rstrip('.')}."
 
 
-def no_key() -> str:
-    """Say that there is no key to be exclusive."""
-    return "--exclusive-key needs a trading key: set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW"
-
-
-def flag_missing() -> str:
-    """Say that a key is exclusive already, and can be used in no other way."""
-    return (
-        "the trading key was made exclusive from this machine, and Kraken takes no usual nonce of "
-        "it any more. Start with --exclusive-key, or make a new key"
-    )
+NO_KEY = "--exclusive-key needs a trading key: set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW"
+FLAG_MISSING = (
+    "the trading key was made exclusive from this machine, and Kraken takes no usual nonce of "
+    "it any more. Start with --exclusive-key, or make a new key"
+)
 
 
 def was_deposed(mark: str, moment: str) -> str:
@@ -97,15 +92,12 @@ def not_taken(said: str) -> str:
     )
 
 
-def question() -> str:
-    """Ask whether a key may become exclusive."""
-    return f"--exclusive-key is one way. {_ONE_WAY}. Is this key ttslo's alone? Type yes:"
-
-
-def taken() -> Sentence:
-    """Say that Kraken refuses all others from now on."""
-    text = "The trading key is this run's alone: whoever used it before is refused from now on"
-    return Sentence(Kind.KEY, "INFO", text)
+QUESTION = f"--exclusive-key is one way. {_ONE_WAY}. Is this key ttslo's alone? Type yes:"
+TAKEN = Sentence(
+    Kind.KEY,
+    "INFO",
+    "The trading key is this run's alone: whoever used it before is refused from now on",
+)
 
 
 def taken_unasked(said: str) -> Sentence:
@@ -143,9 +135,7 @@ def far_nonce_refused(said: str) -> str:
     return f"Kraken takes no exclusive nonce of this key ({shown(said)})"
 
 
-def lower_nonce_taken() -> str:
-    """Say that another program with the same key would not be refused."""
-    return (
-        "Kraken took a LOWER nonce after an exclusive one: the key may have a nonce window. A "
-        "second copy would not be refused"
-    )
+LOWER_NONCE_TAKEN = (
+    "Kraken took a LOWER nonce after an exclusive one: the key may have a nonce window. A "
+    "second copy would not be refused"
+)

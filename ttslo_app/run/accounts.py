@@ -93,7 +93,7 @@ def _named(keys: Keys, text: str) -> list[str]:
     names = [Keys(keys.cluster, one.strip()).account for one in text.split(",")]
     tails = {stores.tail_of(name) for name in names}
     if len(tails) < len(names):
-        raise ValueError(words.same_names())
+        raise ValueError(words.SAME_NAMES)
     return names
 
 
@@ -138,7 +138,7 @@ class Hosts:
                     with suppress(StoreError):  # those that run need no list
                         self._take_on(names())
                         if not self._hosts:
-                            raise stores.NotMade(words.no_key_at_all())
+                            raise stores.NotMade(words.NO_KEY_AT_ALL)
                 for host in self._hosts.values():
                     host.look()
                 self.stopping.wait(_LOOK)

@@ -327,10 +327,10 @@ def _start(
         tell(program.say, words.nothing_to_watch(options.config))
         return 1
     if options.strict and program.validation is not None and not program.validation.is_valid():
-        tell(program.say, words.strict_refusal())
+        tell(program.say, words.STRICT_REFUSAL)
         return 1
     if program.worker.exchange is None:
-        tell(program.say, words.no_trading_key())
+        tell(program.say, words.NO_TRADING_KEY)
     if signs is None:
         return _look_once(program)
     table: AbstractContextManager[object] | None = None
@@ -371,7 +371,7 @@ def _look_once(program: Program) -> int:
     program.settle(_ONCE_PATIENCE)
     program.save_state()
     if program.is_blind:
-        tell(program.say, words.no_price_at_all())
+        tell(program.say, words.NO_PRICE_AT_ALL)
     return 1 if program.is_blind or not is_alone(program) else 0
 
 

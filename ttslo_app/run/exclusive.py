@@ -69,11 +69,11 @@ class Exclusive:
         """
         if self._trading is None:
             if self._is_wanted:
-                raise ValueError(words.no_key())
+                raise ValueError(words.NO_KEY)
             return
         if not self._is_wanted:
             if self._trading.gate.was_exclusive:
-                raise ValueError(words.flag_missing())
+                raise ValueError(words.FLAG_MISSING)
             return
         mark = mark_of(self._state)
         with suppress(FileNotFoundError):
@@ -106,7 +106,7 @@ class Exclusive:
             except KrakenError as error:
                 tell(say, words.taken_unasked(str(error)))
             else:
-                tell(say, words.taken())
+                tell(say, words.TAKEN)
             return
 
     def look(self, disk: Disk, say: Say) -> bool:
@@ -138,7 +138,7 @@ def ask_person(is_given: bool) -> bool:
     """Return whether the key may become exclusive: by the flag, or by a person at a terminal."""
     if is_given or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return is_given
-    put_trouble(words.question())
+    put_trouble(words.QUESTION)
     try:
         return sys.stdin.readline().strip() == "yes"
     except (OSError, ValueError):
@@ -163,7 +163,7 @@ def prove(trading: KrakenAPI, order: OrderRequest) -> str:
     if taken:
         return words.far_nonce_refused(taken)
     lower = _nonce_error(lambda: trading._ask_with_nonce("AddOrder", cells, time.time_ns()))
-    return "" if lower else words.lower_nonce_taken()
+    return "" if lower else words.LOWER_NONCE_TAKEN
 
 
 def _nonce_error(call: Callable[[], object]) -> str:

@@ -1,6 +1,7 @@
 """Every sentence of a host that shares its account with others or has several, beyond who leads.
 
-Pure: a function for each sentence. What it must never do: show a key.
+Pure: a function for each sentence, a constant where it is always the same. What it must never do:
+show a key.
 """
 
 from __future__ import annotations
@@ -23,12 +24,10 @@ def needs_store(flag: str) -> str:
     return f"{flag} is for hosts that share a store: add --store, or leave it out"
 
 
-def no_key() -> str:
-    """Return that a host without a trading key must not lead."""
-    return (
-        "a host that leads places orders: set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW of the "
-        "key that `ttslo store init` was told of"
-    )
+NO_KEY = (
+    "a host that leads places orders: set KRAKEN_API_KEY_RW and KRAKEN_API_SECRET_RW of the "
+    "key that `ttslo store init` was told of"
+)
 
 
 def host(name: str, account: str, store: str) -> Sentence:
@@ -40,14 +39,12 @@ def host(name: str, account: str, store: str) -> Sentence:
     )
 
 
-def starter_is_gone() -> Sentence:
-    """Say that the program ends because the one that started it has died."""
-    return Sentence(
-        Kind.STANDBY,
-        "WARNING",
-        "Who started this program is gone, or has let it go: it ends in good order and gives back "
-        "a lead that it has. Start `ttslo --accounts` anew",
-    )
+STARTER_IS_GONE = Sentence(
+    Kind.STANDBY,
+    "WARNING",
+    "Who started this program is gone, or has let it go: it ends in good order and gives back "
+    "a lead that it has. Start `ttslo --accounts` anew",
+)
 
 
 def of_one(flag: str) -> str:
@@ -58,12 +55,10 @@ def of_one(flag: str) -> str:
     )
 
 
-def same_names() -> str:
-    """Return that two accounts would have one key."""
-    return (
-        "--accounts names two whose keys would have the same name in the environment: call one of "
-        "them something else"
-    )
+SAME_NAMES = (
+    "--accounts names two whose keys would have the same name in the environment: call one of "
+    "them something else"
+)
 
 
 def account_without_key(account: str, tail: str) -> str:
@@ -74,9 +69,7 @@ def account_without_key(account: str, tail: str) -> str:
     )
 
 
-def no_key_at_all() -> str:
-    """Return that there is nothing to do."""
-    return "there is a key here for none of the accounts, so there is nothing to run"
+NO_KEY_AT_ALL = "there is a key here for none of the accounts, so there is nothing to run"
 
 
 def ended(account: str, code: int, seconds: float) -> str:

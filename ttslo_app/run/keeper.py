@@ -149,7 +149,7 @@ class Poller:
                 tell(self._say, words.no_price_over_rest(list(markets.values()), error))
             return
         if self._failing.has_healed(_REST):
-            tell(self._say, words.prices_again())
+            tell(self._say, words.PRICES_AGAIN)
         for pair, quote in quotes.items():
             self._take(markets[pair], quote, asked_at)
 

@@ -382,7 +382,7 @@ class LiveRun:
         if behind > _BEHIND and self._once.is_news("lag"):
             tell(self._say, words.falls_behind(behind))
         elif behind < _BEHIND / 4 and self._once.has_healed("lag"):
-            tell(self._say, words.keeps_up())
+            tell(self._say, words.KEEPS_UP)
 
     def _on_polled(self, polled: PolledPrice) -> None:
         market = self.watch.markets.get(polled.market)

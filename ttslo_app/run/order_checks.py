@@ -174,7 +174,7 @@ class OrderChecks:
 
     def _tell_healed(self) -> None:
         if self._told.has_healed(_SILENCE):
-            tell(self._say, words.checked_after_all())
+            tell(self._say, words.CHECKED_AFTER_ALL)
 
     def _tell(self, rule_id: str, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.PLACED:

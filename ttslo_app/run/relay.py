@@ -67,13 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = made.parse_args(argv)
     url = _checked(made, options)
     if not WEBSOCKET_AVAILABLE:
-        put_trouble(words.library_missing())
+        put_trouble(words.LIBRARY_MISSING)
         return 1
     try:
         server = RelayServer(Broker(url, _SETTINGS.send_timeout), _SETTINGS)
         providers = _from_kraken(server)
         if is_relay(providers[Line.PRICES].url):
-            raise ValueError(words.reads_a_relay())
+            raise ValueError(words.READS_A_RELAY)
         metrics = _metrics(options.metrics_port, server, providers[Line.PRICES])
     except (RedisMissing, ValueError) as error:
         put_trouble(words.cannot_start(str(error)))
@@ -92,9 +92,9 @@ def _checked(made: Parser, options: argparse.Namespace) -> str:
     except ValueError as error:
         made.refuse(f"--publish: {error}")
     if not is_relay(url):
-        made.refuse(words.no_broker())
+        made.refuse(words.NO_BROKER)
     if len(relay_names(url)) != 1:
-        made.refuse(words.one_name())
+        made.refuse(words.ONE_NAME)
     if name not in (None, *relay_names(url)):
         made.refuse(words.two_names(name))
     return url

@@ -1,16 +1,14 @@
 """Every sentence of `ttslo relay`.
 
-Pure: a function for each. What it must never do: repeat a login.
+Pure: a function for each, a constant where it is always the same. What it must never do: repeat a
+login.
 """
 
 from __future__ import annotations
 
 from krakenlink.foreign import shown
 
-
-def library_missing() -> str:
-    """Say what is to be installed."""
-    return "A library is missing. Do: pip install websocket-client msgspec"
+LIBRARY_MISSING = "A library is missing. Do: pip install websocket-client msgspec"
 
 
 def cannot_start(why: str) -> str:
@@ -18,22 +16,12 @@ def cannot_start(why: str) -> str:
     return f"The relay cannot start: {shown(why, 300)}"
 
 
-def reads_a_relay() -> str:
-    """Say that a relay would wait for itself."""
-    return (
-        "KRAKEN_WS_PUBLIC_URL names a relay, and a relay reads from Kraken itself. Unset it for "
-        "this command"
-    )
-
-
-def no_broker() -> str:
-    """Say what an address of a broker looks like."""
-    return "--publish: write rediss://HOST:6379/NAME, or redis: on this machine"
-
-
-def one_name() -> str:
-    """Say that each name is a relay of its own."""
-    return "--publish: a relay has one name; start another one for another name"
+READS_A_RELAY = (
+    "KRAKEN_WS_PUBLIC_URL names a relay, and a relay reads from Kraken itself. Unset it for "
+    "this command"
+)
+NO_BROKER = "--publish: write rediss://HOST:6379/NAME, or redis: on this machine"
+ONE_NAME = "--publish: a relay has one name; start another one for another name"
 
 
 def two_names(name: str) -> str:

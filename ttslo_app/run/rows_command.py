@@ -87,7 +87,7 @@ def _push(options: argparse.Namespace) -> int:
         result = _validated(reading.rows, known, stores.env_file_of(options))
         result.file.extend(reading.findings)
         if not reading.rows:
-            result.add_error(options.config, "rows", words.no_row())
+            result.add_error(options.config, "rows", words.NO_ROW)
         put(format_validation_result(result, verbose=options.verbose))
         if not result.is_valid():
             put_trouble(words.not_pushed(options.config))

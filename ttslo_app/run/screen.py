@@ -42,7 +42,7 @@ def check_available() -> None:
     except ValueError:  # a stand-in that is no true module
         is_there = False
     if not is_there:
-        raise ScreenUnavailable(words.needs_rich())
+        raise ScreenUnavailable(words.NEEDS_RICH)
 
 
 def why_not(stream: TextIO, environ: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """What is said of whether the program lives and works: beats, the snapshot, and by the watchdog.
 
-Pure: a function for each sentence. What it must never do: call a program alive of which nobody
-knows that it is, or tell of an order that was never sent as of one that is under way.
+Pure: a function for each sentence, a constant where it is always the same. What it must never do:
+call a program alive of which nobody knows that it is, or tell of an order that was never sent as of
+one that is under way.
 """
 
 from __future__ import annotations
@@ -86,9 +87,7 @@ def no_terminal(why: str) -> Sentence:
     return Sentence(Kind.START, "INFO", text)
 
 
-def needs_rich() -> str:
-    """Return what is missing for the table."""
-    return "--live needs the library rich: pip install rich"
+NEEDS_RICH = "--live needs the library rich: pip install rich"
 
 
 # --- what `ttslo status` finds -------------------------------------------------------------------
@@ -180,9 +179,7 @@ def order_thread_hangs(step: str, seconds: float, backlog: int) -> Sentence:
     )
 
 
-def order_thread_goes_on() -> Sentence:
-    """Say that orders can be placed again."""
-    return Sentence(Kind.LATE, "INFO", "Orders can be placed again")
+ORDER_THREAD_GOES_ON = Sentence(Kind.LATE, "INFO", "Orders can be placed again")
 
 
 def order_thread_left(step: str) -> Sentence:

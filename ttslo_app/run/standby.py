@@ -265,7 +265,7 @@ def run(
         with StateLock(options.state) as lock, stores.opened(options) as (store, keys):
             trading = stores.trading_of(options.account, env_file(options))
             if not trading.has_keys:
-                raise ValueError(words.no_key())
+                raise ValueError(words.NO_KEY)
             cluster_id, copy = stores.cluster_id(store, keys) or "", stores.copy_of(store, keys)
             shore = _Shore(store, keys, cluster_id, copy)
             program = _program(shore, trading, options, wanted)
@@ -278,7 +278,7 @@ def run(
 
 
 def _end(program: HostProgram) -> None:
-    tell(program.say, words.starter_is_gone())
+    tell(program.say, words.STARTER_IS_GONE)
     program.stop()
 
 

@@ -129,7 +129,7 @@ def _put_lives(store: Store, keys: Keys, lives: Mapping[str, Mapping[str, str]])
             raise
         if not answer.is_done:
             put_trouble(words.imported_so_far(done, len(missing)))
-            raise NotMade(words.others_changed())
+            raise NotMade(words.OTHERS_CHANGED)
         done += len(part)
     put(words.imported(done, len(known)))
     return DONE

@@ -70,7 +70,7 @@ def _init(options: argparse.Namespace) -> int:
                 return NOT_DONE
         _make(store, keys, is_new=made_id is None)
         put(words.was_made(keys.cluster, str(stores.cluster_id(store, keys)), keys.account, 0))
-        put(words.key_tested() if trading.has_keys else words.key_untested())
+        put(words.KEY_TESTED if trading.has_keys else words.KEY_UNTESTED)
         return DONE
 
 
@@ -118,4 +118,4 @@ def _make(store: Store, keys: Keys, *, is_new: bool) -> None:
         rests_on[keys.format] = 0
         puts[keys.format] = cluster_text(secrets.token_hex(16), secrets.token_hex(8))
     if not store.commit(Change(rests_on, puts), patience=PATIENCE).is_done:
-        raise NotMade(words.others_changed())
+        raise NotMade(words.OTHERS_CHANGED)

@@ -47,9 +47,9 @@ def no_account(cluster: str, name: str) -> str:
     )
 
 
-def others_changed() -> str:
-    """Return that somebody else was faster."""
-    return "somebody else has changed the same at this moment: run it again and see what is there"
+OTHERS_CHANGED = (
+    "somebody else has changed the same at this moment: run it again and see what is there"
+)
 
 
 # --- init --------------------------------------------------------------------------------------
@@ -84,20 +84,14 @@ def was_made(cluster: str, cluster_id: str, account: str, epoch: int) -> str:
     )
 
 
-def key_tested() -> str:
-    """Return that Kraken plays its part."""
-    return (
-        "Kraken has taken a nonce of the cluster with the trading key that is here: the key is the "
-        "cluster's alone"
-    )
-
-
-def key_untested() -> str:
-    """Return that nobody has asked Kraken."""
-    return (
-        "There is no trading key here, so Kraken was not asked. The first host that leads makes "
-        "its key the cluster's alone"
-    )
+KEY_TESTED = (
+    "Kraken has taken a nonce of the cluster with the trading key that is here: the key is the "
+    "cluster's alone"
+)
+KEY_UNTESTED = (
+    "There is no trading key here, so Kraken was not asked. The first host that leads makes "
+    "its key the cluster's alone"
+)
 
 
 def nonce_refused(said: str) -> str:
@@ -124,12 +118,10 @@ def key_not_asked(said: str) -> str:
 # --- rows --------------------------------------------------------------------------------------
 
 
-def no_row() -> str:
-    """Return that a file has nothing to push."""
-    return (
-        "The file holds no row, and would take all rows out of the store. To stop them, write "
-        "false under enabled"
-    )
+NO_ROW = (
+    "The file holds no row, and would take all rows out of the store. To stop them, write "
+    "false under enabled"
+)
 
 
 def not_pushed(name: str) -> str:

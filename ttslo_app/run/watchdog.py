@@ -148,7 +148,7 @@ class Watchdog:
                 tell(self._say, words.order_thread_hangs(step, now - since, backlog))
         elif self._hangs_since is not None:
             self._hangs_since = None
-            tell(self._say, words.order_thread_goes_on())
+            tell(self._say, words.ORDER_THREAD_GOES_ON)
 
     def _is_over(self, rule_id: str, case: _Case) -> bool:
         """Tell whether a crossing has its order, or will have none."""

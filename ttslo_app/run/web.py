@@ -79,10 +79,10 @@ def server_from(options: argparse.Namespace, env_file: str | None) -> WebServer 
     from ttslo_app.face.web.guard import Guard, PageUnavailable, check_reach, check_token
 
     if not _is_there("aiohttp"):
-        raise PageUnavailable(words.needs_aiohttp())
+        raise PageUnavailable(words.NEEDS_AIOHTTP)
     token = check_token(next(settings_of("TTSLO_WEB_TOKEN", env_file), ""))
     if options.web_actions and not token:
-        raise PageUnavailable(words.actions_need_token())
+        raise PageUnavailable(words.ACTIONS_NEED_LOGIN)
     host = options.web_host or _HERE
     tls = _certificate(options.web_cert, options.web_key) if options.web_cert else None
     addresses = _addresses_of(host, options.web)
@@ -157,7 +157,7 @@ def figures_of(program: Program, hands: Hands | None = None) -> Figures:
     def health() -> tuple[int, str]:
         live = program.live
         if live is None:
-            return 503, words.not_begun()
+            return 503, words.NOT_BEGUN
         return metrics.healthz(live.armed(), live.orderless())
 
     def figures() -> tuple[str, bytes] | None:

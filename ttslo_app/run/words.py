@@ -1,6 +1,7 @@
 """Every sentence of a run that is about no single order: its start, its prices, its end.
 
-Pure: a function for each sentence. What it must never do: promise more than is known.
+Pure: a function for each sentence, a constant where it is always the same. What it must never do:
+promise more than is known.
 """
 
 from __future__ import annotations
@@ -87,14 +88,12 @@ def demo_opening(rest: str, version: str) -> str:
     return f"DEMO on {place_of(rest)}: made-up money; ttslo {version}"
 
 
-def no_trading_key() -> Sentence:
-    """Say that nothing can be placed, and what is missing."""
-    return Sentence(
-        Kind.KEY,
-        "WARNING",
-        "No trading key: the program watches, but CANNOT PLACE ORDERS. Set KRAKEN_API_KEY_RW and "
-        "KRAKEN_API_SECRET_RW",
-    )
+NO_TRADING_KEY = Sentence(
+    Kind.KEY,
+    "WARNING",
+    "No trading key: the program watches, but CANNOT PLACE ORDERS. Set KRAKEN_API_KEY_RW and "
+    "KRAKEN_API_SECRET_RW",
+)
 
 
 def caution(text: str) -> Sentence:
@@ -128,16 +127,14 @@ def nothing_to_watch(config: str) -> Sentence:
     return Sentence(Kind.CONFIG, "ERROR", text)
 
 
-def strict_refusal() -> Sentence:
-    """Say that one refused row is one too many."""
-    text = "A row is refused, and --strict wants all of them accepted. Mend it, or start without"
-    return Sentence(Kind.CONFIG, "ERROR", text)
-
-
-def no_price_at_all() -> Sentence:
-    """Say that a run that was to look once saw nothing."""
-    text = "No price was to be had, so no row could be looked at; try again"
-    return Sentence(Kind.PRICE, "ERROR", text)
+STRICT_REFUSAL = Sentence(
+    Kind.CONFIG,
+    "ERROR",
+    "A row is refused, and --strict wants all of them accepted. Mend it, or start without",
+)
+NO_PRICE_AT_ALL = Sentence(
+    Kind.PRICE, "ERROR", "No price was to be had, so no row could be looked at; try again"
+)
 
 
 def state_problem(message: str, copy: object) -> Sentence:
@@ -276,9 +273,7 @@ def no_price_over_rest(names: Sequence[str], error: object) -> Sentence:
     )
 
 
-def prices_again() -> Sentence:
-    """Say that REST tells prices again."""
-    return Sentence(Kind.PRICE, "INFO", "REST tells prices again")
+PRICES_AGAIN = Sentence(Kind.PRICE, "INFO", "REST tells prices again")
 
 
 def cannot_fire(pair: str, rows: Sequence[str], reason: object) -> Sentence:
@@ -323,9 +318,7 @@ def is_flooded(count: int) -> Sentence:
     )
 
 
-def keeps_up() -> Sentence:
-    """Say that prices are looked at in time again."""
-    return Sentence(Kind.LINK, "INFO", "keeps up again")
+KEEPS_UP = Sentence(Kind.LINK, "INFO", "keeps up again")
 
 
 def engine_is(system: str) -> Sentence:
@@ -407,9 +400,9 @@ def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
     )
 
 
-def checked_after_all() -> Sentence:
-    """Say that Kraken has answered after all."""
-    return Sentence(Kind.CHECK, "INFO", "Kraken can be asked again whether it would take orders")
+CHECKED_AFTER_ALL = Sentence(
+    Kind.CHECK, "INFO", "Kraken can be asked again whether it would take orders"
+)
 
 
 def reading_key_is_bad(reason: str, cure: str) -> Sentence:

@@ -135,7 +135,7 @@ def test_what_is_said_of_an_address_has_its_end() -> None:
     pairs = [
         (words.cannot_tell("address 1", "it hangs up"), words.told_again("address 1")),
         (words.ping_fails("https://a", "it hangs up"), words.ping_works_again("https://a")),
-        (words.ping_withheld("blind"), words.ping_given_again()),
+        (words.ping_withheld("blind"), words.PING_GIVEN_AGAIN),
     ]
     for bad, good in pairs:
         assert (bad.kind, bad.level) == (Kind.NOTIFY, "WARNING")

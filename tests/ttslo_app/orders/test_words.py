@@ -21,7 +21,7 @@ PLACED = life(RuleState.PLACED, order_id="O1", trigger_price="50001")
 @pytest.mark.parametrize(
     ("sentence", "kind", "level"),
     [
-        (words.internal_error(), Kind.INTERNAL, "ERROR"),
+        (words.INTERNAL_ERROR, Kind.INTERNAL, "ERROR"),
         (words.cannot_be_taken_up(CROSSED), Kind.INTERNAL, "ERROR"),
         (words.ends_owing(["btc"]), Kind.LATE, "ERROR"),
         (words.doubtful("btc"), Kind.DOUBTFUL, "ERROR"),
@@ -46,9 +46,9 @@ PLACED = life(RuleState.PLACED, order_id="O1", trigger_price="50001")
         (words.still_uncertain(PLACED, OSError("why")), Kind.UNCERTAIN, "WARNING"),
         (words.not_placed("btc", "; it is placed now"), Kind.NOT_PLACED, "WARNING"),
         (words.state_unwritable(OSError(28, "No space")), Kind.DISK, "ERROR"),
-        (words.state_written_again(), Kind.DISK, "WARNING"),
+        (words.STATE_WRITTEN_AGAIN, Kind.DISK, "WARNING"),
         (words.config_unwritable([PLACED], OSError(28, "No space")), Kind.DISK, "ERROR"),
-        (words.config_written_again(), Kind.DISK, "WARNING"),
+        (words.CONFIG_WRITTEN_AGAIN, Kind.DISK, "WARNING"),
         (words.not_noted(PLACED), Kind.CONFIG, "WARNING"),
         (words.no_such_order("O1", ["EOrder:Unknown order"]), Kind.KEY, "WARNING"),
     ],

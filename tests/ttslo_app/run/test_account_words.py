@@ -42,7 +42,7 @@ FULL = OSError(28, "No space left on device")
 @pytest.mark.parametrize(
     ("sentence", "kind", "level", "part"),
     [
-        (words.taken(), Kind.KEY, "INFO", "refused from now on"),
+        (words.TAKEN, Kind.KEY, "INFO", "refused from now on"),
         (words.taken_unasked("no route to host"), Kind.KEY, "WARNING", "(no route to host)"),
         (words.deposed(MARK), Kind.KEY, "ERROR", "places NO ORDER more"),
         (words.deposed(MARK), Kind.KEY, "ERROR", f"delete {MARK}"),
@@ -61,12 +61,12 @@ def test_sentence_has_kind_level_and_cure(
 @pytest.mark.parametrize(
     ("text", "cure"),
     [
-        (words.no_key(), "set KRAKEN_API_KEY_RW"),
-        (words.flag_missing(), "Start with --exclusive-key"),
+        (words.NO_KEY, "set KRAKEN_API_KEY_RW"),
+        (words.FLAG_MISSING, "Start with --exclusive-key"),
         (words.was_deposed(MARK, "2026-11-26T01:00:00+00:00"), f"delete {MARK} and start anew"),
         (words.no_consent("--yes"), "then add --yes"),
         (words.not_taken("EAPI:Invalid nonce"), "make a new key"),
-        (words.question(), "Type yes:"),
+        (words.QUESTION, "Type yes:"),
     ],
 )
 def test_refusal_names_the_cure(text: str, cure: str) -> None:
@@ -77,7 +77,7 @@ def test_refusal_names_the_cure(text: str, cure: str) -> None:
 
 def test_what_is_one_way_is_called_so_wherever_a_person_agrees() -> None:
     """Nobody may find out afterwards."""
-    for text in (words.no_consent("--yes"), words.question()):
+    for text in (words.no_consent("--yes"), words.QUESTION):
         assert "one way" in text
         assert "for ever" in text
 

@@ -16,7 +16,7 @@ URL = "etcd://127.0.0.1:2379/prod"
         (words.stands_beside("--config"), "does not use --config"),
         (words.stands_beside("--config"), "ttslo rows push"),
         (words.needs_store("--account"), "--account is for hosts that share a store: add --store"),
-        (words.no_key(), "KRAKEN_API_KEY_RW"),
+        (words.NO_KEY, "KRAKEN_API_KEY_RW"),
     ],
 )
 def test_refusal_names_what_to_do(text: str, part: str) -> None:

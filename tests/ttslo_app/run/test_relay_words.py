@@ -7,11 +7,11 @@ import pytest
 from ttslo_app.run import relay_words as words
 
 SAID = [
-    words.library_missing(),
+    words.LIBRARY_MISSING,
     words.cannot_start("the package redis is missing"),
-    words.reads_a_relay(),
-    words.no_broker(),
-    words.one_name(),
+    words.READS_A_RELAY,
+    words.NO_BROKER,
+    words.ONE_NAME,
     words.two_names("r1"),
     words.at_work("r1", "wss://ws.kraken.com/v2", "rediss://relay.example:6379/r1"),
     words.figures_at("http://127.0.0.1:9109"),
@@ -29,9 +29,9 @@ def test_sentence_is_one_short_line(said: str) -> None:
 
 def test_sentences_name_what_they_are_about() -> None:
     """The relay, where its prices come from, where they go, and the cure."""
-    assert "pip install" in words.library_missing()
+    assert "pip install" in words.LIBRARY_MISSING
     assert "the package redis is missing" in words.cannot_start("the package redis is missing")
-    assert "Unset it" in words.reads_a_relay()
+    assert "Unset it" in words.READS_A_RELAY
     assert "'r1'" in words.two_names("r1")
     for part in ("r1", "wss://ws.kraken.com/v2", "rediss://relay.example:6379/r1"):
         assert part in words.at_work(

@@ -69,7 +69,7 @@ def test_each_sentence_names_what_it_is_about() -> None:
     assert "DRY RUN, process 4711 on attic, 2 armed" in other
     assert words.other_config(snapshot(), "mine.csv").endswith("config.csv, not with mine.csv")
     assert "process 7" in words.of_another("x.json", 7).text
-    assert "pip install rich" in words.needs_rich()
+    assert "pip install rich" in words.NEEDS_RICH
     assert "plain lines follow" in words.no_terminal("this is a pipe").text
     assert "can be written again" in words.written_again("x.json").text
     assert "cannot be written (full)" in words.not_written("x.json", "full").text
@@ -83,7 +83,7 @@ CROSSING = Crossing(rule(), Decimal(51001), "51001")
     [
         (words.no_order_yet(CROSSING, 7.0, "because"), Kind.LATE, "ERROR", "r"),
         (words.order_thread_hangs("sending", 31.0, 2), Kind.LATE, "ERROR", None),
-        (words.order_thread_goes_on(), Kind.LATE, "INFO", None),
+        (words.ORDER_THREAD_GOES_ON, Kind.LATE, "INFO", None),
         (words.order_thread_left("noting"), Kind.STOP, "WARNING", None),
         (words.ends_without_order(CROSSING, 1.0, "turn", "armed"), Kind.STOP, "ERROR", "r"),
     ],

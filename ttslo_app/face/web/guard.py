@@ -79,15 +79,15 @@ class Guard:
     def check(self, request: Request) -> Refused | None:
         """Return why a request is refused; None for one that may be answered."""
         if len(request.hosts) != 1 or not self._is_own(request.hosts[0]):
-            return Refused(403, words.foreign_host())
+            return Refused(403, words.FOREIGN_HOST)
         scheme = "https" if self.is_tls else "http"
         own = f"{scheme}://{request.hosts[0].strip()}".lower()
         if any(origin.strip().lower() != own for origin in request.origins):
-            return Refused(403, words.foreign_origin())
+            return Refused(403, words.FOREIGN_ORIGIN)
         # A link from another page may lead to this one; what it shows none of them can read.
         site = request.headers.get("sec-fetch-site", "")
         if site in _FOREIGN_SITES and request.path != "/":
-            return Refused(403, words.foreign_origin())
+            return Refused(403, words.FOREIGN_ORIGIN)
         return None
 
     def _is_own(self, text: str) -> bool:
@@ -193,9 +193,9 @@ def wish_from(body: object) -> Wish:
     cells = body if isinstance(body, Mapping) else {}
     verb, row, code = (cells.get(name, "") for name in ("verb", "row", "code"))
     if not (isinstance(verb, str) and isinstance(row, str) and isinstance(code, str)):
-        raise NotAsked(words.no_wish())
+        raise NotAsked(words.NO_WISH)
     if verb not in VERBS or not row or max(len(row), len(code)) > _LONGEST:
-        raise NotAsked(words.no_wish())
+        raise NotAsked(words.NO_WISH)
     return Wish(verb, row, code)
 
 

@@ -249,13 +249,13 @@ class WebServer:
         if request.path not in _OPEN and not self._guard.is_known(asked):
             if request.path == "/":
                 return web.Response(status=401, body=self._login, content_type="text/html")
-            return _text(401, words.needs_token())
+            return _text(401, words.NOT_LOGGED_IN)
         assert self._doorman is not None
         with self._doorman.serving(request.protocol):
             try:
                 return await handler(request)
             except web.HTTPException as error:
-                return _text(error.status, words.not_here())
+                return _text(error.status, words.NOT_HERE)
 
     async def _log_in(self, request: web.Request) -> web.StreamResponse:
         form = await asyncio.wait_for(request.post(), _PATIENCE)
@@ -271,19 +271,19 @@ class WebServer:
         """Ask back what a page asks for, and do it once that is confirmed."""
         do = self._figures.do if self._figures is not None else None
         if do is None:
-            return _text(404, words.read_only())
+            return _text(404, words.READ_ONLY)
         # Without an origin nobody knows which page it is; no other one can set the header.
         if not request.headers.getall("Origin", []) or request.headers.get(HEADER) != "1":
-            return _text(403, words.foreign_origin())
+            return _text(403, words.FOREIGN_ORIGIN)
         try:
             wish = wish_from(await asyncio.wait_for(request.json(), _PATIENCE))
         except (ValueError, TimeoutError):
-            return _text(400, words.no_wish())
+            return _text(400, words.NO_WISH)
         if not wish.code:
             told = {"code": self._asked.ask(wish), "text": words.confirm(wish.verb, wish.row)}
             return web.json_response(told, status=202)
         if not self._asked.take(wish):
-            return _text(409, words.not_confirmed())
+            return _text(409, words.NOT_CONFIRMED)
         assert self._acting is not None
         async with self._acting:
             is_done, text = await asyncio.to_thread(do, wish.verb, wish.row)
@@ -298,10 +298,10 @@ class WebServer:
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         assert self._figures is not None
         if self._figures.metrics is None:
-            return _text(501, words.no_metrics())
+            return _text(501, words.NO_METRICS)
         told = self._figures.metrics()
         if told is None:
-            return _text(503, words.not_begun())
+            return _text(503, words.NOT_BEGUN)
         kind, body = told
         return web.Response(body=body, headers={"Content-Type": kind})
 

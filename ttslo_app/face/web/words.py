@@ -13,9 +13,7 @@ def page_at(url: str) -> Sentence:
     return Sentence(Kind.START, "INFO", f"The live page is at {url}")
 
 
-def needs_aiohttp() -> str:
-    """Return what is missing for the page."""
-    return '--web needs the library aiohttp: pip install "ttslo[web]"'
+NEEDS_AIOHTTP = '--web needs the library aiohttp: pip install "ttslo[web]"'
 
 
 def no_such_port(text: str) -> str:
@@ -72,19 +70,11 @@ def needs_web(flag: str) -> str:
 # --- what a browser is told ----------------------------------------------------------------------
 
 
-def foreign_host() -> str:
-    """Return what one is told who asks by a name that is not this page's."""
-    return "This page is not served under that name; open it by the address that ttslo has printed"
-
-
-def foreign_origin() -> str:
-    """Return what another page is told that asks."""
-    return "Other pages may not ask this one"
-
-
-def needs_token() -> str:
-    """Return what one is told who has not shown the token."""
-    return "This page needs the token of TTSLO_WEB_TOKEN, as `Authorization: Bearer TOKEN`"
+FOREIGN_HOST = (
+    "This page is not served under that name; open it by the address that ttslo has printed"
+)
+FOREIGN_ORIGIN = "Other pages may not ask this one"
+NOT_LOGGED_IN = "This page needs the token of TTSLO_WEB_TOKEN, as `Authorization: Bearer TOKEN`"
 
 
 def is_full(most: int) -> str:
@@ -92,37 +82,17 @@ def is_full(most: int) -> str:
     return f"{most} pages are open already, and more would cost the program; close one of them"
 
 
-def no_metrics() -> str:
-    """Return what is missing for the figures."""
-    return 'Figures need the library prometheus-client: pip install "ttslo[metrics]"'
-
-
-def not_begun() -> str:
-    """Return what is known before the first row is on the books."""
-    return "Nothing is watched yet: the program is starting"
-
-
-def not_here() -> str:
-    """Return what one is told who asks for something else."""
-    return "There are /, /events, /metrics and /healthz"
-
-
-def actions_need_token() -> str:
-    """Return what is missing for a page that may do something."""
-    return (
-        "--web-actions lets the page place and cancel orders, which needs a token even on this "
-        "machine: set TTSLO_WEB_TOKEN, or leave --web-actions out"
-    )
-
-
-def read_only() -> str:
-    """Return that the page does nothing."""
-    return "this page can only be read; start the program with --web-actions to let it do something"
-
-
-def no_wish() -> str:
-    """Return that a request asks for nothing that can be done."""
-    return "this asks for nothing that can be done; name a row, and arm, disarm, fire or cancel"
+NO_METRICS = 'Figures need the library prometheus-client: pip install "ttslo[metrics]"'
+NOT_BEGUN = "Nothing is watched yet: the program is starting"
+NOT_HERE = "There are /, /events, /metrics and /healthz"
+ACTIONS_NEED_LOGIN = (
+    "--web-actions lets the page place and cancel orders, which needs a token even on this "
+    "machine: set TTSLO_WEB_TOKEN, or leave --web-actions out"
+)
+READ_ONLY = (
+    "this page can only be read; start the program with --web-actions to let it do something"
+)
+NO_WISH = "this asks for nothing that can be done; name a row, and arm, disarm, fire or cancel"
 
 
 def confirm(verb: str, row: str) -> str:
@@ -136,6 +106,6 @@ def confirm(verb: str, row: str) -> str:
     return what[verb]
 
 
-def not_confirmed() -> str:
-    """Return that nothing was done, as nobody has agreed to this in time."""
-    return "nothing was done: that question was not asked, is answered, or is too old; ask again"
+NOT_CONFIRMED = (
+    "nothing was done: that question was not asked, is answered, or is too old; ask again"
+)

@@ -17,8 +17,8 @@ def test_sentences_name_the_flag_the_value_and_the_cure() -> None:
     assert "TTSLO_WEB_TOKEN" in words.is_exposed("10.0.0.1", "a token")
     assert "--web-cert my.pem" in words.no_certificate("my.pem", "No such file")
     assert words.needs_web("--web-key") == "--web-key needs --web PORT"
-    assert 'pip install "ttslo[web]"' in words.needs_aiohttp()
-    assert 'pip install "ttslo[metrics]"' in words.no_metrics()
+    assert 'pip install "ttslo[web]"' in words.NEEDS_AIOHTTP
+    assert 'pip install "ttslo[metrics]"' in words.NO_METRICS
 
 
 def test_foreign_text_is_cut() -> None:
