@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _ACTING = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co"})
 
@@ -32,6 +33,12 @@ def _seen(one: str) -> str:
     if unicodedata.category(one) not in _ACTING:
         return one
     return one.encode("unicode_escape").decode("ascii")
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names of many with commas, and how many more there are."""
+    first = ", ".join(names[:most])
+    return first if len(names) <= most else f"{first} and {len(names) - most} more"
 
 
 def without_login(address: str) -> str:

@@ -92,6 +92,11 @@ def readable(number: Decimal | str) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
+def counted(count: int, what: str) -> str:
+    """Return a number of things, such as `1 row` and `3 rows`."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def quantize_down(number: Decimal, decimals: int) -> Decimal:
     """Return `number` cut to `decimals` places, never rounded up; fewer places stay as they are.
 

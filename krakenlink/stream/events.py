@@ -16,7 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from krakenlink.numbers import to_decimal
+from krakenlink.numbers import counted, to_decimal
 from krakenlink.pairs import Symbol
 
 if TYPE_CHECKING:  # who follows prices alone loads none of them
@@ -214,7 +214,7 @@ class FeedStale:
         """Whose prices count no more, for a sentence; nothing where it is all of them."""
         if self.symbols is None:
             return ""
-        return f" of {len(self.symbols)} symbol{'' if len(self.symbols) == 1 else 's'}"
+        return f" of {counted(len(self.symbols), 'symbol')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from krakenlink.foreign import LONGEST, shown, without_login
+from krakenlink.foreign import LONGEST, shown, some_of, without_login
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,11 @@ def test_long_text_is_cut() -> None:
 def test_name_and_password_are_left_out(address: str, rest: str) -> None:
     """Even of what is no address, and of a password with an @ or a slash in it."""
     assert without_login(address) == rest
+
+
+def test_of_many_names_some_are_told_and_the_others_counted() -> None:
+    """A sentence about a thousand rows stays one."""
+    assert some_of([]) == ""
+    assert some_of(["a", "b", "c"]) == "a, b, c"
+    assert some_of(list("abcde")) == "a, b, c and 2 more"
+    assert some_of(list("abcde"), 4) == "a, b, c, d and 1 more"

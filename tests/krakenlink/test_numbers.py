@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from krakenlink.numbers import (
+    counted,
     doubled,
     plain,
     quantize_down,
@@ -256,3 +257,8 @@ def test_cutting_is_the_same_whatever_its_caller_rounds_to(prec: int) -> None:
     with localcontext(prec=prec, rounding=ROUND_UP) as context:
         context.traps[Inexact] = True
         assert str(quantize_down(Decimal("12345.678999"), 3)) == "12345.678"
+
+
+def test_things_are_counted_as_a_person_counts() -> None:
+    """One is no plural, and none is."""
+    assert [counted(n, "row") for n in (0, 1, 2)] == ["0 rows", "1 row", "2 rows"]

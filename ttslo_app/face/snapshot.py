@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
+from krakenlink.foreign import some_of
+from krakenlink.numbers import counted
+
 # Of the form of the file; a change that a reader could notice gives it another number.
 SCHEMA = 1
 # Seconds between two snapshots, and the age from which on nobody can rely on one.
@@ -121,7 +124,7 @@ class Connection:
     @property
     def words(self) -> str:
         """What a person reads of it."""
-        load = f"{self.subscriptions} subscription{'' if self.subscriptions == 1 else 's'}"
+        load = counted(self.subscriptions, "subscription")
         if self.down_for is None:
             return f"{self.name} {self.link}, {load}, {self.messages_per_second:.1f} messages/s"
         return f"{self.name} DOWN for {span(self.down_for)}, {load}: over REST until it is back"
@@ -344,10 +347,10 @@ def judged(snapshot: Snapshot, now: float, *, is_alive: bool | None) -> Verdict:
         text = f"STARTING: {who} has no row armed yet; look again in a moment"
         return Verdict(BLIND, "blind", text)
     if snapshot.late:
-        text = f"CROSSED, AND NO ORDER YET: {_named(snapshot.late)}. Look at the log of {who}"
+        text = f"CROSSED, AND NO ORDER YET: {some_of(snapshot.late)}. Look at the log of {who}"
         return Verdict(BLIND, "blind", text)
     if blind := snapshot.blind:
-        text = f"BLIND: no proven price for {_named(blind)}; look at the network of {who}"
+        text = f"BLIND: no proven price for {some_of(blind)}; look at the network of {who}"
         return Verdict(BLIND, "blind", text)
     length = span(now - snapshot.started_at)
     return Verdict(RUNNING, "running", f"{who} runs and sees, for {length} now")
@@ -367,8 +370,3 @@ def span(seconds: float) -> str:
             rest = whole % unit // part
             return f"{whole // unit} {name} {rest} {small}" if rest else f"{whole // unit} {name}"
     return f"{whole} s"
-
-
-def _named(names: list[str] | tuple[str, ...], most: int = 3) -> str:
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from krakenlink.foreign import some_of
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.facts import UNCHECKED_FUNDS
@@ -30,7 +31,8 @@ def config_gone(file: object, armed_ids: Sequence[str]) -> Sentence:
     if armed_ids:
         text = (
             f"{file} is GONE. What was read last stays armed until it is back or the program "
-            f"ends: {_named(armed_ids)}. To disarm, stop it or put the file back, enabled=false"
+            f"ends: {some_of(armed_ids, _MOST_NAMES)}. To disarm, stop it or put the file back, "
+            "enabled=false"
         )
     return Sentence(Kind.CONFIG, "WARNING", text)
 
@@ -158,18 +160,14 @@ def cautions(warnings: Sequence[Finding]) -> list[Sentence]:
             one = {"config_id": ids[0], "field": name, "message": f"{said}{where}"}
             found.append(caution(one))
         else:
-            found.append(Sentence(Kind.CONFIG, "WARNING", f"{_named(ids)}: {said}{where}"))
+            found.append(
+                Sentence(Kind.CONFIG, "WARNING", f"{some_of(ids, _MOST_NAMES)}: {said}{where}")
+            )
     return found
 
 
 def _is_about_funds(warning: Finding) -> bool:
     return warning["message"].startswith(_ABOUT_FUNDS)
-
-
-def _named(names: Sequence[str]) -> str:
-    """Return names with commas, and how many more there are beyond the first few."""
-    shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown
 
 
 # --- telling people elsewhere --------------------------------------------------------------------

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from krakenlink.foreign import shown
-from krakenlink.numbers import readable
+from krakenlink.foreign import shown, some_of
+from krakenlink.numbers import counted, readable
 from krakenlink.pairs import Pair
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.rules.worst import worst_of
@@ -153,8 +153,14 @@ def format_validation_result(result: ValidationResult, verbose: bool = False) ->
         verbose: Tell each row's order too, not only when it fires.
     """
     verdict = "VALIDATION PASSED" if result.is_valid() else "VALIDATION FAILED"
-    counts = f"{_count(result.errors, 'error')}, {_count(result.warnings, 'warning')}"
-    lines = ["=" * _WIDTH, f"{verdict}: {_count(result.configs, 'row')}, {counts}", "=" * _WIDTH]
+    counts = ", ".join(
+        (
+            counted(len(result.configs), "row"),
+            counted(len(result.errors), "error"),
+            counted(len(result.warnings), "warning"),
+        )
+    )
+    lines = ["=" * _WIDTH, f"{verdict}: {counts}", "=" * _WIDTH]
     if result.file:
         lines += ["", "THE FILE", *(line for said in result.file for line in _folded(said, 6))]
     for title, findings in (("ERRORS", result.errors), ("WARNINGS", told_once(result.warnings))):
@@ -167,10 +173,6 @@ def format_validation_result(result: ValidationResult, verbose: bool = False) ->
         for number, row in enumerate(result.configs, 1):
             lines += _row_lines(result, row, number, verbose)
     return "\n".join(lines)
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
 
 
 def told_once(warnings: Sequence[dict[str, str]]) -> list[dict[str, str]]:
@@ -192,25 +194,17 @@ def by_message(findings: Iterable[Mapping[str, str]]) -> Iterator[tuple[str, lis
     for (name, said), told in rows.items():
         numbers = list(dict.fromkeys(line for _, line in told if line))
         noun = "line" if len(numbers) == 1 else "lines"
-        where = f" ({noun} {_listed(numbers)})" if numbers else ""
+        where = f" ({noun} {some_of(numbers, _MOST_NAMES)})" if numbers else ""
         yield name, list(dict.fromkeys(config_id for config_id, _ in told)), said, where
 
 
 def _wrapped(findings: Iterable[Mapping[str, str]]) -> list[str]:
     """Return what was found, each fact once, whichever rows it is said of."""
     told = by_message(findings)
-    texts = [f"[{_listed(ids)}] {name}: {said}{where}" for name, ids, said, where in told]
+    texts = [
+        f"[{some_of(ids, _MOST_NAMES)}] {name}: {said}{where}" for name, ids, said, where in told
+    ]
     return [line for text in texts for line in _folded(text, 6)]
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return names with commas, and how many more there are beyond the first few."""
-    shown_names = ", ".join(names[:_MOST_NAMES])
-    return (
-        f"{shown_names} and {len(names) - _MOST_NAMES} more"
-        if len(names) > _MOST_NAMES
-        else shown_names
-    )
 
 
 def _folded(text: str, indent: int) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from krakenlink.foreign import some_of
 from krakenlink.pairs import shown_pair
 from ttslo_app.columns import AFTER_COLUMN, GROUP_COLUMN, LINK_COLUMN
 from ttslo_app.rules.checked import CheckedRow
@@ -139,10 +140,5 @@ def _check_group(name: str, members: Sequence[tuple[CheckedRow, Rule]]) -> None:
         return
     pairs = list(dict.fromkeys(shown_pair(rule.pair) for _, rule in members))
     for row, _ in live if len(pairs) > 1 else ():
-        said = f"Group {name} has rows of different pairs: {_listed(pairs)}"
+        said = f"Group {name} has rows of different pairs: {some_of(pairs, _MOST_NAMES)}"
         row.warn(GROUP_COLUMN, f"{said}. The first of them that is crossed disarms the others")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    return f"{shown} and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else shown

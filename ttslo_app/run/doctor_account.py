@@ -14,7 +14,8 @@ from decimal import Decimal
 import creds
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, KrakenAPIError, KrakenError, RateLimitError
-from krakenlink.numbers import EXACT, readable
+from krakenlink.foreign import some_of
+from krakenlink.numbers import EXACT, counted, readable
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.key_info import KeyInfo, Right, read_key_info
@@ -27,7 +28,7 @@ from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import Funds, Unchecked, amount, need_of
 from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.run.doctor_local import TIMEOUTS, Findings, Patient
-from ttslo_app.run.doctor_words import counted, moment_of, say, some_of
+from ttslo_app.run.doctor_words import moment_of, say
 from ttslo_app.run.exclusive import prove
 from ttslo_app.run.order_checks import is_silence
 

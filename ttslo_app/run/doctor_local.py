@@ -19,7 +19,9 @@ from time import perf_counter
 import creds
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenError
+from krakenlink.foreign import some_of
 from krakenlink.machine import feed_clock, read_plain
+from krakenlink.numbers import counted
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.intents import read_intents, with_intents
@@ -28,7 +30,7 @@ from ttslo_app.orders.life import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
-from ttslo_app.run.doctor_words import counted, say, some_of
+from ttslo_app.run.doctor_words import say
 from ttslo_app.run.environment import KNOWN, unknown_names
 from ttslo_app.run.telling import exposed_files
 from ttslo_app.run.words import place_of

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from kraken_api import WEBSOCKET_AVAILABLE, Quote
 from krakenlink.errors import KrakenError
-from krakenlink.foreign import without_login
+from krakenlink.foreign import some_of, without_login
 from krakenlink.machine import BROKER_PORT, feed_clock, is_loopback, is_relay
 from krakenlink.numbers import readable
 from krakenlink.pairs import symbol_offline
@@ -34,7 +34,7 @@ from ttslo_app.face.services import (
     send_test,
 )
 from ttslo_app.run.doctor_local import Findings, Patient
-from ttslo_app.run.doctor_words import moment_of, say, some_of
+from ttslo_app.run.doctor_words import moment_of, say
 from ttslo_app.run.telling import settings_of
 from ws_price_provider import WebSocketPriceProvider
 

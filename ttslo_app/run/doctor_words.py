@@ -7,7 +7,6 @@ call something well that was not looked at, or show a key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from string import Formatter
 from typing import NamedTuple
@@ -17,7 +16,6 @@ from ttslo_app.messages import Kind, Sentence
 
 _STATUS = {"INFO": "ok", "WARNING": "warn", "ERROR": "fail"}
 _LONGEST = 240
-_NAMED = 3
 
 
 class Saying(NamedTuple):
@@ -316,17 +314,6 @@ def line_of(value: object) -> str:
     """Return anything, an error too, in one line without an end mark."""
     said = getattr(value, "strerror", None) or str(value) or type(value).__name__
     return shown(" ".join(str(said).split()), _LONGEST).rstrip(".")
-
-
-def counted(count: int, what: str) -> str:
-    """Return a number of things, such as `3 rows`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def some_of(names: Sequence[str]) -> str:
-    """Return the first names of many, and how many more there are."""
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def moment_of(seconds: float) -> str:

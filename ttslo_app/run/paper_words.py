@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from krakenlink.numbers import readable
+from krakenlink.numbers import counted, readable
 from ttslo_app.messages import Kind, Sentence
 
 _CENT = Decimal("1e-8")
@@ -49,7 +49,7 @@ def summary(outcomes: Sequence[Outcome], fee: Decimal) -> list[Sentence]:
     crossed = sum(one.crossed_at is not None for one in outcomes)
     filled = sum(one.price is not None for one in outcomes)
     head = (
-        f"PAPER summary: {_count(len(outcomes), 'row')}, {crossed} crossed, {filled} filled; "
+        f"PAPER summary: {counted(len(outcomes), 'row')}, {crossed} crossed, {filled} filled; "
         f"made-up money, a fee of {readable(fee)} % and the spread of the moment. Nothing "
         "was sent to Kraken"
     )
@@ -85,10 +85,6 @@ def _became(one: Outcome) -> str:
 
 def _verb(one: Outcome) -> str:
     return "sell" if one.is_sell else "buy"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _amount(value: Decimal) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from krakenlink.foreign import some_of
 from krakenlink.numbers import readable
 from ttslo_app.face.snapshot import Row, Snapshot, span
 from ttslo_app.messages import Crossing, Kind, Sentence
@@ -120,9 +121,7 @@ def other_config(snapshot: Snapshot, config: str) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    shown = ", ".join(name[:40] for name in names[:_LONGEST_NAMES])
-    more = len(names) - _LONGEST_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
+    return some_of([name[:40] for name in names], _LONGEST_NAMES)
 
 
 def loop_hangs(seconds: float) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from krakenlink.foreign import shown
-from krakenlink.numbers import readable
+from krakenlink.foreign import shown, some_of
+from krakenlink.numbers import counted, readable
 from ttslo_app.cluster.sheet import Step
 
 if TYPE_CHECKING:  # that room says its words by this one
@@ -155,32 +155,32 @@ def more_differences(count: int) -> str:
 
 def same(count: int) -> str:
     """Return that there is nothing to do."""
-    return f"The store has the same {_rows(count)}: nothing to do"
+    return f"The store has the same {counted(count, 'row')}: nothing to do"
 
 
 def only_looked(count: int) -> str:
     """Return what a push would do."""
-    return f"{_rows(count)} would change; nothing was changed, because of --check"
+    return f"{counted(count, 'row')} would change; nothing was changed, because of --check"
 
 
 def pushed(count: int) -> str:
     """Return what a push has done."""
-    return f"{_rows(count)} changed in the store. A host that leads has them at once"
+    return f"{counted(count, 'row')} changed in the store. A host that leads has them at once"
 
 
 def pushed_so_far(done: int, count: int, size: int) -> str:
     """Return how far a push came before the store was silent."""
     return (
-        f"{done} of {_rows(count)} changed in the store; of the next {size} it is not known. Run "
-        "it again: what is there already stays as it is"
+        f"{done} of {counted(count, 'row')} changed in the store; of the next {size} it is not "
+        "known. Run it again: what is there already stays as it is"
     )
 
 
 def pushed_before(done: int, count: int) -> str:
     """Return how far a push came before somebody else changed a row."""
     return (
-        f"Stopped: {done} of {_rows(count)} changed in the store, the others not: somebody has "
-        "changed these meanwhile. Look at them, then run it again"
+        f"Stopped: {done} of {counted(count, 'row')} changed in the store, the others not: "
+        "somebody has changed these meanwhile. Look at them, then run it again"
     )
 
 
@@ -191,10 +191,6 @@ def changed_meanwhile(row: str, cells: Mapping[str, str] | None) -> str:
         return f"! {name}: is not in the store any more"
     now = (f"{n} {_cell(c)}" for n, c in cells.items() if c and n != "id")
     return f"! {name}: is now {', '.join(now)}"
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count} rows"
 
 
 # --- state -------------------------------------------------------------------------------------
@@ -272,9 +268,7 @@ def exported_unsettled(rows: Sequence[str]) -> str:
 
 
 def _some(rows: Sequence[str]) -> str:
-    names = ", ".join(shown(row, 40) for row in rows[:_MOST_IDS])
-    more = f" and {len(rows) - _MOST_IDS} more" if len(rows) > _MOST_IDS else ""
-    return f"{names}{more}"
+    return some_of([shown(row, 40) for row in rows], _MOST_IDS)
 
 
 # --- who leads ---------------------------------------------------------------------------------
@@ -299,7 +293,7 @@ def account_lines(account: AccountSeen) -> Iterator[str]:
             f"{account.name}: NOT LED: {shown(account.leader, 60)} gave no sign of life; it led "
             f"since {shown(account.since, 40)}, epoch {account.epoch}"
         )
-    yield f"  {_rows(account.rows)}, {len(account.unsettled)} not settled" + (
+    yield f"  {counted(account.rows, 'row')}, {len(account.unsettled)} not settled" + (
         f": {_some(account.unsettled)}" if account.unsettled else ""
     )
     for host in account.hosts:

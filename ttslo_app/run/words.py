@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from krakenlink.foreign import some_of
 from ttslo_app.messages import Kind, Sentence
 
+_MOST_NAMES = 5
 _HOSTS = ("api.kraken.com", "ws.kraken.com")
 # --- the start ---------------------------------------------------------------------------------
 
@@ -282,8 +284,8 @@ def cannot_fire(pair: str, rows: Sequence[str], reason: object) -> Sentence:
     return Sentence(
         Kind.PRICE,
         "ERROR",
-        f"{_named(rows)}: CANNOT FIRE: {pair} has no price, neither on the stream nor over REST "
-        f"({why}). It is asked again; see at Kraken whether it is traded",
+        f"{some_of(rows, _MOST_NAMES)}: CANNOT FIRE: {pair} has no price, neither on the stream "
+        f"nor over REST ({why}). It is asked again; see at Kraken whether it is traded",
     )
 
 
@@ -395,7 +397,7 @@ def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:
     return Sentence(
         Kind.CHECK,
         "WARNING",
-        f"not asked yet whether Kraken would take the orders of {_named(rule_ids)}: "
+        f"not asked yet whether Kraken would take the orders of {some_of(rule_ids, _MOST_NAMES)}: "
         f"{_ended(reason)} It is asked until it answers; the rows stay armed",
     )
 
@@ -434,9 +436,3 @@ def _ended(text: str) -> str:
     """Return `text` with one full stop at its end, or its question mark; nothing stays nothing."""
     bare = text.strip().rstrip(".")
     return bare if not bare or bare.endswith("?") else f"{bare}."
-
-
-def _named(names: Sequence[str], most: int = 5) -> str:
-    """Return names with commas, and how many more there are beyond the first few."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

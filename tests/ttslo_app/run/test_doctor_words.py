@@ -136,13 +136,6 @@ def test_error_is_told_in_its_own_words_or_by_its_kind(error: object, line: str)
     assert words.line_of(error) == line
 
 
-def test_many_are_cut_and_counted() -> None:
-    """Three are named."""
-    assert words.some_of(["a", "b", "c"]) == "a, b, c"
-    assert words.some_of(list("abcde")) == "a, b, c and 2 more"
-    assert (words.counted(1, "row"), words.counted(0, "row")) == ("1 row", "0 rows")
-
-
 def test_moment_is_told_in_utc() -> None:
     """As everywhere."""
     assert words.moment_of(1.8e9) == "2027-01-15 08:00Z"
