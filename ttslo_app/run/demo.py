@@ -19,6 +19,7 @@ from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.numbers import readable
+from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.face.voice import Console
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
@@ -29,7 +30,6 @@ from ttslo_app.run.telling import Telling
 from ttslo_app.store.manager import ConfigManager
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
-HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
 # The demo is over by then, come what may.
 _LONGEST = 19.0
 _PATIENCE = 2.0
@@ -168,10 +168,12 @@ class Show:
         self._exchange = exchange
         self._console = console
         self._rules = [
-            read_rule(dict(zip(HEADER.split(","), r.split(","), strict=True))) for r in rows
+            read_rule(dict(zip(CONFIG_COLUMNS, r.split(","), strict=True))) for r in rows
         ]
         self._fired: dict[str, str] = {}
-        (folder / "config.csv").write_text("\n".join([HEADER, *rows, ""]), encoding="utf-8")
+        (folder / "config.csv").write_text(
+            "\n".join([",".join(CONFIG_COLUMNS), *rows, ""]), encoding="utf-8"
+        )
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
         self.program = Program(
             ConfigManager(*files),

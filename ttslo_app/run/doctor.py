@@ -221,11 +221,11 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None, *, seconds: float = BUDGET) -> int:
+def main(argv: Sequence[str], *, seconds: float = BUDGET) -> int:
     """Run the command and return its exit code: 0 nothing fails, 1 something does.
 
     Args:
-        argv: The arguments after `doctor`; None for those of the process.
+        argv: The arguments after `doctor`.
         seconds: For everything.
     """
     options = parser().parse_args(argv)

@@ -134,11 +134,11 @@ class Exclusive:
         return True
 
 
-def ask_person(is_given: bool) -> bool:
-    """Return whether the key may become exclusive: by the flag, or by a person at a terminal."""
+def ask_person(is_given: bool, question: str = words.QUESTION) -> bool:
+    """Return whether a key may become exclusive: by the flag, or by a person at a terminal."""
     if is_given or not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return is_given
-    put_trouble(words.QUESTION)
+    put_trouble(question)
     try:
         return sys.stdin.readline().strip() == "yes"
     except (OSError, ValueError):

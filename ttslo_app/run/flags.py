@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--verbose", action="store_true", help="print warnings of the validation and more")
     add("--debug", action="store_true", help="print everything")
     add("--once", action="store_true", help="look at every row once, then end")
-    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
+    add("--interval", type=seconds_of, default=60.0, metavar="SECONDS",
         help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
     add("--no-websocket", action="store_true", help="ask for prices and orders over REST only")
     add("--when-blind", choices=[str(one) for one in WhenBlind], default=WhenBlind.ARM_IF_BEYOND,
@@ -130,13 +130,18 @@ def _add_shared_flags(add: Callable[..., object]) -> None:
         "a store that several hosts share, as etcds://A:2379,B:2379,C:2379/NAME")  # fmt: skip
     add("--account", default="main", metavar="NAME",
         help="with --store: the account, one trading key (default: %(default)s)")  # fmt: skip
-    add("--standby-after", type=_seconds, default=3.0, metavar="SECONDS",
+    add("--standby-after", type=seconds_of, default=3.0, metavar="SECONDS",
         help="with --store: take over once the leader is silent so long (default: 3)")  # fmt: skip
     add("--end-with-stdin", action="store_true", help="with --store: end in good order once the "
         "standard input ends, as it does with whoever started the program")  # fmt: skip
 
 
-def _seconds(text: str) -> float:
+def seconds_of(text: str) -> float:
+    """Return the seconds of a flag.
+
+    Raises:
+        argparse.ArgumentTypeError: If they are none.
+    """
     try:
         return float(to_positive_decimal(text))
     except ValueError as error:

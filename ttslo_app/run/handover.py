@@ -35,12 +35,8 @@ def parser() -> Parser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code. Blocks.
-
-    Args:
-        argv: The arguments after `handover`; None for those of the process.
-    """
+def main(argv: Sequence[str]) -> int:
+    """Run the command, `argv` being what follows its word, and return its exit code. Blocks."""
     made = parser()
     options = made.parse_args(argv)
     return stores.run(made, lambda: _hand_over(options))

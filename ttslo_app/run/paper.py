@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from kraken_api import WEBSOCKET_AVAILABLE, KrakenAPI
-from krakenlink.numbers import plain, readable, to_decimal, to_positive_decimal
+from krakenlink.numbers import plain, readable, to_decimal
 from krakenlink.pairs import Pair, shown_pair
 from krakenlink.stream.events import Channel
 from krakenlink.stream.settings import FeedSettings
+from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.messages import tell
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange
@@ -26,6 +27,7 @@ from ttslo_app.rules.rule import Direction, Rule, WhenBlind
 from ttslo_app.run import cli, paper_words
 from ttslo_app.run.commands import Parser
 from ttslo_app.run.files import OrderFiles
+from ttslo_app.run.flags import seconds_of
 from ttslo_app.run.paper_exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, keeping_journal
@@ -39,7 +41,6 @@ from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.place import refuse_same
 
 STATE, LOG, NEAR = "paper_state.csv", "paper_log.csv", "paper_near.csv"
-_HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
 # How far beyond the price the row of `--near` waits, and how far its stop stays: percent. The stop
 # of a row must stay on this side of its price of now.
 _NEAR, _OFFSET = Decimal("0.06"), Decimal("0.05")
@@ -60,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     add("--near", metavar="PAIR", help=f"write {NEAR} with one row just beyond the price of now, "
         "and run that")  # fmt: skip
     add("--fee", type=_percent, default=DEFAULT_FEE, help="of a fill, in percent (default: 0.40)")
-    add("--interval", type=_seconds, default=60.0, metavar="SECONDS",
+    add("--interval", type=seconds_of, default=60.0, metavar="SECONDS",
         help="between two looks at pairs that do not stream (default: 60)")  # fmt: skip
     add("--verbose", action="store_true", help="print warnings of the validation and more")
     add("--debug", action="store_true", help="print everything")
@@ -81,13 +82,6 @@ def _percent(text: str) -> Decimal:
     if not 0 <= value < 100:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no fee; write percent, such as 0.40")
     return value
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(to_positive_decimal(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -163,7 +157,7 @@ def _write_near(reading: KrakenAPI, name: str) -> str:
     except LookupError as error:
         raise ValueError(str(error)) from None
     row = near_row(pair, to_decimal(str(reading.get_quote(name).price)))
-    Path(NEAR).write_text(f"{_HEADER}\n{row}\n", encoding="utf-8")
+    Path(NEAR).write_text(f"{','.join(CONFIG_COLUMNS)}\n{row}\n", encoding="utf-8")
     return row
 
 

@@ -52,11 +52,11 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = None) -> int:
+def main(argv: Sequence[str], *, stop: threading.Event | None = None) -> int:
     """Run the command and return its exit code. Blocks.
 
     Args:
-        argv: The arguments after `price`; None for those of the process.
+        argv: The arguments after `price`.
         stop: Set by whoever ends `--follow` without a signal.
     """
     options = parser().parse_args(argv)

@@ -57,11 +57,10 @@ def parser() -> Parser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code. Blocks until a signal.
+def main(argv: Sequence[str]) -> int:
+    """Run the command, `argv` being what follows its word, and return its exit code.
 
-    Args:
-        argv: The arguments after `relay`; None for those of the process.
+    Blocks until a signal.
     """
     made = parser()
     options = made.parse_args(argv)

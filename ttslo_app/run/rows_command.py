@@ -23,6 +23,7 @@ from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put, put_bytes, put_trouble
+from ttslo_app.run.flags import env_file
 from ttslo_app.run.stores import CODES, DONE, LIST_PATIENCE, NOT_DONE, PATIENCE
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
@@ -57,12 +58,8 @@ def parser() -> Parser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code. Blocks.
-
-    Args:
-        argv: The arguments after `rows`; None for those of the process.
-    """
+def main(argv: Sequence[str]) -> int:
+    """Run the command, `argv` being what follows its word, and return its exit code. Blocks."""
     made = parser()
     options = made.parse_args(argv)
     work = _push if options.word == "push" else _pull
@@ -84,7 +81,7 @@ def _push(options: argparse.Namespace) -> int:
     with stores.opened(options) as (store, keys):
         copy = stores.copy_of(store, keys)
         known = copy.rows()
-        result = _validated(reading.rows, known, stores.env_file_of(options))
+        result = _validated(reading.rows, known, env_file(options))
         result.file.extend(reading.findings)
         if not reading.rows:
             result.add_error(options.config, "rows", words.NO_ROW)

@@ -51,12 +51,8 @@ def parser() -> Parser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code. Blocks.
-
-    Args:
-        argv: The arguments after `state`; None for those of the process.
-    """
+def main(argv: Sequence[str]) -> int:
+    """Run the command, `argv` being what follows its word, and return its exit code. Blocks."""
     made = parser()
     options = made.parse_args(argv)
     work = _import if options.word == "import" else _export

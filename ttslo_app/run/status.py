@@ -74,19 +74,18 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str] | None = None, *, stop: threading.Event | None = None) -> int:
+def main(argv: Sequence[str], *, stop: threading.Event | None = None) -> int:
     """Run the command and return its exit code. Blocks where it follows.
 
     Args:
-        argv: The arguments after `status`; None for those of the process.
+        argv: The arguments after `status`.
         stop: Set by whoever ends `--follow` without a signal.
     """
-    given = list(sys.argv[1:] if argv is None else argv)
-    if any(one.partition("=")[0] == "--store" for one in given):
+    if any(one.partition("=")[0] == "--store" for one in argv):
         from ttslo_app.run import store_status  # here, for who has none
 
-        return store_status.main(given)
-    options = parser().parse_args(given)
+        return store_status.main(argv)
+    options = parser().parse_args(argv)
     found = look(options.config, options.state)
     _tell(found, options)
     if not options.follow:

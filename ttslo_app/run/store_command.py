@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -19,7 +18,8 @@ from ttslo_app.cluster.store import Change, Store
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.commands import Parser, put, put_trouble
-from ttslo_app.run.exclusive import CONSENT
+from ttslo_app.run.exclusive import CONSENT, ask_person
+from ttslo_app.run.flags import env_file
 from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, WRONG, NotMade
 
 
@@ -39,19 +39,14 @@ def parser() -> Parser:
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code. Blocks.
-
-    Args:
-        argv: The arguments after `store`; None for those of the process.
-    """
+def main(argv: Sequence[str]) -> int:
+    """Run the command, `argv` being what follows its word, and return its exit code. Blocks."""
     made = parser()
     options = made.parse_args(argv)
     return stores.run(made, lambda: _init(options))
 
 
 def _init(options: argparse.Namespace) -> int:
-    env_file = stores.env_file_of(options)
     with stores.opened(options) as (store, keys):
         made_id = stores.cluster_id(store, keys)
         known = None if made_id is None else store.get(keys.lead, patience=PATIENCE)
@@ -59,8 +54,8 @@ def _init(options: argparse.Namespace) -> int:
             lead, _ = stores.lead_of(store, keys)
             put(words.was_made(keys.cluster, str(made_id), keys.account, lead.epoch))
             return DONE
-        trading = stores.trading_of(keys.account, env_file)
-        if not _agrees(options, keys):
+        trading = stores.trading_of(keys.account, env_file(options))
+        if not ask_person(options.yes_this_key_is_ttslos_alone, words.question(keys.account)):
             put_trouble(words.no_consent(CONSENT))
             return WRONG
         if trading.has_keys:
@@ -72,19 +67,6 @@ def _init(options: argparse.Namespace) -> int:
         put(words.was_made(keys.cluster, str(stores.cluster_id(store, keys)), keys.account, 0))
         put(words.KEY_TESTED if trading.has_keys else words.KEY_UNTESTED)
         return DONE
-
-
-def _agrees(options: argparse.Namespace, keys: Keys) -> bool:
-    """Return whether the account's key may become the cluster's alone."""
-    if options.yes_this_key_is_ttslos_alone:
-        return True
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    put_trouble(words.question(keys.account))
-    try:
-        return sys.stdin.readline().strip() == "yes"
-    except (OSError, ValueError):
-        return False
 
 
 def trouble_with(trading: KrakenAPI) -> str:

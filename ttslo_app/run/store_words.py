@@ -24,11 +24,6 @@ def cannot(why: object) -> str:
     return f"Not done: {shown(str(why), 1500)}"
 
 
-def no_env_file(name: str) -> str:
-    """Return that a file of keys is not there."""
-    return f"there is no file {shown(name)}, which --env-file names"
-
-
 def no_file(name: str) -> str:
     """Return that a file is not there."""
     return f"there is no {shown(name)}"

@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 import creds
 from kraken_api import KrakenAPI
@@ -25,7 +24,7 @@ from ttslo_app.cluster.records import Keys, Lead, read_cells, read_cluster, read
 from ttslo_app.cluster.store import Entry, Store, StoreUnreachable
 from ttslo_app.run import store_words as words
 from ttslo_app.run.commands import Parser, put_trouble
-from ttslo_app.run.flags import ENV_FILE
+from ttslo_app.run.flags import ENV_FILE, env_file
 from ttslo_app.run.telling import settings_of
 
 # Seconds that a command waits for one answer of the store: an election there takes up to three.
@@ -76,17 +75,6 @@ def access_from(env_file: str) -> Access:
     )
 
 
-def env_file_of(options: argparse.Namespace) -> str:
-    """Return where keys and logins may stand.
-
-    Raises:
-        ValueError: If there is no file of the name that was chosen.
-    """
-    if options.env_file is not None and not Path(options.env_file).is_file():
-        raise ValueError(words.no_env_file(options.env_file))
-    return options.env_file or ENV_FILE
-
-
 @contextmanager
 def opened(options: argparse.Namespace) -> Iterator[tuple[EtcdStore, Keys]]:
     """Open the store that the flags name; nothing is asked of it.
@@ -94,7 +82,7 @@ def opened(options: argparse.Namespace) -> Iterator[tuple[EtcdStore, Keys]]:
     Raises:
         ValueError: If the address, the account or the access is none.
     """
-    store, cluster = store_from(options.store, access_from(env_file_of(options)))
+    store, cluster = store_from(options.store, access_from(env_file(options)))
     with closing(store):
         yield store, Keys(cluster, getattr(options, "account", "main"))
 

@@ -96,7 +96,7 @@ def _span(text: str) -> str:
     return text
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run the command and return its exit code. Blocks."""
     made = parser()
     options = made.parse_args(argv)

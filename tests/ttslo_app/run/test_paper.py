@@ -21,9 +21,9 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.pairs import Pair, Symbol
 from ttslo import main
+from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.face.snapshot import decoded
 from ttslo_app.rules.rule import Rule, read_rule
-from ttslo_app.run import paper as paper_room
 from ttslo_app.run.paper import LOG, NEAR, STATE, PaperProgram, near_row
 from ttslo_app.run.parts import Options
 from ttslo_app.run.snapshots import About, Teller
@@ -116,7 +116,7 @@ def pair(**changes: Any) -> Pair:
 
 def rule_of(text: str) -> Rule:
     """Read a row as the program does."""
-    return read_rule(dict(zip(paper_room._HEADER.split(","), text.split(","), strict=True)))
+    return read_rule(dict(zip(CONFIG_COLUMNS, text.split(","), strict=True)))
 
 
 @pytest.mark.parametrize(
