@@ -69,11 +69,6 @@ class Outcome:
     fixed_stop: End
     held: End
 
-    def better_than(self, other: End) -> Decimal:
-        """Return how much better than `other` the trailing stop did, in quote currency."""
-        gain = self.trailed.net - other.net
-        return gain if self.trailed.is_sale else -gain
-
 
 @dataclass(frozen=True, slots=True)
 class Range:

@@ -53,7 +53,6 @@ class Watch:
         prefix: str,
         after: int,
     ) -> None:
-        self._prefix = prefix
         self._known = after
         self._left = b""
         self._waiting: list[dict[str, Any]] = []  # the pieces of what comes in several

@@ -20,9 +20,6 @@ from krakenlink.foreign import shown
 from ttslo_app.cluster import words
 from ttslo_app.cluster.store import Answer, Change, Entry, is_ours
 
-MOST_STEPS = 128
-"""Keys that one change may compare, or put and delete: etcd's own limit, unless it is raised."""
-
 
 class Fate(Enum):
     """What an answer that is none means for who asked."""

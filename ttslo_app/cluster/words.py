@@ -44,7 +44,6 @@ PAST_GONE = (
 BUSY = "the store has too much to do"
 NO_QUORUM = "no majority of the store's nodes answers: see to it that more than half of them run"
 NOT_READY = "this node of the store is not ready"
-SILENT = "nothing has come from the store for a while, and it does not answer either"
 
 
 def not_etcd(status: int, kind: str) -> str:

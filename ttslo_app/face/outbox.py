@@ -218,11 +218,6 @@ class Outbox:
     # --- what goes out -------------------------------------------------------------------------
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits to be sent, but for what was said again and waits for its pause."""
-        return self._send_at is None
-
-    @property
     def count(self) -> int:
         """How many facts wait to be sent."""
         return sum(map(len, self._waiting)) + self._uncounted.total()

@@ -8,7 +8,6 @@ call something well that was not looked at, or show a key.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from string import Formatter
 from typing import NamedTuple
 
 from krakenlink.foreign import shown
@@ -297,12 +296,6 @@ def say(saying: str, about: str = "", **holes: object) -> Sentence:
     filled = {n: v if isinstance(v, int | float) else line_of(v) for n, v in holes.items()}
     fields = {"about": about, "cure": cure.format(**filled)}
     return Sentence(Kind.CHECK, level, text.format(**filled), fields)
-
-
-def holes_of(saying: str) -> set[str]:
-    """Return the names of the holes in a sentence and its cure."""
-    _, text, cure = SAYINGS[saying]
-    return {name for part in (text, cure) for _, name, *_ in Formatter().parse(part) if name}
 
 
 def status_of(sentence: Sentence) -> str:

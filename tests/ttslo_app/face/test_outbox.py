@@ -99,7 +99,7 @@ def test_who_was_told_of_an_error_is_told_that_it_is_over() -> None:
     """Of trouble that only warns, who wants orders alone hears neither begin nor end."""
     box = Outbox(Level.ORDERS)
     box.take(said("the key works again", Kind.KEY, "WARNING", ""), "", 0.0)
-    assert box.is_empty
+    assert box.count == 0
     box.take(said("the key is refused", Kind.KEY, "ERROR", ""), "", 0.0)
     box.take(said("the key works again", Kind.KEY, "WARNING", ""), "", 0.1)
     box.take(said("the key is fine", Kind.KEY, "WARNING", ""), "", 0.2)
@@ -141,7 +141,7 @@ def test_nothing_is_sent_before_what_belongs_together_is_there() -> None:
     assert box.due_at() == 5.0 + GATHER
     assert box.parcel(5.0 + GATHER / 2) is None
     assert parcel_of(box, 5.0 + GATHER).facts
-    assert (box.is_empty, box.due_at()) == (True, None)
+    assert box.due_at() is None
 
 
 def test_last_message_waits_for_nothing() -> None:
@@ -181,7 +181,7 @@ def test_thousand_events_in_a_second_are_one_message_within_its_bounds() -> None
     assert f"and {1000 - listed} more that are in the log: {1000 - listed} order placed" in (
         parcel.body
     )
-    assert box.is_empty
+    assert box.count == 0
 
 
 def test_messages_that_follow_each_other_come_ever_slower_and_quiet_ends_that() -> None:
@@ -295,7 +295,7 @@ def test_last_word_on_trouble_that_comes_and_goes_is_how_it_stands_now() -> None
     parcel_of(box, 25.0)
     box.take(blind(at=WALL + 100), "", 100.0)
     box.take(back(WALL + 110), "", 110.0)
-    assert box.is_empty
+    assert box.count == 0
     assert box.due_at() == REPEAT
     lines = parcel_of(box, REPEAT).body.splitlines()
     assert ["blind" in line for line in lines] == [True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttslo_app.run import doctor_words as words
-from ttslo_app.run.doctor_words import SAYINGS, holes_of, say, status_of
+from ttslo_app.run.doctor_words import SAYINGS, say, status_of
 
 ROOT = Path(__file__).resolve().parents[3]
 ROOMS = sorted((ROOT / "ttslo_app" / "run").glob("doctor*.py"))
@@ -31,6 +32,12 @@ SAMPLES: dict[str, Any] = {
     "wrong": "a lower nonce was taken",
     "which": "trading", "why": "it is down", "window": 10000,
 }  # fmt: skip
+
+
+def holes_of(saying: str) -> set[str]:
+    """Return the names of the holes in a sentence and its cure."""
+    _, text, cure = SAYINGS[saying]
+    return {name for part in (text, cure) for _, name, *_ in Formatter().parse(part) if name}
 
 
 @pytest.mark.parametrize("name", SAYINGS)
