@@ -437,6 +437,11 @@ class Said:
     at: float
 
 
+def of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Sentence:
+    """Return a sentence about one row, which begins with its id."""
+    return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id, **fields})
+
+
 def tell(say: Say, sentence: Sentence) -> None:
     """Say a sentence; its kind goes with it as the field `kind`, which no log holds."""
     say(sentence.level, sentence.text, kind=sentence.kind, **sentence.fields)

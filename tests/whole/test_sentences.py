@@ -159,7 +159,7 @@ Saying = Callable[..., Any] | Sentence
 def sayings(room: ModuleType) -> Iterator[Callable[..., Any]]:
     """Yield each function of a room that returns sentences."""
     for name, function in inspect.getmembers(room, inspect.isfunction):
-        is_own = function.__module__ == room.__name__ and not name.startswith(("_", "of_row"))
+        is_own = function.__module__ == room.__name__ and not name.startswith("_")
         if is_own and "Sentence" in str(inspect.signature(function).return_annotation):
             yield function
 

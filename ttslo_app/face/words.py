@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from krakenlink.foreign import some_of
-from ttslo_app.messages import Kind, Sentence
+from ttslo_app.messages import Kind, Sentence, of_row
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.facts import UNCHECKED_FUNDS
 from ttslo_app.rules.findings import INSUFFICIENT, by_message, distance_words
@@ -80,7 +80,7 @@ def standing(rule: Rule, life: Life | None, price: Decimal | None, *, is_unprice
 
 def now_armed(rule: Rule, price: Decimal | None) -> Sentence:
     """Say that a row was armed just now, or changed."""
-    return _of_row(Kind.ARMED, "INFO", rule.id, armed(rule, price))
+    return of_row(Kind.ARMED, "INFO", rule.id, armed(rule, price))
 
 
 def not_priced(rule_id: str) -> Sentence:
@@ -89,17 +89,17 @@ def not_priced(rule_id: str) -> Sentence:
         "NOT ARMED YET: there is no price to check its threshold against. It is armed as soon as "
         "there is one"
     )
-    return _of_row(Kind.CONFIG, "ERROR", rule_id, text)
+    return of_row(Kind.CONFIG, "ERROR", rule_id, text)
 
 
 def not_armed(rule_id: str, why: object) -> Sentence:
     """Say that a row cannot be armed."""
-    return _of_row(Kind.CONFIG, "ERROR", rule_id, f"not armed: {why}")
+    return of_row(Kind.CONFIG, "ERROR", rule_id, f"not armed: {why}")
 
 
 def undecided(rule_id: str, why: object) -> Sentence:
     """Say that a row stays as it is until Kraken can be asked."""
-    return _of_row(Kind.CONFIG, "WARNING", rule_id, f"looked at again in a moment: {why}")
+    return of_row(Kind.CONFIG, "WARNING", rule_id, f"looked at again in a moment: {why}")
 
 
 def not_checked(what: str) -> Sentence:
@@ -124,7 +124,7 @@ def refusal(error: Finding, *, was_armed: bool, heals: bool = False) -> Sentence
     loud = " It was armed until now and NO LONGER IS." if was_armed else ""
     loud += " It is armed as soon as the price is far enough on the other side." if heals else ""
     message = error["message"].rstrip(".")
-    return _of_row(Kind.CONFIG, "ERROR", error["config_id"], f"refused: {message}.{loud}".rstrip())
+    return of_row(Kind.CONFIG, "ERROR", error["config_id"], f"refused: {message}.{loud}".rstrip())
 
 
 def is_about_to_fire(warning: Finding) -> bool:
@@ -149,7 +149,7 @@ def is_always_said(warning: Finding) -> bool:
 def caution(warning: Finding) -> Sentence:
     """Say what is to be looked at in a row that trades."""
     why = "armed before, and crossed meanwhile: " if is_about_to_fire(warning) else ""
-    return _of_row(Kind.CONFIG, "WARNING", warning["config_id"], f"{why}{warning['message']}")
+    return of_row(Kind.CONFIG, "WARNING", warning["config_id"], f"{why}{warning['message']}")
 
 
 def cautions(warnings: Sequence[Finding]) -> list[Sentence]:
@@ -225,7 +225,3 @@ def ping_withheld(why: str) -> Sentence:
 
 
 PING_GIVEN_AGAIN = Sentence(Kind.NOTIFY, "INFO", "Signs of life are given again")
-
-
-def _of_row(kind: Kind, level: str, rule_id: str, text: str) -> Sentence:
-    return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id})

@@ -6,10 +6,10 @@ out which row keeps it from that.
 
 from __future__ import annotations
 
-from ttslo_app.messages import Crossing, Kind, Sentence
+from ttslo_app.messages import Crossing, Kind, Sentence, of_row
 from ttslo_app.orders.kin import Bond, Tie
 from ttslo_app.orders.life import Life
-from ttslo_app.orders.words import crossed, of_row
+from ttslo_app.orders.words import crossed
 from ttslo_app.rules.rule import Rule
 
 

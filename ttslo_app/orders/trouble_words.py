@@ -12,9 +12,9 @@ from datetime import datetime
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
-from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
+from ttslo_app.messages import Crossing, Kind, Sentence, Sighting, of_row
 from ttslo_app.orders.life import Life
-from ttslo_app.orders.words import crossed, of_row
+from ttslo_app.orders.words import crossed
 from ttslo_app.rules.rule import Rule
 
 
@@ -43,12 +43,8 @@ def key_works_again(waiting: int) -> Sentence:
 
 def no_order_yet(crossing: Crossing, why: str) -> Sentence:
     """Say of one crossing that it has no order yet, and why."""
-    return Sentence(
-        Kind.WAITING,
-        "ERROR",
-        f"{crossing.key}: {crossed(crossing)}: NO ORDER yet, because {why}",
-        {"id": crossing.key},
-    )
+    text = f"{crossed(crossing)}: NO ORDER yet, because {why}"
+    return of_row(Kind.WAITING, "ERROR", crossing.key, text)
 
 
 DISK = "the state file cannot be written; it is decided when it can be"

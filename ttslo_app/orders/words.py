@@ -12,7 +12,7 @@ from krakenlink.numbers import readable
 from krakenlink.once import Once
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import Pause
-from ttslo_app.messages import Crossing, Kind, Say, Sentence, Sighting, tell
+from ttslo_app.messages import Crossing, Kind, Say, Sentence, Sighting, of_row, tell
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.rules.rule import Rule
 
@@ -52,11 +52,6 @@ class Teller:
     def forget(self, subject: str) -> bool:
         """Let whatever is said next on a subject be news; tell whether something had been said."""
         return self._once.has_healed(subject)
-
-
-def of_row(kind: Kind, level: str, rule_id: str, text: str, **fields: str) -> Sentence:
-    """Return a sentence about one row, which begins with its id."""
-    return Sentence(kind, level, f"{rule_id}: {text}", {"id": rule_id, **fields})
 
 
 def _bare(text: str) -> str:

@@ -5,28 +5,24 @@ Pure. What it must never do: call something done that is not certain.
 
 from __future__ import annotations
 
-from ttslo_app.messages import Kind, Sentence
+from ttslo_app.messages import Kind, Sentence, of_row
 
 _NO_STATE = "start it with the same --config and --state"
 
 
 def asked(row: str, verb: str) -> Sentence:
     """Say that somebody asks for something."""
-    return _of_row("INFO", row, f"somebody asks by hand to {verb} it")
+    return of_row(Kind.OTHER, "INFO", row, f"somebody asks by hand to {verb} it")
 
 
 def answered(row: str, text: str, *, is_done: bool) -> Sentence:
     """Say what came of it."""
-    return _of_row("INFO" if is_done else "WARNING", row, text.removeprefix(f"{row}: "))
+    return of_row(Kind.OTHER, "INFO" if is_done else "WARNING", row, text.removeprefix(f"{row}: "))
 
 
 def trouble(text: str) -> Sentence:
     """Say what is odd about a command that is not taken."""
     return Sentence(Kind.OTHER, "WARNING", text)
-
-
-def _of_row(level: str, row: str, text: str) -> Sentence:
-    return Sentence(Kind.OTHER, level, f"{row}: {text}", {"id": row})
 
 
 def not_taken(path: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from krakenlink.numbers import counted, readable
-from ttslo_app.messages import Kind, Sentence
+from ttslo_app.messages import Kind, Sentence, of_row
 
 _CENT = Decimal("1e-8")
 
@@ -57,8 +57,7 @@ def summary(outcomes: Sequence[Outcome], fee: Decimal) -> list[Sentence]:
 
 
 def _line(one: Outcome) -> Sentence:
-    text = f"{one.row}: PAPER: {one.condition}: {_became(one)}"
-    return Sentence(Kind.STANDING, "INFO", text, {"id": one.row})
+    return of_row(Kind.STANDING, "INFO", one.row, f"PAPER: {one.condition}: {_became(one)}")
 
 
 def _became(one: Outcome) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from krakenlink.foreign import some_of
 from krakenlink.numbers import readable
 from ttslo_app.face.snapshot import Row, Snapshot, span
-from ttslo_app.messages import Crossing, Kind, Sentence
+from ttslo_app.messages import Crossing, Kind, Sentence, of_row
 
 NOT_BEGUN = "it has not begun to watch yet"
 _LONGEST_NAMES = 5
@@ -42,9 +42,7 @@ def beat(snapshot: Snapshot) -> Sentence:
 
 def beat_row(row: Row) -> Sentence:
     """Say how far a row of a dry run is from its threshold."""
-    return Sentence(
-        Kind.STANDING, "INFO", f"{row.id}: {row.state}, {_standing(row)}", {"id": row.id}
-    )
+    return of_row(Kind.STANDING, "INFO", row.id, f"{row.state}, {_standing(row)}")
 
 
 def _standing(row: Row) -> str:
@@ -159,13 +157,12 @@ def cause_of_delay(step: str, took: float, rule_state: str, detail: str) -> str:
 
 def no_order_yet(crossing: Crossing, seconds: float, why: str) -> Sentence:
     """Say that a crossing has no order yet."""
-    return Sentence(
-        Kind.LATE,
-        "ERROR",
-        f"{crossing.key}: crossed {seconds:.0f} s ago at {readable(crossing.price_text)}, "
-        f"no order yet: {why}",
-        {"id": crossing.key},
-    )
+    text = f"{_crossed(crossing, seconds)}, no order yet: {why}"
+    return of_row(Kind.LATE, "ERROR", crossing.key, text)
+
+
+def _crossed(crossing: Crossing, seconds: float) -> str:
+    return f"crossed {seconds:.0f} s ago at {readable(crossing.price_text)}"
 
 
 def order_thread_hangs(step: str, seconds: float, backlog: int) -> Sentence:
@@ -189,17 +186,17 @@ def order_thread_left(step: str) -> Sentence:
 
 def ends_without_order(crossing: Crossing, seconds: float, step: str, rule_state: str) -> Sentence:
     """Say what is known of a crossing whose order did not come before the end of the program."""
-    crossed = f"{crossing.key}: crossed {seconds:.0f} s ago at {readable(crossing.price_text)}"
+    crossed = _crossed(crossing, seconds)
     if rule_state == "intended" and step == "intending":
         text = (
             f"{crossed}, and NO ORDER was sent: {at_what(step)}. The next start looks at it again"
         )
-        return Sentence(Kind.STOP, "ERROR", text, {"id": crossing.key})
+        return of_row(Kind.STOP, "ERROR", crossing.key, text)
     if rule_state in ("intended", "uncertain"):
         text = (
             f"{crossed}. An order is still without an answer; the next start finds out what "
             "became of it"
         )
-        return Sentence(Kind.STOP, "WARNING", text, {"id": crossing.key})
+        return of_row(Kind.STOP, "WARNING", crossing.key, text)
     text = f"{crossed}, and NO ORDER was placed. The next start looks at it again"
-    return Sentence(Kind.STOP, "ERROR", text, {"id": crossing.key})
+    return of_row(Kind.STOP, "ERROR", crossing.key, text)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from krakenlink.foreign import some_of
-from ttslo_app.messages import Kind, Sentence
+from ttslo_app.messages import Kind, Sentence, of_row
 
 _MOST_NAMES = 5
 _HOSTS = ("api.kraken.com", "ws.kraken.com")
@@ -172,12 +172,12 @@ def row_is_none(error: object) -> Sentence:
 
 def life_unreadable(rule_id: str, error: object) -> Sentence:
     """Say that a row does not trade because its past is unknown."""
-    return Sentence(
+    return of_row(
         Kind.DOUBTFUL,
         "ERROR",
-        f"{rule_id}: its row of the state file cannot be understood: {error}. See at Kraken "
-        "whether it has an order",
-        {"id": rule_id},
+        rule_id,
+        f"its row of the state file cannot be understood: {error}. See at Kraken whether it has an "
+        "order",
     )
 
 
@@ -361,35 +361,32 @@ def over(complaint: str) -> Sentence:
 def would_take(rule_id: str, *, is_again: bool = False) -> Sentence:
     """Say that Kraken has no objection to an order, or none any more."""
     level, again = ("INFO", " again") if is_again else ("DEBUG", "")
-    text = f"{rule_id}: Kraken would take its order{again}"
-    return Sentence(Kind.CHECK, level, text, {"id": rule_id})
+    return of_row(Kind.CHECK, level, rule_id, f"Kraken would take its order{again}")
 
 
 def was_placed(rule_id: str, txid: str | None) -> Sentence:
     """Say that Kraken has answered a question about an order with the id of one."""
     text = (
-        f"{rule_id}: Kraken, asked only whether it would take its order, names an order {txid}: "
-        "look there at once, and cancel it if it stands. The row stays armed"
+        f"Kraken, asked only whether it would take its order, names an order {txid}: look there at "
+        "once, and cancel it if it stands. The row stays armed"
     )
-    return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
+    return of_row(Kind.CHECK, "ERROR", rule_id, text)
 
 
 def would_refuse(rule_id: str, reason: str, cure: str) -> Sentence:
     """Say that Kraken would not take an order as things are."""
     why = f"{_ended(reason)} {_ended(cure)}".strip()
-    text = f"{rule_id}: Kraken would REFUSE its order as things are: {why} The row stays armed"
-    return Sentence(Kind.CHECK, "ERROR", text, {"id": rule_id})
+    text = f"Kraken would REFUSE its order as things are: {why} The row stays armed"
+    return of_row(Kind.CHECK, "ERROR", rule_id, text)
 
 
 def lacks_index(rule_id: str) -> Sentence:
     """Say that a stop cannot follow the index, and what it will follow instead."""
-    return Sentence(
-        Kind.CHECK,
-        "WARNING",
-        f"{rule_id}: Kraken has no index price of its pair; at its crossing the stop will follow "
-        "the last price. Write last under trigger",
-        {"id": rule_id},
+    text = (
+        "Kraken has no index price of its pair; at its crossing the stop will follow the last "
+        "price. Write last under trigger"
     )
+    return of_row(Kind.CHECK, "WARNING", rule_id, text)
 
 
 def not_checked_yet(rule_ids: Sequence[str], reason: str) -> Sentence:

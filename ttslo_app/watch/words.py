@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from krakenlink.numbers import plain, readable
 from ttslo_app.clocks import SECOND, clock_time, iso_moment
-from ttslo_app.messages import Kind, Sentence
+from ttslo_app.messages import Kind, Sentence, of_row
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Deed, Touch
 
@@ -34,7 +34,7 @@ def crossed_before(market: str, touch: Touch, span: Span, done: str) -> Sentence
 def _crossed(kind: Kind, touch: Touch, text: str) -> Sentence:
     rule_id, first = touch.rule.id, touch.past
     details = {"crossed_price": plain(first.price), "crossed_at": iso_moment(first.at_ns)}
-    return Sentence(kind, "WARNING", f"{rule_id}: {text}", {"id": rule_id, **details})
+    return of_row(kind, "WARNING", rule_id, text, **details)
 
 
 def not_crossed(
