@@ -1,9 +1,9 @@
 """What is on its way to Kraken: lines of the journal, from a row of state.csv and back to it.
 
-An order may only be sent once its intent is on the platter; intents go to a journal that is emptied
-whenever state.csv is written: a line is a checksum and the cells of one row as JSON. Pure. What
-must never happen here: that a line which was synced is overlooked, or that one which is older than
-its row in state.csv counts.
+An order may only be sent once its intent is on the platter; intents go to a journal, of which
+nothing counts once state.csv is written: a line is a checksum and the cells of one row as JSON.
+Pure. What must never happen here: that a line which was synced is overlooked, or that one which is
+older than its row in state.csv counts.
 """
 
 from __future__ import annotations

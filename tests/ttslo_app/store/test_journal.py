@@ -64,6 +64,52 @@ def test_cleared_journal_says_nothing(journal: IntentJournal) -> None:
     assert [row["id"] for row in read_intents(journal.load()).rows] == ["eth"]
 
 
+def test_what_is_settled_stays_in_the_file_and_is_not_read(journal: IntentJournal) -> None:
+    """The disk need not find the next line a new place; and lines are counted as they stand."""
+    for name in ("btc", "eth"):
+        journal.append(intent_lines([{**ROW, "id": name}, ROW]))
+        journal.clear()
+        assert read_intents(journal.load()) == Intents()
+        assert name.encode() in journal.path.read_bytes()
+    journal.append(b"\n00000000 {}" + intent_lines([ROW]))
+    (damaged,) = read_intents(journal.load()).damaged
+    lines = journal.path.read_bytes().split(b"\n")
+    assert lines[damaged - 1] == b"00000000 {}"
+
+
+def test_journal_does_not_grow_without_an_end(journal: IntentJournal) -> None:
+    """Once it is long it is emptied, and goes on."""
+    largest = 0
+    for number in range(400):
+        assert journal.append(intent_lines([{**ROW, "id": f"row{number}", "letters": "x" * 300}]))
+        (row,) = read_intents(journal.load()).rows
+        assert row["id"] == f"row{number}"
+        journal.clear()
+        largest = max(largest, journal.path.stat().st_size)
+    assert 60_000 < largest < 70_000
+
+
+def test_line_end_of_a_line_that_was_cut_off_settles_nothing(
+    journal: IntentJournal, tmp_path: Path
+) -> None:
+    """A full disk may take one letter of a line: those before it are still owed an answer."""
+    journal.append(intent_lines([ROW]))
+    data = journal.path.read_bytes()
+    for length in range(1, 40):
+        journal.path.write_bytes(data + intent_lines([{**ROW, "id": "eth"}])[:length])
+        found = read_intents(IntentJournal(tmp_path / "state.csv", Disk()).load())
+        assert (found.rows, found.damaged) == ((ROW,), ())
+
+
+def test_earlier_versions_take_the_mark_for_empty_lines(journal: IntentJournal) -> None:
+    """What they read besides is older than its rows in state.csv, and so counts for nothing."""
+    journal.append(intent_lines([ROW]))
+    journal.clear()
+    journal.append(intent_lines([{**ROW, "sends": "2"}]))
+    found = read_intents(journal.path.read_bytes())
+    assert ([row["sends"] for row in found.rows], found.damaged) == (["1", "2"], ())
+
+
 def test_nothing_is_appended_before_the_state_was_written(tmp_path: Path) -> None:
     """A journal of an earlier run is not written on; its lines stay until they are cleared."""
     journal = IntentJournal(tmp_path / "state.csv", Disk())
