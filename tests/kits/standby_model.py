@@ -264,9 +264,9 @@ class Host:
         self._life = life = self.world.lives[found.value] if found else ARMED
         if not self.world.layers.has_one_id:
             own = client_order_id("row", 1, f"{self.name} {self._lead.epoch}")
-            self._life = life = replace(life, cl_ord_id=own)
+            self._life = life = life._replace(cl_ord_id=own)
         if life.state is not RuleState.PLACED and life.cl_ord_id in self._standing:
-            self._life = life = replace(life, state=RuleState.PLACED)
+            self._life = life = life._replace(state=RuleState.PLACED)
         if life.state is RuleState.INTENDED:
             self._life = life.after(Sign.LOSE)
         if self._life.is_unsettled:
@@ -337,7 +337,7 @@ class Host:
     def _intend(self, sign: Sign | None) -> Steps:
         """Write an intent down, or the same one with a later deadline."""
         life = self._life if sign is None else self._life.after(sign, sends=self._life.sends + 1)
-        yield from self._put(replace(life, deadline=repr(self.kraken_now() + SETTINGS.deadline)))
+        yield from self._put(life._replace(deadline=repr(self.kraken_now() + SETTINGS.deadline)))
 
     def _take(self, answer: Answer | None) -> Steps:
         if self._is_deposed(answer):

@@ -8,7 +8,6 @@ row which could not be told of its order counts as told.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
@@ -113,8 +112,7 @@ class Clerk:
             # What is filled stays filled: less than was known is an answer that was overtaken.
             if (is_known or executed < known) and not sighting.is_final:
                 continue
-            seen = replace(
-                life,
+            seen = life._replace(
                 order_status=sighting.status,
                 vol_exec=sighting.vol_exec,
                 fill_price=sighting.price,
@@ -153,7 +151,7 @@ class Clerk:
         at_ns, since_ns = nanoseconds(found.at), nanoseconds(life.waits_since)
         if at_ns is not None and since_ns is not None and at_ns < since_ns:
             return
-        self._ledger.put(replace(life, crossed_price=found.price, crossed_at=found.at))
+        self._ledger.put(life._replace(crossed_price=found.price, crossed_at=found.at))
         self._ledger.must_write = self._is_finding_owed = True
 
     # --- both files --------------------------------------------------------------------------
@@ -233,7 +231,7 @@ class Clerk:
         for life in lives:
             self._ledger.noted_at[life.id] = now
             if life.id not in left_out:
-                self._ledger.put(replace(life, noted=True))
+                self._ledger.put(life._replace(noted=True))
             else:
                 # It is owed until the row is back: taken for noted, it would be armed again then.
                 self._teller.tell_once(life.id, words.not_noted(life))

@@ -299,7 +299,7 @@ class Desk:
         deadline = self._deadline()
         text = _as_text(deadline)
         anew = [
-            replace(one, life=replace(one.life, deadline=text), deadline=deadline) for one in batch
+            replace(one, life=one.life._replace(deadline=text), deadline=deadline) for one in batch
         ]
         for one in anew:
             self._ledger.put(one.life)
@@ -307,7 +307,7 @@ class Desk:
             return anew
         for one in anew:
             # Nothing was sent. The disk holds the intent as it was: after a crash it is looked up.
-            unsent = replace(one.life, state=RuleState.ARMED, sends=one.life.sends - 1)
+            unsent = one.life._replace(state=RuleState.ARMED, sends=one.life.sends - 1)
             self._take_back(replace(one, before=unsent), Why.DISK)
         return ()
 

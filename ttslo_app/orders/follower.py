@@ -181,7 +181,7 @@ class Follower:
             return
         if life.is_waiting:
             self._tools.teller.tell(words.unknown_to_the_store(life, sighting.txid))
-        self._clerk.found(replace(life, doubt=""), sighting)
+        self._clerk.found(life._replace(doubt=""), sighting)
         self._roll.leave_book(rule_id)
 
     # --- lives ---------------------------------------------------------------------------------

@@ -17,9 +17,10 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from krakenlink.numbers import to_decimal
 from ttslo_app.orders.request import OrderRequest, fingerprint
@@ -98,8 +99,7 @@ class IllegalTransition(RuntimeError):
     """A signal that the state of a rule has no answer to; nothing was changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Life:
+class Life(NamedTuple):
     """What is known of one rule's present arming. Times are ISO 8601 in UTC, numbers Kraken's text.
 
     Attributes:
@@ -188,7 +188,7 @@ class Life:
         Raises:
             IllegalTransition: If the table has no such transition; nothing is changed.
         """
-        return replace(self, state=self.state_after(signal), **changes)  # type: ignore[arg-type]  # fields by name
+        return self._replace(state=self.state_after(signal), **changes)  # type: ignore[arg-type]  # fields by name
 
     def state_after(self, signal: Signal) -> RuleState:
         """Return the state that `signal` leads to.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from ttslo_app.messages import Crossing, Proved, Sighting
@@ -192,6 +192,6 @@ class Proofs:
         if sighting is not None:
             life, one = self._ledger.life_of(rule_id), self._unproven(rule_id)
             if one is not None and not sighting.differs:
-                life = replace(life, order=one.order)  # what is told of it can be compared then
+                life = life._replace(order=one.order)  # what is told of it can be compared then
             self._tools.teller.tell(trouble_words.has_an_order(life, sighting))
             self._found(life, sighting)

@@ -7,7 +7,6 @@ that a crossing of the row as it was fires the row as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
@@ -208,7 +207,7 @@ class Roll:
             self._disarm(life)
             return True
         if rule is None and life.detail == EXPIRED:
-            self._ledger.put(replace(life, detail="by config.csv"))
+            self._ledger.put(life._replace(detail="by config.csv"))
             return True
         if entry is None or rule is None:
             return False
@@ -366,7 +365,7 @@ class Roll:
             wrong = {name: cells[name] for name in _MOMENTS if cells.get(name) in right}
             if wrong:
                 put = {name: right[text] for name, text in wrong.items()}
-                self._ledger.put(replace(self._ledger.life_of(rule_id), **put))  # type: ignore[arg-type]  # fields by name
+                self._ledger.put(self._ledger.life_of(rule_id)._replace(**put))  # type: ignore[arg-type]  # fields by name
                 self._ledger.must_write = True
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:

@@ -54,11 +54,11 @@ FIRED = life(triggered="true", order_id="OA")
     [
         (RULE, None, False, "does not trade: its past is unknown"),
         (RULE, FIRED, False, "has fired: order OA"),
-        (RULE, replace(FIRED, order_status="open"), False, "has fired: order OA, open"),
+        (RULE, FIRED._replace(order_status="open"), False, "has fired: order OA, open"),
         (OFF, FIRED, False, "has fired: order OA"),
         (
             RULE,
-            replace(life(), state=RuleState.UNCERTAIN),
+            life()._replace(state=RuleState.UNCERTAIN),
             False,
             "uncertain: its order is being looked up at Kraken",
         ),

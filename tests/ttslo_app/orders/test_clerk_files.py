@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 from order_bench import SETTINGS, Bench, ManualClock, MemoryFiles, Reply, life, rule
@@ -85,7 +84,7 @@ def test_rehearsed_order_is_never_called_placed() -> None:
     bench.cross()
     real = placed(bench.life(), "BTC/USD above 50000 crossed at")
     assert "order O1 placed" in real.text
-    dry = placed(replace(bench.life(), order_id=DRY_RUN_ORDER_ID), "crossed at")
+    dry = placed(bench.life()._replace(order_id=DRY_RUN_ORDER_ID), "crossed at")
     assert "would have placed an order" in dry.text
     assert f"order {DRY_RUN_ORDER_ID} placed" not in dry.text
 

@@ -314,7 +314,7 @@ def test_clock_that_is_read_anew_makes_nobody_wait_longer() -> None:
     before = finder._searches["btc"].held_until
     made.clock.seconds += 2.0
     ahead = datetime.fromtimestamp(made.clock.seconds + 30, UTC).isoformat()
-    made.worker.ledger.put(replace(life, deadline=ahead))
+    made.worker.ledger.put(life._replace(deadline=ahead))
     assert finder.take(Looked("btc", life.cl_ord_id, made.clock.seconds, None)) is None
     assert finder._searches["btc"].held_until == before
 

@@ -92,7 +92,7 @@ class _Bench:
         self.clock, self.said = ManualClock(), list[str]()
         self.kraken = None if key is None else ModelKraken(self.clock, key_mark=key)
         deadline = datetime.fromtimestamp(self.clock.seconds + to_deadline, UTC).isoformat()
-        self.life = replace(life(RuleState.UNCERTAIN), deadline=deadline, **cells)  # type: ignore[arg-type]
+        self.life = life(RuleState.UNCERTAIN)._replace(deadline=deadline, **cells)  # type: ignore[arg-type]
         self.tools = Tools(
             Ledger({"btc": cells_of(self.life)}),
             Owed(SETTINGS),

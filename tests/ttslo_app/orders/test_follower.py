@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -41,12 +40,11 @@ def follower(*rules: str) -> Bench:
 def shared(bench: Bench, rule_id: str = "btc", **changes: object) -> dict[str, str]:
     """Return the cells of an arming that the leader made, as the store has them."""
     now = bench.worker._tools.timestamp()  # as another host with the same clock would write it
-    born = replace(
-        life(RuleState.ARMED, order=None, armed_at=now, row_at=now),
+    born = life(RuleState.ARMED, order=None, armed_at=now, row_at=now)._replace(
         id=rule_id,
         cl_ord_id=client_order_id(rule_id, 1, now),
     )
-    return cells_of(replace(born, **changes))  # type: ignore[arg-type]  # fields by name
+    return cells_of(born._replace(**changes))  # type: ignore[arg-type]  # fields by name
 
 
 def take_up(bench: Bench, lives: Lives, standing: Mapping[str, Sighting] | None = None) -> None:
@@ -374,7 +372,7 @@ def test_leader_that_hands_over_writes_what_it_knows_first() -> None:
     bench = follower()
     take_up(bench, {"btc": shared(bench)})
     bench.cross()
-    bench.worker.ledger.put(replace(bench.life(), detail="a word"))
+    bench.worker.ledger.put(bench.life()._replace(detail="a word"))
     bench.worker.ledger.must_write = True
     bench.worker.submit(StandBy(lambda: None))
     bench.worker.work_off()

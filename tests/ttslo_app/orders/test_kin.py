@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import permutations, product
 
 import pytest
@@ -37,7 +36,7 @@ def entries(*rules: Rule, fired: tuple[str, ...] = ()) -> dict[str, AcceptedRule
 def waiting(armed_by: str = "", after: str = "btc") -> Life:
     """Return a child that is armed, perhaps by the fill of an order."""
     row = fingerprint(rule("child", after=after))
-    return replace(life(RuleState.ARMED, armed_by=armed_by, row=row), id="child")
+    return life(RuleState.ARMED, armed_by=armed_by, row=row)._replace(id="child")
 
 
 # --- what is written of a row ----------------------------------------------------------------
@@ -70,7 +69,7 @@ def test_table_has_every_state_and_no_order_is_taken_for_none() -> None:
 def test_the_strongest_bond_of_a_group_counts(states: tuple[RuleState, RuleState]) -> None:
     """One that has fired before one in doubt, and that before none."""
     families = families_of(entries(*(rule(i, group="g") for i in "abc")), {})
-    lives = {i: replace(life(state), id=i) for i, state in zip("bc", states, strict=True)}
+    lives = {i: life(state)._replace(id=i) for i, state in zip("bc", states, strict=True)}
     tie = group_tie(families, "a", lives.get)
     bonds = [MEANINGS[state][0] for state in states]
     expected = next((b for b in (Bond.SPENT, Bond.HELD) if b in bonds), Bond.FREE)
@@ -93,7 +92,7 @@ def test_order_that_config_alone_knows_counts_unless_the_state_knows_better() ->
     rules = entries(rule("a", group="g"), rule("b", group="g"), fired=("b",))
     families = families_of(rules, {})
     assert group_tie(families, "a", Life).bond is Bond.SPENT
-    armed = replace(life(RuleState.ARMED), id="b")
+    armed = life(RuleState.ARMED)._replace(id="b")
     assert group_tie(families, "a", lambda rule_id: armed).bond is Bond.FREE
 
 
@@ -158,15 +157,15 @@ def test_fill_is_told_with_its_order_and_amount() -> None:
     """Kraken's number, or that of the order where Kraken told none."""
     tie = chain_tie(CHILD, Life("child"), FILLED)
     assert (tie.bond, tie.fill, tie.filled) == (Bond.FREE, "O1", "0.01")
-    assert chain_tie(CHILD, Life("child"), replace(FILLED, vol_exec="")).filled == "0.01"
-    assert chain_tie(CHILD, Life("child"), replace(FILLED, vol_exec="", order=None)).filled == ""
+    assert chain_tie(CHILD, Life("child"), FILLED._replace(vol_exec="")).filled == "0.01"
+    assert chain_tie(CHILD, Life("child"), FILLED._replace(vol_exec="", order=None)).filled == ""
 
 
 @pytest.mark.parametrize("status", ["canceled", "expired"])
 def test_part_of_an_order_arms_only_who_takes_a_part(status: str) -> None:
     """Half an order is half a position: a stop of the whole volume is not armed for it."""
-    part = replace(FILLED, order_status=status, vol_exec="0.004")
-    none = replace(part, vol_exec="0.00000000")
+    part = FILLED._replace(order_status=status, vol_exec="0.004")
+    none = part._replace(vol_exec="0.00000000")
     assert chain_tie(CHILD, Life("child"), part).bond is Bond.BARRED
     tie = chain_tie(CHILD, Life("child"), part, takes_part=True)
     assert (tie.bond, tie.filled) == (Bond.FREE, "0.004")
@@ -179,9 +178,9 @@ def test_one_fill_arms_once() -> None:
     for state in RuleState:
         assert chain_tie(CHILD, waiting("O1"), life(state)) is FREE
     assert chain_tie(CHILD, waiting("O1"), None) is FREE
-    over = replace(waiting("O1"), state=RuleState.DISARMED)
+    over = waiting("O1")._replace(state=RuleState.DISARMED)
     assert chain_tie(CHILD, over, FILLED).bond is Bond.AWAITS
-    again = replace(FILLED, order_id="O2")
+    again = FILLED._replace(order_id="O2")
     assert chain_tie(CHILD, over, again).fill == "O2"
 
 

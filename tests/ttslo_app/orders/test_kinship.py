@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -290,7 +289,7 @@ def test_last_look_before_an_intent_sees_a_rival() -> None:
     bench = Bench(target(), stop())
     bench.cross(target())
     life = bench.worker.life_of("stop")
-    bench.worker.ledger.put(replace(life, state=RuleState.ARMED))
+    bench.worker.ledger.put(life._replace(state=RuleState.ARMED))
     crossing = bench.worker._owed.take(at(stop(), 1), bench.clock.seconds)
     bench.worker._desk.place([crossing])
     assert len(bench.kraken.sent) == 1

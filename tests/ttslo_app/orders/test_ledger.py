@@ -227,7 +227,7 @@ def test_rows_of_earlier_versions_are_understood() -> None:
 def test_row_of_an_earlier_version_can_be_read_once_it_is_written(cells: dict[str, str]) -> None:
     """What is noted of it, or becomes of its order, leaves a life that says what it said."""
     found = read_life("btc", {"triggered": "false", **cells})
-    for one in (found, replace(found, noted=True, order_status="closed")):
+    for one in (found, found._replace(noted=True, order_status="closed")):
         assert read_life("btc", cells_of(one)) == one
     assert found.has_fired is bool(cells)
     assert found.generation == found.has_fired  # how often it was armed
@@ -313,7 +313,7 @@ def test_rows_whose_order_is_known_or_sought_have_no_use_for_a_price(
     ledger: Ledger, state: RuleState, is_noted: bool, is_fired: bool
 ) -> None:
     """One that config.csv was told of is armed again by its user alone, and is checked anew."""
-    ledger.put(replace(life(state), noted=is_noted))
+    ledger.put(life(state)._replace(noted=is_noted))
     assert ledger.fired() == ({"btc"} if is_fired else set())
 
 
@@ -327,7 +327,7 @@ def test_row_that_nobody_can_read_has_not_fired_and_was_not_armed(ledger: Ledger
 @pytest.mark.parametrize("state", [RuleState.ARMED, RuleState.REFUSED])
 def test_row_was_armed_with_this_condition_and_no_other(ledger: Ledger, state: RuleState) -> None:
     """A new threshold that is met at once is a slip of the hand, and an old one a crossing."""
-    ledger.put(replace(life(state), row=fingerprint(rule())))
+    ledger.put(life(state)._replace(row=fingerprint(rule())))
     assert ledger.was_armed(rule())
     assert not ledger.was_armed(replace(rule(), threshold=rule().threshold + 1))
 
@@ -345,7 +345,7 @@ def test_row_that_was_disabled_while_it_owed_an_order_was_armed(
     ledger: Ledger, state: RuleState, intended_at: str, was_armed: bool
 ) -> None:
     """One whose order was placed begins anew: a threshold that is met is a slip of the hand."""
-    ledger.put(replace(life(state), row=fingerprint(rule()), intended_at=intended_at))
+    ledger.put(life(state)._replace(row=fingerprint(rule()), intended_at=intended_at))
     assert ledger.was_armed(rule()) is was_armed
 
 
@@ -353,7 +353,7 @@ def test_rows_without_protection_are_those_that_wait_or_are_at_it() -> None:
     """Not those whose order stands, and none that config.csv does not hold."""
     ledger = Ledger({})
     for name, state in (("a", RuleState.ARMED), ("b", RuleState.PLACED), ("c", RuleState.REFUSED)):
-        ledger.put(replace(life(state), id=name))
+        ledger.put(life(state)._replace(id=name))
     ledger.rules = {name: AcceptedRule(rule(name), MARKET) for name in ("a", "b", "d")}
     assert ledger.unprotected() == ["a"]
 

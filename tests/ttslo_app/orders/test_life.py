@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -95,7 +94,7 @@ def test_row_that_ended_by_itself_is_over_until_it_is_another() -> None:
     ended = life(RuleState.DISARMED, detail=EXPIRED)
     assert ended.has_ended_as(rule())
     assert not ended.has_ended_as(rule(volume="0.02"))
-    assert not replace(ended, detail="by config.csv").has_ended_as(rule())
+    assert not ended._replace(detail="by config.csv").has_ended_as(rule())
     waiting, of_now = life(RuleState.ARMED), rule()
     assert calls_in(lambda: waiting.has_ended_as(of_now))["fingerprint"] == 0
 

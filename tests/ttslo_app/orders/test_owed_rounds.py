@@ -245,8 +245,8 @@ def test_crossing_that_is_too_old_once_its_rest_is_over_is_promised_to_nobody(
     clock, said = ManualClock(), list[str]()
     owed = Owed(SETTINGS)
     moment = datetime.fromtimestamp(clock.seconds - age, UTC).isoformat()
-    lost = replace(
-        life(RuleState.UNCERTAIN), trigger_time=moment, trigger_price="50001", deadline=moment
+    lost = life(RuleState.UNCERTAIN)._replace(
+        trigger_time=moment, trigger_price="50001", deadline=moment
     )
     ledger = Ledger({"btc": cells_of(lost)})
     ledger.rules["btc"] = AcceptedRule(rule(), MARKET)

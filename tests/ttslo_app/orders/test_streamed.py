@@ -91,7 +91,7 @@ def test_pair_that_is_not_known_is_another_one(rest_key: str) -> None:
 
 def test_life_without_an_order_believes_nothing() -> None:
     """There is nothing to compare with."""
-    assert doubt_of(replace(PLACED, order=None), Streamed(ORDER, "XXBTZUSD", lambda: None))
+    assert doubt_of(PLACED._replace(order=None), Streamed(ORDER, "XXBTZUSD", lambda: None))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_end_with_less_than_was_known_is_doubted(
     known: str, executed: str, is_doubted: bool, status: str
 ) -> None:
     """What is filled stays filled: REST tells how it ended. On its way it was only overtaken."""
-    before = replace(PLACED, vol_exec=known)
+    before = PLACED._replace(vol_exec=known)
     order = replace(ORDER, status=status, executed=Decimal(executed))
     said = doubt_of(before, Streamed(order, "XXBTZUSD", lambda: None))
     assert ("less is filled at its end" in said) is is_doubted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -89,7 +88,7 @@ def test_pushed_row_is_an_edit_and_an_own_note_is_none(shelf: Shelf) -> None:
     shelf.lead()
     seen = shelf.manager.config_stamp()
     assert seen is not None
-    shelf.files.note_orders([replace(life(RuleState.PLACED), order_id="OA", trigger_price="1")])
+    shelf.files.note_orders([life(RuleState.PLACED)._replace(order_id="OA", trigger_price="1")])
     noted = shelf.manager.config_stamp()
     assert noted != seen
     assert shelf.manager.is_own_write(noted, seen)
@@ -101,10 +100,10 @@ def test_pushed_row_is_an_edit_and_an_own_note_is_none(shelf: Shelf) -> None:
 def test_note_disarms_the_row_and_names_its_order(shelf: Shelf) -> None:
     """Whoever pulls the rows sees what became of each."""
     shelf.lead()
-    placed = replace(
-        life(RuleState.PLACED), order_id="OA", trigger_price="50001", trigger_time="now"
+    placed = life(RuleState.PLACED)._replace(
+        order_id="OA", trigger_price="50001", trigger_time="now"
     )
-    assert shelf.files.note_orders([placed, replace(placed, id="gone")]) == {"gone"}
+    assert shelf.files.note_orders([placed, placed._replace(id="gone")]) == {"gone"}
     entry = shelf.store.get(KEYS.row("btc"))
     assert entry is not None
     cells = read_cells(entry.key, entry.value)
@@ -239,7 +238,7 @@ def test_nothing_but_the_log_is_a_file(shelf: Shelf) -> None:
     """Rows and lives on a disk would be a second truth."""
     shelf.lead()
     shelf.files.save_state({"btc": cells_of(life(RuleState.ARMED))})
-    shelf.files.note_orders([replace(life(RuleState.PLACED), order_id="OA")])
+    shelf.files.note_orders([life(RuleState.PLACED)._replace(order_id="OA")])
     shelf.files.save_tape("x")
     shelf.manager.sweep()
     shelf.manager.log("INFO", "a word")
