@@ -55,6 +55,7 @@ def _at_hand(entry: AcceptedRule) -> _AtHand:
     order: OrderRequest | None = None
     with suppress(ValueError):  # said at the crossing
         order = build_order(entry.rule, entry.market)
+        order.to_json()  # kept, as it is written down before it is sent
     return _AtHand(entry, letters_of(entry.row), order)
 
 
@@ -78,6 +79,7 @@ class Builder:
             kept = known.get(rule_id)
             found[rule_id] = kept if kept and kept.entry is entry else _at_hand(entry)
         self._at_hand = found
+        self._tools.ledger.have_at_hand(found)
 
     def letters(self, rule_id: str) -> str:
         """Return what tells a row from one that differs in any letter; empty for no row."""

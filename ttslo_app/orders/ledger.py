@@ -57,6 +57,8 @@ class Ledger:
         self._is_state_torn = False
         # The rows that were refused for good since the start, as they were then.
         self._given_up: dict[str, str] = {}
+        # Lives that were read before they are asked for, and the cells that they were read from.
+        self._at_hand: dict[str, tuple[Cells, Life]] = {}
 
     # --- lives -------------------------------------------------------------------------------
 
@@ -76,7 +78,18 @@ class Ledger:
         Raises:
             UnreadableLife: If its row in state.csv cannot be understood.
         """
-        return read_life(rule_id, self.state.get(rule_id, {}))
+        cells = self.state.get(rule_id, {})
+        kept = self._at_hand.get(rule_id)
+        return kept[1] if kept is not None and kept[0] == cells else read_life(rule_id, cells)
+
+    def have_at_hand(self, rule_ids: Iterable[str]) -> None:
+        """Read the lives of these rules now; they count for as long as their cells are the same."""
+        at_hand = {}
+        for rule_id in rule_ids:
+            life = self._readable_life(rule_id)
+            if life is not None:
+                at_hand[rule_id] = dict(self.state.get(rule_id, {})), life
+        self._at_hand = at_hand
 
     def put(self, life: Life) -> None:
         """Write a life into the rows."""

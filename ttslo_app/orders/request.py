@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 
 from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
@@ -52,8 +53,7 @@ class OrderRequest:
 
     def to_json(self) -> str:
         """Return the order as one line of JSON, for the state file."""
-        cells = zip(_NAMES, _texts_of(self), strict=True)
-        return _as_json({name: text for name, text in cells if text or name not in _SELDOM})
+        return _json_of(self)
 
     @classmethod
     def from_json(cls, text: str) -> OrderRequest | None:
@@ -80,6 +80,12 @@ _texts_of = attrgetter(*_NAMES)
 
 
 _as_json = json.JSONEncoder().encode
+
+
+@lru_cache(maxsize=256)
+def _json_of(order: OrderRequest) -> str:
+    cells = zip(_NAMES, _texts_of(order), strict=True)
+    return _as_json({name: text for name, text in cells if text or name not in _SELDOM})
 
 
 def fingerprint(rule: Rule) -> str:

@@ -41,6 +41,32 @@ def test_life_comes_back_as_it_was_put(ledger: Ledger) -> None:
     assert ledger.life_of("other").state is RuleState.DISARMED
 
 
+@pytest.mark.parametrize("name", ["generation", "rule_state", "deadline", "a column of a caller"])
+def test_life_at_hand_counts_while_its_cells_are_the_same(ledger: Ledger, name: str) -> None:
+    """Whoever has changed one of them, and in whatever way: a life is never older than its row."""
+    ledger.put(life(RuleState.PLACED))
+    ledger.have_at_hand(["btc", "unknown"])
+    before = ledger.life_of("btc")
+    assert before is ledger.life_of("btc")
+    assert before == read_life("btc", ledger.state["btc"])
+    cell = {"generation": "7", "rule_state": "closed"}.get(name, "other")
+    ledger.state["btc"][name] = cell
+    assert ledger.life_of("btc") == read_life("btc", ledger.state["btc"])
+    ledger.state["btc"]["rule_state"] = "no word of ours"
+    with pytest.raises(UnreadableLife):
+        ledger.life_of("btc")
+    del ledger.state["btc"]
+    assert ledger.life_of("btc") == Life("btc")
+
+
+def test_row_that_nobody_can_read_is_not_at_hand(ledger: Ledger) -> None:
+    """It is told where somebody asks for it, as ever."""
+    ledger.state["btc"] = {"id": "btc", "triggered": "perhaps"}
+    ledger.have_at_hand(["btc"])
+    with pytest.raises(UnreadableLife):
+        ledger.life_of("btc")
+
+
 def test_stop_keeps_its_moment_until_it_moves_and_goes_with_its_order(ledger: Ledger) -> None:
     """Seen again at the same place it is as old as it was; another order begins without one."""
     ledger.stand("btc", "O1")
