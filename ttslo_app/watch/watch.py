@@ -78,6 +78,7 @@ class Watch:
         seats: How each armed rule stands, by rule id; a live dict, to be counted and looked up in.
         last: The last price of each market, and when it was looked at, on the monotonic clock.
         in_order: Returns rules that one trade crosses in the order in which they fire.
+        give_way: Called when crossings are on their way, before the books are put in order.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Watch:
         self.markets: Mapping[str, Market] = {}
         self.last: dict[str, tuple[Decimal, float]] = {}
         self.in_order: Callable[[Sequence[str]], Sequence[str]] = list
+        self.give_way: Callable[[], object] = _go_on
         self._submit = submit
         self._tell = say
         self._want = want
@@ -137,7 +139,7 @@ class Watch:
         held, now = change.held, self._present(market)
         self._parking.enter(armed, signal_for(armed, self._parking, self._blind, held))
         if held is not None and self._parking.policy_of(rule) is WhenBlind.ALWAYS:
-            self._fire(rule.id, held.price, held.reason, held.at_ns)
+            self._fire([rule.id], held.price, held.reason, held.at_ns)
         elif (present := price_for(change, armed, now, self.last, self._clocks)) is not None:
             self._look(market.name, present, reason="was met already")
         return armed
@@ -228,11 +230,12 @@ class Watch:
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
             try:
-                fired = [
-                    self._fire(rule_id, price, reason, at_ns, seen_at=seen_at)
+                young = [
+                    rule_id
                     for rule_id in self.in_order(crossed)
                     if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
                 ]
+                fired = self._fire(young, price, reason, at_ns, seen_at=seen_at)
             finally:
                 parking.put_back(crossed)
         if parking.near.live:
@@ -241,18 +244,18 @@ class Watch:
 
     def _fire(
         self,
-        rule_id: str,
+        rule_ids: Sequence[str],
         price: Decimal,
         reason: str,
         at_ns: int | None,
         *,
         not_after: int | None = None,
         seen_at: float | None = None,
-    ) -> Firing:
-        """Send a crossing to the order thread.
+    ) -> list[Firing]:
+        """Send crossings to the order thread.
 
         Args:
-            rule_id: What is crossed.
+            rule_ids: What is crossed.
             price: What crossed it.
             reason: Why an order is placed.
             at_ns: When that was traded, None where nobody says.
@@ -260,14 +263,21 @@ class Watch:
                 another one.
             seen_at: When the price came, on the monotonic clock; None for now.
         """
-        armed, now_ns = self._parking.seats[rule_id].armed, self._clocks.kraken_ns()
+        if not rule_ids:
+            return []
+        now_ns = self._clocks.kraken_ns()
         moment = now_ns if at_ns is None else at_ns
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
-        self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
+        armed = [self._parking.seats[rule_id].armed for rule_id in rule_ids]
+        for one in armed:
+            self._submit(Crossing(one.rule, price, plain(price), reason, moment, seen_at))
+        self.give_way()
         guess = seen_at if self._is_guessing and not (not_after or at_ns) else None
-        fired = Firing(armed, not_after or at_ns or now_ns + DOUBT, seen=price, fired_at=guess)
-        self._fired.add(fired)
-        self.forget(rule_id)
+        at_ns = not_after or at_ns or now_ns + DOUBT
+        fired = [Firing(one, at_ns, seen=price, fired_at=guess) for one in armed]
+        for firing in fired:
+            self._fired.add(firing)
+            self.forget(firing.armed.rule.id)
         return fired
 
     # --- blind times ---------------------------------------------------------------------------
@@ -385,7 +395,7 @@ class Watch:
             if present is not None and policy is not WhenBlind.ALWAYS:
                 price, at_ns = present, None
             reason = crossed_at(first.at_ns, span, was_seen=was_seen)
-            self._fire(rule.id, price, reason, at_ns, not_after=first.at_ns)
+            self._fire([rule.id], price, reason, at_ns, not_after=first.at_ns)
         elif deed is Deed.PARK:
             self._parking.tell(seat)
 
@@ -394,7 +404,7 @@ class Watch:
         for seat in self._parking.seats_of(market):
             if seat.seen is not None:
                 price, at_ns = seat.seen
-                self._fire(seat.armed.rule.id, price, "crossed", at_ns)
+                self._fire([seat.armed.rule.id], price, "crossed", at_ns)
 
     def _release(self, market: str) -> None:
         """Arm what was parked just in case and was not crossed: the price may cross it now."""
@@ -409,6 +419,10 @@ class Watch:
         """Return how far each tape has been looked at, to be kept for the next run."""
         self._put_right()
         return self._blind.saved(self._parking.parked)
+
+
+def _go_on() -> None:
+    pass
 
 
 def hear(event: Trades, clocks: Clocks) -> None:
