@@ -15,6 +15,7 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, cast
 from urllib.parse import quote_plus
 
@@ -143,16 +144,25 @@ def sign(urlpath: str, nonce: str, body: str, secret: str) -> str:
     Raises:
         ArgumentError: If `secret` is not base64; its text is not shown.
     """
+    digest = hashlib.sha256(f"{nonce}{body}".encode()).digest()
+    mac = _mac_of(secret).copy()
+    mac.update(urlpath.encode() + digest)
+    return binascii.b2a_base64(mac.digest(), newline=False).decode("ascii")
+
+
+@lru_cache(maxsize=8)
+def _mac_of(secret: str) -> hmac.HMAC:
+    """Return what signs with a secret, to be copied.
+
+    To find the algorithm and to take the key in is most of a signature, and an order waits for it.
+    """
     try:
-        # What `base64` and `HMAC` call in the end: an order waits for it.
         key = binascii.a2b_base64(secret.strip(), strict_mode=True)
     except (binascii.Error, ValueError):
         raise ArgumentError(
             "api_secret is not base64; copy the private key from Kraken once more, whole"
         ) from None
-    digest = hashlib.sha256(f"{nonce}{body}".encode()).digest()
-    mac = hmac.digest(key, urlpath.encode() + digest, "sha512")
-    return binascii.b2a_base64(mac, newline=False).decode("ascii")
+    return hmac.new(key, digestmod="sha512")
 
 
 # Kraken's secrets are 64 bytes in base64, its keys 42.
@@ -313,14 +323,22 @@ def volume_text(volume: object, name: str, known: Pair | None) -> str:
     Raises:
         ArgumentError: If it is no positive number, or none is left of it.
     """
+    places = None if known is None else known.lot_decimals
+    # A text is the same whenever it is the same, and an order waits for it.
+    cut = _kept_cut if type(volume) is str else _cut
+    return cut(volume, name, places)
+
+
+def _cut(volume: object, name: str, places: int | None) -> str:
     number = checked_number("volume", volume)
-    if known is not None and known.lot_decimals is not None:
-        number = quantize_down(number, known.lot_decimals)
+    if places is not None:
+        number = quantize_down(number, places)
         if number <= 0:
-            raise ArgumentError(
-                f"volume {volume} is zero in the {known.lot_decimals} decimals of {name}"
-            )
+            raise ArgumentError(f"volume {volume} is zero in the {places} decimals of {name}")
     return plain(number)
+
+
+_kept_cut = lru_cache(maxsize=256)(_cut)
 
 
 def named(name: str, known: Pair | None, class_key: str = "asset_class") -> dict[str, object]:
