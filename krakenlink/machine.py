@@ -312,9 +312,10 @@ def read_plain(path: str | Path, most: int = -1) -> bytes:
         NotPlain: If it is no plain file; the words tell the cure.
         OSError: If it cannot be read.
     """
-    _refuse_odd(path, os.stat(path).st_mode)  # noqa: PTH116 - see below
     # Without `open` and what it looks at: an order waits for config.csv to be read.
-    handle = open_at_once(str(path), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    place = str(path)
+    _refuse_odd(path, os.stat(place).st_mode)  # noqa: PTH116 - as above
+    handle = open_at_once(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         status = os.fstat(handle)
         _refuse_odd(path, status.st_mode)  # another one by now

@@ -256,7 +256,7 @@ class Desk:
             self._owed.wait(crossing, Why.ROW, again)
             self._teller.tell_once(rule.id, words.row_missing(crossing))
             return False
-        is_same = current == rule or fingerprint(current) == fingerprint(rule)
+        is_same = current is rule or current == rule or fingerprint(current) == fingerprint(rule)
         if current.enabled and is_same:
             return True
         if known is not None and known.rule == rule:

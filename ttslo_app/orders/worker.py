@@ -190,7 +190,9 @@ class OrderWorker:
         self._untaken.extend(messages)
         self.roll.put_right()
         while self._untaken:
-            self._take_in(self._untaken.popleft())
+            message = self._untaken.popleft()
+            if not isinstance(message, Crossing):
+                self._take_in(message)
         if self.follower.is_following:
             self.follower.keep(one for one in messages if isinstance(one, Crossing))
             self.follower.let_old_go()
@@ -254,11 +256,12 @@ class OrderWorker:
         now = self._tools.now()
         fresh: dict[str, Crossing] = {}  # a rule crosses once: what comes first counts
         for crossing in crossings:
-            if not self._owed.has(crossing.key, Why.PACE):
-                fresh.setdefault(crossing.key, crossing)
-        for crossing in fresh.values():
-            if crossing.is_event and crossing.key not in self._owed:
-                self._tools.begin_anew(crossing.key)  # said anew, and counted anew
+            key = crossing.key
+            if not self._owed.has(key, Why.PACE):
+                fresh.setdefault(key, crossing)
+        for key, crossing in fresh.items():
+            if crossing.is_event and key not in self._owed:
+                self._tools.begin_anew(key)  # said anew, and counted anew
         taken = [self._owed.take(crossing, now) for crossing in fresh.values()]
         if taken and self._finder.must_settle_first:
             for crossing in taken:
