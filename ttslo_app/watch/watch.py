@@ -139,7 +139,7 @@ class Watch:
         held, now = change.held, self._present(market)
         self._parking.enter(armed, signal_for(armed, self._parking, self._blind, held))
         if held is not None and self._parking.policy_of(rule) is WhenBlind.ALWAYS:
-            self._fire([rule.id], held.price, held.reason, held.at_ns)
+            self._fire([armed], held.price, held.reason, held.at_ns)
         elif (present := price_for(change, armed, now, self.last, self._clocks)) is not None:
             self._look(market.name, present, reason="was met already")
         return armed
@@ -230,11 +230,8 @@ class Watch:
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
             try:
-                young = [
-                    rule_id
-                    for rule_id in self.in_order(crossed)
-                    if not is_older(parking.seats[rule_id].armed, at_ns, seen_at, self._clocks)
-                ]
+                rows = [parking.seats[rule_id].armed for rule_id in self.in_order(crossed)]
+                young = [x for x in rows if not is_older(x, at_ns, seen_at, self._clocks)]
                 fired = self._fire(young, price, reason, at_ns, seen_at=seen_at)
             finally:
                 parking.put_back(crossed)
@@ -244,7 +241,7 @@ class Watch:
 
     def _fire(
         self,
-        rule_ids: Sequence[str],
+        rows: Iterable[Armed],
         price: Decimal,
         reason: str,
         at_ns: int | None,
@@ -252,32 +249,26 @@ class Watch:
         not_after: int | None = None,
         seen_at: float | None = None,
     ) -> list[Firing]:
-        """Send crossings to the order thread.
+        """Send crossings to the order thread, all by one price.
 
-        Args:
-            rule_ids: What is crossed.
-            price: What crossed it.
-            reason: Why an order is placed.
-            at_ns: When that was traded, None where nobody says.
-            not_after: The moment after which no trade can have crossed it first, where that is
-                another one.
-            seen_at: When the price came, on the monotonic clock; None for now.
+        Nobody says when `at_ns` is None; no trade can have crossed them first after `not_after`,
+        where that is another moment; `seen_at` is on the monotonic clock, None for now.
         """
-        if not rule_ids:
-            return []
-        now_ns = self._clocks.kraken_ns()
+        now_ns, fired = self._clocks.kraken_ns(), list[Firing]()
         moment = now_ns if at_ns is None else at_ns
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
-        armed = [self._parking.seats[rule_id].armed for rule_id in rule_ids]
-        for one in armed:
-            self._submit(Crossing(one.rule, price, plain(price), reason, moment, seen_at))
-        self.give_way()
         guess = seen_at if self._is_guessing and not (not_after or at_ns) else None
-        at_ns = not_after or at_ns or now_ns + DOUBT
-        fired = [Firing(one, at_ns, seen=price, fired_at=guess) for one in armed]
-        for firing in fired:
-            self._fired.add(firing)
-            self.forget(firing.armed.rule.id)
+        try:
+            for armed in rows:
+                self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
+                before = not_after or at_ns or now_ns + DOUBT
+                fired.append(Firing(armed, before, seen=price, fired_at=guess))
+            if fired:
+                self.give_way()
+        finally:
+            for firing in fired:
+                self._fired.add(firing)
+                self.forget(firing.armed.rule.id)
         return fired
 
     # --- blind times ---------------------------------------------------------------------------
@@ -395,7 +386,7 @@ class Watch:
             if present is not None and policy is not WhenBlind.ALWAYS:
                 price, at_ns = present, None
             reason = crossed_at(first.at_ns, span, was_seen=was_seen)
-            self._fire([rule.id], price, reason, at_ns, not_after=first.at_ns)
+            self._fire([seat.armed], price, reason, at_ns, not_after=first.at_ns)
         elif deed is Deed.PARK:
             self._parking.tell(seat)
 
@@ -404,13 +395,12 @@ class Watch:
         for seat in self._parking.seats_of(market):
             if seat.seen is not None:
                 price, at_ns = seat.seen
-                self._fire([seat.armed.rule.id], price, "crossed", at_ns)
+                self._fire([seat.armed], price, "crossed", at_ns)
 
     def _release(self, market: str) -> None:
         """Arm what was parked just in case and was not crossed: the price may cross it now."""
         self._parking.release(market)
-        present = self._present(self._blind.market(market))
-        if present is not None:
+        if (present := self._present(self._blind.market(market))) is not None:
             self.price(market, present)
 
     # --- what is kept --------------------------------------------------------------------------

@@ -197,6 +197,24 @@ def test_volume_is_cut_where_the_decimals_are_known(
     assert volume_text(volume, "X", known) == text
 
 
+def test_text_of_a_volume_is_kept_for_its_pair_and_its_kind_alone() -> None:
+    """What is alike to Python need not be alike to Kraken, and a pair may change its decimals."""
+    for _ in range(2):
+        assert volume_text("1.234567", "SOL", SOL) == "1.2345"
+        assert volume_text("1.234567", "SOL", SOL._replace(lot_decimals=5)) == "1.23456"
+        assert volume_text("1.234567", "SOL", None) == "1.234567"
+        assert [volume_text(one, "SOL", None) for one in ("1", "1.0", Decimal("1.00"), 1)] == [
+            "1",
+            "1.0",
+            "1.00",
+            "1",
+        ]
+        with pytest.raises(ArgumentError):
+            volume_text(True, "SOL", None)
+        with pytest.raises(ArgumentError):
+            volume_text(["1"], "SOL", None)
+
+
 def test_volume_of_which_nothing_is_left_is_refused_by_the_name_as_typed() -> None:
     """An order of nothing is an error here and not at Kraken."""
     with pytest.raises(ArgumentError, match=r"0\.00001 is zero in the 4 decimals of sol-usd"):

@@ -11,7 +11,7 @@ from watch_kit import MARKET, OLD, S, WatchBench, printed
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import TradePrint, Trades
 from ttslo_app.clocks import iso_moment
-from ttslo_app.messages import Fetched, NotFetched, Past
+from ttslo_app.messages import Crossing, Fetched, FirstCrossing, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.tape import Position, Saved
 
@@ -255,6 +255,38 @@ def test_rule_whose_crossing_cannot_be_handed_over_stays_on_the_books(late: Watc
     late.is_broken = False
     late.watch.price("BTC/USD", Decimal(51600))
     assert late.fired_at == [51600, 51600]
+
+
+def test_order_thread_may_begin_once_all_crossings_of_a_price_are_on_their_way(
+    late: WatchBench,
+) -> None:
+    """Once for all of them, and before the books are in order: it need not wait for that."""
+    late.arm(name="other")
+    seen: list[tuple[int, int]] = []
+    late.watch.give_way = lambda: seen.append((len(late.crossings), len(late.watch.seats)))
+    late.watch.price("BTC/USD", Decimal(50000))
+    assert seen == []
+    late.watch.price("BTC/USD", Decimal(51500))
+    assert seen == [(2, 2)]
+    assert len(late.watch.seats) == 0
+
+
+def test_crossing_that_was_handed_over_before_an_error_is_off_the_books(late: WatchBench) -> None:
+    """The next price fires the rule alone whose crossing was not."""
+    late.arm(name="other")
+    take = late.take
+
+    def take_one(message: Crossing | FirstCrossing) -> None:
+        if late.crossings:
+            raise RuntimeError("a defect")
+        take(message)
+
+    late.watch._submit = take_one
+    with pytest.raises(RuntimeError):
+        late.watch.price("BTC/USD", Decimal(51500))
+    late.watch._submit = take
+    late.watch.price("BTC/USD", Decimal(51600))
+    assert sorted(crossing.key for crossing in late.crossings) == ["other", "up"]
 
 
 # --- numbers that begin anew, and numbers that are nonsense --------------------------------------
