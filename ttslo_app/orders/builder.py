@@ -16,6 +16,7 @@ from krakenlink.rest.answers import Outcome
 from ttslo_app.messages import AcceptedRule, Crossing, Market
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders.amounts import asset_of, volume_at
+from ttslo_app.orders.expiry import expiry_of
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange, Tools
 from ttslo_app.orders.request import (
@@ -25,7 +26,6 @@ from ttslo_app.orders.request import (
     letters_of,
     order_to_find,
 )
-from ttslo_app.orders.roll import expiry_of
 from ttslo_app.rules.rule import Rule
 
 NO_INDEX = "Index unavailable"

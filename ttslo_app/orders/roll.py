@@ -7,7 +7,6 @@ that a crossing of the row as it was fires the row as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -24,6 +23,7 @@ from ttslo_app.messages import (
 )
 from ttslo_app.orders import kin_words, trouble_words, words
 from ttslo_app.orders.beginnings import Beginnings, book_arm
+from ttslo_app.orders.expiry import Expiry
 from ttslo_app.orders.kin import FREE, Tie
 from ttslo_app.orders.kinship import tie_of
 from ttslo_app.orders.ledger import UnreadableLife
@@ -35,12 +35,6 @@ from ttslo_app.rules.rule import Rule
 
 # What goes by Kraken's clock in a life, but for what its client order id is made of.
 _MOMENTS = ("row_at", "trigger_time", "intended_at", "activated_on")
-
-
-# What was crossed before a row ended may still be on its way here.
-_GRACE = timedelta(seconds=2)
-_LAST_YEAR = 9000  # no row is meant to live so long: the cell is damaged
-_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 # The present as text, and the same from which on trades count: see `Moments.now_and_since`.
 _Now = tuple[str, str]
 
@@ -93,13 +87,16 @@ class Roll:
     Args:
         tools: What every part has in hand.
         post: Called with each change of the rule book; must not block.
+
+    Attributes:
+        expiry: The rows that end by themselves.
     """
 
     def __init__(self, tools: Tools, post: Callable[[BookChange], None]) -> None:
         self._tools = tools
         self._ledger, self._owed, self._teller = tools.ledger, tools.owed, tools.teller
         self._post = post
-        self._expiring: list[AcceptedRule] = []
+        self.expiry = Expiry(tools, post)
 
     # --- the start -----------------------------------------------------------------------------
 
@@ -169,7 +166,7 @@ class Roll:
             else:
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at, now)
         ledger.rules = rules
-        self._expiring = [e for e in rules.values() if e.rule.terms.expires is not None]
+        self.expiry.watch(rules.values())
         return has_changed
 
     def _changed(self, rules: Mapping[str, AcceptedRule]) -> list[str]:
@@ -247,35 +244,6 @@ class Roll:
         entry = self._ledger.rules.get(life.id)
         rule = entry.rule if entry else None
         self._teller.tell(words.no_longer_armed(life.id, rule, is_owed=is_owed))
-
-    # --- rows that end by themselves -----------------------------------------------------------
-
-    def expire(self) -> None:
-        """Disarm the rows whose time is over; a crossing that waits came before, and is kept."""
-        for entry in list(self._expiring):
-            rule = entry.rule
-            if not self._ledger.is_waiting(rule.id) or rule.id in self._owed:
-                continue
-            life = self._ledger.life_of(rule.id)
-            moment = expiry_of(rule, life)
-            if moment is not None and self._tools.clocks.utc() >= moment + _GRACE:
-                self._ledger.put(life.after(Signal.DISARM, detail=EXPIRED, intended_at=""))
-                self._post(BookDisarm(rule.id))
-                self._teller.tell(trouble_words.expired(rule, moment))
-                self._ledger.must_write = True
-
-    def next_at(self) -> float | None:
-        """Return when the next row ends by itself, in seconds of the monotonic clock, or None."""
-        moments = [
-            moment
-            for entry in self._expiring
-            if self._ledger.is_waiting(entry.rule.id)
-            and (moment := expiry_of(entry.rule, self._ledger.life_of(entry.rule.id))) is not None
-        ]
-        if not moments:
-            return None
-        left = min(moments) + _GRACE - self._tools.clocks.utc()
-        return self._tools.now() + left.total_seconds()
 
     def _put_behind(self, life: Life) -> bool:
         """Let a row with kin that has fired wait for its next arming; True if it is changed."""
@@ -428,20 +396,3 @@ class Roll:
         if age + later > self._tools.settings.owed:
             return None
         return Crossing(rule, price, life.trigger_price, seen_at=self._tools.now() - age)
-
-
-def expiry_of(rule: Rule, life: Life) -> datetime | None:
-    """Return the moment from which on no crossing of a row counts; None where there is none.
-
-    Where nobody knows since when it waits, a time from the arming is over.
-    """
-    expires = rule.terms.expires
-    if expires is None:
-        return None
-    try:
-        armed_at = datetime.fromisoformat(life.armed_at)
-        armed_at = armed_at if armed_at.tzinfo is not None else armed_at.replace(tzinfo=UTC)
-        moment = expires.moment(armed_at)
-        return moment if moment.year < _LAST_YEAR else expires.at or _LONG_AGO
-    except (ValueError, OverflowError):
-        return expires.at or _LONG_AGO

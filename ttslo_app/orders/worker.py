@@ -180,7 +180,7 @@ class OrderWorker:
             return _LONGEST_WAIT
         now, is_shut = self._tools.now(), self._owed.key.is_shut
         seeker = self._owed.key if is_shut else self._finder
-        moments = (part.next_at() for part in (seeker, self._owed, self._clerk, self.roll))
+        moments = (part.next_at() for part in (seeker, self._owed, self._clerk, self.roll.expiry))
         waits = [_LONGEST_WAIT, *(moment - now for moment in moments if moment is not None)]
         return max(_SHORTEST_WAIT, min(waits))
 
@@ -206,7 +206,7 @@ class OrderWorker:
         self._fire_owed()
         self._kinship.attend()
         if self._inbox.empty():
-            self.roll.expire()  # what was crossed before has been taken up by now
+            self.roll.expiry.expire()  # what was crossed before has been taken up by now
             self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
             self._fire_owed()  # what waited for the disk alone
 
