@@ -43,9 +43,9 @@ class Expiry:
         """Disarm the rows whose time is over; a crossing that waits came before, and is kept."""
         for entry in list(self._expiring):
             rule = entry.rule
-            if not self._ledger.is_waiting(rule.id) or rule.id in self._owed:
+            life = self._waiting(rule)
+            if life is None or rule.id in self._owed:
                 continue
-            life = self._ledger.life_of(rule.id)
             moment = expiry_of(rule, life)
             if moment is not None and self._tools.clocks.utc() >= moment + _GRACE:
                 self._ledger.put(life.after(Signal.DISARM, detail=EXPIRED, intended_at=""))
@@ -58,13 +58,19 @@ class Expiry:
         moments = [
             moment
             for entry in self._expiring
-            if self._ledger.is_waiting(entry.rule.id)
-            and (moment := expiry_of(entry.rule, self._ledger.life_of(entry.rule.id))) is not None
+            if (life := self._waiting(entry.rule)) is not None
+            and (moment := expiry_of(entry.rule, life)) is not None
         ]
         if not moments:
             return None
         left = min(moments) + _GRACE - self._tools.clocks.utc()
         return self._tools.now() + left.total_seconds()
+
+    def _waiting(self, rule: Rule) -> Life | None:
+        # The thread asks outside of a turn when it is to wake up: a row that nobody can read must
+        # not end it.
+        life = self._ledger.known_life(rule.id)
+        return life if life is not None and life.is_waiting else None
 
 
 def expiry_of(rule: Rule, life: Life) -> datetime | None:

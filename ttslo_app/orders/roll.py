@@ -6,7 +6,7 @@ that a crossing of the row as it was fires the row as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -107,8 +107,7 @@ class Roll:
             try:
                 life = self._ledger.life_of(rule_id)
             except UnreadableLife as error:
-                self._ledger.distrust([rule_id])
-                self._teller.tell(words.unreadable(rule_id, error))
+                self._distrust(rule_id, error)
                 continue
             if self._ledger.is_past_unknown(rule_id):
                 continue  # `adopt` says so and keeps it: such a row proves nothing about an order
@@ -128,6 +127,10 @@ class Roll:
     def leave_book(self, rule_id: str) -> None:
         """Let the reader of prices forget a rule."""
         self._post(BookDisarm(rule_id))
+
+    def _distrust(self, rule_id: str, error: UnreadableLife) -> None:
+        self._ledger.distrust([rule_id])
+        self._teller.tell(words.unreadable(rule_id, error))
 
     def _resume(self, life: Life) -> Life:
         if life.state is RuleState.INTENDED:
@@ -154,6 +157,7 @@ class Roll:
         # All rows of one reading are armed at one moment, which is one text in the memory.
         now = self._tools.moments.now_and_since()
         beginnings = Beginnings(self._tools, partial(self.arm, now=now), now[0])
+        unreadable: set[str] = set()
         for rule_id in [*self._changed(rules), *(i for i in rules if i not in state)]:
             if rule_id in undecided or ledger.is_past_unknown(rule_id):
                 continue
@@ -163,11 +167,30 @@ class Roll:
             if entry is not None and beginnings.is_one(entry):
                 self._post(beginnings.arm(entry))
                 has_changed = True
-            else:
+                continue
+            try:
                 has_changed |= self._adopt_one(rule_id, entry, message.read_at, now)
+            except UnreadableLife as error:
+                self._distrust(rule_id, error)
+                unreadable.add(rule_id)
+        if unreadable:  # of an edit all other rows take effect
+            rules = self._without(unreadable, rules)
+            has_changed = True
         ledger.rules = rules
         self.expiry.watch(rules.values())
         return has_changed
+
+    def _without(
+        self, unreadable: Collection[str], rules: Mapping[str, AcceptedRule]
+    ) -> dict[str, AcceptedRule]:
+        """Let rows not trade of which an edit has shown that nobody can know their past."""
+        self._ledger.keep_doubts(unreadable)
+        for rule_id in unreadable:
+            self._owed.settle(rule_id)
+            self.leave_book(rule_id)
+        left = {i: entry for i, entry in rules.items() if i not in unreadable}
+        self._ledger.relate(left)
+        return left
 
     def _changed(self, rules: Mapping[str, AcceptedRule]) -> list[str]:
         """Return the known rows but those that wait and are as they were, as most are."""
@@ -331,9 +354,10 @@ class Roll:
         right = self._tools.moments.put_right()
         for rule_id, cells in list(self._ledger.state.items()) if right else ():
             wrong = {name: cells[name] for name in _MOMENTS if cells.get(name) in right}
-            if wrong:
+            life = self._ledger.known_life(rule_id) if wrong else None
+            if life is not None:
                 put = {name: right[text] for name, text in wrong.items()}
-                self._ledger.put(self._ledger.life_of(rule_id)._replace(**put))  # type: ignore[arg-type]  # fields by name
+                self._ledger.put(life._replace(**put))  # type: ignore[arg-type]  # fields by name
                 self._ledger.must_write = True
 
     def _post_fired(self, life: Life, entry: AcceptedRule | None) -> None:

@@ -162,3 +162,13 @@ def test_row_that_has_ended_is_fired_by_nobody_who_hands_it_in() -> None:
     bench.wait(3610)
     bench.worker.roll.ensure_armed(rule(expires="+1h"))
     assert bench.life().state is RuleState.DISARMED
+
+
+def test_row_that_nobody_can_read_ends_neither_the_thread_nor_other_rows() -> None:
+    """When to wake up is asked outside of a turn, where an error would be the thread's last."""
+    bench = Bench(rule("bad", expires="+1h"), rule("good", expires="+2h"))
+    bench.worker.state["bad"]["generation"] = "one"
+    assert bench.worker.roll.expiry.next_at() == pytest.approx(bench.clock.seconds + 7202)
+    bench.wait(7204)
+    assert bench.life("good").state is RuleState.DISARMED
+    assert bench.worker.roll.expiry.next_at() is None

@@ -252,6 +252,77 @@ def test_damaged_row_of_the_state_does_not_trade(bench: Bench) -> None:
     assert bench.heard("makes no sense")
 
 
+def spoil(bench: Bench, rule_id: str, **cells: str) -> None:
+    """Let a row of the state make no sense while the program runs: a caller may hold that dict."""
+    bench.worker.state[rule_id].update(cells)
+
+
+def test_one_unreadable_life_ends_no_other_row_of_an_edit() -> None:
+    """Rows before and behind it, new ones and those that are gone: each takes effect."""
+    bench = Bench(*map(rule, ("a", "bad", "gone", "z")))
+    spoil(bench, "bad", rule_state="on fire")
+    bench.files.rules = {
+        r.id: r for r in (rule("a", volume="0.02"), rule("bad"), rule("z", volume="0.03"))
+    }
+    bench.files.rules["new"] = rule("new")
+    bench.changes.clear()
+    bench.adopt()
+    told = {
+        change.rule.id if isinstance(change, BookArm) else change.rule_id: type(change)
+        for change in bench.changes
+        if isinstance(change, BookArm | BookDisarm)
+    }
+    assert told == {
+        "a": BookArm, "z": BookArm, "new": BookArm, "gone": BookDisarm, "bad": BookDisarm
+    }  # fmt: skip
+    assert bench.life("gone").state is RuleState.DISARMED
+    assert list(bench.worker.ledger.rules) == ["a", "z", "new"]
+    bench.cross(*bench.files.rules.values())
+    assert sorted(order.volume for order, _, _ in bench.kraken.sent) == ["0.01", "0.02", "0.03"]
+    assert all(bench.life(rule_id).has_fired for rule_id in ("a", "z", "new"))
+
+
+def test_unreadable_row_of_an_edit_is_said_once_and_stays_doubtful(bench: Bench) -> None:
+    """Which row, of which file, and what to do; a restart believes it no more than this run."""
+    spoil(bench, "btc", triggered="perhaps")
+    bench.files.rules = {"btc": rule(volume="0.02")}
+    for _ in range(3):
+        bench.adopt()
+    said = [text for level, text in bench.said if level == "ERROR"]
+    (text,) = said
+    assert text.startswith("btc: does NOT trade: its row of the state file makes no sense")
+    assert text.endswith("See at Kraken whether it has an order, then delete that row")
+    assert "(triggered is 'perhaps', not true or false)" in text
+    assert bench.files.disk["btc"]["rule_state"] == "doubtful"
+    bench.restart()
+    bench.cross(rule(volume="0.02"))
+    assert bench.kraken.sent == []
+
+
+def test_crossing_that_an_unreadable_row_was_owed_is_owed_no_more(bench: Bench) -> None:
+    """Nobody can know whether it has its order; what waited for Kraken must not be sent."""
+    bench.kraken.replies = [Reply.BUSY]
+    bench.cross()
+    assert bench.worker.is_held_back("btc")
+    spoil(bench, "btc", generation="one")
+    bench.files.rules = {"btc": rule(volume="0.02")}
+    bench.adopt()
+    assert not bench.worker.is_held_back("btc")
+    bench.wait(100)
+    assert len(bench.kraken.sent) == 1
+
+
+def test_group_of_an_unreadable_row_waits_for_it() -> None:
+    """It may have an order: no other row of its group may have one, too."""
+    rows = [rule("x", group="g"), rule("y", group="g", threshold_price="60000")]
+    bench = Bench(*rows)
+    spoil(bench, "x", generation="one")
+    bench.files.rules["x"] = rule("x", group="g", volume="0.02")
+    bench.adopt()
+    bench.cross(rows[1], price="60001")
+    assert bench.kraken.sent == []
+
+
 def test_rule_that_a_torn_state_file_lacks_does_not_trade() -> None:
     """When rows of the state file are lost, a rule that it does not know might have fired."""
     bench = Bench()

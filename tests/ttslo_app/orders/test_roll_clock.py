@@ -151,3 +151,15 @@ def test_row_that_is_told_after_the_time_is_known_needs_no_guess() -> None:
     assert isinstance(change, BookArm)
     assert change.since_at is None
     assert moment_of(change.since) == pytest.approx(bench.clock.seconds, abs=0.01)
+
+
+def test_row_that_nobody_can_read_keeps_no_other_from_being_put_right(bench: AdriftBench) -> None:
+    """It comes first, does not trade, and its moments say nothing."""
+    bench.files.rules["eth"] = rule("eth")
+    bench.clock.seconds += 30
+    bench.adopt()
+    bench.worker.state["btc"]["generation"] = "one"
+    bench.clock.is_known = True
+    bench.worker.work_off()
+    since = moment_of(bench.life("eth").waits_since)
+    assert since == pytest.approx(bench.clock.begin + 30, abs=0.01)
