@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
@@ -61,8 +62,9 @@ class LoopQueue(SimpleQueue[Any]):
         self.fate = why
         _log.warning("A reader of events hears no more: %s", why)
         self.on_end()
-        while not self.empty():
-            self.get()
+        with suppress(Empty):  # the coroutine may take the last of them meanwhile
+            while True:
+                self.get_nowait()
 
     async def wait(self) -> None:
         """Wait until there may be an entry.
@@ -131,15 +133,18 @@ class EventStream:
     async def __anext__(self) -> Event:
         while not self._is_over:
             try:
-                event: Event = self._queue.get_nowait()
+                event: Event | None = self._queue.get_nowait()
             except Empty:
-                if self._queue.fate:
-                    self._is_over = True
-                    raise KrakenError(f"events are missing: {self._queue.fate}") from None
+                event = None
+            # Asked after it was taken: what stood before it may have been let go.
+            if self._queue.fate:
+                self._is_over = True
+                raise KrakenError(f"events are missing: {self._queue.fate}")
+            if event is None:
                 await self._queue.wait()
-            else:
-                self._is_over = isinstance(event, FeedClosed)
-                return event
+                continue
+            self._is_over = isinstance(event, FeedClosed)
+            return event
         raise StopAsyncIteration
 
     async def aclose(self) -> None:

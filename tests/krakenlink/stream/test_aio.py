@@ -185,6 +185,60 @@ def test_coroutine_that_never_reads_costs_no_more_than_its_bound(
     assert asyncio.run(read()) == []
 
 
+class Raced(LoopQueue):
+    """A queue that a coroutine on another thread empties between two steps of the feed's."""
+
+    def empty(self) -> bool:
+        """Tell how it was, and let it be emptied."""
+        was_empty = super().empty()
+        while not super().empty():
+            self.get_nowait()
+        return was_empty
+
+
+def test_feed_waits_for_no_coroutine_that_empties_its_queue_meanwhile() -> None:
+    """Whoever is too slow may wake up at the very moment at which that is found."""
+    sink = Raced(3)
+
+    def fill() -> None:
+        for number in range(5):
+            sink.put(news(number))
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    thread.join(LONG)
+    assert not thread.is_alive()
+    assert (sink.fate, sink.qsize()) == ("3 events were never read", 0)
+
+
+def test_what_follows_a_hole_is_not_told() -> None:
+    """Events are let go one by one, and a coroutine may read one that has lost its forerunner."""
+
+    class Half(LoopQueue):
+        """A queue of which the first half was let go when somebody looked."""
+
+        def get_nowait(self) -> Any:
+            """Return what is there, as one who reads while the feed lets go."""
+            found = super().get_nowait()
+            if not self.fate and isinstance(found, SystemState) and found.at == 1.0:
+                self.fate = "2 events were never read"
+                return super().get_nowait()
+            return found
+
+    feed = Feed()
+
+    async def read() -> None:
+        stream = EventStream(feed.open)
+        stream._queue = sink = Half(10)
+        for number in (0, 1, 2):
+            sink.put(news(number))
+        assert await anext(stream) == news(0)
+        with pytest.raises(KrakenError, match="events are missing"):
+            await anext(stream)
+
+    asyncio.run(read())
+
+
 def test_stream_that_is_dropped_is_forgotten() -> None:
     """The feed keeps nobody alive."""
     feed = Feed()
