@@ -128,7 +128,7 @@ def read_candles(frame: str, at: float) -> list[Message]:
         return []
     found: dict[tuple[Symbol, int], list[Candle | None]] = {}
     for row in content.data:
-        if isinstance(row.symbol, str) and isinstance(row.interval, int):
+        if isinstance(row.symbol, str) and isinstance(row.interval, int) and row.interval > 0:
             found.setdefault((Symbol(row.symbol), row.interval), []).append(_candle(row))
     is_snapshot = content.type == "snapshot"
     return [

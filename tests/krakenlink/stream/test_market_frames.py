@@ -115,6 +115,20 @@ def test_other_shapes_are_survived(frame: str) -> None:
     assert all(isinstance(message, BookUpdate | Damaged) for message in found)
 
 
+# --- candles ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", ["0", "-0", "false", "-1"])
+def test_candle_of_no_minutes_is_damage(interval: str) -> None:
+    """And not a division by them, which would cost the connection."""
+    frame = (
+        f'{{"channel":"ohlc","type":"update","data":[{{"symbol":"BTC/USD","interval":{interval},'
+        '"interval_begin":"2026-11-23T02:11:00Z","open":1.0,"high":2.0,"low":1.0,"close":1.5,'
+        '"volume":3.0,"trades":2}]}'
+    )
+    assert [type(message) for message in read_frame(frame, 1.0)] == [Damaged]
+
+
 # --- instruments -------------------------------------------------------------------------------
 
 
