@@ -291,28 +291,35 @@ class Looks(Proofs):
 
     def proven_instrument(self, symbol: str) -> tuple[stream.Instrument, float] | None:
         """Return the same with the seconds since its proof."""
-        if self.beside is not None:
-            return self.beside.proven_instrument(symbol)
-        known = self._instruments() if self._is_fresh() else None
-        pair = None if known is None else known.pairs.get(symbol)
-        heard_at = self._link.last_frame_at
-        if pair is None or heard_at is None:
-            return None
-        return pair, max(0.0, self._clock() - heard_at)
+        return self._told(lambda known: known.pairs.get(symbol))
 
     def instruments(self) -> dict[str, stream.Instrument]:
         """Return all pairs by symbol as Kraken says they are now; empty where nothing is proven."""
-        if self.beside is not None:
-            return self.beside.instruments()
-        known = self._instruments() if self._is_fresh() else None
-        return {} if known is None else dict(known.pairs)
+        found = self._told(lambda known: known.pairs.copy())
+        return {} if found is None else found[0]
 
     def assets(self) -> dict[str, stream.Asset]:
         """Return all assets by name, likewise."""
+        found = self._told(lambda known: known.assets.copy())
+        return {} if found is None else found[0]
+
+    def _told(self, look: Callable[[Instruments], T | None]) -> tuple[T, float] | None:
+        """Return what is seen of all pairs, if it is proven now, and the seconds since its proof.
+
+        As young as a price would have to be, on a patient link too.
+        """
         if self.beside is not None:
-            return self.beside.assets()
-        known = self._instruments() if self._is_fresh() else None
-        return {} if known is None else dict(known.assets)
+            return self.beside._told(look)
+        with self._lock:
+            known = self._instruments()
+            found = None if known is None else look(known)
+            good_until, heard_at = self._link.good_until, self._link.last_frame_at
+        now = self._clock()  # last: as with a price
+        if heard_at is None or now >= good_until:
+            self.feed_thread.revive()
+            return None
+        age = max(0.0, now - heard_at)
+        return None if found is None or age >= self.proof_lasts else (found, age)
 
     def wait_for_instruments(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the first ones; tell whether they are there."""
@@ -326,14 +333,6 @@ class Looks(Proofs):
         """Return all that the channel has told, whether it is proven or not. Takes no lock."""
         sub = self._subscriptions.by_key.get(key_of(Channel.INSTRUMENT, EVERY))
         return None if sub is None else sub.content
-
-    def _is_fresh(self) -> bool:
-        """Whether a frame has come so lately that a price would count, on a patient link too."""
-        heard_at, now = self._link.last_frame_at, self._clock()
-        if heard_at is None or now >= self._link.good_until:
-            self.feed_thread.revive()
-            return False
-        return now - heard_at < self.proof_lasts
 
     def _places(self, symbol: Symbol) -> Places | None:
         """Return the decimals of a market, where they were told; only a hint."""

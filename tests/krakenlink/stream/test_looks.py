@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from book_kit import ASKS, BIDS, BTC, book_frame, prices, snapshot
+from feed_kit import tell
 from stream_kit import LONG, QUICK, Make, Peer, Server, wait_for
 
 from krakenlink.pairs import Symbol
@@ -206,3 +208,46 @@ def test_price_of_what_nobody_asked_for_is_none(make: Make) -> None:
     assert provider.proven_age("X/Y") is None
     assert provider.wait_for_tick("X/Y", 100 * LONG) is None
     assert provider.order_book(Symbol("X/Y")) is None
+
+
+# --- pairs ---------------------------------------------------------------------------------------
+
+
+def told_of_pairs(clock: Callable[[], float]) -> WebSocketPriceProvider:
+    """Return a provider without a thread, to which all pairs were told at second 100."""
+    provider = WebSocketPriceProvider("ws://127.0.0.1:1", clock=clock)
+    thread = provider.pool.instruments().feed_thread
+    thread._is_available = False
+    provider.subscribe_symbol("*", "instrument")
+    thread.feed.link.attempt(100.0)
+    thread.feed.opened(100.0)
+    thread.feed.due(100.0)
+    answer = {"method": "subscribe", "success": True, "req_id": 1}
+    answer["result"] = {"channel": "instrument"}
+    rows = {"pairs": [{"symbol": BTC, "qty_min": 0.5}], "assets": [{"id": "BTC"}]}
+    told = {"channel": "instrument", "type": "snapshot", "data": rows}
+    tell(thread.feed, json.dumps(answer), json.dumps(told), at=100.0)
+    return provider
+
+
+def test_pair_is_not_proven_by_a_look_at_the_clock_before_it_was_taken() -> None:
+    """A reader may stand still between any two of its steps, such as for ten seconds."""
+    moments = [101.0, 111.0]
+    provider = told_of_pairs(lambda: moments.pop(0) if len(moments) > 1 else moments[0])
+    found = provider.proven_instrument(BTC)
+    assert found is None or found[1] < provider.settings.dead_after
+    assert provider.proven_instrument(BTC) is None
+    assert (provider.instruments(), provider.assets()) == ({}, {})
+
+
+def test_pairs_are_shown_while_they_are_proven() -> None:
+    """As long as a price would be, though their connection is a patient one."""
+    now = [101.0]
+    provider = told_of_pairs(lambda: now[0])
+    found = provider.proven_instrument(BTC)
+    assert found is not None
+    assert (str(found[0].qty_min), found[1]) == ("0.5", 1.0)
+    assert (list(provider.instruments()), list(provider.assets())) == ([BTC], ["BTC"])
+    assert provider.proven_instrument("X/Y") is None
+    now[0] = 100.0 + provider.settings.dead_after
+    assert (provider.instruments(), provider.assets()) == ({}, {})
