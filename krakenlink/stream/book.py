@@ -12,7 +12,7 @@ Sources: Kraken, spot WebSocket v2, book channel and its guide on checksums (rea
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
@@ -39,6 +39,7 @@ def checked_depth(depth: object) -> int:
 _SUMMED = 10
 # Characters of a number that is read quickly; longer ones are looked at with more care.
 _LONGEST = 40
+_UNREADABLE = "a level cannot be read"
 _CROSSED = "its best bid is not below its best ask"
 # Decimals that are tried where nobody has told them: of a price beyond those that are seen, and of
 # a quantity.
@@ -123,49 +124,51 @@ def digits(number: object, places: int) -> str | None:
 
 
 class _Side:
-    """One side of a book, its best price first.
+    """One side of a book, its best price first: two lists, so that what is summed up is a slice.
 
     Attributes:
         keys: The prices in steps of the last decimal, ascending; negative where the best is high.
-        texts: By key, the digits of price and quantity, as they are summed up.
+        lines: For each of them the digits of price and quantity, as they are summed up.
     """
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self.keys: list[int] = []
-        self.texts: dict[int, str] = {}
-        self._summed: str | None = ""  # None: to be joined anew
+        self.lines: list[str] = []
+        self._summed: bytes | None = b""  # None: to be joined anew
 
     def change(self, levels: Sequence[RawLevel], places: Places, depth: int) -> bool:
         """Take changes in, and forget what lies deeper than `depth`. False: damaged."""
-        if not levels:
-            return True  # most changes are of one side
-        keys, texts, self._summed = self.keys, self.texts, None
+        keys, lines, self._summed = self.keys, self.lines, None
+        price_places, qty_places = places
         for level in levels:
-            price, qty = digits(level.price, places.price), digits(level.qty, places.qty)
+            price, qty = digits(level.price, price_places), digits(level.qty, qty_places)
             if not price or qty is None:
                 return False
             key = self._sign * int(price)
-            if qty:
-                if key not in texts:
-                    insort(keys, key)
-                texts[key] = price + qty
-            elif key in texts:
-                del texts[key], keys[bisect_left(keys, key)]
-        while len(keys) > depth:
-            del texts[keys.pop()]
+            place = bisect_left(keys, key)
+            is_there = place < len(keys) and keys[place] == key
+            if not qty:
+                if is_there:
+                    del keys[place], lines[place]
+            elif is_there:
+                lines[place] = price + qty
+            else:
+                keys.insert(place, key)
+                lines.insert(place, price + qty)
+        if len(keys) > depth:
+            del keys[depth:], lines[depth:]
         return True
 
-    def best(self) -> int | None:
-        """Return the best price in steps; None where nobody is."""
-        return abs(self.keys[0]) if self.keys else None
-
-    def summed(self) -> str:
+    def summed(self) -> bytes:
         """Return the digits that Kraken sums up."""
         if self._summed is None:
-            texts = self.texts
-            self._summed = "".join([texts[key] for key in self.keys[:_SUMMED]])
+            self._summed = "".join(self.lines[:_SUMMED]).encode()
         return self._summed
+
+    def texts(self, depth: int) -> list[tuple[int, str]]:
+        """Return the best prices in steps, each with its digits."""
+        return list(zip(self.keys[:depth], self.lines, strict=False))
 
 
 class Book:
@@ -216,25 +219,26 @@ class Book:
 
     def change(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel], checksum: object) -> str:
         """Take changes in; return why there is no book any more, nothing if there is one."""
-        places, depth = self._places, self.depth
-        if not (self._bids.change(bids, places, depth) and self._asks.change(asks, places, depth)):
-            return "a level cannot be read"
+        bid_side, ask_side = self._bids, self._asks
+        # Most changes are of one side.
+        if bids and not bid_side.change(bids, self._places, self.depth):
+            return _UNREADABLE
+        if asks and not ask_side.change(asks, self._places, self.depth):
+            return _UNREADABLE
         found = self.checksum()
         if found != checksum:
             return f"its checksum is {found}, Kraken's is {str(checksum)[:_LONGEST]}"
-        bid, ask = self._bids.best(), self._asks.best()
-        if bid is not None and ask is not None and bid >= ask:
+        if bid_side.keys and ask_side.keys and -bid_side.keys[0] >= ask_side.keys[0]:
             return _CROSSED
         return ""
 
     def checksum(self) -> int:
-        """Return the sum that Kraken has of such a book."""
-        return crc32((self._asks.summed() + self._bids.summed()).encode())
+        """Return the sum that Kraken has of such a book: of who sells, and on from there."""
+        return crc32(self._bids.summed(), crc32(self._asks.summed()))
 
     def texts(self, depth: int) -> Shown:
         """Return up to `depth` levels of each side, to be made numbers of. Quick."""
-        bids = [(key, self._bids.texts[key]) for key in self._bids.keys[:depth]]
-        asks = [(key, self._asks.texts[key]) for key in self._asks.keys[:depth]]
+        bids, asks = self._bids.texts(depth), self._asks.texts(depth)
         return Shown(self._places, bids, asks, self.timestamp)
 
 

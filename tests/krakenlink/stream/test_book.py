@@ -224,6 +224,33 @@ def test_change_with_a_wrong_sum_is_told() -> None:
     assert begun().change([], [], total(BIDS, ASKS)) == ""
 
 
+@pytest.mark.parametrize("is_bid", [True, False])
+def test_change_of_one_side_is_summed_up_with_the_other_as_it_was(is_bid: bool) -> None:
+    """Each time anew; a sum of that side alone would not do."""
+    sides, book = [BIDS, ASKS], begun()
+    which, price = not is_bid, next(iter(BIDS if is_bid else ASKS))
+    for qty in ("2.00000000", "3.00000000"):
+        sides[which] = changed(sides[which], {price: qty}, is_bid=is_bid)
+        told = [Raw(price, qty)]
+        changes = (told, []) if is_bid else ([], told)
+        assert book.change(*changes, total(*sides)) == ""
+        assert book.checksum() == total(*sides)
+    assert "checksum" in book.change([], [], total({}, ASKS) if is_bid else total(BIDS, {}))
+
+
+@pytest.mark.parametrize("is_bid", [True, False])
+def test_book_that_was_emptied_has_the_sum_of_its_other_side(is_bid: bool) -> None:
+    """Nothing stays behind of the levels that have gone, and new ones begin it again."""
+    book, side = begun(), BIDS if is_bid else ASKS
+    gone = [Raw(price, "0.00000000") for price in side]
+    after = ({}, ASKS) if is_bid else (BIDS, {})
+    assert book.change(*((gone, []) if is_bid else ([], gone)), total(*after)) == ""
+    assert (book.texts(10).bids if is_bid else book.texts(10).asks) == ()
+    back = raw(dict(list(side.items())[:1]))
+    after = (dict(list(BIDS.items())[:1]), ASKS) if is_bid else (BIDS, dict(list(ASKS.items())[:1]))
+    assert book.change(*((back, []) if is_bid else ([], back)), total(*after)) == ""
+
+
 @pytest.mark.parametrize(
     ("level", "said"),
     [
