@@ -40,7 +40,7 @@ def _untold(symbol: Symbol) -> Places | None:
 
 
 # At hand, because an enumeration looks its members up anew each time: for the hot path.
-_TRADE = Channel.TRADE
+_TRADE, _BOOK, _LIVE = Channel.TRADE, Channel.BOOK, SubState.LIVE
 _ANSWERED = frozenset({SubState.ACKED, SubState.LIVE, SubState.MUTE})
 
 
@@ -94,8 +94,8 @@ class Contents:
 
     def receive_book(self, update: BookUpdate) -> list[Event]:
         """Take a snapshot of a book in, or a change of one that is known."""
-        sub = self._subscriptions.by_key.get((Channel.BOOK, update.symbol))
-        if sub is None or not self._is_awaited(sub):
+        sub = self._subscriptions.by_key.get((_BOOK, update.symbol))
+        if sub is None or not (sub.state is _LIVE or self._is_awaited(sub)):
             return []  # under way while it was left
         sub.ticks += 1
         book: Book | None = sub.content or sub.early
@@ -113,6 +113,8 @@ class Contents:
             wrong = BookWrong(update.symbol, fault, update.at)
             return [] if sub.is_arriving else [wrong, *events]
         book.timestamp = update.timestamp
+        if book is sub.content and not sub.is_arriving:
+            return [update]  # as nearly all
         return self._taken(sub, book, update)
 
     def receive_instruments(self, update: InstrumentUpdate) -> list[Event]:

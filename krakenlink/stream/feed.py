@@ -149,12 +149,12 @@ class FeedProtocol:
 
     def receive(self, message: Message, now: float) -> list[Event]:
         """Take in one message of a frame that the link has heard."""
+        if isinstance(message, BookUpdate):  # first, as there are a hundred of them for each price
+            return self.contents.receive_book(message)
         if isinstance(message, Tick):
             return self.subscriptions.receive_tick(message)
         if isinstance(message, Trades):
             return self.contents.receive_trades(message)
-        if isinstance(message, BookUpdate):
-            return self.contents.receive_book(message)
         if isinstance(message, CandleUpdate):
             return self.contents.receive_candles(message)
         if isinstance(message, InstrumentUpdate):

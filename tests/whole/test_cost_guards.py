@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
+from book_kit import BTC, book_frame, snapshot, total
 from calls_kit import calls_in
 from watch_kit import WatchBench
 
@@ -28,7 +29,7 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError, KrakenError
 from krakenlink.pairs import Symbol
 from krakenlink.stream.connection import open_websocket
-from krakenlink.stream.events import Channel, Tick, Trades
+from krakenlink.stream.events import BookUpdate, Channel, Tick, Trades
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.frames import read_frame, read_frames
 from krakenlink.stream.handover import Run
@@ -134,6 +135,45 @@ def test_frame_is_read_and_judged_in_few_calls() -> None:
     take_in()
     # read_frames and its ticker, Tick, receive_tick, prove, crossed
     assert calls_in(take_in)["Python"] <= 6
+
+
+def book_feed(depth: int, bids: dict[str, str], asks: dict[str, str]) -> FeedProtocol:
+    """Return a feed whose book of one market is live."""
+    feed = FeedProtocol(FeedSettings())
+    sub = feed.subscriptions.want(Symbol(BTC), Channel.BOOK, depth)
+    feed.link.attempt(0.0)
+    feed.opened(0.5)
+    feed.due(0.5)
+    feed.subscriptions._acked(sub, 0.6)
+    told = [feed.receive(m, 0.7) for m in read_frame(snapshot(bids, asks), 0.7)]
+    assert type(told[0][-1]) is BookUpdate
+    return feed
+
+
+@pytest.mark.parametrize("depth", [10, 1000])
+@pytest.mark.parametrize("count", [1, 2])
+def test_change_of_a_book_is_read_and_judged_in_few_calls(depth: int, count: int) -> None:
+    """Two more for each level that changed, however deep the book is: none for those that stay."""
+    bids = {f"{50000 - n / 10:.1f}": f"1.{n:08d}" for n in range(1, depth + 1)}
+    asks = {f"{50000 + n / 10:.1f}": f"0.{n:08d}" for n in range(1, depth + 1)}
+    feed = book_feed(depth, bids, asks)
+    more = dict.fromkeys(list(bids)[:count], "7.00000000")
+    frame = book_frame(more, {}, total(bids | more, asks), "update")
+
+    def take_in() -> None:
+        (update,) = read_frames((frame,), 1.0)
+        (told,) = feed.receive(update, 1.0)
+        assert type(told) is BookUpdate
+
+    take_in()
+    seen = calls_in(take_in)
+    assert seen["digits"] == 2 * count
+    # read_frames and its reader, BookUpdate; receive, receive_book; change of book and side; the
+    # sum and both of its parts
+    assert seen["Python"] <= 10 + 2 * count
+    assert seen["crc32"] == 2
+    # of each level: partition, isdigit, isascii, lstrip and a length, twice; its place
+    assert seen["C"] <= 12 + 14 * count
 
 
 def trading_feed() -> FeedProtocol:

@@ -6,10 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from book_kit import snapshot
+from book_kit import ASKS, BIDS, book_frame, changed, snapshot, total
 from feed_kit import BTC, ETH, TICKER, TRADE, ack_frame, live_feed, opened_feed, tell, ticker_frame
 
-from krakenlink.stream.events import Channel, Event, FirstData, SymbolMute, Tick
+from krakenlink.stream.events import BookUpdate, Channel, Event, FirstData, SymbolMute, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.moves import Departure
 from krakenlink.stream.states import SubState, key_of
@@ -153,6 +153,22 @@ def test_book_is_asked_for_as_deep_as_it_was_wanted_meanwhile() -> None:
     feed.arrive(key_of(BOOK, BTC), Departure(refs=1, param=25, is_whole=False), 100.7)
     frames = feed.due(101.0).frames
     assert any('"depth":25' in frame for frame in frames)
+
+
+def test_changes_of_a_book_are_told_once_it_has_joined() -> None:
+    """On their way they are taken in, and who moves it hears of each."""
+    feed, key = expecting(BOOK, 10), key_of(BOOK, BTC)
+    tell(feed, channel_ack(BOOK), snapshot(), at=100.5)
+    more = {"49999.9": "2.00000000"}
+    frame = book_frame(more, {}, total(changed(BIDS, more, is_bid=True), ASKS), "update")
+    feed.subscriptions.news.clear()
+    assert tell(feed, frame, at=100.6) == []
+    assert list(feed.subscriptions.news) == [(key, "")]
+    assert feed.subscriptions.by_key[key].content.texts(1).bids[0].qty == 2
+    feed.arrive(key, Departure(refs=1, param=10, is_whole=True), 100.7)
+    (told,) = tell(feed, frame, at=100.8)
+    assert isinstance(told, BookUpdate)
+    assert len(feed.subscriptions.news) == 1
 
 
 def test_what_stays_elsewhere_is_expected_no_more() -> None:
