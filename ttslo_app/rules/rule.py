@@ -266,11 +266,11 @@ class RulesById:
     def __init__(self, rows: Iterable[Mapping[str, object]]) -> None:
         self._rows: dict[str, Mapping[str, object] | None] = {}
         for row in rows:
-            name = str(row.get("id", ""))
-            self._rows[name] = None if name in self._rows else row
+            name, is_doubtful = str(row.get("id", "")), getattr(row, "findings", ())
+            self._rows[name] = None if is_doubtful or name in self._rows else row
 
     def get(self, rule_id: str, default: Rule | None = None) -> Rule | None:
-        """Return the rule; None for a row that is none and for a repeated id, else `default`."""
+        """Return the rule; None where it is none, in doubt or there twice, else `default`."""
         if rule_id not in self._rows:
             return default
         row = self._rows[rule_id]

@@ -35,18 +35,19 @@ class _Seen(NamedTuple):
         data: Its bytes.
         reading: What was read last, perhaps before the program itself wrote what stands there now.
         rules: The rules of that reading.
-        noted: Rows that the program has disarmed since, for their orders.
+        barred: Rows that fire nothing, whatever they say: the program has disarmed them since, for
+            their orders, or they are in doubt, as one that is half written is.
     """
 
     stamp: Stamp | None
     data: bytes
     reading: RuleReading | None
     rules: Mapping[str, Rule | None] | RulesById
-    noted: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
 
     def rule(self, rule_id: str, default: Rule | None = None) -> Rule | None:
         """Return a rule of this version; `default` where it has no row of that id."""
-        return None if rule_id in self.noted else self.rules.get(rule_id, default)
+        return None if rule_id in self.barred else self.rules.get(rule_id, default)
 
 
 class OrderFiles:
@@ -178,7 +179,8 @@ class OrderFiles:
     def take(self, reading: RuleReading, rules: Mapping[str, Rule | None]) -> None:
         """Take over what was just read: the next crossing need not wait for reading it again."""
         self.is_loaded = True
-        self._seen = _Seen(reading.stamp, reading.data, reading, rules)
+        doubtful = frozenset(row.get("id", "") for row in reading.rows if row.findings)
+        self._seen = _Seen(reading.stamp, reading.data, reading, rules, doubtful)
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
@@ -192,7 +194,7 @@ class OrderFiles:
         if seen.stamp is not None and self.manager.is_own_write(after, seen.stamp):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
-            self._seen = seen._replace(stamp=after, data=data, noted=seen.noted.union(facts))
+            self._seen = seen._replace(stamp=after, data=data, barred=seen.barred.union(facts))
         # A row that was handed in by a caller need not stand in the file.
         return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
 

@@ -342,6 +342,18 @@ def test_offset_in_money_is_a_share_of_the_price() -> None:
     assert read_rule(GOOD).distance_at(Decimal(50000)) == 2500
 
 
+class Doubtful(dict[str, str]):
+    """A row that its reader could not rely upon."""
+
+    findings = ("may have been cut off",)
+
+
+def test_row_in_doubt_is_no_rule_of_its_file() -> None:
+    """What it says may be half of what was meant, whatever stands above or below."""
+    for rows in ([Doubtful(GOOD)], [Doubtful(GOOD), GOOD], [GOOD, Doubtful(GOOD)]):
+        assert RulesById(rows).get(GOOD["id"], read_rule(GOOD)) is None
+
+
 def test_rules_of_a_file_by_their_ids() -> None:
     """A row that is no rule and an id that stands twice are nobody's rule; others are unknown."""
     bad, two = {**GOOD, "id": "bad", "pair": ""}, {**GOOD, "id": "two"}

@@ -13,6 +13,7 @@ from ttslo import TTSLO
 from ttslo_app.messages import Mark, Message
 from ttslo_app.orders.intents import intent_lines
 from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.rules.rule import read_rule
 from ttslo_app.run import loader
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.keeper import TapeKeeper
@@ -136,6 +137,26 @@ def test_edit_of_same_length_and_stamp_is_seen_before_an_order(
     program.process_config(config(), 60000)
     assert kraken.orders == []
     assert "was changed in the same moment" in logged(manager, "WARNING")
+
+
+CUT = "id,pair,threshold_price,threshold_type,direction,enabled,volume,trailing_offset_percent"
+WHOLE = f"{CUT}\nbtc,XBTUSD,50000,above,sell,true,0.01,12.5\n"
+
+
+@pytest.mark.parametrize("is_read_already", [False, True])
+def test_half_of_a_row_is_none_of_an_edit(manager: ConfigManager, is_read_already: bool) -> None:
+    """Half of an offset is as good a number as all of it, but nobody has typed it."""
+    path, files = Path(manager.config_file), OrderFiles(manager, is_dry=False)
+    path.write_text(WHOLE, encoding="utf-8")
+    rule = read_rule((reading := manager.read_config()).rows[0])
+    files.take(reading, {"btc": rule})
+    assert files.current_rules()(rule) == rule
+    path.write_text(WHOLE.removesuffix("2.5\n"), encoding="utf-8")
+    if is_read_already:  # by a thread that has not told yet what it made of it
+        files.take(cut := manager.read_config(reading), {"btc": read_rule(cut.rows[0])})
+    assert files.current_rules()(rule) is None
+    path.write_text(WHOLE, encoding="utf-8")
+    assert files.current_rules()(rule) == rule
 
 
 @pytest.mark.parametrize("is_armed_again", [False, True])
