@@ -107,7 +107,7 @@ SHELLS = {
         "ttslo_app.run.signs",
     ),
     *("ttslo_app.run.reach", "ttslo_app.run.shared_files", "ttslo_app.run.standby"),
-    "ttslo_app.run.pair_news",
+    *("ttslo_app.run.first_look", "ttslo_app.run.pair_news"),
     "ttslo_app.run.relay",
     "ttslo_app.run.accounts",
     *("ttslo_app.run.handover", "ttslo_app.run.rows_command", "ttslo_app.run.state_command"),

@@ -33,6 +33,7 @@ from ttslo_app.run.by_hand import Hands, door_of
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.exclusive import Exclusive, ask_person
+from ttslo_app.run.first_look import wait_for_whole_file
 from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
@@ -395,6 +396,12 @@ def _take_up(program: Program) -> bool:
     """Go on where an earlier run ended; tell whether any row is accepted."""
     program.load_state()
     program.recover()
+    wait_for_whole_file(
+        program.config_manager,
+        program.worker.roll.waiting_from_before,
+        program.clocks.wall,
+        program.stopping.wait,
+    )
     program.check_config_file_changed()
     return program.validate_and_load_config()
 

@@ -49,6 +49,12 @@ QUIET = 0.5
 # same length in that time cannot be told from the one before; only afterwards it can.
 _QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
 
+def quiet_of(stamp: Stamp | None) -> float:
+    """Return the seconds without a change after which a version of a file is taken for whole."""
+    is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
+    return _QUIET_TO_THE_SECOND if is_to_the_second else QUIET
+
+
 # Seconds in which the order thread arms what it is handed, unless it is at something else.
 _TOLD_SOON = 2.0
 
@@ -229,8 +235,7 @@ class Loader:
         if stamp != seen:
             self._last_look = stamp, now
             return False
-        is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
-        return now - since >= (_QUIET_TO_THE_SECOND if is_to_the_second else QUIET)
+        return now - since >= quiet_of(stamp)
 
     def is_under_way(self) -> bool:
         """Tell whether an edit has come that is not taken yet, or not told of."""
