@@ -38,7 +38,7 @@ from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import EVERY, Channel
 from krakenlink.stream.handover import Companion, Stoppable, wake
-from krakenlink.stream.health import FeedHealth, SymbolHealth, feed_health
+from krakenlink.stream.health import FeedHealth, SymbolHealth, beside_first, feed_health
 from krakenlink.stream.looks import checked_param
 from krakenlink.stream.pool import Pool
 from krakenlink.stream.reader import FeedReader
@@ -359,8 +359,9 @@ class WebSocketPriceProvider(Wants, Stoppable):
         """Return the feed's figures at this moment."""
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            found = feed_health(self._feed, self.url, self._rest_fallbacks, self._clock())
-        others = (replace(x.health(), connection=name) for name, x in self.pool.named())
+            fallbacks = dict(self._rest_fallbacks)
+            found = feed_health(self._feed, self.url, fallbacks, self._clock())
+        others = (beside_first(x.health(), name, fallbacks) for name, x in self.pool.named())
         return replace(found, beside=tuple(others))
 
     def note_rest_fallback(self, symbol: str) -> None:

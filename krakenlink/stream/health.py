@@ -7,7 +7,7 @@ never be taken for a price: `last_tick` is the last one that came, whether it co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from krakenlink.stream.events import Channel, Tick
@@ -91,6 +91,21 @@ def feed_health(
             for sub in feed.subscriptions.by_key.values()
         ),
     )
+
+
+def beside_first(found: FeedHealth, name: str, fallbacks: Mapping[str, int]) -> FeedHealth:
+    """Return the figures of another connection than the first, as the first one tells of it.
+
+    Whoever asks REST does not know which connection carries a symbol, and it may move: that is
+    counted with the first one, of all symbols, and in all there alone.
+
+    Args:
+        found: What the connection tells of itself.
+        name: Which one it is.
+        fallbacks: How often REST had to be asked, by symbol.
+    """
+    symbols = (replace(one, rest_fallbacks=fallbacks.get(one.symbol, 0)) for one in found.symbols)
+    return replace(found, connection=name, symbols=tuple(symbols))
 
 
 def _symbol_health(sub: Subscription, proof_age: float | None, fallbacks: int) -> SymbolHealth:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import book_kit
@@ -15,7 +16,7 @@ from stream_kit import (
 from krakenlink.stream.audit import View
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.health import Proofs, book_views, feed_health, views
+from krakenlink.stream.health import Proofs, beside_first, book_views, feed_health, views
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import FeedState, SubState
 
@@ -70,6 +71,17 @@ def test_every_figure_is_of_its_moment() -> None:
     assert health.state is FeedState.WAITING
     assert [one.proven_age for one in health.symbols] == [None, None]
     assert health.symbols[0].last_tick == btc.last_tick
+
+
+def test_connection_beside_the_first_is_told_with_what_the_first_has_counted() -> None:
+    """By symbol; a count in all is the first one's, and everything else stays as it was found."""
+    feed = opened_feed(BTC, ETH)
+    alone = feed_health(feed, "wss://x", {}, 101.0)
+    found = beside_first(alone, "2", {ETH: 3, "SOL/USD": 5})
+    assert (found.connection, found.rest_fallbacks) == ("2", 0)
+    assert [(one.symbol, one.rest_fallbacks) for one in found.symbols] == [(BTC, 0), (ETH, 3)]
+    as_it_was = replace(found, connection=alone.connection, symbols=alone.symbols)
+    assert as_it_was == alone
 
 
 class _One(Proofs):

@@ -91,6 +91,23 @@ def test_connections_have_names(make: Make) -> None:
     assert names == [("1", 2), ("2", 2), ("3", 1), ("pairs", 1)]
 
 
+def test_asking_rest_is_told_of_a_symbol_wherever_it_is_carried(make: Make) -> None:
+    """Of each by itself, and in all once: a sum over the connections counts nothing twice."""
+    provider = make(pool_symbols=2)
+    follow(provider, *BOOKS)
+    for symbol, times in (("BTC/USD", 1), ("XRP/USD", 2), ("LTC/USD", 3), ("DOGE/USD", 4)):
+        for _ in range(times):
+            provider.note_rest_fallback(symbol)
+    health = provider.health()
+    links = (health, *health.beside)
+    assert [{x.symbol: x.rest_fallbacks for x in link.symbols} for link in links] == [
+        {"BTC/USD": 1, "ETH/USD": 0},
+        {"SOL/USD": 0, "XRP/USD": 2},
+        {"LTC/USD": 3},
+    ]
+    assert [link.rest_fallbacks for link in links] == [10, 0, 0]
+
+
 def test_there_are_no_more_connections_than_the_settings_say(
     exchange: FakeKraken, make: Make
 ) -> None:
