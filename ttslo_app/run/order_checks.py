@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from krakenlink.errors import AuthenticationError
+from krakenlink.errors import AuthenticationError, KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
@@ -108,6 +108,9 @@ class OrderChecks:
                 order = order_to_check(entry.rule, self._exchange.market_of(entry.rule.pair))
             except (ValueError, LookupError):
                 continue  # no order can come of it; the crossing says why
+            except KrakenError as error:  # its pair is not known here, and cannot be asked for
+                self._hear_silence(entry, str(error))
+                return
             if not self._is_enough(entry, order):
                 at_once -= 1
                 if not self._check(entry, order):
@@ -148,9 +151,7 @@ class OrderChecks:
             self._worker.submit(KeyRefused(entry.rule.id, outcome))
             return False
         if is_silence(outcome):
-            self._put_back(entry, doubled(_FIRST_WAIT, self._silences, _LONGEST_WAIT))
-            self._silences += 1
-            self._tell_once(_SILENCE, words.not_checked_yet(self._names(), outcome.reason))
+            self._hear_silence(entry, outcome.reason)
             return False
         self._silences = 0
         self._last = entry
@@ -160,9 +161,13 @@ class OrderChecks:
         self._tell(entry.rule.id, outcome)
         return True
 
-    def _put_back(self, entry: Armed, pause: float) -> None:
+    def _hear_silence(self, entry: Armed, reason: str) -> None:
+        """Let a row wait until Kraken may answer, and say so once."""
         self._waiting.appendleft(entry)
+        pause = doubled(_FIRST_WAIT, self._silences, _LONGEST_WAIT)
         self._not_before = feed_clock() + pause
+        self._silences += 1
+        self._tell_once(_SILENCE, words.not_checked_yet(self._names(), reason))
 
     def _names(self) -> list[str]:
         """Return the rows that are armed or wait for their check, each once."""

@@ -8,7 +8,12 @@ from typing import Any, cast
 
 import pytest
 
-from krakenlink.errors import AuthenticationError, KrakenConnectionError, RateLimitError
+from krakenlink.errors import (
+    AuthenticationError,
+    KrakenConnectionError,
+    ProtocolError,
+    RateLimitError,
+)
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import KeyRefused, Market
@@ -58,9 +63,12 @@ class Exchange:
         self.outcome = outcome or Outcome(OutcomeKind.VALID)
         self.checked: list[object] = []
         self.market = BTC
+        self.error: Exception | None = None
 
     def market_of(self, pair: str) -> Market:
-        """Return the one market."""
+        """Return the one market, where it is known or can be asked for."""
+        if self.error is not None:
+            raise self.error
         return self.market
 
     def check(self, order: object) -> Outcome:
@@ -225,6 +233,48 @@ def test_kraken_that_cannot_be_asked_refuses_nothing_and_is_asked_again(
     checks.work()
     assert said[1] == "INFO Kraken can be asked again whether it would take orders"
     assert said[2].startswith("ERROR a: Kraken would REFUSE its order as things are: No. Do. The")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [KrakenConnectionError("no route", request_sent=False), ProtocolError("AssetPairs: no JSON")],
+)
+def test_row_whose_pair_cannot_be_asked_for_keeps_its_place(
+    said: Said, clock: Clock, error: Exception
+) -> None:
+    """It is neither lost nor called refused; Kraken is given more time with each try."""
+    exchange = Exchange()
+    exchange.error = error
+    checks = checks_of(exchange, said, arming("a"), arming("b", "0.02"))
+    for _ in range(3):
+        checks.work()  # which raises nothing: that would lose what it had in hand
+    assert len(said) == 1
+    assert said[0].startswith("WARNING not asked yet whether Kraken would take the orders of a, b")
+    clock.now += 6
+    checks.work()
+    exchange.error = None
+    clock.now += 6
+    checks.work()
+    assert exchange.checked == []
+    clock.now += 6
+    checks.work()
+    assert said[1:] == [
+        "INFO Kraken can be asked again whether it would take orders",
+        "DEBUG a: Kraken would take its order",
+        "DEBUG b: Kraken would take its order",
+    ]
+
+
+def test_row_whose_pair_kraken_does_not_have_keeps_nobody_waiting(said: Said) -> None:
+    """No order can come of it, and its crossing says why; the next one is looked at."""
+    exchange = Exchange()
+    exchange.error = LookupError("Kraken has no such pair")
+    checks = checks_of(exchange, said, arming("a"))
+    checks.work()
+    exchange.error = None
+    checks.add(arming("b", "0.02"))
+    checks.work()
+    assert said == ["DEBUG b: Kraken would take its order"]
 
 
 def test_key_is_looked_at_again_some_times_a_day(said: Said, clock: Clock) -> None:
