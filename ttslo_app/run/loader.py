@@ -49,6 +49,7 @@ QUIET = 0.5
 # same length in that time cannot be told from the one before; only afterwards it can.
 _QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
 
+
 def quiet_of(stamp: Stamp | None) -> float:
     """Return the seconds without a change after which a version of a file is taken for whole."""
     is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
