@@ -220,7 +220,8 @@ class Show:
 
     def _play_on(self, bars: Iterable[Bar], end: float) -> None:
         exchange = self._exchange
-        exchange.wait_for(lambda e: e.is_subscribed(SYMBOL, "trade"), _PATIENCE)
+        # However slow the machine is: a price that nobody listens to yet crosses nothing.
+        exchange.wait_for(lambda e: e.is_subscribed(SYMBOL, "trade"), end - time.monotonic())
         waiting = list(self._rules)
         shown_at = time.monotonic()
         for bar in swept(bars, waiting):
@@ -230,7 +231,7 @@ class Show:
                 # Recorded prices go by a thousand times faster than life: give the program the
                 # blink of an eye that it needs, so that its order meets the price of its minute.
                 waiting.remove(rule)
-                exchange.wait_for(_has_order_of(self.program, rule), _PATIENCE)
+                exchange.wait_for(_has_order_of(self.program, rule), end - time.monotonic())
                 self._fired[rule.id] = bar.name
             now = time.monotonic()
             if now > end:

@@ -13,6 +13,7 @@ from receiver_kit import Receiver
 from ttslo import main
 from ttslo_app.face.voice import Console
 from ttslo_app.rules.rule import Rule, read_rule
+from ttslo_app.run import demo
 from ttslo_app.run.demo import Bar, made_up_bars, run_demo, swept
 from ttslo_app.run.telling import telling_from
 
@@ -50,6 +51,17 @@ def test_demo_shows_crossing_order_trailing_and_fill(capsys: pytest.CaptureFixtu
     assert "filled at 51450" in printed
     assert "filled at 47950" in printed
     assert "Each crossing led to one order." in printed
+
+
+def test_demo_waits_for_its_program_on_a_machine_that_is_slow(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No price is played before it is listened to, and none passes a crossing without its order."""
+    monkeypatch.setattr(demo, "_PATIENCE", 0.0)
+    assert run_demo(pause=0.0) == 0
+    printed = capsys.readouterr().out
+    assert "sell_high  at or above 50500: crossed at 50500, sell" in printed
+    assert "buy_dip    at or below 48000: crossed at 48000, buy" in printed
 
 
 def test_demo_on_recorded_prices_names_the_minute(
