@@ -20,7 +20,9 @@ from krakenlink.errors import KrakenTransportError
 REST = "https://api.kraken.com"
 # Kraken's published example; nobody's key.
 SECRET = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
-QUICK = Timeouts(connect=2.0, read=2.0, read_order=2.0, retry_pauses=(0.0, 0.0))
+LONG = 30.0  # seconds: what is answered at once takes less on any machine
+SHORT = 0.5  # seconds after which a call is to end that has no answer
+QUICK = Timeouts(connect=LONG, read=LONG, read_order=LONG, retry_pauses=(0.0, 0.0))
 LISTING: dict[str, Any] = {
     "XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD", "base": "XXBT", "quote": "ZUSD"},
     "SOLUSD": {"altname": "SOLUSD", "wsname": "SOL/USD", "base": "SOL", "quote": "ZUSD"},
@@ -123,7 +125,7 @@ class Loopback:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(5)  # before the others are closed: it may just have let one in
+        self._thread.join(LONG)  # before the others are closed: it may just have let one in
         for sock in self._open:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -141,11 +143,10 @@ class Loopback:
 
     def wait_closed(self, number: int) -> None:
         """Wait until the client has closed a connection."""
-        for _ in range(200):
-            if not self.is_open(number):
-                return
+        ends_at = time.monotonic() + LONG
+        while self.is_open(number):
+            assert time.monotonic() < ends_at, f"connection {number} stays open"
             time.sleep(0.005)
-        pytest.fail(f"connection {number} stays open")
 
     def _accept(self) -> None:
         while True:
@@ -188,11 +189,11 @@ def forever_ok(sock: socket.socket) -> None:
         sock.sendall(http(ok({"unixtime": 1_700_000_000, "txid": ["OABC"]})))
 
 
-LONG = 30.0  # seconds: what is answered at once takes less on any machine
+def client_of(url: str, connect: float = LONG, read: float = LONG, **kwargs: Any) -> KrakenAPI:
+    """Return a client with a key of its own in front of a loopback server.
 
-
-def client_of(url: str, connect: float = 2.0, read: float = 0.5, **kwargs: Any) -> KrakenAPI:
-    """Return a client with a key of its own in front of a loopback server."""
+    Where a call is to end by its time, `connect` or `read` is short.
+    """
     timeouts = Timeouts(connect=connect, read=read, read_order=read, retry_pauses=(0.0,))
     return KrakenAPI(f"key of {url}", SECRET, url, timeouts=timeouts, **kwargs)
 
@@ -203,10 +204,10 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def failed_order(url: str, connect: float = 0.5, read: float = 0.5) -> KrakenTransportError:
+def failed_order(url: str, connect: float = LONG, read: float = LONG) -> KrakenTransportError:
     """Place an order that fails on its way, and return the error.
 
-    Where it is not to fail by its time, `connect` and `read` are long.
+    Where it is to fail by its time, `connect` or `read` is short.
     """
     with pytest.raises(KrakenTransportError) as caught:
         client_of(url, connect, read).add_order("XBTUSD", "market", "sell", "1")

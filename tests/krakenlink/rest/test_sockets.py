@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from rest_kit import Loopback, client_of, forever_ok, http, ok, read_request
+from rest_kit import LONG, SHORT, Loopback, client_of, forever_ok, http, ok, read_request
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InvalidHeader
 
@@ -60,7 +60,7 @@ def test_good_address_behind_dead_ones_is_found_in_time(
     """Four addresses that say nothing fit into the one deadline of the call."""
     monkeypatch.setattr(krakenlink.sockets, "_STAGGER", 0.02)
     with Loopback(forever_ok) as server:
-        api = client_of(server.url, connect=10.0)
+        api = client_of(server.url)
         resolve_to(monkeypatch, *[dead_address] * 4, ("127.0.0.1", server.port))
         assert api.server_time() == 1_700_000_000
         api.close()
@@ -73,7 +73,7 @@ def test_dead_addresses_end_with_the_deadline(
     resolve_to(monkeypatch, *[dead_address] * 200)
     began = time.monotonic()
     with pytest.raises(KrakenTimeout, match="cannot connect") as caught:
-        client_of("http://127.0.0.1:1").server_time()
+        client_of("http://127.0.0.1:1", SHORT).server_time()
     assert not caught.value.request_sent
     assert time.monotonic() - began < 30.0
 
@@ -92,7 +92,7 @@ def test_slow_look_up_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch, fa
     monkeypatch.setattr(socket, "getaddrinfo", slow)
     began = time.monotonic()
     with pytest.raises(KrakenTimeout) as caught:
-        client_of("http://127.0.0.1:1").add_order("XBTUSD", "market", "sell", "1")
+        client_of("http://127.0.0.1:1", SHORT).add_order("XBTUSD", "market", "sell", "1")
     go_on.set()
     assert not caught.value.request_sent
     assert time.monotonic() - began < 30.0
@@ -140,7 +140,7 @@ def test_answer_that_drips_ends_with_the_deadline(data: bytes) -> None:
     with Loopback(drip(data)) as server:
         began = time.monotonic()
         with pytest.raises(KrakenTimeout) as caught:
-            client_of(server.url).add_order("XBTUSD", "market", "sell", "1")
+            client_of(server.url, read=SHORT).add_order("XBTUSD", "market", "sell", "1")
         assert 0.4 < time.monotonic() - began < 30.0
     assert caught.value.request_sent
 
@@ -151,7 +151,7 @@ def test_proxy_that_drips_ends_with_the_deadline(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         began = time.monotonic()
         with pytest.raises(KrakenTimeout) as caught:
-            client_of("https://exchange.invalid").add_order("XBTUSD", "market", "sell", "1")
+            client_of("https://exchange.invalid", SHORT).add_order("XBTUSD", "market", "sell", "1")
         assert time.monotonic() - began < 30.0
     assert not caught.value.request_sent
 
@@ -171,7 +171,7 @@ def test_socks_proxy_that_drips_ends_with_the_deadline(monkeypatch: pytest.Monke
         monkeypatch.setenv("ALL_PROXY", f"socks5h://127.0.0.1:{proxy.port}")
         began = time.monotonic()
         with pytest.raises(KrakenTimeout) as caught:
-            client_of("https://exchange.invalid").add_order("XBTUSD", "market", "sell", "1")
+            client_of("https://exchange.invalid", SHORT).add_order("XBTUSD", "market", "sell", "1")
         assert time.monotonic() - began < 30.0
     assert not caught.value.request_sent
 
@@ -205,7 +205,9 @@ def test_connections_are_not_used_again_after_the_stream_lost_its_link() -> None
         trading.close()
 
 
-def test_connection_that_swallowed_a_call_takes_the_others_with_it() -> None:
+def test_connection_that_swallowed_a_call_takes_the_others_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """After one that was not answered, no call waits on another of the same age."""
     is_dead, both = threading.Event(), threading.Barrier(2)
 
@@ -220,8 +222,10 @@ def test_connection_that_swallowed_a_call_takes_the_others_with_it() -> None:
         list(pool.map(lambda _: api.server_time(), range(2)))
         assert server.connections == 2
         is_dead.set()
-        with pytest.raises(KrakenTimeout):
-            api.warm_up()
+        with monkeypatch.context() as patch:
+            patch.setattr(api._transport, "_timeouts", Timeouts(LONG, SHORT, SHORT))
+            with pytest.raises(KrakenTimeout):
+                api.warm_up()
         is_dead.clear()
         list(pool.map(lambda _: api.server_time(), range(2)))
         assert server.connections == 4

@@ -10,7 +10,9 @@ import pytest
 import requests
 import rest_kit
 from rest_kit import (
+    LONG,
     SECRET,
+    SHORT,
     Loopback,
     Reply,
     Web,
@@ -111,7 +113,7 @@ def test_answer_without_bounds_is_left(
     """Whatever a server packs or pours, no more than the bound is read, and the order may stand."""
     monkeypatch.setattr(transport, "MOST_BYTES", 2**21)
     monkeypatch.setattr(sockets, "MOST_BYTES", 2**21)
-    timeouts = Timeouts(connect=5, read=5, read_order=5, retry_pauses=())
+    timeouts = Timeouts(LONG, LONG, LONG, retry_pauses=())
     with Loopback(treat) as server, KrakenAPI("k", SECRET, server.url, timeouts=timeouts) as api:
         for call in (api.server_time, lambda: api.add_order("XBTUSD", "market", "sell", "1")):
             with pytest.raises(ProtocolError, match="longer than 2 MB"):
@@ -214,7 +216,7 @@ def test_black_hole_holds_nobody_longer_than_its_deadline() -> None:
     """A server that says nothing ends in a timeout, and a reader is not made to wait again."""
     with Loopback(answer_never) as server:
         with pytest.raises(KrakenTimeout):
-            client_of(server.url).server_time()
+            client_of(server.url, read=SHORT).server_time()
         assert server.connections == 1
 
 
