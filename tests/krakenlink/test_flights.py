@@ -1,10 +1,10 @@
 """One question, one call in flight, and nobody waits longer than they have time."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flight_kit import wait_for_waiting
 
 from krakenlink.errors import KrakenAPIError, KrakenTimeout
 from krakenlink.flights import Flights
@@ -33,7 +33,7 @@ def outcomes(slow: Slow, askers: int = 5) -> list[object]:
 
     def ask() -> object:
         try:
-            return flights.ask("question", slow, 5)
+            return flights.ask("question", slow, 60)
         except KrakenAPIError as error:
             return error
 
@@ -41,7 +41,7 @@ def outcomes(slow: Slow, askers: int = 5) -> list[object]:
         asked = [pool.submit(ask)]
         assert slow.began.wait(60)
         asked += [pool.submit(ask) for _ in range(askers - 1)]
-        time.sleep(0.02)  # for the others to come; late ones would only ask anew
+        wait_for_waiting(flights, askers - 1)
         slow.go_on.set()
         return [one.result() for one in asked]
 
@@ -69,7 +69,7 @@ def test_other_questions_do_not_wait() -> None:
     flights = Flights()
     slow = Slow("one")
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(flights.ask, "one", slow, 5)
+        first = pool.submit(flights.ask, "one", slow, 60)
         assert slow.began.wait(60)
         assert flights.ask("two", lambda: "two", 0) == "two"
         slow.go_on.set()
@@ -82,7 +82,7 @@ def test_nobody_waits_longer_than_they_have_time() -> None:
     flights = Flights()
     slow = Slow("late")
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(flights.ask, "question", slow, 5)
+        first = pool.submit(flights.ask, "question", slow, 60)
         assert slow.began.wait(60)
         with pytest.raises(KrakenTimeout):
             flights.ask("question", slow, 0.01)
@@ -100,11 +100,14 @@ def test_who_had_less_time_decides_for_nobody(failure: BaseException) -> None:
 
     def impatient() -> None:
         with pytest.raises(type(failure)):
-            flights.ask("question", slow, 5)
+            flights.ask("question", slow, 60)
 
     thread = threading.Thread(target=impatient)
     thread.start()
     assert slow.began.wait(60)
-    threading.Timer(0.02, slow.go_on.set).start()
-    assert flights.ask("question", lambda: "mine", 5) == "mine"
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(flights.ask, "question", lambda: "mine", 60)
+        wait_for_waiting(flights, 1)
+        slow.go_on.set()
+        assert other.result() == "mine"
     thread.join()

@@ -1,7 +1,6 @@
 """Where a price comes from: the stream where it is proven, REST else, and never a guess."""
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from unittest.mock import Mock
 import price_kit
 import pytest
 import rest_kit
+from flight_kit import wait_for_waiting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rest_kit import (
@@ -324,22 +324,15 @@ def test_unknown_pair_is_told_with_the_nearest_names(
 
 def test_many_who_want_one_price_make_one_call(web: Web, rest: KrakenAPI) -> None:
     """Fifty threads ask by two spellings; each gets its own name back."""
-    here, all_are_here = iter(range(50)), threading.Event()
 
     def slow(_: dict[str, str]) -> str:
-        all_are_here.wait(60)
-        time.sleep(0.1)  # for the last of them to take its place
+        wait_for_waiting(rest._prices._flights, 49)
         return ok(ticker())
-
-    def ask(name: str) -> Quote:
-        if next(here) == 49:
-            all_are_here.set()
-        return rest.get_quote(name)
 
     web.replies["Ticker"] = slow
     names = ["XBTUSD", "BTC/USD"] * 25
     with ThreadPoolExecutor(50) as pool:
-        quotes = list(pool.map(ask, names))
+        quotes = list(pool.map(rest.get_quote, names))
     assert [quote.pair for quote in quotes] == names
     assert len(web.asked("Ticker")) == 1
 
