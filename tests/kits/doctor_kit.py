@@ -81,7 +81,7 @@ class Clinic:
         for name, value in variables.items():
             self.patch.setenv(name, value) if value else self.patch.delenv(name, raising=False)
 
-    def examine(self, *flags: str, seconds: float = 8.0) -> Report:
+    def examine(self, *flags: str, seconds: float = 60.0) -> Report:
         """Run the doctor, and see that it places nothing and shows no key."""
         code = doctor.main(["--json", *flags], seconds=seconds)
         out = self._capsys.readouterr().out

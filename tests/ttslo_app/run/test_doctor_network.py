@@ -303,8 +303,8 @@ def test_answer_that_drips_is_given_up(clinic: Clinic, fault: str) -> None:
     """Each byte comes, and no answer ever: all ends in time, and the stream is told, too."""
     clinic.exchange.fault(fault, endpoint="Time", seconds=0.3)
     began = feed_clock()
-    report = clinic.examine(seconds=1.0)
-    assert feed_clock() - began < 30
+    report = clinic.examine(seconds=4.0)  # enough for the stream on a machine that stalls
+    assert feed_clock() - began < 60
     assert report.failing() == {"rest.time"}
     assert report.statuses("stream.link") == report.statuses("stream.price") == ["ok"]
     assert report.only("keys.found")[1].startswith("not looked at")
@@ -364,7 +364,7 @@ def test_pair_without_a_streamed_price_is_polled(clinic: Clinic, fault: str, wor
     """The others stream; this one has a price over REST, and why."""
     clinic.write(ROW, ETH)
     clinic.exchange.fault(fault, symbol="ETH/USD")
-    report = clinic.examine(seconds=1.5)
+    report = clinic.examine()
     assert report.statuses("stream.price") == ["ok", "warn"]
     _, text, cure = report.lines("stream.price")[1]
     assert text.startswith("ETH/USD 4000 over REST only: ")
@@ -551,5 +551,5 @@ def test_service_that_never_answers_leaves_time_for_the_next(clinic: Clinic) -> 
     with Receiver("mute") as mute, Receiver() as other:
         addresses = (f"json://{one.place}/" for one in (mute, other))
         flags = [flag for address in addresses for flag in ("--notify", address)]
-        report = clinic.examine(*flags, "--send-test", seconds=3.0)
+        report = clinic.examine(*flags, "--send-test", seconds=8.0)
     assert report.statuses("notify.test") == ["fail", "ok"]
