@@ -21,12 +21,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from krakenlink.stream.events import Channel, Event
 from krakenlink.stream.handover import Companion, FeedLife, taken
 from krakenlink.stream.moves import Departure
-from krakenlink.stream.reader import RelayedReaders
+from krakenlink.stream.reader import Readers, RelayedReaders
 from krakenlink.stream.settings import FeedSettings, patient
 from krakenlink.stream.states import FeedState, Key, Subscription
 
@@ -59,6 +59,10 @@ class PooledReaders(RelayedReaders):
         for told in taken(branch.feed_thread.feed.subscriptions.news):
             self._pool.heard(branch, *told)
         super().publish(events)
+
+    def cut(self) -> None:
+        """Tell nobody anything any more."""
+        self._others = Readers()
 
 
 @dataclass(slots=True, eq=False)
@@ -348,7 +352,9 @@ class Pool:
     def stop(self, timeout: float) -> None:
         """End all but the first, at most `timeout` seconds each."""
         self._is_ending = True
-        others, self.branches = self.others, []
+        others, ended, self.branches = self.others, self.branches, []
+        for branch in ended:  # what is wanted anew while they end is told by another already
+            cast("PooledReaders", branch.feed_thread.readers).cut()
         for memory in (self._routes, self._moves, self._refused):
             memory.clear()
         self.first.feed_thread.feed.is_part = False

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from krakenlink.pairs import Symbol
-from krakenlink.stream.events import Channel
+from krakenlink.stream.events import Channel, FeedClosed, Trades
 from krakenlink.stream.looks import Looks
 from krakenlink.stream.moves import Departure
 from krakenlink.stream.pool import _give_up_locked, _Move
@@ -19,6 +19,7 @@ from ws_price_provider import WebSocketPriceProvider
 BTC = Symbol("BTC/USD")
 TICKER = Channel.TICKER
 KEY = key_of(TICKER, BTC)
+LONG = 60.0
 
 
 @pytest.fixture
@@ -247,3 +248,25 @@ def test_thread_of_another_connection_that_died_is_started_anew(
     assert not revived
     provider.pool.balance(provider)
     assert revived == provider.pool.branches
+
+
+def test_what_is_wanted_anew_while_a_pool_ends_is_told_by_one_connection(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections end one after another, which takes seconds, and the last may still speak."""
+    first, last = provider.pool.branches
+    reader = provider.open_feed()
+    told: list[object] = []
+
+    def ends_slowly(timeout: float) -> None:
+        key = key_of(Channel.TRADE, BTC)
+        told.append(provider.pool.place(key))  # somebody subscribes meanwhile
+        last.feed_thread.readers.publish([Trades(BTC, (), 1.0)])
+
+    monkeypatch.setattr(first, "stop", ends_slowly)
+    last.feed_thread.readers.publish([Trades(BTC, (), 0.0)])
+    provider.stop()
+    assert told == [provider]
+    heard = [reader.get(LONG), reader.get(LONG)]
+    assert [type(event) for event in heard] == [Trades, FeedClosed]
+    assert reader.get(0) is None
