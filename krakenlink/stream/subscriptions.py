@@ -295,9 +295,9 @@ class Subscriptions(Arrivals):
 
     def _refused(self, sub: Subscription, error: str, now: float) -> list[Event]:
         self._forget_ask(sub)
-        if sub.good_param and sub.channel is Channel.BOOK and sub.asked_param > sub.good_param:
+        if shallower := _shallower(sub, error):
             # Deeper than Kraken will: what it gave before is better than nothing.
-            sub.param = sub.most_param = sub.good_param
+            sub.param = sub.most_param = sub.good_param = shallower
             self._requeue(sub)
             return [SymbolRefused(sub.symbol, sub.channel.value, error, now)]
         is_news = sub.state is not SubState.REFUSED or sub.error != error
@@ -388,3 +388,16 @@ class Subscriptions(Arrivals):
         for sub in self.by_key.values():
             if sub.state is SubState.MUTE:
                 self._renew(sub)
+
+
+def _shallower(sub: Subscription, error: str) -> int:
+    """Return the depth at which a refused book is worth asking for; 0 where it is not.
+
+    Of a depth that Kraken has given before, only a refusal that names it is one of the depth: it
+    may be said when the book is asked for anew, after a wrong sum.
+    """
+    if sub.channel is not Channel.BOOK or not sub.good_param:
+        return 0
+    if sub.asked_param > sub.good_param:
+        return sub.good_param
+    return DEPTHS[0] if sub.asked_param > DEPTHS[0] and "depth" in error.lower() else 0

@@ -367,3 +367,11 @@ def test_orders_of_a_batch_are_orders_to_faults_too(client: Client) -> None:
     rows = client.batch({}, {}, deadline="2001-01-01T00:00:00Z")["result"]["orders"]
     assert all(row["txid"] for row in rows)
     assert [order["status"] for order in client.exchange.orders] == ["closed", "open"]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_text_of_a_fault_is_what_its_description_names_and_not_the_description(name: str) -> None:
+    """What is left out is taken from a table of its own, which once held copies."""
+    text = Fault(name).text
+    assert text != FAULTS[name]
+    assert not text or len(text) < len(FAULTS[name])

@@ -44,7 +44,7 @@ def asked(depth: int = 10, **settings: Any) -> FeedProtocol:
 def live(depth: int = 10, **settings: Any) -> FeedProtocol:
     """Return a feed whose book is live."""
     feed = asked(depth, **settings)
-    tell(feed, ack(), snapshot(), at=100.5)
+    tell(feed, ack(depth=depth), snapshot(), at=100.5)
     assert book(feed) is not None
     return feed
 
@@ -131,6 +131,46 @@ def test_depth_that_kraken_refuses_gives_back_the_one_before() -> None:
     feed.subscriptions.want(NAME, BOOK, 500)
     assert sent(feed, 103.0) == []
     assert book(feed) is not None
+
+
+def test_depth_that_kraken_gives_no_more_becomes_its_shallowest() -> None:
+    """A wrong sum has the book asked for anew, and what was given before is refused by then."""
+    feed = live(1000)
+    assert BookWrong in kinds(tell(feed, WRONG, at=101.0))
+    assert [x["method"] for x in sent(feed, 101.0)] == ["unsubscribe", "subscribe"]
+    events = tell(feed, refusal("Subscription depth not supported", req_id=3), at=101.1)
+    assert events == [SymbolRefused(NAME, "book", "Subscription depth not supported", 101.1)]
+    assert [x["params"]["depth"] for x in sent(feed, 102.0)] == [10]
+    tell(feed, ack(req_id=4), snapshot(), at=102.1)
+    found = book(feed)
+    assert found is not None
+    assert found.depth == 10
+
+
+@pytest.mark.parametrize(
+    ("depth", "error"),
+    [(10, "Subscription depth not supported"), (1000, "EService:Market in maintenance"), (25, "")],
+)
+def test_refusal_that_no_shallower_book_would_mend_is_one(depth: int, error: str) -> None:
+    """The shallowest there is, or a market of which there is no book now: its depth is kept."""
+    feed = live(depth)
+    tell(feed, WRONG, at=101.0)
+    sent(feed, 101.0)
+    tell(feed, refusal(error, req_id=3), at=101.1)
+    assert sent(feed, 102.0) == []
+    assert (sub(feed).state, sub(feed).param) == (SubState.REFUSED, depth)
+
+
+def test_shallowest_depth_that_is_refused_too_ends_the_asking() -> None:
+    """One question more, and none after it."""
+    feed = live(1000)
+    tell(feed, WRONG, at=101.0)
+    sent(feed, 101.0)
+    for req_id, now in ((3, 101.1), (4, 102.1)):
+        tell(feed, refusal("Subscription depth not supported", req_id=req_id), at=now)
+        asked_anew = sent(feed, now + 0.9)
+        assert len(asked_anew) == (req_id == 3)
+    assert sub(feed).state is SubState.REFUSED
 
 
 def test_book_that_is_refused_at_once_is_refused() -> None:
