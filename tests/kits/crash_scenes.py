@@ -15,14 +15,16 @@ NOTE = [step.replace("state", "config") for step in SAVE]
 ARMING = [*SAVE, "intents open_end", "intents sync_folder", "written"]
 INTENT = ["intending", "intents write", "intents sync", "intended"]
 SENDING = ["sending", "answered"]
-FACTS = ["noting", *NOTE, "noted", *SAVE, "written"]
+KEPT = [*SAVE, "intents write", "written"]  # the mark behind which no line of the journal counts
+NOTED = ["noting", *NOTE, "noted"]
+FACTS = [*NOTED, *KEPT]
 NORMAL = [*ARMING, *INTENT, *SENDING, *FACTS]
-LOST = [*ARMING, *INTENT, *SENDING, *SAVE, "written", "looking", "looked", *FACTS]
+LOST = [*ARMING, *INTENT, *SENDING, *KEPT, "looking", "looked", *NOTED, *SAVE, "written"]
 MISSING = [
     *ARMING,
     *INTENT,
     *SENDING,
-    *(*SAVE, "written"),
+    *KEPT,
     *("looking", "looked") * 2,
     *INTENT,
     *SENDING,
