@@ -228,9 +228,13 @@ class RelayServer:
             except KrakenTransportError as error:
                 logger.debug("The readers cannot be heard: %s", error)
                 self._is_stopped.wait(_PAUSE)
+            except Exception:
+                # Prices would go out, and whoever reads them would be heard no more.
+                logger.exception("The relay met a defect of its own and hears its readers anew")
+                self._is_stopped.wait(_PAUSE)
             finally:
-                with suppress(KrakenTransportError):
-                    if ear is not None:
+                if ear is not None:
+                    with suppress(Exception):
                         ear.close()
 
     def _heard(self, data: bytes | None) -> None:

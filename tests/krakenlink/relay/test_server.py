@@ -9,6 +9,7 @@ import pytest
 from relay_kit import RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
+from krakenlink.relay.server import RelayServer
 from krakenlink.stream.events import FeedStale, SymbolRefused, Trades
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
@@ -160,6 +161,25 @@ def test_defect_of_the_relay_begins_anew_on_known_ground(
         exchange.set_price("XBTUSD", "49999.5")
         wait_until(shows(reader, 49999.5))
         assert exchange.ws_connections_made == 2
+
+
+def test_defect_while_it_hears_ends_no_reader(
+    redis_server: RedisServer, exchange: FakeKraken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was: the readers that are there, and those that come, are heard again."""
+    exchange.set_price("XBTUSD", "50000.1")
+    url, heard_before, defects = redis_server.url("deaf"), RelayServer._heard, [ZeroDivisionError]
+
+    def hear(server: RelayServer, data: bytes | None) -> None:
+        if data is not None and defects:
+            raise defects.pop()
+        heard_before(server, data)
+
+    monkeypatch.setattr(RelayServer, "_heard", hear)
+    with relay(url, exchange.ws_url), provider_at(url) as reader:
+        reader.subscribe("XBTUSD")
+        wait_until(shows(reader, 50000.1))
+        assert defects == []
 
 
 def test_standing_tells_of_readers_and_packets(
