@@ -20,7 +20,7 @@ from typing import Protocol
 
 from krakenlink.errors import KrakenTransportError
 from krakenlink.machine import feed_clock
-from krakenlink.relay.broker import Broker, Ear, answers_of, asks_of, prices_of
+from krakenlink.relay.broker import Broker, answers_of, asks_of, prices_of
 from krakenlink.relay.hub import Hub, Line, Wish, line_of
 from krakenlink.relay.packets import Answers, Packet, Unreadable, Word, read_word
 from krakenlink.stream.connection import Connection
@@ -219,12 +219,8 @@ class RelayServer:
     def _hear(self) -> None:
         """Be the thread that hears the readers."""
         while not self._is_stopped.is_set():
-            ear: Ear | None = None
             try:
-                ear = self._broker.listen_to(asks_of(self.name))
-                self._happened.put(Hub.begin_epoch)  # what was asked meanwhile is lost
-                while not self._is_stopped.is_set():
-                    self._heard(ear.hear(_BEAT))
+                self._hear_on_one_connection()
             except KrakenTransportError as error:
                 logger.debug("The readers cannot be heard: %s", error)
                 self._is_stopped.wait(_PAUSE)
@@ -232,10 +228,16 @@ class RelayServer:
                 # Prices would go out, and whoever reads them would be heard no more.
                 logger.exception("The relay met a defect of its own and hears its readers anew")
                 self._is_stopped.wait(_PAUSE)
-            finally:
-                if ear is not None:
-                    with suppress(Exception):
-                        ear.close()
+
+    def _hear_on_one_connection(self) -> None:
+        ear = self._broker.listen_to(asks_of(self.name))
+        try:
+            self._happened.put(Hub.begin_epoch)  # what was asked meanwhile is lost
+            while not self._is_stopped.is_set():
+                self._heard(ear.hear(_BEAT))
+        finally:
+            with suppress(KrakenTransportError):
+                ear.close()
 
     def _heard(self, data: bytes | None) -> None:
         if data is None:
