@@ -175,6 +175,7 @@ class MemoryFiles:
     notes: dict[str, str] = field(default_factory=dict)
     is_full: bool = False
     is_unreadable: bool = False
+    is_saved_now: bool = False
     note_error: Exception | None = None
     looks: int = 0
 
@@ -197,6 +198,9 @@ class MemoryFiles:
             raise PermissionError(13, "Permission denied")
         rules = dict(self.rules)
         return lambda rule: rules.get(rule.id)
+
+    def is_being_saved(self) -> bool:
+        return self.is_saved_now
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         if self.is_full:

@@ -21,6 +21,9 @@ from ttslo_app.orders.streamed import doubt_of, filled_of, is_finished, sighting
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
 # time: a crossing must find it free, and what a crash needs is in the journal of intents.
 _REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
+# How long notes wait at most for whoever saves config.csv at that moment, and how long until it is
+# looked again, in seconds.
+_MOST_PATIENCE, _GLANCE = 30.0, 0.1
 # Subjects of sentences that are said once; no rule's id holds a blank.
 _STATE, _NOTES = "the state file", "config.csv notes"
 
@@ -39,6 +42,7 @@ class Clerk:
         self._write_at: float | None = None
         self._note_at: float | None = None
         self._failed_notes = 0
+        self._patient_until: float | None = None
         self._is_finding_owed = False
         self._rest_until = 0.0
 
@@ -165,7 +169,7 @@ class Clerk:
         began = self._tools.now()
         if began < self._rests_until and not is_ending:
             return
-        if self._ledger.unnoted:
+        if self._ledger.unnoted and (is_ending or not self._is_for_later()):
             self.write_notes()
         if self._is_due(self._write_at) and (self._ledger.must_write or self.is_disk_bad):
             self.write()
@@ -212,9 +216,9 @@ class Clerk:
     # --- config.csv --------------------------------------------------------------------------
 
     def write_notes(self) -> None:
-        """Tell config.csv of the orders that it does not know, unless that is to wait. Blocks."""
+        """Tell config.csv of the orders that it does not know, unless that just failed. Blocks."""
         lives = [self._ledger.life_of(rule_id) for rule_id in sorted(self._ledger.unnoted)]
-        if not lives or not self._is_due(self._note_at):
+        if not lives or (self._failed_notes and not self._is_due(self._note_at)):
             return
         self._tools.step("noting")
         try:
@@ -223,9 +227,9 @@ class Clerk:
             self._cannot_note(lives, error)
             return
         self._tools.step("noted")
-        if self._note_at is not None:
+        if self._failed_notes:
             self._teller.tell(words.CONFIG_WRITTEN_AGAIN)
-        self._note_at, self._failed_notes = None, 0
+        self._note_at, self._failed_notes, self._patient_until = None, 0, None
         self._teller.forget(_NOTES)
         now = self._tools.now()
         for life in lives:
@@ -237,6 +241,22 @@ class Clerk:
                 self._teller.tell_once(life.id, words.not_noted(life))
         self._ledger.unnoted.clear()
         self._ledger.must_write = True
+
+    def _is_for_later(self) -> bool:
+        """Tell whether notes wait, because somebody may just be saving config.csv.
+
+        state.csv has what they say. Whoever never ends is not waited for: a row that stays enabled
+        is as much of a trap for its user.
+        """
+        now = self._tools.now()
+        if not self._is_due(self._note_at):
+            return True
+        if self._patient_until is None:
+            self._patient_until = now + _MOST_PATIENCE
+        if now >= self._patient_until or not self._tools.files.is_being_saved():
+            return False
+        self._note_at = now + _GLANCE
+        return True
 
     def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:
         self._failed_notes += 1

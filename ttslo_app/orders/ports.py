@@ -45,6 +45,10 @@ class Files(Protocol):
         """
         ...
 
+    def is_being_saved(self) -> bool:
+        """Tell whether somebody else may just be writing config.csv. Never raises."""
+        ...
+
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned.
 

@@ -26,6 +26,29 @@ from ttslo_app.store.rule_file import RuleReading
 # One thread waits so many seconds for another's look at the lock files.
 _PATIENT_LOOK = 5.0
 
+# Seconds without a change, after which a file that was being written is taken for whole. They are
+# not made shorter by looking more often: who writes in pieces pauses between them.
+QUIET = 0.5
+# Where a file system tells when a file was written to the second, or to two of them, an edit of the
+# same length in that time cannot be told from the one before; only afterwards it can.
+_QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
+
+
+def quiet_of(stamp: Stamp | None) -> float:
+    """Return the seconds without a change after which a version of a file is taken for whole."""
+    is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
+    return _QUIET_TO_THE_SECOND if is_to_the_second else QUIET
+
+
+def is_being_written(stamp: Stamp, now: float) -> bool:
+    """Tell whether a version of a file is so young that more may be to come.
+
+    Args:
+        stamp: The version.
+        now: By this machine's clock, by which files are dated, in seconds since 1970.
+    """
+    return abs(now - stamp.mtime_ns / _SECOND) < quiet_of(stamp)
+
 
 class _Seen(NamedTuple):
     """One version of config.csv, and the rules in it.
@@ -80,6 +103,7 @@ class OrderFiles:
         self._looking = threading.Lock()  # two threads look at the locks
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
         self._seen = _Seen(None, b"", None, {})
+        self._noted: Stamp | None = None  # the version that was written here last
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
@@ -182,6 +206,21 @@ class OrderFiles:
         doubtful = frozenset(row.get("id", "") for row in reading.rows if row.findings)
         self._seen = _Seen(reading.stamp, reading.data, reading, rules, doubtful)
 
+    def is_being_saved(self) -> bool:
+        """Tell whether somebody else wrote config.csv a moment ago, and may not be at its end.
+
+        Whoever saves in place goes on in the file that was open: what comes after a note, which
+        replaces it, would be lost.
+        """
+        if self.journal is None:  # somebody's own manager
+            return False
+        try:
+            stamp = stamp_of(self.manager)
+        except OSError:
+            return False  # the note says so
+        now = self.manager.disk.now().timestamp()
+        return stamp not in (None, self._noted) and is_being_written(stamp, now)
+
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""
         if self._is_dry or (not self.is_loaded and stamp_of(self.manager) is None):
@@ -195,6 +234,7 @@ class OrderFiles:
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.
             self._seen = seen._replace(stamp=after, data=data, barred=seen.barred.union(facts))
+            self._noted = after
         # A row that was handed in by a caller need not stand in the file.
         return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
 

@@ -11,14 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ttslo_app.rules.rule import RulesById
-from ttslo_app.run.files import stamp_of
-from ttslo_app.run.loader import quiet_of
-from ttslo_app.store.disk import Stamp
+from ttslo_app.run.files import is_being_written, stamp_of
 from ttslo_app.store.manager import ConfigManager
 
 # Seconds between two looks, and how many there are at most: 5 s in all.
 _GLANCE, _MOST_GLANCES = 0.05, 100
-_NANOSECONDS = 1e9
 
 
 def wait_for_whole_file(
@@ -36,15 +33,11 @@ def wait_for_whole_file(
         pause: Waits so many seconds; True ends the wait.
     """
     for _ in range(_MOST_GLANCES):
-        if not _is_being_written(stamp_of(manager), wall()):
+        # Or it is gone, as while an editor replaces it.
+        if (stamp := stamp_of(manager)) is not None and not is_being_written(stamp, wall()):
             return
         if not _lacks(manager, waiting()) or pause(_GLANCE):
             return
-
-
-def _is_being_written(stamp: Stamp | None, now: float) -> bool:
-    """Tell whether the file was written a moment ago, or is gone as while an editor replaces it."""
-    return stamp is None or abs(now - stamp.mtime_ns / _NANOSECONDS) < quiet_of(stamp)
 
 
 def _lacks(manager: ConfigManager, rule_ids: Sequence[str]) -> bool:

@@ -32,7 +32,7 @@ from ttslo_app.rules.facts import MarketFacts, untraced
 from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
 from ttslo_app.rules.price_checks import takes_price
 from ttslo_app.rules.rule import Rule
-from ttslo_app.run.files import OrderFiles, stamp_of
+from ttslo_app.run.files import QUIET, OrderFiles, quiet_of, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.rule_file import RuleReading
 from ttslo_app.store.rule_row import RuleRow, config_row, texts_under
@@ -40,21 +40,6 @@ from ttslo_app.store.rule_row import RuleRow, config_row, texts_under
 # A reading of config.csv that left questions open is repeated after so many seconds. As often the
 # prices are asked for that alone keep rows from being armed: one call for all of them.
 _READ_AGAIN = 5.0
-
-
-# Seconds without a change, after which a file that was being written is taken for whole. They are
-# not made shorter by looking more often: who writes in pieces pauses between them.
-QUIET = 0.5
-# Where a file system tells when a file was written to the second, or to two of them, an edit of the
-# same length in that time cannot be told from the one before; only afterwards it can.
-_QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
-
-
-def quiet_of(stamp: Stamp | None) -> float:
-    """Return the seconds without a change after which a version of a file is taken for whole."""
-    is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
-    return _QUIET_TO_THE_SECOND if is_to_the_second else QUIET
-
 
 # Seconds in which the order thread arms what it is handed, unless it is at something else.
 _TOLD_SOON = 2.0

@@ -172,6 +172,10 @@ class SharedFiles(OrderFiles):
         """Take note that rows were read; each is looked at again at its crossing."""
         self.is_loaded = True
 
+    def is_being_saved(self) -> bool:
+        """Return False: the store changes a row at once."""
+        return False
+
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of the store, but for the ids that are returned."""
         if not self._books.is_open:

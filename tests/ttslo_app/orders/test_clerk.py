@@ -427,3 +427,63 @@ def test_order_found_with_other_content_is_told(bench: Bench) -> None:
     bench.wait(20)
     assert bench.life().order_id == "O9"
     assert bench.heard("side buy instead of sell")
+
+
+def owing_a_note() -> Bench:
+    """Return a worker whose order stands, and whose row is still to be told of it."""
+    bench, files = slow(rule())
+    bench.cross()
+    files.notes.clear()
+    bench.worker.ledger.unnoted.add("btc")
+    files.is_saved_now = True
+    return bench
+
+
+def test_note_waits_for_whoever_is_saving_config_csv() -> None:
+    """What is written behind a note by an editor that saves in place would be lost."""
+    bench = owing_a_note()
+    for _ in range(20):
+        clerk = settled(bench)
+        assert bench.files.notes == {}
+        due = clerk.next_at()
+        assert due is not None
+        assert bench.clock.seconds < due < bench.clock.seconds + 1.0  # no turn without an end
+    assert bench.files.disk["btc"]["order_id"] == "O1"
+    bench.files.is_saved_now = False
+    settled(bench)
+    assert bench.files.notes == {"btc": "O1"}
+    assert not bench.heard("can be written again")
+
+
+def test_note_is_written_before_an_edit_that_is_whole_is_taken() -> None:
+    """The row says then that it has fired, whatever its editor's copy said."""
+    bench = owing_a_note()
+    settled(bench)
+    bench.adopt()
+    assert bench.files.notes == {"btc": "O1"}
+    assert bench.placed == 1
+
+
+def test_note_does_not_wait_for_ever_nor_at_the_end() -> None:
+    """A row that stays enabled is a trap for its user, too."""
+    bench = owing_a_note()
+    for _ in range(40):
+        settled(bench)
+    assert bench.files.notes == {"btc": "O1"}
+    bench = owing_a_note()
+    settled(bench).settle(is_ending=True)
+    bench.clock.seconds += 1.0
+    bench.worker._clerk.settle(is_ending=True)
+    assert bench.files.notes == {"btc": "O1"}
+
+
+def test_note_that_failed_is_tried_no_sooner_for_somebody_who_saves() -> None:
+    """The pause after an error is what it was."""
+    bench = owing_a_note()
+    bench.files.is_saved_now = False
+    bench.files.note_error = PermissionError(13, "Permission denied")
+    clerk = settled(bench)
+    due = clerk.next_at()
+    bench.files.is_saved_now = True
+    clerk.settle(is_ending=False)
+    assert clerk.next_at() == due

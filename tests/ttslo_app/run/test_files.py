@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -274,3 +276,63 @@ def test_dry_run_asks_for_no_lock(manager: ConfigManager) -> None:
     files.save_state({"btc": {"id": "btc"}})
     files.save_intents({"btc": {"id": "btc"}}, ["btc"])
     assert files.note_orders([Life("btc", RuleState.PLACED, 1, order_id="O1")]) == ()
+
+
+# --- somebody else who writes config.csv ---------------------------------------------------------
+
+NOW = 1_800_000_000.75
+
+
+def saved(manager: ConfigManager, ago: float) -> None:
+    """Let config.csv have been written so many seconds before `NOW`, which it is."""
+    manager.disk.now = lambda: datetime.fromtimestamp(NOW, UTC)  # type: ignore[method-assign]
+    moment = round((NOW - ago) * 1000) * 10**6
+    os.utime(manager.config_file, ns=(moment, moment))
+
+
+@pytest.mark.parametrize(
+    ("ago", "is_so"),
+    [
+        (0.0, True),
+        (0.4, True),
+        (0.6, False),
+        (0.75, True),  # to the second: perhaps more is not told
+        (1.75, True),
+        (2.75, False),
+        (86_400.0, False),
+        (-86_400.0, False),  # another machine's clock
+    ],
+)
+def test_config_csv_may_be_in_the_middle_of_a_save_a_while_after_it_was_written(
+    manager: ConfigManager, ago: float, is_so: bool
+) -> None:
+    """As long as an edit is not taken for whole either."""
+    files = OrderFiles(manager, is_dry=False)
+    saved(manager, ago)
+    assert files.is_being_saved() is is_so
+
+
+def test_own_note_is_nobody_s_save(manager: ConfigManager) -> None:
+    """The next note need not wait for it, but for whoever writes after it."""
+    files = OrderFiles(manager, is_dry=False)
+    files.take(manager.read_config(), {})
+    manager.disk.now = lambda: datetime.now(UTC)  # type: ignore[method-assign]
+    placed = Life("btc", RuleState.PLACED, 1, order_id="O1", trigger_price="1", trigger_time="now")
+    assert files.note_orders([placed]) == frozenset()
+    saved_at = Path(manager.config_file).stat().st_mtime
+    manager.disk.now = lambda: datetime.fromtimestamp(saved_at, UTC)  # type: ignore[method-assign]
+    assert not files.is_being_saved()
+    with Path(manager.config_file).open("ab") as file:
+        file.write(b"# more\n")
+    os.utime(manager.config_file, (saved_at, saved_at))
+    assert files.is_being_saved()
+
+
+def test_file_that_is_gone_or_nobody_s_business_is_not_being_saved(manager: ConfigManager) -> None:
+    """What becomes of a note then is told where it is written."""
+    files = OrderFiles(manager, is_dry=False)
+    saved(manager, 0.0)
+    Path(manager.config_file).unlink()
+    assert not files.is_being_saved()
+    files.journal = None  # as with a manager of a caller's own
+    assert not files.is_being_saved()
