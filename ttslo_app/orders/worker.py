@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -61,6 +62,9 @@ _log.addHandler(logging.NullHandler())
 _LONGEST_WAIT, _SHORTEST_WAIT = 1.0, 0.001
 # From so many waiting messages on, those are left out that come again by themselves.
 _CROWD = 1_000
+# For so long the thread has the interpreter for itself where it was waiting for a crossing: it is
+# busy with that for longer, and would have to wait until others have put their books in order.
+_HEAD_START = 0.0005
 
 
 class OrderWorker:
@@ -148,6 +152,14 @@ class OrderWorker:
         # What comes again by itself is left out while this thread hangs: memory is bounded.
         if self.backlog < _CROWD or not isinstance(message, Mark | Watched | Streamed):
             self._inbox.put(message)
+
+    def let_begin(self) -> None:
+        """Give way to the thread after a crossing was handed over, unless it is at work already.
+
+        So whoever hands over many pauses once. For the thread that hands crossings over.
+        """
+        if self.is_running and not self.doing[0]:
+            time.sleep(_HEAD_START)
 
     def work_off(self) -> None:
         """Do what is waiting, on the caller's thread. For programs without an order thread."""

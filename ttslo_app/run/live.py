@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
@@ -69,9 +68,6 @@ _ORDER_PATIENCE = 5.0
 # How far the tapes were seen is kept this often. What is seen twice after a crash is harmless, as
 # a trade that fired nothing then fires nothing now; so this only bounds what is fetched again.
 _MARK_EVERY = 2.0
-# For so long the order thread has the interpreter for itself once crossings are on their way: it is
-# busy with them for longer, and would have to wait until the books of the watch are in order.
-_GIVE_WAY = 0.0005
 # Without any price the loop turns so often, in seconds.
 _TURN = 0.5
 # From so many waiting events on, only the newest ticker of each market is looked at: the trades
@@ -140,7 +136,7 @@ class LiveRun:
             saved=self._tape.load(),
             pace=options.pace,
         )
-        self.watch.give_way = partial(time.sleep, _GIVE_WAY)
+        self.watch.give_way = worker.let_begin
         self.watch.in_order = lambda ids: worker.ledger.kin.in_file_order(ids)
         self._checks = checks_of(world.exchange, lambda: self.watch.seats, worker, say)
         self._account = account_watch_of(world, worker, options.settings, inbox, say)

@@ -436,3 +436,21 @@ def test_thread_wakes_for_its_next_duty_and_once_a_second_at_least(bench: Bench)
     assert wait() == pytest.approx(0.25)
     bench.clock.seconds += 5.0
     assert 0 < wait() < 0.01
+
+
+@pytest.mark.parametrize(
+    ("is_running", "doing", "pauses"),
+    [(True, "", 1), (True, "turn", 0), (True, "sending", 0), (False, "", 0)],
+)
+def test_way_is_given_to_a_thread_that_waits_and_to_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_running: bool, doing: str, pauses: int
+) -> None:
+    """Whoever hands over a thousand crossings one by one pauses for the first of them."""
+    paused: list[float] = []
+    monkeypatch.setattr("ttslo_app.orders.worker.time.sleep", paused.append)
+    if is_running:
+        monkeypatch.setattr(bench.worker, "_thread", threading.current_thread())
+    bench.worker.doing = (doing, 0.0)
+    bench.worker.let_begin()
+    assert len(paused) == pauses
+    assert all(pause < 0.001 for pause in paused)
