@@ -88,11 +88,10 @@ class Moments:
         """Return the present moment, and that of so many seconds ago, by one look at the clock."""
         now = self._clocks.utc()
         before = now - timedelta(seconds=ago)
-        texts = now.isoformat(timespec="milliseconds"), before.isoformat(timespec="milliseconds")
-        if not self._clocks.is_known():
-            self._kept(texts[0])
-            self._kept(texts[1], ago)
-        return texts
+        return (
+            self._kept(now.isoformat(timespec="milliseconds")),
+            self._kept(before.isoformat(timespec="milliseconds"), ago),
+        )
 
     def since_now(self) -> str:
         """Return the present moment, from which on trades are to count."""

@@ -223,11 +223,10 @@ class RelayServer:
                 self._hear_on_one_connection()
             except KrakenTransportError as error:
                 logger.debug("The readers cannot be heard: %s", error)
-                self._is_stopped.wait(_PAUSE)
             except Exception:
                 # Prices would go out, and whoever reads them would be heard no more.
                 logger.exception("The relay met a defect of its own and hears its readers anew")
-                self._is_stopped.wait(_PAUSE)
+            self._is_stopped.wait(_PAUSE)
 
     def _hear_on_one_connection(self) -> None:
         ear = self._broker.listen_to(asks_of(self.name))

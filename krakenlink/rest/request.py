@@ -324,7 +324,7 @@ def volume_text(volume: object, name: str, known: Pair | None) -> str:
         ArgumentError: If it is no positive number, or none is left of it.
     """
     places = None if known is None else known.lot_decimals
-    # A text is the same whenever it is the same, and an order waits for it.
+    # What a text comes to is kept: an order waits for it. Of other kinds equal ones may differ.
     cut = _kept_cut if type(volume) is str else _cut
     return cut(volume, name, places)
 

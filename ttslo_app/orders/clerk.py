@@ -48,7 +48,7 @@ class Clerk:
 
     @property
     def is_behind(self) -> bool:
-        """Whether a file could not be written, and has to be."""
+        """Whether a file has to be written that could not be, or that somebody was just saving."""
         return self._write_at is not None or self._note_at is not None
 
     @property

@@ -472,8 +472,6 @@ def test_note_does_not_wait_for_ever_nor_at_the_end() -> None:
     assert bench.files.notes == {"btc": "O1"}
     bench = owing_a_note()
     settled(bench).settle(is_ending=True)
-    bench.clock.seconds += 1.0
-    bench.worker._clerk.settle(is_ending=True)
     assert bench.files.notes == {"btc": "O1"}
 
 
