@@ -84,9 +84,13 @@ class Orders:
     doing: tuple[str, float] = ("", 0.0)
     backlog: int = 0
     ledger: Books = field(default_factory=Books)
+    begun_with: list[int] = field(default_factory=list)
 
     def submit(self, message: object) -> None:
         self.handed.append(message)
+
+    def let_begin(self) -> None:
+        self.begun_with.append(len(self.crossings))
 
     @property
     def crossings(self) -> list[Crossing]:
@@ -158,6 +162,12 @@ def test_price_beyond_the_threshold_is_one_crossing(bench: Bench) -> None:
     (crossing,) = bench.orders.crossings
     assert (crossing.key, crossing.price, crossing.seen_at) == ("r", Decimal(51_000), NOW)
     assert list(bench.live.orderless()) == ["r"]
+
+
+def test_order_thread_may_begin_once_a_crossing_is_handed_over(bench: Bench) -> None:
+    """And only then: a price that crosses nothing holds up nobody."""
+    bench.hear(bench.tick(50_999), bench.tick(51_000), bench.tick(52_000))
+    assert bench.orders.begun_with == [1]
 
 
 @pytest.mark.parametrize(("present", "fires"), [("51000", True), ("50000", False), (None, False)])
