@@ -10,8 +10,8 @@ import pytest
 from program_process import HEADER, READ_KEY, READ_SECRET, ROW, with_reading_key
 
 from fake_kraken import FakeKraken
-from ttslo_app.run import doctor
-from ttslo_app.run.doctor_network import StreamLook
+from ttslo_app.doctor import command as doctor
+from ttslo_app.doctor.network import StreamLook
 
 EVERY_ID = tuple(check.id for check in doctor.table(StreamLook()))
 ETH = "eth,ETH/USD,100,below,buy,1,1.25,true"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from fresh_python import complaints
 
+from ttslo_app.doctor import command as doctor
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.run import doctor, flags
+from ttslo_app.run import flags
 from ttslo_app.run.environment import KNOWN
 
 ROOT = Path(__file__).resolve().parents[2]

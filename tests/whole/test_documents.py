@@ -98,7 +98,7 @@ def sources() -> str:
     """Return the code whose sentences users meet, with the seams between its literals closed."""
     doors, rooms = (
         ["kraken_api.py", "ws_*.py"],
-        ["krakenlink/**", "ttslo_app/run", "ttslo_app/watch"],
+        ["krakenlink/**", "ttslo_app/**"],
     )
     patterns = [*doors, *(f"{room}/*.py" for room in rooms)]
     paths = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})

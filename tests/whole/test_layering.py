@@ -52,6 +52,11 @@ MAY_USE: dict[str, set[str]] = {
         "ttslo_app",
         "ws_price_provider",
     },
+    "ttslo_app.doctor": {
+        *("creds", "kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.face"),
+        *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
+        *("ttslo_app.store", "ws_price_provider"),
+    },
     "config": {"ttslo_app.store"},
     "validator": {"ttslo_app.rules"},
     "ttslo": {"krakenlink", "ttslo_app"},
@@ -118,8 +123,8 @@ SHELLS = {
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
     *("ttslo_app.run.progress", "ttslo_app.run.whatif"),
     *("ttslo_app.run.whatif_fetch", "ttslo_app.run.whatif_work"),
-    *("ttslo_app.run.doctor", "ttslo_app.run.doctor_account", "ttslo_app.run.doctor_local"),
-    "ttslo_app.run.doctor_network",
+    *("ttslo_app.doctor.command", "ttslo_app.doctor.account", "ttslo_app.doctor.local"),
+    "ttslo_app.doctor.network",
     "ttslo_app.run.order_checks",
     *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
     *(

@@ -40,7 +40,7 @@ class Word:
 
 _BY_HAND = "ttslo_app.run.by_hand_command"
 WORDS = {
-    "doctor": Word("ttslo_app.run.doctor", "look at all that the program needs, place nothing"),
+    "doctor": Word("ttslo_app.doctor.command", "look at all that the program needs, place nothing"),
     "status": Word("ttslo_app.run.status", "tell what the running program says of itself"),
     "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
     "paper": Word("ttslo_app.run.paper", "rehearse the rows on live prices, with made-up money"),

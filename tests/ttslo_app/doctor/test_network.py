@@ -20,10 +20,10 @@ from rest_kit import Loopback, forever_ok
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
-from ttslo_app.run import doctor
-from ttslo_app.run import doctor_network as network
-from ttslo_app.run.doctor_local import Findings, Patient, look_at_address
-from ttslo_app.run.doctor_words import say, status_of
+from ttslo_app.doctor import command as doctor
+from ttslo_app.doctor import network
+from ttslo_app.doctor.local import Findings, Patient, look_at_address
+from ttslo_app.doctor.words import say, status_of
 
 __all__ = ["clinic"]
 

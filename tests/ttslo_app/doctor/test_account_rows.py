@@ -8,7 +8,7 @@ import pytest
 from doctor_kit import ETH, Clinic, clinic
 from program_process import HEADER, ROW
 
-from ttslo_app.run import doctor_account as account
+from ttslo_app.doctor import account
 
 __all__ = ["clinic"]
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.run import doctor_words as words
-from ttslo_app.run.doctor_words import SAYINGS, say, status_of
+from ttslo_app.doctor import words
+from ttslo_app.doctor.words import SAYINGS, say, status_of
 
 ROOT = Path(__file__).resolve().parents[3]
-ROOMS = sorted((ROOT / "ttslo_app" / "run").glob("doctor*.py"))
+ROOMS = sorted((ROOT / "ttslo_app" / "doctor").glob("*.py"))
 # Three lines of a terminal of eighty columns; the cure stands behind.
 LONGEST = 240
 SAMPLES: dict[str, Any] = {

@@ -13,7 +13,7 @@ from program_process import READ_KEY, READ_SECRET
 from fake_kraken.keys import USUAL
 from krakenlink.rest import gate as gates
 from krakenlink.rest.key_info import KeyInfo
-from ttslo_app.run import doctor_account as account
+from ttslo_app.doctor import account
 from ttslo_app.store.lock import StateLock
 
 __all__ = ["clinic"]

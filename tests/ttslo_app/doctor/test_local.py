@@ -18,10 +18,10 @@ from store_kit import FailingDisk, litter
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
+from ttslo_app.doctor import local
+from ttslo_app.doctor.local import Findings, Patient
+from ttslo_app.doctor.words import status_of
 from ttslo_app.orders.intents import intent_lines
-from ttslo_app.run import doctor_local as local
-from ttslo_app.run.doctor_local import Findings, Patient
-from ttslo_app.run.doctor_words import status_of
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import StateLock
 

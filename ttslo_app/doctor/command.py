@@ -22,15 +22,13 @@ from krakenlink import VERSION
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.sockets import done_within
+from ttslo_app.doctor import account, local, network
+from ttslo_app.doctor.local import Findings, Patient
+from ttslo_app.doctor.words import line_of, say, status_of
 from ttslo_app.face.voice import show_line, write_line
 from ttslo_app.messages import Sentence
-from ttslo_app.run import doctor_account as account
-from ttslo_app.run import doctor_local as local
-from ttslo_app.run import doctor_network as network
 from ttslo_app.run.account_words import no_consent
 from ttslo_app.run.commands import Parser
-from ttslo_app.run.doctor_local import Findings, Patient
-from ttslo_app.run.doctor_words import line_of, say, status_of
 from ttslo_app.run.exclusive import CONSENT, ask_person
 
 # Seconds for everything, so that with the start of Python it is less than ten.

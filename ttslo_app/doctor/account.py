@@ -20,6 +20,8 @@ from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.key_info import KeyInfo, Right, read_key_info
 from krakenlink.rest.verdicts import OutcomeKind
+from ttslo_app.doctor.local import TIMEOUTS, Findings, Patient
+from ttslo_app.doctor.words import moment_of, say
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.exchange import KrakenExchange, market_from
 from ttslo_app.orders.owed import OF_KEY
@@ -27,8 +29,6 @@ from ttslo_app.orders.request import OrderRequest, order_to_check
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import Funds, Unchecked, amount, need_of
 from ttslo_app.rules.findings import INSUFFICIENT
-from ttslo_app.run.doctor_local import TIMEOUTS, Findings, Patient
-from ttslo_app.run.doctor_words import moment_of, say
 from ttslo_app.run.exclusive import prove
 from ttslo_app.run.order_checks import is_silence
 

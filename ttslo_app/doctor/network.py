@@ -25,6 +25,8 @@ from krakenlink.sockets import Call, by_thread, dial, watching
 from krakenlink.stream.events import FeedLive, FeedStale
 from krakenlink.stream.wire import open_socket, proxy_for
 from ttslo_app.clocks import KrakenClock
+from ttslo_app.doctor.local import Findings, Patient
+from ttslo_app.doctor.words import moment_of, say
 from ttslo_app.face.pulse import check_ping
 from ttslo_app.face.services import (
     Address,
@@ -33,8 +35,6 @@ from ttslo_app.face.services import (
     read_addresses,
     send_test,
 )
-from ttslo_app.run.doctor_local import Findings, Patient
-from ttslo_app.run.doctor_words import moment_of, say
 from ttslo_app.run.telling import settings_of
 from ws_price_provider import WebSocketPriceProvider
 

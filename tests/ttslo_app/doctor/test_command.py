@@ -17,11 +17,11 @@ from fake_kraken import FakeKraken
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import feed_clock
 from ttslo import main
-from ttslo_app.run import doctor
-from ttslo_app.run.doctor import Check, Examination
-from ttslo_app.run.doctor_local import Findings, Patient
-from ttslo_app.run.doctor_network import StreamLook
-from ttslo_app.run.doctor_words import say, status_of
+from ttslo_app.doctor import command as doctor
+from ttslo_app.doctor.command import Check, Examination
+from ttslo_app.doctor.local import Findings, Patient
+from ttslo_app.doctor.network import StreamLook
+from ttslo_app.doctor.words import say, status_of
 
 __all__ = ["clinic"]
 

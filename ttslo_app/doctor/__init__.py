@@ -1,0 +1,1 @@
+"""`ttslo doctor`: what would keep the program from its work, found before it matters."""
