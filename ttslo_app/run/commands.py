@@ -43,7 +43,9 @@ WORDS = {
     "doctor": Word("ttslo_app.doctor.command", "look at all that the program needs, place nothing"),
     "status": Word("ttslo_app.run.status", "tell what the running program says of itself"),
     "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
-    "paper": Word("ttslo_app.run.paper", "rehearse the rows on live prices, with made-up money"),
+    "paper": Word(
+        "ttslo_app.paper.command", "rehearse the rows on live prices, with made-up money"
+    ),
     "whatif": Word("ttslo_app.run.whatif", "tell what the rows would have done on past prices"),
     "arm": Word(_BY_HAND, "enable a row in config.csv", ("arm",)),
     "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),

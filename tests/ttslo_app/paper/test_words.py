@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ttslo_app.run import paper_words
-from ttslo_app.run.paper_words import Outcome, summary
+from ttslo_app.paper import words
+from ttslo_app.paper.words import Outcome, summary
 
 
 def outcome(**changes: Any) -> Outcome:
@@ -93,11 +93,11 @@ def test_small_amounts_keep_their_digits() -> None:
 
 def test_reasons_name_the_file_the_pair_and_the_cure() -> None:
     """What could not be done, and what to do."""
-    assert paper_words.near_written("n.csv", "near,BTC/USD").startswith("n.csv was written anew")
-    assert "least volume of BTC/USD" in paper_words.no_least("BTC/USD")
-    assert "there is no my.csv. Write one" in paper_words.no_config("my.csv")
-    assert "does not use --config; leave one" in paper_words.needs_no("--config")
-    assert paper_words.earlier_kept(["a.before", "b.before"]).text.endswith("a.before, b.before")
+    assert words.near_written("n.csv", "near,BTC/USD").startswith("n.csv was written anew")
+    assert "least volume of BTC/USD" in words.no_least("BTC/USD")
+    assert "there is no my.csv. Write one" in words.no_config("my.csv")
+    assert "does not use --config; leave one" in words.needs_no("--config")
+    assert words.earlier_kept(["a.before", "b.before"]).text.endswith("a.before, b.before")
 
 
 def test_line_belongs_to_its_row() -> None:

@@ -23,8 +23,8 @@ from krakenlink.pairs import Pair, Symbol
 from ttslo import main
 from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.face.snapshot import decoded
+from ttslo_app.paper.command import LOG, NEAR, STATE, PaperProgram, near_row
 from ttslo_app.rules.rule import Rule, read_rule
-from ttslo_app.run.paper import LOG, NEAR, STATE, PaperProgram, near_row
 from ttslo_app.run.parts import Options
 from ttslo_app.run.snapshots import About, Teller
 from ttslo_app.store.lock import StateLock

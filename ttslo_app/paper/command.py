@@ -1,7 +1,7 @@
 """`ttslo paper`: the real program on the real prices, with an exchange inside the process.
 
 No key is looked for, so none can be used: its one client has none, and its orders go to
-`run.paper_exchange`. What it must never do: write into the config, into the files of a real run,
+`paper.exchange`. What it must never do: write into the config, into the files of a real run,
 or anything that could be taken for one.
 """
 
@@ -23,12 +23,13 @@ from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.messages import tell
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange
+from ttslo_app.paper import words
+from ttslo_app.paper.exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.rules.rule import Direction, Rule, WhenBlind
-from ttslo_app.run import cli, paper_words
+from ttslo_app.run import cli
 from ttslo_app.run.commands import Parser
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.flags import seconds_of
-from ttslo_app.run.paper_exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, keeping_journal
 from ttslo_app.run.screen import check_available as check_rich
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
     flags = parser()
     options = flags.parse_args(argv)
     if options.near is not None and options.config != flags.get_default("config"):
-        flags.error(paper_words.needs_no("--config"))
+        flags.error(words.needs_no("--config"))
     if options.live and options.log_format == "json":
         flags.error("--live draws for people, --log-format json is for programs; leave one out")
     if stray := stray_flag(options):
@@ -107,12 +108,12 @@ def _run(options: argparse.Namespace) -> int:
         options.config = NEAR
     refuse_same({"config": options.config, "state": STATE, "log": LOG})
     if options.near is None and not Path(options.config).exists():
-        raise ValueError(paper_words.no_config(options.config))
+        raise ValueError(words.no_config(options.config))
     telling = telling_from(options)  # flags alone: settings are for the real run
     with StateLock(STATE) as lock:
         warnings = [lock.absence] if lock.absence else []
         if options.near is not None:
-            warnings.append(paper_words.near_written(NEAR, _write_near(reading, options.near)))
+            warnings.append(words.near_written(NEAR, _write_near(reading, options.near)))
         kept = _put_aside(STATE, f"{STATE}.intents", f"{STATE}.tape", LOG)
         manager = ConfigManager(options.config, STATE, LOG)
         program = PaperProgram(manager, reading, _wanted(options), options.fee)
@@ -120,8 +121,8 @@ def _run(options: argparse.Namespace) -> int:
         with telling.over(program, "PAPER"), keeping_journal(program):
             code = cli.give_signs(program, options, warnings)
             if kept:
-                tell(program.say, paper_words.earlier_kept(kept))
-            for sentence in paper_words.summary(program.outcomes(), options.fee):
+                tell(program.say, words.earlier_kept(kept))
+            for sentence in words.summary(program.outcomes(), options.fee):
                 tell(program.say, sentence)
             return code
 
@@ -169,7 +170,7 @@ def near_row(pair: Pair, price: Decimal) -> str:
     """
     shown = shown_pair(pair.symbol or pair.rest_key)
     if pair.ordermin is None or pair.price_decimals is None:
-        raise ValueError(paper_words.no_least(shown))
+        raise ValueError(words.no_least(shown))
     tick = Decimal(1).scaleb(-pair.price_decimals)
     threshold = (price * (1 + _NEAR / 100)).quantize(tick, rounding=ROUND_CEILING)
     threshold = max(threshold, price + tick)
@@ -241,7 +242,7 @@ class PaperProgram(Program):
     def _last_prices(self) -> dict[str, tuple[Decimal, float]]:
         return {} if self.live is None else dict(self.live.watch.last)
 
-    def outcomes(self) -> list[paper_words.Outcome]:
+    def outcomes(self) -> list[words.Outcome]:
         """Return what became of each row that was accepted, for the summary."""
         ledger = self.worker.ledger
         return [
@@ -251,11 +252,11 @@ class PaperProgram(Program):
             for rule_id, entry in list(ledger.rules.items())
         ]
 
-    def _outcome(self, rule: Rule, cells: dict[str, Any], stop: Any) -> paper_words.Outcome:
+    def _outcome(self, rule: Rule, cells: dict[str, Any], stop: Any) -> words.Outcome:
         fill = self.paper.fills.get(cells.get("order_id", ""))
         crossed = cells.get("trigger_price", "")
         pair = shown_pair(rule.pair)
-        return paper_words.Outcome(
+        return words.Outcome(
             row=rule.id,
             condition=f"{pair} at or {rule.threshold_type} {readable(rule.threshold)}",
             quote=pair.partition("/")[2] or "of its quote currency",

@@ -17,7 +17,7 @@ from krakenlink.rest.verdicts import OutcomeKind
 from krakenlink.stream.events import Tick, TradePrint, Trades
 from ttslo_app.messages import Sighting, Watched
 from ttslo_app.orders.request import OrderRequest
-from ttslo_app.run.paper_exchange import PaperExchange, PaperMarket
+from ttslo_app.paper.exchange import PaperExchange, PaperMarket
 
 BTC = Symbol("BTC/USD")
 PAIR = Pair("XXBTZUSD", "XBTUSD", "XBT/USD", BTC, "XXBT", "ZUSD", price_decimals=1, lot_decimals=8,

@@ -1,0 +1,1 @@
+"""`ttslo paper`: the real program on real prices, with an exchange inside the process."""
