@@ -62,6 +62,11 @@ MAY_USE: dict[str, set[str]] = {
         *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
         "ttslo_app.store",
     },
+    "ttslo_app.whatif": {
+        *("fake_kraken", "kraken_api", "krakenlink", "ttslo_app.backtest"),
+        *("ttslo_app.clocks", "ttslo_app.rules", "ttslo_app.run", "ttslo_app.store"),
+        "ttslo_app.watch",
+    },
     "config": {"ttslo_app.store"},
     "validator": {"ttslo_app.rules"},
     "ttslo": {"krakenlink", "ttslo_app"},
@@ -126,8 +131,8 @@ SHELLS = {
     *("ttslo_app.run.by_hand", "ttslo_app.run.by_hand_command"),
     *("ttslo_app.paper.command", "ttslo_app.paper.exchange"),
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
-    *("ttslo_app.run.progress", "ttslo_app.run.whatif"),
-    *("ttslo_app.run.whatif_fetch", "ttslo_app.run.whatif_work"),
+    *("ttslo_app.whatif.progress", "ttslo_app.whatif.command"),
+    *("ttslo_app.whatif.fetch", "ttslo_app.whatif.work"),
     *("ttslo_app.doctor.command", "ttslo_app.doctor.account", "ttslo_app.doctor.local"),
     "ttslo_app.doctor.network",
     "ttslo_app.run.order_checks",
@@ -172,7 +177,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
             *("ttslo_app.backtest.page", "ttslo_app.backtest.recording"),
             "ttslo_app.backtest.sweep",
             "ttslo_app.backtest.trade_cache",
-            "ttslo_app.run.whatif_fetch",
+            "ttslo_app.whatif.fetch",
         }
     ),
     "msgspec": frozenset({"krakenlink.stream.frames", "krakenlink.stream.market_frames"}),
@@ -181,7 +186,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
-    "rich": frozenset({"ttslo_app.run.progress", "ttslo_app.run.screen"}),
+    "rich": frozenset({"ttslo_app.whatif.progress", "ttslo_app.run.screen"}),
     "redis": frozenset({"krakenlink.relay.broker"}),
     "requests": frozenset(  # one wire to Kraken's REST, and one to a shared store
         {"krakenlink.rest.transport", "ttslo_app.cluster.etcd"}

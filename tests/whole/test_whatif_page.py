@@ -11,7 +11,7 @@ import pytest
 from browser_kit import Reader, browser, needs_browser
 from history_kit import BEGAN, SECOND, walk
 
-from ttslo_app.run import whatif
+from ttslo_app.whatif import command as whatif
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

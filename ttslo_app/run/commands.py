@@ -46,7 +46,7 @@ WORDS = {
     "paper": Word(
         "ttslo_app.paper.command", "rehearse the rows on live prices, with made-up money"
     ),
-    "whatif": Word("ttslo_app.run.whatif", "tell what the rows would have done on past prices"),
+    "whatif": Word("ttslo_app.whatif.command", "tell what the rows would have done on past prices"),
     "arm": Word(_BY_HAND, "enable a row in config.csv", ("arm",)),
     "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),
     "fire": Word(_BY_HAND, "place the order of an armed row now", ("fire",)),

@@ -20,8 +20,8 @@ from krakenlink.errors import (
     RateLimitError,
 )
 from ttslo_app.backtest.trade_cache import TradeCache
-from ttslo_app.run.whatif_fetch import Fetcher, Unfetched
 from ttslo_app.watch.past import Pace
+from ttslo_app.whatif.fetch import Fetcher, Unfetched
 
 ADDRESS = "https://api.kraken.com"
 HOUR_AGO = round((NOW - 3600) * SECOND)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ttslo_app.run import progress
-from ttslo_app.run.progress import Bar, Lines, remaining, showing
+from ttslo_app.whatif import progress
+from ttslo_app.whatif.progress import Bar, Lines, remaining, showing
 
 
 class Clock:

@@ -28,8 +28,8 @@ from ttslo_app.backtest.history import to_units
 from ttslo_app.backtest.recording import Recording, recording_of
 from ttslo_app.backtest.trade_cache import Page, TradeCache
 from ttslo_app.clocks import iso_moment
-from ttslo_app.run.progress import Progress
 from ttslo_app.watch.past import Pace, read_trades
+from ttslo_app.whatif.progress import Progress
 
 _SECOND = 1_000_000_000
 _FULL = 1000

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ttslo_app.run import commands, whatif
+from ttslo_app.run import commands
+from ttslo_app.whatif import command as whatif
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled\n"
 TRADES = "1641000000,50000,1\n1641000060,50500,1\n1641000120,52000,1\n1641000180,51480,1\n"
@@ -81,7 +82,7 @@ def test_missing_package_is_named(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the command that brings it."""
-    monkeypatch.setitem(sys.modules, "ttslo_app.run.whatif_work", None)
+    monkeypatch.setitem(sys.modules, "ttslo_app.whatif.work", None)
     assert whatif.main(["--trades", "XBTUSD.csv"]) == 1
     assert "pip install numpy pyarrow" in capsys.readouterr().err
 

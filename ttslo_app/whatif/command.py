@@ -106,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
         made.error(f"--sweep: {error}")
     try:
         from ttslo_app.backtest.page import PageUnavailable, page_of
-        from ttslo_app.run.whatif_work import Trouble, report
+        from ttslo_app.whatif.work import Trouble, report
     except ImportError:
         put_trouble(_NEEDS)
         return 1

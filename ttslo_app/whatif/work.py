@@ -32,10 +32,10 @@ from ttslo_app.backtest.study import Study, lines_of, record_of
 from ttslo_app.backtest.sweep import sweep
 from ttslo_app.backtest.trade_cache import TradeCache
 from ttslo_app.rules.rule import Rule, RuleError, read_rule
-from ttslo_app.run.progress import showing
-from ttslo_app.run.whatif_fetch import Fetcher, Unfetched
 from ttslo_app.store.rule_text import read_rules
 from ttslo_app.watch.past import Pace
+from ttslo_app.whatif.fetch import Fetcher, Unfetched
+from ttslo_app.whatif.progress import showing
 
 _AS_REPLAYED = (
     "in each minute the prices come in the order in which the demo plays them; what other orders "

@@ -1,0 +1,1 @@
+"""`ttslo whatif`: what rows would have done on the prices of the past."""
