@@ -2,7 +2,9 @@
 
 One call for all streamed symbols, once a minute; what the answers mean is `audit`'s affair.
 It runs beside the feed's thread and never in its way, begins and ends with it, and must never
-make a price of its own: it only takes the stream's away, and gives them back.
+make a price of its own: it only takes the stream's away, and gives them back. Nor must it tell
+anybody anything: what follows from a look is an errand of the feed's thread, which tells one thing
+after the other.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from krakenlink.errors import KrakenError
@@ -30,7 +33,11 @@ _log = logging.getLogger(__name__)
 
 
 class AuditMeans:
-    """What an audit does to a feed; a part of its thread, which says how it drops a connection."""
+    """What an audit does to a feed; a part of its thread, which says how it drops a connection.
+
+    What readers are told of (`doubt_book`, `distrust`, `trust`) is done on the feed's thread: on
+    another one it could be told after something newer that has come meanwhile.
+    """
 
     settings: FeedSettings
 
@@ -46,6 +53,10 @@ class AuditMeans:
 
     def reconnect(self, reason: str) -> None:
         """Drop the connection and make a new one; `reason` is what events and log will say."""
+        raise NotImplementedError
+
+    def send(self, errand: Callable[[], None]) -> None:
+        """Have the feed's thread do something between two things that it tells. From anywhere."""
         raise NotImplementedError
 
     def views(self) -> dict[str, View]:
@@ -73,9 +84,7 @@ class AuditMeans:
             events: list[Event] = []
             if sub is not None and sub.content is not None:
                 events = [BookWrong(Symbol(symbol), reason, now), *subscriptions.doubt(sub, now)]
-            connection = self.open_connection_locked()
         self.readers.publish(events)
-        wake(connection)
 
     def distrust(self, symbol: str, reason: str) -> None:
         """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
@@ -110,7 +119,10 @@ class Auditor:
     ) -> None:
         self._feed = feed
         self._ask, self._ask_bids = ask, ask_bids
-        self._books: Audit | None = None  # made by its thread
+        # Made by its thread, and kept for the one after it, which has to trust again what this one
+        # does not.
+        self._audit: Audit | None = None
+        self._books: Audit | None = None
         self._stop = Bell()
         self._thread: threading.Thread | None = None
 
@@ -143,7 +155,7 @@ class Auditor:
             from krakenlink.stream.audit import Audit  # here, where nobody waits for it
 
             settings = self._feed.settings
-            audit = Audit()
+            audit = self._audit = self._audit or Audit()
             books = self._books = self._books or Audit()
             while not (
                 stop.wait(
@@ -171,7 +183,7 @@ class Auditor:
         after = self._feed.views()
         if not stop.is_rung:
             for finding in audit.judge(before, prices, after):
-                self._treat(finding)
+                self._feed.send(partial(self._treat, finding, stop))
 
     def _look_at_books(self, audit: Audit, stop: Bell) -> None:
         before = self._feed.book_views()
@@ -185,11 +197,19 @@ class Auditor:
 
         for finding in audit.judge(before, bids, after):
             if finding.remedy is not Remedy.TRUST:
-                self._feed.doubt_book(finding.symbol, "REST has had another best bid twice")
+                self._feed.send(partial(self._doubt_book, finding, stop))
 
-    def _treat(self, finding: Finding) -> None:
+    def _doubt_book(self, finding: Finding, stop: Bell) -> None:
+        """Do what follows from a look at books. On the feed's thread."""
+        if not stop.is_rung:
+            self._feed.doubt_book(finding.symbol, "REST has had another best bid twice")
+
+    def _treat(self, finding: Finding, stop: Bell) -> None:
+        """Do what follows from a look at prices. On the feed's thread."""
         from krakenlink.stream.audit import Remedy
 
+        if stop.is_rung:
+            return  # what is wanted since then was not looked at
         if finding.remedy is Remedy.TRUST:
             self._feed.trust(finding.symbol)
             return

@@ -284,8 +284,8 @@ class Pool:
     def heard(self, branch: Looks, key: Key, refusal: str) -> None:
         """Take note of news of what is on its way to a branch. Under no lock.
 
-        Often on its thread, but an audit tells on one of its own: what joins there could be told
-        after newer things. What has left joins by an errand.
+        Mostly on its thread, but whoever ends a connection tells the rest of it: what has left
+        joins by an errand, and never here.
         """
         move = self._moves.get(key)
         if move is None or move.to is not branch or move.left is not None:

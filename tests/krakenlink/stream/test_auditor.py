@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import pytest
@@ -21,11 +22,13 @@ from krakenlink.stream.auditor import AuditMeans, Auditor
 from krakenlink.stream.events import (
     BookWrong,
     Channel,
+    Event,
     FeedStale,
     SymbolDistrusted,
     SymbolTrusted,
     Tick,
 )
+from krakenlink.stream.handover import Bell
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
@@ -150,6 +153,32 @@ def test_stream_that_stays_mute_gets_one_new_connection(
     rest.wait_for_looks(10)
     assert provider.fresh_tick(SYMBOL) is None
     assert exchange.ws_connections_made == 2
+
+
+class Overheard(SimpleQueue[Event]):
+    """A reader's queue that notes which thread has put what."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[type, str]] = []
+
+    def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:
+        """Note it as well."""
+        self.told.append((type(event), threading.current_thread().name))
+        super().put(event)
+
+
+def test_what_an_audit_finds_is_told_by_the_feed(exchange: FakeKraken, audited: Audited) -> None:
+    """On a thread of its own the old price of a trusted symbol could follow a newer one."""
+    provider, _ = audited()
+    heard = Overheard()
+    reader = provider.open_feed(sink=heard)
+    fault = exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 61000)
+    wait_for(reader, SymbolDistrusted)
+    fault.clear()
+    wait_for(reader, SymbolTrusted)
+    assert wait_for(reader, Tick).price == 61000
+    assert {name for _, name in heard.told} == {"kraken-price-feed"}
 
 
 def test_quiet_and_fast_pairs_are_left_alone(exchange: FakeKraken, audited: Audited) -> None:
@@ -278,6 +307,21 @@ def test_whatever_an_audit_raises_there_is_a_next_one(
     assert [one.exc_info is not None for one in caplog.records if one.levelno >= 40] == [True]
 
 
+def test_what_an_audit_distrusted_that_died_is_trusted_by_the_next(
+    exchange: FakeKraken, audited: Audited
+) -> None:
+    """Without its memory the symbol would come over REST for ever."""
+    provider, rest = audited()
+    fault = exchange.fault("mute", symbol=SYMBOL)
+    exchange.set_price(PAIR, 61000)
+    until(lambda: provider.fresh_tick(SYMBOL) is None)
+    rest.errors.append(SystemExit(1))
+    until(lambda: not auditors())
+    fault.clear()
+    provider.subscribe(PAIR)
+    until(lambda: provider.get_current_price(PAIR) == 61000)
+
+
 def test_nothing_is_audited_without_a_link(exchange: FakeKraken, audited: Audited) -> None:
     """While the stream is down there is nothing that could lie, and REST is not asked."""
     provider, _ = audited(NEVER)
@@ -337,11 +381,13 @@ def test_book_that_has_fallen_mute_is_found_and_asked_for_anew(
 ) -> None:
     """Frames go on, its sums were right, and REST says something else."""
     provider, _ = books
-    reader = provider.open_feed()
+    heard = Overheard()
+    reader = provider.open_feed(sink=heard)
     exchange.fault("mute", symbol=SYMBOL)
     exchange.set_price(PAIR, 51000)
     while not isinstance(event := reader.get(LONG), BookWrong):
         assert event is not None
+    assert (BookWrong, "kraken-price-feed") in heard.told
     assert event.reason == "REST has had another best bid twice"
     assert provider.order_book(SYMBOL) is None
     exchange.clear_faults()
@@ -424,6 +470,11 @@ class Means(AuditMeans):
 )
 def test_each_finding_has_its_remedy_and_no_other(remedy: Remedy, done: list[str]) -> None:
     """Distrust comes first, so that no price counts while the cure is under way."""
-    feed = Means()
-    Auditor(feed, lambda symbols: {})._treat(Finding(SYMBOL, remedy, "it is mute"))
+    feed, stop = Means(), Bell()
+    auditor = Auditor(feed, lambda symbols: {})
+    auditor._treat(Finding(SYMBOL, remedy, "it is mute"), stop)
     assert feed.done == done
+    stop.ring()
+    auditor._treat(Finding(SYMBOL, remedy, "it is mute"), stop)
+    auditor._doubt_book(Finding(SYMBOL, remedy, "it is mute"), stop)
+    assert feed.done == done  # what is wanted after a stop was not looked at

@@ -148,13 +148,13 @@ def test_refusal_that_comes_while_it_leaves_loses_nothing(
 def test_what_has_left_joins_between_two_things_that_its_connection_tells(
     provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An audit tells on a thread of its own: the feed's may hold a newer price, untold yet."""
+    """Whoever ends it tells on another thread: the feed's may hold a newer price, untold yet."""
     to = provider.pool.branches[0]
     move = carry(provider, provider, to)
     monkeypatch.setattr(provider.feed_thread.feed, "depart", lambda *_: Departure(refs=1))
     provider.pool._leave(KEY, move)
     to.feed_thread.feed.subscriptions.news.append((KEY, ""))
-    to.feed_thread.readers.publish([])  # the audit
+    to.feed_thread.readers.publish([])  # another thread
     assert refs(to) == -1
     run(to)
     assert refs(to) == 1
