@@ -24,6 +24,7 @@ from krakenlink.rest.answers import result_of
 from krakenlink.rest.listing import Listing, listing_file
 from krakenlink.rest.quotes import only_row
 from krakenlink.rest.request import (
+    Prepared,
     checked_batch,
     checked_direction,
     checked_number,
@@ -31,6 +32,7 @@ from krakenlink.rest.request import (
     checked_order_type,
     checked_pair,
     checked_txid,
+    encode,
     named,
     volume_text,
 )
@@ -237,6 +239,48 @@ class RestClient(AccountCalls):
             KrakenTransportError: With `request_sent` True the order may stand.
             ProtocolError: The order may stand.
         """
+        return self._private("AddOrder", self._order(pair, order_type, direction, volume, kwargs))
+
+    def prepare_order(
+        self,
+        pair: str,
+        order_type: str,
+        direction: str,
+        volume: object,
+        **kwargs: Any,
+    ) -> Prepared:
+        """Return an order, checked and written out, for `add_prepared_order`. No I/O.
+
+        For whoever knows an order before its moment: less is left to do then. The arguments are
+        those of `add_order`.
+
+        Raises:
+            ValueError: If one is missing or no number.
+        """
+        order = self._order(pair, order_type, direction, volume, kwargs)
+        return Prepared(order, encode(order))
+
+    def add_prepared_order(self, order: Prepared, **kwargs: Any) -> dict[str, Any]:
+        """Place a prepared order and return Kraken's `result`. Sent once, never again.
+
+        Args:
+            order: Made by `prepare_order`; each call places it anew.
+            **kwargs: What was not known then, such as `cl_ord_id` and `deadline`.
+
+        Raises:
+            ValueError: If the order says one of them already; nothing was sent.
+            KrakenError: As for `add_order`.
+        """
+        return self._private("AddOrder", order.along_with(kwargs))
+
+    def _order(
+        self,
+        pair: str,
+        order_type: str,
+        direction: str,
+        volume: object,
+        more: Mapping[str, object],
+    ) -> dict[str, object]:
         name = checked_pair(pair)
         known = self.listing.in_memory(name)
         order = {
@@ -244,9 +288,7 @@ class RestClient(AccountCalls):
             "type": checked_direction(direction),
             "volume": volume_text(volume, name, known),
         }
-        return self._private(
-            "AddOrder", {**order, **named(name, known or legacy_pair(name)), **kwargs}
-        )
+        return {**order, **named(name, known or legacy_pair(name)), **more}
 
     def add_order_batch(
         self, pair: str, orders: Sequence[Mapping[str, object]], **kwargs: Any

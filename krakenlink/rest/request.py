@@ -46,6 +46,29 @@ class Request(NamedTuple):
         return f"Request(path={self.path!r})"
 
 
+class Prepared(dict[str, object]):
+    """Parameters of a call whose text is written already, so that to send them takes less.
+
+    Args:
+        params: The parameters; nobody changes them any more.
+        text: What `encode` makes of them.
+    """
+
+    def __init__(self, params: Mapping[str, object], text: str) -> None:
+        super().__init__(params)
+        self.text = text
+
+    def along_with(self, more: Mapping[str, object]) -> Prepared:
+        """Return these parameters and `more`.
+
+        Raises:
+            ArgumentError: If one of `more` is here already, or has no text.
+        """
+        if not self.keys().isdisjoint(more):
+            raise ArgumentError(f"said already: {', '.join(sorted(self.keys() & more.keys()))}")
+        return Prepared({**self, **more}, _joined(self.text, encode(more)))
+
+
 def encode(params: Mapping[str, object] | None) -> str:
     """Return `params` as form text, the same for a query string and for a body.
 
@@ -62,6 +85,10 @@ def encode(params: Mapping[str, object] | None) -> str:
         )
     except UnicodeEncodeError as error:
         raise ArgumentError(f"a parameter holds text that is no text: {error.reason}") from None
+
+
+def _joined(*texts: str) -> str:
+    return "&".join(filter(None, texts))
 
 
 class _Quoted(dict[int, str]):
@@ -201,10 +228,14 @@ def private_request(
         # The HTTP library would refuse it as well, and show it in its message.
         raise ArgumentError("api_key holds characters no key has; copy it from Kraken once more")
     path = f"/0/private/{method}"
-    fields = {"nonce": str(nonce), **(params or {})}
-    # How a form would name the fields of each object of a list is not documented.
-    is_nested = any(_objects_in(v) for v in fields.values() if isinstance(v, _LIST))
-    body = encode_json(fields) if is_nested else encode(fields)
+    is_nested = False
+    if isinstance(params, Prepared):
+        body = _joined(f"nonce={nonce}", params.text)
+    else:
+        fields = {"nonce": str(nonce), **(params or {})}
+        # How a form would name the fields of each object of a list is not documented.
+        is_nested = any(_objects_in(v) for v in fields.values() if isinstance(v, _LIST))
+        body = encode_json(fields) if is_nested else encode(fields)
     headers = {
         "API-Key": key,
         "API-Sign": sign(path, str(nonce), body, secret),

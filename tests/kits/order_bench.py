@@ -96,6 +96,7 @@ class ModelKraken:
     batch_replies: list[Reply | None] = field(default_factory=list)
     free: Decimal | Exception | None = Decimal(1)
     weighed: list[str] = field(default_factory=list)
+    prepared: list[OrderRequest] = field(default_factory=list)
 
     def now(self) -> float:
         return self.clock.seconds
@@ -110,6 +111,9 @@ class ModelKraken:
         if isinstance(self.free, Exception):
             raise self.free
         return self.free
+
+    def prepare(self, order: OrderRequest) -> None:
+        self.prepared.append(order)
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         self.sent.append((order, cl_ord_id, deadline))

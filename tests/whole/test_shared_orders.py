@@ -103,6 +103,9 @@ class Fenced:
             return Outcome(OutcomeKind.REFUSED, None, True, "EAPI:Invalid nonce", "Wait")
         return None
 
+    def prepare(self, order: OrderRequest) -> None:
+        self._kraken.prepare(order)
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         return self._refusal() or self._kraken.place(order, cl_ord_id, deadline)
 

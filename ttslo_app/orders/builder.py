@@ -51,11 +51,13 @@ class _AtHand:
     order: OrderRequest | None
 
 
-def _at_hand(entry: AcceptedRule) -> _AtHand:
+def _at_hand(entry: AcceptedRule, exchange: Exchange | None) -> _AtHand:
     order: OrderRequest | None = None
     with suppress(ValueError):  # said at the crossing
         order = build_order(entry.rule, entry.market)
         order.to_json()  # kept, as it is written down before it is sent
+        if exchange is not None:
+            exchange.prepare(order)
     return _AtHand(entry, letters_of(entry.row), order)
 
 
@@ -74,10 +76,10 @@ class Builder:
 
     def prepare(self) -> None:
         """Have at hand what the first rows of config.csv need at their crossings."""
-        known, found = self._at_hand, {}
+        known, found, exchange = self._at_hand, {}, self._tools.exchange
         for rule_id, entry in islice(self._tools.ledger.rules.items(), _ROWS_AT_HAND):
             kept = known.get(rule_id)
-            found[rule_id] = kept if kept and kept.entry is entry else _at_hand(entry)
+            found[rule_id] = kept if kept and kept.entry is entry else _at_hand(entry, exchange)
         self._at_hand = found
         self._tools.ledger.have_at_hand(found)
 

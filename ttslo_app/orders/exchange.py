@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
@@ -24,6 +26,7 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of, outcomes_of
+from krakenlink.rest.request import Prepared
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.messages import Market, Say, Sighting, tell
@@ -42,6 +45,8 @@ _ASK_AGAIN, _ASK_AGAIN_MAX, _TELL_AFTER = 10.0, 600.0, 3
 # What Kraken says where the call itself is refused, and not one of its orders; the first of a key
 # that may not cancel.
 _NO_BATCHES = ("Permission denied", "Unknown method", "Feature disabled")
+# Instances and classes may have one of their own, which is to see every order.
+_ADD_ORDER = KrakenAPI.add_order
 # How its refusals of an id begin; which of them it uses is not documented.
 _NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
 
@@ -86,6 +91,7 @@ class KrakenExchange:
         self._takes_batches = type(trading).add_order is KrakenAPI.add_order and (
             type(trading).add_trailing_stop_loss is KrakenAPI.add_trailing_stop_loss
         )
+        self._prepared = lru_cache(maxsize=256)(self._written_out)
         # By name: the pair as it was told last, and what was made of it.
         self._markets: dict[str, tuple[Pair, Market]] = {}
         # Order ids that Kraken did not know, how often, and when each is asked for again.
@@ -172,6 +178,14 @@ class KrakenExchange:
         except ValueError as error:
             raise ProtocolError(f"BalanceEx: {error}") from None
 
+    def prepare(self, order: OrderRequest) -> None:
+        """Write an order out now, so that its crossing need not wait for that. No I/O."""
+        with suppress(ValueError):  # what is wrong with it is said when it is sent
+            self._prepared(order)
+
+    def _written_out(self, order: OrderRequest) -> Prepared:
+        return self._trading.prepare_order(**_named(order))
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         answer = self._add_order(order, cl_ord_id=cl_ord_id, deadline=deadline)
@@ -231,16 +245,12 @@ class KrakenExchange:
         if is_own and is_usual(order):
             # Somebody's own method, by which all their orders are to go.
             return answer_of(method, order, trigger=order.trigger, **more)
-        cells = order.cells
+        send = self._trading.add_order
         try:
-            return self._trading.add_order(
-                cells.pop("pair"),
-                cells.pop("ordertype"),
-                cells.pop("type"),
-                cells.pop("volume"),
-                **cells,
-                **more,
-            )
+            if getattr(send, "__func__", None) is _ADD_ORDER:
+                return self._trading.add_prepared_order(self._prepared(order), **more)
+            arguments: Any = {**_named(order), **more}
+            return send(**arguments)
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
             return error
 
@@ -346,6 +356,12 @@ class KrakenExchange:
         self._unknown[txid] = (times + 1, feed_clock() + wait)
         if times + 1 == _TELL_AFTER:
             tell(self._say, words.no_such_order(txid, error.errors))
+
+
+def _named(order: OrderRequest) -> dict[str, str]:
+    """Return an order as the arguments of `KrakenAPI.add_order`."""
+    cells = order.cells
+    return {"order_type": cells.pop("ordertype"), "direction": cells.pop("type"), **cells}
 
 
 def mark_of(key: str | None) -> str:

@@ -101,6 +101,10 @@ class Exchange(Protocol):
         """
         ...
 
+    def prepare(self, order: OrderRequest) -> None:
+        """Do now what can be done of `place` before its crossing. Never asks anybody or raises."""
+        ...
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
         ...

@@ -58,6 +58,9 @@ class _Unasked:
         """
         raise ValueError("the volume is worked out from what is free, and nobody can be asked")
 
+    def prepare(self, order: OrderRequest) -> None:
+        """Leave it all to the crossing."""
+
     def place_batch(self, orders: Sequence[OrderSent], deadline: str) -> None:
         """Leave it to single orders, which is all that is known here."""
 

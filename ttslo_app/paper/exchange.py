@@ -140,6 +140,9 @@ class PaperExchange:
         said = f"on paper nobody knows what is free of {asset}"
         raise ValueError(f"{said}; write a number for the volume to rehearse this row")
 
+    def prepare(self, order: OrderRequest) -> None:
+        """Leave it all to the crossing."""
+
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Enter an order at the price of now. Never blocks, never raises."""
         return self._answer(order, cl_ord_id, validate=False)

@@ -188,6 +188,35 @@ def test_placing_an_order_asks_for_nothing_else(web: Web, rest: KrakenAPI) -> No
     assert web.calls[0][1]["pair"] == "NEWUSD"
 
 
+def test_prepared_order_is_the_one_that_would_have_been_placed(web: Web, rest: KrakenAPI) -> None:
+    """Its pair and volume are as Kraken takes them; it may be placed again under another id."""
+    web.on("AssetPairs", ok(LISTING))
+    web.on("AddOrder", ok({"txid": ["OABC"]}))
+    rest.pair_directory()
+    stop: dict[str, Any] = {"price": "+5.0%", "trigger": "index", "oflags": None}
+    order = rest.prepare_order("sol/usd", "trailing-stop", "sell", "1.99999", **stop)
+    assert not web.asked("AddOrder")  # nothing has left
+    assert rest.add_prepared_order(order, cl_ord_id="a", deadline="soon") == {"txid": ["OABC"]}
+    rest.add_prepared_order(order, cl_ord_id="b", deadline="later")
+    rest.add_order("sol/usd", "trailing-stop", "sell", "1.99999", **stop, cl_ord_id="c")
+    first, second, usual = ({**sent, "nonce": ""} for sent in web.asked("AddOrder"))
+    assert first == {**usual, "cl_ord_id": "a", "deadline": "soon"}
+    assert second == {**usual, "cl_ord_id": "b", "deadline": "later"}
+
+
+def test_prepared_order_is_refused_where_it_is_prepared(web: Web, rest: KrakenAPI) -> None:
+    """A bad argument is named then; later only what is said twice, and nothing is sent."""
+    with pytest.raises(ValueError, match="direction must be"):
+        rest.prepare_order("XBTUSD", "market", "hold", "1")
+    with pytest.raises(ValueError, match="cl_ord_id cannot be a"):
+        rest.prepare_order("XBTUSD", "market", "sell", "1", cl_ord_id=object())
+    order = rest.prepare_order("XBTUSD", "market", "sell", "1")
+    with pytest.raises(ValueError, match="said already: volume") as caught:
+        rest.add_prepared_order(order, volume="2")
+    assert outcome_of(caught.value).kind is OutcomeKind.REFUSED
+    assert not web.calls
+
+
 def test_xstock_order_says_its_class(web: Web, rest: KrakenAPI) -> None:
     """Kraken wants to be told that a pair is an xStock."""
     web.on("AssetPairs", ok(LISTING), ok(XSTOCKS))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from krakenlink.errors import ArgumentError
 from krakenlink.pairs import TOKENIZED, Pair, Symbol
 from krakenlink.rest.request import (
+    Prepared,
     checked_batch,
     checked_direction,
     checked_number,
@@ -49,6 +50,34 @@ def test_request_is_signed_over_the_very_body_it_carries() -> None:
     assert request.body.decode() == BODY
     assert request.headers["API-Sign"] == SIGNATURE
     assert request.headers["API-Key"] == "key"
+
+
+_PARAMS = st.dictionaries(
+    st.text("abcdef[]", min_size=1, max_size=3),
+    st.one_of(st.text("+% aé", max_size=5), st.booleans(), st.none(), st.integers(0, 99)),
+    max_size=5,
+)
+
+
+@given(_PARAMS, _PARAMS)
+def test_prepared_parameters_are_signed_and_sent_as_they_would_be_without(
+    first: dict[str, object], more: dict[str, object]
+) -> None:
+    """What is written ahead is no other request: to the letter the same, and signed the same."""
+    more = {name: value for name, value in more.items() if name not in first}
+    prepared = Prepared(first, encode(first)).along_with(more)
+    assert prepared == {**first, **more}
+    ahead = private_request("AddOrder", prepared, NONCE, "key", SECRET)
+    assert ahead == private_request("AddOrder", {**first, **more}, NONCE, "key", SECRET)
+
+
+def test_prepared_parameters_are_never_changed() -> None:
+    """Of each way to send them the next knows nothing, and none says a thing twice."""
+    prepared = Prepared({"pair": "XBTUSD"}, "pair=XBTUSD")
+    assert prepared.along_with({"deadline": "soon"}).text == "pair=XBTUSD&deadline=soon"
+    assert (prepared, prepared.text) == ({"pair": "XBTUSD"}, "pair=XBTUSD")
+    with pytest.raises(ArgumentError, match="said already: pair"):
+        prepared.along_with({"deadline": "soon", "pair": "ETHUSD"})
 
 
 def test_offset_survives_the_encoding() -> None:

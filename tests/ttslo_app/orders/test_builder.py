@@ -34,6 +34,7 @@ def test_order_is_built_before_its_crossing() -> None:
     bench.adopt()
     seen = calls_in(partial(bench.cross, row))
     assert (seen["build_order"], seen["letters_of"]) == (0, 0)
+    assert set(bench.kraken.prepared) == {order for order, _, _ in bench.kraken.sent}
     assert sent(bench) == ["0.01"]
     assert bench.life().letters == letters_of(ROW)
 
@@ -82,7 +83,7 @@ def test_row_that_cannot_have_an_order_says_so_at_its_crossing() -> None:
     assert not bench.heard("is zero with the 8 decimals")
     bench.cross(row)
     assert bench.heard("is zero with the 8 decimals")
-    assert sent(bench) == []
+    assert (sent(bench), bench.kraken.prepared) == ([], [])
 
 
 def test_rows_far_down_a_file_have_their_orders_all_the_same() -> None:

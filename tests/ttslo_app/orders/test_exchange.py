@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_exchange_kit import ORDER, OURS, PAIR, deadline_of, kraken, place, said
+from calls_kit import calls_in
+from order_exchange_kit import ORDER, OURS, PAIR, THEIRS, deadline_of, kraken, place, said
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -182,6 +183,49 @@ def test_method_that_was_put_on_one_client_is_called_too(kraken: KrakenExchange)
     kraken._trading.add_trailing_stop_loss = own  # type: ignore[method-assign,assignment]  # as they do
     assert place(kraken) == "THEIRS"
     assert calls == [PAIR]
+
+
+@pytest.mark.parametrize("place_of_it", ["client", "class"])
+def test_own_add_order_sees_every_order(
+    kraken: KrakenExchange, monkeypatch: pytest.MonkeyPatch, place_of_it: str
+) -> None:
+    """What was written out ahead goes by no way of its own past whoever replaced that call."""
+    kraken.prepare(ORDER)
+    calls: list[object] = []
+
+    def own(*args: object, **kwargs: object) -> dict[str, Any]:
+        calls.append((kwargs["pair"], kwargs["order_type"], kwargs["volume"], kwargs["cl_ord_id"]))
+        return {"txid": ["THEIRS"]}
+
+    monkeypatch.setattr(kraken._trading if place_of_it == "client" else KrakenAPI, "add_order", own)
+    assert place(kraken) == "THEIRS"
+    assert calls == [(PAIR, "trailing-stop", "0.01", OURS)]
+
+
+def test_order_that_was_prepared_is_written_out_no_more(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Neither its arguments nor its text are gone through at its crossing; another's are."""
+    kraken.prepare(ORDER)
+    seen = calls_in(lambda: place(kraken))
+    assert (seen["prepare_order"], seen["checked_pair"]) == (0, 0)
+    other = replace(ORDER, volume="0.02")
+    seen = calls_in(lambda: kraken.place(other, THEIRS, deadline_of(kraken)))
+    assert seen["prepare_order"] == 1
+    volumes = [r.params["volume"] for r in exchange.requests if r.endpoint == "AddOrder"]
+    assert volumes == ["0.01", "0.02"]
+
+
+def test_order_that_cannot_be_written_out_is_refused_when_it_is_sent(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """Nobody is there to be told before."""
+    bad = replace(ORDER, volume="none")
+    kraken.prepare(bad)
+    outcome = kraken.place(bad, OURS, deadline_of(kraken))
+    assert outcome.kind is OutcomeKind.REFUSED
+    assert "volume must be positive" in outcome.reason
+    assert not [r for r in exchange.requests if r.endpoint == "AddOrder"]
 
 
 def test_order_goes_over_the_connection_that_was_warmed_up(
