@@ -1,7 +1,8 @@
-"""What stands where a file of the program is looked for, and is none."""
+"""What stands where a file of the program is looked for, and is none; output without a reader."""
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -27,3 +28,14 @@ ODD: dict[str, Callable[[Path], None]] = {
     "device": _device,
     "folder": Path.mkdir,
 }
+
+
+class Gone(io.TextIOWrapper):
+    """A stream whose reader has left."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+
+    def write(self, text: str) -> int:
+        """Refuse, as a pipe without a reader does."""
+        raise BrokenPipeError

@@ -26,6 +26,7 @@ MAY_USE: dict[str, set[str]] = {
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
     "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
     "ttslo_app.messages": {"krakenlink", "ttslo_app.rules"},
+    "ttslo_app.terminal": {"krakenlink"},
     "ttslo_app.watch": {
         *("krakenlink", "ttslo_app.clocks", "ttslo_app.messages", "ttslo_app.rules"),
     },
@@ -55,17 +56,17 @@ MAY_USE: dict[str, set[str]] = {
     "ttslo_app.doctor": {
         *("creds", "kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.face"),
         *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
-        *("ttslo_app.store", "ws_price_provider"),
+        *("ttslo_app.store", "ttslo_app.terminal", "ws_price_provider"),
     },
     "ttslo_app.paper": {
         *("fake_kraken", "kraken_api", "krakenlink", "ttslo_app.columns"),
         *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
-        "ttslo_app.store",
+        *("ttslo_app.store", "ttslo_app.terminal"),
     },
     "ttslo_app.whatif": {
         *("fake_kraken", "kraken_api", "krakenlink", "ttslo_app.backtest"),
         *("ttslo_app.clocks", "ttslo_app.rules", "ttslo_app.run", "ttslo_app.store"),
-        "ttslo_app.watch",
+        *("ttslo_app.terminal", "ttslo_app.watch"),
     },
     "config": {"ttslo_app.store"},
     "validator": {"ttslo_app.rules"},
@@ -98,7 +99,7 @@ SHELLS = {
     *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
     *("krakenlink.stream.handover", "krakenlink.stream.reader"),
     *("krakenlink.stream.runner", "krakenlink.stream.wire"),
-    "ttslo_app",
+    *("ttslo_app", "ttslo_app.terminal"),
     *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
     *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
     *("ttslo_app.store.place", "ttslo_app.store.state_file"),
@@ -203,9 +204,8 @@ LIBRARIES: dict[str, frozenset[str]] = {
 
 TALKERS = frozenset(
     {
-        *("dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.commands"),
-        "ttslo_app.run.demo",
-        "ttslo_app.run.relay",
+        *("dev", "fake_kraken.__main__", "ttslo_app.run.cli", "ttslo_app.run.demo"),
+        *("ttslo_app.run.relay", "ttslo_app.terminal"),
     }
 )
 TALK = frozenset(

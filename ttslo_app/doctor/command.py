@@ -28,8 +28,8 @@ from ttslo_app.doctor.words import line_of, say, status_of
 from ttslo_app.face.voice import show_line, write_line
 from ttslo_app.messages import Sentence
 from ttslo_app.run.account_words import no_consent
-from ttslo_app.run.commands import Parser
 from ttslo_app.run.exclusive import CONSENT, ask_person
+from ttslo_app.terminal import Parser
 
 # Seconds for everything, so that with the start of Python it is less than ten.
 BUDGET = 8.0

@@ -27,9 +27,7 @@ from ttslo_app.paper import words
 from ttslo_app.paper.exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.rules.rule import Direction, Rule, WhenBlind
 from ttslo_app.run import cli
-from ttslo_app.run.commands import Parser
 from ttslo_app.run.files import OrderFiles
-from ttslo_app.run.flags import seconds_of
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, keeping_journal
 from ttslo_app.run.screen import check_available as check_rich
@@ -40,6 +38,7 @@ from ttslo_app.run.web import stray_flag
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.place import refuse_same
+from ttslo_app.terminal import Parser, seconds_of
 
 STATE, LOG, NEAR = "paper_state.csv", "paper_log.csv", "paper_near.csv"
 # How far beyond the price the row of `--near` waits, and how far its stop stays: percent. The stop

@@ -23,9 +23,8 @@ from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError
 from ttslo_app.run import hosts_words as words
 from ttslo_app.run import store_words, stores
-from ttslo_app.run.commands import OutputClosed, Parser, put, put_trouble
 from ttslo_app.run.ending import ended_by_signals
-from ttslo_app.run.flags import ENV_FILE
+from ttslo_app.terminal import ENV_FILE, OutputClosed, Parser, put, put_trouble
 
 ALL = "all"
 # Seconds: between two looks at the processes, and at the store for accounts that were made since.

@@ -34,7 +34,7 @@ from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.exclusive import Exclusive, ask_person
 from ttslo_app.run.first_look import wait_for_whole_file
-from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
+from ttslo_app.run.flags import command, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
@@ -46,6 +46,7 @@ from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.place import check_replaceable, exposure, refuse_same, second_name
+from ttslo_app.terminal import ENV_FILE, env_file
 
 # `--once` waits this long for orders whose outcome is unknown; the next run settles the rest.
 _ONCE_PATIENCE = 45.0

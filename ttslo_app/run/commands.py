@@ -6,19 +6,16 @@ never do: take a flag, or anything the command line meant before there were word
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NoReturn
 
 from krakenlink.foreign import shown
+from ttslo_app.terminal import OutputClosed
 
-_LONGEST_LINE = 10_000
 # What people write who know other programs.
 _MEANT = {"prices": "price", "ticker": "price", "check": "doctor", "show": "status", "ps": "status"}
 
@@ -59,61 +56,6 @@ WORDS = {
         "ttslo_app.run.relay", "share one connection's prices with many readers by Redis"
     ),
 }
-
-
-class Parser(argparse.ArgumentParser):
-    """Shows no address that somebody has mistyped a flag before: it may be a secret."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with 2 and what is wrong."""
-        super().error(re.sub(r"(?<=://)\S+", "...", message))
-
-    def refuse(self, text: str) -> NoReturn:
-        """End with 2 and a sentence of ours, which repeats no address that could be a secret."""
-        super().error(text)
-
-
-class OutputClosed(Exception):
-    """Nobody reads what is printed any more, such as after `| head`."""
-
-
-def put(text: str) -> None:
-    """Print a line, whatever the terminal can show. May block.
-
-    Raises:
-        OutputClosed: If nobody reads it any more.
-    """
-    stream = sys.stdout
-    if stream is None:  # a program without a console
-        raise OutputClosed
-    encoding = stream.encoding or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except (OSError, ValueError):
-        raise OutputClosed from None
-
-
-def put_bytes(data: bytes) -> None:
-    """Print what a file holds, to the byte. May block.
-
-    Raises:
-        OutputClosed: If nobody reads it any more.
-    """
-    stream = sys.stdout
-    if stream is None:  # a program without a console
-        raise OutputClosed
-    try:
-        stream.flush()
-        stream.buffer.write(data)
-        stream.buffer.flush()
-    except (OSError, ValueError):
-        raise OutputClosed from None
-
-
-def put_trouble(text: str) -> None:
-    """Print a line about what went wrong, on the standard error. Never raises OSError."""
-    with suppress(OSError, ValueError):
-        print(shown(text, _LONGEST_LINE), file=sys.stderr, flush=True)
 
 
 def dispatch(argv: Sequence[str]) -> int | None:

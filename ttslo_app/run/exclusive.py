@@ -23,8 +23,8 @@ from ttslo_app.messages import Say, tell
 from ttslo_app.orders.owed import OF_KEY
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.run import account_words as words
-from ttslo_app.run.commands import put_trouble
 from ttslo_app.store.disk import Disk, replace
+from ttslo_app.terminal import put_trouble
 
 MARK = ".deposed"
 CONSENT = "--yes-this-key-is-ttslos-alone"

@@ -5,19 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from krakenlink import VERSION
-from krakenlink.numbers import to_positive_decimal
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import commands, hosts_words, words
-from ttslo_app.run.commands import Parser
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
 from ttslo_app.run.web import add_flags as add_web_flags
 from ttslo_app.run.web import stray_flag
+from ttslo_app.terminal import ENV_FILE, Parser, seconds_of
 
-ENV_FILE = ".env"
 # What is for hosts that share a store, and what such a host has otherwise or cannot do.
 _OF_HOSTS = ("account", "standby_after", "end_with_stdin")
 _NOT_OF_HOSTS = (
@@ -62,23 +59,6 @@ def command() -> str:
     main_module = sys.modules.get("__main__")
     is_module = getattr(getattr(main_module, "__spec__", None), "name", "") == "ttslo"
     return words.command_of(sys.argv[0], is_module=is_module)
-
-
-def env_file(options: argparse.Namespace) -> str:
-    """Return where keys may stand.
-
-    Raises:
-        ValueError: If there is no file of the name that the user chose: keys that are looked for
-            in vain must not look like keys that nobody gave.
-    """
-    if options.env_file is None:
-        return ENV_FILE
-    if not Path(options.env_file).is_file():
-        raise ValueError(
-            f"there is no file {options.env_file}, which --env-file names. Correct the name, or "
-            f"leave the flag out: then {ENV_FILE} is looked for"
-        )
-    return str(options.env_file)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,18 +114,6 @@ def _add_shared_flags(add: Callable[..., object]) -> None:
         help="with --store: take over once the leader is silent so long (default: 3)")  # fmt: skip
     add("--end-with-stdin", action="store_true", help="with --store: end in good order once the "
         "standard input ends, as it does with whoever started the program")  # fmt: skip
-
-
-def seconds_of(text: str) -> float:
-    """Return the seconds of a flag.
-
-    Raises:
-        argparse.ArgumentTypeError: If they are none.
-    """
-    try:
-        return float(to_positive_decimal(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; write seconds, such as 60") from None
 
 
 def _is_given(parser: argparse.ArgumentParser, options: argparse.Namespace, name: str) -> bool:

@@ -15,8 +15,8 @@ from ttslo_app.cluster.records import Keys, Lead, dumped
 from ttslo_app.cluster.store import Change, Store
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser, put, put_trouble
 from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, signs_of_life
+from ttslo_app.terminal import Parser, put, put_trouble
 
 # Whoever leads ends the orders that are on their way before it gives the lead away.
 _LONGEST = 30.0

@@ -25,7 +25,7 @@ from krakenlink.pairs import shown_pair
 from krakenlink.rest.quotes import Quote
 from krakenlink.stream.events import Channel, FeedStale, SymbolMute, SymbolRefused, Tick
 from krakenlink.stream.settings import FeedSettings
-from ttslo_app.run.commands import Parser, put, put_trouble
+from ttslo_app.terminal import Parser, put, put_trouble
 
 # What has no proven price on the stream is asked for so often, with one call for all.
 _POLL = 5.0

@@ -18,8 +18,8 @@ from krakenlink.relay.server import RelayServer
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.settings import DEFAULT_SETTINGS, patient
 from ttslo_app.run import relay_words as words
-from ttslo_app.run.commands import Parser, put, put_trouble
 from ttslo_app.run.ending import ended_by_signals
+from ttslo_app.terminal import Parser, put, put_trouble
 from ws_price_provider import WEBSOCKET_AVAILABLE, WebSocketPriceProvider
 
 if TYPE_CHECKING:

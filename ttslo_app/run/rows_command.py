@@ -22,11 +22,10 @@ from ttslo_app.rules.findings import ValidationResult, format_validation_result
 from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser, put, put_bytes, put_trouble
-from ttslo_app.run.flags import env_file
 from ttslo_app.run.stores import CODES, DONE, LIST_PATIENCE, NOT_DONE, PATIENCE
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
+from ttslo_app.terminal import Parser, env_file, put, put_bytes, put_trouble
 
 _MOST_SHOWN = 40  # differences; a file of thousands of new rows is not read on a screen
 

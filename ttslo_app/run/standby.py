@@ -33,13 +33,13 @@ from ttslo_app.run import hosts_words as words
 from ttslo_app.run import stores
 from ttslo_app.run.ending import end_with_starter
 from ttslo_app.run.files import OrderFiles
-from ttslo_app.run.flags import env_file
 from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
 from ttslo_app.run.reach import Reach
 from ttslo_app.run.shared_files import SharedFiles, SharedManager
 from ttslo_app.run.telling import telling_from
 from ttslo_app.store.lock import StateLock
+from ttslo_app.terminal import env_file
 
 _log = logging.getLogger(__name__)
 

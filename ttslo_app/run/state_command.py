@@ -17,13 +17,13 @@ from ttslo_app.orders.intents import read_intents, with_intents
 from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser, put, put_bytes, put_trouble
 from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, NotMade, is_led
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.state_file import StateFile
 from ttslo_app.store.state_text import state_bytes
+from ttslo_app.terminal import Parser, put, put_bytes, put_trouble
 
 _MOST_LIVES = 60  # of one change
 

@@ -17,10 +17,9 @@ from ttslo_app.cluster.records import Keys, Lead, cluster_text, lead_text
 from ttslo_app.cluster.store import Change, Store
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser, put, put_trouble
 from ttslo_app.run.exclusive import CONSENT, ask_person
-from ttslo_app.run.flags import env_file
 from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, WRONG, NotMade
+from ttslo_app.terminal import Parser, env_file, put, put_trouble
 
 
 def parser() -> Parser:

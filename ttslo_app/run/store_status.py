@@ -17,8 +17,8 @@ from ttslo_app.face.snapshot import BLIND, NOT_RUNNING, RUNNING
 from ttslo_app.orders.ledger import UnreadableLife, read_life
 from ttslo_app.run import store_words as words
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser, put
 from ttslo_app.run.stores import LIST_PATIENCE, NotMade, signs_of_life
+from ttslo_app.terminal import Parser, put
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 from krakenlink.machine import replace_file
 from krakenlink.numbers import to_decimal
 from ttslo_app.backtest.asked import begin_of, grid_of
-from ttslo_app.run.commands import Parser, put, put_trouble
+from ttslo_app.terminal import Parser, put, put_trouble
 
 # Of the form of `--json`; a change that a reader could notice gives it another number.
 SCHEMA = 1

@@ -1,28 +1,18 @@
-"""The words of the command line: which there are, what is none, and output that nobody reads."""
+"""The words of the command line: which there are, and what is none."""
 
 from __future__ import annotations
 
-import io
 import sys
 from importlib import import_module
 from typing import Any
 
 import pytest
+from odd_files import Gone
 
 from ttslo import main
 from ttslo_app.run import commands
-from ttslo_app.run.commands import OutputClosed, dispatch, listing, put, put_trouble, unknown
-
-
-class Gone(io.TextIOWrapper):
-    """A stream whose reader has left."""
-
-    def __init__(self) -> None:
-        super().__init__(io.BytesIO(), encoding="utf-8")
-
-    def write(self, text: str) -> int:
-        """Refuse, as a pipe without a reader does."""
-        raise BrokenPipeError
+from ttslo_app.run.commands import dispatch, listing, unknown
+from ttslo_app.terminal import put
 
 
 @pytest.mark.parametrize("name", commands.WORDS)
@@ -120,31 +110,6 @@ def test_closed_output_ends_a_word_well(
     monkeypatch.setattr(sys, "stdout", Gone())
     assert main(["price", "BTC/USD"]) == 0
     assert capfd.readouterr().err == ""
-
-
-def test_line_that_a_terminal_cannot_show_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A letter of somebody's row must not end the command."""
-    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    monkeypatch.setattr(sys, "stdout", stream)
-    put("a row \u00fc")
-    assert stream.buffer.getvalue() == b"a row \\xfc\n"
-
-
-def test_without_a_console_there_is_nobody_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Such as under pythonw."""
-    monkeypatch.setattr(sys, "stdout", None)
-    with pytest.raises(OutputClosed):
-        put("a line")
-
-
-def test_trouble_goes_to_the_standard_error_and_never_ends_a_command(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its control characters are shown, and a stream that is gone is no matter."""
-    put_trouble("no price\x1b[2J")
-    assert capsys.readouterr().err == "no price\\x1b[2J\n"
-    monkeypatch.setattr(sys, "stderr", Gone())
-    put_trouble("no price")
 
 
 @pytest.mark.parametrize("name", commands.WORDS)

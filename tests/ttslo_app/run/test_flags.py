@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ttslo import __version__, main
-from ttslo_app.run.flags import ENV_FILE, command, env_file, options_from
+from ttslo_app.run.flags import command, options_from
+from ttslo_app.terminal import ENV_FILE, env_file
 
 
 @pytest.mark.parametrize(
@@ -106,16 +105,6 @@ def test_json_is_not_drawn(capsys: pytest.CaptureFixture[str]) -> None:
         options_from(["--live", "--log-format", "json"])
     assert ended.value.code == 2
     assert "leave one out" in capsys.readouterr().err
-
-
-def test_env_file_that_was_chosen_has_to_be_there(tmp_path: Path) -> None:
-    """Keys that are looked for in vain must not look like keys that nobody gave."""
-    chosen = tmp_path / "keys.env"
-    options = options_from(["--env-file", str(chosen)])
-    with pytest.raises(ValueError, match=r"no file .*keys\.env, which --env-file names"):
-        env_file(options)
-    chosen.write_text("")
-    assert env_file(options) == str(chosen)
 
 
 def test_command_is_what_the_user_types(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError, StoreUnreachable
 from ttslo_app.run import stores
-from ttslo_app.run.commands import Parser
 from ttslo_app.run.environment import KNOWN
 from ttslo_app.run.stores import is_led, signs_of_life
+from ttslo_app.terminal import Parser
 
 
 def test_settings_come_from_the_environment_and_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
