@@ -17,6 +17,7 @@ from typing import Any
 
 from krakenlink import VERSION
 from krakenlink.numbers import plain, to_positive_decimal
+from ttslo_app.commands.cli import main
 from ttslo_app.messages import Kind, Market
 from ttslo_app.orders.exchange import KrakenExchange, is_real
 from ttslo_app.orders.life import OrderSettings
@@ -25,7 +26,6 @@ from ttslo_app.orders.stand_ins import StandInExchange
 from ttslo_app.orders.words import DRY_RUN_ORDER_ID
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import ThresholdType, WhenBlind, read_rule
-from ttslo_app.run.cli import main
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
 from ttslo_app.store.manager import ConfigManager

@@ -1,12 +1,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ttslo_app.commands.cli import main as main
 from ttslo_app.messages import Market
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.rules.findings import Accepted
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run.cli import main as main
 from ttslo_app.run.program import Program
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.watch.past import Pace

@@ -18,7 +18,7 @@ from krakenlink.relay.broker import Broker
 from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer
 from krakenlink.stream.settings import DEFAULT_SETTINGS
-from ttslo_app.run.relay import providers_of
+from ttslo_app.commands.relay import providers_of
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
 

@@ -13,7 +13,8 @@ from three_etcd import opened, wait_until
 from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Host, Keys, Lead, dumped, host_text, lead_text, life_text
 from ttslo_app.cluster.store import Change
-from ttslo_app.run import commands, stores
+from ttslo_app.commands.table import dispatch
+from ttslo_app.run import stores
 
 LONG = 60.0
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
@@ -39,7 +40,7 @@ def cells(rule_id: str, rule_state: str = "armed", **more: str) -> dict[str, str
 def ttslo(*words: str) -> int:
     """Run a command and return its exit code."""
     try:
-        code = commands.dispatch(words)
+        code = dispatch(words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     assert code is not None

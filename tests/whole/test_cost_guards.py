@@ -699,7 +699,7 @@ WANTED_BY_SOME = {
     *("krakenlink.stream.private", "ttslo_app.backtest", "ttslo_app.cluster"),
     *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.table"),
     *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.run.accounts"),
-    *("ttslo_app.run.demo", "ttslo_app.doctor", "ttslo_app.paper"),
+    *("ttslo_app.commands.demo", "ttslo_app.doctor", "ttslo_app.paper"),
     *("ttslo_app.run.screen", "ttslo_app.run.standby", "ttslo_app.whatif"),
 }
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from fresh_python import complaints
 
+from ttslo_app.commands import flags
 from ttslo_app.doctor import command as doctor
+from ttslo_app.environment import KNOWN
 from ttslo_app.face.metrics import MetricsServer, Sources
-from ttslo_app.run import flags
-from ttslo_app.run.environment import KNOWN
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

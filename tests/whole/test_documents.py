@@ -12,6 +12,8 @@ from krakenlink.stream.events import Event
 from krakenlink.stream.private import ACCOUNT_TRANSITIONS
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
+from ttslo_app.commands.table import WORDS
+from ttslo_app.environment import KNOWN
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import (
     accounts,
@@ -21,8 +23,6 @@ from ttslo_app.run import (
     store_command,
     store_status,
 )
-from ttslo_app.run.commands import WORDS
-from ttslo_app.run.environment import KNOWN
 from ttslo_app.watch.past import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
 
@@ -238,7 +238,7 @@ def test_standby_names_commands_flags_and_settings_that_are_there() -> None:
         if second and first in ("store", "rows", "state"):
             assert second in parsers[first].format_help(), (first, second)
     assert {first for first, _ in told} >= parsers.keys()
-    main = read("ttslo_app/run/flags.py")
+    main = read("ttslo_app/commands/flags.py")
     for flag in ("--store", "--account", "--standby-after"):
         assert flag in text
         assert f'"{flag}"' in main

@@ -19,13 +19,13 @@ from order_bench import life, rule
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.cluster.records import Lead
+from ttslo_app.environment import unknown_names
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
 from ttslo_app.orders.kin import Bond, Tie
 from ttslo_app.orders.life import RuleState
 from ttslo_app.paper import words as paper_words
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import words as run_words
-from ttslo_app.run.environment import unknown_names
 from ttslo_app.watch.crossings import Touch
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,6 +24,7 @@ from krakenlink.machine import feed_clock, read_plain
 from krakenlink.numbers import counted
 from krakenlink.rest.key_info import KeyInfo
 from ttslo_app.doctor.words import say
+from ttslo_app.environment import KNOWN, unknown_names
 from ttslo_app.messages import Sentence
 from ttslo_app.orders.intents import read_intents, with_intents
 from ttslo_app.orders.ledger import Cells, Ledger, UnreadableLife
@@ -31,7 +32,6 @@ from ttslo_app.orders.life import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
-from ttslo_app.run.environment import KNOWN, unknown_names
 from ttslo_app.run.telling import exposed_files
 from ttslo_app.run.words import place_of
 from ttslo_app.store.disk import Disk, read_settled

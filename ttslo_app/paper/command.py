@@ -20,13 +20,13 @@ from krakenlink.pairs import Pair, shown_pair
 from krakenlink.stream.events import Channel
 from krakenlink.stream.settings import FeedSettings
 from ttslo_app.columns import CONFIG_COLUMNS
+from ttslo_app.commands import cli
 from ttslo_app.messages import tell
 from ttslo_app.orders.life import Life
 from ttslo_app.orders.ports import Exchange
 from ttslo_app.paper import words
 from ttslo_app.paper.exchange import DEFAULT_FEE, PaperExchange, PaperMarket
 from ttslo_app.rules.rule import Direction, Rule, WhenBlind
-from ttslo_app.run import cli
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, keeping_journal

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import creds
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
+from ttslo_app.environment import KNOWN
 from ttslo_app.face import words as face_words
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals, check_ping
 from ttslo_app.face.services import Address, NotifyUnavailable, Plugin, Service, read_addresses
 from ttslo_app.run import signs_words as words
-from ttslo_app.run.environment import KNOWN
 
 if TYPE_CHECKING:
     from ttslo_app.run.live import LiveRun

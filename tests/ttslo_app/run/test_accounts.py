@@ -15,7 +15,8 @@ import pytest
 from store_cli_kit import LONG, made
 from three_etcd import EtcdNodes, wait_until
 
-from ttslo_app.run import accounts, cli
+from ttslo_app.commands import cli
+from ttslo_app.run import accounts
 from ttslo_app.run.accounts import Hosts, command_of_child, parser
 
 ROOT = Path(__file__).resolve().parents[3]

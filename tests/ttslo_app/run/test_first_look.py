@@ -12,8 +12,8 @@ from caller_kit import HEADER, ROW, StandIn, manager_in
 
 from config import ConfigManager
 from ttslo import TTSLO
+from ttslo_app.commands.cli import _take_up
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run.cli import _take_up
 from ttslo_app.run.first_look import wait_for_whole_file
 
 WHOLE = f"{HEADER}\n{ROW}\n"

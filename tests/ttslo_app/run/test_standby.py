@@ -23,9 +23,10 @@ from ttslo_app.cluster.crew import Fencing
 from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, life_text, row_text
 from ttslo_app.cluster.session import BEAT
 from ttslo_app.cluster.store import Change
+from ttslo_app.commands import cli
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run import cli, reach
+from ttslo_app.run import reach
 from ttslo_app.run.parts import Options
 from ttslo_app.run.shared_files import SharedManager
 from ttslo_app.run.standby import HostProgram, ShipsCrew
@@ -327,7 +328,7 @@ def test_address_that_is_none_is_refused(
 
 def test_options_of_a_host_are_those_of_a_run() -> None:
     """Whatever reads them finds them."""
-    from ttslo_app.run.flags import options_from
+    from ttslo_app.commands.flags import options_from
 
     options = options_from(["--store", "etcd://127.0.0.1/prod", "--standby-after", "2"])
     assert isinstance(options, argparse.Namespace)

@@ -19,12 +19,12 @@ from web_kit import LONG, TOKEN, ask, page_of, read_answer, request
 
 from fake_kraken import FakeKraken
 from ttslo import main
+from ttslo_app.commands.flags import options_from
 from ttslo_app.face import metrics
 from ttslo_app.face.snapshot import EVERY
 from ttslo_app.face.web.guard import Guard, PageUnavailable
 from ttslo_app.face.web.server import Figures, WebServer
 from ttslo_app.run import signs as signs_room
-from ttslo_app.run.flags import options_from
 from ttslo_app.run.signs import Signs
 from ttslo_app.run.snapshots import About
 from ttslo_app.run.web import figures_of, port_of, server_from, serving

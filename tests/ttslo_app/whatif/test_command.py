@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ttslo_app.run import commands
+from ttslo_app.commands.table import dispatch
 from ttslo_app.whatif import command as whatif
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled\n"
@@ -51,7 +51,7 @@ def test_word_of_the_command_line_leads_here(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As `ttslo whatif`."""
-    assert commands.dispatch(["whatif", "--trades", "XBTUSD.csv"]) == 0
+    assert dispatch(["whatif", "--trades", "XBTUSD.csv"]) == 0
     assert "WHAT IF" in capsys.readouterr().out
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from fake_kraken import FakeKraken
 from ttslo_app.backtest.asked import grid_of
+from ttslo_app.commands.demo import rules_around, run_demo
 from ttslo_app.rules.rule import Rule, read_rule
-from ttslo_app.run.demo import rules_around, run_demo
 from ttslo_app.whatif import command as whatif
 from ttslo_app.whatif.work import (
     Fetching,

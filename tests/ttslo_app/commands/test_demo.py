@@ -11,10 +11,10 @@ import pytest
 from receiver_kit import Receiver
 
 from ttslo import main
+from ttslo_app.commands import demo
+from ttslo_app.commands.demo import Bar, made_up_bars, run_demo, swept
 from ttslo_app.face.voice import Console
 from ttslo_app.rules.rule import Rule, read_rule
-from ttslo_app.run import demo
-from ttslo_app.run.demo import Bar, made_up_bars, run_demo, swept
 from ttslo_app.run.telling import telling_from
 
 COLUMNS = "timestamp,open,high,low,close,volume"

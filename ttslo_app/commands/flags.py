@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from krakenlink import VERSION
+from ttslo_app.commands import table
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import commands, hosts_words, words
+from ttslo_app.run import hosts_words, words
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
 from ttslo_app.run.web import add_flags as add_web_flags
@@ -34,7 +35,7 @@ def options_from(given: Sequence[str]) -> argparse.Namespace:
     """
     parser = _parser()
     if given and given[0] and not given[0].startswith("-"):
-        parser.error(commands.unknown(given[0]))
+        parser.error(table.unknown(given[0]))
     options = parser.parse_args(given)
     if options.replay and not options.demo:
         parser.error("--replay needs --demo")
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=command(),
         description="Places a trailing stop at Kraken the moment a price crosses your threshold.",
-        epilog=commands.listing(),
+        epilog=table.listing(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

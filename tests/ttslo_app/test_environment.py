@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttslo_app.run.environment import KNOWN, unknown_names
+from ttslo_app.environment import KNOWN, unknown_names
 
 
 @pytest.mark.parametrize(

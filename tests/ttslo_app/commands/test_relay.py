@@ -22,7 +22,7 @@ from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import validate_url
 from krakenlink.relay.broker import MISSING, RedisMissing
 from krakenlink.stream.settings import FeedSettings
-from ttslo_app.run import relay
+from ttslo_app.commands import relay
 from ws_price_provider import WebSocketPriceProvider
 
 ROOT = Path(__file__).resolve().parents[3]

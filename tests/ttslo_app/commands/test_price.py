@@ -14,8 +14,8 @@ from program_process import PAIR, SYMBOL, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.rest.quotes import Quote
-from ttslo_app.run import price
-from ttslo_app.run.price import as_object, line_of
+from ttslo_app.commands import price
+from ttslo_app.commands.price import as_object, line_of
 
 Lines = Callable[[], list[str]]
 

@@ -19,6 +19,9 @@ from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.foreign import shown
 from krakenlink.stream.settings import FeedSettings
+from ttslo_app.commands.flags import command, options_from
+from ttslo_app.commands.table import dispatch
+from ttslo_app.environment import unknown_names
 from ttslo_app.face.services import is_fit_to_show
 from ttslo_app.face.voice import Console, SpokenHandler, folded, width_of
 from ttslo_app.face.web.words import page_at
@@ -28,13 +31,11 @@ from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import commands, words
+from ttslo_app.run import words
 from ttslo_app.run.by_hand import Hands, door_of
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
-from ttslo_app.run.environment import unknown_names
 from ttslo_app.run.exclusive import Exclusive, ask_person
 from ttslo_app.run.first_look import wait_for_whole_file
-from ttslo_app.run.flags import command, options_from
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
@@ -67,7 +68,7 @@ def main(
     `step` and `disk` are for tests that end or hinder the program at one of its steps.
     """
     given = list(sys.argv[1:] if argv is None else argv)
-    code = commands.dispatch(given)
+    code = dispatch(given)
     if code is not None:
         return code
     if any(one.partition("=")[0] == "--accounts" for one in given):
@@ -81,7 +82,7 @@ def main(
 
 def _choose(options: argparse.Namespace, step: Callable[[str], None], disk: Disk | None) -> int:
     if options.demo:
-        from ttslo_app.run.demo import (
+        from ttslo_app.commands.demo import (
             run_demo,  # its exchange needs the `demo` extra, nobody else does
         )
 

@@ -12,11 +12,11 @@ import pytest
 from live_program import HEADER, row, wait_until
 from sign_kit import snapshot
 
+from ttslo_app.commands import by_hand
+from ttslo_app.commands.by_hand import main, parser
+from ttslo_app.commands.table import WORDS
 from ttslo_app.face.snapshot import Snapshot, encoded
-from ttslo_app.run import by_hand_command
 from ttslo_app.run.by_hand import Command, Verb, answer_path, command_path, decoded
-from ttslo_app.run.by_hand_command import main, parser
-from ttslo_app.run.commands import WORDS
 from ttslo_app.run.snapshots import snapshot_path
 
 
@@ -135,7 +135,7 @@ def test_program_that_does_not_take_it_up_does_nothing_later(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command is taken back, so a program that hung does not find it."""
-    monkeypatch.setattr(by_hand_command, "_TAKEN", 0.1)
+    monkeypatch.setattr(by_hand, "_TAKEN", 0.1)
     fresh: Snapshot = snapshot(written_at=time.time(), mode="LIVE")
     snapshot_path(folder / "state.csv").write_bytes(encoded(fresh))
     assert main(["fire", "btc", "--yes", *flags(folder)]) == 3
@@ -147,7 +147,7 @@ def test_program_that_does_not_answer_leaves_it_open(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody knows what came of it, and that is said; an answer to another is none."""
-    monkeypatch.setattr(by_hand_command, "_ANSWERED", 0.2)
+    monkeypatch.setattr(by_hand, "_ANSWERED", 0.2)
     other = answer_path(command_path(folder / "state.csv"))
     other.write_text(json.dumps({"token": "x", "is_done": True, "text": "no"}), encoding="utf-8")
     running(folder, None)

@@ -17,7 +17,7 @@ from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.settings import DEFAULT_SETTINGS, patient
-from ttslo_app.run import relay_words as words
+from ttslo_app.commands import relay_words as words
 from ttslo_app.run.ending import ended_by_signals
 from ttslo_app.terminal import Parser, put, put_trouble
 from ws_price_provider import WEBSOCKET_AVAILABLE, WebSocketPriceProvider

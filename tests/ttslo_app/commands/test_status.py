@@ -21,10 +21,10 @@ from sign_kit import ROOT, order, row, snapshot
 
 from fake_kraken import FakeKraken
 from ttslo import main
+from ttslo_app.commands import status
+from ttslo_app.commands.status import as_object, as_text, look
 from ttslo_app.face.snapshot import OLD, Snapshot, decoded, encoded
-from ttslo_app.run import status
 from ttslo_app.run.snapshots import snapshot_path
-from ttslo_app.run.status import as_object, as_text, look
 
 SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 DEAD = 2**22 + 4321  # no process has that number

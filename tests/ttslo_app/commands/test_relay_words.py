@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ttslo_app.run import relay_words as words
+from ttslo_app.commands import relay_words as words
 
 SAID = [
     words.LIBRARY_MISSING,

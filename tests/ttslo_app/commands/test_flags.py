@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ttslo import __version__, main
-from ttslo_app.run.flags import command, options_from
+from ttslo_app.commands.flags import command, options_from
 from ttslo_app.terminal import ENV_FILE, env_file
 
 

@@ -10,17 +10,17 @@ import pytest
 from odd_files import Gone
 
 from ttslo import main
-from ttslo_app.run import commands
-from ttslo_app.run.commands import dispatch, listing, unknown
+from ttslo_app.commands import table
+from ttslo_app.commands.table import dispatch, listing, unknown
 from ttslo_app.terminal import put
 
 
-@pytest.mark.parametrize("name", commands.WORDS)
+@pytest.mark.parametrize("name", table.WORDS)
 def test_module_of_each_word_is_there_and_has_its_own_help(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No word leads nowhere, and each explains itself under its own name."""
-    assert callable(import_module(commands.WORDS[name].module).main)
+    assert callable(import_module(table.WORDS[name].module).main)
     with pytest.raises(SystemExit) as end:
         main([name, "--help"])
     assert end.value.code == 0
@@ -33,7 +33,7 @@ def test_help_of_the_program_names_every_word(capsys: pytest.CaptureFixture[str]
         main(["--help"])
     out = capsys.readouterr().out
     assert listing() in out
-    assert all(f"ttslo {name} " in out for name in commands.WORDS)
+    assert all(f"ttslo {name} " in out for name in table.WORDS)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_unknown_word_is_answered_with_the_nearest(
 
 def test_word_that_resembles_nothing_is_answered_with_all_there_are() -> None:
     """A guess would only mislead."""
-    assert unknown("xyzzy") == f"there is no command 'xyzzy'; there are {', '.join(commands.WORDS)}"
+    assert unknown("xyzzy") == f"there is no command 'xyzzy'; there are {', '.join(table.WORDS)}"
 
 
 def test_unknown_word_cannot_command_the_terminal() -> None:
@@ -69,7 +69,7 @@ def test_old_command_lines_are_no_words(argv: list[str]) -> None:
 
 def with_work(monkeypatch: pytest.MonkeyPatch, work: Any) -> None:
     """Let the word `price` do something else."""
-    monkeypatch.setattr(import_module("ttslo_app.run.price"), "main", work)
+    monkeypatch.setattr(import_module("ttslo_app.commands.price"), "main", work)
 
 
 def test_word_gets_what_follows_it_and_its_code_is_returned(
@@ -112,7 +112,7 @@ def test_closed_output_ends_a_word_well(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", commands.WORDS)
+@pytest.mark.parametrize("name", table.WORDS)
 def test_no_word_repeats_an_address_that_was_given_with_a_wrong_flag(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

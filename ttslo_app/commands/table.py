@@ -35,11 +35,13 @@ class Word:
     first: tuple[str, ...] = ()
 
 
-_BY_HAND = "ttslo_app.run.by_hand_command"
+_BY_HAND = "ttslo_app.commands.by_hand"
 WORDS = {
     "doctor": Word("ttslo_app.doctor.command", "look at all that the program needs, place nothing"),
-    "status": Word("ttslo_app.run.status", "tell what the running program says of itself"),
-    "price": Word("ttslo_app.run.price", "tell prices, with their source and age; needs no keys"),
+    "status": Word("ttslo_app.commands.status", "tell what the running program says of itself"),
+    "price": Word(
+        "ttslo_app.commands.price", "tell prices, with their source and age; needs no keys"
+    ),
     "paper": Word(
         "ttslo_app.paper.command", "rehearse the rows on live prices, with made-up money"
     ),
@@ -53,7 +55,7 @@ WORDS = {
     "state": Word("ttslo_app.run.state_command", "take state.csv into a shared store, and back"),
     "handover": Word("ttslo_app.run.handover", "let another host lead an account"),
     "relay": Word(
-        "ttslo_app.run.relay", "share one connection's prices with many readers by Redis"
+        "ttslo_app.commands.relay", "share one connection's prices with many readers by Redis"
     ),
 }
 

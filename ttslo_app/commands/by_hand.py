@@ -17,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from krakenlink.machine import replace_file
+from ttslo_app.commands.status import look
 from ttslo_app.face.snapshot import NOT_RUNNING
 from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.by_hand import Answer, Command, Verb, answer_path, command_path, edit, encoded
-from ttslo_app.run.status import look
 from ttslo_app.terminal import Parser, put, put_trouble
 
 # For so many seconds the program is given to take a command up, and to answer.

@@ -1,0 +1,1 @@
+"""The command line: `ttslo` and its words, from arguments to exit codes."""
