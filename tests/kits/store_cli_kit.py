@@ -14,7 +14,7 @@ from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Host, Keys, Lead, dumped, host_text, lead_text, life_text
 from ttslo_app.cluster.store import Change
 from ttslo_app.commands.table import dispatch
-from ttslo_app.run import stores
+from ttslo_app.hosts import stores
 
 LONG = 60.0
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"

@@ -698,9 +698,9 @@ WANTED_BY_SOME = {
     *("krakenlink.relay", "krakenlink.stream.account", "krakenlink.stream.executions"),
     *("krakenlink.stream.private", "ttslo_app.backtest", "ttslo_app.cluster"),
     *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.table"),
-    *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.run.accounts"),
+    *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.hosts.accounts"),
     *("ttslo_app.commands.demo", "ttslo_app.doctor", "ttslo_app.paper"),
-    *("ttslo_app.run.screen", "ttslo_app.run.standby", "ttslo_app.whatif"),
+    *("ttslo_app.run.screen", "ttslo_app.hosts.standby", "ttslo_app.whatif"),
 }
 
 

@@ -14,8 +14,7 @@ from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import SUB_TRANSITIONS, TRANSITIONS, SubSignal, SubState
 from ttslo_app.commands.table import WORDS
 from ttslo_app.environment import KNOWN
-from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import (
+from ttslo_app.hosts import (
     accounts,
     handover,
     rows_command,
@@ -23,6 +22,7 @@ from ttslo_app.run import (
     store_command,
     store_status,
 )
+from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.past import Bounds
 from ws_price_provider import FeedHealth, SymbolHealth
 

@@ -23,6 +23,7 @@ from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, read_lead, row_text
 from ttslo_app.cluster.store import Change, Entry
+from ttslo_app.hosts.shared_files import SharedFiles, SharedManager
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,
@@ -38,7 +39,6 @@ from ttslo_app.orders.ports import OrderSent
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, RulesById
-from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
 STEPS = ("intending", "intended", "sending", "answered", "noting", "noted", "written")

@@ -72,7 +72,7 @@ def main(
     if code is not None:
         return code
     if any(one.partition("=")[0] == "--accounts" for one in given):
-        from ttslo_app.run import accounts  # here, for hosts of several accounts alone
+        from ttslo_app.hosts import accounts  # here, for hosts of several accounts alone
 
         return accounts.main(given)
     options = options_from(given)
@@ -88,7 +88,7 @@ def _choose(options: argparse.Namespace, step: Callable[[str], None], disk: Disk
 
         return run_demo(options.replay, telling=telling_from(options), console=_CONSOLE)
     if options.store:
-        from ttslo_app.run.standby import run as run_host  # for hosts that share a store alone
+        from ttslo_app.hosts.standby import run as run_host  # for hosts that share a store alone
 
         return run_host(options, _wanted(options, step), give_signs)
     return _run(options, step, disk)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from krakenlink import VERSION
 from ttslo_app.commands import table
+from ttslo_app.hosts import words as hosts_words
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import hosts_words, words
+from ttslo_app.run import words
 from ttslo_app.run.signs import add_flags as add_sign_flags
 from ttslo_app.run.telling import FLAGS, add_flags
 from ttslo_app.run.web import add_flags as add_web_flags

@@ -82,7 +82,7 @@ def main(argv: Sequence[str], *, stop: threading.Event | None = None) -> int:
         stop: Set by whoever ends `--follow` without a signal.
     """
     if any(one.partition("=")[0] == "--store" for one in argv):
-        from ttslo_app.run import store_status  # here, for who has none
+        from ttslo_app.hosts import store_status  # here, for who has none
 
         return store_status.main(argv)
     options = parser().parse_args(argv)

@@ -50,10 +50,10 @@ WORDS = {
     "disarm": Word(_BY_HAND, "disable a row in config.csv", ("disarm",)),
     "fire": Word(_BY_HAND, "place the order of an armed row now", ("fire",)),
     "cancel": Word(_BY_HAND, "cancel the order that a row has placed", ("cancel",)),
-    "store": Word("ttslo_app.run.store_command", "make a store that several hosts share"),
-    "rows": Word("ttslo_app.run.rows_command", "put rows into a shared store, or print them"),
-    "state": Word("ttslo_app.run.state_command", "take state.csv into a shared store, and back"),
-    "handover": Word("ttslo_app.run.handover", "let another host lead an account"),
+    "store": Word("ttslo_app.hosts.store_command", "make a store that several hosts share"),
+    "rows": Word("ttslo_app.hosts.rows_command", "put rows into a shared store, or print them"),
+    "state": Word("ttslo_app.hosts.state_command", "take state.csv into a shared store, and back"),
+    "handover": Word("ttslo_app.hosts.handover", "let another host lead an account"),
     "relay": Word(
         "ttslo_app.commands.relay", "share one connection's prices with many readers by Redis"
     ),

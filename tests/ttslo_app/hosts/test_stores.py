@@ -13,8 +13,8 @@ from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError, StoreUnreachable
 from ttslo_app.environment import KNOWN
-from ttslo_app.run import stores
-from ttslo_app.run.stores import is_led, signs_of_life
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import is_led, signs_of_life
 from ttslo_app.terminal import Parser
 
 

@@ -15,10 +15,10 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, KrakenError
 from ttslo_app.cluster.records import Keys, Lead, cluster_text, lead_text
 from ttslo_app.cluster.store import Change, Store
-from ttslo_app.run import store_words as words
-from ttslo_app.run import stores
+from ttslo_app.hosts import store_words as words
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import CODES, DONE, NOT_DONE, PATIENCE, WRONG, NotMade
 from ttslo_app.run.exclusive import CONSENT, ask_person
-from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, WRONG, NotMade
 from ttslo_app.terminal import Parser, env_file, put, put_trouble
 
 

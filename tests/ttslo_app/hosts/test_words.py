@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ttslo_app.hosts import words
 from ttslo_app.messages import Kind
-from ttslo_app.run import hosts_words as words
 
 URL = "etcd://127.0.0.1:2379/prod"
 

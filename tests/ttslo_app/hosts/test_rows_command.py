@@ -14,7 +14,7 @@ from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Keys, row_text
 from ttslo_app.cluster.sheet import steps_to
 from ttslo_app.cluster.store import Answer, Change
-from ttslo_app.run import rows_command
+from ttslo_app.hosts import rows_command
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
 

@@ -14,7 +14,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from ttslo_app.cluster.records import Keys, read_cluster, read_lead
 from ttslo_app.cluster.store import Change
-from ttslo_app.run.store_command import main, trouble_with
+from ttslo_app.hosts.store_command import main, trouble_with
 
 YES = "--yes-this-key-is-ttslos-alone"
 Said = pytest.CaptureFixture[str]

@@ -14,10 +14,10 @@ from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, read_host, read_lead
 from ttslo_app.cluster.store import Entry, Store
 from ttslo_app.face.snapshot import BLIND, NOT_RUNNING, RUNNING
+from ttslo_app.hosts import store_words as words
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import LIST_PATIENCE, NotMade, signs_of_life
 from ttslo_app.orders.ledger import UnreadableLife, read_life
-from ttslo_app.run import store_words as words
-from ttslo_app.run import stores
-from ttslo_app.run.stores import LIST_PATIENCE, NotMade, signs_of_life
 from ttslo_app.terminal import Parser, put
 
 

@@ -13,12 +13,12 @@ from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, read_cells, row_text
 from ttslo_app.cluster.store import Change
+from ttslo_app.hosts.shared_files import SharedFiles, SharedManager
 from ttslo_app.messages import AcceptedRule, Adopt, Crossing, StandBy, TakeUp
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, RulesById
-from ttslo_app.run.shared_files import SharedFiles, SharedManager
 
 KEYS = Keys("prod")
 

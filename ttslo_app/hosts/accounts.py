@@ -21,8 +21,7 @@ from pathlib import Path
 from krakenlink.machine import feed_clock
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError
-from ttslo_app.run import hosts_words as words
-from ttslo_app.run import store_words, stores
+from ttslo_app.hosts import store_words, stores, words
 from ttslo_app.run.ending import ended_by_signals
 from ttslo_app.terminal import ENV_FILE, OutputClosed, Parser, put, put_trouble
 

@@ -26,17 +26,16 @@ from ttslo_app.cluster.records import Changed, Keys
 from ttslo_app.cluster.session import Session
 from ttslo_app.cluster.store import Store
 from ttslo_app.cluster.witness import HostFile
+from ttslo_app.hosts import stores, words
+from ttslo_app.hosts.reach import Reach
+from ttslo_app.hosts.shared_files import SharedFiles, SharedManager
 from ttslo_app.messages import Shared, Sighting, StandBy, TakeUp, tell
 from ttslo_app.orders.finder import by_client_id
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run import hosts_words as words
-from ttslo_app.run import stores
 from ttslo_app.run.ending import end_with_starter
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
-from ttslo_app.run.reach import Reach
-from ttslo_app.run.shared_files import SharedFiles, SharedManager
 from ttslo_app.run.telling import telling_from
 from ttslo_app.store.lock import StateLock
 from ttslo_app.terminal import env_file

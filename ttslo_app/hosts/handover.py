@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from krakenlink.machine import feed_clock
 from ttslo_app.cluster.records import Keys, Lead, dumped
 from ttslo_app.cluster.store import Change, Store
-from ttslo_app.run import store_words as words
-from ttslo_app.run import stores
-from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, signs_of_life
+from ttslo_app.hosts import store_words as words
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import CODES, DONE, NOT_DONE, PATIENCE, signs_of_life
 from ttslo_app.terminal import Parser, put, put_trouble
 
 # Whoever leads ends the orders that are on their way before it gives the lead away.

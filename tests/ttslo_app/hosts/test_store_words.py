@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttslo_app.cluster.sheet import Step
-from ttslo_app.run import store_words as words
+from ttslo_app.hosts import store_words as words
 
 
 def test_a_difference_is_one_line_whatever_a_cell_holds() -> None:

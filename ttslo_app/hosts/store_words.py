@@ -13,7 +13,7 @@ from krakenlink.numbers import counted, readable
 from ttslo_app.cluster.sheet import Step
 
 if TYPE_CHECKING:  # that room says its words by this one
-    from ttslo_app.run.store_status import AccountSeen
+    from ttslo_app.hosts.store_status import AccountSeen
 
 _MOST_IDS = 8
 _LONGEST_CELL = 60

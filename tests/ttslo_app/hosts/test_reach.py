@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from krakenlink.errors import KrakenConnectionError, RateLimitError
-from ttslo_app.run.reach import Reach
+from ttslo_app.hosts.reach import Reach
 
 
 class Kraken:

@@ -24,12 +24,12 @@ from ttslo_app.cluster.records import NONCE_BASE, Changed, Keys, life_text, row_
 from ttslo_app.cluster.session import BEAT
 from ttslo_app.cluster.store import Change
 from ttslo_app.commands import cli
+from ttslo_app.hosts import reach
+from ttslo_app.hosts.shared_files import SharedManager
+from ttslo_app.hosts.standby import HostProgram, ShipsCrew
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run import reach
 from ttslo_app.run.parts import Options
-from ttslo_app.run.shared_files import SharedManager
-from ttslo_app.run.standby import HostProgram, ShipsCrew
 
 KEYS = Keys("prod")
 EPOCH = NONCE_BASE + 2**32

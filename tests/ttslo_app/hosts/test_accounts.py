@@ -16,8 +16,8 @@ from store_cli_kit import LONG, made
 from three_etcd import EtcdNodes, wait_until
 
 from ttslo_app.commands import cli
-from ttslo_app.run import accounts
-from ttslo_app.run.accounts import Hosts, command_of_child, parser
+from ttslo_app.hosts import accounts
+from ttslo_app.hosts.accounts import Hosts, command_of_child, parser
 
 ROOT = Path(__file__).resolve().parents[3]
 Said = pytest.CaptureFixture[str]
@@ -185,7 +185,7 @@ def test_a_signal_ends_all_of_them_once_and_in_good_order(
         made(url, account=account)
     keyed(monkeypatch, "A", "B")
     script = (
-        "import sys\nfrom ttslo_app.run import accounts, cli\n"
+        "import sys\nfrom ttslo_app.commands import cli\nfrom ttslo_app.hosts import accounts\n"
         f"accounts.command_of_child = lambda: {child!r}\n"
         f"sys.exit(cli.main(['--store', {url!r}, '--accounts', 'all']))\n"
     )

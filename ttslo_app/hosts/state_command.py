@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ttslo_app.cluster.records import Keys, life_text
 from ttslo_app.cluster.store import Change, Store, StoreError
+from ttslo_app.hosts import store_words as words
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import CODES, DONE, NOT_DONE, PATIENCE, NotMade, is_led
 from ttslo_app.orders.intents import read_intents, with_intents
 from ttslo_app.orders.ledger import UnreadableLife, read_life
-from ttslo_app.run import store_words as words
-from ttslo_app.run import stores
-from ttslo_app.run.stores import CODES, DONE, NOT_DONE, PATIENCE, NotMade, is_led
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import AlreadyRunning, StateLock

@@ -17,12 +17,12 @@ from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.sheet import Row, Step, change_of, filled, parts_of, steps_to
 from ttslo_app.cluster.store import Store, StoreError
+from ttslo_app.hosts import store_words as words
+from ttslo_app.hosts import stores
+from ttslo_app.hosts.stores import CODES, DONE, LIST_PATIENCE, NOT_DONE, PATIENCE
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult, format_validation_result
 from ttslo_app.rules.price_checks import complete_prices
-from ttslo_app.run import store_words as words
-from ttslo_app.run import stores
-from ttslo_app.run.stores import CODES, DONE, LIST_PATIENCE, NOT_DONE, PATIENCE
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
 from ttslo_app.terminal import Parser, env_file, put, put_bytes, put_trouble

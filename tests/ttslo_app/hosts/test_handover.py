@@ -9,7 +9,7 @@ from store_cli_kit import LONG, FakeHost, ttslo
 from three_etcd import opened, wait_until
 
 from ttslo_app.cluster.records import Keys
-from ttslo_app.run import handover
+from ttslo_app.hosts import handover
 
 Said = pytest.CaptureFixture[str]
 

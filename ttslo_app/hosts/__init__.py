@@ -1,0 +1,1 @@
+"""One of several hosts of an account: its run, its accounts, and the commands about their store."""
