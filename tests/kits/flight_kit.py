@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+
 from program_process import wait_until
 
-from krakenlink.flights import Flights
+from krakenlink.flights import Flights, _outcome_of
+
+
+def waiting_in(flights: Flights) -> int:
+    """Return how many wait for calls under way."""
+    # Nothing public tells who waits: their threads are at it, and know for whom.
+    flying = list(flights._flying.values())
+    frames = list(sys._current_frames().values())
+    here = [frame for frame in frames if frame.f_code is _outcome_of.__code__]
+    return sum(frame.f_locals["flight"] in flying for frame in here)
 
 
 def wait_for_waiting(flights: Flights, count: int) -> None:
     """Return once so many wait for calls under way; who comes later would ask anew."""
-
-    def waiting() -> int:
-        flying = list(flights._flying.values())
-        # Nothing public tells who waits at an event.
-        return sum(len(flight.landed._cond._waiters) for flight in flying)  # type: ignore[attr-defined, misc]
-
-    wait_until(lambda: waiting() >= count, lambda: f"{count} wait, not {waiting()}")
+    wait_until(
+        lambda: waiting_in(flights) >= count,
+        lambda: f"{count} wait, not {waiting_in(flights)}",
+    )
