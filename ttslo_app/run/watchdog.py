@@ -15,7 +15,7 @@ from typing import Protocol
 
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookChange, BookFired, Crossing, Say, Sentence, tell
-from ttslo_app.run import signs_words as words
+from ttslo_app.run import watchdog_words as words
 
 _log = logging.getLogger(__name__)
 
