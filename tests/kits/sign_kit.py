@@ -138,7 +138,7 @@ def capture(width: int) -> str:
 
 def picture() -> str:
     """Return the table as a small SVG."""
-    from ttslo_app.run.screen import console_on, styled
+    from ttslo_app.signs.screen import console_on, styled
 
     console = console_on(
         io.TextIOWrapper(io.BytesIO(), "utf-8"),

@@ -700,7 +700,7 @@ WANTED_BY_SOME = {
     *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.table"),
     *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.hosts.accounts"),
     *("ttslo_app.commands.demo", "ttslo_app.doctor", "ttslo_app.paper"),
-    *("ttslo_app.run.screen", "ttslo_app.hosts.standby", "ttslo_app.whatif"),
+    *("ttslo_app.signs.screen", "ttslo_app.hosts.standby", "ttslo_app.whatif"),
 }
 
 

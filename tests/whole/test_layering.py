@@ -46,37 +46,43 @@ MAY_USE: dict[str, set[str]] = {
         *("fake_kraken", "krakenlink", "ttslo_app.clocks", "ttslo_app.rules"),
         "ttslo_app.watch.rulebook",
     },
-    # The running program. What begins it stands above: commands, and rooms of one command each.
+    # The running program knows none of those who see it, begin it, or share an account with it.
     "ttslo_app.run": {
-        *("creds", "kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.columns"),
-        *("ttslo_app.environment", "ttslo_app.face", "ttslo_app.messages", "ttslo_app.orders"),
-        *("ttslo_app.rules", "ttslo_app.store", "ttslo_app.terminal", "ttslo_app.watch"),
-        "ws_price_provider",
+        *("kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.columns", "ttslo_app.face"),
+        *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.store"),
+        *("ttslo_app.terminal", "ttslo_app.watch", "ws_price_provider"),
+    },
+    "ttslo_app.signs": {
+        *("creds", "kraken_api", "krakenlink", "ttslo_app.environment", "ttslo_app.face"),
+        *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
+        "ttslo_app.store",
     },
     "ttslo_app.hosts": {
         *("creds", "kraken_api", "krakenlink", "ttslo_app.cluster", "ttslo_app.face"),
         *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
-        *("ttslo_app.store", "ttslo_app.terminal"),
+        *("ttslo_app.signs", "ttslo_app.store", "ttslo_app.terminal"),
     },
     "ttslo_app.commands": {
         *("creds", "fake_kraken", "kraken_api", "krakenlink", "ttslo_app.columns"),
         *("ttslo_app.environment", "ttslo_app.face", "ttslo_app.hosts", "ttslo_app.messages"),
-        *("ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run", "ttslo_app.store"),
-        *("ttslo_app.terminal", "ws_price_provider"),
+        *("ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run", "ttslo_app.signs"),
+        *("ttslo_app.store", "ttslo_app.terminal", "ws_price_provider"),
     },
+    # A command each.
     "ttslo_app.doctor": {
         *("creds", "kraken_api", "krakenlink", "ttslo_app.clocks", "ttslo_app.environment"),
         *("ttslo_app.face", "ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules"),
-        *("ttslo_app.run", "ttslo_app.store", "ttslo_app.terminal", "ws_price_provider"),
+        *("ttslo_app.run", "ttslo_app.signs", "ttslo_app.store", "ttslo_app.terminal"),
+        "ws_price_provider",
     },
     "ttslo_app.paper": {
         *("fake_kraken", "kraken_api", "krakenlink", "ttslo_app.columns", "ttslo_app.commands"),
         *("ttslo_app.messages", "ttslo_app.orders", "ttslo_app.rules", "ttslo_app.run"),
-        *("ttslo_app.store", "ttslo_app.terminal"),
+        *("ttslo_app.signs", "ttslo_app.store", "ttslo_app.terminal"),
     },
     "ttslo_app.whatif": {
         *("fake_kraken", "kraken_api", "krakenlink", "ttslo_app.backtest", "ttslo_app.clocks"),
-        *("ttslo_app.rules", "ttslo_app.run", "ttslo_app.store", "ttslo_app.terminal"),
+        *("ttslo_app.rules", "ttslo_app.signs", "ttslo_app.store", "ttslo_app.terminal"),
         "ttslo_app.watch",
     },
     "config": {"ttslo_app.store"},
@@ -121,7 +127,7 @@ SHELLS = {
     *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
     *("ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
     *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
-    "ttslo_app.run.telling",
+    "ttslo_app.signs.telling",
     *("ttslo_app.face.metrics", "ttslo_app.face.voice", "ttslo_app.face.web.server"),
     "ttslo_app.face.relay_metrics",
     *(
@@ -135,8 +141,8 @@ SHELLS = {
         "ttslo_app.run.exclusive",
         "ttslo_app.commands.flags",
         "ttslo_app.commands.price",
-        "ttslo_app.run.screen",
-        "ttslo_app.run.signs",
+        "ttslo_app.signs.screen",
+        "ttslo_app.signs.beat",
     ),
     *("ttslo_app.hosts.reach", "ttslo_app.hosts.shared_files", "ttslo_app.hosts.standby"),
     *("ttslo_app.run.first_look", "ttslo_app.run.pair_news"),
@@ -144,7 +150,7 @@ SHELLS = {
     "ttslo_app.hosts.accounts",
     *("ttslo_app.hosts.handover", "ttslo_app.hosts.rows_command", "ttslo_app.hosts.state_command"),
     *("ttslo_app.hosts.store_command", "ttslo_app.hosts.store_status", "ttslo_app.hosts.stores"),
-    *("ttslo_app.run.snapshots", "ttslo_app.commands.status", "ttslo_app.run.web"),
+    *("ttslo_app.signs.snapshots", "ttslo_app.commands.status", "ttslo_app.signs.page"),
     *("ttslo_app.run.by_hand", "ttslo_app.commands.by_hand"),
     *("ttslo_app.paper.command", "ttslo_app.paper.exchange"),
     *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
@@ -203,7 +209,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "pytest": frozenset({"fake_kraken.exchange"}),  # its fixture for the tests of others
     "platformdirs": frozenset({"krakenlink.machine"}),
     "prometheus_client": frozenset({"ttslo_app.face.metrics"}),
-    "rich": frozenset({"ttslo_app.whatif.progress", "ttslo_app.run.screen"}),
+    "rich": frozenset({"ttslo_app.whatif.progress", "ttslo_app.signs.screen"}),
     "redis": frozenset({"krakenlink.relay.broker"}),
     "requests": frozenset(  # one wire to Kraken's REST, and one to a shared store
         {"krakenlink.rest.transport", "ttslo_app.cluster.etcd"}
@@ -384,6 +390,22 @@ def test_pure_module_touches_nothing_outside(module: str) -> None:
     """A pure module reads no clock, chance, file or network, logs nothing, and loads no shell."""
     assert not impure_uses(tree_of(module))
     assert not rooms_used_by(module) & SHELLS
+
+
+def test_packages_have_no_circle() -> None:
+    """Whoever reads a package reads those below it, and never comes back to it."""
+    waiting = {
+        package: {
+            other
+            for other in MAY_USE
+            if other != package and (is_within(other, used) or other in map(package_of, used))
+        }
+        for package, used in MAY_USE.items()
+    }
+    while ready := [package for package, used in waiting.items() if not used & set(waiting)]:
+        for package in ready:
+            del waiting[package]
+    assert not waiting
 
 
 @every_module

@@ -20,9 +20,9 @@ from fake_kraken import FakeKraken
 from ttslo_app.face.web.guard import Guard
 from ttslo_app.face.web.server import WebServer
 from ttslo_app.run.by_hand import Hands
-from ttslo_app.run.signs import Signs
-from ttslo_app.run.snapshots import About
-from ttslo_app.run.web import serving
+from ttslo_app.signs.beat import Signs
+from ttslo_app.signs.page import serving
+from ttslo_app.signs.snapshots import About
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -39,10 +39,10 @@ from ttslo_app.run.first_look import wait_for_whole_file
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
-from ttslo_app.run.signs import Signs, signs_from
-from ttslo_app.run.snapshots import snapshot_path
-from ttslo_app.run.telling import exposed_files, telling_from
-from ttslo_app.run.web import server_from, serving
+from ttslo_app.signs.beat import Signs, signs_from
+from ttslo_app.signs.page import server_from, serving
+from ttslo_app.signs.snapshots import snapshot_path
+from ttslo_app.signs.telling import exposed_files, telling_from
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 from ttslo_app.store.manager import ConfigManager
@@ -129,7 +129,7 @@ def _check_extras(options: argparse.Namespace) -> None:
 
         metrics.check_available()
     if options.live:
-        from ttslo_app.run import screen
+        from ttslo_app.signs import screen
 
         screen.check_available()
 
@@ -338,7 +338,7 @@ def _start(
         return _look_once(program)
     table: AbstractContextManager[object] | None = None
     if options.live:
-        from ttslo_app.run.screen import drawing  # which `_check_extras` has loaded
+        from ttslo_app.signs.screen import drawing  # which `_check_extras` has loaded
 
         table = drawing(sys.stdout, program.voice, program.say, lambda: signs.newest)
     return _run_on(program, options.interval, table or nullcontext())

@@ -26,7 +26,7 @@ from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
 from ttslo_app.run import words
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
-from ttslo_app.run.telling import Telling
+from ttslo_app.signs.telling import Telling
 from ttslo_app.store.manager import ConfigManager
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"

@@ -11,10 +11,10 @@ from ttslo_app.commands import table
 from ttslo_app.hosts import words as hosts_words
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run import words
-from ttslo_app.run.signs import add_flags as add_sign_flags
-from ttslo_app.run.telling import FLAGS, add_flags
-from ttslo_app.run.web import add_flags as add_web_flags
-from ttslo_app.run.web import stray_flag
+from ttslo_app.signs.beat import add_flags as add_sign_flags
+from ttslo_app.signs.page import add_flags as add_web_flags
+from ttslo_app.signs.page import stray_flag
+from ttslo_app.signs.telling import FLAGS, add_flags
 from ttslo_app.terminal import ENV_FILE, Parser, seconds_of
 
 # What is for hosts that share a store, and what such a host has otherwise or cannot do.

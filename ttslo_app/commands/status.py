@@ -30,8 +30,8 @@ from ttslo_app.face.snapshot import (
     judged,
 )
 from ttslo_app.face.table import drawn, text_of
-from ttslo_app.run import signs_words as words
-from ttslo_app.run.snapshots import is_alive, snapshot_path
+from ttslo_app.signs import words
+from ttslo_app.signs.snapshots import is_alive, snapshot_path
 from ttslo_app.terminal import Parser, put
 
 # Whoever writes to a pipe has no width; a line is cut there at this.

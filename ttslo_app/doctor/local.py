@@ -32,8 +32,8 @@ from ttslo_app.orders.life import settings_from
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult
 from ttslo_app.rules.rule import Rule, reading_of
-from ttslo_app.run.telling import exposed_files
 from ttslo_app.run.words import place_of
+from ttslo_app.signs.telling import exposed_files
 from ttslo_app.store.disk import Disk, read_settled
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import StateLock

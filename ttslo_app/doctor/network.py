@@ -35,7 +35,7 @@ from ttslo_app.face.services import (
     read_addresses,
     send_test,
 )
-from ttslo_app.run.telling import settings_of
+from ttslo_app.signs.telling import settings_of
 from ws_price_provider import WebSocketPriceProvider
 
 # Seconds: a person waits for all of it, and each step must leave time for the next.

@@ -36,7 +36,7 @@ from ttslo_app.run.ending import end_with_starter
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.parts import Options, ask_for_time
 from ttslo_app.run.program import Program
-from ttslo_app.run.telling import telling_from
+from ttslo_app.signs.telling import telling_from
 from ttslo_app.store.lock import StateLock
 from ttslo_app.terminal import env_file
 

@@ -23,7 +23,7 @@ from ttslo_app.cluster.etcd import EtcdStore, store_from
 from ttslo_app.cluster.records import Keys, Lead, read_cells, read_cluster, read_lead
 from ttslo_app.cluster.store import Entry, Store, StoreUnreachable
 from ttslo_app.hosts import store_words as words
-from ttslo_app.run.telling import settings_of
+from ttslo_app.signs.telling import settings_of
 from ttslo_app.terminal import ENV_FILE, Parser, env_file, put_trouble
 
 # Seconds that a command waits for one answer of the store: an election there takes up to three.

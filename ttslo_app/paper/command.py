@@ -30,11 +30,11 @@ from ttslo_app.rules.rule import Direction, Rule, WhenBlind
 from ttslo_app.run.files import OrderFiles
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, keeping_journal
-from ttslo_app.run.screen import check_available as check_rich
-from ttslo_app.run.signs import add_flags as add_sign_flags
-from ttslo_app.run.telling import add_flags, telling_from
-from ttslo_app.run.web import add_flags as add_web_flags
-from ttslo_app.run.web import stray_flag
+from ttslo_app.signs.beat import add_flags as add_sign_flags
+from ttslo_app.signs.page import add_flags as add_web_flags
+from ttslo_app.signs.page import stray_flag
+from ttslo_app.signs.screen import check_available as check_rich
+from ttslo_app.signs.telling import add_flags, telling_from
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.manager import ConfigManager
 from ttslo_app.store.place import refuse_same

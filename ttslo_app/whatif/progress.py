@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from krakenlink.machine import feed_clock
-from ttslo_app.run.screen import console_on, why_not
+from ttslo_app.signs.screen import console_on, why_not
 from ttslo_app.terminal import put_trouble
 
 # Seconds between two lines where there is no bar.

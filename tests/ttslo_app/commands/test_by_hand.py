@@ -17,7 +17,7 @@ from ttslo_app.commands.by_hand import main, parser
 from ttslo_app.commands.table import WORDS
 from ttslo_app.face.snapshot import Snapshot, encoded
 from ttslo_app.run.by_hand import Command, Verb, answer_path, command_path, decoded
-from ttslo_app.run.snapshots import snapshot_path
+from ttslo_app.signs.snapshots import snapshot_path
 
 
 @pytest.fixture

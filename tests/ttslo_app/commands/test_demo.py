@@ -15,7 +15,7 @@ from ttslo_app.commands import demo
 from ttslo_app.commands.demo import Bar, made_up_bars, run_demo, swept
 from ttslo_app.face.voice import Console
 from ttslo_app.rules.rule import Rule, read_rule
-from ttslo_app.run.telling import telling_from
+from ttslo_app.signs.telling import telling_from
 
 COLUMNS = "timestamp,open,high,low,close,volume"
 

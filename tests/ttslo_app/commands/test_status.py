@@ -24,7 +24,7 @@ from ttslo import main
 from ttslo_app.commands import status
 from ttslo_app.commands.status import as_object, as_text, look
 from ttslo_app.face.snapshot import OLD, Snapshot, decoded, encoded
-from ttslo_app.run.snapshots import snapshot_path
+from ttslo_app.signs.snapshots import snapshot_path
 
 SCHEMA = json.loads((ROOT / "docs" / "status.schema.json").read_text(encoding="utf-8"))
 DEAD = 2**22 + 4321  # no process has that number

@@ -26,7 +26,7 @@ from ttslo_app.face.snapshot import decoded
 from ttslo_app.paper.command import LOG, NEAR, STATE, PaperProgram, near_row
 from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.run.parts import Options
-from ttslo_app.run.snapshots import About, Teller
+from ttslo_app.signs.snapshots import About, Teller
 from ttslo_app.store.lock import StateLock
 from ttslo_app.store.manager import ConfigManager
 

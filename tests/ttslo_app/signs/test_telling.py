@@ -29,7 +29,7 @@ from ttslo_app.messages import Market
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.live import LiveRun
 from ttslo_app.run.program import Program
-from ttslo_app.run.telling import (
+from ttslo_app.signs.telling import (
     Telling,
     add_flags,
     exposed_files,

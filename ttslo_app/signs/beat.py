@@ -22,9 +22,9 @@ from krakenlink.machine import feed_clock, read_plain, replace_file
 from ttslo_app.face.snapshot import EVERY, OLD, Snapshot, Unreadable, decoded, encoded
 from ttslo_app.face.voice import Ear
 from ttslo_app.messages import tell
-from ttslo_app.run import signs_words as words
-from ttslo_app.run.snapshots import About, Teller, is_alive, snapshot_path
 from ttslo_app.run.words import place_of
+from ttslo_app.signs import words
+from ttslo_app.signs.snapshots import About, Teller, is_alive, snapshot_path
 from ttslo_app.store.disk import Disk, sweep
 
 if TYPE_CHECKING:

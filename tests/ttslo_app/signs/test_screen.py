@@ -18,9 +18,8 @@ from fake_kraken import FakeKraken
 from ttslo import main
 from ttslo_app.face.table import text_of
 from ttslo_app.face.voice import Voice
-from ttslo_app.run import screen
-from ttslo_app.run import signs_words as words
-from ttslo_app.run.screen import ScreenUnavailable, console_on, drawing, styled, why_not
+from ttslo_app.signs import screen, words
+from ttslo_app.signs.screen import ScreenUnavailable, console_on, drawing, styled, why_not
 
 
 class Raw(io.RawIOBase):

@@ -23,7 +23,7 @@ from ttslo_app.face.snapshot import MOST_EVENTS, MOST_ROWS, Snapshot, decoded, e
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import read_rule
-from ttslo_app.run.snapshots import (
+from ttslo_app.signs.snapshots import (
     About,
     Teller,
     connections_of,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from ttslo_app.face.web import words
 from ttslo_app.run.by_hand import Command, Hands, Verb
-from ttslo_app.run.signs import Signs
-from ttslo_app.run.telling import settings_of
+from ttslo_app.signs.beat import Signs
+from ttslo_app.signs.telling import settings_of
 
 if TYPE_CHECKING:
     from ttslo_app.face.web.server import Figures, WebServer

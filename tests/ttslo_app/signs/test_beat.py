@@ -20,9 +20,9 @@ from fake_kraken import FakeKraken
 from krakenlink.machine import replace_file
 from ttslo_app.face.snapshot import Snapshot, decoded, encoded
 from ttslo_app.messages import Kind, tell
-from ttslo_app.run import signs, signs_words
-from ttslo_app.run.signs import Signs, beat_of
-from ttslo_app.run.snapshots import About
+from ttslo_app.signs import beat, words
+from ttslo_app.signs.beat import Signs, beat_of
+from ttslo_app.signs.snapshots import About
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_event_brings_a_snapshot_of_its_own(
     live: LiveProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever looks after a crossing must not wait for the next turn."""
-    monkeypatch.setattr(signs, "EVERY", 3600.0)
+    monkeypatch.setattr(beat, "EVERY", 3600.0)
     with signs_of(live).over():
         wait_for(live, lambda s: s.phase == "running", "the first one")
         live.ttslo.say("WARNING", "something happened", kind=Kind.LINK)
@@ -112,7 +112,7 @@ def test_nothing_is_synced(live: LiveProgram, monkeypatch: pytest.MonkeyPatch) -
     """A disk is not to be woken every two seconds, nor an order to wait behind it."""
     how: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        "ttslo_app.run.signs.replace_file", lambda *_, **options: how.append(options)
+        "ttslo_app.signs.beat.replace_file", lambda *_, **options: how.append(options)
     )
     with signs_of(live).over():
         wait_until(lambda: how, "one was written")
@@ -134,8 +134,8 @@ def test_full_disk_is_said_once_and_so_is_its_end(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(*args, **options)
 
-    monkeypatch.setattr("ttslo_app.run.signs.replace_file", replace)
-    monkeypatch.setattr(signs, "EVERY", 0.05)
+    monkeypatch.setattr("ttslo_app.signs.beat.replace_file", replace)
+    monkeypatch.setattr(beat, "EVERY", 0.05)
     with signs_of(live).over():
         wait_until(lambda: tries[0] > 3, "it was tried again and again")
         is_full[0] = False
@@ -158,7 +158,7 @@ def test_error_that_nobody_foresaw_ends_no_sign_of_life(
     live: LiveProgram, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The next one is tried all the same."""
-    monkeypatch.setattr(signs, "EVERY", 0.05)
+    monkeypatch.setattr(beat, "EVERY", 0.05)
     real, failures = encoded, [2]
 
     def fail_at_first(shown: Snapshot) -> bytes:
@@ -167,7 +167,7 @@ def test_error_that_nobody_foresaw_ends_no_sign_of_life(
             raise ZeroDivisionError
         return real(shown)
 
-    monkeypatch.setattr("ttslo_app.run.signs.encoded", fail_at_first)
+    monkeypatch.setattr("ttslo_app.signs.beat.encoded", fail_at_first)
     with signs_of(live).over():
         wait_for(live, lambda s: s.phase == "running", "it was written after all")
     assert "could not be given" in caplog.text
@@ -227,7 +227,7 @@ def test_beat_says_again_and_again_that_it_lives(
     live: LiveProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The rows that are armed, the nearest, and how old its proof is."""
-    monkeypatch.setattr(signs, "EVERY", 0.05)
+    monkeypatch.setattr(beat, "EVERY", 0.05)
     with signs_of(live, beat=0.1).over():
         wait_until(lambda: len(live.log_lines("alive for")) > 1, "it says so twice")
     assert (
@@ -248,7 +248,7 @@ def test_dry_run_says_at_its_start_that_it_lives_and_each_row_at_each_beat(
     live: LiveProgram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It places nothing, so without these lines nobody would know."""
-    monkeypatch.setattr(signs, "EVERY", 0.05)
+    monkeypatch.setattr(beat, "EVERY", 0.05)
     with signs_of(live, "DRY RUN", beat=3600.0).over():
         assert live.wait_for_line("alive for").startswith("DRY RUN: alive for")
     assert live.log_lines("btc: armed, BTC/USD") == []  # it was told the line before
@@ -260,7 +260,7 @@ def test_dry_run_says_at_its_start_that_it_lives_and_each_row_at_each_beat(
 
 def test_beat_can_be_switched_off(live: LiveProgram, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then nothing is said, and the snapshots go on."""
-    monkeypatch.setattr(signs, "EVERY", 0.02)
+    monkeypatch.setattr(beat, "EVERY", 0.02)
     with signs_of(live, "DRY RUN", beat=0.0).over():
         first = wait_for(live, lambda s: s.phase == "running", "the first one")
         wait_for(live, lambda s: s.written_at > first.written_at + 0.3, "some more")
@@ -286,6 +286,6 @@ def test_what_is_no_length_of_time_is_refused_with_an_example(text: str) -> None
 
 def test_words_of_a_beat_reach_those_who_listen(live: LiveProgram) -> None:
     """As `where a row stands`, so that nobody is woken by them."""
-    assert signs_words.beat(snapshot()).kind is Kind.STANDING
-    tell(live.ttslo.say, signs_words.beat(snapshot()))
+    assert words.beat(snapshot()).kind is Kind.STANDING
+    tell(live.ttslo.say, words.beat(snapshot()))
     assert json.dumps(live.log_lines("alive for"))

@@ -6,7 +6,7 @@ import pytest
 from sign_kit import NOW, row, snapshot
 
 from ttslo_app.messages import Kind
-from ttslo_app.run import signs_words as words
+from ttslo_app.signs import words
 
 
 def test_beat_names_rows_stops_and_the_nearest() -> None:

@@ -24,7 +24,7 @@ from ttslo_app.environment import KNOWN
 from ttslo_app.face import words as face_words
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals, check_ping
 from ttslo_app.face.services import Address, NotifyUnavailable, Plugin, Service, read_addresses
-from ttslo_app.run import signs_words as words
+from ttslo_app.signs import words
 
 if TYPE_CHECKING:
     from ttslo_app.run.live import LiveRun

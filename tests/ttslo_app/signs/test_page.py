@@ -24,10 +24,10 @@ from ttslo_app.face import metrics
 from ttslo_app.face.snapshot import EVERY
 from ttslo_app.face.web.guard import Guard, PageUnavailable
 from ttslo_app.face.web.server import Figures, WebServer
-from ttslo_app.run import signs as signs_room
-from ttslo_app.run.signs import Signs
-from ttslo_app.run.snapshots import About
-from ttslo_app.run.web import figures_of, port_of, server_from, serving
+from ttslo_app.signs import beat
+from ttslo_app.signs.beat import Signs
+from ttslo_app.signs.page import figures_of, port_of, server_from, serving
+from ttslo_app.signs.snapshots import About
 
 
 def options(**changes: Any) -> argparse.Namespace:
@@ -136,10 +136,10 @@ def test_missing_library_is_said_with_the_command_that_brings_it(
 ) -> None:
     """At the start, and in one line."""
     if stand_in is None:
-        monkeypatch.setattr("ttslo_app.run.web.find_spec", lambda name: None)
+        monkeypatch.setattr("ttslo_app.signs.page.find_spec", lambda name: None)
     else:
         monkeypatch.setitem(sys.modules, "aiohttp", stand_in)
-        monkeypatch.setattr("ttslo_app.run.web.find_spec", _no_true_module)
+        monkeypatch.setattr("ttslo_app.signs.page.find_spec", _no_true_module)
     assert refusal_of() == '--web needs the library aiohttp: pip install "ttslo[web]"'
 
 
@@ -183,7 +183,7 @@ def test_host_that_is_none_is_said(host: str, monkeypatch: pytest.MonkeyPatch) -
             raise UnicodeError("label too long")
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr("ttslo_app.run.web.socket.getaddrinfo", nowhere)
+    monkeypatch.setattr("ttslo_app.signs.page.socket.getaddrinfo", nowhere)
     assert f"--web-host {host} is no address of this machine" in refusal_of(web_host=host)
 
 
@@ -291,10 +291,10 @@ def test_open_page_is_told_more_often_than_the_disk(
 ) -> None:
     """A person looks now; a disk is not to be woken for it."""
     written: list[object] = []
-    monkeypatch.setattr(signs_room, "EVERY", 3600.0)
-    monkeypatch.setattr(signs_room, "replace_file", lambda *_, **__: written.append(1))
+    monkeypatch.setattr(beat, "EVERY", 3600.0)
+    monkeypatch.setattr(beat, "replace_file", lambda *_, **__: written.append(1))
     signs = signs_of(live)
-    assert EVERY > signs_room._QUICK
+    assert EVERY > beat._QUICK
     with serving(server, live.ttslo, signs), page_of(server) as page, signs.over():
         for _ in range(16):
             page.read()

@@ -19,7 +19,7 @@ from ttslo_app.face.snapshot import Snapshot, judged
 from ttslo_app.face.table import Line, drawn
 from ttslo_app.face.voice import Voice
 from ttslo_app.messages import Say, tell
-from ttslo_app.run import signs_words as words
+from ttslo_app.signs import words
 
 if TYPE_CHECKING:
     from rich.console import Console

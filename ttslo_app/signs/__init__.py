@@ -1,0 +1,1 @@
+"""What a running program lets people and machines know: its table, page, snapshot and messages."""
