@@ -7,7 +7,7 @@ row which could not be told of its order counts as told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ttslo_app.clocks import nanoseconds
 from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
@@ -24,6 +24,8 @@ _REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
 # How long notes wait at most for whoever saves config.csv at that moment, and how long until it is
 # looked again, in seconds.
 _MOST_PATIENCE, _GLANCE = 30.0, 0.1
+# The same for the last notes of a program that ends: 1.5 s in all.
+_LAST_GLANCES, _LAST_GLANCE = 30, 0.05
 # Subjects of sentences that are said once; no rule's id holds a blank.
 _STATE, _NOTES = "the state file", "config.csv notes"
 
@@ -176,6 +178,19 @@ class Clerk:
         if not self.is_behind:  # how long a write took that failed says nothing of the next
             took = self._tools.now() - began
             self._rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
+
+    def end(self, pause: Callable[[float], object]) -> None:
+        """Bring both files up to date for whoever starts next. Blocks.
+
+        Args:
+            pause: Waits so many seconds, while somebody may just be saving config.csv.
+        """
+        self.settle(is_ending=False)
+        for _ in range(_LAST_GLANCES):
+            if not self._ledger.unnoted or not self._tools.files.is_being_saved():
+                break
+            pause(_LAST_GLANCE)
+        self.settle(is_ending=True)
 
     def _is_due(self, moment: float | None) -> bool:
         return moment is None or self._tools.now() >= moment

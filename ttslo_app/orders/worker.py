@@ -169,7 +169,7 @@ class OrderWorker:
         while not (self._stopping.is_set() and self._inbox.empty()):
             self.turn(_drained(self._inbox, self._time_to_next_duty()))
         if not self.follower.is_following:
-            self._clerk.settle(is_ending=True)
+            self._clerk.end(time.sleep)
         owing = [wait.crossing.key for wait in self._owed]
         if owing:
             self._teller.tell(words.ends_owing(owing))
@@ -219,7 +219,7 @@ class OrderWorker:
         self._kinship.attend()
         if self._inbox.empty():
             self.roll.expiry.expire()  # what was crossed before has been taken up by now
-            self._clerk.settle(is_ending=self._thread is None or self._stopping.is_set())
+            self._clerk.settle(is_ending=self._thread is None)
             self._fire_owed()  # what waited for the disk alone
 
     def _take_in(self, message: Message) -> None:
@@ -248,7 +248,6 @@ class OrderWorker:
         if self.follower.is_following:
             self.roll.adopt(message)
             return
-        self._clerk.write_notes()
         has_changed = self.roll.adopt(message)
         self._proofs.publish()
         with suppress(OSError):  # read now what the first crossing would have to wait for

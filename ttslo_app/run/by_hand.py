@@ -29,6 +29,7 @@ from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.findings import has_order
 from ttslo_app.run import by_hand_words as words
+from ttslo_app.run.files import is_being_written
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
 
@@ -43,6 +44,8 @@ _GLANCE, _PATIENCE, _OLD = 0.2, 15.0, 60.0
 # Seconds: an older price is none to work a volume out with.
 _FRESH = 30.0
 _LARGEST = 10_000  # bytes: what is larger is no command
+# Seconds between two looks whether config.csv is just being saved, and how many there are at most.
+_SAVE_GLANCE, _MOST_GLANCES = 0.05, 60
 
 
 class Verb(StrEnum):
@@ -81,11 +84,28 @@ def answer_path(command: Path) -> Path:
     return command.with_name(command.name.replace(".command.json", ".answer.json"))
 
 
-def edit(config: str | os.PathLike[str], command: Command) -> Answer:
-    """Arm or disarm a row in config.csv, as an editor does; every other byte stays. Blocks."""
-    file = RuleFile(Path(config), Disk())
+def edit(
+    config: str | os.PathLike[str],
+    command: Command,
+    disk: Disk | None = None,
+    pause: Callable[[float], object] = time.sleep,
+) -> Answer:
+    """Arm or disarm a row in config.csv, as an editor does; every other byte stays. Blocks.
+
+    Whoever is just saving the file in place is waited for, 3 s at most: what comes behind this
+    would be lost.
+
+    Args:
+        config: The file.
+        command: What to do.
+        disk: Where it is; None for this machine's.
+        pause: Waits so many seconds.
+    """
+    disk = disk or Disk()
+    file = RuleFile(Path(config), disk)
     cells = {"enabled": "true" if command.verb is Verb.ARM else "false"}
     try:
+        _let_save_end(file, disk, pause)
         rows = [row for row in file.read().rows if row.get("id") == command.row]
         if command.verb is Verb.ARM and any(map(has_order, rows)):
             cells |= dict.fromkeys(TRIGGER_COLUMNS, "")
@@ -93,6 +113,14 @@ def edit(config: str | os.PathLike[str], command: Command) -> Answer:
     except (LookupError, ValueError, OSError) as error:
         return Answer(False, words.not_edited(command.row, str(config), error))
     return Answer(True, words.edited(command.row, is_armed=command.verb is Verb.ARM))
+
+
+def _let_save_end(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> None:
+    for _ in range(_MOST_GLANCES):
+        stamp = file.stamp()
+        if stamp is None or not is_being_written(stamp, disk.now().timestamp()):
+            return
+        pause(_SAVE_GLANCE)
 
 
 class Hands:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from krakenlink.machine import feed_clock
 from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
@@ -104,6 +105,9 @@ class OrderFiles:
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
         self._seen = _Seen(None, b"", None, {})
         self._noted: Stamp | None = None  # the version that was written here last
+        self._taken: Stamp | None = None  # the one that was taken for whole last
+        # One that is neither, and since when it has been there, on the steady clock.
+        self._strange: tuple[Stamp | None, float] = (None, 0.0)
 
     def save_state(self, state: State) -> None:
         """Write state.csv durably; nothing in a dry run."""
@@ -205,12 +209,14 @@ class OrderFiles:
         self.is_loaded = True
         doubtful = frozenset(row.get("id", "") for row in reading.rows if row.findings)
         self._seen = _Seen(reading.stamp, reading.data, reading, rules, doubtful)
+        self._taken = reading.stamp
 
     def is_being_saved(self) -> bool:
         """Tell whether somebody else wrote config.csv a moment ago, and may not be at its end.
 
         Whoever saves in place goes on in the file that was open: what comes after a note, which
-        replaces it, would be lost.
+        replaces it, would be lost. By another machine's clock a file may be dated otherwise, so a
+        version that is new here is waited for, too.
         """
         if self.journal is None:  # somebody's own manager
             return False
@@ -218,8 +224,16 @@ class OrderFiles:
             stamp = stamp_of(self.manager)
         except OSError:
             return False  # the note says so
-        now = self.manager.disk.now().timestamp()
-        return stamp not in (None, self._noted) and is_being_written(stamp, now)
+        if stamp in (None, self._noted):
+            return False
+        if is_being_written(stamp, self.manager.disk.now().timestamp()):
+            return True
+        if self._taken in (None, stamp):
+            return False
+        now = feed_clock()
+        if stamp != self._strange[0]:
+            self._strange = stamp, now
+        return now - self._strange[1] < quiet_of(stamp)
 
     def note_orders(self, lives: Sequence[Life]) -> Collection[str]:
         """Write the orders into the rows of config.csv, but for the ids that are returned."""

@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 from order_bench import (
+    MARKET,
+    ROW,
     Bench,
     ManualClock,
     MemoryFiles,
     Reply,
     rule,
 )
+from program_process import wait_until
 
 from krakenlink.stream.executions import AccountOrder
 from ttslo_app.messages import (
+    AcceptedRule,
+    Adopt,
     Crossing,
     Mark,
     Sighting,
@@ -455,13 +460,44 @@ def test_note_waits_for_whoever_is_saving_config_csv() -> None:
     assert not bench.heard("can be written again")
 
 
-def test_note_is_written_before_an_edit_that_is_whole_is_taken() -> None:
-    """The row says then that it has fired, whatever its editor's copy said."""
+def test_edit_that_was_read_is_no_reason_to_write_into_the_next_one() -> None:
+    """Its reading may have waited for orders; a row that fired is not armed by it all the same."""
     bench = owing_a_note()
-    settled(bench)
-    bench.adopt()
+    bench.worker.start()
+    again = {"btc": AcceptedRule(rule(), MARKET, False, ROW)}
+    bench.worker.submit(Adopt(again, bench.clock.monotonic()))
+    wait_until(lambda: bench.worker.ledger.rules is again, "it is taken")
+    assert bench.files.notes == {}
+    bench.files.is_saved_now = False
+    assert bench.worker.stop(30.0)
     assert bench.files.notes == {"btc": "O1"}
+    assert bench.life().state is RuleState.PLACED
     assert bench.placed == 1
+
+
+def test_program_that_ends_lets_a_save_of_config_csv_come_to_its_end() -> None:
+    """What is saved behind its last note would be lost, and nobody would see that."""
+    bench = owing_a_note()
+    looks: list[dict[str, str]] = []
+
+    def is_being_saved() -> bool:
+        looks.append(dict(bench.files.notes))
+        return len(looks) < 5
+
+    bench.files.is_being_saved = is_being_saved  # type: ignore[method-assign]
+    bench.worker.start()
+    assert bench.worker.stop(30.0)
+    assert looks == [{}] * 5
+    assert bench.files.notes == {"btc": "O1"}
+
+
+def test_program_that_ends_waits_for_no_endless_save() -> None:
+    """Its row would say for as long as nobody starts it that it is armed."""
+    bench = owing_a_note()
+    bench.worker.start()
+    assert bench.worker.stop(30.0)
+    assert bench.files.notes == {"btc": "O1"}
+    assert bench.files.disk["btc"]["noted"] == "true"
 
 
 def test_note_does_not_wait_for_ever_nor_at_the_end() -> None:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from ttslo_app.run.by_hand import (
     edit,
     encoded,
 )
+from ttslo_app.store.disk import Disk
 
 FIRE = Command(Verb.FIRE, "btc")
 
@@ -77,6 +79,55 @@ def test_row_that_is_not_there_leaves_the_file_as_it_is(tmp_path: Path, name: st
     assert "stays as it is: no row has the id" in answer.text
     assert path.read_bytes() == before
     assert not edit(tmp_path / "none.csv", Command(Verb.ARM, "btc")).is_done
+
+
+class SteadyDisk(Disk):
+    """A disk beside a clock that moves by hand, by which its files are dated."""
+
+    seconds = 1_800_000_000.25
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.seconds, UTC)
+
+    def date(self, path: Path) -> None:
+        """Let a file be written just now."""
+        moment = round(self.seconds * 1000) * 10**6
+        os.utime(path, ns=(moment, moment))
+
+
+def test_edit_by_hand_waits_for_whoever_saves_the_file_in_place(tmp_path: Path) -> None:
+    """What they write behind it would be lost, and the rows there disarmed."""
+    path, disk = config(tmp_path, row("btc", 51000), row("eth", 4000)), SteadyDisk()
+    whole = path.read_bytes()
+    pieces = [whole[:90], whole[90:120], whole[120:]]
+    with path.open("wb", buffering=0) as file:
+        file.write(pieces.pop(0))
+        disk.date(path)
+
+        def go_on(seconds: float) -> None:
+            disk.seconds += seconds
+            if pieces and disk.seconds - path.stat().st_mtime > 0.3:
+                file.write(pieces.pop(0))
+                disk.date(path)
+
+        assert edit(path, Command(Verb.DISARM, "eth"), disk, go_on).is_done
+    assert pieces == []
+    disarmed = row("eth", 4000).replace("true", "false")
+    assert path.read_bytes() == whole.replace(row("eth", 4000).encode(), disarmed.encode())
+
+
+def test_edit_by_hand_waits_for_nobody_who_never_ends(tmp_path: Path) -> None:
+    """Three seconds are enough."""
+    path, disk = config(tmp_path, row("btc", 51000)), SteadyDisk()
+    disk.date(path)
+
+    def go_on(seconds: float) -> None:
+        disk.seconds += seconds
+        disk.date(path)
+
+    began = disk.seconds
+    assert edit(path, Command(Verb.DISARM, "btc"), disk, go_on).is_done
+    assert 2.5 < disk.seconds - began < 3.5
 
 
 # --- the command's file ----------------------------------------------------------------------

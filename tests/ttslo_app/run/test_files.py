@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
+from program_process import wait_until
 
 from config import ConfigManager
 from ttslo import TTSLO
@@ -326,6 +327,25 @@ def test_own_note_is_nobody_s_save(manager: ConfigManager) -> None:
         file.write(b"# more\n")
     os.utime(manager.config_file, (saved_at, saved_at))
     assert files.is_being_saved()
+
+
+def test_version_that_is_new_here_may_be_in_the_middle_of_a_save_whatever_its_date(
+    manager: ConfigManager,
+) -> None:
+    """On a network drive the date is another machine's; a version that was taken is whole."""
+    files = OrderFiles(manager, is_dry=False)
+    saved(manager, 86_400.0)
+    files.take(manager.read_config(), {})
+    assert not files.is_being_saved()
+    with Path(manager.config_file).open("ab") as file:
+        file.write(b"# more\n")
+    saved(manager, -86_400.0)
+    assert files.is_being_saved()
+    wait_until(lambda: not files.is_being_saved(), "nobody has written for half a second")
+    saved(manager, 3_600.0)
+    assert files.is_being_saved()
+    files.take(manager.read_config(), {})
+    assert not files.is_being_saved()
 
 
 def test_file_that_is_gone_or_nobody_s_business_is_not_being_saved(manager: ConfigManager) -> None:
