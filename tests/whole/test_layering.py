@@ -1,6 +1,7 @@
 """The architecture as a table: who may import whom, and which modules stay pure."""
 
 import ast
+import re
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -406,6 +407,32 @@ def test_packages_have_no_circle() -> None:
         for package in ready:
             del waiting[package]
     assert not waiting
+
+
+def folders_of_the_house() -> list[tuple[str, list[str]]]:
+    """Return each folder that the document of the house tells of, with where to begin reading."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("| folder | what it is about |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| `([\w/]+)` \| .* \| ([^|]+) \|$", table, re.MULTILINE)
+    return [(folder, re.findall(r"`([^`]+)`", begin)) for folder, begin in rows]
+
+
+def test_house_tells_of_every_folder_from_the_top() -> None:
+    """Each is in the table once, above all that it imports, with rooms that are there."""
+    told = folders_of_the_house()
+    names = [folder.replace("/", ".") for folder, _ in told]
+    assert sorted(names) == sorted(
+        name for name in MAY_USE if (ROOT / name.replace(".", "/")).is_dir() and name != "ttslo_app"
+    )
+    for place, name in enumerate(names):
+        assert not {above for above in names[:place] if is_within(above, MAY_USE[name])}, name
+    missing = [
+        f"{folder}/{room}"
+        for folder, begin in told
+        for room in begin
+        if not (ROOT / folder / room).is_file()
+    ]
+    assert missing == []
 
 
 @every_module

@@ -1,1 +1,1 @@
-"""What people and machines see of the running program."""
+"""How what is told looks, and how it leaves: lines, table, page, figures, messages."""

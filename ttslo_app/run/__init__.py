@@ -1,1 +1,1 @@
-"""All of it put together: the program, its command line, and the demo."""
+"""The running program: its threads, its loop, its rows and its files."""

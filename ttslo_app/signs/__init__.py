@@ -1,1 +1,1 @@
-"""What a running program lets people and machines know: its table, page, snapshot and messages."""
+"""What a running program tells of itself: beats and snapshot, table, page, messages."""
