@@ -1,7 +1,8 @@
-"""What one connection of a provider is asked for, and what it is not asked for any more.
+"""What a provider is asked for, by pair and by symbol, and what it is not asked for any more.
 
 A part of `ws_price_provider`. Which connection that is, and when something moves to another, is
-`pool`'s affair; what must never happen here is that two of them are wanted to carry the same.
+`pool`'s affair; what must never happen here is that two of them are wanted to carry the same, or
+that what was given back is wanted for ever.
 """
 
 from __future__ import annotations
@@ -11,12 +12,100 @@ from functools import partial
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import EVERY, Channel
 from krakenlink.stream.handover import wake
-from krakenlink.stream.looks import Looks
-from krakenlink.stream.states import key_of
+from krakenlink.stream.looks import Looks, checked_param
+from krakenlink.stream.states import Subscription, key_of
 
 
 class Wants(Looks):
-    """The subscriptions of one connection. Safe from any thread; nothing here waits."""
+    """The subscriptions of one connection, and of all. Safe from any thread; nothing here waits."""
+
+    _by_pair: dict[str, Subscription]  # by the callers' spelling; guarded by the feed's lock
+
+    def _symbol_of(self, pair: str) -> Symbol | None:
+        raise NotImplementedError
+
+    def subscribe(self, pair: str) -> bool:
+        """Ask for prices of `pair`, any spelling that `resolve` knows. Returns at once.
+
+        Returns:
+            False where the pair has no stream or no name that is known; said once as a WARNING.
+        """
+        symbol = self._symbol_of(pair)
+        if symbol is None:
+            return False
+        self._check_fork()
+        with self._lock:
+            self.feed_thread.handover.empty_locked()
+            is_new = pair not in self._by_pair
+            is_here = self.pool.place_locked(key_of(Channel.TICKER, symbol)) is self
+            if is_new and is_here:
+                self._by_pair[pair] = self._subscriptions.want(symbol, Channel.TICKER)
+            elif is_new:
+                self._by_pair[pair] = Subscription(symbol, Channel.TICKER, 1)  # never a price
+            connection = self.feed_thread.start_locked()
+        if is_new and is_here:
+            wake(connection)
+        elif is_new:
+            self._want_placed(symbol, Channel.TICKER)
+        return True
+
+    def _want_placed(self, symbol: str, channel: Channel, param: int = 0) -> None:
+        """Add a reference on the connection that is to carry it, wherever it moves meanwhile."""
+        key = key_of(channel, Symbol(symbol), param)
+        while not self.pool.place(key).want(symbol, channel, param):
+            pass
+
+    def unsubscribe(self, pair: str) -> None:
+        """Give `pair` back; Kraken is told when nobody else wants its symbol. From anywhere."""
+        self._check_fork()
+        self.feed_thread.give_back(partial(self._unwant_pair_locked, pair))
+
+    def _unwant_pair_locked(self, pair: str) -> None:
+        sub = self._by_pair.pop(pair, None)
+        if sub is not None:
+            self._unwant_locked(sub.symbol, Channel.TICKER)
+
+    def subscribe_symbol(
+        self,
+        symbol: str,
+        channel: str = "ticker",
+        *,
+        depth: int | None = None,
+        interval: int | None = None,
+    ) -> None:
+        """Add a reference to a channel of a v2 symbol. Returns at once.
+
+        Args:
+            symbol: Kraken's v2 name.
+            channel: `ticker`, `trade`, `book`, `ohlc`, or `instrument`, which tells of all pairs
+                at once whatever the symbol, on a connection of its own.
+            depth: Levels of each side of a book: 10 (None), 25, 100, 500 or 1000. The deepest that
+                anybody has wanted is streamed.
+            interval: Minutes of a candle: 1 (None), 5, 15, 30, 60, 240, 1440, 10080 or 21600.
+
+        Raises:
+            ValueError: If `symbol` is empty or not text, or Kraken has no such channel.
+        """
+        if not isinstance(symbol, str) or not symbol:
+            raise ValueError(f"{symbol!r} is no symbol")
+        wanted = Channel(channel)
+        param = checked_param(wanted, depth, interval)
+        self._check_fork()
+        self._want_placed(symbol, wanted, param)
+
+    def unsubscribe_symbol(
+        self, symbol: str, channel: str = "ticker", *, interval: int | None = None
+    ) -> None:
+        """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error."""
+        wanted = Channel(channel)
+        self._check_fork()
+        name, param = Symbol(symbol), checked_param(wanted, None, interval)
+        carrier = self.pool.carrier(key_of(wanted, name, param))
+        if wanted is Channel.INSTRUMENT:
+            carrier, name = self.pool.beside or self, EVERY
+        carrier.feed_thread.give_back(partial(carrier._unwant_locked, name, wanted, param))
+
+    # -- on this very connection
 
     def want(self, symbol: str, wanted: Channel, param: int) -> bool:
         """Add a reference on this very connection. Returns at once.
