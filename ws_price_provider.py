@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -311,19 +312,21 @@ class WebSocketPriceProvider(Wants, Stoppable):
     def stop(self, timeout: float = 1.0) -> None:
         """End the thread and the connection, give all subscriptions back. Idempotent.
 
-        Blocks until the thread is gone, at most `timeout` seconds: a connect that hangs cannot
-        be called back, its thread ends by itself a moment later and touches nothing any more.
+        Blocks until the thread is gone, and those of all further connections, at most `timeout`
+        seconds in all: a connect that hangs cannot be called back, its thread ends by itself a
+        moment later and touches nothing any more.
         From anywhere: where this very thread is at work in here, as below a signal handler, it
         is done as soon as that work is.
         """
         self._check_fork()
-        self.pool.stop(timeout)
-        self.feed_thread.end(self._forget_locked, timeout)
+        ends_at = time.monotonic() + timeout
+        self.pool.stop(ends_at)
+        self.feed_thread.end(self._forget_locked, ends_at)
 
     def _forget_locked(self) -> None:
         self.stops += 1
         self._by_pair.clear()
-        self.pool.ended()
+        self.pool.ended_locked()
 
     def _check_fork(self) -> None:
         """Start anew in a child process, also where the platform has no hook for it."""

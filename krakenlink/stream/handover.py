@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ T = TypeVar("T")
 
 # Seconds that an end waits for the lock. Nobody holds it for long, but the thread that called may.
 _STOP_PATIENCE = 0.1
+
+
+def nothing() -> None:
+    """Do nothing, where somebody might want something done."""
 
 
 class Bell:
@@ -135,10 +140,11 @@ class Run:
         self.bell.ring()
         wake(self.connection)
 
-    def finish(self, timeout: float) -> None:
-        """Wait until this run, dismissed, is gone; at most `timeout` seconds for each thread.
+    def finish(self, ends_at: float) -> bool:
+        """Wait until this run, dismissed, is gone, up to a moment of `time.monotonic`.
 
-        A thread of its own does not wait for itself.
+        Returns:
+            False for its own thread, which does not wait for itself.
         """
         self.bell.ring()
         here = threading.current_thread()
@@ -146,9 +152,12 @@ class Run:
             self.connection.close()  # a dismissed thread changes nothing in here any more
         for thread in (self.companion, self.thread):
             if thread is not None and thread is not here:
-                thread.join(timeout)
-        if self.thread is not None and self.thread is not here and self.thread.is_alive():
+                thread.join(max(0.0, ends_at - time.monotonic()))
+        if here is self.thread:
+            return False
+        if self.thread is not None and self.thread.is_alive():
             logger.warning("The price feed is still ending; it was interrupted while connecting")
+        return True
 
 
 class Companion(Protocol):
@@ -260,13 +269,23 @@ class FeedLife:
                 if self.feed.subscriptions.by_key:
                     self.start_locked()
 
-    def end(self, forget: Callable[[], None], timeout: float) -> None:
+    def end(self, forget: Callable[[], None], ends_at: float) -> None:
         """Dismiss the thread, give all subscriptions back and tell the readers. From anywhere.
 
         Args:
             forget: Done under the lock with it; neither waits nor wants the lock.
-            timeout: Longest wait for the thread, in seconds. Where this very thread is at work in
-                here it is handed over: the feed's thread says the rest.
+            ends_at: Longest wait for the thread, as a moment of `time.monotonic`. Where this very
+                thread is at work in here it is handed over: the feed's thread says the rest.
+        """
+        self.see_off(self.dismiss(forget, ends_at), ends_at)
+
+    def dismiss(
+        self, forget: Callable[[], None] = nothing, ends_at: float = 0.0
+    ) -> list[Run | None]:
+        """Do the first step of `end`, which waits for nothing but the lock, and not for long.
+
+        Returns:
+            What the second step is about, once the first is done; see `see_off`.
         """
         ended: list[Run | None] = []
 
@@ -274,12 +293,16 @@ class FeedLife:
             forget()
             ended.append(self._end_locked())
 
-        self.give_back(work, min(timeout, _STOP_PATIENCE))
+        self.give_back(work, min(max(0.0, ends_at - time.monotonic()), _STOP_PATIENCE))
+        return ended
+
+    def see_off(self, ended: list[Run | None], ends_at: float) -> None:
+        """Do the second step of `end`: wait for what was dismissed, then tell the readers."""
         for run in ended:
-            if run is not None:
-                run.finish(timeout)
-            # After the thread has told what it had taken in: the end is the last that is told.
-            self.say_farewell(run)
+            # After the thread has told what it had taken in: the end is the last that is told. In
+            # the middle of its work it says so itself, once that is done.
+            if run is None or run.finish(ends_at):
+                self.say_farewell(run)
 
     def _end_locked(self) -> Run | None:
         run, self._run = self._run, None

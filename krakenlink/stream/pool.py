@@ -99,7 +99,6 @@ class Pool:
         self._moves: dict[Key, _Move] = {}
         self._companion_of: Callable[[FeedThread], Companion] | None = None
         self._refused: dict[Key, float] = {}  # until when what may not move is left in peace
-        self._is_ending = False
 
     @property
     def others(self) -> tuple[Looks, ...]:
@@ -206,7 +205,7 @@ class Pool:
         thread.feed.is_part = self.first.feed_thread.feed.is_part = True
         if self._companion_of is not None:
             thread.accompany(self._companion_of(thread))
-        self.branches.append(made)
+        self.branches = [*self.branches, made]  # another list: `stop` takes no lock
         _log.info("The price stream spreads over %d connections", 1 + len(self.branches))
         return made
 
@@ -266,7 +265,7 @@ class Pool:
         """Let another connection expect a subscription, if there is one with less to do."""
         with self.first.feed_thread.lock:
             had = origin.feed_thread.feed.subscriptions.by_key
-            if self._is_ending or sub.key in self._moves or had.get(sub.key) is not sub:
+            if sub.key in self._moves or had.get(sub.key) is not sub:
                 return
             to = self._beside_others(sub.key)
             if to is None or to is origin:
@@ -349,21 +348,30 @@ class Pool:
             thread.changed.notify_all()
         thread.readers.publish(events)
 
-    def stop(self, timeout: float) -> None:
-        """End all but the first, at most `timeout` seconds each."""
-        self._is_ending = True
-        others, ended, self.branches = self.others, self.branches, []
+    # -- the end
+
+    def stop(self, ends_at: float) -> None:
+        """End all but the first, and wait for them up to a moment of `time.monotonic`."""
+        beside = () if self.beside is None else (self.beside,)
+        threads = [carrier.feed_thread for carrier in (*beside, *self._give_up())]
+        dismissed = [thread.dismiss(ends_at=ends_at) for thread in threads]
+        for thread, ended in zip(threads, dismissed, strict=True):
+            thread.see_off(ended, ends_at)
+
+    def ended_locked(self) -> None:
+        """End what others have begun meanwhile, with the first's end and under its lock."""
+        for branch in self._give_up():
+            branch.feed_thread.dismiss()
+
+    def _give_up(self) -> list[Looks]:
+        """Return the branches, which are none any more and tell nobody anything."""
+        ended, self.branches = self.branches, []
         for branch in ended:  # what is wanted anew while they end is told by another already
             cast("PooledReaders", branch.feed_thread.readers).cut()
         for memory in (self._routes, self._moves, self._refused):
             memory.clear()
         self.first.feed_thread.feed.is_part = False
-        for other in others:
-            other.stop(timeout)
-
-    def ended(self) -> None:
-        """Let things move again: the first has nothing any more that could. Under its lock."""
-        self._is_ending = False
+        return ended
 
 
 def _too_much(subs: list[Subscription], pace: float, thread: FeedLife) -> list[Subscription]:

@@ -38,7 +38,7 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.handover import FeedLife, Run, StoppedError
+from krakenlink.stream.handover import FeedLife, Run, StoppedError, nothing
 from krakenlink.stream.reader import too_far_behind
 from krakenlink.stream.settings import FeedSettings
 
@@ -66,10 +66,6 @@ _LOOK_EVERY = 5.0
 
 # What nobody waits for: a first price is told by another event beside it.
 _MERE_PRICES = frozenset({Tick, Trades, BookUpdate, CandleUpdate, TradeGap})
-
-
-def _nothing() -> None:
-    pass
 
 
 def _open(url: str, timeout: float, settings: FeedSettings) -> Connection:
@@ -120,7 +116,7 @@ class FeedThread(FeedLife, AuditMeans):
         self._connect = connect or partial(_open, settings=settings)
         self._budget = budget
         self._looked_at = float("-inf")
-        self.on_look: Callable[[], None] = _nothing
+        self.on_look: Callable[[], None] = nothing
 
     # -- the thread
 
@@ -138,12 +134,13 @@ class FeedThread(FeedLife, AuditMeans):
                     logger.exception("The price feed met a defect of its own and reconnects")
                     self._lost(run, f"defect: {type(error).__name__}")
         except StoppedError:
-            self.say_farewell(run)  # where the end was handed over, nobody else may come by
             logger.debug("The price feed has ended")
         except BaseException as error:
             # The one place for whatever ends the thread; the next call starts another.
             self._bury(run, f"defect: {type(error).__name__}")
             logger.critical("The price feed has died; the next call starts it anew", exc_info=True)
+        finally:
+            self.say_farewell(run)  # where the end was handed over, nobody else may come by
 
     def _bury(self, run: Run, reason: str) -> None:
         """Let nobody wait for a thread that is ending without having been told to."""

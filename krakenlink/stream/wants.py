@@ -19,7 +19,9 @@ from krakenlink.stream.states import Subscription, key_of
 class Wants(Looks):
     """The subscriptions of one connection, and of all. Safe from any thread; nothing here waits."""
 
-    _by_pair: dict[str, Subscription]  # by the callers' spelling; guarded by the feed's lock
+    # Both are guarded by the feed's lock.
+    _by_pair: dict[str, Subscription]  # by the callers' spelling
+    stops: int
 
     def _symbol_of(self, pair: str) -> Symbol | None:
         raise NotImplementedError
@@ -34,19 +36,34 @@ class Wants(Looks):
         if symbol is None:
             return False
         self._check_fork()
+        while not self._noted(pair, symbol):
+            pass  # it has moved, or all was given back
+        return True
+
+    def _noted(self, pair: str, symbol: Symbol) -> bool:
+        """Have a pair with its reference; False, and nothing is done, where neither is had."""
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            is_new = pair not in self._by_pair
-            is_here = self.pool.place_locked(key_of(Channel.TICKER, symbol)) is self
-            if is_new and is_here:
+            connection, stops = self.feed_thread.start_locked(), self.stops
+            if pair in self._by_pair:
+                return True
+            carrier = self.pool.place_locked(key_of(Channel.TICKER, symbol))
+            if carrier is self:
                 self._by_pair[pair] = self._subscriptions.want(symbol, Channel.TICKER)
-            elif is_new:
-                self._by_pair[pair] = Subscription(symbol, Channel.TICKER, 1)  # never a price
-            connection = self.feed_thread.start_locked()
-        if is_new and is_here:
+        if carrier is self:
             wake(connection)
-        elif is_new:
-            self._want_placed(symbol, Channel.TICKER)
+            return True
+        # First, as what is noted may be given back at any moment.
+        if not carrier.want(symbol, Channel.TICKER, 0):
+            return False
+        with self._lock:
+            self.feed_thread.handover.empty_locked()
+            if self.stops != stops:
+                return False  # the reference is gone with all that there was
+            if pair in self._by_pair:  # somebody was faster
+                self._unwant_locked(symbol, Channel.TICKER)
+            else:
+                self._by_pair[pair] = Subscription(symbol, Channel.TICKER, 1)  # never a price
         return True
 
     def _want_placed(self, symbol: str, channel: Channel, param: int = 0) -> None:

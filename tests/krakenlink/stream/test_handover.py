@@ -6,18 +6,20 @@ import gc
 import logging
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext
 from decimal import Decimal
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
 from stream_kit import LONG, Make, Server, live, ticker, wait_for
 
-from krakenlink.stream.events import FeedBack, FeedClosed, FeedStale, FirstData, Tick
-from krakenlink.stream.handover import Bell, Handover, taken
+from krakenlink.stream.events import Event, FeedBack, FeedClosed, FeedStale, FirstData, Tick
+from krakenlink.stream.handover import Bell, Handover, Run, taken
 from ws_price_provider import WebSocketPriceProvider
 
 
@@ -152,6 +154,49 @@ def test_end_that_was_handed_over_is_told_as_a_direct_one(
     assert provider.feed_thread.is_dead
     provider.stop()
     assert reader.backlog == 0
+
+
+class Stopping(SimpleQueue[Event]):
+    """A reader's queue that stops the feed in the middle of what it tells, as a finalizer may."""
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop: Callable[[], None] | None = stop
+
+    def put(self, event: Event, block: bool = True, timeout: float | None = None) -> None:
+        """Stop at the price of 3."""
+        super().put(event)
+        stop, self._stop = self._stop, self._stop
+        if isinstance(event, Tick) and event.price == 3 and stop is not None:
+            self._stop = None
+            stop()
+
+
+def test_end_below_what_the_thread_tells_comes_after_it(server: Server, make: Make) -> None:
+    """What the thread has taken in by then is told first: the end is the last."""
+    provider = make()
+    live(provider)
+    run = provider.feed_thread._run
+    assert run is not None
+    assert run.thread is not None
+    told = provider.open_feed(sink=Stopping(provider.stop))
+    server.broadcast(ticker("BTC/USD", 3), ticker("BTC/USD", 4))
+    run.thread.join(LONG)
+    assert [type(told.get(LONG)) for _ in range(told.backlog)][-1] is FeedClosed
+    assert provider.stops == 1
+    assert provider.feed_thread.is_dead
+
+
+def test_threads_that_hang_share_one_time() -> None:
+    """Two of them do not make a stop twice as long."""
+    waited: list[float | None] = []
+
+    class Hanging(threading.Thread):
+        def join(self, timeout: float | None = None) -> None:
+            waited.append(timeout)
+
+    run = Run(thread=Hanging(), companion=Hanging())
+    assert run.finish(time.monotonic())
+    assert waited == [0.0, 0.0]
 
 
 def test_end_without_a_thread_is_told_too(

@@ -208,13 +208,11 @@ def test_nothing_begins_to_move_while_all_ends(
     sub = sub_of(provider)
     assert sub is not None
     branch = provider.pool.branches[0]
-    ends = branch.stop
 
-    def stop(timeout: float = 1.0) -> None:
-        ends(timeout)
+    def see_off(*_: object) -> None:
         provider.pool._begin(sub, provider)  # the first's thread, which still lives
 
-    monkeypatch.setattr(branch, "stop", stop)
+    monkeypatch.setattr(branch.feed_thread, "see_off", see_off)
     provider.stop()
     provider.pool._begin(sub, provider)  # and goes on with what it has found before
     assert not provider.pool.branches
@@ -224,6 +222,54 @@ def test_nothing_begins_to_move_while_all_ends(
     assert again is not None
     provider.pool._begin(again, provider)
     assert provider.pool._moves[KEY].to in provider.pool.branches
+
+
+def test_what_is_begun_while_all_ends_ends_with_it(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a connection that is made meanwhile nobody would know that it is to be ended."""
+    old = provider.pool.branches
+    made: list[Looks] = []
+
+    def see_off(*_: object) -> None:
+        for symbol in ("ETH/USD", BTC):  # the first has room for one
+            provider.subscribe_symbol(symbol)
+        made.extend(provider.pool.branches)
+
+    monkeypatch.setattr(old[0].feed_thread, "see_off", see_off)
+    provider.stop()
+    (late,) = made
+    assert late not in old
+    assert not provider.pool.branches
+    assert (sub_of(late), sub_of(provider)) == (None, None)
+    assert provider.pool.carrier(KEY) is provider
+    assert not late.want(BTC, TICKER, 0)
+
+
+def test_all_connections_are_told_to_end_before_any_is_waited_for(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs takes its time with the others, and not before them."""
+    steps: list[str] = []
+    moments: set[float] = set()
+    for branch in provider.pool.branches:
+        thread = branch.feed_thread
+        dismiss, see_off = thread.dismiss, thread.see_off
+
+        def dismissed(*, ends_at: float, dismiss: Any = dismiss) -> Any:
+            steps.append("dismissed")
+            return dismiss(ends_at=ends_at)
+
+        def seen_off(ended: Any, ends_at: float, see_off: Any = see_off) -> None:
+            steps.append("seen off")
+            moments.add(ends_at)
+            see_off(ended, ends_at)
+
+        monkeypatch.setattr(thread, "dismiss", dismissed)
+        monkeypatch.setattr(thread, "see_off", seen_off)
+    provider.stop()
+    assert steps == ["dismissed"] * 2 + ["seen off"] * 2
+    assert len(moments) == 1
 
 
 def test_what_moves_does_not_begin_to_move_elsewhere(provider: WebSocketPriceProvider) -> None:
@@ -258,12 +304,12 @@ def test_what_is_wanted_anew_while_a_pool_ends_is_told_by_one_connection(
     reader = provider.open_feed()
     told: list[object] = []
 
-    def ends_slowly(timeout: float) -> None:
+    def ends_slowly(*_: object) -> None:
         key = key_of(Channel.TRADE, BTC)
         told.append(provider.pool.place(key))  # somebody subscribes meanwhile
         last.feed_thread.readers.publish([Trades(BTC, (), 1.0)])
 
-    monkeypatch.setattr(first, "stop", ends_slowly)
+    monkeypatch.setattr(first.feed_thread, "see_off", ends_slowly)
     last.feed_thread.readers.publish([Trades(BTC, (), 0.0)])
     provider.stop()
     assert told == [provider]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from krakenlink.pairs import Symbol
@@ -37,6 +39,81 @@ def refs(carrier: Looks) -> int:
     """Return how often BTC/USD is wanted on a connection."""
     sub = carrier.feed_thread.feed.subscriptions.by_key.get(KEY)
     return 0 if sub is None else sub.refs
+
+
+PAIR = "XXBTZUSD"
+
+
+def meanwhile(
+    branch: Looks, when: str, what: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let something be done once, before or after the next reference on a connection."""
+    want = branch.want
+
+    def wanted(symbol: str, channel: Channel, param: int) -> bool:
+        monkeypatch.setattr(branch, "want", want)
+        if when == "before":
+            what()
+        is_had = branch.want(symbol, channel, param)
+        if when == "after":
+            what()
+        return is_had
+
+    monkeypatch.setattr(branch, "want", wanted)
+
+
+@pytest.fixture
+def crowded(provider: WebSocketPriceProvider) -> tuple[WebSocketPriceProvider, Looks]:
+    """Hand out a provider whose next symbol goes to a second connection, and that one."""
+    branch = branch_of(provider)
+    provider.subscribe_symbol("ETH/USD")
+    return provider, branch
+
+
+Crowded = tuple[WebSocketPriceProvider, Looks]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_pair_that_is_given_back_while_it_is_asked_for_is_not_wanted_for_ever(
+    crowded: Crowded, when: str, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever comes first: noted or not, its reference is there just as long."""
+    provider, branch = crowded
+    for _ in range(others):
+        provider.subscribe_symbol(BTC)
+    meanwhile(branch, when, lambda: provider.unsubscribe(PAIR), monkeypatch)
+    assert provider.subscribe(PAIR)
+    assert refs(branch) == others + (PAIR in provider.subscribed_pairs)
+    provider.unsubscribe(PAIR)
+    assert refs(branch) == others
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_pair_that_two_ask_for_at_once_has_one_reference(
+    crowded: Crowded, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given back with one call."""
+    provider, branch = crowded
+    meanwhile(branch, when, lambda: provider.subscribe(PAIR), monkeypatch)
+    assert provider.subscribe(PAIR)
+    assert (refs(branch), [*provider.subscribed_pairs]) == (1, [PAIR])
+    provider.unsubscribe(PAIR)
+    assert (refs(branch), [*provider.subscribed_pairs]) == (0, [])
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_pair_that_is_asked_for_while_all_is_stopped_has_its_reference(
+    crowded: Crowded, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noted without one, it would never have a price again."""
+    provider, branch = crowded
+    meanwhile(branch, when, provider.stop, monkeypatch)
+    assert provider.subscribe(PAIR)
+    assert (refs(provider), refs(branch)) == (1, 0)
+    assert provider.subscribed_pairs == {PAIR}
+    provider.unsubscribe(PAIR)
+    assert refs(provider) == 0
 
 
 def test_nothing_is_wanted_where_another_carries_it(provider: WebSocketPriceProvider) -> None:
