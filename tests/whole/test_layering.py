@@ -94,79 +94,54 @@ MAY_USE: dict[str, set[str]] = {
 }
 
 # Purity is the rule: these rooms alone meet threads, clocks, files or the network. A pure room may
-# import pure rooms only, so that whoever loads it loads nothing else.
-SHELLS = {
-    *("config", "creds", "dev", "kraken_api", "ttslo", "ws_price_provider"),
-    *(
-        "fake_kraken.__main__",
-        "fake_kraken.account_stream",
-        "fake_kraken.control",
-        "fake_kraken.core",
-        "fake_kraken.exchange",
-    ),
-    *("fake_kraken.replay", "fake_kraken.rest", "fake_kraken.seat", "fake_kraken.stream"),
-    *("krakenlink", "krakenlink.flights", "krakenlink.machine", "krakenlink.sockets"),
-    *("krakenlink.channels", "krakenlink.market_calls", "krakenlink.prices"),
-    *("krakenlink.stream.aio", "krakenlink.stream.looks", "krakenlink.stream.pool"),
-    "krakenlink.stream.wants",
-    *("krakenlink.rest.account_calls", "krakenlink.rest.client", "krakenlink.rest.gate"),
-    *("krakenlink.rest.listing", "krakenlink.rest.session", "krakenlink.rest.sockets"),
-    *("krakenlink.rest.kept", "krakenlink.rest.transport"),
-    *("krakenlink.relay.broker", "krakenlink.relay.reader", "krakenlink.relay.server"),
-    "krakenlink.stream.account",
-    *("krakenlink.stream.auditor", "krakenlink.stream.budget", "krakenlink.stream.connection"),
-    *("krakenlink.stream.handover", "krakenlink.stream.reader"),
-    *("krakenlink.stream.runner", "krakenlink.stream.wire"),
-    *("ttslo_app", "ttslo_app.terminal"),
-    *("ttslo_app.store.disk", "ttslo_app.store.journal", "ttslo_app.store.lock"),
-    *("ttslo_app.store.log_file", "ttslo_app.store.manager", "ttslo_app.store.rule_file"),
-    *("ttslo_app.store.place", "ttslo_app.store.state_file"),
-    *("ttslo_app.cluster.books", "ttslo_app.cluster.copy", "ttslo_app.cluster.session"),
-    *("ttslo_app.cluster.pulse", "ttslo_app.cluster.witness"),
-    *("ttslo_app.cluster.address", "ttslo_app.cluster.etcd", "ttslo_app.cluster.etcd_watch"),
-    "ttslo_app.watch.lookback",
-    *("ttslo_app.orders.exchange", "ttslo_app.orders.salvage", "ttslo_app.orders.seeker"),
-    *("ttslo_app.orders.stand_ins", "ttslo_app.orders.worker"),
-    *("ttslo_app.face.notify", "ttslo_app.face.pulse", "ttslo_app.face.services"),
-    "ttslo_app.signs.telling",
-    *("ttslo_app.face.metrics", "ttslo_app.face.voice", "ttslo_app.face.web.server"),
-    "ttslo_app.face.relay_metrics",
-    *(
-        "ttslo_app.commands.cli",
-        "ttslo_app.commands.demo",
-        "ttslo_app.run.files",
-        "ttslo_app.run.inline",
-    ),
-    *("ttslo_app.run.account_watch", "ttslo_app.commands.table", "ttslo_app.run.ending"),
-    *(
-        "ttslo_app.run.exclusive",
-        "ttslo_app.commands.flags",
-        "ttslo_app.commands.price",
-        "ttslo_app.signs.screen",
-        "ttslo_app.signs.beat",
-    ),
-    *("ttslo_app.hosts.reach", "ttslo_app.hosts.shared_files", "ttslo_app.hosts.standby"),
-    *("ttslo_app.run.first_look", "ttslo_app.run.pair_news"),
-    "ttslo_app.commands.relay",
-    "ttslo_app.hosts.accounts",
-    *("ttslo_app.hosts.handover", "ttslo_app.hosts.rows_command", "ttslo_app.hosts.state_command"),
-    *("ttslo_app.hosts.store_command", "ttslo_app.hosts.store_status", "ttslo_app.hosts.stores"),
-    *("ttslo_app.signs.snapshots", "ttslo_app.commands.status", "ttslo_app.signs.page"),
-    *("ttslo_app.run.by_hand", "ttslo_app.commands.by_hand"),
-    *("ttslo_app.paper.command", "ttslo_app.paper.exchange"),
-    *("ttslo_app.backtest.recording", "ttslo_app.backtest.trade_cache"),
-    *("ttslo_app.whatif.progress", "ttslo_app.whatif.command"),
-    *("ttslo_app.whatif.fetch", "ttslo_app.whatif.work"),
-    *("ttslo_app.doctor.command", "ttslo_app.doctor.account", "ttslo_app.doctor.local"),
-    "ttslo_app.doctor.network",
-    "ttslo_app.run.order_checks",
-    *("ttslo_app.run.keeper", "ttslo_app.run.live", "ttslo_app.run.loader", "ttslo_app.run.parts"),
-    *(
-        "ttslo_app.run.program",
-        "ttslo_app.run.streams",
-        "ttslo_app.run.watchdog",
-    ),
+# import pure rooms only, so that whoever loads it loads nothing else. One row a package.
+SHELLS_OF: dict[str, set[str]] = {
+    "": {  # doors, and packages of which each sets up its logger
+        *("config", "creds", "dev", "kraken_api", "krakenlink", "ttslo", "ttslo_app"),
+        "ws_price_provider",
+    },
+    "krakenlink": {"channels", "flights", "machine", "market_calls", "prices", "sockets"},
+    "krakenlink.relay": {"broker", "reader", "server"},
+    "krakenlink.rest": {
+        *("account_calls", "client", "gate", "kept", "listing", "session", "sockets", "transport"),
+    },
+    "krakenlink.stream": {
+        *("account", "aio", "auditor", "budget", "connection", "handover", "looks", "pool"),
+        *("reader", "runner", "wants", "wire"),
+    },
+    "ttslo_app": {"terminal"},
+    "ttslo_app.store": {
+        *("disk", "journal", "lock", "log_file", "manager", "place", "rule_file", "state_file"),
+    },
+    "ttslo_app.watch": {"lookback"},
+    "ttslo_app.orders": {"exchange", "salvage", "seeker", "stand_ins", "worker"},
+    "ttslo_app.face": {
+        *("metrics", "notify", "pulse", "relay_metrics", "services", "voice", "web.server"),
+    },
+    "ttslo_app.cluster": {
+        *("address", "books", "copy", "etcd", "etcd_watch", "pulse", "session", "witness"),
+    },
+    "ttslo_app.backtest": {"recording", "trade_cache"},
+    "ttslo_app.run": {
+        *("account_watch", "by_hand", "ending", "exclusive", "files", "first_look", "inline"),
+        *("keeper", "live", "loader", "order_checks", "pair_news", "parts", "program", "streams"),
+        "watchdog",
+    },
+    "ttslo_app.signs": {"beat", "page", "screen", "snapshots", "telling"},
+    "ttslo_app.hosts": {
+        *("accounts", "handover", "reach", "rows_command", "shared_files", "standby"),
+        *("state_command", "store_command", "store_status", "stores"),
+    },
+    "ttslo_app.commands": {"by_hand", "cli", "demo", "flags", "price", "relay", "status", "table"},
+    "ttslo_app.doctor": {"account", "command", "local", "network"},
+    "ttslo_app.paper": {"command", "exchange"},
+    "ttslo_app.whatif": {"command", "fetch", "progress", "work"},
+    "fake_kraken": {
+        *("__main__", "account_stream", "control", "core", "exchange", "replay", "rest", "seat"),
+        "stream",
+    },
 }
+SHELLS = {f"{package}.{room}".lstrip(".") for package, rooms in SHELLS_OF.items() for room in rooms}
 
 # Time, chance, and the world outside come into a pure module as arguments.
 IMPURE_IMPORTS = frozenset(
