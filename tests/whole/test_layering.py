@@ -25,7 +25,7 @@ MAY_USE: dict[str, set[str]] = {
         *("krakenlink.foreign", "krakenlink.machine", "krakenlink.once", "ttslo_app.columns"),
     },
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
-    "ttslo_app.clocks": {"ttslo_app.messages", "ttslo_app.rules"},
+    "ttslo_app.clocks": {"ttslo_app.messages"},
     "ttslo_app.messages": {"krakenlink", "ttslo_app.rules"},
     "ttslo_app.environment": {"ttslo_app.messages"},
     "ttslo_app.terminal": {"krakenlink"},
@@ -202,7 +202,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
 
 TALKERS = frozenset(
     {
-        *("dev", "fake_kraken.__main__", "ttslo_app.commands.cli", "ttslo_app.commands.demo"),
+        *("dev", "fake_kraken.__main__", "ttslo_app.commands.cli"),
         *("ttslo_app.commands.relay", "ttslo_app.terminal"),
     }
 )
@@ -347,6 +347,13 @@ def test_module_imports_only_what_its_package_may(module: str) -> None:
     } == set()
 
 
+@pytest.mark.parametrize("package", MAY_USE)
+def test_package_uses_all_that_it_may(package: str) -> None:
+    """A leave that nobody takes is taken back: the table tells what a package stands on."""
+    used = {u for m in ROOMS if package_of(m) == package for u in rooms_used_by(m)}
+    assert {one for one in MAY_USE[package] if not any(is_within(u, {one}) for u in used)} == set()
+
+
 def test_rooms_have_no_circle() -> None:
     """There is an order in which every module stands after all that it imports."""
     waiting = {module: rooms_used_by(module) - {module} for module in ROOMS}
@@ -359,6 +366,12 @@ def test_rooms_have_no_circle() -> None:
 def test_every_shell_is_there() -> None:
     """The list of shells names no module that has gone."""
     assert set(ROOMS) >= SHELLS
+
+
+@pytest.mark.parametrize("module", sorted(SHELLS))
+def test_shell_is_one(module: str) -> None:
+    """What has become pure is held to it from then on."""
+    assert impure_uses(tree_of(module)) or rooms_used_by(module) & SHELLS
 
 
 @pytest.mark.parametrize("module", sorted(set(ROOMS) - SHELLS))
