@@ -35,10 +35,10 @@ from ttslo_app.run import words
 from ttslo_app.run.by_hand import Hands, door_of
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.exclusive import Exclusive, ask_person
-from ttslo_app.run.first_look import wait_for_whole_file
 from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
+from ttslo_app.run.saving import wait_for_whole_file
 from ttslo_app.signs.beat import Signs, signs_from
 from ttslo_app.signs.page import server_from, serving
 from ttslo_app.signs.snapshots import snapshot_path

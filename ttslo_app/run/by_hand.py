@@ -29,7 +29,7 @@ from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import RuleState
 from ttslo_app.rules.findings import has_order
 from ttslo_app.run import by_hand_words as words
-from ttslo_app.run.files import is_being_written
+from ttslo_app.run.saving import is_being_written
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
 

@@ -18,6 +18,7 @@ from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RulesById
+from ttslo_app.run.saving import is_being_written, quiet_of, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.lock import AlreadyRunning, StateLock
@@ -26,29 +27,6 @@ from ttslo_app.store.rule_file import RuleReading
 
 # One thread waits so many seconds for another's look at the lock files.
 _PATIENT_LOOK = 5.0
-
-# Seconds without a change, after which a file that was being written is taken for whole. They are
-# not made shorter by looking more often: who writes in pieces pauses between them.
-QUIET = 0.5
-# Where a file system tells when a file was written to the second, or to two of them, an edit of the
-# same length in that time cannot be told from the one before; only afterwards it can.
-_QUIET_TO_THE_SECOND, _SECOND = 2.0, 10**9
-
-
-def quiet_of(stamp: Stamp | None) -> float:
-    """Return the seconds without a change after which a version of a file is taken for whole."""
-    is_to_the_second = stamp is not None and not stamp.mtime_ns % _SECOND
-    return _QUIET_TO_THE_SECOND if is_to_the_second else QUIET
-
-
-def is_being_written(stamp: Stamp, now: float) -> bool:
-    """Tell whether a version of a file is so young that more may be to come.
-
-    Args:
-        stamp: The version.
-        now: By this machine's clock, by which files are dated, in seconds since 1970.
-    """
-    return abs(now - stamp.mtime_ns / _SECOND) < quiet_of(stamp)
 
 
 class _Seen(NamedTuple):
@@ -251,11 +229,3 @@ class OrderFiles:
             self._noted = after
         # A row that was handed in by a caller need not stand in the file.
         return left_out if self.is_loaded and isinstance(left_out, frozenset) else ()
-
-
-def stamp_of(manager: ConfigManager) -> Stamp | None:
-    """Return what tells one version of config.csv from the next, None where there is no file."""
-    try:
-        return manager.config_stamp()
-    except FileNotFoundError:
-        return None

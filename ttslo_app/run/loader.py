@@ -32,7 +32,8 @@ from ttslo_app.rules.facts import MarketFacts, untraced
 from ttslo_app.rules.findings import Accepted, ValidationResult, told_once
 from ttslo_app.rules.price_checks import takes_price
 from ttslo_app.rules.rule import Rule
-from ttslo_app.run.files import QUIET, OrderFiles, quiet_of, stamp_of
+from ttslo_app.run.files import OrderFiles
+from ttslo_app.run.saving import QUIET, quiet_of, stamp_of
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.rule_file import RuleReading
 from ttslo_app.store.rule_row import RuleRow, config_row, texts_under

@@ -1,4 +1,4 @@
-"""A start while somebody saves config.csv: no row that was armed is lost by it."""
+"""While somebody saves config.csv: when it is whole, and a start that loses no armed row by it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from config import ConfigManager
 from ttslo import TTSLO
 from ttslo_app.commands.cli import _take_up
 from ttslo_app.orders.life import RuleState
-from ttslo_app.run.first_look import wait_for_whole_file
+from ttslo_app.run.saving import is_being_written, quiet_of, stamp_of, wait_for_whole_file
+from ttslo_app.store.disk import Stamp
 
 WHOLE = f"{HEADER}\n{ROW}\n"
 
@@ -109,6 +110,25 @@ def test_disk_that_tells_the_time_to_the_second_is_given_two(manager: ConfigMana
     saving._date()
     wait_for_whole_file(manager, armed(), lambda: saving.moment + 1.9, saving.pause)
     assert saving.pauses == 3
+
+
+def test_version_is_young_on_either_side_of_the_clock(manager: ConfigManager) -> None:
+    """A file of another machine may be dated ahead; a whole second may stand for two."""
+    stamp = stamp_of(manager)
+    assert isinstance(stamp, Stamp)
+    for seconds, quiet in ((1000.25, 0.5), (1000.0, 2.0)):
+        dated = stamp._replace(mtime_ns=int(seconds * 10**9))
+        assert quiet_of(dated) == quiet
+        for age, is_young in ((0.9 * quiet, True), (quiet, False)):
+            assert is_being_written(dated, seconds + age) is is_young
+            assert is_being_written(dated, seconds - age) is is_young
+
+
+def test_file_that_is_gone_has_no_version(manager: ConfigManager) -> None:
+    """And is given the shorter time to come back."""
+    Path(manager.config_file).unlink()
+    assert stamp_of(manager) is None
+    assert quiet_of(None) == 0.5
 
 
 def test_first_start_waits_for_nothing(manager: ConfigManager) -> None:
