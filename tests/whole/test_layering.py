@@ -433,6 +433,31 @@ def test_house_tells_of_every_folder_from_the_top() -> None:
     assert missing == []
 
 
+def rooms_of_the_house() -> set[str]:
+    """Return the path of each room that the document of the house names.
+
+    A name without a folder lies in the folder of the one before it in the same line.
+    """
+    found = set()
+    for line in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").splitlines():
+        folder = ""
+        for name in re.findall(r"`([\w/]+\.py)`", line):
+            folder = name.rpartition("/")[0] or folder
+            found.add(f"{folder}/{name.rpartition('/')[2]}")
+    return found
+
+
+def test_house_tells_where_each_room_is_needed() -> None:
+    """Whoever has to change something finds the room in the tables; words stand where all do."""
+    paths = {path.relative_to(ROOT).as_posix() for path in ROOMS.values()}
+    told = rooms_of_the_house()
+    assert {
+        path
+        for path in paths - told
+        if "/" in path and not path.endswith(("words.py", "__init__.py"))
+    } == set()
+
+
 @every_module
 def test_library_is_met_in_one_place(module: str) -> None:
     """A library of others is imported by the one module that stands for it, and by no other."""
