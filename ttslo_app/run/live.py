@@ -176,6 +176,8 @@ class LiveRun:
                     lambda: _PROVE_EVERY, partial(prove_one, exchange, self._worker), words.UNPROVEN
                 ),
             ]
+            # Which pairs have changed is heard at rest, too: else the news of it would heap up.
+            duties.append(Duty(lambda: 1.0, self._checks.hear))
             duties += [replace(duty, rests=world.rests) for duty in private]
             duties.append(Duty(lambda: _KEEP_WARM, exchange.warm_up))
         return [*duties, Duty(lambda: _MARK_EVERY, self._tape.keep)]

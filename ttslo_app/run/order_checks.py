@@ -88,10 +88,15 @@ class OrderChecks:
         self._silences = 0
         self._last: Armed | None = None
         self._renew_at = feed_clock() + _RENEW
+        self._news: set[str] = set()  # the pairs that Kraken has changed since they were looked at
 
     def add(self, armed: Armed) -> None:
         """Have the order of a row checked. Never blocks; any thread."""
         self._waiting.append(armed)
+
+    def hear(self) -> None:
+        """Take in which pairs Kraken has changed, also while `work` rests. No I/O; its thread."""
+        self._news.update(self._changed())
 
     def work(self) -> None:
         """Have some of those that wait checked. Blocks for Kraken's answers."""
@@ -130,7 +135,7 @@ class OrderChecks:
 
     def _look_at_changed(self) -> None:
         """Have the orders of a pair checked anew whose status, minimum or steps have changed."""
-        changed = self._changed()
+        changed, self._news = self._news, set()
         if not changed:
             return
         seats = list(self._armed().values())

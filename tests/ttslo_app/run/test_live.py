@@ -16,6 +16,7 @@ from kraken_api import KrakenAPI
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import SymbolRefused
 from ttslo_app.messages import PolledPrice
+from ttslo_app.run.program import Program
 from ws_price_provider import feed_clock
 
 ETH = row("eth", 3500).replace("BTC/USD", "ETH/USD")
@@ -144,6 +145,27 @@ def test_minimum_that_kraken_raises_is_told_before_the_crossing(
         program.wait_for_line("up: Kraken would take its order again")
         market.set_price(PAIR, "51001")
         program.crossing_of("up")
+
+
+def test_pair_that_kraken_changes_while_another_host_leads_is_looked_at_afterwards(
+    market: FakeKraken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its news is taken in meanwhile, and no order is asked about."""
+    rests = threading.Event()
+    monkeypatch.setattr(Program, "rests", property(lambda _: rests.is_set()))
+    with LiveProgram(market, tmp_path, [row("up", 51000)]) as program:
+        wait_for_check(program)
+        api, live = program.ttslo.kraken_api_readonly, program.ttslo.live
+        assert live is not None
+        checks = live._checks
+        assert checks is not None
+        wait_until(lambda: api.listing.streamed(api.resolve_pair(PAIR)), "pairs are streamed")
+        rests.set()
+        market.change_pair(PAIR, ordermin="0.02")
+        wait_until(lambda: checks._news, "the news is taken in")
+        assert not program.log_lines("would REFUSE")
+        rests.clear()
+        program.wait_for_line("up: Kraken would REFUSE its order as things are")
 
 
 def test_spike_of_one_tick_fires(market: FakeKraken, tmp_path: Path) -> None:

@@ -297,13 +297,18 @@ def test_orders_of_a_pair_that_kraken_has_changed_are_looked_at_again(said: Said
     news: list[set[str]] = [set(), {"BTC/USD"}, {"ETH/USD"}, {"BTC/USD"}]
     checks = OrderChecks(cast("Any", exchange), lambda: rows, Worker(), said, lambda: news.pop(0))
     checks.add(rows["a"].armed)
-    checks.work()
+
+    def turn() -> None:
+        checks.hear()
+        checks.work()
+
+    turn()
     exchange.market = replace(BTC, lot_decimals=2)
     exchange.outcome = Outcome(OutcomeKind.REFUSED, reason="No", cure="Do.")
-    checks.work()
-    checks.work()
+    turn()
+    turn()
     exchange.outcome = Outcome(OutcomeKind.VALID)
-    checks.work()
+    turn()
     volumes = [order.volume for order in cast("list[Any]", exchange.checked)]
     assert list(map(Decimal, volumes)) == [Decimal("0.0123"), Decimal("0.01"), Decimal("0.01")]
     assert said == [
@@ -311,6 +316,24 @@ def test_orders_of_a_pair_that_kraken_has_changed_are_looked_at_again(said: Said
         "ERROR a: Kraken would REFUSE its order as things are: No. Do. The row stays armed",
         "INFO a: Kraken would take its order again",
     ]
+
+
+def test_pairs_that_change_while_nothing_is_asked_are_looked_at_afterwards(said: Said) -> None:
+    """Each once: news that nobody takes would heap up for as long as the key is refused."""
+    exchange, worker, rows = Exchange(), Worker(), {"a": Seat(arming("a"))}
+    news: list[set[str]] = [{"BTC/USD"}, {"BTC/USD"}, {"ETH/USD"}]
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, worker, said, lambda: news.pop(0))
+    checks.add(rows["a"].armed)
+    checks.work()
+    worker.is_key_refused = True
+    while news:
+        checks.hear()
+        checks.work()
+    assert len(exchange.checked) == 1
+    worker.is_key_refused = False
+    checks.work()
+    checks.work()
+    assert len(exchange.checked) == 2
 
 
 def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
