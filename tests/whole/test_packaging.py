@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import venv
 import zipfile
 from contextlib import redirect_stdout
@@ -152,6 +153,15 @@ ttslo.TTSLO(manager, api, dryrun=True)  # wrong
 program.run_continuous("often")  # wrong
 cells: int = program.state["a"]  # wrong
 """
+
+
+def test_every_package_is_named() -> None:
+    """A build takes one that is not for mere data, and setuptools means to leave it out one day."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    tools = tomllib.loads(text)["tool"]["setuptools"]
+    folders = {path.parent for name in PACKAGES for path in (ROOT / name).rglob("__init__.py")}
+    ours = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert sorted(tools["packages"]) == sorted(ours | set(tools["package-dir"]))
 
 
 def test_wheel_holds_exactly_the_modules(wheel: Path) -> None:
