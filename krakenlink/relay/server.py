@@ -112,11 +112,13 @@ class RelayServer:
 
     Attributes:
         name: The relay's.
+        settings: The same.
         standing: How it stands; replaced whole, so any thread may read it.
     """
 
     def __init__(self, broker: Broker, settings: FeedSettings) -> None:
         self._broker = broker
+        self.settings = settings
         self.name = broker.names[0]
         self.standing = Standing()
         self._hub = Hub(uuid.uuid4().hex, settings.dead_after, patient(settings).dead_after)

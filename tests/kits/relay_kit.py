@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ports import kept_ports
 from krakenlink.relay.broker import Broker
 from krakenlink.relay.hub import Line
 from krakenlink.relay.server import RelayServer
-from krakenlink.stream.settings import DEFAULT_SETTINGS
+from krakenlink.stream.settings import DEFAULT_SETTINGS, FeedSettings
 from ttslo_app.commands.relay import providers_of
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
@@ -99,10 +100,16 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+# As a relay has them, and for tests in which silence is not the matter: a busy machine, on which
+# nothing comes for seconds, must not look dead.
+SETTINGS = replace(DEFAULT_SETTINGS, pool_most=1, gather_for=0.0)
+PATIENT = replace(SETTINGS, ping_after=50 * LONG, dead_after=100 * LONG, lag_check_every=100 * LONG)
+
+
 @contextmanager
-def relay(url: str, stream_url: str) -> Iterator[RelayServer]:
+def relay(url: str, stream_url: str, settings: FeedSettings = SETTINGS) -> Iterator[RelayServer]:
     """Run a relay in this process, from the stream at `stream_url`."""
-    server = RelayServer(Broker(url, LONG), DEFAULT_SETTINGS)
+    server = RelayServer(Broker(url, LONG), settings)
     providers = providers_of(server, stream_url)
     providers[Line.PRICES].connect()
     thread = threading.Thread(target=server.run, args=(providers,), name="ttslo-relay-test")

@@ -26,9 +26,10 @@ from ports import kept_ports
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore, store_from
 from ttslo_app.cluster.records import Keys
-from ttslo_app.cluster.store import Change, News
+from ttslo_app.cluster.store import Change, News, StoreUnreachable
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
+_SOON = 5.0  # seconds for a call that is made again where it had no answer
 _STARTS = 5  # a free port may be another's by the time that it is used
 
 
@@ -116,20 +117,21 @@ class EtcdNodes:
                 return True
             return False
         with suppress(OSError, ValueError):
-            self.call(node, "kv/range", {"key": "AA=="})
+            self.call(node, "kv/range", {"key": "AA=="}, _SOON)
             return True
         return False
 
-    def call(self, node: int, path: str, body: dict[str, Any], token: str = "") -> dict[str, Any]:
+    def call(
+        self, node: int, path: str, body: dict[str, Any], patience: float = LONG
+    ) -> dict[str, Any]:
         """Return a node's own answer, past the client that is tested.
 
         Raises:
             OSError: If there is none.
         """
-        headers = {"Authorization": token} if token else {}
         url = f"http://127.0.0.1:{self.ports[node]}/v3/{path}"
-        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        request = urllib.request.Request(url, json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=patience) as answer:
             return dict(json.load(answer))
 
     def value(self, node: int, key: str) -> bytes | None:
@@ -153,7 +155,7 @@ class EtcdNodes:
             found.clear()
             for node in range(self.count):
                 with suppress(OSError, ValueError):
-                    told = self.call(node, "maintenance/status", {})
+                    told = self.call(node, "maintenance/status", {}, _SOON)
                     if told["leader"] == told["header"]["member_id"]:
                         found.append(node)
             return len(found) == 1
@@ -224,6 +226,21 @@ def put(store: EtcdStore, key: str, value: bytes, rests_on: int = 0) -> int:
     answer = store.commit(Change({key: rests_on}, {key: value}), patience=LONG)
     assert answer.is_done
     return answer.version
+
+
+def refused(ask: Callable[[float], object], *texts: str) -> None:
+    """Ask with ever more patience until nobody answers for the reasons in `texts`.
+
+    Each call may be too short for one: a busy machine gets to nothing in it.
+    """
+    patience = 0.3
+    while True:
+        with pytest.raises(StoreUnreachable) as told:
+            ask(patience)
+        if all(text in str(told.value) for text in texts):
+            return
+        patience *= 3
+        assert patience < LONG, told.value
 
 
 def gather(watch: Iterator[News], count: int) -> list[tuple[str, bytes | None]]:

@@ -107,7 +107,7 @@ def providers_of(
     Raises:
         ValueError: If the address is refused; None is `KRAKEN_WS_PUBLIC_URL` or Kraken's own.
     """
-    settings = {Line.PRICES: _SETTINGS, Line.PAIRS: patient(_SETTINGS)}
+    settings = {Line.PRICES: server.settings, Line.PAIRS: patient(server.settings)}
     return {
         line: WebSocketPriceProvider(
             stream_url, settings=its, connect=server.tapped(open_websocket, line)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from relay_kit import LONG, RedisServer, relay, wait_until
+from relay_kit import LONG, PATIENT, RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.events import BookUpdate, BookWrong, FeedStale, SymbolRefused
-from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import WebSocketPriceProvider
 
-SETTINGS = FeedSettings(retry_delays=(0.0, 0.2), mute_after=LONG)
+SETTINGS = replace(PATIENT, retry_delays=(0.0, 0.2), mute_after=LONG)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def at_work(
     """The address of a relay that is at work, of a name that no other test has."""
     exchange.set_price("XBTUSD", "50000.1")
     name = "".join(c for c in request.node.name if c.isalnum())[:40]
-    with relay(redis_server.url(name), exchange.ws_url):
+    with relay(redis_server.url(name), exchange.ws_url, PATIENT):
         yield redis_server.url(name)
     WebSocketPriceProvider.shared(redis_server.url(name)).stop()
 
