@@ -8,7 +8,9 @@ Sources: Kraken, spot WebSocket v2, its guides on connecting and rate limits (re
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from krakenlink.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ of a sweep good. It is the best of many tries on one past, and was chosen after 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
 
+from krakenlink.values import dataclass
 from ttslo_app.backtest.asked import Grid
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import Floats, History

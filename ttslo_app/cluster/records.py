@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
+
+from krakenlink.values import dataclass
 
 # The format of all below; a program that knows another one touches nothing.
 FORMAT = "1"

@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from krakenlink.machine import feed_clock, read_plain
+from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import (
     EVERY,
     NOT_RUNNING,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from krakenlink.foreign import some_of
 from krakenlink.numbers import counted
+from krakenlink.values import dataclass
 
 # Of the form of the file; a change that a reader could notice gives it another number.
 SCHEMA = 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -18,6 +17,7 @@ from typing import TypeVar
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, readable, to_positive_decimal
 from krakenlink.pairs import shown_pair
+from krakenlink.values import dataclass
 from ttslo_app.columns import (
     AFTER_COLUMN,
     FOREIGN_COLUMNS,

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
+from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import Event, Order, Row, Snapshot, Verdict
 from ttslo_app.messages import Kind
 
