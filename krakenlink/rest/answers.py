@@ -175,6 +175,11 @@ class Outcome(NamedTuple):
     stands: bool = False
     is_late: bool = False
 
+    @property
+    def is_overdue(self) -> bool:
+        """Whether an order was refused for its deadline alone, which the next one has anew."""
+        return self.kind is OutcomeKind.REFUSED and "deadline" in self.reason
+
 
 # Answers that judge the key, and no order.
 _OF_KEY = (Pause.KEY, Pause.LOCKOUT)

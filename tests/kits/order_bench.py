@@ -70,6 +70,7 @@ class Reply(Enum):
     LOST = "places it, and the answer is lost"
     NEVER = "never gets it, and no answer comes"
     BUSY = "refuses it for now"
+    OVERDUE = "refuses it for its deadline"
     TOO_FAST = "refuses it for its pace"
     BAD = "refuses it for good"
     KEY = "refuses the key"
@@ -124,6 +125,9 @@ class ModelKraken:
             return Outcome(OutcomeKind.PLACED, self.orders[cl_ord_id][-1])
         if reply is Reply.BUSY:
             return Outcome(OutcomeKind.REFUSED, None, True, "EOrder:Insufficient funds", "Pay in")
+        if reply is Reply.OVERDUE:
+            text = "EGeneral:Invalid arguments:deadline"
+            return Outcome(OutcomeKind.REFUSED, None, True, text, "Try again")
         if reply is Reply.TOO_FAST:
             text = "EOrder:Rate limit exceeded"
             return Outcome(OutcomeKind.REFUSED, None, True, text, "Wait", Pause.PAIR)

@@ -34,6 +34,7 @@ from ttslo_app.rules.rule import Rule
 _BURST = 2 * MOST_ORDERS
 # Kraken refuses deadlines closer than 2 s; an intent that waited this long is written anew.
 _SHORTEST_DEADLINE = 2.5
+_NOTHING_SENT = Outcome(OutcomeKind.REFUSED, heals=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,18 +271,18 @@ class Desk:
         """Return the order of a crossing, built once; None, and said why, if there can be none."""
         exchange = self._tools.exchange
         if exchange is None:
-            self._hold_back(crossing, life, words.NO_KEY, heals=True)
+            self._hold_back(crossing, words.NO_KEY)
             return None
         try:
             order = self._builder.build(crossing, life, exchange)
         except NotEnough as error:
-            self._hold_back(crossing, life, str(error), heals=True)
+            self._hold_back(crossing, str(error))
             return None
         except (LookupError, ValueError) as error:
-            self._hold_back(crossing, life, str(error), heals=False)
+            self._give_up(crossing, life, str(error))
             return None
         except KrakenError as error:
-            self._hold_back(crossing, life, str(error), heals=True)
+            self._hold_back(crossing, str(error))
             return None
         # Whether the volume is enough is Kraken's to say: a kept listing may be out of date.
         return order
@@ -389,10 +390,10 @@ class Desk:
             self.key.let_wait(crossing)
         elif outcome.pause is not None:
             self._paused(crossing, outcome.pause, outcome.reason)
+        elif outcome.heals:
+            self._hold_back(crossing, words.refusal(life, outcome), outcome)
         else:
-            reason = words.refusal(life, outcome)
-            is_slow = outcome.is_slow
-            self._hold_back(crossing, life, reason, heals=outcome.heals, is_slow=is_slow)
+            self._give_up(crossing, life, words.refusal(life, outcome))
 
     def _paused(self, crossing: Crossing, pause: Pause, reason: str) -> None:
         """Let a crossing whose order came too fast wait its turn."""
@@ -402,15 +403,17 @@ class Desk:
 
     # --- what is not placed ------------------------------------------------------------------
 
-    def _hold_back(
-        self, crossing: Crossing, life: Life, reason: str, *, heals: bool, is_slow: bool = False
-    ) -> None:
-        """Let a rule that cannot fire now try again later, or disarm it where time cannot heal."""
-        if heals:
-            self._owed.refuse(crossing, self._tools.now(), is_slow=is_slow)
-            said = words.held_back(crossing, reason, self._tools.settings.owed)
-            self._teller.tell_once(crossing.key, said, news=reason)
-            return
+    def _hold_back(self, crossing: Crossing, reason: str, outcome: Outcome = _NOTHING_SENT) -> None:
+        """Let a rule that cannot fire now try again later."""
+        if outcome.is_overdue:
+            self._owed.overdue(crossing, self._tools.now())
+        else:
+            self._owed.refuse(crossing, self._tools.now(), is_slow=outcome.is_slow)
+        said = words.held_back(crossing, reason, self._tools.settings.owed)
+        self._teller.tell_once(crossing.key, said, news=reason)
+
+    def _give_up(self, crossing: Crossing, life: Life, reason: str) -> None:
+        """Disarm a rule that cannot fire, and that time cannot heal."""
         self._ledger.put(life.after(Signal.DISARM, detail=reason, armed_by="", handed=""))
         self._ledger.give_up(crossing.rule)
         self._ledger.must_write = True

@@ -231,7 +231,7 @@ class KrakenExchange:
 
     def _is_for_its_deadline(self, outcome: Outcome) -> bool:
         """Tell whether an order was refused for its deadline alone, and look at the clock then."""
-        if outcome.kind is not OutcomeKind.REFUSED or "deadline" not in outcome.reason:
+        if not outcome.is_overdue:
             return False
         # The steady clock may have stood still since it was compared with Kraken's.
         with suppress(KrakenError):

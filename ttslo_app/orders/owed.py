@@ -37,6 +37,8 @@ ORDER_GAP = 1.05
 # Refused again: calling on prolongs some of Kraken's pauses.
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 _NEVER = float("inf")
+# So often in a row an order may come too late without losing its place in line.
+_TURNS_KEPT = 3
 
 
 class Why(Enum):
@@ -150,6 +152,19 @@ class Owed:
         if not is_slow:
             wait = refusal_wait(count, self._settings)
         self.wait(crossing, Why.HEALING, now + wait)
+
+    def overdue(self, crossing: Crossing, now: float) -> None:
+        """Let a crossing whose order came too late for its deadline be tried again.
+
+        The first time at once, as what held it up is over mostly, and was no trouble of its own: a
+        few times it stays before those that stand in line behind it.
+        """
+        count = self._refusals[crossing.key] = self._refusals.get(crossing.key, 0) + 1
+        if count <= _TURNS_KEPT and self.is_closed(crossing.pair):
+            self.stand_first(crossing)
+            return
+        rest = refusal_wait(count - 1, self._settings) if count > 1 else 0.0
+        self.wait(crossing, Why.HEALING, now + rest)
 
     def doubt(self, rule_id: str, now: float) -> float:
         """Note that an order was sent and none stands; return when the next may be sent.

@@ -262,6 +262,14 @@ def test_errors_tell_what_is_certain(error: Exception, kind: OutcomeKind, heals:
     assert outcome.reason
 
 
+def test_order_that_came_too_late_is_told_from_one_that_is_no_good() -> None:
+    """And from one of which nobody knows whether it came at all."""
+    late, other = "EGeneral:Invalid arguments:deadline", "EGeneral:Invalid arguments:volume"
+    assert outcome_of(KrakenAPIError("AddOrder", [late])).is_overdue
+    assert not outcome_of(KrakenAPIError("AddOrder", [other])).is_overdue
+    assert not outcome_of(Exception("the deadline of the call passed")).is_overdue
+
+
 def test_error_carries_what_its_words_mean() -> None:
     """The verdict is looked up once, and the reason of an outcome leaves the cure beside it."""
     with pytest.raises(OrderRejected) as caught:

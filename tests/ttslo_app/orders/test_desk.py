@@ -158,6 +158,47 @@ def test_line_moves_one_order_a_second() -> None:
     assert came == [0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
 
 
+def test_order_that_came_too_late_is_tried_again_at_once(bench: Bench) -> None:
+    """What held it up is over mostly; its new try has a new deadline. A second one waits."""
+    bench.kraken.replies = [Reply.OVERDUE] * 2
+    bench.cross()
+    assert len(bench.kraken.sent) == 2
+    assert bench.placed == 0
+    assert bench.heard("no order could be placed: Kraken refused sell 0.01 BTC/USD")
+    bench.wait(SETTINGS.refusal_wait)
+    assert bench.placed == 1
+    assert len(bench.kraken.sent) == 3
+
+
+def test_order_that_came_too_late_keeps_its_place_in_line() -> None:
+    """Those behind it would be late as well, and crossed no earlier."""
+    bench, rules = crowd(6)
+    late = [Reply.OVERDUE] * 3
+    bench.kraken.replies = [
+        Reply.PLACED,
+        Reply.TOO_FAST,
+        Reply.PLACED,
+        *late,
+        Reply.PLACED,
+        late[0],
+    ]
+    bench.cross(*rules)
+    bench.wait(30)
+    assert names_of(bench, rules) == [r.id for r in rules]
+    assert bench.placed == 6
+    assert len(bench.kraken.sent) == 11
+
+
+def test_order_that_comes_too_late_again_and_again_holds_up_no_line() -> None:
+    """Something is wrong with it alone: it is tried ever more slowly, and the others pass."""
+    bench, rules = crowd(3)
+    bench.kraken.replies = [Reply.TOO_FAST, *[Reply.OVERDUE] * 4]
+    bench.cross(*rules)
+    bench.wait(60)
+    assert names_of(bench, rules) == ["r01", "r02", "r00"]
+    assert bench.placed == 3
+
+
 def test_crossing_in_line_needs_no_second_one(bench: Bench) -> None:
     """Further crossings of a rule that waits are the same crossing."""
     bench.kraken.replies = [Reply.TOO_FAST]

@@ -251,6 +251,30 @@ def test_whoever_leaves_is_not_let_through(line: Owed) -> None:
     assert "b" not in line
 
 
+def test_who_came_too_late_stands_before_all_a_few_times(line: Owed) -> None:
+    """It was let through in its turn; the fourth time in a row something else is the matter."""
+    for name in "abc":
+        stand(line, name)
+    for _ in range(3):
+        line.overdue(crossing("b", seen_at=NOW), NOW)
+        assert [wait.crossing.key for wait in line] == ["b", "a", "c"]
+        assert line.has("b", Why.PACE)
+    line.overdue(crossing("b", seen_at=NOW), NOW)
+    assert line.has("b", Why.HEALING)
+    line.begin_anew("b")
+    line.overdue(crossing("b", seen_at=NOW), NOW)
+    assert line.has("b", Why.PACE)
+
+
+def test_who_came_too_late_while_no_line_stands_goes_at_once_and_then_slower(owed: Owed) -> None:
+    """As after a lost answer."""
+    moments = []
+    for _ in range(4):
+        owed.overdue(crossing("a", seen_at=NOW), NOW)
+        moments.append(next(iter(owed)).at - NOW)
+    assert moments == [0.0, 1.0, 2.0, 4.0]
+
+
 def test_refusal_of_one_closes_the_gate_of_the_next(line: Owed) -> None:
     """What Kraken has just refused for the whole account it refuses of another pair, too."""
     line.close("ETH/USD", Pause.PAIR, 100.0)
