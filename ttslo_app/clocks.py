@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from krakenlink.values import dataclass
 from ttslo_app.messages import Kind, Say, Sentence, tell
 
 # A second in nanoseconds, in which Kraken's trades are told apart.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from krakenlink.rest.answers import Outcome
-from krakenlink.values import dataclass
 from ttslo_app.rules.rule import Rule
 
 if TYPE_CHECKING:  # for a run that follows its account

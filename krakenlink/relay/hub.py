@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 from krakenlink.known_names import DEPTHS
 from krakenlink.relay.packets import Answers, Packet, Word, can_travel
 from krakenlink.relay.shelf import CARRIED, PAIRS, Key, Shelf, key_of, read_frame, shelf_for
-from krakenlink.values import dataclass
 
 # Seconds for which a reader that says nothing is remembered, and what nobody wants any more is
 # kept: who comes back after a moment finds it there, and Kraken is not asked anew.

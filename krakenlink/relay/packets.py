@@ -6,10 +6,8 @@ Pure. Frames travel as they came from Kraken: nothing here may change a byte of 
 from __future__ import annotations
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
-
-from krakenlink.values import dataclass
 
 # No JSON text has it: below a space, nothing but tab and line ends may stand in one.
 _BETWEEN = "\x1e"

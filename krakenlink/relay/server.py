@@ -15,6 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from krakenlink.errors import KrakenTransportError
@@ -25,7 +26,6 @@ from krakenlink.relay.packets import Answers, Packet, Unreadable, Word, read_wor
 from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import Channel
 from krakenlink.stream.settings import FeedSettings, patient
-from krakenlink.values import dataclass
 
 logger = logging.getLogger(__name__)
 

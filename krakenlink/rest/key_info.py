@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from krakenlink.foreign import shown
-from krakenlink.values import dataclass
 
 
 class Right(StrEnum):

@@ -11,12 +11,12 @@ seconds later, and the stream has still said nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
 from krakenlink.numbers import readable
-from krakenlink.values import dataclass
 
 
 class Remedy(Enum):

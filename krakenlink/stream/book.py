@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
 from zlib import crc32
@@ -22,7 +22,6 @@ from zlib import crc32
 from krakenlink.known_names import DEPTHS
 from krakenlink.numbers import EXACT, to_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.values import dataclass
 
 
 def checked_depth(depth: object) -> int:

@@ -11,14 +11,13 @@ its guide on rate limits (read 2026-11).
 from __future__ import annotations
 
 import json
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from krakenlink.numbers import counted, to_decimal
 from krakenlink.pairs import Symbol
-from krakenlink.values import dataclass
 
 if TYPE_CHECKING:  # who follows prices alone loads none of them
     from krakenlink.stream.book import Level, RawLevel

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from krakenlink.numbers import LARGEST, to_decimal
-from krakenlink.values import dataclass
 
 ENDS = frozenset({"filled", "canceled", "expired"})
 _STATUSES = ENDS | {"pending_new", "new", "partially_filled"}

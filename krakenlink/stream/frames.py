@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any, TypeVar
@@ -31,7 +32,6 @@ from krakenlink.stream.events import (
     TradePrint,
     Trades,
 )
-from krakenlink.values import dataclass
 
 try:  # by name, so that another thing called msgspec is as good as none
     from msgspec import UNSET, Struct

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol, Self, TypeVar
@@ -22,7 +22,6 @@ from krakenlink.stream.events import Event
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.reader import FeedReader, Readers
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.values import dataclass
 
 logger = logging.getLogger("krakenlink.stream.runner")
 

@@ -7,13 +7,12 @@ never be taken for a price: `last_tick` is the last one that came, whether it co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from krakenlink.stream.events import Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.states import FeedState, Subscription, SubState
-from krakenlink.values import dataclass
 
 if TYPE_CHECKING:
     from krakenlink.stream.audit import View

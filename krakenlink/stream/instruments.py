@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
 from krakenlink.numbers import to_positive_decimal
 from krakenlink.pairs import Pair, Symbol
 from krakenlink.stream.book import Places
-from krakenlink.values import dataclass
 
 _WORD = re.compile(r"[a-z_]{1,40}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)

@@ -9,6 +9,7 @@ Source: Kraken, spot WebSocket v2 (book, ohlc, instrument) (read 2026-11).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +24,6 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.instruments import read_asset, read_instrument
 from krakenlink.stream.tapes import Candle
-from krakenlink.values import dataclass
 
 try:  # as in `frames`
     from msgspec import Struct

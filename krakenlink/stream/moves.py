@@ -10,6 +10,7 @@ Source: Kraken, spot WebSocket v2 (ticker, trade, book, ohlc) (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from krakenlink.stream.events import (
@@ -29,7 +30,6 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.states import Subscription
 from krakenlink.stream.tapes import Candle, Tape, has_more
-from krakenlink.values import dataclass
 
 if TYPE_CHECKING:  # for who follows one
     from krakenlink.stream.book import Book

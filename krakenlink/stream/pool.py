@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -28,7 +29,6 @@ from krakenlink.stream.moves import Departure
 from krakenlink.stream.reader import Readers, RelayedReaders
 from krakenlink.stream.settings import FeedSettings, patient
 from krakenlink.stream.states import FeedState, Key, Subscription
-from krakenlink.values import dataclass
 
 if TYPE_CHECKING:  # a pool belongs to one
     from krakenlink.stream.looks import Looks

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
@@ -24,7 +24,6 @@ from krakenlink.stream.executions import AccountOrder, Repeats, joined, order_id
 from krakenlink.stream.link import Link
 from krakenlink.stream.settings import AccountSettings, FeedSettings
 from krakenlink.stream.states import next_state
-from krakenlink.values import dataclass
 
 _CHANNEL = "executions"
 _NEVER = float("-inf")

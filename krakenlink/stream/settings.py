@@ -8,9 +8,7 @@ Sources: Kraken, spot WebSocket v2, its guides on connecting and rate limits (re
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from krakenlink.values import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ slide into a state in which a price would count.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, TypeVar
 
 from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import Channel, Tick
-from krakenlink.values import dataclass
 
 
 class StateError(RuntimeError):

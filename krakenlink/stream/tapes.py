@@ -11,12 +11,12 @@ Sources: Kraken, spot WebSocket v2 (ohlc, trade); REST OHLC and Trades (read 202
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice, pairwise
 from typing import Any, Generic, Literal, TypeVar
 
 from krakenlink.pairs import Symbol
-from krakenlink.values import dataclass
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """The minutes of a candle that Kraken has."""

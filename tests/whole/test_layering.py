@@ -22,11 +22,10 @@ MAY_USE: dict[str, set[str]] = {
     # Bytes and cells, no orders: files are replaced, and things said once, as everywhere.
     "ttslo_app.columns": set(),
     "ttslo_app.store": {
-        *("krakenlink.foreign", "krakenlink.machine", "krakenlink.once", "krakenlink.values"),
-        "ttslo_app.columns",
+        *("krakenlink.foreign", "krakenlink.machine", "krakenlink.once", "ttslo_app.columns"),
     },
     "ttslo_app.rules": {"krakenlink", "ttslo_app.columns"},
-    "ttslo_app.clocks": {"krakenlink.values", "ttslo_app.messages"},
+    "ttslo_app.clocks": {"ttslo_app.messages"},
     "ttslo_app.messages": {"krakenlink", "ttslo_app.rules"},
     "ttslo_app.environment": {"ttslo_app.messages"},
     "ttslo_app.terminal": {"krakenlink"},

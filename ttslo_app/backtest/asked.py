@@ -7,11 +7,11 @@ take half of what was written for the whole of it.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from krakenlink.numbers import plain, to_positive_decimal
-from krakenlink.values import dataclass
 
 _SECOND = 1_000_000_000
 _SPANS = {"h": 3_600, "d": 86_400, "w": 604_800}

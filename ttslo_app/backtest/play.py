@@ -8,6 +8,7 @@ anything. What it must never do: give another answer than all prices, one by one
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,6 @@ from fake_kraken.engine import Engine
 from fake_kraken.orders import Order
 from fake_kraken.params import Refusal
 from krakenlink.numbers import plain, quantize_down, trailing_offset
-from krakenlink.values import dataclass
 from ttslo_app.backtest.history import BLOCK, PLACES, History
 from ttslo_app.rules.rule import Direction, Rule, ThresholdType
 from ttslo_app.rules.terms import Trigger

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from fake_kraken.replay import read_replay
-from krakenlink.values import dataclass
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History, Ints, to_units
 

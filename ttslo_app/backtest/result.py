@@ -7,9 +7,9 @@ What it must never do: call an end certain that had not come by the last price.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
-from krakenlink.values import dataclass
 from ttslo_app.backtest.candles import Bounds, Candles, Reach, play_candles
 from ttslo_app.backtest.history import History, to_price
 from ttslo_app.backtest.play import Market, Played, play, volume_of

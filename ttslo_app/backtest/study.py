@@ -7,10 +7,10 @@ comes from.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from krakenlink.numbers import plain, readable
-from krakenlink.values import dataclass
 from ttslo_app.backtest import words
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import History

@@ -9,12 +9,11 @@ of a sweep good. It is the best of many tries on one past, and was chosen after 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
 
-from krakenlink.values import dataclass
 from ttslo_app.backtest.asked import Grid
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import Floats, History

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from krakenlink.values import dataclass
 from ttslo_app.backtest.history import Ints
 
 # Of the form of the file; one of another form is set aside.

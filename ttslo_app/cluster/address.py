@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from krakenlink.foreign import shown, without_login
 from krakenlink.machine import is_loopback
-from krakenlink.values import dataclass
 from ttslo_app.cluster.records import Keys
 
 PORT = 2379

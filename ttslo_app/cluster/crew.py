@@ -5,10 +5,10 @@ Pure: faces and values. Each of the calls says whether it may block.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from krakenlink.values import dataclass
 from ttslo_app.cluster.records import Changed, Keys
 
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum, StrEnum
 from types import MappingProxyType
 
-from krakenlink.values import dataclass
 from ttslo_app.cluster.records import Host, Keys, Lead, dumped, host_text, lead_text, read_host
 from ttslo_app.cluster.store import Change, Entry
 

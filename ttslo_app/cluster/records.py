@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
-
-from krakenlink.values import dataclass
 
 # The format of all below; a program that knows another one touches nothing.
 FORMAT = "1"

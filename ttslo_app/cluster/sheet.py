@@ -9,10 +9,10 @@ before, or that a row is touched that is the same in both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 
-from krakenlink.values import dataclass
 from ttslo_app.cluster.records import Keys, row_text
 from ttslo_app.cluster.store import Change, Entry
 from ttslo_app.columns import CONFIG_COLUMNS, KNOWN_COLUMNS

@@ -7,8 +7,9 @@ or that a silence which goes on is told only once, as nobody may have looked the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from krakenlink.once import Once
-from krakenlink.values import dataclass
 from ttslo_app.cluster import words
 from ttslo_app.cluster.crew import Witness
 from ttslo_app.messages import Sentence

@@ -9,9 +9,8 @@ change whose outcome is unknown counts as done, or as refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
-
-from krakenlink.values import dataclass
 
 
 class StoreError(OSError):

@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from fake_kraken import FakeKraken, read_replay
 from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.numbers import readable
-from krakenlink.values import dataclass
 from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.face.voice import Console
 from ttslo_app.orders.life import OrderSettings

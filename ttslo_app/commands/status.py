@@ -14,12 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from krakenlink.machine import feed_clock, read_plain
-from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import (
     EVERY,
     NOT_RUNNING,

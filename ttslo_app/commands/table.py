@@ -10,10 +10,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 
 from krakenlink.foreign import shown
-from krakenlink.values import dataclass
 from ttslo_app.terminal import OutputClosed
 
 # What people write who know other programs.

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,7 +22,6 @@ from krakenlink import VERSION
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.sockets import done_within
-from krakenlink.values import dataclass
 from ttslo_app.doctor import account, local, network
 from ttslo_app.doctor.local import Findings, Patient
 from ttslo_app.doctor.words import line_of, say, status_of

@@ -16,11 +16,11 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from krakenlink.stream.states import FeedState
-from krakenlink.values import dataclass
 from ws_price_provider import FeedHealth, SymbolHealth
 
 try:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections import Counter, OrderedDict, deque
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from krakenlink.numbers import doubled
-from krakenlink.values import dataclass
 from ttslo_app.clocks import clock_time
 from ttslo_app.messages import Kind, Said
 

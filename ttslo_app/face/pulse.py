@@ -20,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from krakenlink import VERSION
@@ -27,7 +28,6 @@ from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from krakenlink.stream.wire import tls_context
-from krakenlink.values import dataclass
 from ttslo_app.face import words
 from ttslo_app.face.services import Errand
 from ttslo_app.messages import Say, tell

@@ -9,11 +9,11 @@ Source: Prometheus, naming of metrics (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from krakenlink.machine import feed_clock
 from krakenlink.relay.server import Standing
-from krakenlink.values import dataclass
 from ttslo_app.face.metrics import counter, feed_families, gauge
 from ws_price_provider import FeedHealth
 

@@ -15,13 +15,12 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
-from krakenlink.values import dataclass
 from ttslo_app.face import words
 from ttslo_app.face.outbox import Level, Outbox, Parcel
 from ttslo_app.messages import Kind, Said

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from krakenlink.foreign import some_of
 from krakenlink.numbers import counted
-from krakenlink.values import dataclass
 
 # Of the form of the file; a change that a reader could notice gives it another number.
 SCHEMA = 1

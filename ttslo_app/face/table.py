@@ -8,10 +8,10 @@ must never do: draw wider than it was told, or let a row's own words act on a te
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from krakenlink.foreign import shown
 from krakenlink.numbers import readable
-from krakenlink.values import dataclass
 from ttslo_app.clocks import clock_time
 from ttslo_app.face.snapshot import BLIND, NOT_RUNNING, Order, Row, Snapshot, Verdict, span
 

@@ -10,6 +10,7 @@ import argparse
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.stream.settings import FeedSettings
-from krakenlink.values import dataclass
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Fencing, Part

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 
-from krakenlink.values import dataclass
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, read_host, read_lead
 from ttslo_app.cluster.store import Entry, Store

@@ -7,13 +7,12 @@ or that a row without words asks Kraken anything.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import islice
 
 from krakenlink.numbers import to_decimal
 from krakenlink.rest.answers import Outcome
-from krakenlink.values import dataclass
 from ttslo_app.messages import AcceptedRule, Crossing, Market
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders.amounts import asset_of, volume_at

@@ -9,7 +9,7 @@ nothing, as their intents are written together, and those of one pair go in one 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.request import MOST_ORDERS
 from krakenlink.rest.verdicts import OutcomeKind, Pause
-from krakenlink.values import dataclass
 from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.amounts import NotEnough

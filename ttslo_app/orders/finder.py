@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -24,7 +24,6 @@ from krakenlink.errors import ProtocolError
 from krakenlink.foreign import shown
 from krakenlink.numbers import doubled, to_decimal, to_positive_decimal
 from krakenlink.rest.answers import is_txid
-from krakenlink.values import dataclass
 from ttslo_app.messages import Looked, Sighting, Stop
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.ledger import UnreadableLife

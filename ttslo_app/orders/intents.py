@@ -12,8 +12,8 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 
-from krakenlink.values import dataclass
 from ttslo_app.orders.ledger import Cells
 from ttslo_app.orders.life import RuleState
 

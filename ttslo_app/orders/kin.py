@@ -9,11 +9,10 @@ another one of its group may have an order, or the order before it is not certai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
 
-from krakenlink.values import dataclass
 from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.request import after_of, group_of

@@ -17,13 +17,12 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from krakenlink.numbers import to_decimal
-from krakenlink.values import dataclass
 from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.rules.rule import Rule
 

@@ -23,12 +23,11 @@ a second on each pair; "EGeneral:Temporary lockout": 15 minutes, and longer for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from krakenlink.numbers import doubled
 from krakenlink.rest.verdicts import Pause
-from krakenlink.values import dataclass
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.life import OrderSettings
 

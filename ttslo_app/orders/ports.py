@@ -6,13 +6,12 @@ All of it is handed in by `run`; the parts of the thread do not know each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from krakenlink.errors import ProtocolError
 from krakenlink.rest.answers import Outcome
-from krakenlink.values import dataclass
 from ttslo_app.clocks import Clocks, Moments
 from ttslo_app.messages import Market, Sighting
 from ttslo_app.orders.ledger import Ledger, State

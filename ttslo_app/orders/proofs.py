@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
-from krakenlink.values import dataclass
 from ttslo_app.messages import Crossing, Proved, Sighting
 from ttslo_app.orders import trouble_words
 from ttslo_app.orders.life import Life

@@ -9,14 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
 
 from krakenlink.numbers import plain, quantize_down, readable, trailing_offset
 from krakenlink.pairs import shown_pair
-from krakenlink.values import dataclass
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import Direction, Rule
 from ttslo_app.rules.terms import NO_TERMS, FeeCurrency

@@ -13,6 +13,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +28,6 @@ from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of
 from krakenlink.rest.verdicts import verdict_of
 from krakenlink.stream.events import Tick, Trades
-from krakenlink.values import dataclass
 from ttslo_app.messages import Market, Sighting, Stop, Watched
 from ttslo_app.orders.exchange import market_from
 from ttslo_app.orders.ports import OrderSent

@@ -6,10 +6,10 @@ Pure. What it must never do: let made-up money be taken for money.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from krakenlink.numbers import counted, readable
-from krakenlink.values import dataclass
 from ttslo_app.messages import Kind, Sentence, of_row
 
 _CENT = Decimal("1e-8")

@@ -12,6 +12,7 @@ Source: Kraken, REST AssetPairs and Balance (read 2026-11).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import TypeVar
@@ -20,7 +21,6 @@ from krakenlink.errors import PriceUnavailable
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import EXACT, plain, to_decimal, to_positive_decimal
 from krakenlink.pairs import Pair, well_known_directory, well_known_pair
-from krakenlink.values import dataclass
 from ttslo_app.rules.checked import CheckedRow, Purse, Remark
 from ttslo_app.rules.findings import INSUFFICIENT
 from ttslo_app.rules.rule import Direction, Rule

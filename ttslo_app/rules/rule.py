@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -17,7 +18,6 @@ from typing import TypeVar
 from krakenlink.known_names import asset_name
 from krakenlink.numbers import plain, readable, to_positive_decimal
 from krakenlink.pairs import shown_pair
-from krakenlink.values import dataclass
 from ttslo_app.columns import (
     AFTER_COLUMN,
     FOREIGN_COLUMNS,

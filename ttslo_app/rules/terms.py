@@ -8,12 +8,12 @@ that a word is read as a number, or a number as another one than was typed.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from krakenlink.numbers import plain, to_decimal, to_positive_decimal
-from krakenlink.values import dataclass
 
 _WHOLE = Decimal(100)
 _SUM = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{2}[A-Za-z0-9.]{0,8})", re.ASCII)

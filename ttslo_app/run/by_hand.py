@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock, open_at_once, replace_file
 from krakenlink.numbers import plain
-from krakenlink.values import dataclass
 from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange

@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
-from krakenlink.values import dataclass
 from ttslo_app.messages import Mark, Market, Message, PolledPrice, Say, Watched, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.proofs import prove

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.values import dataclass
 from ttslo_app.columns import NOTE_COLUMN as NOTE
 from ttslo_app.face import words
 from ttslo_app.messages import AcceptedRule, Adopt, Kind, Market, Say, Sentence, tell

@@ -9,13 +9,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
-from krakenlink.values import dataclass
 from ttslo_app.clocks import Clocks, KrakenClock
 from ttslo_app.messages import Say, tell
 from ttslo_app.orders.exchange import KrakenExchange, is_real

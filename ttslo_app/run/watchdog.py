@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from krakenlink.values import dataclass
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookChange, BookFired, Crossing, Say, Sentence, tell
 from ttslo_app.run import watchdog_words as words

@@ -7,10 +7,10 @@ promise more than is known.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from krakenlink.foreign import some_of
-from krakenlink.values import dataclass
 from ttslo_app.messages import Kind, Sentence, of_row
 
 _MOST_NAMES = 5

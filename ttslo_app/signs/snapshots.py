@@ -11,6 +11,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from heapq import nsmallest
 from itertools import islice
@@ -21,7 +22,6 @@ from kraken_api import WEBSOCKET_AVAILABLE
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import plain, readable, to_decimal
 from krakenlink.pairs import Symbol, shown_pair
-from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import (
     LATE,
     MOST_EVENTS,

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING
 import creds
 from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
-from krakenlink.values import dataclass
 from ttslo_app.environment import KNOWN
 from ttslo_app.face import words as face_words
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals, check_ping
@@ -65,7 +65,7 @@ class Telling:
 
     ways: tuple[tuple[Address, Service], ...] = ()
     ping_url: str = ""
-    systemd: Systemd = Systemd({})  # it never changes
+    systemd: Systemd = Systemd({})  # noqa: RUF009 - it never changes
 
     @contextmanager
     def over(self, program: Program, mark: str) -> Iterator[None]:

@@ -11,9 +11,8 @@ import codecs
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
-
-from krakenlink.values import dataclass
 
 # --- a table and what stands in it ------------------------------------------------------------
 

@@ -12,13 +12,13 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from filelock import BaseFileLock, FileLock, Timeout
 
 from krakenlink.machine import read_plain, replace_file
-from krakenlink.values import dataclass
 from ttslo_app.store.disk import Disk, refuse_link
 
 try:

@@ -13,9 +13,8 @@ from __future__ import annotations
 import codecs
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from krakenlink.values import dataclass
 from ttslo_app.columns import LINK_COLUMN, suspicious
 from ttslo_app.store.csv_text import Record, Table, lines_of
 from ttslo_app.store.rule_row import ConfigRow, PlainRow, RuleRow

@@ -12,9 +12,9 @@ import logging
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from krakenlink.values import dataclass
 from ttslo_app.store.disk import (
     LITTER_AGE,
     TRIES,

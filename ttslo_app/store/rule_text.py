@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
-from krakenlink.values import dataclass
 from ttslo_app.columns import (
     AFTER_COLUMN,
     CONFIG_COLUMNS,

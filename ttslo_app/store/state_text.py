@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice, repeat
 from typing import Any
 
-from krakenlink.values import dataclass
 from ttslo_app.store.csv_text import Reading, cell_text, parse, quote
 
 STATE_COLUMNS = (

@@ -7,11 +7,10 @@ looked at before an answer reaches over all of it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
-from krakenlink.values import dataclass
 from ttslo_app.clocks import SECOND, Clocks, nanoseconds
 from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past, Sentence
 from ttslo_app.watch.crossings import DOUBT, Armed

@@ -13,13 +13,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import Enum, auto
 
 from krakenlink.numbers import plain
 from krakenlink.stream.events import TradePrint
-from krakenlink.values import dataclass
 from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Market, Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind

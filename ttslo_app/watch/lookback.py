@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.numbers import doubled
-from krakenlink.values import dataclass
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import Fetched, Market, NotFetched
 from ttslo_app.watch.past import LookBack, Pace, read_bars, read_trades

@@ -10,11 +10,11 @@ parked fire, or keep one in the books that has fired.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from types import MappingProxyType
 
-from krakenlink.values import dataclass
 from ttslo_app.clocks import Clocks
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 from ttslo_app.watch.crossings import Armed

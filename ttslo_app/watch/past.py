@@ -11,12 +11,11 @@ Source: Kraken, REST Trades and OHLC (read 2026-11): Trades pages of at most 100
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from krakenlink.errors import ProtocolError
 from krakenlink.numbers import to_positive_decimal
-from krakenlink.values import dataclass
 from ttslo_app.clocks import SECOND, is_moment
 from ttslo_app.messages import Past
 from ttslo_app.watch.tape import Position

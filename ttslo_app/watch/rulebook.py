@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 
-from krakenlink.values import dataclass
 from ttslo_app.rules.rule import ThresholdType
 
 # (sort key, arming number, rule id, threshold): the number keeps equal thresholds in the order of

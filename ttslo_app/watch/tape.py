@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from krakenlink.stream.events import TradePrint
-from krakenlink.values import dataclass
 from ttslo_app.clocks import SECOND, is_moment, nanoseconds
 from ttslo_app.messages import Past
 

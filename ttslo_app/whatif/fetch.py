@@ -11,6 +11,7 @@ each address and each pair; about one call a second is the pace that is known to
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +24,6 @@ from krakenlink.errors import (
     RateLimitError,
 )
 from krakenlink.numbers import doubled
-from krakenlink.values import dataclass
 from ttslo_app.backtest.history import to_units
 from ttslo_app.backtest.recording import Recording, recording_of
 from ttslo_app.backtest.trade_cache import Page, TradeCache

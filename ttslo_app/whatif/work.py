@@ -10,7 +10,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from krakenlink.foreign import shown
 from krakenlink.machine import REST_URL, REST_VARIABLE, checked_root, kept_in, read_plain
 from krakenlink.numbers import plain, readable
 from krakenlink.pairs import Pair, shown_pair
-from krakenlink.values import dataclass
 from ttslo_app.backtest.asked import begin_of
 from ttslo_app.backtest.candles import Candles
 from ttslo_app.backtest.history import PLACES, History

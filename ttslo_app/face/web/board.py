@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import Event, Order, Row, Snapshot, Verdict
 from ttslo_app.messages import Kind
 

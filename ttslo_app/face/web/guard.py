@@ -13,8 +13,8 @@ import hmac
 import ipaddress
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from krakenlink.values import dataclass
 from ttslo_app.face.web import words
 
 LEAST_TOKEN = 16

@@ -20,13 +20,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
 from aiohttp import web
 
-from krakenlink.values import dataclass
 from ttslo_app.face.snapshot import Snapshot, judged
 from ttslo_app.face.web import words
 from ttslo_app.face.web.board import Board
