@@ -248,7 +248,10 @@ class KrakenExchange:
         send = self._trading.add_order
         try:
             if getattr(send, "__func__", None) is _ADD_ORDER:
-                return self._trading.add_prepared_order(self._prepared(order), **more)
+                prepared = self._prepared(order)
+                # Else it was cut to what was known of the pair then, and is by what is known now.
+                if prepared["volume"] == order.volume:
+                    return self._trading.add_prepared_order(prepared, **more)
             arguments: Any = {**_named(order), **more}
             return send(**arguments)
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified

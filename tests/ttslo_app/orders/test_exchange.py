@@ -216,6 +216,19 @@ def test_order_that_was_prepared_is_written_out_no_more(
     assert volumes == ["0.01", "0.02"]
 
 
+def test_order_is_not_sent_with_the_digits_that_its_pair_had_when_it_was_prepared(
+    exchange: FakeKraken, kraken: KrakenExchange
+) -> None:
+    """What is known of a pair may be put right meanwhile; the intent says what is to be sent."""
+    order, listing = replace(ORDER, volume="0.19"), kraken._trading.listing
+    kraken._trading.resolve_pair(PAIR)
+    told, listing.streamed = listing.streamed, lambda pair: (pair._replace(lot_decimals=1), 0.0)
+    kraken.prepare(order)
+    listing.streamed = told
+    kraken.place(order, OURS, deadline_of(kraken))
+    assert exchange.requests[-1].params["volume"] == "0.19"
+
+
 def test_order_that_cannot_be_written_out_is_refused_when_it_is_sent(
     exchange: FakeKraken, kraken: KrakenExchange
 ) -> None:
