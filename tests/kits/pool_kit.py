@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -274,6 +275,8 @@ class Exchange:
     def settle(self) -> None:
         """Let everything come to its end, with every connection there and one more trade."""
         for wire in self.wires:
+            thread = wire.carrier.feed_thread
+            thread.send(partial(thread.trust, BTC))
             if wire.refuses and wire.carrier.feed_thread.feed.link.is_open:
                 self.lose(wire)  # what was refused is asked for on the next connection
         for turn in range(24):
@@ -300,6 +303,16 @@ class Exchange:
         else:
             wire.refuses = True
         self.look()
+
+    def audit(self) -> None:
+        """Let an audit find that one connection lies about the price, or does so no more."""
+        thread = self.random.choice(self.wires).carrier.feed_thread
+        if self.random.random() < 0.5:
+            thread.send(partial(thread.distrust, BTC, "REST says otherwise"))
+            if self.random.random() < 0.5:
+                thread.send(partial(thread.resubscribe, BTC))
+        else:
+            thread.send(partial(thread.trust, BTC))
 
     # -- what was told
 

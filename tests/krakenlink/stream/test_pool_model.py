@@ -114,3 +114,25 @@ def test_what_is_given_back_whole_and_wanted_again_comes_from_one_side_alone(see
     for channel, key in KEYS.items():
         assert len(exchange.carriers(key)) == 1, channel
     assert exchange.provider.pool._moves == {}
+
+
+@given(SEEDS)
+@often
+def test_whatever_an_audit_finds_no_price_goes_back(seed: int) -> None:
+    """What is trusted again is told and shown in its place, wherever it moves before or after."""
+    exchange = begun(seed)
+    for _ in range(200):
+        exchange.step()
+        if exchange.random.random() < 0.03:
+            exchange.misfortune()
+        if exchange.random.random() < 0.06:
+            exchange.audit()
+            exchange.look()
+    exchange.settle()
+    seen = [price for price in exchange.shown if price is not None]
+    assert seen == sorted(seen)
+    assert exchange.ticks() == sorted(exchange.ticks())
+    assert exchange.shown[-1] == exchange.ticks()[-1] == len(exchange.trades)
+    for channel, key in KEYS.items():
+        assert len(exchange.carriers(key)) == 1, channel
+    assert exchange.provider.pool._moves == {}
