@@ -169,6 +169,7 @@ class WebSocketPriceProvider(Wants, Stoppable):
         """Start connecting before it is known to what to subscribe. Returns at once."""
         self._check_fork()
         with self._lock:
+            self.feed_thread.handover.empty_locked()
             self.feed_thread.start_locked()
 
     def _symbol_of(self, pair: str) -> Symbol | None:
@@ -326,7 +327,7 @@ class WebSocketPriceProvider(Wants, Stoppable):
     def _forget_locked(self) -> None:
         self.stops += 1
         self._by_pair.clear()
-        self.pool.ended_locked()
+        self.pool.end_locked()
 
     def _check_fork(self) -> None:
         """Start anew in a child process, also where the platform has no hook for it."""

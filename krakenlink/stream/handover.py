@@ -99,6 +99,11 @@ class Handover:
             self.waiting.popleft()()
 
 
+def patience_until(ends_at: float) -> float:
+    """Return for how many seconds an end waits for a lock, which this very thread may hold."""
+    return min(max(0.0, ends_at - time.monotonic()), _STOP_PATIENCE)
+
+
 def taken(waiting: deque[T]) -> Iterator[T]:
     """Take out and yield what waits, and what comes meanwhile; another thread may take some of it.
 
@@ -234,8 +239,11 @@ class FeedLife:
         return run is None or run.is_dead
 
     def start_locked(self) -> Connection | None:
-        """Start the thread if there is none or it died; return the connection, to be woken."""
-        self.handover.empty_locked()
+        """Start the thread if there is none or it died; return the connection, to be woken.
+
+        What was handed over is done before whoever calls decides that there is to be one: an end
+        that came in between would be followed by a thread for nothing.
+        """
         if self._run is not None and self._run.is_dead:
             self._run = None
         if self._run is None and self._is_available:
@@ -266,6 +274,7 @@ class FeedLife:
         """Start a thread anew that has died: who only reads would wait for its prices for ever."""
         if self.is_dead:
             with self.lock:
+                self.handover.empty_locked()
                 if self.feed.subscriptions.by_key:
                     self.start_locked()
 
@@ -293,11 +302,12 @@ class FeedLife:
             forget()
             ended.append(self._end_locked())
 
-        self.give_back(work, min(max(0.0, ends_at - time.monotonic()), _STOP_PATIENCE))
+        self.give_back(work, patience_until(ends_at))
         return ended
 
     def see_off(self, ended: list[Run | None], ends_at: float) -> None:
         """Do the second step of `end`: wait for what was dismissed, then tell the readers."""
+        self.handover.add(nothing, patience_until(ends_at))  # the first may have been handed over
         for run in ended:
             # After the thread has told what it had taken in: the end is the last that is told. In
             # the middle of its work it says so itself, once that is done.

@@ -24,7 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from krakenlink.stream.events import Channel, Event
-from krakenlink.stream.handover import Companion, FeedLife, taken
+from krakenlink.stream.handover import Companion, FeedLife, Run, patience_until, taken
 from krakenlink.stream.moves import Departure
 from krakenlink.stream.reader import Readers, RelayedReaders
 from krakenlink.stream.settings import FeedSettings, patient
@@ -141,6 +141,8 @@ class Pool:
         """Return the same for anything but the instruments; under the first's lock."""
         feed, channel = self.first.feed_thread.feed, key[0]
         settings = feed.settings
+        if self._routes.get(key) not in self.branches:  # it moved there while all ended
+            self._routes.pop(key, None)
         if key in feed.subscriptions.by_key or key in self._routes:
             return self.carrier(key)
         to = self._beside_others(key)
@@ -205,7 +207,7 @@ class Pool:
         thread.feed.is_part = self.first.feed_thread.feed.is_part = True
         if self._companion_of is not None:
             thread.accompany(self._companion_of(thread))
-        self.branches = [*self.branches, made]  # another list: `stop` takes no lock
+        self.branches.append(made)
         _log.info("The price stream spreads over %d connections", 1 + len(self.branches))
         return made
 
@@ -352,26 +354,33 @@ class Pool:
 
     def stop(self, ends_at: float) -> None:
         """End all but the first, and wait for them up to a moment of `time.monotonic`."""
-        beside = () if self.beside is None else (self.beside,)
-        threads = [carrier.feed_thread for carrier in (*beside, *self._give_up())]
-        dismissed = [thread.dismiss(ends_at=ends_at) for thread in threads]
-        for thread, ended in zip(threads, dismissed, strict=True):
-            thread.see_off(ended, ends_at)
+        ended: list[tuple[FeedThread, list[Run | None]]] = []
 
-    def ended_locked(self) -> None:
-        """End what others have begun meanwhile, with the first's end and under its lock."""
-        for branch in self._give_up():
-            branch.feed_thread.dismiss()
+        def work() -> None:
+            if self.beside is not None:
+                ended.append((self.beside.feed_thread, self.beside.feed_thread.dismiss()))
+            ended.extend(self.end_locked())
 
-    def _give_up(self) -> list[Looks]:
-        """Return the branches, which are none any more and tell nobody anything."""
+        self.first.feed_thread.give_back(work, patience_until(ends_at))
+        for thread, runs in ended:
+            thread.see_off(runs, ends_at)
+
+    def end_locked(self) -> list[tuple[FeedThread, list[Run | None]]]:
+        """Dismiss all branches, which are none any more and tell nobody anything.
+
+        Done twice, under the first's lock: before its end, as that is the last that is told, and
+        with it, for those that were made meanwhile.
+
+        Returns:
+            Their threads with what is left to do about them; see `FeedLife.dismiss`.
+        """
         ended, self.branches = self.branches, []
         for branch in ended:  # what is wanted anew while they end is told by another already
             cast("PooledReaders", branch.feed_thread.readers).cut()
         for memory in (self._routes, self._moves, self._refused):
             memory.clear()
         self.first.feed_thread.feed.is_part = False
-        return ended
+        return [(branch.feed_thread, branch.feed_thread.dismiss()) for branch in ended]
 
 
 def _too_much(subs: list[Subscription], pace: float, thread: FeedLife) -> list[Subscription]:

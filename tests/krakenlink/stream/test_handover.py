@@ -16,10 +16,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from stream_kit import LONG, Make, Server, live, ticker, wait_for
+from program_process import wait_until
+from stream_kit import LONG, Make, Server, feed_threads, live, ticker, wait_for
 
 from krakenlink.stream.events import Event, FeedBack, FeedClosed, FeedStale, FirstData, Tick
 from krakenlink.stream.handover import Bell, Handover, Run, taken
+from krakenlink.stream.states import Subscription
 from ws_price_provider import WebSocketPriceProvider
 
 
@@ -197,6 +199,25 @@ def test_threads_that_hang_share_one_time() -> None:
     run = Run(thread=Hanging(), companion=Hanging())
     assert run.finish(time.monotonic())
     assert waited == [0.0, 0.0]
+
+
+def test_end_below_what_is_wanted_leaves_no_thread(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed over between a reference and the thread for it, it ends both."""
+    provider = make()
+    want = provider._subscriptions.want
+
+    def interrupted(*args: Any) -> Subscription:
+        sub = want(*args)
+        provider.stop()  # as a signal handler may, in the middle of it
+        return sub
+
+    monkeypatch.setattr(provider._subscriptions, "want", interrupted)
+    provider.subscribe_symbol("BTC/USD")
+    assert provider.health().symbols == ()
+    assert provider.stops == 1
+    wait_until(lambda: not feed_threads(), "the thread ends")
 
 
 def test_end_without_a_thread_is_told_too(

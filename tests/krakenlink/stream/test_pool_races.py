@@ -246,6 +246,44 @@ def test_what_is_begun_while_all_ends_ends_with_it(
     assert not late.want(BTC, TICKER, 0)
 
 
+def test_end_below_what_is_placed_comes_after_it(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Placed on a connection that is none any more, something would be streamed for ever."""
+    old = provider.pool.branches
+    roomy = provider.pool._roomy_locked
+
+    def interrupted(*args: Any) -> Looks:
+        found = roomy(*args)
+        monkeypatch.setattr(provider.pool, "_roomy_locked", roomy)
+        provider.stop()  # as a signal handler may, in the middle of it
+        return found
+
+    monkeypatch.setattr(provider.pool, "_roomy_locked", interrupted)
+    provider.subscribe_symbol("ETH/USD")
+    provider.subscribe_symbol(BTC)
+    provider.health()  # whoever comes by
+    assert provider.stops == 1
+    for branch in old:
+        assert branch not in provider.pool.branches
+        assert not branch.feed_thread.feed.subscriptions.by_key
+        assert branch.feed_thread.is_dead
+
+
+def test_nothing_is_placed_where_something_moved_while_all_ended(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """A thread that is ending may say so of a connection that is none any more."""
+    branch = provider.pool.branches[0]
+    provider.stop()
+    provider.pool._routes[KEY] = branch
+    provider.subscribe_symbol(BTC)
+    assert (refs(provider), sub_of(branch)) == (1, None)
+    provider.pool._routes[KEY] = branch
+    provider.subscribe_symbol(BTC)
+    assert (refs(provider), sub_of(branch)) == (2, None)
+
+
 def test_all_connections_are_told_to_end_before_any_is_waited_for(
     provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,9 +294,9 @@ def test_all_connections_are_told_to_end_before_any_is_waited_for(
         thread = branch.feed_thread
         dismiss, see_off = thread.dismiss, thread.see_off
 
-        def dismissed(*, ends_at: float, dismiss: Any = dismiss) -> Any:
+        def dismissed(dismiss: Any = dismiss) -> Any:
             steps.append("dismissed")
-            return dismiss(ends_at=ends_at)
+            return dismiss()
 
         def seen_off(ended: Any, ends_at: float, see_off: Any = see_off) -> None:
             steps.append("seen off")
