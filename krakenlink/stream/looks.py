@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from krakenlink import stream
 from krakenlink.known_names import DEPTHS
 from krakenlink.pairs import Symbol
-from krakenlink.stream.aio import EventStream
 from krakenlink.stream.events import EVERY, Channel, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.health import FeedHealth, Proofs
@@ -31,7 +30,8 @@ from krakenlink.stream.states import Key, Subscription, key_of
 from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
 
-if TYPE_CHECKING:  # loaded with the first subscription to one, by `checked_param` or `Wants`
+if TYPE_CHECKING:  # books with the first subscription to one, by `checked_param` or `Wants`
+    from krakenlink.stream.aio import EventStream
     from krakenlink.stream.book import Book, Places
     from krakenlink.stream.instruments import Instruments
 
@@ -279,6 +279,8 @@ class Looks(Proofs):
         Raises:
             ValueError: If there is no such channel.
         """
+        from krakenlink.stream.aio import EventStream  # here, for who is a coroutine
+
         return EventStream(lambda sink: self.open_feed(symbols, channels, sink=sink))
 
     def instrument(self, symbol: str) -> stream.Instrument | None:

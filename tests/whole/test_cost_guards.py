@@ -588,6 +588,7 @@ RARE = (
     *("asyncio", "difflib", "filelock", "multiprocessing", "platformdirs"),
     # What follows books, candles or pairs loads them, and the audit its own on its thread.
     *("krakenlink.channels", "krakenlink.relay", "krakenlink.stream.account"),
+    "krakenlink.stream.aio",
     *("krakenlink.stream.audit", "krakenlink.stream.book", "krakenlink.stream.instruments"),
     "krakenlink.stream.market_frames",
 )
@@ -695,12 +696,19 @@ def test_client_loads_books_only_to_use_them() -> None:
 WANTED_BY_SOME = {
     *("aiohttp", "apprise", "asyncio", "difflib", "fake_kraken", "http.server", "numpy"),
     *("prometheus_client", "pyarrow", "rich"),
-    *("krakenlink.relay", "krakenlink.stream.account", "krakenlink.stream.executions"),
+    *("krakenlink.relay", "krakenlink.rest.key_info", "krakenlink.stream.aio"),
+    *("krakenlink.stream.account", "krakenlink.stream.executions"),
     *("krakenlink.stream.private", "ttslo_app.backtest", "ttslo_app.cluster"),
-    *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.table"),
+    *("ttslo_app.face.metrics", "ttslo_app.face.notify", "ttslo_app.face.outbox"),
+    *("ttslo_app.face.pulse", "ttslo_app.face.services", "ttslo_app.face.table"),
     *("ttslo_app.face.web.guard", "ttslo_app.face.web.server", "ttslo_app.hosts.accounts"),
     *("ttslo_app.commands.demo", "ttslo_app.doctor", "ttslo_app.paper"),
-    *("ttslo_app.signs.screen", "ttslo_app.hosts.standby", "ttslo_app.whatif"),
+    *(
+        "ttslo_app.signs.screen",
+        "ttslo_app.signs.watchers",
+        "ttslo_app.hosts.standby",
+        "ttslo_app.whatif",
+    ),
 }
 
 

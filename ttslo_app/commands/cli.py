@@ -22,8 +22,7 @@ from krakenlink.stream.settings import FeedSettings
 from ttslo_app.commands.flags import command, options_from
 from ttslo_app.commands.table import dispatch
 from ttslo_app.environment import unknown_names
-from ttslo_app.face.services import is_fit_to_show
-from ttslo_app.face.voice import Console, SpokenHandler, folded, width_of
+from ttslo_app.face.voice import Console, SpokenHandler, folded, is_fit_to_show, width_of
 from ttslo_app.face.web.words import page_at
 from ttslo_app.messages import Sentence, tell
 from ttslo_app.orders.life import OrderSettings, settings_from

@@ -23,12 +23,11 @@ from krakenlink.foreign import shown
 from krakenlink.machine import feed_clock
 from ttslo_app.face import words
 from ttslo_app.face.outbox import Level, Outbox, Parcel
+from ttslo_app.face.voice import LIBRARIES
 from ttslo_app.messages import Kind, Said
 
 # A send that has not ended after so many seconds is given up; its thread is left to itself.
 DEADLINE = 15.0
-# The threads on which libraries talk to services: what they log there may hold an address.
-THREADS = "ttslo-notify"
 
 _LEVELLED = re.compile(rf"({'|'.join(Level)})=(.*)", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}(?=://)", re.ASCII)
@@ -187,15 +186,6 @@ class _Overhearing(logging.Filter):
 _OVERHEARING = _Overhearing()
 
 
-def is_fit_to_show(record: logging.LogRecord) -> bool:
-    """Tell whether a record of `logging` may be shown: no library may tell what it sends where.
-
-    For handlers' filters. Ours are shown, wherever they are made.
-    """
-    is_of_theirs = (record.threadName or "").startswith(THREADS)
-    return record.name.startswith("ttslo_app.") or not is_of_theirs
-
-
 # What apprise says, or what it quotes, and what that means. No text of it is shown: it may quote
 # the address.
 _MEANINGS = (
@@ -239,7 +229,7 @@ class Errand:
         name: Of the thread.
     """
 
-    def __init__(self, work: Callable[[], str], name: str = THREADS) -> None:
+    def __init__(self, work: Callable[[], str], name: str = LIBRARIES) -> None:
         self._work = work
         self._answer = ""
         self._done = threading.Event()

@@ -36,6 +36,8 @@ Job = Callable[[], object]
 # A line takes about half a kilobyte: five megabytes at most for each of the two.
 _MOST_LINES = 10_000
 _LONGEST_LINE = 10_000
+# The threads on which libraries talk to services: what they log there may hold an address.
+LIBRARIES = "ttslo-notify"
 # Between two tries on a stream that does not wait by itself until it can take more.
 _NOT_NOW = 0.05
 
@@ -316,6 +318,15 @@ class Console:
             level = "ERROR" if is_trouble else "INFO"
             text = as_json(Said(Kind.OTHER, level, "", text.strip(), time.time()))
         write_line(sys.stderr if is_trouble and not self.is_json else sys.stdout, text)
+
+
+def is_fit_to_show(record: logging.LogRecord) -> bool:
+    """Tell whether a record of `logging` may be shown: no library may tell what it sends where.
+
+    For handlers' filters. Ours are shown, wherever they are made.
+    """
+    is_of_theirs = (record.threadName or "").startswith(LIBRARIES)
+    return record.name.startswith("ttslo_app.") or not is_of_theirs
 
 
 class SpokenHandler(logging.Handler):

@@ -8,9 +8,10 @@ without having been told so.
 from __future__ import annotations
 
 from krakenlink.foreign import shown
-from krakenlink.rest.key_info import Right
 from ttslo_app.messages import Kind, Sentence
 
+# In the words of `key_info.Right`, which the doctor alone needs.
+_PERMIT = 'Permit "Access WebSockets" and "Query open orders & trades"'
 _ONE_WAY = (
     "From then on Kraken takes this key's calls from the newest start of ttslo alone and refuses "
     "every other program that uses the key, for ever"
@@ -47,7 +48,7 @@ def denied(said: str, every: float) -> Sentence:
     """Say that the key may not follow its orders, and which permission it lacks."""
     cure = "Mend the key"
     if "Permission denied" in said:
-        cure = f'Permit "{Right.STREAM}" and "{Right.QUERY_OPEN}"'
+        cure = _PERMIT
     return Sentence(
         Kind.KEY,
         "WARNING",

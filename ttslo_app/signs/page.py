@@ -72,7 +72,7 @@ def server_from(options: argparse.Namespace, env_file: str | None) -> WebServer 
 
     Raises:
         PageUnavailable: If it cannot be had as it was asked for.
-        NotifyUnavailable: If the file with the token cannot be read.
+        ValueError: If the file with the token cannot be read.
     """
     if options.web is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 
@@ -11,12 +10,10 @@ from receiver_kit import LONG, Receiver
 
 from ttslo_app.face.outbox import GATHER, Level, Outbox, Parcel
 from ttslo_app.face.services import (
-    THREADS,
     Address,
     Errand,
     NotifyUnavailable,
     Plugin,
-    is_fit_to_show,
     place_of,
     read_addresses,
     send_test,
@@ -184,21 +181,6 @@ def test_error_inside_a_plug_in_shows_no_text_of_it() -> None:
     plugin = Plugin(Address("json://127.0.0.1"))
     plugin._plugin = Broken()
     assert plugin.send(parcel()) == "an error inside apprise (RuntimeError)"
-
-
-def test_nothing_that_a_library_logs_while_it_sends_is_shown() -> None:
-    """Requests and its kin log paths, and in a path there is a token; what we log is shown."""
-    made: list[logging.LogRecord] = []
-
-    def log_there() -> None:
-        names = ("urllib3.connectionpool", "paho", "ttslo_app.face.notify")
-        made.extend(logging.LogRecord(n, logging.WARNING, "", 0, "x", (), None) for n in names)
-
-    thread = threading.Thread(target=log_there, name=THREADS)
-    thread.start()
-    thread.join(LONG)
-    log_there()
-    assert [is_fit_to_show(one) for one in made] == [False, False, True, True, True, True]
 
 
 # --- errands -----------------------------------------------------------------------------------

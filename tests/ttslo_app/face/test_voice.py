@@ -18,7 +18,17 @@ import pytest
 from program_process import PAIR, ROW, Scene, wait_until
 
 from fake_kraken import FakeKraken
-from ttslo_app.face.voice import Console, Ear, Lane, SpokenHandler, Voice, as_json, write_line
+from ttslo_app.face.voice import (
+    LIBRARIES,
+    Console,
+    Ear,
+    Lane,
+    SpokenHandler,
+    Voice,
+    as_json,
+    is_fit_to_show,
+    write_line,
+)
 from ttslo_app.messages import Kind, Said
 
 LONG, SHORT = 60.0, 0.05
@@ -406,3 +416,18 @@ def test_console_speaks_to_people_or_to_programs(capsys: pytest.CaptureFixture[s
     printed = capsys.readouterr()
     said = json.loads(printed.out)
     assert (said["text"], said["level"], printed.err) == ("not\nwell", "ERROR", "")
+
+
+def test_nothing_that_a_library_logs_while_it_sends_is_shown() -> None:
+    """Requests and its kin log paths, and in a path there is a token; what we log is shown."""
+    made: list[logging.LogRecord] = []
+
+    def log_there() -> None:
+        names = ("urllib3.connectionpool", "paho", "ttslo_app.face.notify")
+        made.extend(logging.LogRecord(n, logging.WARNING, "", 0, "x", (), None) for n in names)
+
+    thread = threading.Thread(target=log_there, name=LIBRARIES)
+    thread.start()
+    thread.join(LONG)
+    log_there()
+    assert [is_fit_to_show(one) for one in made] == [False, False, True, True, True, True]

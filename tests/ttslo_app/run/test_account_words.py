@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 
+from krakenlink.rest.key_info import Right
 from ttslo_app.messages import Kind, Sentence
 from ttslo_app.run import account_words as words
 
@@ -14,14 +15,14 @@ def test_missing_permission_is_named_as_kraken_s_page_names_it() -> None:
     """With what is done meanwhile; another refusal has another cure."""
     sentence = words.denied("EGeneral:Permission denied.", 10.0)
     assert sentence.kind is Kind.KEY
-    assert '"Access WebSockets" and "Query open orders & trades"' in sentence.text
+    assert f'"{Right.STREAM}" and "{Right.QUERY_OPEN}"' in sentence.text
     assert (
         "are looked at every 10 s: no key may stream them (EGeneral:Permission denied)"
         in sentence.text
     )
     other = words.denied("EAPI:Invalid key", 10.0).text
     assert other.endswith("no key may stream them (EAPI:Invalid key). Mend the key")
-    assert "Access WebSockets" not in other
+    assert Right.STREAM not in other
 
 
 def test_loss_says_what_is_done_instead_and_its_end_says_again() -> None:
