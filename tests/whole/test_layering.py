@@ -137,7 +137,7 @@ SHELLS_OF: dict[str, set[str]] = {
         ),
         "watchdog",
     },
-    "ttslo_app.signs": {"beat", "page", "screen", "snapshots", "telling"},
+    "ttslo_app.signs": {"beat", "page", "screen", "snapshots", "telling", "watchers"},
     "ttslo_app.hosts": {
         *("accounts", "handover", "reach", "rows_command", "shared_files", "standby"),
         *("state_command", "store_command", "store_status", "stores"),
