@@ -29,7 +29,14 @@ from krakenlink.machine import feed_clock, on_fork, validate_url
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
 from krakenlink.stream.executions import AccountOrder
-from krakenlink.stream.handover import Handover, Run, Stoppable, StoppedError, taken
+from krakenlink.stream.handover import (
+    Handover,
+    Run,
+    Stoppable,
+    StoppedError,
+    patience_until,
+    taken,
+)
 from krakenlink.stream.private import AccountDenied, AccountDue, AccountEvent, AccountProtocol
 from krakenlink.stream.settings import (
     DEFAULT_ACCOUNT,
@@ -41,9 +48,6 @@ from krakenlink.stream.settings import (
 _log = logging.getLogger(__name__)
 
 _feeds: weakref.WeakSet[AccountFeed] = weakref.WeakSet()
-
-# Seconds that `stop` waits for the lock. Nobody holds it for long, but the thread that called may.
-_STOP_PATIENCE = 0.1
 
 
 class _Ended(KrakenConnectionError):
@@ -201,18 +205,16 @@ class AccountFeed(Stoppable):
         From anywhere: where this very thread is at work in here, as below a signal handler or in a
         finalizer, it is done as soon as that work is.
         """
-        run = self._run
-        self._handover.add(self._end_locked, min(timeout, _STOP_PATIENCE))
+        run, ends_at = self._run, time.monotonic() + timeout
+        self._handover.add(self._end_locked, patience_until(ends_at))
+        if run is not None:
+            run.call()
+            if run is self._run:  # handed over: its thread will see it
+                return
+            if not run.finish(ends_at):
+                return
+        # After all that its thread had to tell.
         self._say_farewell()
-        if run is None:
-            return
-        run.call()
-        if run is self._run:  # handed over: its thread will see it
-            return
-        if run.connection is not None:
-            run.connection.close()
-        if run.thread is not None and run.thread is not threading.current_thread():
-            run.thread.join(timeout)
 
     def _end_locked(self) -> None:
         if self._run is not None:
@@ -238,12 +240,13 @@ class AccountFeed(Stoppable):
                     _log.exception("The account's feed met a defect of its own and reconnects")
                     self._lost(run, f"defect: {type(error).__name__}")
         except StoppedError:
-            self._say_farewell()
             _log.debug("The account's feed has ended")
         except BaseException as error:  # noqa: BLE001 - said with its traceback
             # The one place for whatever ends the thread; the next `start` begins another.
             self._bury(run, f"defect: {type(error).__name__}")
             _log.critical("The account's feed has died; the next start begins anew", exc_info=True)
+        finally:
+            self._say_farewell()
 
     def _bury(self, run: Run, reason: str) -> None:
         with self._lock:

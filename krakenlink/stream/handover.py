@@ -149,7 +149,8 @@ class Run:
         """Wait until this run, dismissed, is gone, up to a moment of `time.monotonic`.
 
         Returns:
-            False for its own thread, which does not wait for itself.
+            Whether it can be taken for gone: not by its own thread, which does not wait for itself
+            and has to tell the rest.
         """
         self.bell.ring()
         here = threading.current_thread()
@@ -158,11 +159,7 @@ class Run:
         for thread in (self.companion, self.thread):
             if thread is not None and thread is not here:
                 thread.join(max(0.0, ends_at - time.monotonic()))
-        if here is self.thread:
-            return False
-        if self.thread is not None and self.thread.is_alive():
-            logger.warning("The price feed is still ending; it was interrupted while connecting")
-        return True
+        return here is not self.thread
 
 
 class Companion(Protocol):
@@ -311,7 +308,12 @@ class FeedLife:
         for run in ended:
             # After the thread has told what it had taken in: the end is the last that is told. In
             # the middle of its work it says so itself, once that is done.
-            if run is None or run.finish(ends_at):
+            if run is None:
+                self.say_farewell(run)
+            elif run.finish(ends_at):
+                if not run.is_dead:
+                    said = "The price feed is still ending; it was interrupted while connecting"
+                    logger.warning(said)
                 self.say_farewell(run)
 
     def _end_locked(self) -> Run | None:

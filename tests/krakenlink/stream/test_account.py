@@ -421,6 +421,36 @@ def test_child_of_a_fork_has_a_feed_without_a_thread(follow: Follow) -> None:
     follower.next(OrderNews)
 
 
+class Stopping(SimpleQueue[AccountEvent]):
+    """A reader's queue that stops the feed below what it tells, as a finalizer may."""
+
+    feed: AccountFeed | None = None
+
+    def put(self, event: AccountEvent, block: bool = True, timeout: float | None = None) -> None:
+        """Stop at the first snapshot."""
+        feed = self.feed
+        if isinstance(event, AccountSnapshot) and feed is not None:
+            self.feed = None
+            feed.stop()
+        super().put(event)
+
+
+def test_stop_below_what_the_thread_tells_comes_after_it(follow: Follow) -> None:
+    """What it has taken in by then is told first: the end is the last."""
+    follower = follow()
+    follower.next(AccountSnapshot)
+    follower.feed.stop(LONG)
+    told = Stopping()
+    told.feed = follower.feed
+    reader = follower.feed.open_feed(sink=told)
+    kinds: list[type] = []
+    while kinds[-1:] != [AccountClosed] or AccountSnapshot not in kinds:
+        event = reader.get(LONG)
+        assert event is not None, kinds
+        kinds.append(type(event))
+    assert kinds[-2:] == [AccountSnapshot, AccountClosed]
+
+
 def test_stop_below_the_lock_is_done_after_it(follow: Follow) -> None:
     """In a finalizer or a handler this very thread may be at work in here: it only hands over."""
     follower = follow()
