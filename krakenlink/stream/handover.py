@@ -370,6 +370,7 @@ class FeedLife:
         run, self._run = self._run, None
         self.readers.clear()
         self._farewell.clear()
+        self._errands.clear()  # what an audit has found of the parent's stream; a pool looks anew
         self._companion = None  # its thread and its connection are the parent's
         old, self.feed = self.feed, FeedProtocol(self.settings)
         self.feed.is_part = old.is_part

@@ -79,6 +79,15 @@ def test_errand_that_a_dismissed_thread_has_just_taken_is_no_defect(make: Make) 
     assert done == [1]
 
 
+def test_child_of_a_fork_does_no_errand_of_its_parent(make: Make) -> None:
+    """What an audit found there was not found of the child's stream, and nobody would trust it."""
+    thread, done = make().feed_thread, list[int]()
+    thread.send(partial(done.append, 1))
+    thread.start_anew()
+    thread.do_errands()
+    assert not done
+
+
 def within(seconds: float, work: Callable[[], None]) -> bool:
     """Do `work` on a thread of its own; tell whether it came to an end in time."""
     thread = threading.Thread(target=work, daemon=True)
