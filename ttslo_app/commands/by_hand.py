@@ -20,7 +20,16 @@ from krakenlink.machine import replace_file
 from ttslo_app.commands.status import look
 from ttslo_app.face.snapshot import NOT_RUNNING
 from ttslo_app.run import by_hand_words as words
-from ttslo_app.run.by_hand import Answer, Command, Verb, answer_path, command_path, edit, encoded
+from ttslo_app.run.by_hand import (
+    Answer,
+    Command,
+    Verb,
+    answer_path,
+    command_path,
+    edit,
+    encoded,
+    letters_when_fired,
+)
 from ttslo_app.terminal import Parser, put, put_trouble
 
 # For so many seconds the program is given to take a command up, and to answer.
@@ -59,7 +68,8 @@ def main(argv: Sequence[str]) -> int:
         put_trouble(words.needs_yes(verb, options.row))
         return _WRONG
     if verb in (Verb.ARM, Verb.DISARM):
-        return _told(edit(options.config, command))
+        fired_as = letters_when_fired(options.state, options.row)
+        return _told(edit(options.config, command, fired_as))
     found = look(options.config, options.state)
     if found.verdict.code == NOT_RUNNING or found.snapshot is None:
         put_trouble(words.not_running(options.state))

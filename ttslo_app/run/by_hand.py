@@ -27,11 +27,13 @@ from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import letters_of
 from ttslo_app.rules.findings import has_order
 from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.saving import is_being_written
-from ttslo_app.store.disk import Disk
+from ttslo_app.store.disk import Disk, read_settled
 from ttslo_app.store.rule_file import RuleFile
+from ttslo_app.store.state_text import StateReader
 
 if TYPE_CHECKING:
     from ttslo_app.run.program import Program
@@ -87,17 +89,20 @@ def answer_path(command: Path) -> Path:
 def edit(
     config: str | os.PathLike[str],
     command: Command,
+    fired_as: str = "",
     disk: Disk | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> Answer:
     """Arm or disarm a row in config.csv, as an editor does; every other byte stays. Blocks.
 
     Whoever is just saving the file in place is waited for, 3 s at most: what comes behind this
-    would be lost.
+    would be lost. A row that is armed is not made what it was to the letter when it fired, as the
+    program would take it for an old copy.
 
     Args:
         config: The file.
         command: What to do.
+        fired_as: What `letters_of` said of the row when it fired; empty where it did not.
         disk: Where it is; None for this machine's.
         pause: Waits so many seconds.
     """
@@ -109,10 +114,21 @@ def edit(
         rows = [row for row in file.read().rows if row.get("id") == command.row]
         if command.verb is Verb.ARM and any(map(has_order, rows)):
             cells |= dict.fromkeys(TRIGGER_COLUMNS, "")
+        if fired_as and fired_as in (letters_of({**row, **cells}) for row in rows):
+            cells |= {"enabled": "yes"}
         file.update_row(command.row, cells)
     except (LookupError, ValueError, OSError) as error:
         return Answer(False, words.not_edited(command.row, str(config), error))
     return Answer(True, words.edited(command.row, is_armed=command.verb is Verb.ARM))
+
+
+def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:
+    """Return the digest of a row from when it fired last, by a state file. Blocks; never raises."""
+    try:
+        data, _ = read_settled(Disk(), Path(state))
+    except OSError:
+        return ""
+    return StateReader(data, "state").rows.get(rule_id, {}).get("letters", "")
 
 
 def _let_save_end(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> None:
@@ -148,7 +164,9 @@ class Hands:
             elif self._program.mode != "LIVE":
                 answer = Answer(False, words.only_read(command.row, self._program.mode))
             else:
-                answer = edit(self._program.config_manager.config_file, command)
+                life = self._program.worker.state.get(command.row) or {}
+                config = self._program.config_manager.config_file
+                answer = edit(config, command, life.get("letters", ""))
         except Exception as error:  # noqa: BLE001 - whoever asks must hear of it
             _log.exception("%s: what was asked by hand could not be done", command.row)
             answer = Answer(False, words.failed(command.row, error))

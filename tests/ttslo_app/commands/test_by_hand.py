@@ -16,8 +16,11 @@ from ttslo_app.commands import by_hand
 from ttslo_app.commands.by_hand import main, parser
 from ttslo_app.commands.table import WORDS
 from ttslo_app.face.snapshot import Snapshot, encoded
+from ttslo_app.orders.request import letters_of
 from ttslo_app.run.by_hand import Command, Verb, answer_path, command_path, decoded
 from ttslo_app.signs.snapshots import snapshot_path
+from ttslo_app.store.disk import Disk
+from ttslo_app.store.rule_file import RuleFile
 
 
 @pytest.fixture
@@ -153,3 +156,17 @@ def test_program_that_does_not_answer_leaves_it_open(
     running(folder, None)
     assert main(["fire", "btc", "--yes", *flags(folder)]) == 4
     assert "has taken it up and not answered" in capsys.readouterr().err
+
+
+def test_row_that_has_fired_is_armed_as_none_that_was_there_before(folder: Path) -> None:
+    """What it was then the state tells, and the other word for it is taken."""
+    path, cells = folder / "config.csv", row("btc", 51000)
+    header = f"{HEADER},order_id,trigger_time,trigger_price\n"
+    path.write_text(f"{header}{cells},,,\n", encoding="utf-8")
+    (before,) = RuleFile(path, Disk()).read().rows
+    state = f"id,triggered,letters\nbtc,true,{letters_of(before)}\n"
+    (folder / "state.csv").write_text(state, encoding="utf-8")
+    fired = cells.replace("true", "false")
+    path.write_text(f"{header}{fired},O1,then,51001\n", encoding="utf-8")
+    assert main(["arm", "btc", *flags(folder, "--yes")]) == 0
+    assert path.read_text(encoding="utf-8") == f"{header}{cells.replace('true', 'yes')},,,\n"

@@ -14,6 +14,7 @@ import pytest
 from live_program import HEADER, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
+from ttslo_app.orders.request import letters_of
 from ttslo_app.run.by_hand import (
     Answer,
     Command,
@@ -26,8 +27,10 @@ from ttslo_app.run.by_hand import (
     door_of,
     edit,
     encoded,
+    letters_when_fired,
 )
 from ttslo_app.store.disk import Disk
+from ttslo_app.store.rule_file import RuleFile
 
 FIRE = Command(Verb.FIRE, "btc")
 
@@ -67,6 +70,55 @@ def test_to_arm_a_row_that_has_fired_empties_its_order_columns(tmp_path: Path) -
     path = config(tmp_path, fired, columns=",order_id,trigger_time,trigger_price")
     assert edit(path, Command(Verb.ARM, "btc")).is_done
     assert path.read_text(encoding="utf-8").splitlines()[1] == row("btc", 51000) + ",,,"
+
+
+def test_row_is_not_armed_by_hand_as_what_it_was_when_it_fired(tmp_path: Path) -> None:
+    """The program would take it for an old copy that an editor has saved over its note."""
+    columns, cells = ",order_id,trigger_time,trigger_price", row("btc", 51000)
+    path = config(tmp_path, f"{cells},,,", columns=columns)
+    (before,) = RuleFile(path, Disk()).read().rows
+    fired_as = letters_of(before)
+    yes = cells.replace("true", "yes")
+    for fired, armed in ((fired_as, f"{yes},,,"), ("another", f"{cells},,,"), ("", f"{cells},,,")):
+        config(tmp_path, cells.replace("true", "false") + ",O1,then,51001", columns=columns)
+        assert edit(path, Command(Verb.ARM, "btc"), fired).is_done
+        assert path.read_text(encoding="utf-8").splitlines()[1] == armed
+    (before,) = RuleFile(path, Disk()).read().rows
+    config(tmp_path, yes.replace("yes", "false") + ",O2,then,51001", columns=columns)
+    assert edit(path, Command(Verb.ARM, "btc"), letters_of({**before, "enabled": "yes"})).is_done
+    assert path.read_text(encoding="utf-8").splitlines()[1] == f"{cells},,,"
+
+
+def test_row_is_armed_by_hand_as_often_as_it_has_fired(live: LiveProgram) -> None:
+    """With an order of its own each time, whether the program is asked or the file is edited."""
+    hands, state = Hands(live.ttslo), live.folder / "state.csv"
+    config_csv = live.folder / "config.csv"
+    for number in range(1, 5):
+        live.wait_for_watch("btc")
+        assert hands.request(FIRE).is_done
+        assert live.exchange.placed_count() == number
+        wait_until(lambda: b",false," in config_csv.read_bytes(), "it is noted")
+        wait_until(lambda: live.ttslo.state["btc"]["noted"] == "true", "and that is known")
+        if number % 2:
+            assert hands.request(Command(Verb.ARM, "btc")).is_done
+        else:
+            wait_until(lambda: letters_when_fired(state, "btc"), "state.csv is written")
+            fired_as = letters_when_fired(state, "btc")
+            assert edit(config_csv, Command(Verb.ARM, "btc"), fired_as).is_done
+
+
+def test_letters_of_a_state_that_nobody_can_read_are_none(tmp_path: Path) -> None:
+    """Nor those of a row that has not fired."""
+    path = tmp_path / "state.csv"
+    assert letters_when_fired(path, "btc") == ""
+    path.write_bytes(b"id,letters\nbtc,0123\n")
+    assert letters_when_fired(path, "btc") == "0123"
+    assert letters_when_fired(path, "eth") == ""
+    path.write_bytes(b"\0")
+    assert letters_when_fired(path, "btc") == ""
+    path.unlink()
+    path.mkdir()
+    assert letters_when_fired(path, "btc") == ""
 
 
 @pytest.mark.parametrize("name", ["gone", ""])
@@ -110,7 +162,7 @@ def test_edit_by_hand_waits_for_whoever_saves_the_file_in_place(tmp_path: Path) 
                 file.write(pieces.pop(0))
                 disk.date(path)
 
-        assert edit(path, Command(Verb.DISARM, "eth"), disk, go_on).is_done
+        assert edit(path, Command(Verb.DISARM, "eth"), "", disk, go_on).is_done
     assert pieces == []
     disarmed = row("eth", 4000).replace("true", "false")
     assert path.read_bytes() == whole.replace(row("eth", 4000).encode(), disarmed.encode())
@@ -126,7 +178,7 @@ def test_edit_by_hand_waits_for_nobody_who_never_ends(tmp_path: Path) -> None:
         disk.date(path)
 
     began = disk.seconds
-    assert edit(path, Command(Verb.DISARM, "btc"), disk, go_on).is_done
+    assert edit(path, Command(Verb.DISARM, "btc"), "", disk, go_on).is_done
     assert 2.5 < disk.seconds - began < 3.5
 
 
