@@ -6,7 +6,7 @@ that a crossing of the row as it was fires the row as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -26,7 +26,7 @@ from ttslo_app.orders.beginnings import Beginnings, book_arm
 from ttslo_app.orders.expiry import Expiry
 from ttslo_app.orders.kin import FREE, Tie
 from ttslo_app.orders.kinship import tie_of
-from ttslo_app.orders.ledger import UnreadableLife
+from ttslo_app.orders.ledger import Ledger, UnreadableLife
 from ttslo_app.orders.life import EXPIRED, Life, RuleState, Signal, arm, put_behind
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
@@ -79,6 +79,19 @@ def adoption_of(
     if rule is None:
         return Adoption.DISARM
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
+
+
+def put_back(ledger: Ledger, rows: Iterable[tuple[str, Mapping[str, object]]]) -> set[str]:
+    """Return the ids of those rows that are to the letter what they were when they fired.
+
+    They are an old copy, and not armed: whether their threshold is met by now is nothing to tell
+    of them. Any thread.
+    """
+    state = ledger.state
+    known = ((i, row, state[i].get("letters")) for i, row in rows if i in state)
+    found = [i for i, row, letters in known if letters and letters_of(row) == letters]
+    lives = (ledger.known_life(rule_id) for rule_id in found)
+    return {life.id for life in lives if life is not None and life.has_fired}
 
 
 class Roll:

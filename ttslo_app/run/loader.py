@@ -25,6 +25,7 @@ from ttslo_app.orders.exchange import is_real
 from ttslo_app.orders.kinship import spent, tie_of
 from ttslo_app.orders.ledger import UnreadableLife
 from ttslo_app.orders.life import Life, RuleState
+from ttslo_app.orders.roll import put_back
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.checked import KnownRows
 from ttslo_app.rules.checks import ConfigValidator
@@ -296,6 +297,8 @@ class Loader:
         orders = {row.label for row in rows if row.has_order}
         tied = {rule.id: rule for rule in whole if rule.group}
         fired = books.fired() | spent(books, tied, orders.__contains__)
+        bare = ((row.label, row.row) for row in rows if row.is_enabled and not row.has_order)
+        fired |= put_back(books, bare)
         result = validator.validate_again(
             rows, self._known, armed_before=armed, fired=fired, now=datetime.now(UTC)
         )

@@ -26,6 +26,7 @@ from ttslo_app.messages import (
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import fingerprint
 from ttslo_app.orders.roll import Adoption, adoption_of
+from ttslo_app.orders.roll import put_back as put_back_among
 from ttslo_app.rules.rule import Rule
 
 CHANGED = rule(volume="0.02")
@@ -491,6 +492,19 @@ def fired() -> Bench:
     bench.cross()
     bench.worker.work_off()
     return bench
+
+
+def test_row_is_an_old_copy_only_where_it_has_fired_and_every_letter_is_as_it_was(
+    fired: Bench,
+) -> None:
+    """And where anything is known of it at all."""
+    books = fired.worker.ledger
+    assert put_back_among(books, [("btc", TYPED), ("eth", TYPED)]) == {"btc"}
+    assert put_back_among(books, [("btc", {**TYPED, "volume": "0.010"}), ("btc", {})]) == set()
+    books.state["btc"]["triggered"] = "perhaps"
+    assert put_back_among(books, [("btc", TYPED)]) == set()
+    books.state["btc"] |= {"triggered": "false", "rule_state": "refused"}
+    assert put_back_among(books, [("btc", TYPED)]) == set()
 
 
 def test_old_text_of_an_editor_arms_no_row_again(fired: Bench) -> None:

@@ -361,7 +361,7 @@ def test_old_copy_of_the_file_saved_over_a_fired_row_places_nothing(manager: Con
     program.run_once()
     program.run_once()
     assert len(kraken.orders) == 1
-    assert "Threshold already met" in logged(manager, "ERROR")
+    assert "NOT armed again: an old copy of the row" in logged(manager, "ERROR")
 
 
 def test_new_row_without_a_price_is_not_armed_until_there_is_one(manager: ConfigManager) -> None:
@@ -679,3 +679,41 @@ def test_rows_that_are_many_are_never_looked_through_for_garbage(tmp_path: Path)
 def test_few_rows_are_as_all_else(tmp_path: Path) -> None:
     """To look through them takes no time."""
     assert loaded(100, "print(kept)", tmp_path) == "[0, 0, 0, 0]"
+
+
+@pytest.mark.parametrize("price", [60000.0, 40000.0])
+@pytest.mark.parametrize("is_new_start", [False, True])
+def test_old_copy_of_a_row_is_told_for_what_it_is_wherever_the_price_is(
+    manager: ConfigManager, price: float, is_new_start: bool
+) -> None:
+    """Its order stands: nobody is told that it is refused and armed later, and it is noted anew."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    old = Path(manager.config_file).read_bytes()
+    kraken.price = 60000.0
+    program.run_once()
+    noted = rows_of(manager)
+    kraken.price = price
+    Path(manager.config_file).write_bytes(old)
+    again = TTSLO(manager, kraken, kraken) if is_new_start else program
+    again.load_state()
+    again.run_once()
+    assert rows_of(manager) == noted
+    assert len(kraken.orders) == 1
+    assert "Threshold already met" not in logged(manager, "ERROR")
+    assert "NOT armed again: an old copy of the row" in logged(manager, "ERROR")
+
+
+def test_row_that_is_armed_anew_beyond_its_threshold_is_refused(manager: ConfigManager) -> None:
+    """It is no old copy where one letter is another."""
+    kraken = StandIn()
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    old = Path(manager.config_file).read_bytes()
+    kraken.price = 60000.0
+    program.run_once()
+    Path(manager.config_file).write_bytes(old.replace(b"true", b"yes"))
+    program.run_once()
+    assert "Threshold already met" in logged(manager, "ERROR")
+    assert len(kraken.orders) == 1
