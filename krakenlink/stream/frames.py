@@ -31,6 +31,7 @@ from krakenlink.stream.events import (
     Tick,
     TradePrint,
     Trades,
+    Value,
 )
 
 try:  # by name, so that another thing called msgspec is as good as none
@@ -91,8 +92,8 @@ class _TickerFrame(Struct, gc=False, tag_field="channel", tag="ticker"):
     data: list[_Quote]
 
 
-@dataclass(slots=True)
-class _Print:
+@dataclass(slots=True, eq=False, repr=False)
+class _Print(Value):
     """A `TradePrint` before it is judged."""
 
     symbol: str
@@ -107,8 +108,8 @@ class _TradeFrame(Struct, gc=False, tag_field="channel", tag="trade"):
     type: Any = None
 
 
-@dataclass(slots=True)
-class _Tick:
+@dataclass(slots=True, eq=False, repr=False)
+class _Tick(Value):
     """A `Tick` while it is filled."""
 
     symbol: str
@@ -119,8 +120,8 @@ class _Tick:
     timestamp: str | None
 
 
-@dataclass(slots=True)
-class _Trades:
+@dataclass(slots=True, eq=False, repr=False)
+class _Trades(Value):
     """`Trades` while they are filled."""
 
     symbol: str

@@ -21,6 +21,7 @@ from krakenlink.stream.events import (
     Damaged,
     InstrumentUpdate,
     Message,
+    Value,
 )
 from krakenlink.stream.instruments import read_asset, read_instrument
 from krakenlink.stream.tapes import Candle
@@ -47,8 +48,8 @@ class _BookRow(Struct, gc=False):
     timestamp: str | None = None
 
 
-@dataclass(slots=True)
-class _Update:
+@dataclass(slots=True, eq=False, repr=False)
+class _Update(Value):
     """A `BookUpdate` while it is filled: as `frames` makes its prices, and for its reason."""
 
     symbol: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from krakenlink.stream.events import (
     BookUpdate,
@@ -172,8 +172,7 @@ _LENGTH = len("2026-11-23T02:11:31")
 # -- what it takes along, and what is told then
 
 
-@dataclass(frozen=True, slots=True)
-class Departure:
+class Departure(NamedTuple):
     """What has left a connection.
 
     Attributes:

@@ -21,7 +21,7 @@ from krakenlink.errors import KrakenTransportError
 from krakenlink.machine import feed_clock, relay_names
 from krakenlink.relay.broker import Broker
 from krakenlink.relay.reader import RelayConnection, open_relay
-from krakenlink.stream.events import Channel, subscribe_frame
+from krakenlink.stream.events import Channel, Tick, subscribe_frame
 from krakenlink.stream.frames import read_frame
 from krakenlink.stream.settings import FeedSettings
 from ws_price_provider import WebSocketPriceProvider
@@ -121,7 +121,7 @@ class Naive:
             while True:
                 for frame in self._slow.recv(0.1) or ():
                     for tick in read_frame(frame, 0.0):
-                        if hasattr(tick, "price"):
+                        if isinstance(tick, Tick):
                             now, price = feed_clock(), float(tick.price)
                             self._ages.put(age_of(price, now))
                             self._latest = now, price

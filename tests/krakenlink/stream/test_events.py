@@ -1,19 +1,31 @@
 """What the feed tells: frozen values, and each of them one of the kinds that listeners know."""
 
-from dataclasses import FrozenInstanceError, is_dataclass
+import pickle
+from dataclasses import FrozenInstanceError, asdict, replace
 from decimal import Decimal
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream import events
-from krakenlink.stream.events import Channel, Due, Event, FeedLive, Message, Tick, TradePrint
+from krakenlink.stream.events import (
+    Channel,
+    Due,
+    Event,
+    FeedClosed,
+    FeedLive,
+    Message,
+    Tick,
+    TradePrint,
+    Value,
+)
 
 
 def test_every_event_is_told_of_in_the_union() -> None:
     """A listener that handles `Event` has handled all; a print is a part of `Trades`."""
-    kinds = {thing for thing in vars(events).values() if is_dataclass(thing)}
+    own = (thing for thing in vars(events).values() if isinstance(thing, type))
+    kinds = {kind for kind in own if kind.__module__ == events.__name__} - {Channel, Value}
     assert kinds == {*get_args(Event), *get_args(Message), TradePrint, Due}
 
 
@@ -25,6 +37,29 @@ def test_no_event_can_be_changed_by_one_of_its_listeners(kind: type) -> None:
     with pytest.raises(FrozenInstanceError):
         setattr(event, name, "y")
     assert not hasattr(event, "__dict__")
+
+
+@pytest.mark.parametrize("kind", [*get_args(Event), TradePrint])
+def test_event_is_equal_by_its_class_and_all_of_its_fields(kind: type[Any]) -> None:
+    """And hashes likewise, shows them, travels between processes, and can be changed in a copy."""
+    names = kind.__match_args__
+    one, again = (kind(*[name.upper() for name in names]) for _ in range(2))
+    assert one == again
+    assert {one: 1}[again] == 1
+    for name in names:
+        other = replace(one, **{name: "other"})
+        assert other != one
+        assert asdict(other) == {**asdict(one), name: "other"}
+    assert repr(one) == f"{kind.__name__}({', '.join(f'{n}={n.upper()!r}' for n in names)})"
+    assert pickle.loads(pickle.dumps(one)) == one
+
+
+def test_events_of_other_classes_are_other_events() -> None:
+    """However equal their fields: the end of a link is not its beginning."""
+    assert len({FeedLive(1.0), FeedClosed(1.0)}) == 2
+    live: object = FeedLive(1.0)
+    assert live not in (FeedClosed(1.0), (1.0,), 1.0)
+    assert live.__eq__(1.0) is NotImplemented
 
 
 def test_a_tick_may_have_neither_book_nor_time() -> None:

@@ -250,7 +250,7 @@ def test_moments_are_compared_by_their_digits() -> None:
 
 def left_of(sub: Subscription, **facts: object) -> Departure:
     """Return what a subscription takes along at second 20."""
-    return replace(departure_of(sub, None, 20.0), **facts)  # type: ignore[arg-type]
+    return departure_of(sub, None, 20.0)._replace(**facts)  # type: ignore[arg-type]
 
 
 def test_same_price_is_not_told_again() -> None:
@@ -345,7 +345,7 @@ def test_what_is_lost_after_it_has_left_is_said_to_be_blind() -> None:
         replace(stale),
         FeedBack(21.0, 1.0, (BTC,)),
     ]
-    assert welcome(lost, replace(left, is_whole=False), is_open=True, now=21.0) == []
+    assert welcome(lost, left._replace(is_whole=False), is_open=True, now=21.0) == []
 
 
 def test_what_was_blind_is_said_to_be_back() -> None:
