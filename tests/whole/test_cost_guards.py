@@ -594,12 +594,15 @@ RARE = (
 )
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def said_by(code: str) -> list[str]:
     """Run `code` in a Python that measures no coverage, which would load modules of its own."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env=mine,
         capture_output=True,
         text=True,
@@ -666,6 +669,17 @@ LOADED = {
     *("krakenlink.rest.verdicts", "krakenlink.sockets"),
     "krakenlink.stream",  # the names of what its rooms hold, for hints; none of the rooms
 }
+# The same for who asks for a price that is streamed.
+STREAMED = {
+    *("krakenlink.stream.arrivals", "krakenlink.stream.asking", "krakenlink.stream.auditor"),
+    *("krakenlink.stream.budget", "krakenlink.stream.connection", "krakenlink.stream.contents"),
+    *("krakenlink.stream.events", "krakenlink.stream.feed", "krakenlink.stream.frames"),
+    *("krakenlink.stream.handover", "krakenlink.stream.health", "krakenlink.stream.link"),
+    *("krakenlink.stream.looks", "krakenlink.stream.moves", "krakenlink.stream.pool"),
+    *("krakenlink.stream.reader", "krakenlink.stream.runner", "krakenlink.stream.settings"),
+    *("krakenlink.stream.states", "krakenlink.stream.subscriptions", "krakenlink.stream.tapes"),
+    *("krakenlink.stream.wants", "krakenlink.stream.wire", "ws_price_provider"),
+}
 SHOW_OURS = (
     "print(*(name for name, module in sys.modules.items() if name != '__main__' and "
     "(getattr(module, '__file__', None) or '').startswith(os.getcwd() + os.sep) and "
@@ -676,6 +690,12 @@ SHOW_OURS = (
 def test_import_loads_these_rooms_and_no_other() -> None:
     """What only some use, such as books, candles and trades, is loaded when it is used."""
     assert set(said_by(f"import os, sys, kraken_api\n{SHOW_OURS}")[0].split()) == LOADED
+
+
+def test_streaming_client_loads_these_rooms_and_no_other() -> None:
+    """Making one takes as long as importing three of REST's: no room comes in unseen."""
+    code = f"import os, sys, kraken_api\nkraken_api.KrakenAPI()\n{SHOW_OURS}"
+    assert set(said_by(code)[0].split()) == LOADED | STREAMED
 
 
 def test_client_loads_books_only_to_use_them() -> None:
@@ -712,6 +732,17 @@ WANTED_BY_SOME = {
 }
 
 
+# Bytes of source, most of which stays in memory for as long as the program runs: a room that is
+# split costs nothing here, and one that only some want belongs above.
+MOST_SOURCE = 1_520_000
+
+
+def file_of(module: str) -> Path:
+    """Return the source of a module of ours."""
+    path = ROOT / module.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def test_program_loads_nothing_that_only_some_users_want(
     exchange: FakeKraken, place_of_its_own: Path
 ) -> None:
@@ -724,9 +755,12 @@ def test_program_loads_nothing_that_only_some_users_want(
         f"os.environ['KRAKEN_SPOT_URL'] = {exchange.rest_url!r}\n"
         f"os.environ['KRAKEN_WS_PUBLIC_URL'] = {exchange.ws_url!r}\n"
         "code = ttslo.main(['--once', '--dry-run'])\n"
+        f"os.chdir({str(ROOT)!r})\n"
         "print(*sys.modules)\n"
+        f"{SHOW_OURS}\n"
         "sys.exit(code)"
     )
-    loaded = set(said_by(code)[-1].split())
+    *_, loaded, ours = (set(line.split()) for line in said_by(code))
     assert {"ttslo_app.run.live", "ttslo_app.orders.desk"} <= loaded
     assert loaded & WANTED_BY_SOME == set()
+    assert sum(file_of(name).stat().st_size for name in ours) <= MOST_SOURCE
