@@ -50,13 +50,18 @@ class Prepared(dict[str, object]):
     """Parameters of a call whose text is written already, so that to send them takes less.
 
     Args:
-        params: The parameters; nobody changes them any more.
+        params: The parameters.
         text: What `encode` makes of them.
     """
 
     def __init__(self, params: Mapping[str, object], text: str) -> None:
         super().__init__(params)
-        self.text = text
+        self._written, self._text = dict(params), text
+
+    @property
+    def text(self) -> str:
+        """The text of what these parameters are by now: callers' own classes may change them."""
+        return self._text if self == self._written else encode(self)
 
     def along_with(self, more: Mapping[str, object]) -> Prepared:
         """Return these parameters and `more`.

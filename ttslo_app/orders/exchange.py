@@ -26,6 +26,7 @@ from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled
 from krakenlink.pairs import Pair
 from krakenlink.rest.answers import Outcome, outcome_of, outcomes_of
+from krakenlink.rest.client import is_as_defined
 from krakenlink.rest.request import Prepared
 from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.clocks import KrakenClock
@@ -45,8 +46,6 @@ _ASK_AGAIN, _ASK_AGAIN_MAX, _TELL_AFTER = 10.0, 600.0, 3
 # What Kraken says where the call itself is refused, and not one of its orders; the first of a key
 # that may not cancel.
 _NO_BATCHES = ("Permission denied", "Unknown method", "Feature disabled")
-# Instances and classes may have one of their own, which is to see every order.
-_ADD_ORDER = KrakenAPI.add_order
 # How its refusals of an id begin; which of them it uses is not documented.
 _NO_SUCH_ORDER = ("EOrder:", "EGeneral:Invalid arguments")
 
@@ -87,10 +86,7 @@ class KrakenExchange:
         self._reading = reading if reading.has_keys else trading
         self._say = say
         self._clock = clock or KrakenClock(wall_clock, feed_clock, say)
-        # Callers' own classes see every order; those that know no batch are shown single ones.
-        self._takes_batches = type(trading).add_order is KrakenAPI.add_order and (
-            type(trading).add_trailing_stop_loss is KrakenAPI.add_trailing_stop_loss
-        )
+        self._takes_batches = True
         self._prepared = lru_cache(maxsize=256)(self._written_out)
         # By name: the pair as it was told last, and what was made of it.
         self._markets: dict[str, tuple[Pair, Market]] = {}
@@ -201,7 +197,8 @@ class KrakenExchange:
             where the key or the client takes single orders alone, and where Kraken refused the
             batch, which it does as a whole when one of its orders is not valid.
         """
-        if not self._takes_batches:
+        # What somebody has put in the place of a call is to see every order.
+        if not self._takes_batches or self._has_own("add_order", "add_trailing_stop_loss"):
             return None
         rows = [{**order.cells, "cl_ord_id": cl_ord_id} for order, cl_ord_id in orders]
         pair = {row.pop("pair") for row in rows}.pop()
@@ -240,22 +237,23 @@ class KrakenExchange:
 
     def _add_order(self, order: OrderRequest, **more: object) -> object:
         """Send an order as it is written, once; return the answer, or what was raised."""
-        method = self._trading.add_trailing_stop_loss
-        is_own = getattr(method, "__func__", None) is not KrakenAPI.add_trailing_stop_loss
-        if is_own and is_usual(order):
-            # Somebody's own method, by which all their orders are to go.
+        if self._has_own("add_trailing_stop_loss") and is_usual(order):
+            method = self._trading.add_trailing_stop_loss
             return answer_of(method, order, trigger=order.trigger, **more)
-        send = self._trading.add_order
         try:
-            if getattr(send, "__func__", None) is _ADD_ORDER:
+            if not self._has_own("add_order"):
                 prepared = self._prepared(order)
                 # Else it was cut to what was known of the pair then, and is by what is known now.
                 if prepared["volume"] == order.volume:
                     return self._trading.add_prepared_order(prepared, **more)
             arguments: Any = {**_named(order), **more}
-            return send(**arguments)
+            return self._trading.add_order(**arguments)
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
             return error
+
+    def _has_own(self, *calls: str) -> bool:
+        """Tell whether one of these calls is somebody's own: all their orders go by it."""
+        return not all(is_as_defined(self._trading, call) for call in calls)
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""

@@ -80,6 +80,16 @@ def test_prepared_parameters_are_never_changed() -> None:
         prepared.along_with({"deadline": "soon", "pair": "ETHUSD"})
 
 
+def test_prepared_parameters_that_somebody_changes_are_sent_as_they_are_by_then() -> None:
+    """As a client of a caller's does that adds `validate` to every order, so that none is real."""
+    prepared = Prepared({"pair": "XBTUSD"}, "pair=XBTUSD").along_with({"volume": "2"})
+    prepared["validate"] = True
+    del prepared["volume"]
+    request = private_request("AddOrder", prepared, NONCE, "key", SECRET)
+    assert request.body == f"nonce={NONCE}&pair=XBTUSD&validate=true".encode()
+    assert prepared.along_with({"leverage": "2"}).text == "pair=XBTUSD&validate=true&leverage=2"
+
+
 def test_offset_survives_the_encoding() -> None:
     """`+` and `%` of a trailing offset arrive as they were typed."""
     assert encode({"price": "+5.0%"}) == "price=%2B5.0%25"

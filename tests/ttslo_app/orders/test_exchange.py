@@ -6,7 +6,6 @@ import re
 import time
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from calls_kit import calls_in
@@ -144,62 +143,6 @@ def test_offset_reaches_kraken_as_it_was_written_down(
     kraken.place(written, OURS, deadline_of(kraken))
     (sent,) = [r.params for r in exchange.requests if r.endpoint == "AddOrder"]
     assert sent["price"] == price
-
-
-class OwnWay(KrakenAPI):
-    """A caller's client, by whose own method all trailing stops are to go."""
-
-    def add_trailing_stop_loss(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        assert not args
-        self.taken = kwargs
-        return {"txid": ["THEIRS"]}
-
-
-def test_client_with_a_method_of_its_own_is_called_by_it_with_keywords() -> None:
-    """The contract names that call, so whoever overrides it sees every order."""
-    client = OwnWay("key", "secret", use_websocket=False)
-    kraken = KrakenExchange(client, client, time.time, lambda *words, **fields: None)
-    outcome = kraken.place(ORDER, OURS, "soon")
-    assert outcome.txid == "THEIRS"
-    assert client.taken == {
-        "pair": PAIR,
-        "direction": "sell",
-        "volume": "0.01",
-        "trailing_offset_percent": Decimal("1.25"),
-        "trigger": "last",
-        "cl_ord_id": OURS,
-        "deadline": "soon",
-    }
-
-
-def test_method_that_was_put_on_one_client_is_called_too(kraken: KrakenExchange) -> None:
-    """As callers and their tests do who replace it on an object."""
-    calls: list[object] = []
-
-    def own(**kwargs: object) -> dict[str, Any]:
-        calls.append(kwargs["pair"])
-        return {"txid": ["THEIRS"]}
-
-    kraken._trading.add_trailing_stop_loss = own  # type: ignore[method-assign,assignment]  # as they do
-    assert place(kraken) == "THEIRS"
-    assert calls == [PAIR]
-
-
-@pytest.mark.parametrize("place_of_it", ["client", "class"])
-def test_own_add_order_sees_every_order(
-    kraken: KrakenExchange, monkeypatch: pytest.MonkeyPatch, place_of_it: str
-) -> None:
-    """What was written out ahead goes by no way of its own past whoever replaced that call."""
-    kraken.prepare(ORDER)
-    calls: list[object] = []
-
-    def own(*args: object, **kwargs: object) -> dict[str, Any]:
-        calls.append((kwargs["pair"], kwargs["order_type"], kwargs["volume"], kwargs["cl_ord_id"]))
-        return {"txid": ["THEIRS"]}
-
-    monkeypatch.setattr(kraken._trading if place_of_it == "client" else KrakenAPI, "add_order", own)
-    assert place(kraken) == "THEIRS"
-    assert calls == [(PAIR, "trailing-stop", "0.01", OURS)]
 
 
 def test_order_that_was_prepared_is_written_out_no_more(
