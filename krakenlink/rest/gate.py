@@ -51,6 +51,10 @@ class Gate:
     Args:
         file: Where the last nonce is kept between runs; None for nowhere. Without one, a run after
             the clock was set back is refused until the clock has caught up.
+
+    Attributes:
+        too_many_at: When a call of this key was answered with HTTP 429, if no later one was
+            answered otherwise; on `feed_clock`.
     """
 
     def __init__(self, file: Path | None = None) -> None:
@@ -67,6 +71,7 @@ class Gate:
         self._base = 0  # of this epoch: an answer to an earlier nonce says nothing of it
         self._is_taken = False  # whether Kraken has taken an exclusive nonce of this process
         self._is_deposed = False
+        self.too_many_at: float | None = None
 
     @property
     def is_deposed(self) -> bool:

@@ -21,7 +21,7 @@ from krakenlink.errors import (
     KrakenTimeout,
 )
 from krakenlink.foreign import without_login
-from krakenlink.machine import checked_root, kept_in, on_fork
+from krakenlink.machine import checked_root, feed_clock, kept_in, on_fork
 from krakenlink.rest.answers import read_answer, result_of, too_many
 from krakenlink.rest.gate import Gate, gate_of
 from krakenlink.rest.request import private_request, sign
@@ -206,7 +206,7 @@ class RestSession:
         gate = self._gate(key)
         nonce, answer = self._answer_in_turn(gate, method, params or {}, (key, secret))
         try:
-            found = read_answer(method, *answer)
+            found = self._told(gate, method, answer)
         except KrakenAPIError as error:
             gate.hear(nonce, error.errors)
             raise
@@ -242,7 +242,12 @@ class RestSession:
             answer = self._transport.post(
                 request.path, request.body, request.headers, is_order=True
             )
-        read_answer(method, *answer)
+        self._told(gate, method, answer)
+
+    def _told(self, gate: Gate, method: str, answer: Answer) -> dict[str, Any]:
+        """Return what an answer to a call of this key says; see `read_answer` for its errors."""
+        gate.too_many_at = feed_clock() if answer.status == 429 else None
+        return read_answer(method, *answer)
 
     def _answer_in_turn(
         self, gate: Gate, method: str, params: Mapping[str, object], keys: tuple[str, str]

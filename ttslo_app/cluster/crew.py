@@ -48,7 +48,7 @@ class Crew(Protocol):
         ...
 
     def cut_off_for(self) -> float:
-        """Return for how many seconds Kraken has answered no call; 0 while it does."""
+        """Return for how many seconds Kraken has taken no call; 0 while it does."""
         ...
 
     def fence(self, base: int) -> Fencing:

@@ -32,7 +32,7 @@ class Sight:
 
     Attributes:
         blind_for: For how many seconds it has seen no live price; 0 while it sees one.
-        cut_off_for: For how many seconds Kraken has answered none of its calls; 0 while it does.
+        cut_off_for: For how many seconds Kraken has taken none of its calls; 0 while it does.
     """
 
     blind_for: float

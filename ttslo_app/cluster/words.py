@@ -181,8 +181,8 @@ def hands_over_cut_off(seconds: float) -> Sentence:
     """Say that this host gives way because it could place no order."""
     return _said(
         "WARNING",
-        f"Kraken has answered no call from here for {seconds:.0f} s, and another host reaches it: "
-        "hands over. See to the network of this host",
+        f"Kraken has taken no call from here for {seconds:.0f} s, and another host reaches it: "
+        "hands over. See to this host's network, and who asks too often",
     )
 
 
@@ -195,7 +195,7 @@ LEAVES_IT_TO_ANOTHER = _said(
 
 def kraken_is_silent(seconds: float, *, leads: bool) -> Sentence:
     """Say that no call of this host has an answer."""
-    silent = f"Kraken has answered no call from here for {seconds:.0f} s"
+    silent = f"Kraken has taken no call from here for {seconds:.0f} s"
     if leads:
         return _said(
             "ERROR",

@@ -45,6 +45,8 @@ class Reach:
     def __init__(self, client: Client, every: Callable[[], float]) -> None:
         self._client, self._every = client, every
         self._since: float | None = None  # when the first question without an answer was asked
+        self._answered_at = float("-inf")  # when the last one with a proper answer was asked
+        self._too_many_since: float | None = None  # and the first one after it with HTTP 429
         self._stopping = threading.Event()
         # A daemon: a question on its way must not delay the end of the program.
         self._thread = threading.Thread(target=self._run, name="ttslo-reach", daemon=True)
@@ -63,6 +65,28 @@ class Reach:
         since = self._since
         return 0.0 if since is None else max(0.0, feed_clock() - since)
 
+    def refused_for(self, too_many_at: float | None) -> float:
+        """Return for how many seconds Kraken has said nothing but "too many requests". Any thread.
+
+        An address that is banned is refused orders, too. One that has asked for too much in public
+        alone may still place them, and the next leader's might be refused as well: so it counts
+        only where a call of the key has met the same.
+
+        Args:
+            too_many_at: When one has, if no later one was answered otherwise.
+        """
+        since = self._too_many_since
+        if since is None or too_many_at is None or too_many_at < self._answered_at:
+            return 0.0
+        return max(0.0, feed_clock() - min(since, too_many_at))
+
+    def _hear(self, asked_at: float, *, is_refused: bool) -> None:
+        self._since = None  # an answer, too
+        if not is_refused:
+            self._answered_at, self._too_many_since = asked_at, None
+        elif self._too_many_since is None:
+            self._too_many_since = asked_at
+
     def _run(self) -> None:
         asked_at = float("-inf")
         while not self._stopping.wait(_BEAT):
@@ -74,11 +98,11 @@ class Reach:
             asked_at = now
             try:
                 self._client.warm_up(_WITHIN)
-            except RateLimitError:
-                self._since = None  # an answer, too
+            except RateLimitError as error:
+                self._hear(now, is_refused=error.status == 429)
             except KrakenError as error:
                 _log.info("Kraken does not answer: %s", error)
             except Exception:  # noqa: BLE001 - the thread must outlive every surprise
                 _log.exception("Asking Kraken met an error, and is tried again")
             else:
-                self._since = None
+                self._hear(now, is_refused=False)

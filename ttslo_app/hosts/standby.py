@@ -174,8 +174,9 @@ class ShipsCrew:
         return now - self._sees_since
 
     def cut_off_for(self) -> float:
-        """Return for how many seconds Kraken has answered no call."""
-        return self._program.reach.silent_for()
+        """Return for how many seconds Kraken has taken no call: had no answer, or refused all."""
+        reach = self._program.reach
+        return max(reach.silent_for(), reach.refused_for(self._trading.gate.too_many_at))
 
     def fence(self, base: int) -> Fencing:
         """Have Kraken refuse all nonces below `base`, and see what stands. Blocks for some calls.

@@ -28,7 +28,9 @@ from krakenlink.errors import (
     KrakenError,
     KrakenTimeout,
     ProtocolError,
+    RateLimitError,
 )
+from krakenlink.machine import feed_clock
 from krakenlink.rest import session
 from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import sign
@@ -66,6 +68,26 @@ def test_private_call_needs_keys(web: Web) -> None:
     with pytest.raises(ValueError, match="API key and secret required"):
         KrakenAPI()._get_kraken_signature("/0/private/Balance", "nonce=1", 1)
     assert not web.calls
+
+
+def test_gate_knows_whether_the_last_answer_was_that_it_is_asked_too_often(
+    web: Web, rest: KrakenAPI
+) -> None:
+    """A call that had no answer says nothing about that."""
+    began = feed_clock()
+    web.on("Balance", ok({}), (429, ""), requests.ReadTimeout("slow"), ok({}))
+    rest.get_balance()
+    assert rest.gate.too_many_at is None
+    with pytest.raises(RateLimitError):
+        rest.get_balance()
+    at = rest.gate.too_many_at
+    assert at is not None
+    assert began <= at <= feed_clock()
+    with pytest.raises(KrakenTimeout):
+        rest.get_balance()
+    assert rest.gate.too_many_at == at
+    rest.get_balance()
+    assert rest.gate.too_many_at is None
 
 
 def test_private_call_is_signed_over_the_body_that_is_sent(web: Web, rest: KrakenAPI) -> None:

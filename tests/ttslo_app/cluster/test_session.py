@@ -478,7 +478,7 @@ def test_a_leader_that_kraken_does_not_answer_gives_way_at_once(fleet: Fleet) ->
     a.ship.follow = lambda: until(b.is_leading)  # type: ignore[method-assign]  # it has no answer
     a.ship.cut_off = 11.0
     until(b.is_leading)
-    assert a.has_said("Kraken has answered no call from here for 11 s, and another host reaches it")
+    assert a.has_said("Kraken has taken no call from here for 11 s, and another host reaches it")
     assert not a.ship.is_open
     until(lambda: a.has_said("FOLLOWS: b leads"))
     until(lambda: a.has_said("this host takes over only if no other can"))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from krakenlink.errors import KrakenConnectionError, RateLimitError
+from krakenlink.machine import feed_clock
 from ttslo_app.hosts.reach import Reach
 
 
@@ -125,9 +126,53 @@ def test_stop_asks_no_more_and_waits_for_nothing(kraken: Kraken, reach: Reach) -
     assert kraken.is_closed
 
 
+TOO_MANY = RateLimitError("Time", ["HTTP 429"], status=429)
+
+
 def test_pause_that_kraken_asks_for_is_an_answer(kraken: Kraken, reach: Reach) -> None:
     """A host with many accounts is not cut off because it has asked too often."""
-    kraken.error = RateLimitError("Time", ["HTTP 429"], status=429)
+    kraken.error = TOO_MANY
     reach.start()
     until(lambda: kraken.asked >= 2)
     until(lambda: not reach.silent_for())
+    assert reach.refused_for(None) == 0.0
+
+
+def test_address_that_is_banned_is_refused_from_the_first_of_both(
+    kraken: Kraken, reach: Reach
+) -> None:
+    """Questions and calls of the key alike; it is over with the first question that is answered."""
+    reach.start()
+    until(lambda: reach._answered_at > 0)
+    kraken.error = TOO_MANY
+    until(lambda: reach._too_many_since is not None)
+    since = reach._too_many_since
+    assert since is not None
+    asked = kraken.asked
+    until(lambda: kraken.asked >= asked + 2)
+    assert reach._too_many_since == since
+    now = feed_clock()
+    assert reach.refused_for(now) >= now - since
+    earlier = (since + reach._answered_at) / 2  # an order found it out first
+    assert reach.refused_for(earlier) >= now - earlier
+    kraken.error = None
+    until(lambda: not reach.refused_for(feed_clock()))
+
+
+def test_call_from_before_the_last_answer_is_of_another_time(kraken: Kraken, reach: Reach) -> None:
+    """That public calls are refused now says nothing about the key any more."""
+    before = feed_clock()
+    reach.start()
+    until(lambda: reach._answered_at > 0)
+    kraken.error = TOO_MANY
+    until(lambda: reach._too_many_since is not None)
+    assert reach.refused_for(before) == 0.0
+    assert reach.refused_for(feed_clock()) > 0
+
+
+def test_limit_of_calls_that_kraken_itself_tells_is_no_ban(kraken: Kraken, reach: Reach) -> None:
+    """Its own words come from behind the edge that bans addresses."""
+    kraken.error = RateLimitError("Time", ["EGeneral:Too many requests"], status=200)
+    reach.start()
+    until(lambda: reach._answered_at > 0)
+    assert reach.refused_for(feed_clock()) == 0.0

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from memory_store import Line, MemoryStore
 from order_bench import life
+from program_process import wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from krakenlink.errors import AuthenticationError, KeyDeposed
+from krakenlink.errors import AuthenticationError, KeyDeposed, RateLimitError
+from krakenlink.machine import feed_clock
 from krakenlink.rest import gate
 from ttslo_app.cluster import sight
 from ttslo_app.cluster.books import Books
@@ -239,6 +241,40 @@ def test_host_asks_kraken_without_its_key_and_knows_when_it_has_no_answer(ship: 
     finally:
         ship.program.reach.stop()
     assert ship.private_calls() == []
+
+
+def test_host_whose_address_is_banned_is_cut_off_once_its_key_has_met_it(ship: Ship) -> None:
+    """Of public calls alone it may be said to a host whose orders go through."""
+    ship.crew.fence(EPOCH)
+    ship.exchange.fault("http_429", endpoint="Time", seconds=0)
+    asking = ship.program.reach
+    asking._every = lambda: 0.0
+    asking.start()
+
+    def is_cut_off() -> bool:
+        """Tell whether it counts since the first refusal; a question under way is younger."""
+        since = asking._too_many_since
+        assert since is not None
+        age = feed_clock() - since
+        return ship.crew.cut_off_for() >= age
+
+    try:
+        wait_until(lambda: asking._too_many_since, "the time is refused")
+        assert not is_cut_off()
+        ship.exchange.fault("http_429", endpoint="OpenOrders", count=1, seconds=0)
+        with pytest.raises(RateLimitError):
+            ship.trading.query_open_orders()
+        assert is_cut_off()
+        ship.trading.query_open_orders()
+        assert not is_cut_off()
+        ship.exchange.fault("http_429", endpoint="OpenOrders", count=1, seconds=0)
+        assert ship.crew.fence(EPOCH + 100) is Fencing.UNASKED
+        assert is_cut_off()
+        ship.exchange.clear_faults()
+        wait_until(lambda: asking._too_many_since is None, "the time is told again")
+        assert asking.refused_for(ship.trading.gate.too_many_at) == 0.0
+    finally:
+        asking.stop()
 
 
 def test_host_asks_more_often_the_more_hangs_on_it(ship: Ship) -> None:
