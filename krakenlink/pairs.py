@@ -97,15 +97,16 @@ class PairDirectory:
         self._pairs = tuple(pairs)
         # From the surest to the loosest way of meaning a pair. A name that is somebody's own
         # beats one that merely could be made of somebody's assets.
-        self._own: dict[str, list[Pair]] = {}
-        self._folded: dict[str, list[Pair]] = {}
-        self._composed: dict[str, list[Pair]] = {}
+        self._own: dict[str, tuple[Pair, ...]] = {}
+        self._folded: dict[str, tuple[Pair, ...]] = {}
+        self._composed: dict[str, tuple[Pair, ...]] = {}
         for pair in self._pairs:
+            alone = (pair,)  # one for its eight names, nearly all of which are its own alone
             for name in _own_names(pair):
-                _add(self._own, name, pair)
-                _add(self._folded, name.casefold(), pair)
+                _add(self._own, name, alone)
+                _add(self._folded, name.casefold(), alone)
             for name in _composed_names(pair):
-                _add(self._composed, name.casefold(), pair)
+                _add(self._composed, name.casefold(), alone)
 
     @classmethod
     def from_asset_pairs(cls, result: object) -> PairDirectory:
@@ -267,10 +268,10 @@ def _composed_names(pair: Pair) -> set[str]:
     return {f"{b}{between}{q}{mark}" for b, q in pieces for between in ("", "/")}
 
 
-def _add(names: dict[str, list[Pair]], name: str, pair: Pair) -> None:
-    pairs = names.setdefault(name, [])
-    if pair not in pairs:
-        pairs.append(pair)
+def _add(names: dict[str, tuple[Pair, ...]], name: str, alone: tuple[Pair]) -> None:
+    known = names.setdefault(name, alone)
+    if alone[0] not in known:
+        names[name] = (*known, *alone)
 
 
 def _shown(pair: Pair) -> str:
