@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, NewType
 
 from krakenlink.known_names import RENAMED, asset_name, old_rows, well_known_rows
-from krakenlink.numbers import to_positive_decimal
+from krakenlink.numbers import plain, to_positive_decimal
 
 Symbol = NewType("Symbol", str)
 """The name of a pair on WebSocket v2, such as `BTC/USD`; never a REST spelling."""
@@ -118,6 +118,10 @@ class PairDirectory:
         rows = result.items() if isinstance(result, Mapping) else ()
         found = (_read_row(key, row) for key, row in rows)
         return cls(pair for pair in found if pair is not None)
+
+    def as_asset_pairs(self) -> dict[str, dict[str, object]]:
+        """Return the `result` of which `from_asset_pairs` makes these pairs, and no more of it."""
+        return {pair.rest_key: _row_of(pair) for pair in self._pairs}
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -319,6 +323,23 @@ def _read_row(key: object, row: object) -> Pair | None:
         status=_word(row, "status") or "online",
         asset_class=_word(row, "aclass_base") or "currency",
     )
+
+
+def _row_of(pair: Pair) -> dict[str, object]:
+    """Return what of a row makes a pair, so that it can be kept as text."""
+    amounts = {"ordermin": pair.ordermin, "costmin": pair.costmin, "tick_size": pair.tick_size}
+    row = {
+        "altname": pair.altname,
+        "wsname": pair.wsname,
+        "base": pair.base,
+        "quote": pair.quote,
+        "pair_decimals": pair.price_decimals,
+        "lot_decimals": pair.lot_decimals,
+        "status": pair.status,
+        "aclass_base": pair.asset_class,
+        **{name: None if amount is None else plain(amount) for name, amount in amounts.items()},
+    }
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _word(row: Mapping[Any, Any], name: str) -> str | None:

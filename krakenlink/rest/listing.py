@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from krakenlink.errors import KrakenAPIError, KrakenError, ProtocolError
@@ -45,19 +45,12 @@ _JUST_NOW = 1.0
 # Longest wait for a listing that somebody else is fetching, in seconds.
 _PATIENCE = 30.0
 
-Rows = dict[str, dict[str, Any]]
-
 _FILE_FORMAT = 1
-_KEPT_FIELDS = (
-    *("altname", "wsname", "aclass_base", "base", "quote", "status"),
-    *("pair_decimals", "lot_decimals", "ordermin", "costmin", "tick_size"),
-)
 
 
 class _Snapshot(NamedTuple):
-    """One state of the listing: its rows, when they were had, and whether xStocks are in."""
+    """One state of the listing: when it was had, whether xStocks are in, and its pairs."""
 
-    rows: Rows
     fetched_at: float  # seconds since 1970, because it outlives the process
     had_at: float  # the same moment on the clock of the feed, which nobody sets
     has_tokenized: bool
@@ -268,16 +261,17 @@ class Listing:
         now, had_at = time.time(), feed_clock()
         if old is not None and is_recent and not old.has_tokenized:
             # Only the xStocks are missing; the others are as old as they are.
-            rows, now, had_at = dict(old.rows), old.fetched_at, old.had_at
+            directory, now, had_at = old.directory, old.fetched_at, old.had_at
         else:
-            rows = _trimmed(self._ask({}, None))
+            directory = PairDirectory.from_asset_pairs(self._ask({}, None))
         if with_tokenized:
             with suppress(KrakenAPIError):  # where xStocks are not offered
-                rows |= _trimmed(self._ask({"aclass_base": TOKENIZED}, None))
-        directory = PairDirectory.from_asset_pairs(rows)
+                found = self._ask({"aclass_base": TOKENIZED}, None)
+                both = (*directory, *PairDirectory.from_asset_pairs(found))
+                directory = PairDirectory({pair.rest_key: pair for pair in both}.values())
         if not len(directory):
             raise ProtocolError("AssetPairs: no pair in the listing")
-        return _Snapshot(rows, now, had_at, with_tokenized, directory)
+        return _Snapshot(now, had_at, with_tokenized, directory)
 
     def _warn_of_age(self, old: _Snapshot, error: KrakenError) -> None:
         if self._told.is_news("age", at=feed_clock()):
@@ -305,21 +299,21 @@ class Listing:
             content = json.loads(read_plain(file))
             if content["format"] != _FILE_FORMAT:
                 raise ValueError("of another version")
-            rows, fetched_at = _trimmed(content["rows"]), float(content["fetched_at"])
+            directory = PairDirectory.from_asset_pairs(content["rows"])
+            fetched_at = float(content["fetched_at"])
             has_tokenized = content["has_tokenized"] is True
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             _log.debug("Not using %s: %s", file, error)
             return None
-        directory = PairDirectory.from_asset_pairs(rows)
         if not len(directory):
             _log.debug("Not using %s: it has no pairs", file)
             return None
         age = time.time() - fetched_at
         # A moment that is still to come says that a clock was set: then nobody knows the age.
         had_at = feed_clock() - (age if age >= 0 else _OLDEST)
-        return _Snapshot(rows, fetched_at, had_at, has_tokenized, directory)
+        return _Snapshot(fetched_at, had_at, has_tokenized, directory)
 
     def _write(self, snapshot: _Snapshot) -> None:
         file = self._find_file()
@@ -329,7 +323,7 @@ class Listing:
             "format": _FILE_FORMAT,
             "fetched_at": snapshot.fetched_at,
             "has_tokenized": snapshot.has_tokenized,
-            "rows": snapshot.rows,
+            "rows": snapshot.directory.as_asset_pairs(),
         }
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -357,17 +351,6 @@ def _found(directory: PairDirectory, name: str) -> Pair | None:
         return directory.resolve(name)
     except UnknownPair:
         return None
-
-
-def _trimmed(rows: object) -> Rows:
-    """Return the rows with the fields that are used, which are a third of 670 kB."""
-    if not isinstance(rows, Mapping):
-        return {}
-    return {
-        key: {name: row[name] for name in _KEPT_FIELDS if name in row}
-        for key, row in rows.items()
-        if isinstance(key, str) and isinstance(row, Mapping)
-    }
 
 
 def _kraken_spelling(name: str) -> str:

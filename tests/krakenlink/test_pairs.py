@@ -1,5 +1,7 @@
 """Names of pairs: every spelling finds the one pair that it means, and a doubtful one none."""
 
+import json
+import tracemalloc
 from decimal import Decimal
 from typing import Any
 
@@ -314,6 +316,8 @@ def test_nothing_raises_but_lookup_errors(rows: dict[str, Any], name: object) ->
         assert directory.find(name) is None
     else:
         assert directory.find(name) is pair
+    kept = PairDirectory.from_asset_pairs(directory.as_asset_pairs())
+    assert {pair.rest_key: pair for pair in kept} == {pair.rest_key: pair for pair in directory}
 
 
 @pytest.mark.parametrize(
@@ -341,6 +345,28 @@ def test_fact_beyond_all_bounds_is_not_taken(change: dict[str, object]) -> None:
         assert pair.symbol is None
     else:
         assert pair == plain
+
+
+def test_pairs_are_kept_as_the_text_of_a_listing() -> None:
+    """All that is known of them, to the last digit, and as a name of Kraken's would have it."""
+    small = row("XUSD", "X/USD", "X", "ZUSD", ordermin="5E-8", tick_size=None, lot_decimals=None)
+    directory = PairDirectory.from_asset_pairs({**LISTING, "XUSD": small})
+    kept = json.loads(json.dumps(directory.as_asset_pairs()))
+    assert kept["XUSD"]["ordermin"] == "0.00000005"
+    assert "tick_size" not in kept["XUSD"]
+    assert list(PairDirectory.from_asset_pairs(kept)) == list(directory)
+
+
+def test_names_of_a_pair_cost_little() -> None:
+    """Kraken has 1,500 pairs, and each of them some eight names that nobody else has."""
+    listing = {f"C{n}USD": row(f"C{n}USD", f"C{n}/USD", f"C{n}", "ZUSD") for n in range(500)}
+    pairs = list(PairDirectory.from_asset_pairs(listing))
+    tracemalloc.start()
+    try:
+        directory = PairDirectory(pairs)
+        assert tracemalloc.get_traced_memory()[0] / len(directory) < 1000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("key", ["SOL\x1bUSD", "x" * 41, "SOL\nUSD", "=1+1"])
