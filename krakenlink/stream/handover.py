@@ -17,6 +17,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol, Self, TypeVar
 
+from krakenlink.locks import done_under
 from krakenlink.stream.connection import Connection, Proving
 from krakenlink.stream.events import Event
 from krakenlink.stream.feed import FeedProtocol
@@ -87,11 +88,8 @@ class Handover:
         """
         self.waiting.append(work)
         # Asked again after the lock was let go: what came meanwhile has found it held.
-        while self.waiting and self._lock.acquire(timeout=patience):
-            try:
-                self.empty_locked()
-            finally:
-                self._lock.release()
+        while self.waiting and done_under(self._lock, patience, self.empty_locked):
+            pass
 
     def empty_locked(self) -> None:
         """Do all that waits. Called under the lock."""

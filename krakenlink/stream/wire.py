@@ -28,6 +28,7 @@ from contextlib import closing, suppress
 
 from krakenlink.errors import KrakenConnectionError, unusable_proxy
 from krakenlink.foreign import shown
+from krakenlink.locks import done_under
 from krakenlink.machine import feed_clock, is_loopback
 from krakenlink.sockets import Answer, Call, by_thread, dial, watching
 
@@ -137,17 +138,17 @@ class Wire:
         """Make a waiting `fill` return at once. From anywhere: it waits for no lock."""
         self._wakes.append(None)
         # Who finds the lock held leaves it to the holder, who looks again after letting it go.
-        while self._wakes and self._close_lock.acquire(blocking=False):
-            try:
-                self._wakes.clear()
-                if not self._is_closed:
-                    if self._is_closing:
-                        with suppress(OSError):
-                            self._sock.shutdown(socket.SHUT_RDWR)
-                    with suppress(OSError):  # full: it is awake already
-                        self._wake_in.send(b"w")
-            finally:
-                self._close_lock.release()
+        while self._wakes and done_under(self._close_lock, 0.0, self._wake_locked):
+            pass
+
+    def _wake_locked(self) -> None:
+        self._wakes.clear()
+        if not self._is_closed:
+            if self._is_closing:
+                with suppress(OSError):
+                    self._sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # full: it is awake already
+                self._wake_in.send(b"w")
 
     def close(self) -> None:
         """Close; from a foreign thread only shut down, so that the owner wakes up and closes."""

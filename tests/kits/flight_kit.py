@@ -11,11 +11,12 @@ from krakenlink.flights import Flights, _outcome_of
 
 def waiting_in(flights: Flights) -> int:
     """Return how many wait for calls under way."""
-    # Nothing public tells who waits: their threads are at it, and know for whom.
+    # Nothing public tells who waits: their threads are at it, and know for whom. One that has come
+    # to its end meanwhile knows nothing any more.
     flying = list(flights._flying.values())
     frames = list(sys._current_frames().values())
     here = [frame for frame in frames if frame.f_code is _outcome_of.__code__]
-    return sum(frame.f_locals["flight"] in flying for frame in here)
+    return sum(frame.f_locals.get("flight") in flying for frame in here)
 
 
 def wait_for_waiting(flights: Flights, count: int) -> None:

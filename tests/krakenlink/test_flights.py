@@ -1,16 +1,14 @@
 """One question, one call in flight, and nobody waits longer than they have time."""
 
-import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import FrameType
+from functools import partial
 
 import pytest
 from flight_kit import wait_for_waiting, waiting_in
+from interrupt_kit import at_each_instant
 from program_process import wait_until
 
-import krakenlink.flights
 from krakenlink.errors import KrakenAPIError, KrakenTimeout
 from krakenlink.flights import Flights
 
@@ -118,41 +116,10 @@ def test_who_had_less_time_decides_for_nobody(failure: BaseException) -> None:
     thread.join()
 
 
-class Interrupted:
-    """Raises a KeyboardInterrupt at one instant of this thread's way through a flight.
-
-    An instant is where Python looks whether a signal has come: after a call into C, and where a
-    function begins or ends.
-    """
-
-    def __init__(self, instant: int) -> None:
-        self._left = instant
-        self.has_come = False
-
-    def __call__(self, frame: FrameType, event: str, arg: object) -> None:
-        if frame.f_code.co_filename != krakenlink.flights.__file__:
-            return
-        if event in ("call", "return", "c_return"):
-            self._left -= 1
-            if self._left == 0:
-                self.has_come = True
-                raise KeyboardInterrupt
-
-    def ask(self, flights: Flights, call: Callable[[], str], patience: float) -> str | None:
-        """Ask until the interrupt comes; None if it has come, and what it was then."""
-        sys.setprofile(self)
-        try:
-            return flights.ask("question", call, patience)
-        except KeyboardInterrupt:
-            return None
-        finally:
-            sys.setprofile(None)
-
-
 def test_no_instant_of_an_interrupt_leaves_others_waiting() -> None:
     """Neither those who wait, nor those who ask later: for them nothing is under way any more."""
-    for instant in range(1, 100):
-        flights, interrupted = Flights(), Interrupted(instant)
+    for interrupted in at_each_instant("krakenlink/flights.py"):
+        flights = Flights()
         with ThreadPoolExecutor(1) as pool:
             waiting: list[Future[str]] = []
 
@@ -165,14 +132,11 @@ def test_no_instant_of_an_interrupt_leaves_others_waiting() -> None:
                 wait_for_waiting(flights, 1)
                 return "mine"
 
-            assert interrupted.ask(flights, call, 60) in (None, "mine")
+            told = interrupted.do(partial(flights.ask, "question", call, 60))
+            assert told in (None, "mine")
             assert flights.ask("question", lambda: "anew", 60) in ("anew", "other")
             assert {one.result() for one in waiting} <= {"mine", "other", "anew"}
         assert flights.ask("question", lambda: "anew", 0) == "anew"
-        if not interrupted.has_come:
-            break
-    assert instant > 10
-    assert not interrupted.has_come
 
 
 def land_once_awaited(slow: Slow, flights: Flights) -> None:
@@ -183,18 +147,14 @@ def land_once_awaited(slow: Slow, flights: Flights) -> None:
 
 def test_no_instant_of_an_interrupt_while_waiting_leaves_others_waiting() -> None:
     """As soon as the call has landed, whoever asks makes one of their own."""
-    for instant in range(1, 100):
-        flights, interrupted, slow = Flights(), Interrupted(instant), Slow("answer")
+    for interrupted in at_each_instant("krakenlink/flights.py"):
+        flights, slow = Flights(), Slow("answer")
         with ThreadPoolExecutor(1) as pool:
             first = pool.submit(flights.ask, "question", slow, 60)
             assert slow.began.wait(60)
             threading.Thread(target=land_once_awaited, args=(slow, flights)).start()
-            told = interrupted.ask(flights, lambda: "mine", 60)
+            told = interrupted.do(partial(flights.ask, "question", lambda: "mine", 60))
             slow.go_on.set()
             assert told in (None, "answer")
             assert first.result() == "answer"
         assert flights.ask("question", lambda: "anew", 0) == "anew"
-        if not interrupted.has_come:
-            break
-    assert instant > 10
-    assert not interrupted.has_come

@@ -16,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
+from interrupt_kit import at_each_instant
 from program_process import wait_until
 from stream_kit import LONG, Make, Server, feed_threads, live, ticker, wait_for
 
@@ -47,6 +48,34 @@ def test_work_waits_for_the_holder_of_the_lock() -> None:
     handover.add(lambda: done.append(2))
     assert done == [1, 2]
     assert not handover
+
+
+STREAM = ("ws_price_provider.py", *(f"stream/{x}.py" for x in ("handover", "pool", "wants")))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda provider: provider.subscribe("XXBTZUSD"),
+        lambda provider: provider.unsubscribe("XXBTZUSD"),
+        lambda provider: provider.subscribe_symbol("BTC/USD", "trade"),
+        lambda provider: provider.unsubscribe_symbol("BTC/USD"),
+        lambda provider: provider.reconnect("it is wished"),
+        lambda provider: provider.open_feed().close(),
+        lambda provider: provider.health(),
+        lambda provider: provider.stop(),
+    ],
+)
+def test_no_instant_of_an_interrupt_leaves_the_lock_held(
+    call: Callable[[WebSocketPriceProvider], object],
+) -> None:
+    """Whoever goes on after a Ctrl-C would find a feed that answers no call any more."""
+    for interrupted in at_each_instant(*STREAM):
+        provider = WebSocketPriceProvider("ws://127.0.0.1:1")
+        provider.feed_thread._is_available = False
+        provider.subscribe("XXBTZUSD")
+        interrupted.do(partial(call, provider))
+        assert not provider.feed_thread.lock.locked()
 
 
 class Snatched(deque[Callable[[], None]]):
