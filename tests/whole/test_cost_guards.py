@@ -671,6 +671,7 @@ LOADED = {
 }
 # The same for who asks for a price that is streamed.
 STREAMED = {
+    "krakenlink.locks",
     *("krakenlink.stream.arrivals", "krakenlink.stream.asking", "krakenlink.stream.auditor"),
     *("krakenlink.stream.budget", "krakenlink.stream.connection", "krakenlink.stream.contents"),
     *("krakenlink.stream.events", "krakenlink.stream.feed", "krakenlink.stream.frames"),
