@@ -9,7 +9,6 @@ Source: Prometheus, text exposition format and naming of metrics (read 2026-11).
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import socket
@@ -21,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
 from krakenlink.stream.states import FeedState
+from ttslo_app.face.health import healthz
 from ws_price_provider import FeedHealth, SymbolHealth
 
 try:
@@ -36,8 +36,6 @@ _log = logging.getLogger(__name__)
 
 # Whoever has not asked and read the answer after so many seconds is let go.
 _PATIENCE = 5.0
-# A crossing without an order is no trouble before it is this many seconds old.
-_LATE = 5.0
 # So many may ask at a time: a scraper, and a person or two.
 _MOST_READERS = 8
 _OWN_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", re.ASCII | re.IGNORECASE)
@@ -138,25 +136,6 @@ def check_available() -> None:
 
 
 # --- what is answered ----------------------------------------------------------------------------
-
-
-def healthz(
-    armed: Mapping[str, bool], orderless: Mapping[str, float] | None = None
-) -> tuple[int, str]:
-    """Return status and text of the health address.
-
-    200 only while every armed row has a price, and no crossing has waited long for its order.
-    """
-    waiting = {row: age for row, age in (orderless or {}).items() if age >= _LATE}
-    if waiting:
-        named = json.dumps(sorted(waiting), ensure_ascii=False)
-        oldest = max(waiting.values())
-        return 503, f"crossed, and no order yet: {named}; the oldest {oldest:.0f} s ago\n"
-    blind = sorted(row for row, is_live in armed.items() if not is_live)
-    if not blind:
-        return 200, f"ok: {len(armed)} armed rows, each with a live price\n"
-    named = json.dumps(blind, ensure_ascii=False)
-    return 503, f"no live price for {len(blind)} of {len(armed)} armed rows: {named}\n"
 
 
 def families(sources: Sources) -> Iterator[Any]:

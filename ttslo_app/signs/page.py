@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from ttslo_app.face.health import healthz
 from ttslo_app.face.web import words
 from ttslo_app.run.by_hand import Command, Hands, Verb
 from ttslo_app.signs.beat import Signs
@@ -158,7 +159,7 @@ def figures_of(program: Program, hands: Hands | None = None) -> Figures:
         live = program.live
         if live is None:
             return 503, words.NOT_BEGUN
-        return metrics.healthz(live.armed(), live.orderless())
+        return healthz(live.armed(), live.orderless())
 
     def figures() -> tuple[str, bytes] | None:
         live = program.live

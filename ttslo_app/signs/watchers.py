@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from krakenlink.machine import feed_clock
 from ttslo_app.face import words as face_words
+from ttslo_app.face.health import healthz
 from ttslo_app.face.pulse import Pulse, Systemd, Vitals
 from ttslo_app.face.services import Address, Service
 from ttslo_app.signs import words
@@ -88,8 +89,6 @@ def trouble_of(program: Program) -> str:
     took = program.clocks.monotonic() - program.worker.doing[1]
     if not program.worker.is_running or took > _ORDERS_HANG:
         return words.orders_hang(took)
-    from ttslo_app.face.metrics import healthz  # here, for who wants no sign of life
-
     status, text = healthz(live.armed(), live.orderless())
     return "" if status == 200 else text.strip()
 
