@@ -25,6 +25,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
+from weakref import WeakValueDictionary
 
 from krakenlink.errors import KrakenConnectionError, unusable_proxy
 from krakenlink.foreign import shown
@@ -34,6 +35,10 @@ from krakenlink.sockets import Answer, Call, by_thread, dial, watching
 
 # Bytes of the answer to a handshake; Kraken's has some five hundred.
 _LONGEST_HANDSHAKE = 65536
+# By what the environment has chosen, for as long as a connection stands that uses it. To make one
+# takes 18 ms and 0.8 MB, nearly all of it for certificates of authorities.
+_contexts: WeakValueDictionary[tuple[str | None, str | None], ssl.SSLContext]
+_contexts = WeakValueDictionary()
 
 
 class Wire:
@@ -238,11 +243,19 @@ def _connected(parts: urllib.parse.SplitResult, ends_at: float) -> socket.socket
         if parts.scheme == "wss":
             context = tls_context()
             sock.settimeout(_left(ends_at))  # for the whole handshake, not for each byte
-            sock = context.wrap_socket(sock, server_hostname=host)
+            sock = _encrypted(sock, host, context)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _encrypted(sock: socket.socket, host: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLCertVerificationError:
+        _contexts.clear()  # whoever vouches for it may have come since they were read
+        raise
 
 
 def _left(ends_at: float) -> float:
@@ -252,12 +265,22 @@ def _left(ends_at: float) -> float:
 def tls_context() -> ssl.SSLContext:
     """Return the context of every `wss:` connection: certificate and host name are checked.
 
+    Connections that stand at the same time share one. It is made anew for another choice, and once
+    a certificate was refused.
+
     Who may vouch for them is told by the system, or by `SSL_CERT_FILE` and `SSL_CERT_DIR`. Where
     neither tells anything, as with a fresh Python on macOS, or not all, as on Windows, which
     fetches roots when its own programs need them, it is certifi's list: REST's, too.
     """
+    choice = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    context = _contexts.get(choice)
+    if context is None:
+        context = _contexts[choice] = _made_context(is_chosen=choice != (None, None))
+    return context
+
+
+def _made_context(*, is_chosen: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    is_chosen = bool({"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys())
     if is_chosen or _asks_the_system(context):
         return context
     if sys.platform == "win32" or not _has_roots(context):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import queue
 import socket
@@ -11,6 +12,7 @@ import struct
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -31,6 +33,7 @@ from stream_kit import (
 )
 
 from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream import wire
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.events import (
     Tick,
@@ -90,9 +93,51 @@ def test_certificate_of_another_host_is_refused(
         open_websocket(f"wss://127.0.0.1:{server.port}/v2", LONG)
 
 
+def test_connections_that_stand_at_once_share_what_vouches_for_servers(
+    server: Server, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading it takes longer than a handshake; it goes with the last of them."""
+    made: list[weakref.ref[ssl.SSLContext]] = []
+    make_one = ssl.create_default_context
+
+    def noted() -> ssl.SSLContext:
+        context = make_one()
+        made.append(weakref.ref(context))
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", noted)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.scripts = [with_tls(certificate, server.serve)]
+    url = f"wss://localhost:{server.port}/v2"
+    first, second = open_websocket(url, LONG), open_websocket(url, LONG)
+    assert len(made) == 1
+    monkeypatch.setenv("SSL_CERT_FILE", os.devnull)  # another choice is made at once
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(url, LONG)
+    assert len(made) == 2
+    first.close()
+    second.close()
+    del first, second
+    gc.collect()
+    assert made[0]() is None
+
+
+def test_refused_certificate_has_those_who_vouch_read_anew(
+    server: Server, certificate: Path, no_choice: None
+) -> None:
+    """A new authority counts with the next attempt, whatever stands meanwhile."""
+    before = tls_context()
+    assert tls_context() is before
+    server.scripts = [with_tls(certificate, server.serve)]
+    with pytest.raises(ssl.SSLCertVerificationError):
+        open_websocket(f"wss://localhost:{server.port}/v2", LONG)
+    assert tls_context() is not before
+
+
 @pytest.fixture
 def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nobody have chosen who may vouch for servers."""
+    """Let nobody have chosen who may vouch for servers, nor any connection have read who does."""
+    monkeypatch.setattr(wire, "_contexts", weakref.WeakValueDictionary())
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
 
