@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from krakenlink.stream.account import AccountFeed
+    from krakenlink.stream.aio import EventStream
     from krakenlink.stream.book import Fill, OrderBook
     from krakenlink.stream.events import TradePrint
     from krakenlink.stream.instruments import Asset, Instrument
@@ -21,6 +22,7 @@ __all__ = [
     "AccountFeed",
     "Asset",
     "Candles",
+    "EventStream",
     "FeedSettings",
     "Fill",
     "Instrument",
@@ -32,6 +34,7 @@ _HOMES = {
     "AccountFeed": "krakenlink.stream.account",
     "Asset": "krakenlink.stream.instruments",
     "Candles": "krakenlink.stream.tapes",
+    "EventStream": "krakenlink.stream.aio",
     "FeedSettings": "krakenlink.stream.settings",
     "Fill": "krakenlink.stream.book",
     "Instrument": "krakenlink.stream.instruments",

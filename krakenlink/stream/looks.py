@@ -31,7 +31,6 @@ from krakenlink.stream.subscriptions import Subscriptions
 from krakenlink.stream.tapes import INTERVALS, Tape, checked_interval
 
 if TYPE_CHECKING:  # books with the first subscription to one, by `checked_param` or `Wants`
-    from krakenlink.stream.aio import EventStream
     from krakenlink.stream.book import Book, Places
     from krakenlink.stream.instruments import Instruments
 
@@ -266,7 +265,7 @@ class Looks(Proofs):
 
     def events(
         self, symbols: Iterable[str] | None = None, channels: Iterable[str] | None = None
-    ) -> EventStream:
+    ) -> stream.EventStream:
         """Return the events from now on for a coroutine: `async for event in provider.events()`.
 
         Nothing of it blocks the event loop, and no connection is made for it. Events wait for the
