@@ -59,7 +59,10 @@ class Gate:
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._changed = threading.Condition()  # guards all below; never held during a call
+        # Guards all below; never held during a call. The Condition is only waited on: to take that
+        # is more than one step, between which a Ctrl-C may come.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._last = 0
         self._kept = 0
         self._is_read = False
@@ -86,7 +89,7 @@ class Gate:
     @property
     def was_exclusive(self) -> bool:
         """Whether the key was used from here with exclusive nonces, now or by an earlier run."""
-        with self._changed:
+        with self._lock:
             return self._is_exclusive or self._read() >= FAR
 
     def reign(self, base: int | None = None) -> None:
@@ -102,7 +105,7 @@ class Gate:
         Raises:
             ValueError: If this process has used a nonce that is not lower.
         """
-        with self._changed:
+        with self._lock:
             if base is not None:
                 if base < max(FAR, self._last if self._is_exclusive else 0):
                     raise ValueError(f"nonces of this key have passed {base} already")
@@ -115,14 +118,14 @@ class Gate:
 
     def stand_by(self) -> None:
         """Let no call of this key out until it reigns anew: another host has it."""
-        with self._changed:
+        with self._lock:
             self._is_exclusive = self._is_deposed = True
 
     def hear(self, nonce: int, errors: Iterable[str]) -> None:
         """Take in what Kraken answered to the call with `nonce`: nothing wrong, or its errors."""
         errors = tuple(errors)
         is_refused = any("Invalid nonce" in text for text in errors)
-        with self._changed:
+        with self._lock:
             if not self._is_exclusive or nonce <= self._base:
                 return
             if not is_refused:
@@ -149,40 +152,39 @@ class Gate:
             TimeoutError: If the turn has not come; nothing was sent.
             KeyDeposed: If a later start elsewhere has the exclusive key; nothing was sent.
         """
-        with self._changed:
-            self._orders += not is_look
-            try:
+        is_counted = is_out = False
+        nonce = 0
+        try:  # from the first step on: a Ctrl-C may come after any call
+            with self._lock:
+                self._orders += not is_look
+                is_counted = True
                 if not self._changed.wait_for(lambda: self._is_free(is_look), patience):
                     raise TimeoutError("the turn has not come")
                 if self._is_deposed:
                     raise KeyDeposed
-            except BaseException:
-                self._left(is_look)
-                raise
-            if is_look:
-                self._is_look_out = True
-            else:
-                self._is_order_out = True
-            nonce = self._next_nonce()
-        try:
+                if is_look:
+                    self._is_look_out = True
+                else:
+                    self._is_order_out = True
+                is_out = True
+                nonce = self._next_nonce()
             yield nonce
         finally:
-            with self._changed:
-                if is_look:
+            with self._lock:
+                if is_out and is_look:
                     self._is_look_out = False
-                else:
+                elif is_out:
                     self._is_order_out = False
-                self._left(is_look)
-            self._keep(nonce)
+                if is_counted:
+                    self._orders -= not is_look
+                self._changed.notify_all()
+            if nonce:
+                self._keep(nonce)
 
     def _is_free(self, is_look: bool) -> bool:
         if is_look:
             return not (self._orders or self._is_look_out)
         return not self._is_order_out
-
-    def _left(self, is_look: bool) -> None:
-        self._orders -= not is_look
-        self._changed.notify_all()
 
     def _next_nonce(self) -> int:
         if self._is_exclusive:
@@ -212,7 +214,7 @@ class Gate:
 
     def _keep(self, nonce: int) -> None:
         """Keep `nonce` for the next run; after the call, so that no call waits for a disk."""
-        with self._changed:
+        with self._lock:
             if self._file is None or nonce - self._kept < _KEPT_EVERY:
                 return
             self._kept = nonce

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from inspect import CO_GENERATOR
 from types import FrameType
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ class Interrupted:
         """Count an instant; Python calls it."""
         if event not in ("call", "return", "c_return"):
             return
+        if event == "return" and frame.f_code.co_flags & CO_GENERATOR:
+            return  # it yields, which nothing can come into
         if frame.f_code.co_filename.endswith(self._files):
             self._left -= 1
             if self._left == 0:

@@ -2,11 +2,14 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from interrupt_kit import at_each_instant
 
 from krakenlink.errors import KeyDeposed
 from krakenlink.rest.gate import FAR, Gate, gate_of
@@ -38,6 +41,22 @@ def test_others_wait_for_their_turn_and_not_for_ever(first: bool, second: bool) 
     ):
         raise AssertionError("two at a time")
     nonce_of(gate, is_look=second)
+
+
+@pytest.mark.parametrize("is_look", [True, False])
+@pytest.mark.parametrize("ends", [nonce_of, Gate.stand_by, lambda gate, **_: gate.was_exclusive])
+def test_no_instant_of_an_interrupt_keeps_the_turn(
+    ends: Callable[..., object], is_look: bool
+) -> None:
+    """Every later call of the key would wait for it in vain."""
+    how = {} if ends == Gate.stand_by else {"is_look": is_look}
+    for interrupted in at_each_instant("krakenlink/rest/gate.py"):
+        gate = Gate()
+        interrupted.do(partial(ends, gate, **how))
+        gate._is_deposed = False
+        with ThreadPoolExecutor(1) as another:
+            for is_other_look in (True, False):
+                assert another.submit(nonce_of, gate, is_look=is_other_look).result(60)
 
 
 def test_look_lets_waiting_changes_go_first() -> None:
