@@ -268,6 +268,17 @@ def test_volumes_that_are_worked_out_are_weighed_one_after_the_other() -> None:
     assert bench.placed == 4
 
 
+def test_batch_that_came_too_late_goes_again_at_once_and_as_one() -> None:
+    """Each of its orders keeps its place, and none is said twice."""
+    bench, rules = batching(4)
+    bench.kraken.batch_replies = [Reply.OVERDUE]
+    bench.cross(*rules)
+    assert sizes(bench) == [4, 4]
+    assert bench.kraken.batches[0] == bench.kraken.batches[1]
+    assert bench.placed == 4
+    assert sum("no order could be placed" in text for _, text in bench.said) == 4
+
+
 # --- whatever comes ------------------------------------------------------------------------------
 
 WHOLE = st.none() | st.sampled_from(Reply)
