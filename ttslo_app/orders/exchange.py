@@ -180,7 +180,10 @@ class KrakenExchange:
             self._prepared(order)
 
     def _written_out(self, order: OrderRequest) -> Prepared:
-        return self._trading.prepare_order(**_named(order))
+        written = self._trading.prepare_order(**_named(order))
+        # As it is in the journal, whatever is known of its pair at this moment.
+        written["volume"] = order.volume
+        return written
 
     def place(self, order: OrderRequest, cl_ord_id: str, deadline: str) -> Outcome:
         """Send one AddOrder, once. Blocks until the answer or the read deadline. Never raises."""
@@ -241,13 +244,10 @@ class KrakenExchange:
             method = self._trading.add_trailing_stop_loss
             return answer_of(method, order, trigger=order.trigger, **more)
         try:
-            if not self._has_own("add_order"):
-                prepared = self._prepared(order)
-                # Else it was cut to what was known of the pair then, and is by what is known now.
-                if prepared["volume"] == order.volume:
-                    return self._trading.add_prepared_order(prepared, **more)
-            arguments: Any = {**_named(order), **more}
-            return self._trading.add_order(**arguments)
+            if self._has_own("add_order"):
+                arguments: Any = {**_named(order), **more}
+                return self._trading.add_order(**arguments)
+            return self._trading.add_prepared_order(self._prepared(order), **more)
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
             return error
 

@@ -159,15 +159,20 @@ def test_order_that_was_prepared_is_written_out_no_more(
     assert volumes == ["0.01", "0.02"]
 
 
-def test_order_is_not_sent_with_the_digits_that_its_pair_had_when_it_was_prepared(
-    exchange: FakeKraken, kraken: KrakenExchange
+@pytest.mark.parametrize("is_later", [False, True])
+def test_order_is_sent_as_it_was_written_down_whatever_is_known_of_its_pair(
+    exchange: FakeKraken, kraken: KrakenExchange, is_later: bool
 ) -> None:
-    """What is known of a pair may be put right meanwhile; the intent says what is to be sent."""
+    """Coarser digits that are told before it is prepared, or still when it is sent, cut nothing.
+
+    By what the journal says of it an order is found again, and known to be ours.
+    """
     order, listing = replace(ORDER, volume="0.19"), kraken._trading.listing
     kraken._trading.resolve_pair(PAIR)
     told, listing.streamed = listing.streamed, lambda pair: (pair._replace(lot_decimals=1), 0.0)
     kraken.prepare(order)
-    listing.streamed = told
+    if not is_later:
+        listing.streamed = told
     kraken.place(order, OURS, deadline_of(kraken))
     assert exchange.requests[-1].params["volume"] == "0.19"
 
