@@ -302,7 +302,8 @@ class FeedLife:
 
     def see_off(self, ended: list[Run | None], ends_at: float) -> None:
         """Do the second step of `end`: wait for what was dismissed, then tell the readers."""
-        self.handover.add(nothing, patience_until(ends_at))  # the first may have been handed over
+        if not ended:  # the first was handed over, and may be done by now
+            self.give_back(nothing, patience_until(ends_at))
         for run in ended:
             # After the thread has told what it had taken in: the end is the last that is told. In
             # the middle of its work it says so itself, once that is done.
