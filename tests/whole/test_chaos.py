@@ -33,7 +33,7 @@ from krakenlink.stream.events import (
 from ws_price_provider import WebSocketPriceProvider, feed_clock
 
 # Flapping and the storm of threads are short by themselves. A whole minute of each:
-# `TTSLO_CHAOS_SECONDS=60 pytest tests/test_chaos.py -k "flapping or storm" -rP`.
+# `TTSLO_CHAOS_SECONDS=60 pytest tests/whole/test_chaos.py -k "flapping or storm" -rP`.
 CHAOS_SECONDS = float(os.environ.get("TTSLO_CHAOS_SECONDS", "0"))
 # The same where silence is not the matter: a busy machine must not look dead.
 PATIENT = replace(QUICK, ping_after=50 * LONG, dead_after=100 * LONG, lag_check_every=100 * LONG)

@@ -1,4 +1,4 @@
-"""What is said of a row that somebody arms, disarms, fires or whose order he cancels by hand.
+"""What is said of a row that is armed, disarmed or fired by hand, or whose order is cancelled so.
 
 Pure. What it must never do: call something done that is not certain.
 """
