@@ -19,13 +19,13 @@ from order_bench import life, rule
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
 from ttslo_app.cluster.records import Lead
+from ttslo_app.commands import words as command_words
 from ttslo_app.environment import unknown_names
 from ttslo_app.messages import Crossing, Past, Sentence, Sighting
 from ttslo_app.orders.kin import Bond, Tie
 from ttslo_app.orders.life import RuleState
 from ttslo_app.paper import words as paper_words
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import words as run_words
 from ttslo_app.watch.crossings import Touch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -178,7 +178,7 @@ def said_by(function: Saying) -> list[Sentence]:
     own = OF_ITS_OWN.get(function.__name__, {})
     names = [n for n, p in inspect.signature(function).parameters.items() if p.default is p.empty]
     if names == ["run"]:
-        live = run_words.Run("https://api.kraken.com", "ws://127.0.0.1:1/v2", ("a", "b", "c"),
+        live = command_words.Run("https://api.kraken.com", "ws://127.0.0.1:1/v2", ("a", "b", "c"),
             has_trading_key=True, is_dry=False, version="1.0.0")  # fmt: skip
         found = function(live)
     else:

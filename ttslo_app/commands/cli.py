@@ -19,6 +19,7 @@ from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.foreign import shown
 from krakenlink.stream.settings import FeedSettings
+from ttslo_app.commands import words
 from ttslo_app.commands.flags import command, options_from
 from ttslo_app.commands.table import dispatch
 from ttslo_app.environment import unknown_names
@@ -30,7 +31,6 @@ from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.price_checks import complete_prices
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import words
 from ttslo_app.run.by_hand import Hands, door_of
 from ttslo_app.run.ending import Ending, HungUp, code_of, end_at_once_on_signals
 from ttslo_app.run.exclusive import Exclusive, ask_person
@@ -38,6 +38,7 @@ from ttslo_app.run.loader import many_objects
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program, is_alone, keeping_journal
 from ttslo_app.run.saving import wait_for_whole_file
+from ttslo_app.run.words import ended_hard
 from ttslo_app.signs.beat import Signs, signs_from
 from ttslo_app.signs.page import server_from, serving
 from ttslo_app.signs.snapshots import snapshot_path
@@ -380,7 +381,7 @@ def _look_once(program: Program) -> int:
 def _run_on(program: Program, interval: float, table: AbstractContextManager[object]) -> int:
     def say_last_word(name: str) -> None:
         # Not by way of the voice: what waits there may wait for ever.
-        said = words.ended_hard(name)
+        said = ended_hard(name)
         program.config_manager.log(said.level, said.text)
         _tell(folded(said.text, width_of(sys.stdout)))
 

@@ -20,10 +20,10 @@ from kraken_api import KrakenAPI
 from krakenlink import VERSION
 from krakenlink.numbers import readable
 from ttslo_app.columns import CONFIG_COLUMNS
+from ttslo_app.commands import words
 from ttslo_app.face.voice import Console
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import Rule, ThresholdType, read_rule
-from ttslo_app.run import words
 from ttslo_app.run.parts import Options
 from ttslo_app.run.program import Program
 from ttslo_app.signs.telling import Telling

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from krakenlink import VERSION
-from ttslo_app.commands import table
+from ttslo_app.commands import table, words
 from ttslo_app.hosts import words as hosts_words
 from ttslo_app.rules.rule import WhenBlind
-from ttslo_app.run import words
 from ttslo_app.signs.beat import add_flags as add_sign_flags
 from ttslo_app.signs.page import add_flags as add_web_flags
 from ttslo_app.signs.page import stray_flag
