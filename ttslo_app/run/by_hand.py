@@ -13,7 +13,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -108,18 +108,23 @@ def edit(
     """
     disk = disk or Disk()
     file = RuleFile(Path(config), disk)
-    cells = {"enabled": "true" if command.verb is Verb.ARM else "false"}
+    is_armed = command.verb is Verb.ARM
     try:
         _let_save_end(file, disk, pause)
         rows = [row for row in file.read().rows if row.get("id") == command.row]
-        if command.verb is Verb.ARM and any(map(has_order, rows)):
-            cells |= dict.fromkeys(TRIGGER_COLUMNS, "")
-        if fired_as and fired_as in (letters_of({**row, **cells}) for row in rows):
-            cells |= {"enabled": "yes"}
+        cells = _armed_cells(rows, fired_as) if is_armed else {"enabled": "false"}
         file.update_row(command.row, cells)
     except (LookupError, ValueError, OSError) as error:
         return Answer(False, words.not_edited(command.row, str(config), error))
-    return Answer(True, words.edited(command.row, is_armed=command.verb is Verb.ARM))
+    return Answer(True, words.edited(command.row, is_armed=is_armed))
+
+
+def _armed_cells(rows: Sequence[Mapping[str, str]], fired_as: str) -> dict[str, str]:
+    """Return the cells that arm a row, one of the id or none, also where it has fired."""
+    emptied = dict.fromkeys(TRIGGER_COLUMNS, "") if any(map(has_order, rows)) else {}
+    cells = {"enabled": "true", **emptied}
+    is_old_copy = fired_as and fired_as in (letters_of({**row, **cells}) for row in rows)
+    return {**cells, "enabled": "yes"} if is_old_copy else cells
 
 
 def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:

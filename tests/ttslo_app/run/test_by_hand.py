@@ -89,6 +89,17 @@ def test_row_is_not_armed_by_hand_as_what_it_was_when_it_fired(tmp_path: Path) -
     assert path.read_text(encoding="utf-8").splitlines()[1] == f"{cells},,,"
 
 
+def test_row_that_is_disarmed_is_disarmed_whatever_it_was_when_it_fired(tmp_path: Path) -> None:
+    """No digest in a state, whoever has written it, makes the opposite of a command."""
+    path = config(tmp_path, row("btc", 51000))
+    (before,) = RuleFile(path, Disk()).read().rows
+    assert edit(
+        path, Command(Verb.DISARM, "btc"), letters_of({**before, "enabled": "false"})
+    ).is_done
+    (after,) = RuleFile(path, Disk()).read().rows
+    assert after["enabled"] == "false"
+
+
 def test_row_is_armed_by_hand_as_often_as_it_has_fired(live: LiveProgram) -> None:
     """With an order of its own each time, whether the program is asked or the file is edited."""
     hands, state = Hands(live.ttslo), live.folder / "state.csv"
