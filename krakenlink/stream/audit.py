@@ -10,8 +10,8 @@ seconds later, and the stream has still said nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
@@ -36,12 +36,14 @@ class View:
         ticks: How many ticks there were ever.
         connection: The number of the connection.
         is_live: Whether it is acknowledged and has had data on that connection.
+        of: What tells its subscription from one that was given back before; never looked into.
     """
 
     price: Decimal
     ticks: int
     connection: int
     is_live: bool
+    of: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,19 @@ class _Patient:
 
 
 class Audit:
-    """Remembers from look to look which symbols are doubted. Not thread-safe."""
+    """Remembers from look to look which symbols are doubted. Not thread-safe.
 
-    def __init__(self) -> None:
+    Args:
+        counts_again: Whether what is doubted counts again by itself, as a book does with its next
+            snapshot: then it is doubted as often as it lies.
+    """
+
+    def __init__(self, *, counts_again: bool = False) -> None:
+        self._counts_again = counts_again
         self._suspects: dict[str, View] = {}
         self._patients: dict[str, _Patient] = {}
         self._resubscribed: dict[str, int] = {}  # on which connection
+        self._of: dict[str, object] = {}  # by which subscription each symbol was seen last
 
     @property
     def is_open(self) -> bool:
@@ -102,16 +111,22 @@ class Audit:
                 findings += [finding] if finding else []
         return findings
 
-    def _forget_others(self, known: Iterable[str]) -> None:
-        kept = set(known)
+    def _forget_others(self, known: Mapping[str, View]) -> None:
+        """Forget what was given back: a new subscription counts, whatever was thought of another.
+
+        A patient that is remembered and not distrusted could lie for as long as it likes.
+        """
+        now = {symbol: view.of for symbol, view in known.items()}
+        gone = [i for i, of in self._of.items() if i not in now or now[i] is not of]
         memories: tuple[dict[str, Any], ...] = (
             self._suspects,
             self._patients,
             self._resubscribed,
         )
         for memory in memories:
-            for symbol in set(memory) - kept:
-                del memory[symbol]
+            for symbol in gone:
+                memory.pop(symbol, None)
+        self._of = now
 
     def _suspect(self, look: _Look) -> Finding | None:
         earlier = self._suspects.pop(look.symbol, None)
@@ -141,7 +156,8 @@ class Audit:
         if _has_spoken(patient.view, look.after) and look.is_plausible:
             del self._patients[symbol]
             return Finding(symbol, Remedy.TRUST, f"{symbol}: the stream speaks again and counts")
-        if patient.remedy is not Remedy.RESUBSCRIBE:
+        is_new_lie = self._counts_again and look.is_contradiction
+        if patient.remedy is not Remedy.RESUBSCRIBE and not is_new_lie:
             return None
         self._patients[symbol] = _Patient(Remedy.RECONNECT, look.after)
         return Finding(

@@ -156,7 +156,7 @@ class Auditor:
 
             settings = self._feed.settings
             audit = self._audit = self._audit or Audit()
-            books = self._books = self._books or Audit()
+            books = self._books = self._books or Audit(counts_again=True)
             while not (
                 stop.wait(
                     settings.audit_again_after
@@ -181,7 +181,8 @@ class Auditor:
             return
         prices = self._ask(sorted(before))
         after = self._feed.views()
-        if not stop.is_rung:
+        # Without a link nothing is seen, which is not the same as nothing being wanted any more.
+        if after and not stop.is_rung:
             for finding in audit.judge(before, prices, after):
                 self._feed.send(partial(self._treat, finding, stop))
 

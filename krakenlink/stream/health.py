@@ -137,7 +137,7 @@ def views(feed: FeedProtocol) -> dict[str, View]:
 
     connection = _reconnects(feed)
     return {
-        symbol: View(sub.latest.price, sub.ticks, connection, sub.state is SubState.LIVE)
+        symbol: View(sub.latest.price, sub.ticks, connection, sub.state is SubState.LIVE, sub)
         for symbol, sub in feed.subscriptions.tickers.items()
         if sub.latest is not None
     }
@@ -154,7 +154,9 @@ def book_views(feed: FeedProtocol) -> dict[str, View]:
         if sub.channel is Channel.BOOK and sub.content is not None and not sub.is_arriving:
             best = sub.content.texts(1).bids
             if best:
-                found[str(sub.symbol)] = View(best[0].price, sub.ticks, _reconnects(feed), True)
+                found[str(sub.symbol)] = View(
+                    best[0].price, sub.ticks, _reconnects(feed), True, sub
+                )
     return found
 
 

@@ -145,6 +145,33 @@ def test_lie_on_a_later_connection_is_treated_as_a_first_one() -> None:
     assert look(audit, view(7, 12, connection=1), 8) is Remedy.RESUBSCRIBE
 
 
+def test_new_subscription_is_judged_by_itself() -> None:
+    """Nobody distrusts it: one that is remembered for what another did could lie for ever."""
+    audit, other = distrusting(), View(Decimal(5), 9, 0, True, of=object())
+    assert look(audit, view(5, 9), 7) is Remedy.RECONNECT
+    assert [look(audit, view(5, 9), 7) for _ in range(5)] == [None] * 5
+    assert look(audit, other, 7) is None  # suspected
+    assert look(audit, other, 7) is Remedy.RESUBSCRIBE
+
+
+def test_suspicion_is_of_one_subscription() -> None:
+    """What another one said before it was given back is no first lie of this one."""
+    audit = Audit()
+    assert look(audit, view(5, 9), 7) is None
+    assert look(audit, View(Decimal(5), 9, 0, True, of=object()), 7) is None
+    assert audit.is_open
+
+
+def test_what_counts_again_by_itself_is_doubted_as_often_as_it_lies() -> None:
+    """A book counts with its next snapshot, and may fall mute right after each of them."""
+    audit = Audit(counts_again=True)
+    assert look(audit, view(5, 9), 7) is None
+    assert look(audit, view(5, 9), 7) is Remedy.RESUBSCRIBE
+    for ticks in range(10, 15):
+        assert look(audit, view(6, ticks), 8) is Remedy.RECONNECT
+    assert look(audit, view(8, 20), 8) is Remedy.TRUST
+
+
 def test_symbol_that_rest_does_not_know_is_left_alone() -> None:
     """No price from REST, no judgement; and who is not streamed any more is forgotten."""
     audit = Audit()

@@ -17,7 +17,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.quotes import Quote
-from krakenlink.stream.audit import Finding, Remedy
+from krakenlink.stream.audit import Audit, Finding, Remedy, View
 from krakenlink.stream.auditor import AuditMeans, Auditor
 from krakenlink.stream.events import (
     BookWrong,
@@ -458,6 +458,34 @@ class Means(AuditMeans):
 
     def trust(self, symbol: str) -> None:
         self.done.append("trust")
+
+
+class Flickering(Means):
+    """A feed that loses its link in the middle of a look, once its symbol is distrusted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        lying = {SYMBOL: View(Decimal(5), 9, 0, True)}
+        cured = {SYMBOL: View(Decimal(7), 1, 1, True)}
+        self.seen = [*[lying] * 4, lying, {}, cured, cured]
+
+    def views(self) -> dict[str, View]:
+        return self.seen.pop(0)
+
+    def send(self, errand: Callable[[], None]) -> None:
+        errand()
+
+
+def test_lost_link_in_the_middle_of_a_look_lets_nothing_be_forgotten() -> None:
+    """Else the symbol would be distrusted for ever: nobody would know that it is to be trusted."""
+    feed = Flickering()
+    auditor, audit, stop = Auditor(feed, lambda symbols: {SYMBOL: Decimal(7)}), Audit(), Bell()
+    for _ in range(3):
+        auditor._look(audit, stop)
+    assert feed.done[0] == "distrust"
+    assert "trust" not in feed.done
+    auditor._look(audit, stop)
+    assert feed.done[-1] == "trust"
 
 
 @pytest.mark.parametrize(

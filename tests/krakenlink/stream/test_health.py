@@ -43,6 +43,7 @@ def test_audit_sees_symbols_with_a_tick_while_there_is_a_link() -> None:
     assert views(feed) == {}
     tell(feed, ack_frame(BTC, 1), ticker_frame(last=7.5), at=100.5)
     assert views(feed) == {BTC: View(Decimal("7.5"), 1, 0, True)}
+    assert views(feed)[BTC].of is feed.subscriptions.tickers[BTC]
     feed.subscriptions.tickers[BTC].state = SubState.ACKED
     assert views(feed) == {BTC: View(Decimal("7.5"), 1, 0, False)}
     feed.lost(101.0, "gone")
