@@ -150,7 +150,7 @@ def reading_once(python: str, *tests: str) -> "subprocess.Popen[bytes]":
 def tests_of_rooms() -> list[str]:
     """Return the tests of single rooms and doors, and those of what callers rely on."""
     paths = [*ROOT.glob("tests/*/"), *ROOT.glob("tests/test_*.py")]
-    paths += ROOT.glob("tests/whole/test_contract*.py")
+    paths += ROOT.glob("tests/whole/callers/test_contract*.py")
     left_out = ("whole", "kits", "__pycache__")
     return sorted(path.relative_to(ROOT).as_posix() for path in paths if path.name not in left_out)
 

@@ -29,9 +29,8 @@ import recovery
 from common import ROOT, Figure, environment, print_figures
 
 if TYPE_CHECKING:
-    from chaos_proxy import ChaosProxy
-
     from fake_kraken import FakeKraken
+    from tests.kits.chaos.chaos_proxy import ChaosProxy
 
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
 KINDS = {
@@ -273,7 +272,7 @@ class Subject:
         return False
 
     def _try(self, lane: Lane) -> None:
-        from chaos_proxy import FAIR
+        from tests.kits.chaos.chaos_proxy import FAIR
 
         signs, began = lane.signs(), time.monotonic()
         _kill(lane)
@@ -290,7 +289,7 @@ class Subject:
 
 
 def _kill(lane: Lane) -> None:
-    from chaos_proxy import Weather
+    from tests.kits.chaos.chaos_proxy import Weather
 
     if lane.kind == "closed":
         lane.proxy.reset()
@@ -326,9 +325,8 @@ class Bench:
             thread.start()
 
     def _add(self, client: str, kind: str) -> None:
-        from chaos_proxy import ChaosProxy
-
         from fake_kraken import FakeKraken
+        from tests.kits.chaos.chaos_proxy import ChaosProxy
 
         exchange, pair, symbol = self._exchange, PAIR, SYMBOL
         if kind == "silent":  # which an exchange is towards everybody

@@ -23,11 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from common import Figure, is_quick, print_figures
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "kits"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 if TYPE_CHECKING:
-    from chaos_kit import Scene
+    from tests.kits.chaos.chaos_kit import Scene
 
 LANES = 16  # tries at the same time: they mostly wait
 HELD = 2.0  # seconds that a fault goes on after it was noticed
@@ -63,7 +62,7 @@ def weather(*, with_reset: bool = False, **what: Any) -> Callable[[Scene], None]
     """Return what changes the weather, for new connections only `with_reset`."""
 
     def change(scene: Scene) -> None:
-        from chaos_proxy import Weather
+        from tests.kits.chaos.chaos_proxy import Weather
 
         scene.proxy.weather = Weather(**what)
         if with_reset:
@@ -74,7 +73,7 @@ def weather(*, with_reset: bool = False, **what: Any) -> Callable[[Scene], None]
 
 def fair(scene: Scene) -> None:
     """Let everything through."""
-    from chaos_proxy import FAIR
+    from tests.kits.chaos.chaos_proxy import FAIR
 
     scene.proxy.weather = FAIR
 
@@ -173,7 +172,7 @@ def never_read(scene: Scene) -> None:
 
 def server_tls(folder: Path) -> ssl.SSLContext:
     """Return the context of a server on this machine that our feed trusts."""
-    from chaos_kit import CERTIFICATE
+    from tests.kits.chaos.chaos_kit import CERTIFICATE
 
     file = folder / "localhost.pem"
     file.write_text(CERTIFICATE, encoding="ascii")
@@ -185,9 +184,8 @@ def server_tls(folder: Path) -> ssl.SSLContext:
 
 def cases(folder: Path) -> list[Case]:
     """Return all faults, the longest first."""
-    from chaos_kit import frame
-
     from krakenlink.stream.settings import FeedSettings
+    from tests.kits.chaos.chaos_kit import frame
 
     names = Names()
     late = FeedSettings().dead_after + FeedSettings().lag_check_every
@@ -270,9 +268,8 @@ def until(is_so: Callable[[], bool], timeout: float = LONG) -> float:
 
 def attempt(case: Case, result: Result) -> None:
     """Make the fault once, lift it, and note what was seen."""
-    from chaos_kit import SLACK, SYMBOL, Scene
-
     from krakenlink.stream.settings import FeedSettings
+    from tests.kits.chaos.chaos_kit import SLACK, SYMBOL, Scene
 
     options = {"settings": FeedSettings(), "pause": 0.02, "reader_pause": 0.02, "heartbeat": 1.0}
     with ExitStack() as stack:

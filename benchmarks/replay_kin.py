@@ -19,11 +19,10 @@ from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "kits")]
-
-from kin_replay import Replay, oracle, random_kin  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from fake_kraken import read_replay  # noqa: E402
+from tests.kits.histories.kin_replay import Replay, oracle, random_kin  # noqa: E402
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -24,9 +24,10 @@ from itertools import accumulate
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "kits")]
+sys.path.insert(0, str(ROOT))
 
-from replay import (  # noqa: E402
+from fake_kraken import FakeKraken, read_replay  # noqa: E402
+from tests.kits.histories.replay import (  # noqa: E402
     PAIR,
     PATIENCE,
     Program,
@@ -36,8 +37,6 @@ from replay import (  # noqa: E402
     random_rows,
     rules_of,
 )
-
-from fake_kraken import FakeKraken, read_replay  # noqa: E402
 
 FUNDS = {"XXBT": "100000", "ZUSD": "1000000000"}
 # While the link is cut this many minutes are played at once; then the program is waited for.

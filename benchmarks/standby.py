@@ -28,11 +28,10 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "kits")]
+sys.path.insert(0, str(ROOT))
 
-from standby_kit import CONTROL, SETTINGS_BY_NAME, Setting, Tally, Trial, shaken  # noqa: E402
-from three_etcd import EtcdNodes  # noqa: E402
-
+from tests.kits.hosts.standby_kit import CONTROL, SETTINGS_BY_NAME, Setting, Tally, Trial, shaken  # noqa: E402
+from tests.kits.hosts.three_etcd import EtcdNodes  # noqa: E402
 from ttslo_app.cluster.etcd import store_from  # noqa: E402
 from ttslo_app.cluster.records import Keys  # noqa: E402
 from ttslo_app.cluster.store import Change  # noqa: E402

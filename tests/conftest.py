@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
-from examples import many
+from tests.kits.common.examples import many
 
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
-    from relay_kit import RedisServer
-    from three_etcd import EtcdNodes
-
     from fake_kraken import FakeKraken
+    from tests.kits.hosts.three_etcd import EtcdNodes
+    from tests.kits.relay.relay_kit import RedisServer
 
 # The same examples in every run: a failure that comes and goes teaches people to run again.
 settings.register_profile(
@@ -182,7 +181,7 @@ def redis_server(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> "Iterator[RedisServer]":
     """A real broker on a free port; each test that asks for it meets Redis and Valkey."""
-    from relay_kit import RedisServer
+    from tests.kits.relay.relay_kit import RedisServer
 
     server = RedisServer(tmp_path_factory.mktemp("broker"), request.param)
     yield server
@@ -192,7 +191,7 @@ def redis_server(
 @pytest.fixture(scope="session")
 def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[EtcdNodes]":
     """Three real etcd nodes, once for all tests of a worker that ask for them by `three_etcd`."""
-    from three_etcd import EtcdNodes
+    from tests.kits.hosts.three_etcd import EtcdNodes
 
     nodes = EtcdNodes(tmp_path_factory.mktemp("etcd"))
     yield nodes

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from fresh_python import run_python
 
 import config
 from config import AlreadyRunning, ConfigManager, StateLock
+from tests.kits.common.fresh_python import run_python
 
 HEADER = "id,pair,threshold_price,threshold_type,direction,volume,trailing_offset_percent,enabled"
 ROW = "btc,XBTUSD,50000,above,sell,0.01,5.0,true"

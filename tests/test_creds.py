@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from odd_files import ODD
 
 import creds
+from tests.kits.common.odd_files import ODD
 
 Env = pytest.MonkeyPatch
 

@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import Mock
 
-import price_kit
 import pytest
-import rest_kit
-from price_kit import Streaming
-from rest_kit import (
+
+import kraken_api
+import krakenlink
+from kraken_api import KrakenAPI
+from krakenlink.rest.gate import gate_of
+from tests.kits.rest import price_kit, rest_kit
+from tests.kits.rest.price_kit import Streaming
+from tests.kits.rest.rest_kit import (
     QUICK,
     REST,
     SECRET,
@@ -32,11 +36,6 @@ from rest_kit import (
     read_request,
     ticker,
 )
-
-import kraken_api
-import krakenlink
-from kraken_api import KrakenAPI
-from krakenlink.rest.gate import gate_of
 from ws_price_provider import WebSocketPriceProvider
 
 web, streaming = rest_kit.web, price_kit.streaming  # fixtures

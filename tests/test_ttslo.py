@@ -13,11 +13,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
 
 import ttslo
 from config import ConfigManager
 from kraken_api import KrakenAPI
+from tests.kits.program.caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
 from ttslo import TTSLO, __version__, main
 
 

@@ -3,11 +3,11 @@
 from unittest.mock import Mock
 
 import pytest
-from fresh_python import run_python
-from rows_kit import GOOD, Prices, row
 
 import validator
 from kraken_api import KrakenAPI
+from tests.kits.common.fresh_python import run_python
+from tests.kits.rows.rows_kit import GOOD, Prices, row
 from validator import ConfigValidator, ValidationResult, format_validation_result
 
 

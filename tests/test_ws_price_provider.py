@@ -12,8 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fresh_python import run_python
-from stream_kit import (
+
+from fake_kraken import FakeKraken
+from krakenlink.stream.events import (
+    FeedClosed,
+    FeedConnecting,
+    FeedLive,
+    FeedStale,
+    FirstData,
+    SymbolRefused,
+    SystemState,
+    Tick,
+)
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import FeedState
+from tests.kits.common.fresh_python import run_python
+from tests.kits.stream.stream_kit import (
     LONG,
     PATIENT,
     QUICK,
@@ -30,20 +44,6 @@ from stream_kit import (
     ticker,
     wait_for,
 )
-
-from fake_kraken import FakeKraken
-from krakenlink.stream.events import (
-    FeedClosed,
-    FeedConnecting,
-    FeedLive,
-    FeedStale,
-    FirstData,
-    SymbolRefused,
-    SystemState,
-    Tick,
-)
-from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import FeedState
 from ws_price_provider import WebSocketPriceProvider
 
 __all__ = ["make", "server"]

@@ -8,16 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from stream_kit import (
-    LONG,
-    PATIENT,
-    QUICK,
-    Make,
-    Waiter,
-    make,
-    server,
-    wait_for,
-)
 
 from fake_kraken import FakeKraken
 from krakenlink.stream.events import (
@@ -31,6 +21,16 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.stream.stream_kit import (
+    LONG,
+    PATIENT,
+    QUICK,
+    Make,
+    Waiter,
+    make,
+    server,
+    wait_for,
+)
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 __all__ = ["make", "server"]

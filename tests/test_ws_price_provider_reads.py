@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from feed_kit import BTC, TICKER, ack_frame, live_feed, tell, ticker_frame
 
 from krakenlink.stream.events import Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.link import Link
 from krakenlink.stream.states import Subscription, SubState
+from tests.kits.stream.feed_kit import BTC, TICKER, ack_frame, live_feed, tell, ticker_frame
 from ws_price_provider import WebSocketPriceProvider
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
+from tests.kits.exchange.exchange_kit import Client, Stream
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
-from engine_kit import NOW
-
 from fake_kraken.account import Account
 from fake_kraken.engine import Engine
 from fake_kraken.orders import read_order
 from fake_kraken.params import Refusal
+from tests.kits.exchange.engine_kit import NOW
 
 
 def test_orders_beyond_the_pace_are_refused_until_the_counter_has_fallen() -> None:

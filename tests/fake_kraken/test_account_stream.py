@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from account_kit import ask, events, follow, token_of
-from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
 from fake_kraken.keys import USUAL
+from tests.kits.exchange.account_kit import ask, events, follow, token_of
+from tests.kits.exchange.exchange_kit import Client, Stream
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
 from fake_kraken.books import (
@@ -22,6 +21,7 @@ from fake_kraken.books import (
 from fake_kraken.faults import Faults
 from fake_kraken.market import Listing, default_pairs
 from fake_kraken.params import Refusal
+from tests.kits.exchange.exchange_kit import Client, Stream
 
 AT = "2026-11-23T02:11:31.742648Z"
 

@@ -4,7 +4,8 @@ import time
 from decimal import Decimal
 
 import pytest
-from exchange_kit import STOP, Client
+
+from tests.kits.exchange.exchange_kit import STOP, Client
 
 
 def test_time_and_status_have_krakens_shape(client: Client) -> None:

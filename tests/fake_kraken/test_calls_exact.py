@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, engine_at
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from fake_kraken.calls import Calls, check_deadline
 from fake_kraken.engine import Engine
 from fake_kraken.faults import Fault, Faults
 from fake_kraken.params import Refusal
+from tests.kits.exchange.engine_kit import NOW, STOP, engine_at
 
 
 class Desk:

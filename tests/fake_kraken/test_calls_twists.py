@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, engine_at
 
 from fake_kraken.calls import Calls
 from fake_kraken.faults import Fault, Faults
 from fake_kraken.params import Refusal
+from tests.kits.exchange.engine_kit import NOW, STOP, engine_at
 
 
 class Desk:

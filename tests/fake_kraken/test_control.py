@@ -3,7 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from exchange_kit import STOP, Client, Stream
+
+from tests.kits.exchange.exchange_kit import STOP, Client, Stream
 
 
 def test_other_processes_reach_the_switches(client: Client, stream: Stream) -> None:

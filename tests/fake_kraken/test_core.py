@@ -3,11 +3,10 @@
 import itertools
 import threading
 
-from exchange_kit import LONG
-
 from fake_kraken import FakeKraken
 from fake_kraken.core import Core
 from fake_kraken.engine import Engine
+from tests.kits.exchange.exchange_kit import LONG
 
 
 def test_waiting_leaves_the_exchange_free(exchange: FakeKraken) -> None:

@@ -4,8 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, engine_at, move, place
-from fresh_python import run_python
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +11,8 @@ from fake_kraken.engine import Engine
 from fake_kraken.orders import txid_of
 from fake_kraken.params import Refusal
 from fake_kraken.shapes import shown
+from tests.kits.common.fresh_python import run_python
+from tests.kits.exchange.engine_kit import NOW, STOP, engine_at, move, place
 
 
 def refusal_of(engine: Engine, **changes: str) -> list[str]:

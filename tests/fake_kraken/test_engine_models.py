@@ -10,14 +10,14 @@ from math import ceil, floor
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from examples import many
 from fake_kraken.engine import Engine
 from fake_kraken.params import Refusal
+from tests.kits.common.examples import many
+from tests.kits.exchange.engine_kit import NOW, STOP
 
 TICK = Fraction(1, 10)
 BITCOIN, DOLLAR = "XXBT", "ZUSD"

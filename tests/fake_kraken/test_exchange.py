@@ -6,11 +6,11 @@ from decimal import Decimal
 import pytest
 import requests
 import websocket
-from exchange_kit import Client, Stream
 
 import fake_kraken
 from fake_kraken import FakeKraken, kraken_exchange
 from fake_kraken.params import Refusal
+from tests.kits.exchange.exchange_kit import Client, Stream
 
 
 def test_key_must_be_one() -> None:

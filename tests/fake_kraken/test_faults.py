@@ -5,15 +5,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import account_kit
-import fault_checks
 import pytest
 import requests
 import websocket
-from exchange_kit import LONG, STOP, Client, Stream
 
 from fake_kraken import FakeKraken
 from fake_kraken.faults import FAULTS, Fault, Faults
+from tests.kits.exchange import account_kit, fault_checks
+from tests.kits.exchange.exchange_kit import LONG, STOP, Client, Stream
 
 
 def lost(client: Client, stream: Stream) -> None:

@@ -7,11 +7,11 @@ import json
 
 import pytest
 import requests
-from exchange_kit import LONG, STOP, Client, sign
 
 from fake_kraken import FakeKraken
 from fake_kraken.keys import KeyRing, Lockout, Signed
 from fake_kraken.params import Refusal
+from tests.kits.exchange.exchange_kit import LONG, STOP, Client, sign
 
 
 def test_official_signature_is_taken(session: requests.Session) -> None:

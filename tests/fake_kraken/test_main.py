@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 import requests
-from exchange_kit import LONG, Client
 
 import fake_kraken
 from fake_kraken import FakeKraken
 from fake_kraken.__main__ import main
 from fake_kraken.faults import FAULTS
 from fake_kraken.replay import random_path
+from tests.kits.exchange.exchange_kit import LONG, Client
 
 ROOT = Path(fake_kraken.__file__).parents[1]
 

@@ -4,11 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.market import Listing, default_pairs, modern, synthetic_pairs
 from fake_kraken.shapes import ticker_row
+from tests.kits.exchange.engine_kit import NOW, engine_at, move, place
 
 
 def test_trades_never_share_a_moment() -> None:

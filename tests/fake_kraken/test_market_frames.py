@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exchange_kit import Client, Stream
 
 from fake_kraken import FakeKraken
 from fake_kraken.faults import Fault, Faults
 from fake_kraken.market import Listing, default_pairs, synthetic_pairs
 from fake_kraken.market_frames import INTERVALS, candle_frame, instrument_frame
+from tests.kits.exchange.exchange_kit import Client, Stream
 
 
 def market(*minutes: int) -> Listing:

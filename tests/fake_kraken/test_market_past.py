@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, place
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_kraken.engine import Engine
 from fake_kraken.market import Listing, default_pairs, modern, price_from
+from tests.kits.exchange.engine_kit import NOW, engine_at, place
 
 PATHS = st.lists(st.integers(1, 10**6), min_size=1, max_size=15)
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import KINDS, offset_of, read_order, txid_of
 from fake_kraken.params import Refusal
+from tests.kits.exchange.engine_kit import NOW, STOP, engine_at, move, place
 
 LISTING = Engine().listing("XBTUSD")
 

@@ -6,13 +6,13 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, STOP, engine_at, move, place
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import KINDS, Order, is_beyond, offset_of, read_order, stop_price, txid_of
 from fake_kraken.params import Refusal
+from tests.kits.exchange.engine_kit import NOW, STOP, engine_at, move, place
 
 TICK = Decimal("0.1")
 LIMITED = {"ordertype": "trailing-stop-limit", "price": "+10%"}

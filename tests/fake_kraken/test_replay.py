@@ -5,9 +5,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from odd_files import ODD
 
 from fake_kraken.replay import Minute, random_path, read_replay, rows_of
+from tests.kits.common.odd_files import ODD
 
 HEADER = "timestamp,open,high,low,close,volume\n"
 

@@ -7,13 +7,13 @@ import pytest
 import requests
 import websocket
 from aiohttp import web
-from exchange_kit import LONG, STOP, Client, Stream
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from fake_kraken import FakeKraken
 from fake_kraken.market import synthetic_pairs
+from tests.kits.common.examples import many
+from tests.kits.exchange.exchange_kit import LONG, STOP, Client, Stream
 
 
 def test_hundreds_of_pairs_in_one_url_are_too_many(session: requests.Session) -> None:

@@ -5,9 +5,9 @@ from contextlib import closing
 
 import pytest
 import requests
-from ports import kept_ports
 
 from fake_kraken import FakeKraken
+from tests.kits.common.ports import kept_ports
 
 
 def is_free(port: int) -> bool:

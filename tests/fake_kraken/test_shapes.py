@@ -3,7 +3,6 @@
 from decimal import Decimal
 
 import pytest
-from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.shapes import (
@@ -18,6 +17,7 @@ from fake_kraken.shapes import (
     ticker_row,
     trade_row,
 )
+from tests.kits.exchange.engine_kit import NOW, engine_at, move, place
 
 
 def test_open_stop_is_shown_as_kraken_shows_it() -> None:

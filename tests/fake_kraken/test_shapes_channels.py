@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, move
 
 from fake_kraken.shapes import CHANNELS
+from tests.kits.exchange.engine_kit import NOW, engine_at, move
 
 
 def data_of(frame: str) -> Any:

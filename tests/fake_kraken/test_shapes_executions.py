@@ -4,11 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import Order
 from fake_kraken.shapes import OPENINGS_AND_ENDS, Row, row_of, snapshot_row
+from tests.kits.exchange.engine_kit import NOW, engine_at, move, place
 
 
 class Told:

@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from engine_kit import NOW, engine_at, move, place
 
 from fake_kraken.engine import Engine
 from fake_kraken.orders import Change
@@ -18,6 +17,7 @@ from fake_kraken.shapes import (
     snapshot_row,
     ticker_row,
 )
+from tests.kits.exchange.engine_kit import NOW, engine_at, move, place
 
 
 def told_by(engine: Engine) -> list[Any]:

@@ -5,9 +5,9 @@ from decimal import Decimal
 
 import pytest
 import websocket
-from exchange_kit import Stream
 
 from fake_kraken import FakeKraken
+from tests.kits.exchange.exchange_kit import Stream
 
 
 def test_sockets_send_at_once(exchange: FakeKraken, stream: Stream) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from client_kit import LONG, PATIENT, api, provider_of
-from stream_kit import wait_for
 
 from fake_kraken import FakeKraken
 from fake_kraken.market import synthetic_pairs
@@ -19,6 +17,8 @@ from krakenlink.errors import KrakenAPIError, PriceUnavailable, ProtocolError
 from krakenlink.known_names import DEPTHS
 from krakenlink.market_calls import MarketCalls
 from krakenlink.stream.events import BookWrong, ChannelLive, InstrumentUpdate
+from tests.kits.rest.client_kit import LONG, PATIENT, api, provider_of
+from tests.kits.stream.stream_kit import wait_for
 from ws_price_provider import WebSocketPriceProvider
 
 __all__ = ["api"]

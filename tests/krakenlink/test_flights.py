@@ -5,12 +5,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 import pytest
-from flight_kit import wait_for_waiting, waiting_in
-from interrupt_kit import at_each_instant
-from program_process import wait_until
 
 from krakenlink.errors import KrakenAPIError, KrakenTimeout
 from krakenlink.flights import Flights
+from tests.kits.common.interrupt_kit import at_each_instant
+from tests.kits.program.program_process import wait_until
+from tests.kits.rest.flight_kit import wait_for_waiting, waiting_in
 
 
 class Slow:

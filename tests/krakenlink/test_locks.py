@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from interrupt_kit import at_each_instant
 
 from krakenlink.locks import done_under
+from tests.kits.common.interrupt_kit import at_each_instant
 
 
 def test_work_is_done_under_the_lock_and_the_lock_let_go() -> None:

@@ -9,8 +9,6 @@ from typing import BinaryIO
 
 import platformdirs
 import pytest
-from fresh_python import run_python
-from odd_files import ODD
 
 from krakenlink.machine import (
     FileSteps,
@@ -24,6 +22,8 @@ from krakenlink.machine import (
     replace_file,
     validate_url,
 )
+from tests.kits.common.fresh_python import run_python
+from tests.kits.common.odd_files import ODD
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
 

@@ -12,14 +12,14 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from client_kit import LONG, PATIENT, api, provider_of
-from stream_kit import wait_for
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenAPIError, ProtocolError
 from krakenlink.market_calls import MarketCalls
 from krakenlink.stream.events import CandleUpdate, TradeGap, Trades
+from tests.kits.rest.client_kit import LONG, PATIENT, api, provider_of
+from tests.kits.stream.stream_kit import wait_for
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 __all__ = ["api"]

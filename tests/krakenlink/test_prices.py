@@ -10,20 +10,9 @@ from decimal import Decimal
 from typing import Any, cast
 from unittest.mock import Mock
 
-import price_kit
 import pytest
-import rest_kit
-from flight_kit import wait_for_waiting
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rest_kit import (
-    LISTING,
-    XSTOCKS,
-    Web,
-    ok,
-    refusal,
-    ticker,
-)
 
 from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import (
@@ -35,6 +24,16 @@ from krakenlink.pairs import Symbol
 from krakenlink.prices import Prices
 from krakenlink.rest.quotes import Quote
 from krakenlink.stream.events import Tick
+from tests.kits.rest import price_kit, rest_kit
+from tests.kits.rest.flight_kit import wait_for_waiting
+from tests.kits.rest.rest_kit import (
+    LISTING,
+    XSTOCKS,
+    Web,
+    ok,
+    refusal,
+    ticker,
+)
 
 web, rest, streaming = rest_kit.web, rest_kit.rest, price_kit.streaming  # fixtures
 

@@ -6,12 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
-import price_kit
 import pytest
 import requests
-import rest_kit
-from price_kit import Streaming, wait_for_price
-from rest_kit import (
+
+from kraken_api import KrakenAPI
+from krakenlink.errors import (
+    PriceUnavailable,
+)
+from tests.kits.rest import price_kit, rest_kit
+from tests.kits.rest.price_kit import Streaming, wait_for_price
+from tests.kits.rest.rest_kit import (
     LISTING,
     QUICK,
     XSTOCKS,
@@ -20,11 +24,6 @@ from rest_kit import (
     ok,
     refusal,
     ticker,
-)
-
-from kraken_api import KrakenAPI
-from krakenlink.errors import (
-    PriceUnavailable,
 )
 
 web, rest, streaming = rest_kit.web, rest_kit.rest, price_kit.streaming  # fixtures

@@ -7,10 +7,10 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kits.common.calls_kit import calls_in
 from ttslo_app.clocks import (
     SECOND,
     Clocks,

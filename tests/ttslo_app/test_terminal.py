@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from odd_files import Gone
 
+from tests.kits.common.odd_files import Gone
 from ttslo_app.terminal import (
     ENV_FILE,
     OutputClosed,

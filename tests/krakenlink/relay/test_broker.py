@@ -6,10 +6,10 @@ import builtins
 from typing import Any
 
 import pytest
-from relay_kit import LONG, RedisServer
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.relay.broker import Broker, RedisMissing, answers_of, asks_of, prices_of
+from tests.kits.relay.relay_kit import LONG, RedisServer
 
 
 def test_channels_are_named_by_the_relay() -> None:

@@ -8,14 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from chaos_kit import CERTIFICATE
-from relay_kit import BROKERS, LONG, RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import validate_source
 from krakenlink.relay.broker import Broker, answers_of, asks_of, prices_of
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.relay.relay_kit import BROKERS, LONG, RedisServer, relay, wait_until
 from ws_price_provider import WebSocketPriceProvider
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "relay.md"

@@ -5,7 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from hub_kit import (
+
+from krakenlink.pairs import Symbol
+from krakenlink.relay.hub import LIFETIME, Wish
+from krakenlink.relay.packets import Packet, Word
+from krakenlink.stream.events import Channel, subscribe_frame
+from tests.kits.relay.hub_kit import (
     BTC,
     accepted,
     ask,
@@ -16,11 +21,6 @@ from hub_kit import (
     ticker,
     told,
 )
-
-from krakenlink.pairs import Symbol
-from krakenlink.relay.hub import LIFETIME, Wish
-from krakenlink.relay.packets import Packet, Word
-from krakenlink.stream.events import Channel, subscribe_frame
 
 
 def test_first_reader_has_kraken_asked_and_second_does_not() -> None:

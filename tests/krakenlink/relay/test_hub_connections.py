@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from book_kit import ASKS, BIDS, ack, book_frame, snapshot, total
-from hub_kit import (
+
+from krakenlink.relay.hub import Hub, Line, Wish
+from krakenlink.relay.packets import Answers, Packet, Word
+from krakenlink.stream.events import Channel
+from tests.kits.relay.hub_kit import (
     BTC,
     accepted,
     accepted_book,
@@ -19,10 +22,7 @@ from hub_kit import (
     ticker,
     told,
 )
-
-from krakenlink.relay.hub import Hub, Line, Wish
-from krakenlink.relay.packets import Answers, Packet, Word
-from krakenlink.stream.events import Channel
+from tests.kits.stream.book_kit import ASKS, BIDS, ack, book_frame, snapshot, total
 
 
 def refused(error: str, **more: object) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 import pytest
-from book_kit import ASKS, BIDS, BTC, ack, book_frame, snapshot, total
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from krakenlink.relay.proof import Broken, Proof
 from krakenlink.stream.book import Book
 from krakenlink.stream.events import Ack, BookUpdate, Channel, Tick, subscribe_frame
 from krakenlink.stream.frames import read_frame
+from tests.kits.stream.book_kit import ASKS, BIDS, BTC, ack, book_frame, snapshot, total
 
 DEPTH = 25
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from relay_kit import LONG, RedisServer, wait_until
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import feed_clock
@@ -16,6 +15,7 @@ from krakenlink.relay.packets import Answers, Packet, read_word
 from krakenlink.relay.reader import RelayBroken, RelayConnection, open_relay
 from krakenlink.stream.connection import ConnectionRefused
 from krakenlink.stream.events import PING
+from tests.kits.relay.relay_kit import LONG, RedisServer, wait_until
 
 
 class ByHand:

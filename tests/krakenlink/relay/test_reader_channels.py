@@ -9,11 +9,11 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from relay_kit import LONG, PATIENT, RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.events import BookUpdate, BookWrong, FeedStale, SymbolRefused
+from tests.kits.relay.relay_kit import LONG, PATIENT, RedisServer, relay, wait_until
 from ws_price_provider import WebSocketPriceProvider
 
 SETTINGS = replace(PATIENT, retry_delays=(0.0, 0.2), mute_after=LONG)

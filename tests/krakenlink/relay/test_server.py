@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 import pytest
-from relay_kit import RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.relay.server import RelayServer
 from krakenlink.stream.events import FeedStale, SymbolRefused, Trades
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.relay.relay_kit import RedisServer, relay, wait_until
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 # The proof keeps its real three seconds; a lost relay is tried again soon.

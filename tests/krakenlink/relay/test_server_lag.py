@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from lag_reader import BOUND, LONG, Lagging, as_price
-from relay_kit import RedisServer, relay, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
+from tests.kits.relay.lag_reader import BOUND, LONG, Lagging, as_price
+from tests.kits.relay.relay_kit import RedisServer, relay, wait_until
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "SIGSTOP"), reason="nothing can be stopped on this system"

@@ -6,7 +6,6 @@ import json
 from decimal import Decimal
 
 import pytest
-from book_kit import ASKS, BIDS, BTC, book_frame, snapshot, total
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +24,7 @@ from krakenlink.relay.shelf import (
 )
 from krakenlink.stream.book import Book
 from krakenlink.stream.frames import read_frame as as_messages
+from tests.kits.stream.book_kit import ASKS, BIDS, BTC, book_frame, snapshot, total
 
 numbers = st.decimals(-(10**12), 10**12, allow_nan=False, allow_infinity=False).map(
     lambda number: f"{number:f}" if "." in f"{number:f}" else f"{number:f}.0"

@@ -1,11 +1,11 @@
 """The calls that look at an account: what reaches Kraken, and what is taken for an answer."""
 
 import pytest
-import rest_kit
-from rest_kit import Web, ok, refusal
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, ProtocolError
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import Web, ok, refusal
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

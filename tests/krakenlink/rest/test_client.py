@@ -5,16 +5,6 @@ from typing import Any
 
 import pytest
 import requests
-import rest_kit
-from rest_kit import (
-    LISTING,
-    SECRET,
-    XSTOCKS,
-    Reply,
-    Web,
-    ok,
-    refusal,
-)
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
@@ -24,6 +14,16 @@ from krakenlink.errors import (
 )
 from krakenlink.rest.answers import outcome_of
 from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import (
+    LISTING,
+    SECRET,
+    XSTOCKS,
+    Reply,
+    Web,
+    ok,
+    refusal,
+)
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

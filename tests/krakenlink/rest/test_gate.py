@@ -9,10 +9,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from interrupt_kit import at_each_instant
 
 from krakenlink.errors import KeyDeposed
 from krakenlink.rest.gate import FAR, Gate, gate_of
+from tests.kits.common.interrupt_kit import at_each_instant
 
 HOUR = 3600 * 10**9
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from krakenlink.rest import gate as gate_room
 from krakenlink.rest.gate import Gate, gate_of
+from tests.kits.common.examples import many
 
 SECOND = 10**9
 NOW = 1_800_000_000 * SECOND

@@ -11,18 +11,6 @@ from typing import Any
 
 import pytest
 import responses
-from rest_kit import (
-    LONG,
-    Loopback,
-    answer_never,
-    client_of,
-    forever_ok,
-    http,
-    ok,
-    read_request,
-    refusal,
-    reset,
-)
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ClosedPoolError
 
@@ -40,6 +28,18 @@ from krakenlink.rest.kept import Messages, exchanged, unpacked
 from krakenlink.rest.sockets import watched
 from krakenlink.rest.transport import _OneServer
 from krakenlink.sockets import MOST_BYTES, NEVER, Call, TooLong, watching
+from tests.kits.rest.rest_kit import (
+    LONG,
+    Loopback,
+    answer_never,
+    client_of,
+    forever_ok,
+    http,
+    ok,
+    read_request,
+    refusal,
+    reset,
+)
 
 TIME = ok({"unixtime": 1_700_000_000})
 PLACED = ok({"txid": ["OABC"]})

@@ -11,8 +11,6 @@ from typing import Any
 
 import pytest
 import requests
-import rest_kit
-from rest_kit import LISTING, XSTOCKS, Web, ok, refusal
 
 from kraken_api import KrakenAPI
 from krakenlink.errors import (
@@ -22,6 +20,8 @@ from krakenlink.errors import (
 )
 from krakenlink.machine import feed_clock
 from krakenlink.rest import listing
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import LISTING, XSTOCKS, Web, ok, refusal
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from rest_kit import LISTING, XSTOCKS
 
 from krakenlink.errors import KrakenConnectionError, KrakenError
 from krakenlink.pairs import Pair, UnknownPair
 from krakenlink.rest import listing as room
 from krakenlink.rest.listing import ASK_GAP, Listing
+from tests.kits.rest.rest_kit import LISTING, XSTOCKS
 
 DAY = 24 * 3600.0
 REFRESH_GAP = 600.0

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import pytest
-from rest_kit import LISTING
 
 from krakenlink.pairs import Pair
 from krakenlink.rest.listing import Listing
+from tests.kits.rest.rest_kit import LISTING
 
 NEW_MINIMUM = Decimal("0.5")
 

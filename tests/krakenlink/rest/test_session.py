@@ -8,18 +8,6 @@ import weakref
 
 import pytest
 import requests
-import rest_kit
-from rest_kit import (
-    REST,
-    SECRET,
-    Loopback,
-    Web,
-    client_of,
-    forever_ok,
-    ok,
-    refusal,
-    ticker,
-)
 
 import kraken_api
 from kraken_api import KrakenAPI
@@ -34,6 +22,18 @@ from krakenlink.machine import feed_clock
 from krakenlink.rest import session
 from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import sign
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import (
+    REST,
+    SECRET,
+    Loopback,
+    Web,
+    client_of,
+    forever_ok,
+    ok,
+    refusal,
+    ticker,
+)
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from rest_kit import LONG, SHORT, Loopback, client_of, forever_ok, http, ok, read_request
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import InvalidHeader
 
@@ -18,6 +17,16 @@ from kraken_api import KrakenAPI, Timeouts
 from krakenlink.errors import KrakenConnectionError, KrakenTimeout
 from krakenlink.machine import feed_clock, note_lost_link
 from krakenlink.rest import sockets
+from tests.kits.rest.rest_kit import (
+    LONG,
+    SHORT,
+    Loopback,
+    client_of,
+    forever_ok,
+    http,
+    ok,
+    read_request,
+)
 
 real_getaddrinfo = socket.getaddrinfo
 

@@ -8,9 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-import rest_kit
-from program_process import wait_until
-from rest_kit import (
+
+from kraken_api import KrakenAPI, Timeouts
+from krakenlink import sockets
+from krakenlink.errors import (
+    KrakenConnectionError,
+    KrakenError,
+    KrakenTimeout,
+    ProtocolError,
+)
+from krakenlink.rest import transport
+from krakenlink.sockets import MOST_BYTES
+from tests.kits.program.program_process import wait_until
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import (
     LONG,
     SECRET,
     SHORT,
@@ -28,17 +39,6 @@ from rest_kit import (
     refusal,
     reset,
 )
-
-from kraken_api import KrakenAPI, Timeouts
-from krakenlink import sockets
-from krakenlink.errors import (
-    KrakenConnectionError,
-    KrakenError,
-    KrakenTimeout,
-    ProtocolError,
-)
-from krakenlink.rest import transport
-from krakenlink.sockets import MOST_BYTES
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

@@ -10,10 +10,19 @@ from typing import Any
 
 import pytest
 import requests
-import rest_kit
 import urllib3
-from chaos_kit import CERTIFICATE
-from rest_kit import (
+
+from kraken_api import KrakenAPI, Timeouts
+from krakenlink.errors import (
+    GatewayError,
+    KrakenConnectionError,
+    KrakenTimeout,
+    KrakenTransportError,
+)
+from krakenlink.rest import transport
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.rest import rest_kit
+from tests.kits.rest.rest_kit import (
     LONG,
     Loopback,
     Web,
@@ -26,15 +35,6 @@ from rest_kit import (
     read_request,
     reset,
 )
-
-from kraken_api import KrakenAPI, Timeouts
-from krakenlink.errors import (
-    GatewayError,
-    KrakenConnectionError,
-    KrakenTimeout,
-    KrakenTransportError,
-)
-from krakenlink.rest import transport
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from stream_kit import make, server
+from tests.kits.stream.stream_kit import make, server
 
 __all__ = ["make", "server"]

@@ -11,12 +11,12 @@ import weakref
 from typing import Any
 
 import pytest
-from stream_kit import LONG, Make, Server, live, ticker
 
 from krakenlink.errors import KrakenError
 from krakenlink.stream.aio import EventStream, LoopQueue
 from krakenlink.stream.events import Event, FeedClosed, FirstData, SystemState, Tick
 from krakenlink.stream.reader import FeedReader, Readers, too_far_behind
+from tests.kits.stream.stream_kit import LONG, Make, Server, live, ticker
 from ws_price_provider import WebSocketPriceProvider
 
 

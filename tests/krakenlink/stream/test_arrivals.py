@@ -6,13 +6,23 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from book_kit import ASKS, BIDS, book_frame, changed, snapshot, total
-from feed_kit import BTC, ETH, TICKER, TRADE, ack_frame, live_feed, opened_feed, tell, ticker_frame
 
 from krakenlink.stream.events import BookUpdate, Channel, Event, FirstData, SymbolMute, Tick
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.moves import Departure
 from krakenlink.stream.states import SubState, key_of
+from tests.kits.stream.book_kit import ASKS, BIDS, book_frame, changed, snapshot, total
+from tests.kits.stream.feed_kit import (
+    BTC,
+    ETH,
+    TICKER,
+    TRADE,
+    ack_frame,
+    live_feed,
+    opened_feed,
+    tell,
+    ticker_frame,
+)
 
 KEY = key_of(TICKER, BTC)
 BOOK, OHLC = Channel.BOOK, Channel.OHLC

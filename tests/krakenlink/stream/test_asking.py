@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from feed_kit import (
+
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import (
+    Event,
+    SymbolRefused,
+)
+from krakenlink.stream.feed import FeedProtocol
+from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import (
+    SubState,
+)
+from tests.kits.stream.feed_kit import (
     BTC,
     ETH,
     TICKER,
@@ -15,17 +26,6 @@ from feed_kit import (
     sent,
     tell,
     ticker_frame,
-)
-
-from krakenlink.pairs import Symbol
-from krakenlink.stream.events import (
-    Event,
-    SymbolRefused,
-)
-from krakenlink.stream.feed import FeedProtocol
-from krakenlink.stream.settings import FeedSettings
-from krakenlink.stream.states import (
-    SubState,
 )
 
 

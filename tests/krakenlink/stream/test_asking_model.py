@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 
 import pytest
-from feed_kit import BTC, ETH, TICKER, TRADE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from krakenlink.pairs import Symbol
 from krakenlink.stream.asking import Asking
 from krakenlink.stream.events import Channel
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, SubState
+from tests.kits.common.examples import many
+from tests.kits.stream.feed_kit import BTC, ETH, TICKER, TRADE
 
 BURST, INTERVAL, BATCH = 3, 0.5, 2
 NUMBERS = FeedSettings(send_burst=BURST, send_interval=INTERVAL, batch_size=BATCH)

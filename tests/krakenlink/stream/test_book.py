@@ -8,7 +8,6 @@ from decimal import ROUND_UP, Decimal, Inexact, localcontext
 from fractions import Fraction
 
 import pytest
-from book_kit import ASKS, BIDS, BTC, Raw, changed, prices, raw, total
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +23,7 @@ from krakenlink.stream.book import (
     digits,
     estimated_fill,
 )
+from tests.kits.stream.book_kit import ASKS, BIDS, BTC, Raw, changed, prices, raw, total
 
 
 def begun(depth: int = 10, bids: dict[str, str] = BIDS, asks: dict[str, str] = ASKS) -> Book:

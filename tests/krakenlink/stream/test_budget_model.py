@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.common.examples import many
 
 MOST, WINDOW = 3, 60.0
 FEW = FeedSettings(budget_attempts=MOST, budget_window=WINDOW)

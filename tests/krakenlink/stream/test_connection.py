@@ -11,9 +11,17 @@ from typing import Any
 
 import pytest
 import websocket
-from chaos_kit import frame
-from fresh_python import run_python
-from stream_kit import (
+
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
+from krakenlink.stream.events import (
+    FeedStale,
+    Tick,
+)
+from krakenlink.stream.settings import FeedSettings
+from tests.kits.chaos.chaos_kit import frame
+from tests.kits.common.fresh_python import run_python
+from tests.kits.stream.stream_kit import (
     CONTINUED,
     LONG,
     PING,
@@ -26,14 +34,6 @@ from stream_kit import (
     ticker,
     wait_for,
 )
-
-from krakenlink.errors import KrakenConnectionError
-from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
-from krakenlink.stream.events import (
-    FeedStale,
-    Tick,
-)
-from krakenlink.stream.settings import FeedSettings
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from book_kit import ASKS, BIDS, BTC, ack, book_frame, changed, refusal, snapshot, total
-from feed_kit import beat, sent, tell
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.book import Book, Places
@@ -26,6 +24,18 @@ from krakenlink.stream.events import (
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, SubState
+from tests.kits.stream.book_kit import (
+    ASKS,
+    BIDS,
+    BTC,
+    ack,
+    book_frame,
+    changed,
+    refusal,
+    snapshot,
+    total,
+)
+from tests.kits.stream.feed_kit import beat, sent, tell
 
 BOOK = Channel.BOOK
 NAME = Symbol(BTC)

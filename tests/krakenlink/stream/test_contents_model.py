@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from book_kit import BTC, ack, book_frame, changed, snapshot, total
-from feed_kit import sent, tell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,6 +13,8 @@ from krakenlink.stream.book import Book
 from krakenlink.stream.events import BookUpdate, BookWrong, Channel, ChannelLive, Event
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.stream.book_kit import BTC, ack, book_frame, changed, snapshot, total
+from tests.kits.stream.feed_kit import sent, tell
 
 BOOK, NAME = Channel.BOOK, Symbol(BTC)
 DEPTH = 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from feed_kit import opened_feed
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.contents import Contents
@@ -22,6 +21,7 @@ from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import Subscription, key_of
 from krakenlink.stream.tapes import Candle, Tape
+from tests.kits.stream.feed_kit import opened_feed
 
 BTC = Symbol("BTC/USD")
 

@@ -6,18 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from feed_kit import (
-    BTC,
-    ETH,
-    TICKER,
-    ack_frame,
-    live_feed,
-    opened_feed,
-    price,
-    sent,
-    tell,
-    ticker_frame,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +23,18 @@ from krakenlink.stream.frames import read_frames
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import (
     FeedState,
+)
+from tests.kits.stream.feed_kit import (
+    BTC,
+    ETH,
+    TICKER,
+    ack_frame,
+    live_feed,
+    opened_feed,
+    price,
+    sent,
+    tell,
+    ticker_frame,
 )
 
 

@@ -11,15 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from book_kit import book_frame
-from feed_kit import (
-    BTC,
-    ETH,
-    WIRE,
-    ack_frame,
-    opened_feed,
-    ticker_frame,
-)
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -39,6 +30,15 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.frames import read_frame, read_frames, read_odd
+from tests.kits.stream.book_kit import book_frame
+from tests.kits.stream.feed_kit import (
+    BTC,
+    ETH,
+    WIRE,
+    ack_frame,
+    opened_feed,
+    ticker_frame,
+)
 
 
 def test_ticker_keeps_the_digits_on_the_wire() -> None:

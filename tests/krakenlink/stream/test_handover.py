@@ -16,13 +16,13 @@ from queue import SimpleQueue
 from typing import Any
 
 import pytest
-from interrupt_kit import at_each_instant
-from program_process import wait_until
-from stream_kit import LONG, Make, Server, feed_threads, live, ticker, wait_for
 
 from krakenlink.stream.events import Event, FeedBack, FeedClosed, FeedStale, FirstData, Tick
 from krakenlink.stream.handover import Bell, Handover, Run, taken
 from krakenlink.stream.states import Subscription
+from tests.kits.common.interrupt_kit import at_each_instant
+from tests.kits.program.program_process import wait_until
+from tests.kits.stream.stream_kit import LONG, Make, Server, feed_threads, live, ticker, wait_for
 from ws_price_provider import WebSocketPriceProvider
 
 

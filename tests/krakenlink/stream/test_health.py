@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-import book_kit
 import pytest
-from feed_kit import BTC, ETH, ack_frame, opened_feed, tell, ticker_frame
-from stream_kit import (
-    Make,
-    live,
-)
 
 from krakenlink.stream.audit import View
 from krakenlink.stream.events import Channel, Tick
@@ -19,6 +13,12 @@ from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.health import Proofs, beside_first, book_views, feed_health, views
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import FeedState, SubState
+from tests.kits.stream import book_kit
+from tests.kits.stream.feed_kit import BTC, ETH, ack_frame, opened_feed, tell, ticker_frame
+from tests.kits.stream.stream_kit import (
+    Make,
+    live,
+)
 
 
 def test_health_is_a_snapshot_of_everything(make: Make) -> None:

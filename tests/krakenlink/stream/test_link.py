@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from feed_kit import (
-    BTC,
-    TICKER,
-    live_feed,
-    price,
-    tell,
-)
 
 from krakenlink.stream.events import (
     FeedBack,
@@ -25,6 +18,13 @@ from krakenlink.stream.states import (
     FeedSignal,
     FeedState,
     StateError,
+)
+from tests.kits.stream.feed_kit import (
+    BTC,
+    TICKER,
+    live_feed,
+    price,
+    tell,
 )
 
 

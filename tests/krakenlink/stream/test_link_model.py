@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from krakenlink.stream.events import (
     PING,
     Due,
@@ -22,6 +21,7 @@ from krakenlink.stream.events import (
 from krakenlink.stream.link import Link
 from krakenlink.stream.settings import FeedSettings, retry_delay
 from krakenlink.stream.states import FeedState
+from tests.kits.common.examples import many
 
 NUMBERS = FeedSettings()
 DEAD, PING_AFTER = NUMBERS.dead_after, NUMBERS.ping_after

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from book_kit import ASKS, BIDS, BTC, book_frame, prices, snapshot
-from feed_kit import tell
-from stream_kit import LONG, QUICK, Make, Peer, Server, wait_for
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.book import OrderBook
 from krakenlink.stream.events import BookUpdate, BookWrong, Channel, ChannelLive, FeedStale
 from krakenlink.stream.looks import checked_param
+from tests.kits.stream.book_kit import ASKS, BIDS, BTC, book_frame, prices, snapshot
+from tests.kits.stream.feed_kit import tell
+from tests.kits.stream.stream_kit import LONG, QUICK, Make, Peer, Server, wait_for
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from book_kit import BTC, book_frame, snapshot
 
 from krakenlink.stream.events import BookUpdate, Damaged, InstrumentUpdate, Message
 from krakenlink.stream.frames import read_frame
+from tests.kits.stream.book_kit import BTC, book_frame, snapshot
 
 
 def update(frame: str | bytes) -> BookUpdate:

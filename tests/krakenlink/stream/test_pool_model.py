@@ -6,9 +6,9 @@ from random import Random
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from pool_kit import BTC, KEYS, Exchange
 
-from examples import many
+from tests.kits.common.examples import many
+from tests.kits.stream.pool_kit import BTC, KEYS, Exchange
 
 SEEDS = st.integers(0, 2**32)
 often = settings(max_examples=many(100))

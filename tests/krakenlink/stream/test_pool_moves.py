@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_proxy import FAIR, ChaosProxy, Weather
 
 from fake_kraken import FakeKraken
 from fake_kraken.market import synthetic_pairs
@@ -29,6 +28,7 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.chaos.chaos_proxy import FAIR, ChaosProxy, Weather
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 LONG = 60.0

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import pytest
-from program_process import wait_until
-from stream_kit import LONG, feed_threads
 
-from examples import many
 from fake_kraken import FakeKraken
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.common.examples import many
+from tests.kits.program.program_process import wait_until
+from tests.kits.stream.stream_kit import LONG, feed_threads
 from ws_price_provider import WebSocketPriceProvider
 
 PAIRS = {"XXBTZUSD": "BTC/USD", "XETHZUSD": "ETH/USD", "SOLUSD": "SOL/USD", "XRPUSD": "XRP/USD"}

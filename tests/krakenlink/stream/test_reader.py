@@ -8,15 +8,6 @@ import queue
 import threading
 from typing import Any
 
-from stream_kit import (
-    LONG,
-    Make,
-    Server,
-    live,
-    ticker,
-    wait_for,
-)
-
 from krakenlink.stream.events import (
     ChannelLive,
     Event,
@@ -26,6 +17,14 @@ from krakenlink.stream.events import (
     FirstData,
     Tick,
     Trades,
+)
+from tests.kits.stream.stream_kit import (
+    LONG,
+    Make,
+    Server,
+    live,
+    ticker,
+    wait_for,
 )
 
 

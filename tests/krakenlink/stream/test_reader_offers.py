@@ -7,7 +7,6 @@ from itertools import product
 from typing import Any
 
 import pytest
-from feed_kit import BTC, ETH
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
@@ -22,6 +21,7 @@ from krakenlink.stream.events import (
     Trades,
 )
 from krakenlink.stream.reader import FeedReader, Readers, RelayedReaders
+from tests.kits.stream.feed_kit import BTC, ETH
 
 
 def tick(symbol: str) -> Tick:

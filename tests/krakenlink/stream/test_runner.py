@@ -10,22 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chaos_kit import frame
-from stream_kit import (
-    LONG,
-    PATIENT,
-    QUICK,
-    Make,
-    Peer,
-    Scripted,
-    Server,
-    Waiter,
-    ack,
-    feed_threads,
-    live,
-    ticker,
-    wait_for,
-)
 
 from krakenlink.machine import feed_clock, lost_link_at
 from krakenlink.stream.budget import ConnectBudget
@@ -43,6 +27,22 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.states import FeedState
+from tests.kits.chaos.chaos_kit import frame
+from tests.kits.stream.stream_kit import (
+    LONG,
+    PATIENT,
+    QUICK,
+    Make,
+    Peer,
+    Scripted,
+    Server,
+    Waiter,
+    ack,
+    feed_threads,
+    live,
+    ticker,
+    wait_for,
+)
 
 
 def test_dropped_connection_ends_the_price_and_comes_back(server: Server, make: Make) -> None:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from feed_kit import (
-    BTC,
-    TICKER,
-)
 
 from krakenlink.stream.events import (
     Channel,
@@ -25,6 +21,10 @@ from krakenlink.stream.states import (
     SubState,
     key_of,
     next_state,
+)
+from tests.kits.stream.feed_kit import (
+    BTC,
+    TICKER,
 )
 
 

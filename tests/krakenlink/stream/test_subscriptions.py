@@ -6,20 +6,6 @@ import json
 from decimal import Decimal
 
 import pytest
-from feed_kit import (
-    BTC,
-    ETH,
-    TICKER,
-    TRADE,
-    ack_frame,
-    beat,
-    live_feed,
-    opened_feed,
-    price,
-    sent,
-    tell,
-    ticker_frame,
-)
 
 from krakenlink.stream.events import (
     ChannelLive,
@@ -34,6 +20,20 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.states import (
     SubState,
+)
+from tests.kits.stream.feed_kit import (
+    BTC,
+    ETH,
+    TICKER,
+    TRADE,
+    ack_frame,
+    beat,
+    live_feed,
+    opened_feed,
+    price,
+    sent,
+    tell,
+    ticker_frame,
 )
 
 

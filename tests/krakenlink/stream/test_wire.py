@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from stream_kit import (
-    LONG,
-    Peer,
-    Server,
-)
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.stream.connection import open_websocket
 from krakenlink.stream.settings import FeedSettings
 from krakenlink.stream.wire import readable_waiter
+from tests.kits.stream.stream_kit import (
+    LONG,
+    Peer,
+    Server,
+)
 
 Wait = Callable[[float], tuple[bool, bool]]
 

@@ -20,8 +20,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from chaos_kit import CERTIFICATE
-from stream_kit import (
+
+from krakenlink.errors import KrakenConnectionError
+from krakenlink.stream import wire
+from krakenlink.stream.connection import open_websocket
+from krakenlink.stream.events import (
+    Tick,
+)
+from krakenlink.stream.wire import proxy_for, tls_context
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.stream.stream_kit import (
     LONG,
     Make,
     Peer,
@@ -31,14 +39,6 @@ from stream_kit import (
     ticker,
     wait_for,
 )
-
-from krakenlink.errors import KrakenConnectionError
-from krakenlink.stream import wire
-from krakenlink.stream.connection import open_websocket
-from krakenlink.stream.events import (
-    Tick,
-)
-from krakenlink.stream.wire import proxy_for, tls_context
 
 
 @pytest.fixture

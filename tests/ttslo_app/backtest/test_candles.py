@@ -9,9 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from candle_kit import Four, candles, candles_of, oracle
-from history_kit import MARKET, history, money_row, random_row, row, walk
 
+from tests.kits.histories.candle_kit import Four, candles, candles_of, oracle
+from tests.kits.histories.history_kit import MARKET, history, money_row, random_row, row, walk
 from ttslo_app.backtest import candles as room
 from ttslo_app.backtest.candles import Bounds, Reach, play_candles, stop_steps
 from ttslo_app.backtest.history import PLACES

@@ -7,8 +7,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from history_kit import history, walk
 
+from tests.kits.histories.history_kit import history, walk
 from ttslo_app.backtest import history as room
 from ttslo_app.backtest.history import History, to_price, to_units
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from candle_kit import candles_of
-from history_kit import MARKET, history, row, walk
 
+from tests.kits.histories.candle_kit import candles_of
+from tests.kits.histories.history_kit import MARKET, history, row, walk
 from ttslo_app.backtest import page as room
 from ttslo_app.backtest.asked import grid_of
 from ttslo_app.backtest.page import NEEDS, POLICY, PageUnavailable, page_of, thinned

@@ -8,8 +8,16 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from history_kit import MARKET, history, money_row, oracle, random_row, row, walk
 
+from tests.kits.histories.history_kit import (
+    MARKET,
+    history,
+    money_row,
+    oracle,
+    random_row,
+    row,
+    walk,
+)
 from ttslo_app.backtest import history as history_room
 from ttslo_app.backtest import play as play_room
 from ttslo_app.backtest.play import play, unplayable

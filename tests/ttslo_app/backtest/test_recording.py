@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from odd_files import ODD
 
+from tests.kits.common.odd_files import ODD
 from ttslo_app.backtest.recording import BadRecording, read_candles, read_minutes, read_trades
 
 ROWS = ("1641000000,50000.1,0.5", "1641000000.25,50000.2,0.1", "1641000001,49999.9,2")

@@ -8,11 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from candle_kit import candles
-from history_kit import MARKET, history, row
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kits.histories.candle_kit import candles
+from tests.kits.histories.history_kit import MARKET, history, row
 from ttslo_app.backtest.candles import play_candles
 from ttslo_app.backtest.play import play, volume_of
 from ttslo_app.backtest.result import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from candle_kit import candles_of
-from history_kit import MARKET, history, row
 
+from tests.kits.histories.candle_kit import candles_of
+from tests.kits.histories.history_kit import MARKET, history, row
 from ttslo_app.backtest.asked import grid_of
 from ttslo_app.backtest.result import Costs, row_of
 from ttslo_app.backtest.study import Study, heading_of, lines_of, record_of

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from candle_kit import candles, candles_of
-from history_kit import BEGAN, MARKET, SECOND, TICK, history, row, walk
 
+from tests.kits.histories.candle_kit import candles, candles_of
+from tests.kits.histories.history_kit import BEGAN, MARKET, SECOND, TICK, history, row, walk
 from ttslo_app.backtest import sweep as room
 from ttslo_app.backtest.asked import grid_of
 from ttslo_app.backtest.history import History

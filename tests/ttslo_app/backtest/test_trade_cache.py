@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from trade_kit import KEY, page
 
+from tests.kits.histories.trade_kit import KEY, page
 from ttslo_app.backtest import trade_cache as room
 from ttslo_app.backtest.trade_cache import TradeCache
 

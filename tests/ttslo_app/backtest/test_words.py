@@ -7,9 +7,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from candle_kit import candles, candles_of
-from history_kit import MARKET, history, row, walk
 
+from tests.kits.histories.candle_kit import candles, candles_of
+from tests.kits.histories.history_kit import MARKET, history, row, walk
 from ttslo_app.backtest import words
 from ttslo_app.backtest.asked import grid_of
 from ttslo_app.backtest.play import play

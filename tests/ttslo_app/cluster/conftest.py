@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from three_etcd import EtcdNodes, keys_of_its_own, opened
 
+from tests.kits.hosts.three_etcd import EtcdNodes, keys_of_its_own, opened
 from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Keys
 

@@ -1,8 +1,8 @@
 """What a host writes while it leads: fenced, whole, and never twice for a lost answer."""
 
 import pytest
-from memory_store import Fate, Line, MemoryStore
 
+from tests.kits.hosts.memory_store import Fate, Line, MemoryStore
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, life_text, read_cells, row_text

@@ -10,8 +10,8 @@ from contextlib import suppress
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_store import Fate, Line, MemoryStore
 
+from tests.kits.hosts.memory_store import Fate, Line, MemoryStore
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, read_cells, row_text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from memory_store import MemoryStore
 
+from tests.kits.hosts.memory_store import MemoryStore
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, life_text, row_text
 from ttslo_app.cluster.store import Change, Entry, News

@@ -10,10 +10,19 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from chaos_kit import CERTIFICATE
-from chaos_proxy import FAIR, ChaosProxy, Weather
-from three_etcd import EtcdNodes, gather, one_etcd, opened, put, refused, wait_until, with_users
 
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.chaos.chaos_proxy import FAIR, ChaosProxy, Weather
+from tests.kits.hosts.three_etcd import (
+    EtcdNodes,
+    gather,
+    one_etcd,
+    opened,
+    put,
+    refused,
+    wait_until,
+    with_users,
+)
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore, store_from
 from ttslo_app.cluster.records import Keys

@@ -6,8 +6,8 @@ import json
 
 import pytest
 import responses
-from three_etcd import refused
 
+from tests.kits.hosts.three_etcd import refused
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore, store_from
 from ttslo_app.cluster.store import Change, StoreError, StoreUnreachable

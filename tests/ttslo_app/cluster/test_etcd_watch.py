@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from three_etcd import EtcdNodes, gather, one_etcd, opened, put, with_users
 
+from tests.kits.hosts.three_etcd import EtcdNodes, gather, one_etcd, opened, put, with_users
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Keys

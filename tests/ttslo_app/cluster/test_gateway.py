@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
+from tests.kits.common.examples import many
 from ttslo_app.cluster import gateway
 from ttslo_app.cluster.gateway import Fate, Odd
 from ttslo_app.cluster.store import Change, Entry

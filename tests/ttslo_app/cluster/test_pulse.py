@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from memory_store import Line, MemoryStore
 
 from krakenlink.machine import feed_clock
+from tests.kits.hosts.memory_store import Line, MemoryStore
 from ttslo_app.cluster.crew import Part
 from ttslo_app.cluster.leadership import State
 from ttslo_app.cluster.pulse import Pulse

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import pytest
-from memory_store import Line, MemoryStore
 
 from krakenlink.machine import feed_clock
+from tests.kits.hosts.memory_store import Line, MemoryStore
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.crew import Fencing, Part
 from ttslo_app.cluster.leadership import State

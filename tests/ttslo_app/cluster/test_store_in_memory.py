@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from memory_store import Fate, Line, MemoryStore
 
+from tests.kits.hosts.memory_store import Fate, Line, MemoryStore
 from ttslo_app.cluster.store import Change, Entry, News, Store, StoreUnreachable
 
 

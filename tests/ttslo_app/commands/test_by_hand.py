@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from live_program import HEADER, row, wait_until
-from sign_kit import snapshot
 
+from tests.kits.program.live_program import HEADER, row, wait_until
+from tests.kits.signs.sign_kit import snapshot
 from ttslo_app.commands import by_hand
 from ttslo_app.commands.by_hand import main, parser
 from ttslo_app.commands.table import WORDS

@@ -6,7 +6,10 @@ import csv
 from pathlib import Path
 
 import pytest
-from program_process import (
+
+from config import ConfigManager
+from fake_kraken import FakeKraken
+from tests.kits.program.program_process import (
     KEYS,
     PAIR,
     READ_KEY,
@@ -22,9 +25,6 @@ from program_process import (
     run,
     scene,
 )
-
-from config import ConfigManager
-from fake_kraken import FakeKraken
 from ttslo import __version__, main
 
 __all__ = ["scene"]

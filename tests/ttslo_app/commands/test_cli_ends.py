@@ -7,7 +7,8 @@ import signal
 import threading
 
 import pytest
-from program_process import (
+
+from tests.kits.program.program_process import (
     ROW,
     Scene,
     assert_no_traceback,

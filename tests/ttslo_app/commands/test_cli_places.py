@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from program_process import HEADER, ROW
 
 from config import StateLock
+from tests.kits.program.program_process import HEADER, ROW
 from ttslo import main
 
 on_posix = pytest.mark.skipif(os.name == "nt", reason="mounts and links are POSIX's")

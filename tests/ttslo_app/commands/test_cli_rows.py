@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from program_process import (
+
+from tests.kits.program.program_process import (
     HEADER,
     ROW,
     WITHOUT_KEYS,

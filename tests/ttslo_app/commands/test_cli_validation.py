@@ -12,9 +12,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from program_process import HEADER, READ_KEY, READ_SECRET, ROW, environment_for
 
 from fake_kraken import FakeKraken
+from tests.kits.program.program_process import HEADER, READ_KEY, READ_SECRET, ROW, environment_for
 from ttslo import main
 
 Validate = Callable[..., tuple[int, str]]

@@ -8,8 +8,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from receiver_kit import Receiver
 
+from tests.kits.signs.receiver_kit import Receiver
 from ttslo import main
 from ttslo_app.commands import demo
 from ttslo_app.commands.demo import Bar, made_up_bars, run_demo, swept

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from program_process import PAIR, SYMBOL, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.rest.quotes import Quote
+from tests.kits.program.program_process import PAIR, SYMBOL, wait_until
 from ttslo_app.commands import price
 from ttslo_app.commands.price import as_object, line_of
 

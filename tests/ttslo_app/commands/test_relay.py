@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from relay_kit import LONG, RedisServer, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import validate_url
 from krakenlink.relay.broker import MISSING, RedisMissing
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.relay.relay_kit import LONG, RedisServer, wait_until
 from ttslo_app.commands import relay
 from ws_price_provider import WebSocketPriceProvider
 

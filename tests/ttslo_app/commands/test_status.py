@@ -15,11 +15,11 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
-from odd_files import ODD
-from program_process import Scene, wait_until
-from sign_kit import ROOT, order, row, snapshot
 
 from fake_kraken import FakeKraken
+from tests.kits.common.odd_files import ODD
+from tests.kits.program.program_process import Scene, wait_until
+from tests.kits.signs.sign_kit import ROOT, order, row, snapshot
 from ttslo import main
 from ttslo_app.commands import status
 from ttslo_app.commands.status import as_object, as_text, look

@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from odd_files import Gone
 
+from tests.kits.common.odd_files import Gone
 from ttslo import main
 from ttslo_app.commands import table
 from ttslo_app.commands.table import dispatch, listing, unknown

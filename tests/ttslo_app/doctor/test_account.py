@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from doctor_kit import Clinic, clinic
-from program_process import READ_KEY, READ_SECRET
 
 from fake_kraken.keys import USUAL
 from krakenlink.rest import gate as gates
 from krakenlink.rest.key_info import KeyInfo
+from tests.kits.program.doctor_kit import Clinic, clinic
+from tests.kits.program.program_process import READ_KEY, READ_SECRET
 from ttslo_app.doctor import account
 from ttslo_app.store.lock import StateLock
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from doctor_kit import ETH, Clinic, clinic
-from program_process import HEADER, ROW
 
+from tests.kits.program.doctor_kit import ETH, Clinic, clinic
+from tests.kits.program.program_process import HEADER, ROW
 from ttslo_app.doctor import account
 
 __all__ = ["clinic"]

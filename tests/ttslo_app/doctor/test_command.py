@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doctor_kit import EVERY_ID, Clinic, clinic
-from program_process import Scene, wait_until
 
 from fake_kraken import FakeKraken
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.machine import feed_clock
+from tests.kits.program.doctor_kit import EVERY_ID, Clinic, clinic
+from tests.kits.program.program_process import Scene, wait_until
 from ttslo import main
 from ttslo_app.doctor import command as doctor
 from ttslo_app.doctor.command import Check, Examination

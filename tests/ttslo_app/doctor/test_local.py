@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from program_process import HEADER, ROW
-from store_kit import FailingDisk, litter
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
+from tests.kits.program.program_process import HEADER, ROW
+from tests.kits.rows.store_kit import FailingDisk, litter
 from ttslo_app.doctor import local
 from ttslo_app.doctor.local import Findings, Patient
 from ttslo_app.doctor.words import status_of

@@ -11,15 +11,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from chaos_kit import CERTIFICATE
-from doctor_kit import Clinic, clinic
-from program_process import ROW
-from receiver_kit import Receiver
-from relay_kit import RedisServer, relay
-from rest_kit import Loopback, forever_ok
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.program.doctor_kit import Clinic, clinic
+from tests.kits.program.program_process import ROW
+from tests.kits.relay.relay_kit import RedisServer, relay
+from tests.kits.rest.rest_kit import Loopback, forever_ok
+from tests.kits.signs.receiver_kit import Receiver
 from ttslo_app.doctor import command as doctor
 from ttslo_app.doctor import network
 from ttslo_app.doctor.local import Findings, Patient, look_at_address

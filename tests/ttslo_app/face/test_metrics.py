@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 import requests
-from live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 
 from config import ConfigManager
@@ -22,6 +21,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import Channel
+from tests.kits.program.live_program import PAIR, SYMBOL, LiveProgram, row, wait_until
 from ttslo import TTSLO, main
 from ttslo_app.face import metrics as ttslo_metrics
 from ttslo_app.face.metrics import MetricsServer, MetricsUnavailable, Sources

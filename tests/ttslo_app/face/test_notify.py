@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
-from receiver_kit import LONG, Receiver
 
 from krakenlink.machine import feed_clock
+from tests.kits.signs.receiver_kit import LONG, Receiver
 from ttslo_app.face.notify import DIGEST_HOUR, Notifier, Way, cleaned, next_digest
 from ttslo_app.face.outbox import GATHER, RETRY, Level, Parcel
 from ttslo_app.face.services import DEADLINE, Address, Plugin

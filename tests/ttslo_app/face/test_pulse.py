@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from receiver_kit import LONG, Receiver
 
 from krakenlink.machine import feed_clock
+from tests.kits.signs.receiver_kit import LONG, Receiver
 from ttslo_app.face.pulse import (
     PING_DEADLINE,
     PING_EVERY,

@@ -6,8 +6,8 @@ import sys
 import threading
 
 import pytest
-from receiver_kit import LONG, Receiver
 
+from tests.kits.signs.receiver_kit import LONG, Receiver
 from ttslo_app.face.outbox import GATHER, Level, Outbox, Parcel
 from ttslo_app.face.services import (
     Address,

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from sign_kit import NOW, connection, order, row, snapshot
 
+from tests.kits.signs.sign_kit import NOW, connection, order, row, snapshot
 from ttslo_app.face.snapshot import (
     BLIND,
     LATE,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sign_kit import (
+
+from tests.kits.signs.sign_kit import (
     CAPTURES,
     NOW,
     WIDTHS,
@@ -15,7 +16,6 @@ from sign_kit import (
     row,
     snapshot,
 )
-
 from ttslo_app.face.snapshot import Snapshot
 from ttslo_app.face.table import text_of
 
@@ -32,7 +32,7 @@ def styles_of(what: Snapshot, text: str) -> set[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_table_is_as_it_was_captured(width: int) -> None:
-    """`python tests/kits/sign_kit.py` captures it anew; look at what has changed."""
+    """`python tests/kits/signs/sign_kit.py` captures it anew; look at what has changed."""
     assert capture(width) == (CAPTURES / f"table-{width}.txt").read_text(encoding="utf-8")
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import pytest
-from program_process import PAIR, ROW, Scene, wait_until
 
 from fake_kraken import FakeKraken
+from tests.kits.program.program_process import PAIR, ROW, Scene, wait_until
 from ttslo_app.face.voice import (
     LIBRARIES,
     Console,

@@ -1,9 +1,9 @@
 """Clusters on real etcd, for commands about a shared store."""
 
 import pytest
-from store_cli_kit import made
-from three_etcd import EtcdNodes, keys_of_its_own
 
+from tests.kits.hosts.store_cli_kit import made
+from tests.kits.hosts.three_etcd import EtcdNodes, keys_of_its_own
 from ttslo_app.cluster.records import Keys
 
 

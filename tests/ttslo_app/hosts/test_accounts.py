@@ -12,9 +12,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from store_cli_kit import LONG, made
-from three_etcd import EtcdNodes, wait_until
 
+from tests.kits.hosts.store_cli_kit import LONG, made
+from tests.kits.hosts.three_etcd import EtcdNodes, wait_until
 from ttslo_app.commands import cli
 from ttslo_app.hosts import accounts
 from ttslo_app.hosts.accounts import Hosts, command_of_child, parser

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 import pytest
-from store_cli_kit import LONG, FakeHost, ttslo
-from three_etcd import opened, wait_until
 
+from tests.kits.hosts.store_cli_kit import LONG, FakeHost, ttslo
+from tests.kits.hosts.three_etcd import opened, wait_until
 from ttslo_app.cluster.records import Keys
 from ttslo_app.hosts import handover
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from store_cli_kit import LONG, config, row, ttslo, ttslo_soon
-from three_etcd import EtcdNodes, opened
 
 from fake_kraken import FakeKraken
+from tests.kits.hosts.store_cli_kit import LONG, config, row, ttslo, ttslo_soon
+from tests.kits.hosts.three_etcd import EtcdNodes, opened
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.etcd import EtcdStore
 from ttslo_app.cluster.records import Keys, row_text

@@ -6,9 +6,9 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from memory_store import Fate, Line, MemoryStore
-from order_bench import MARKET, ROW, ManualClock, ModelKraken, life
 
+from tests.kits.hosts.memory_store import Fate, Line, MemoryStore
+from tests.kits.orders.order_bench import MARKET, ROW, ManualClock, ModelKraken, life
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
 from ttslo_app.cluster.records import Keys, Lead, lead_text, read_cells, row_text

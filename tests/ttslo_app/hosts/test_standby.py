@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from memory_store import Line, MemoryStore
-from order_bench import life
-from program_process import wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, KeyDeposed, RateLimitError
 from krakenlink.machine import feed_clock
 from krakenlink.rest import gate
+from tests.kits.hosts.memory_store import Line, MemoryStore
+from tests.kits.orders.order_bench import life
+from tests.kits.program.program_process import wait_until
 from ttslo_app.cluster import sight
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from store_cli_kit import LONG, FakeHost, cells, put_life, ttslo
-from three_etcd import opened
 
+from tests.kits.hosts.store_cli_kit import LONG, FakeHost, cells, put_life, ttslo
+from tests.kits.hosts.three_etcd import opened
 from ttslo_app.cluster.records import Keys, read_cells
 from ttslo_app.cluster.store import Change
 from ttslo_app.orders.intents import intent_lines

@@ -7,11 +7,11 @@ import os
 import uuid
 
 import pytest
-from store_cli_kit import LONG, ttslo, ttslo_soon
-from three_etcd import keys_of_its_own, opened
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
+from tests.kits.hosts.store_cli_kit import LONG, ttslo, ttslo_soon
+from tests.kits.hosts.three_etcd import keys_of_its_own, opened
 from ttslo_app.cluster.records import Keys, read_cluster, read_lead
 from ttslo_app.cluster.store import Change
 from ttslo_app.hosts.store_command import main, trouble_with

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from store_cli_kit import LONG, FakeHost, cells, made, put_life, ttslo, ttslo_soon
-from three_etcd import opened, put
 
+from tests.kits.hosts.store_cli_kit import LONG, FakeHost, cells, made, put_life, ttslo, ttslo_soon
+from tests.kits.hosts.three_etcd import opened, put
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import Change
 

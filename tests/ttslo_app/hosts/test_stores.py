@@ -6,9 +6,9 @@ import uuid
 from pathlib import Path
 
 import pytest
-from store_cli_kit import FakeHost
-from three_etcd import EtcdNodes, opened
 
+from tests.kits.hosts.store_cli_kit import FakeHost
+from tests.kits.hosts.three_etcd import EtcdNodes, opened
 from ttslo_app.cluster.address import Access
 from ttslo_app.cluster.records import Keys
 from ttslo_app.cluster.store import StoreError, StoreUnreachable

@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import MARKET, rule
 
+from tests.kits.orders.order_bench import MARKET, rule
 from ttslo_app.messages import Market
 from ttslo_app.orders.amounts import NotEnough, asset_of, free_of, volume_at
 from ttslo_app.rules.rule import Rule

@@ -8,10 +8,10 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from calls_kit import calls_in
-from fresh_python import run_python
-from order_bench import MARKET, NOW, Bench, ManualClock, rule
 
+from tests.kits.common.calls_kit import calls_in
+from tests.kits.common.fresh_python import run_python
+from tests.kits.orders.order_bench import MARKET, NOW, Bench, ManualClock, rule
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import AcceptedRule, Adopt, BookArm, Kind, Sentence
 from ttslo_app.orders.beginnings import Beginnings
@@ -193,8 +193,7 @@ def test_row_costs_few_calls_to_arm() -> None:
 
 SIZES = """
 import sys
-sys.path.insert(0, "tests/kits")
-from order_bench import Bench, rule
+from tests.kits.orders.order_bench import Bench, rule
 
 bench = Bench()
 bench.files.rules = {one.id: one for one in (rule(f"r{number}") for number in range(40))}

@@ -7,12 +7,12 @@ from decimal import Decimal
 from functools import partial
 
 import pytest
-from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import MARKET, ROW, Bench, Crash, Reply, crowd, dying_at, rule
 
 from krakenlink.errors import KrakenConnectionError
+from tests.kits.common.calls_kit import calls_in
+from tests.kits.orders.order_bench import MARKET, ROW, Bench, Crash, Reply, crowd, dying_at, rule
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import letters_of
 

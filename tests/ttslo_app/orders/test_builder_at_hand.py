@@ -16,11 +16,11 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from order_bench import MARKET, ROW, Bench, MemoryFiles
-from order_exchange_kit import OURS, PAIR, deadline_of, kraken, said
 
-from examples import many
 from fake_kraken import FakeKraken
+from tests.kits.common.examples import many
+from tests.kits.orders.order_bench import MARKET, ROW, Bench, MemoryFiles
+from tests.kits.orders.order_exchange_kit import OURS, PAIR, deadline_of, kraken, said
 from ttslo_app.messages import AcceptedRule, Adopt, Crossing, Market
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.ledger import State

@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_bench import (
+
+from krakenlink.stream.executions import AccountOrder
+from tests.kits.orders.order_bench import (
     MARKET,
     ROW,
     Bench,
@@ -18,9 +20,7 @@ from order_bench import (
     Reply,
     rule,
 )
-from program_process import wait_until
-
-from krakenlink.stream.executions import AccountOrder
+from tests.kits.program.program_process import wait_until
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

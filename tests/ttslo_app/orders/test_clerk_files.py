@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from order_bench import SETTINGS, Bench, ManualClock, MemoryFiles, Reply, life, rule
-
+from tests.kits.orders.order_bench import (
+    SETTINGS,
+    Bench,
+    ManualClock,
+    MemoryFiles,
+    Reply,
+    life,
+    rule,
+)
 from ttslo_app.messages import Sighting
 from ttslo_app.orders.clerk import Clerk
 from ttslo_app.orders.ledger import Ledger, cells_of

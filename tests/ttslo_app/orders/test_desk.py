@@ -7,7 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 
 import pytest
-from order_bench import (
+
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.orders.order_bench import (
     MARKET,
     SETTINGS,
     Bench,
@@ -15,9 +18,6 @@ from order_bench import (
     crowd,
     rule,
 )
-
-from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, Crossing
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest

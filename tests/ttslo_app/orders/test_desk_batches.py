@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_bench import MARKET, Bench, Crash, Reply, crowd, dying_at, rule
 
-from examples import many
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.common.examples import many
+from tests.kits.orders.order_bench import MARKET, Bench, Crash, Reply, crowd, dying_at, rule
 from ttslo_app.messages import Crossing, Market
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.ports import OrderSent

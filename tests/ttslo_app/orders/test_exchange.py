@@ -8,8 +8,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from calls_kit import calls_in
-from order_exchange_kit import ORDER, OURS, PAIR, THEIRS, deadline_of, kraken, place, said
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -17,6 +15,17 @@ from krakenlink.errors import (
     KrakenConnectionError,
 )
 from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.common.calls_kit import calls_in
+from tests.kits.orders.order_exchange_kit import (
+    ORDER,
+    OURS,
+    PAIR,
+    THEIRS,
+    deadline_of,
+    kraken,
+    place,
+    said,
+)
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.orders.exchange import KrakenExchange
 

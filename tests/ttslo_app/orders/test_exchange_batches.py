@@ -7,11 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from order_exchange_kit import ORDER, OURS, THEIRS, deadline_of, kraken, place, said
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.rest.verdicts import OutcomeKind, Pause
+from tests.kits.orders.order_exchange_kit import (
+    ORDER,
+    OURS,
+    THEIRS,
+    deadline_of,
+    kraken,
+    place,
+    said,
+)
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.ports import OrderSent
 

@@ -7,11 +7,20 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_exchange_kit import ORDER, OURS, QUERIES, deadline_of, kraken, one_key, said, two_keys
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError, ProtocolError
+from tests.kits.orders.order_exchange_kit import (
+    ORDER,
+    OURS,
+    QUERIES,
+    deadline_of,
+    kraken,
+    one_key,
+    said,
+    two_keys,
+)
 from ttslo_app.orders.exchange import KrakenExchange
 
 __all__ = ["kraken", "said"]

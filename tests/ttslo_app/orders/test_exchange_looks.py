@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 import pytest
-from order_exchange_kit import ORDER, OURS, QUERIES, THEIRS, kraken, one_key, place, said, two_keys
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
@@ -14,6 +13,17 @@ from krakenlink.errors import (
     AuthenticationError,
     KrakenAPIError,
     KrakenError,
+)
+from tests.kits.orders.order_exchange_kit import (
+    ORDER,
+    OURS,
+    QUERIES,
+    THEIRS,
+    kraken,
+    one_key,
+    place,
+    said,
+    two_keys,
 )
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.orders.exchange import KrakenExchange, mark_of

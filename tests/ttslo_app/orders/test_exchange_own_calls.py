@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from fresh_python import run_python
-from order_exchange_kit import ORDER, OURS, PAIR, deadline_of, kraken, place, said
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
+from tests.kits.common.fresh_python import run_python
+from tests.kits.orders.order_exchange_kit import ORDER, OURS, PAIR, deadline_of, kraken, place, said
 from ttslo_app.orders.exchange import KrakenExchange
 
 __all__ = ["kraken", "said"]

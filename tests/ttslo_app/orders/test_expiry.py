@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from order_bench import Bench, Reply, rule
 
+from tests.kits.orders.order_bench import Bench, Reply, rule
 from ttslo_app.messages import BookDisarm, Crossing
 from ttslo_app.orders.life import EXPIRED, RuleState
 

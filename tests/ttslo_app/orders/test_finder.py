@@ -6,16 +6,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from order_bench import (
+
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.orders.order_bench import (
     MARKET,
     SETTINGS,
     Bench,
     Reply,
     rule,
 )
-
-from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import BookArm, Looked, Sighting
 from ttslo_app.orders.finder import Search, Verdict, after_look, after_silence, begin_search
 from ttslo_app.orders.life import STANDS, RuleState

@@ -8,10 +8,17 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_bench import ORDER, SETTINGS, ManualClock, MemoryFiles, ModelKraken, life
 
-from examples import many
 from krakenlink.errors import KrakenConnectionError
+from tests.kits.common.examples import many
+from tests.kits.orders.order_bench import (
+    ORDER,
+    SETTINGS,
+    ManualClock,
+    MemoryFiles,
+    ModelKraken,
+    life,
+)
 from ttslo_app.messages import Looked, Sighting
 from ttslo_app.orders.finder import (
     Finder,

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 import pytest
-from order_bench import Bench, Crash, Reply, dying_at, life, rule
 
+from tests.kits.orders.order_bench import Bench, Crash, Reply, dying_at, life, rule
 from ttslo_app.messages import (
     BookArm,
     BookDisarm,

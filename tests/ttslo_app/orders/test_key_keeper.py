@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from order_bench import Bench, Reply, crowd, rule
 
 from krakenlink.errors import AuthenticationError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.orders.order_bench import Bench, Reply, crowd, rule
 from ttslo_app.messages import KeyRefused, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.owed import LOCKOUT_WAIT

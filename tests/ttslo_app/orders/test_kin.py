@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import permutations, product
 
 import pytest
-from order_bench import MARKET, life, rule
 
+from tests.kits.orders.order_bench import MARKET, life, rule
 from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.kin import (
     FREE,

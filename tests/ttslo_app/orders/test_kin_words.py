@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from order_bench import life, rule
-
+from tests.kits.orders.order_bench import life, rule
 from ttslo_app.messages import Crossing, Kind
 from ttslo_app.orders import kin_words
 from ttslo_app.orders.kin import Bond, Tie

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 import pytest
-from order_bench import MARKET, Bench, Reply, rule
 
+from tests.kits.orders.order_bench import MARKET, Bench, Reply, rule
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

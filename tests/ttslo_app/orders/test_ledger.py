@@ -10,11 +10,11 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from fresh_python import run_python
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import MARKET, NOW, ORDER, life, rule
 
+from tests.kits.common.fresh_python import run_python
+from tests.kits.orders.order_bench import MARKET, NOW, ORDER, life, rule
 from ttslo_app.messages import AcceptedRule, Stop
 from ttslo_app.orders.ledger import (
     Ledger,

@@ -6,11 +6,11 @@ import uuid
 from itertools import product
 
 import pytest
-from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import NOW, life, rule
 
+from tests.kits.common.calls_kit import calls_in
+from tests.kits.orders.order_bench import NOW, life, rule
 from ttslo_app.orders.life import (
     EXPIRED,
     TRANSITIONS,

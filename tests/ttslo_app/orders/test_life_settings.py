@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from order_bench import SETTINGS
 
+from tests.kits.orders.order_bench import SETTINGS
 from ttslo_app.orders.life import settings_from
 from ttslo_app.orders.owed import LOCKOUT_WAIT, ORDER_GAP
 

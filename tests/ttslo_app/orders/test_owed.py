@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from order_bench import SETTINGS, rule
 
 from krakenlink.rest.verdicts import Pause
+from tests.kits.orders.order_bench import SETTINGS, rule
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.owed import ORDER_GAP, Owed, Why, refusal_wait
 

@@ -9,10 +9,10 @@ from itertools import pairwise, product
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_bench import SETTINGS, rule
 
-from examples import many
 from krakenlink.rest.verdicts import Pause
+from tests.kits.common.examples import many
+from tests.kits.orders.order_bench import SETTINGS, rule
 from ttslo_app.messages import Crossing
 from ttslo_app.orders.owed import (
     FIRST_WAIT,

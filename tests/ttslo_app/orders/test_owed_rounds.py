@@ -8,7 +8,10 @@ from decimal import Decimal
 from itertools import pairwise
 
 import pytest
-from order_bench import (
+
+from krakenlink.rest.answers import Outcome
+from krakenlink.rest.verdicts import OutcomeKind
+from tests.kits.orders.order_bench import (
     MARKET,
     SETTINGS,
     Bench,
@@ -18,9 +21,6 @@ from order_bench import (
     life,
     rule,
 )
-
-from krakenlink.rest.answers import Outcome
-from krakenlink.rest.verdicts import OutcomeKind
 from ttslo_app.messages import AcceptedRule, BookArm, Crossing
 from ttslo_app.orders.ledger import Ledger, cells_of
 from ttslo_app.orders.life import RuleState

@@ -4,8 +4,8 @@ import inspect
 from collections.abc import Callable, Iterator
 
 import pytest
-from order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, life, rule
 
+from tests.kits.orders.order_bench import NOW, ManualClock, MemoryFiles, ModelKraken, life, rule
 from ttslo_app.messages import Crossing, Kind, Sentence
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.ledger import Ledger

@@ -6,10 +6,10 @@ import threading
 from decimal import Decimal
 
 import pytest
-from live_program import wait_until
-from order_bench import Bench, rule
 
 from krakenlink.errors import AuthenticationError
+from tests.kits.orders.order_bench import Bench, rule
+from tests.kits.program.live_program import wait_until
 from ttslo_app.messages import BookDisarm, Crossing, Proved, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest

@@ -6,9 +6,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from order_bench import ORDER, rule
 
 from krakenlink.pairs import shown_pair
+from tests.kits.orders.order_bench import ORDER, rule
 from ttslo_app.messages import Market
 from ttslo_app.orders.request import (
     OrderRequest,

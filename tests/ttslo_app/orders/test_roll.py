@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from calls_kit import calls_in
-from order_bench import (
+
+from tests.kits.common.calls_kit import calls_in
+from tests.kits.orders.order_bench import (
     MARKET,
     Bench,
     Crash,
@@ -15,7 +16,6 @@ from order_bench import (
     life,
     rule,
 )
-
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from order_bench import Bench, ManualClock, Reply, rule
 
+from tests.kits.orders.order_bench import Bench, ManualClock, Reply, rule
 from ttslo_app.clocks import SECOND, Clocks, nanoseconds
 from ttslo_app.messages import BookArm, Crossing
 

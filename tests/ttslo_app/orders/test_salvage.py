@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from order_bench import SETTINGS, Bench, life, rule
-
+from tests.kits.orders.order_bench import SETTINGS, Bench, life, rule
 from ttslo_app.messages import Crossing, Looked
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.owed import Why

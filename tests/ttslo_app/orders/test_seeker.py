@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-from live_program import wait_until
-from order_bench import ORDER, SETTINGS, Bench, Reply, life, rule
 
 from krakenlink.errors import KrakenConnectionError
+from tests.kits.orders.order_bench import ORDER, SETTINGS, Bench, Reply, life, rule
+from tests.kits.program.live_program import wait_until
 from ttslo_app.messages import Crossing, Looked, Message, Sighting
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import OrderRequest

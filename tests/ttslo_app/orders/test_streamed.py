@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from order_bench import life
 
 from krakenlink.stream.executions import AccountOrder
+from tests.kits.orders.order_bench import life
 from ttslo_app.messages import Sighting, Stop, Streamed
 from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.streamed import doubt_of, is_finished, sighting_of

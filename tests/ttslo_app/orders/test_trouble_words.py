@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from order_bench import life, rule
 
+from tests.kits.orders.order_bench import life, rule
 from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
 from ttslo_app.orders import trouble_words as words
 from ttslo_app.orders.life import RuleState

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from order_bench import life, rule
 
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
+from tests.kits.orders.order_bench import life, rule
 from ttslo_app.messages import Crossing, Kind, Sentence, Sighting
 from ttslo_app.orders import words
 from ttslo_app.orders.life import RuleState

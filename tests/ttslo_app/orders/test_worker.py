@@ -9,7 +9,10 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from order_bench import (
+
+from krakenlink.errors import KrakenConnectionError
+from tests.kits.common.examples import many
+from tests.kits.orders.order_bench import (
     MARKET,
     Bench,
     Crash,
@@ -19,9 +22,6 @@ from order_bench import (
     dying_at,
     rule,
 )
-
-from examples import many
-from krakenlink.errors import KrakenConnectionError
 from ttslo_app.messages import (
     AcceptedRule,
     Adopt,

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_program import HEADER, PAIR, QUICK, SYMBOL, row, wait_until
-from program_process import environment_for
-from receiver_kit import Receiver
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.pairs import Pair, Symbol
+from tests.kits.program.live_program import HEADER, PAIR, QUICK, SYMBOL, row, wait_until
+from tests.kits.program.program_process import environment_for
+from tests.kits.signs.receiver_kit import Receiver
 from ttslo import main
 from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.face.snapshot import decoded

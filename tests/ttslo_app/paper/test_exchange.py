@@ -429,7 +429,7 @@ def test_thread_moves_it_and_outlives_an_error(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A rehearsal goes on like the real thing."""
-    from live_program import wait_until
+    from tests.kits.program.live_program import wait_until
 
     txid = bench.place()
     worker = Worker({"row": txid})

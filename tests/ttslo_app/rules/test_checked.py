@@ -9,8 +9,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows_kit import GOOD, row
 
+from tests.kits.rows.rows_kit import GOOD, row
 from ttslo_app.rules.checked import NEVER, CheckedRow, KnownRows, Remark, calm_of
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import ValidationResult

@@ -9,9 +9,20 @@ from unittest.mock import Mock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rows_kit import BTC, GOOD, Batch, Listed, Prices, Ticker, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout
+from tests.kits.rows.rows_kit import (
+    BTC,
+    GOOD,
+    Batch,
+    Listed,
+    Prices,
+    Ticker,
+    about,
+    check,
+    row,
+    said,
+)
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.findings import format_validation_result
 from ttslo_app.rules.rule import read_rule

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rows_kit import check, row, said
+
+from tests.kits.rows.rows_kit import check, row, said
 
 
 def warned(field: str, value: str) -> str:

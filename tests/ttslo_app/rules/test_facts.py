@@ -5,10 +5,10 @@ from decimal import Decimal
 from unittest.mock import Mock
 
 import pytest
-from rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 
 from krakenlink.errors import KrakenTimeout
 from krakenlink.pairs import Pair, PairDirectory, Symbol
+from tests.kits.rows.rows_kit import BTC, GOOD, Batch, Listed, Prices, about, check, row, said
 from ttslo_app.rules.checked import CheckedRow, KnownRows
 from ttslo_app.rules.checks import ConfigValidator
 from ttslo_app.rules.facts import (

@@ -3,8 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from rows_kit import GOOD, Prices, check, row
 
+from tests.kits.rows.rows_kit import GOOD, Prices, check, row
 from ttslo_app.rules.findings import (
     ValidationResult,
     by_message,

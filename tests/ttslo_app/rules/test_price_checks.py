@@ -3,9 +3,9 @@
 from decimal import Decimal
 
 import pytest
-from rows_kit import GOOD, Batch, Prices, about, check, row, said
 
 from krakenlink.errors import PriceUnavailable
+from tests.kits.rows.rows_kit import GOOD, Batch, Prices, about, check, row, said
 from ttslo_app.rules.price_checks import FAR, complete_prices, takes_price
 from ttslo_app.rules.rule import read_rule
 

@@ -4,10 +4,10 @@ from contextlib import suppress
 from decimal import Decimal
 
 import pytest
-from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kits.common.calls_kit import calls_in
 from ttslo_app.rules.rule import (
     ENABLED_WORDS,
     REQUIRED_FIELDS,

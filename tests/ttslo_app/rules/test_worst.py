@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from order_bench import rule
 
+from tests.kits.orders.order_bench import rule
 from ttslo_app.rules.worst import volume_about, worst_of
 
 MONEY = {"trailing_offset_percent": "", "trailing_offset_quote": "250"}

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from live_program import HEADER, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
+from tests.kits.program.live_program import HEADER, LiveProgram, row, wait_until
 from ttslo_app.orders.request import letters_of
 from ttslo_app.run.by_hand import (
     Answer,

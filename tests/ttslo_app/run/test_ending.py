@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from three_etcd import wait_until
 
+from tests.kits.hosts.three_etcd import wait_until
 from ttslo_app.run.ending import (
     Ending,
     Farewell,

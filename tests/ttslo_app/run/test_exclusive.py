@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from program_process import Scene
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import AuthenticationError
 from krakenlink.rest import gate as gates
+from tests.kits.program.program_process import Scene
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.run.exclusive import Exclusive, ask_person, mark_of, prove
 from ttslo_app.store.disk import Disk

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
-from program_process import wait_until
 
 from config import ConfigManager
+from tests.kits.program.caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
+from tests.kits.program.program_process import wait_until
 from ttslo import TTSLO
 from ttslo_app.messages import Mark, Message
 from ttslo_app.orders.intents import intent_lines

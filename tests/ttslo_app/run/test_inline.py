@@ -8,9 +8,9 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from caller_kit import StandIn, config, logged, manager_in
 
 from config import ConfigManager
+from tests.kits.program.caller_kit import StandIn, config, logged, manager_in
 from ttslo import TTSLO
 from ttslo_app.clocks import Clocks
 from ttslo_app.orders.worker import OrderWorker

@@ -9,12 +9,12 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from live_program import PAIR, LiveProgram, row, wait_until
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import SymbolRefused
+from tests.kits.program.live_program import PAIR, LiveProgram, row, wait_until
 from ttslo_app.messages import PolledPrice
 from ttslo_app.run.program import Program
 from ws_price_provider import feed_clock

@@ -10,7 +10,6 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
-from watch_kit import MARKET, printed, rule
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import (
@@ -27,6 +26,7 @@ from krakenlink.stream.events import (
     Tick,
     Trades,
 )
+from tests.kits.rows.watch_kit import MARKET, printed, rule
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, BookDisarm, Crossing, Kind, Market, PolledPrice
 from ttslo_app.orders.worker import OrderWorker

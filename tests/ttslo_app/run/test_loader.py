@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from decimal import Decimal
@@ -11,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
-from fresh_python import ROOT, run_python
-from rows_kit import BTC
 
 from config import ConfigManager
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenConnectionError, PriceUnavailable
 from krakenlink.pairs import Pair
+from tests.kits.common.fresh_python import ROOT, run_python
+from tests.kits.program.caller_kit import HEADER, ROW, StandIn, config, logged, manager_in, rows_of
+from tests.kits.rows.rows_kit import BTC
 from ttslo import TTSLO
 from ttslo_app.run import loader
 from ttslo_app.store.disk import Disk, Stamp
@@ -645,7 +644,7 @@ def test_row_that_is_taken_away_is_not_asked_for(manager: ConfigManager) -> None
 MANY_ROWS = """
 import gc
 from pathlib import Path
-from caller_kit import HEADER, StandIn
+from tests.kits.program.caller_kit import HEADER, StandIn
 from config import ConfigManager
 from ttslo import TTSLO
 trader = StandIn()
@@ -665,9 +664,8 @@ for edit in range(4):
 
 def loaded(count: int, then: str, folder: Path) -> str:
     """Return what `then` prints after four readings of so many rows in a fresh interpreter."""
-    path = os.pathsep.join((str(ROOT), str(ROOT / "tests" / "kits")))
     code = f"import os; os.chdir({str(folder)!r}); COUNT = {count}\n{MANY_ROWS}\n{then}"
-    return run_python(code, PYTHONPATH=path).splitlines()[-1]
+    return run_python(code, PYTHONPATH=str(ROOT)).splitlines()[-1]
 
 
 def test_rows_that_are_many_are_never_looked_through_for_garbage(tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_program import LiveProgram
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenTimeout
 from krakenlink.machine import feed_clock
+from tests.kits.program.live_program import LiveProgram
 from ttslo_app.clocks import KrakenClock
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import OrderSettings

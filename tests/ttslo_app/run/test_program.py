@@ -9,13 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from caller_kit import SlowStandIn, StandIn, config, logged, manager_in
 
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.errors import KrakenError, ProtocolError
 from krakenlink.machine import feed_clock
+from tests.kits.program.caller_kit import SlowStandIn, StandIn, config, logged, manager_in
 from ttslo import TTSLO
 from ttslo_app.face.voice import Ear
 from ttslo_app.messages import Crossing, Kind

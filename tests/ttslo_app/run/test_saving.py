@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from caller_kit import HEADER, ROW, StandIn, manager_in
 
 from config import ConfigManager
+from tests.kits.program.caller_kit import HEADER, ROW, StandIn, manager_in
 from ttslo import TTSLO
 from ttslo_app.commands.cli import _take_up
 from ttslo_app.orders.life import RuleState

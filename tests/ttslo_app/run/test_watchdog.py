@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from live_program import PAIR, LiveProgram, row, wait_until
-from watch_kit import MARKET, rule
 
 from fake_kraken import FakeKraken
+from tests.kits.program.live_program import PAIR, LiveProgram, row, wait_until
+from tests.kits.rows.watch_kit import MARKET, rule
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, BookDisarm, BookFired, Crossing
 from ttslo_app.run import watchdog as room

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import rule
 
+from tests.kits.rows.watch_kit import rule
 from ttslo_app.messages import Crossing, Kind, Sentence
 from ttslo_app.run import watchdog_words as words
 

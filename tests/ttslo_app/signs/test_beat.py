@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_program import LiveProgram, row, wait_until
-from sign_kit import snapshot
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import replace_file
+from tests.kits.program.live_program import LiveProgram, row, wait_until
+from tests.kits.signs.sign_kit import snapshot
 from ttslo_app.face.snapshot import Snapshot, decoded, encoded
 from ttslo_app.messages import Kind, tell
 from ttslo_app.signs import beat, words

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chaos_kit import CERTIFICATE
-from live_program import LiveProgram, row, wait_until
-from web_kit import LONG, TOKEN, ask, page_of, read_answer, request
 
 from fake_kraken import FakeKraken
+from tests.kits.chaos.chaos_kit import CERTIFICATE
+from tests.kits.program.live_program import LiveProgram, row, wait_until
+from tests.kits.signs.web_kit import LONG, TOKEN, ask, page_of, read_answer, request
 from ttslo import main
 from ttslo_app.commands.flags import options_from
 from ttslo_app.face import metrics

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_program import PAIR, LiveProgram, row, wait_until
-from sign_kit import PICTURE, lines_of, picture, snapshot
 
 from fake_kraken import FakeKraken
+from tests.kits.program.live_program import PAIR, LiveProgram, row, wait_until
+from tests.kits.signs.sign_kit import PICTURE, lines_of, picture, snapshot
 from ttslo import main
 from ttslo_app.face.table import text_of
 from ttslo_app.face.voice import Voice
@@ -256,7 +256,7 @@ def test_styled_lines_keep_their_text() -> None:
 
 
 def test_picture_of_the_readme_is_of_now_and_small() -> None:
-    """`python tests/kits/sign_kit.py` makes it anew."""
+    """`python tests/kits/signs/sign_kit.py` makes it anew."""
     drawn = PICTURE.read_text(encoding="utf-8")
     assert len(drawn.encode()) < 40_000
 

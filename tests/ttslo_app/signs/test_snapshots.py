@@ -13,12 +13,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from live_program import HEADER, PAIR, LiveProgram, row, wait_until
-from sign_kit import snapshot
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.settings import FeedSettings
+from tests.kits.program.live_program import HEADER, PAIR, LiveProgram, row, wait_until
+from tests.kits.signs.sign_kit import snapshot
 from ttslo_app.face.snapshot import MOST_EVENTS, MOST_ROWS, Snapshot, decoded, encoded, judged
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
 from ttslo_app.orders.life import OrderSettings

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_program import LiveProgram, row
-from program_process import HEADER, ROW, Scene
-from receiver_kit import Receiver
 
 from fake_kraken import FakeKraken
+from tests.kits.program.live_program import LiveProgram, row
+from tests.kits.program.program_process import HEADER, ROW, Scene
+from tests.kits.signs.receiver_kit import Receiver
 from ttslo import main
 from ttslo_app.face.outbox import Level
 from ttslo_app.signs.telling import (

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from live_program import LiveProgram, row, wait_until
-from program_process import HEADER, PAIR, ROW
 
 from fake_kraken import FakeKraken
 from krakenlink.machine import feed_clock
+from tests.kits.program.live_program import LiveProgram, row, wait_until
+from tests.kits.program.program_process import HEADER, PAIR, ROW
 from ttslo_app.messages import Market
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.live import LiveRun

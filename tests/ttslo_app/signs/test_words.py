@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sign_kit import NOW, row, snapshot
 
+from tests.kits.signs.sign_kit import NOW, row, snapshot
 from ttslo_app.messages import Kind
 from ttslo_app.signs import words
 

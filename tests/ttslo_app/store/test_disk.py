@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from odd_files import ODD
-from store_kit import FailingDisk, litter
 
+from tests.kits.common.odd_files import ODD
+from tests.kits.rows.store_kit import FailingDisk, litter
 from ttslo_app.store.disk import (
     LITTER_AGE,
     MOST_BYTES,

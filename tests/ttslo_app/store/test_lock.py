@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from store_kit import FailingDisk
 
+from tests.kits.rows.store_kit import FailingDisk
 from ttslo_app.store.lock import AlreadyRunning, StateLock
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from store_kit import FailingDisk, folder
 
+from tests.kits.rows.store_kit import FailingDisk, folder
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.log_file import LOG_BYTES, LogFile
 

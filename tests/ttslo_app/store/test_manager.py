@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from store_kit import HEADER, NOON, ROW_A, FailingDisk, litter, table
 
+from tests.kits.rows.store_kit import HEADER, NOON, ROW_A, FailingDisk, litter, table
 from ttslo_app.store.manager import ConfigManager
 
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_kit import FailingDisk, litter
 
+from tests.kits.rows.store_kit import FailingDisk, litter
 from ttslo_app.store.disk import Disk, overwrite
 from ttslo_app.store.place import (
     Unfit,

@@ -10,8 +10,8 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import HEADER
 
+from tests.kits.rows.store_kit import HEADER
 from ttslo_app.store.rule_edit import changed_parts, read_edited
 from ttslo_app.store.rule_row import RuleRow
 from ttslo_app.store.rule_text import Rules, read_rules

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_files import ODD
-from store_kit import CELL, HEADER, ROW_A, ROW_B, FailingDisk, folder, litter, table
 
+from tests.kits.common.odd_files import ODD
+from tests.kits.rows.store_kit import CELL, HEADER, ROW_A, ROW_B, FailingDisk, folder, litter, table
 from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.rules.rule import read_rule
 from ttslo_app.store.disk import Disk, Stamp

@@ -9,9 +9,9 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_kit import HEADER, ROW_A, ROW_B, table
 
-from examples import many
+from tests.kits.common.examples import many
+from tests.kits.rows.store_kit import HEADER, ROW_A, ROW_B, table
 from ttslo_app.columns import CONFIG_COLUMNS, TRIGGER_COLUMNS
 from ttslo_app.store.rule_merge import merge, trigger_cells
 from ttslo_app.store.rule_text import read_rules

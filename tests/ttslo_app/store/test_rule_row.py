@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from calls_kit import calls_in
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.kits.common.calls_kit import calls_in
 from ttslo_app.store.rule_row import (
     ConfigRow,
     PlainRow,

@@ -7,8 +7,8 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import CELL, HEADER, ROW_A, ROW_B, table
 
+from tests.kits.rows.store_kit import CELL, HEADER, ROW_A, ROW_B, table
 from ttslo_app.columns import CONFIG_COLUMNS
 from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.store.rule_text import Rules, read_rules

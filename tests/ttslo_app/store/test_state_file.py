@@ -8,8 +8,8 @@ from typing import BinaryIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from store_kit import NOON, FailingDisk, folder, litter, table
 
+from tests.kits.rows.store_kit import NOON, FailingDisk, folder, litter, table
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.state_file import StateFile
 from ttslo_app.store.state_text import STATE_COLUMNS

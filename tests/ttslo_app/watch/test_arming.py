@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from watch_kit import ABOVE, BELOW, MARKET, WatchBench, rule
 
+from tests.kits.rows.watch_kit import ABOVE, BELOW, MARKET, WatchBench, rule
 from ttslo_app.messages import BookArm, Crossing
 from ttslo_app.rules.rule import WhenBlind
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, OLD, START, S, WatchBench, armed, rule
 
+from tests.kits.rows.watch_kit import MARKET, OLD, START, S, WatchBench, armed, rule
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind

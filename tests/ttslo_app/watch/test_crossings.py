@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watch_kit import BELOW, S, armed, priced, rule
 
+from tests.kits.rows.watch_kit import BELOW, S, armed, priced, rule
 from ttslo_app.messages import Market, Past
 from ttslo_app.rules.rule import ThresholdType, WhenBlind
 from ttslo_app.watch.crossings import Armed, Deed, deed_for, first_crossings

@@ -6,8 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, OLD, S, WatchBench, armed, priced, printed, rule
 
+from tests.kits.rows.watch_kit import MARKET, OLD, S, WatchBench, armed, priced, printed, rule
 from ttslo_app.clocks import Clocks, clock_time
 from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import WhenBlind

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watch_kit import S, armed, printed
 
 from krakenlink.stream.events import TradePrint
+from tests.kits.rows.watch_kit import S, armed, printed
 from ttslo_app.clocks import Clocks
 from ttslo_app.watch.crossings import OfNow, is_older
 

@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from watch_kit import ABOVE, BELOW, MARKET, OLD, S, WatchBench, armed, rule
 
+from tests.kits.rows.watch_kit import ABOVE, BELOW, MARKET, OLD, S, WatchBench, armed, rule
 from ttslo_app.clocks import Clocks
 from ttslo_app.messages import BookArm
 from ttslo_app.rules.rule import WhenBlind

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
+from tests.kits.common.examples import many
 from ttslo_app.messages import Past
 from ttslo_app.watch import past as past_room
 from ttslo_app.watch.past import Bounds, LookBack, read_bars, read_trades

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples import many
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import TradePrint
+from tests.kits.common.examples import many
 from ttslo_app.messages import Past
 from ttslo_app.watch.tape import MarketTape, Position, Saved
 

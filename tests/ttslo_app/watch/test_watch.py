@@ -6,10 +6,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, OLD, S, WatchBench, printed
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import TradePrint, Trades
+from tests.kits.rows.watch_kit import MARKET, OLD, S, WatchBench, printed
 from ttslo_app.clocks import iso_moment
 from ttslo_app.messages import Crossing, Fetched, FirstCrossing, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind

@@ -9,10 +9,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from watch_kit import MARKET, S, WatchBench, rule
 
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import TradePrint, Trades
+from tests.kits.rows.watch_kit import MARKET, S, WatchBench, rule
 from ttslo_app.clocks import Clocks, iso_moment
 from ttslo_app.messages import BookArm, Crossing, Fetched, FirstCrossing, Past
 from ttslo_app.rules.rule import WhenBlind

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from watch_kit import S, rule
 
+from tests.kits.rows.watch_kit import S, rule
 from ttslo_app.clocks import clock_time
 from ttslo_app.messages import Kind, Past
 from ttslo_app.rules.rule import WhenBlind

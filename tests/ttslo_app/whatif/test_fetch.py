@@ -10,7 +10,6 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from trade_kit import KEY, NOW, SECOND, Market, Told
 
 from krakenlink.errors import (
     KrakenAPIError,
@@ -19,6 +18,7 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
+from tests.kits.histories.trade_kit import KEY, NOW, SECOND, Market, Told
 from ttslo_app.backtest.trade_cache import TradeCache
 from ttslo_app.watch.past import Pace
 from ttslo_app.whatif.fetch import Fetcher, Unfetched

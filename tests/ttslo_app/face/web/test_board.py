@@ -7,8 +7,8 @@ import random
 from typing import Any
 
 import pytest
-from sign_kit import NOW, connection, order, row, snapshot
 
+from tests.kits.signs.sign_kit import NOW, connection, order, row, snapshot
 from ttslo_app.face.snapshot import Event, Snapshot, judged
 from ttslo_app.face.web import board as board_room
 from ttslo_app.face.web.board import MOST_CHARTS, MOST_MARKS, MOST_POINTS, Board, Trace

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from web_kit import FIGURES, TOKEN, Answer, ask, connect, request, served
 
+from tests.kits.signs.web_kit import FIGURES, TOKEN, Answer, ask, connect, request, served
 from ttslo_app.face.web.guard import (
     VERBS,
     Confirmations,

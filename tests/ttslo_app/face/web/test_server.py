@@ -11,9 +11,10 @@ from contextlib import ExitStack, closing, suppress
 from importlib.resources import files
 
 import pytest
-from live_program import wait_until
-from sign_kit import row
-from web_kit import (
+
+from tests.kits.program.live_program import wait_until
+from tests.kits.signs.sign_kit import row
+from tests.kits.signs.web_kit import (
     FIGURES,
     LONG,
     TOKEN,
@@ -26,7 +27,6 @@ from web_kit import (
     request,
     served,
 )
-
 from ttslo_app.face.web import server as server_room
 from ttslo_app.face.web.guard import Guard, PageUnavailable
 from ttslo_app.face.web.server import MOST_IDLE, MOST_PAGES, Figures, WebServer

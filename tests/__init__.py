@@ -1,0 +1,1 @@
+"""So that `tests.kits` is found here, whatever else is installed by that name."""
