@@ -1,6 +1,7 @@
 """The sizes of the house: what a person can hold in mind at once, and a test beside each room."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,16 @@ def test_tests_of_rooms_that_have_gone_are_gone_too() -> None:
 def is_part_of(stem: str, known: tuple[str, ...]) -> bool:
     """Tell whether a test file is one of several of a room."""
     return any(stem.startswith(f"{room}_") for room in known)
+
+
+@pytest.mark.parametrize("name", ["whole", "kits"])
+def test_house_tells_of_every_folder_of_tests_and_kits(name: str) -> None:
+    """Each is in the tables once, and no file lies beside them, where nobody would look for it."""
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    told = re.findall(rf"^\| `tests/{name}/(\w+)` \| .+ \|$", text, re.MULTILINE)
+    folder = ROOT / "tests" / name
+    assert list(folder.glob("*.py")) == []
+    assert sorted(told) == sorted({path.parent.name for path in folder.glob("*/*.py")})
 
 
 LONG = "    pass\n"
