@@ -140,6 +140,11 @@ class ProgramProcess:
         """What it has printed so far, errors too."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def moments(self) -> list[str]:
+        """The steps and writes that the driver has told."""
+        return [line[2:] for line in self.output.splitlines() if line.startswith("@ ")]
+
     def wait(self) -> int:
         """Wait for the end and return the exit code."""
         try:
