@@ -97,6 +97,16 @@ class OrderChecks:
     def hear(self) -> None:
         """Take in which pairs Kraken has changed, also while `work` rests. No I/O; its thread."""
         self._news.update(self._changed())
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Keep the newest of each armed row: while nothing is asked, each edit adds one more."""
+        count, seats = len(self._waiting), self._armed()
+        if count <= 2 * len(seats) + _CHECKS_AT_ONCE:
+            return
+        taken = [self._waiting.popleft() for _ in range(count)]
+        newest = {one.rule.id: one for one in taken if one.rule.id in seats}
+        self._waiting.extendleft(reversed(newest.values()))
 
     def work(self) -> None:
         """Have some of those that wait checked. Blocks for Kraken's answers."""

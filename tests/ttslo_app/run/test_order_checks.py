@@ -336,6 +336,26 @@ def test_pairs_that_change_while_nothing_is_asked_are_looked_at_afterwards(said:
     assert len(exchange.checked) == 2
 
 
+def test_of_edits_that_come_while_nothing_is_asked_the_newest_waits(said: Said) -> None:
+    """A host that stands by may see thousands before it asks; of rows that are gone, none waits."""
+    exchange, worker, rows = Exchange(), Worker(), {"a": Seat(arming("a"))}
+    worker.is_key_refused = True
+    checks = OrderChecks(cast("Any", exchange), lambda: rows, worker, said)
+    for number in range(1, 201):
+        checks.add(arming("gone", f"0.{number:04}"))
+        rows["a"] = Seat(arming("a", f"0.{number:04}"))
+        checks.add(rows["a"].armed)
+        checks.hear()
+        checks.work()
+    worker.is_key_refused = False
+    for _ in range(200):
+        checks.hear()
+        checks.work()
+    volumes = [Decimal(order.volume) for order in cast("list[Any]", exchange.checked)]
+    assert len(volumes) <= 22
+    assert volumes[-1] == Decimal("0.02")
+
+
 def test_row_that_waits_no_more_is_not_looked_at_again(said: Said, clock: Clock) -> None:
     """Without an armed row there is nothing that a bad key could lose."""
     exchange, rows = Exchange(), {"a": Seat(arming("a"))}
