@@ -305,7 +305,11 @@ class Pool:
         if self._moves.get(key) is not move or move.left is not None:
             return
         thread = move.to.feed_thread
-        self._refused[key] = thread.clock() + max(1.0, thread.settings.mute_retry_every)
+        now = thread.clock()
+        for old, until in list(self._refused.items()):
+            if until <= now:  # else it would be kept until the end, wanted or not
+                self._refused.pop(old, None)
+        self._refused[key] = now + max(1.0, thread.settings.mute_retry_every)
         self._moves.pop(key, None)
         thread.give_back(partial(_give_up_locked, move.to, key))
         _log.info("%s (%s) stays on its connection: %s", key[1], key[0].value, refusal)

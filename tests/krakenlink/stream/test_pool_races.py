@@ -171,6 +171,21 @@ def test_refusal_of_what_stays_calls_the_move_off(provider: WebSocketPriceProvid
     assert not provider.pool._moves
 
 
+def test_refusals_are_known_for_as_long_as_they_count(provider: WebSocketPriceProvider) -> None:
+    """And no longer, whatever becomes of their subscriptions: a provider may run for months."""
+    to, seconds = provider.pool.branches[0], 0.0
+    to.feed_thread.clock = lambda: seconds
+    others = [key_of(TICKER, Symbol(name)) for name in ("ETH/USD", "XRP/USD")]
+    for key in others:
+        move = _Move(Subscription(key[1], TICKER, batch_size=1), provider, to)
+        provider.pool._moves[key] = move
+        provider.pool._call_off(key, move, "EGeneral:No")
+    assert list(provider.pool._refused) == others
+    seconds += max(1.0, provider.settings.mute_retry_every)
+    provider.pool._call_off(KEY, carry(provider, provider, to), "EGeneral:No")
+    assert list(provider.pool._refused) == [KEY]
+
+
 def test_refusal_of_what_is_wanted_there_by_now_leaves_it_there(
     provider: WebSocketPriceProvider,
 ) -> None:
