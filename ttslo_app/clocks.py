@@ -304,6 +304,20 @@ def iso_moment(at_ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
 
 
+def outlasts(
+    looks: int, seconds: float, is_so: Callable[[], bool], pause: Callable[[float], object]
+) -> bool:
+    """Tell whether something is so at each of some looks, and the end has not come. Blocks.
+
+    Args:
+        looks: How often it is looked at most.
+        seconds: How long to wait after each look.
+        is_so: Looks.
+        pause: Waits so many seconds; `True` says that the end has come.
+    """
+    return all(is_so() and pause(seconds) is not True for _ in range(looks))
+
+
 @lru_cache(maxsize=8)  # a moment of which many lines are told is put into words once
 def clock_time(seconds: float, beside: float | None = None) -> str:
     """Return a moment in UTC, as all logs have it, with the day where `beside` is on another."""

@@ -19,6 +19,7 @@ from ttslo_app.clocks import (
     is_moment,
     iso_moment,
     nanoseconds,
+    outlasts,
 )
 
 DAY = 86_400.0
@@ -171,6 +172,25 @@ def test_question_that_fails_leaves_what_was_known() -> None:
     with pytest.raises(OSError, match="no route"):
         machine.clock.measure(fail)
     assert machine.error <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("lasts", "ends_at", "lasted", "pauses"),
+    [(0, 9, False, 0), (2, 9, False, 2), (9, 9, True, 3), (9, 2, False, 2)],
+    ids=["is not so", "ends", "outlasts all looks", "the end comes"],
+)
+def test_what_is_waited_for_is_looked_at_again_and_again(
+    lasts: int, ends_at: int, lasted: bool, pauses: int
+) -> None:
+    """Until it is over, whoever waits has to end, or it was looked at often enough."""
+    waited: list[float] = []
+
+    def pause(seconds: float) -> bool:
+        waited.append(seconds)
+        return len(waited) == ends_at
+
+    assert outlasts(3, 0.5, lambda: len(waited) < lasts, pause) is lasted
+    assert waited == [0.5] * pauses
 
 
 def test_moment_of_many_lines_is_put_into_words_once() -> None:

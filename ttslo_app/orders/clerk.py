@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ttslo_app.clocks import nanoseconds
+from ttslo_app.clocks import nanoseconds, outlasts
 from ttslo_app.messages import FirstCrossing, Sighting, Streamed, Watched
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal
@@ -186,10 +186,11 @@ class Clerk:
             pause: Waits so many seconds, while somebody may just be saving config.csv.
         """
         self.settle(is_ending=False)
-        for _ in range(_LAST_GLANCES):
-            if not self._ledger.unnoted or not self._tools.files.is_being_saved():
-                break
-            pause(_LAST_GLANCE)
+
+        def is_waiting() -> bool:
+            return bool(self._ledger.unnoted) and self._tools.files.is_being_saved()
+
+        outlasts(_LAST_GLANCES, _LAST_GLANCE, is_waiting, pause)
         self.settle(is_ending=True)
 
     def _is_due(self, moment: float | None) -> bool:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock, open_at_once, replace_file
 from krakenlink.numbers import plain
+from ttslo_app.clocks import outlasts
 from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange
@@ -137,11 +138,11 @@ def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:
 
 
 def _let_save_end(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> None:
-    for _ in range(_MOST_GLANCES):
+    def is_young() -> bool:
         stamp = file.stamp()
-        if stamp is None or not is_being_written(stamp, disk.now().timestamp()):
-            return
-        pause(_SAVE_GLANCE)
+        return stamp is not None and is_being_written(stamp, disk.now().timestamp())
+
+    outlasts(_MOST_GLANCES, _SAVE_GLANCE, is_young, pause)
 
 
 class Hands:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ttslo_app.clocks import outlasts
 from ttslo_app.rules.rule import RulesById
 from ttslo_app.store.disk import Stamp
 from ttslo_app.store.manager import ConfigManager
@@ -62,12 +63,14 @@ def wait_for_whole_file(
         wall: This machine's clock, by which files are dated.
         pause: Waits so many seconds; True ends the wait.
     """
-    for _ in range(_MOST_GLANCES):
+
+    def is_cut_off() -> bool:
         # Or it is gone, as while an editor replaces it.
-        if (stamp := stamp_of(manager)) is not None and not is_being_written(stamp, wall()):
-            return
-        if not _lacks(manager, waiting()) or pause(_GLANCE):
-            return
+        stamp = stamp_of(manager)
+        is_whole = stamp is not None and not is_being_written(stamp, wall())
+        return not is_whole and _lacks(manager, waiting())
+
+    outlasts(_MOST_GLANCES, _GLANCE, is_cut_off, pause)
 
 
 def _lacks(manager: ConfigManager, rule_ids: Sequence[str]) -> bool:
