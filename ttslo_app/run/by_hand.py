@@ -96,9 +96,10 @@ def edit(
 ) -> Answer:
     """Arm or disarm a row in config.csv, as an editor does; every other byte stays. Blocks.
 
-    Whoever is just saving the file in place is waited for, 3 s at most: what comes behind this
-    would be lost. A row that is armed is not made what it was to the letter when it fired, as the
-    program would take it for an old copy.
+    Whoever is just saving the file in place is waited for, 3 s at most, and nothing is done where
+    they are not at their end by then: what they have still to write would be lost. A row that is
+    armed is not made what it was to the letter when it fired, as the program would take it for an
+    old copy.
 
     Args:
         config: The file.
@@ -111,7 +112,8 @@ def edit(
     file = RuleFile(Path(config), disk)
     is_armed = command.verb is Verb.ARM
     try:
-        _let_save_end(file, disk, pause)
+        if _is_saved_on_and_on(file, disk, pause):
+            return Answer(False, words.is_being_saved(command.row, str(config)))
         rows = [row for row in file.read().rows if row.get("id") == command.row]
         cells = _armed_cells(rows, fired_as) if is_armed else {"enabled": "false"}
         file.update_row(command.row, cells)
@@ -137,12 +139,19 @@ def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:
     return StateReader(data, "state").rows.get(rule_id, {}).get("letters", "")
 
 
-def _let_save_end(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> None:
+def _is_saved_on_and_on(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> bool:
+    """Wait for whoever is just saving the file; tell whether they are not at their end by then.
+
+    Whoever replaces it each time, as the program does for its notes, has written all of it.
+    """
+    inodes: set[int] = set()
+
     def is_young() -> bool:
         stamp = file.stamp()
+        inodes.add(-1 if stamp is None else stamp.inode)
         return stamp is not None and is_being_written(stamp, disk.now().timestamp())
 
-    outlasts(_MOST_GLANCES, _SAVE_GLANCE, is_young, pause)
+    return outlasts(_MOST_GLANCES, _SAVE_GLANCE, is_young, pause) and len(inodes) == 1
 
 
 class Hands:

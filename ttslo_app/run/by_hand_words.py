@@ -48,6 +48,14 @@ def not_edited(row: str, config: str, error: Exception) -> str:
     return f"{row}: {config} stays as it is: {why}"
 
 
+def is_being_saved(row: str, config: str) -> str:
+    """Return the answer while somebody writes config.csv, whose next lines would be lost."""
+    return (
+        f"{row}: nothing was done, as {config} is being written to all the while; ask again once "
+        "it is saved"
+    )
+
+
 def not_waiting(row: str) -> str:
     """Return the answer for a row that is not armed."""
     return f"{row}: it is not armed, so it cannot be fired; ttslo status tells where it stands"

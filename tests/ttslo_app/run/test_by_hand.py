@@ -179,18 +179,26 @@ def test_edit_by_hand_waits_for_whoever_saves_the_file_in_place(tmp_path: Path) 
     assert path.read_bytes() == whole.replace(row("eth", 4000).encode(), disarmed.encode())
 
 
-def test_edit_by_hand_waits_for_nobody_who_never_ends(tmp_path: Path) -> None:
-    """Three seconds are enough."""
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["in place", "replaced each time"])
+def test_edit_by_hand_is_never_written_into_a_save(tmp_path: Path, is_replaced: bool) -> None:
+    """What comes behind it would be lost. Who replaces the file has nothing more to say in it."""
     path, disk = config(tmp_path, row("btc", 51000)), SteadyDisk()
+    whole = path.read_bytes()
     disk.date(path)
 
     def go_on(seconds: float) -> None:
         disk.seconds += seconds
+        if is_replaced:
+            (tmp_path / "next").write_bytes(whole)
+            (tmp_path / "next").replace(path)
         disk.date(path)
 
     began = disk.seconds
-    assert edit(path, Command(Verb.DISARM, "btc"), "", disk, go_on).is_done
+    answer = edit(path, Command(Verb.DISARM, "btc"), "", disk, go_on)
     assert 2.5 < disk.seconds - began < 3.5
+    assert answer.is_done == is_replaced
+    assert (path.read_bytes() == whole) is not is_replaced
+    assert is_replaced or "is being written to all the while; ask again" in answer.text
 
 
 # --- the command's file ----------------------------------------------------------------------
