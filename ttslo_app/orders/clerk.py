@@ -190,7 +190,8 @@ class Clerk:
         def is_waiting() -> bool:
             return bool(self._ledger.unnoted) and self._tools.files.is_being_saved()
 
-        outlasts(_LAST_GLANCES, _LAST_GLANCE, is_waiting, pause)
+        if outlasts(_LAST_GLANCES, _LAST_GLANCE, is_waiting, pause):
+            self._tell_of_save()
         self.settle(is_ending=True)
 
     def _is_due(self, moment: float | None) -> bool:
@@ -261,18 +262,26 @@ class Clerk:
     def _is_for_later(self) -> bool:
         """Tell whether notes wait, because somebody may just be saving config.csv.
 
-        state.csv has what they say. Whoever never ends is not waited for: a row that stays enabled
-        is as much of a trap for its user.
+        state.csv has what they say. Whoever never ends is not waited for, but told of: a row that
+        stays enabled is as much of a trap for its user.
         """
         now = self._tools.now()
         if not self._is_due(self._note_at):
             return True
         if self._patient_until is None:
             self._patient_until = now + _MOST_PATIENCE
-        if now >= self._patient_until or not self._tools.files.is_being_saved():
+        if not self._tools.files.is_being_saved():
+            return False
+        if now >= self._patient_until:
+            self._tell_of_save()
             return False
         self._note_at = now + _GLANCE
         return True
+
+    def _tell_of_save(self) -> None:
+        """Say that a note goes into a save: what is written behind it is lost."""
+        lives = [self._ledger.life_of(rule_id) for rule_id in sorted(self._ledger.unnoted)]
+        self._teller.tell(trouble_words.noted_into_a_save(lives))
 
     def _cannot_note(self, lives: Sequence[Life], error: Exception) -> None:
         self._failed_notes += 1

@@ -150,6 +150,16 @@ def as_it_was(life: Life) -> Sentence:
     )
 
 
+def noted_into_a_save(lives: Sequence[Life]) -> Sentence:
+    """Say that somebody was saving config.csv for too long to be waited for."""
+    names = ", ".join(f"{life.id} ({life.order_id})" for life in lives)
+    text = (
+        f"config.csv is being written to all the while, and is told of {names} all the same. Look "
+        "whether all is there that somebody is saving"
+    )
+    return Sentence(Kind.CONFIG, "WARNING", text)
+
+
 def expired(rule: Rule, moment: datetime) -> Sentence:
     """Say that a row has ended by itself, and how it begins anew."""
     when = moment.strftime("%Y-%m-%d %H:%MZ")

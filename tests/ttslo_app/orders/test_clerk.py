@@ -489,23 +489,27 @@ def test_program_that_ends_lets_a_save_of_config_csv_come_to_its_end() -> None:
     assert bench.worker.stop(30.0)
     assert looks == [{}] * 5
     assert bench.files.notes == {"btc": "O1"}
+    assert not bench.heard("being written to")
 
 
 def test_program_that_ends_waits_for_no_endless_save() -> None:
-    """Its row would say for as long as nobody starts it that it is armed."""
+    """Its row would say for as long as nobody starts it that it is armed; what it costs is told."""
     bench = owing_a_note()
     bench.worker.start()
     assert bench.worker.stop(30.0)
     assert bench.files.notes == {"btc": "O1"}
+    assert bench.heard("config.csv is being written to all the while, and is told of btc (O1) all")
     assert bench.files.disk["btc"]["noted"] == "true"
 
 
 def test_note_does_not_wait_for_ever_nor_at_the_end() -> None:
-    """A row that stays enabled is a trap for its user, too."""
+    """A row that stays enabled is a trap for its user, too; so is a save that lost its end."""
     bench = owing_a_note()
     for _ in range(40):
+        assert bool(bench.files.notes) == bench.heard("being written to all the while")
         settled(bench)
     assert bench.files.notes == {"btc": "O1"}
+    assert sum("being written to" in text for _, text in bench.said) == 1
     bench = owing_a_note()
     settled(bench).settle(is_ending=True)
     assert bench.files.notes == {"btc": "O1"}
