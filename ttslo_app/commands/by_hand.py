@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from krakenlink.machine import replace_file
+from ttslo_app.commands import by_hand_words as words
 from ttslo_app.commands.status import look
 from ttslo_app.face.snapshot import NOT_RUNNING
-from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.by_hand import (
     Answer,
     Command,
@@ -30,6 +30,7 @@ from ttslo_app.run.by_hand import (
     encoded,
     letters_when_fired,
 )
+from ttslo_app.run.by_hand_words import not_edited
 from ttslo_app.terminal import Parser, put, put_trouble
 
 # For so many seconds the program is given to take a command up, and to answer.
@@ -101,7 +102,7 @@ def _asked(command: Command, path: Path, state: str) -> int:
     try:
         replace_file(path, encoded(token, command, time.time()), is_durable=False)
     except OSError as error:
-        put_trouble(words.not_edited(command.row, str(path), error))
+        put_trouble(not_edited(command.row, str(path), error))
         return _NOT_DONE
     end = time.monotonic() + _TAKEN
     while path.exists() and time.monotonic() < end:

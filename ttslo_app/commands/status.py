@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from krakenlink.machine import feed_clock, read_plain
+from ttslo_app.commands import status_words as words
 from ttslo_app.face.snapshot import (
     EVERY,
     NOT_RUNNING,
@@ -30,7 +31,6 @@ from ttslo_app.face.snapshot import (
     judged,
 )
 from ttslo_app.face.table import drawn, text_of
-from ttslo_app.signs import words
 from ttslo_app.signs.snapshots import is_alive, snapshot_path
 from ttslo_app.terminal import Parser, put
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from ttslo_app.messages import Kind, Sentence, of_row
 
-_NO_STATE = "start it with the same --config and --state"
-
 
 def asked(row: str, verb: str) -> Sentence:
     """Say that somebody asks for something."""
@@ -100,34 +98,6 @@ def cancelled(row: str, txid: str) -> str:
 def failed(row: str, error: Exception) -> str:
     """Return the answer to what met an error that nobody foresaw."""
     return f"{row}: it could not be done ({type(error).__name__}); the log has the details"
-
-
-# --- the command line ----------------------------------------------------------------------------
-
-
-def confirm(verb: str, row: str) -> str:
-    """Return the question that a terminal is asked."""
-    return f"{verb} {row}: are you sure? Write yes: "
-
-
-def needs_yes(verb: str, row: str) -> str:
-    """Return what is said where nobody can be asked."""
-    return f"nothing was done: add --yes to {verb} {row}"
-
-
-def not_running(state: str) -> str:
-    """Return what is said where no program runs."""
-    return f"no program runs with {state}, so nothing was done; {_NO_STATE}"
-
-
-def not_taken_up(state: str) -> str:
-    """Return what is said where the program did not take the command."""
-    return f"the program with {state} did not take it up, so nothing was done; see ttslo status"
-
-
-def not_answered(row: str) -> str:
-    """Return what is said where the program took the command and did not answer."""
-    return f"{row}: the program has taken it up and not answered; see its log and ttslo status"
 
 
 def only_read(rule_id: str, mode: str) -> str:

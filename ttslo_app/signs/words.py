@@ -44,6 +44,10 @@ def _standing(row: Row) -> str:
     return f"{condition}, now {readable(row.price)} ({row.away:.2f} % away{proof})"
 
 
+def _named(names: Sequence[str]) -> str:
+    return some_of([name[:40] for name in names], _LONGEST_NAMES)
+
+
 def _stops(count: int) -> str:
     return "1 stop stands" if count == 1 else f"{count} stops stand"
 
@@ -78,39 +82,6 @@ def no_terminal(why: str) -> Sentence:
 
 
 NEEDS_RICH = "--live needs the library rich: pip install rich"
-
-
-# --- what `ttslo status` finds -------------------------------------------------------------------
-
-
-def nothing_there(state: str, others: Sequence[str]) -> str:
-    """Return what it means that no program has told of itself."""
-    text = f"NOT RUNNING: no program has ever told of itself beside {state}"
-    if others:
-        return f"{text}; beside others here: {_named(others)}. Name one of them with --state"
-    return f"{text}. Start ttslo, or name the state file of the one that runs with --state"
-
-
-def not_readable(path: str, why: object) -> str:
-    """Return what it means that a snapshot cannot be read."""
-    return f"NOT KNOWN: {path} cannot be read: {why}"
-
-
-def also_runs(other: Snapshot) -> str:
-    """Return that a second program runs with the same state."""
-    return (
-        f"A second program runs with the same state: {other.mode}, process {other.pid} on "
-        f"{other.host}, {other.armed} armed"
-    )
-
-
-def other_config(snapshot: Snapshot, config: str) -> str:
-    """Return that the program does not have the config that was asked for."""
-    return f"This program works with {snapshot.config}, not with {config}"
-
-
-def _named(names: Sequence[str]) -> str:
-    return some_of([name[:40] for name in names], _LONGEST_NAMES)
 
 
 def loop_hangs(seconds: float) -> str:

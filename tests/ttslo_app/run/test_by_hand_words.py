@@ -27,7 +27,6 @@ def test_request_and_answer_are_events_of_the_row() -> None:
         words.failed("btc", ValueError("x")),
         words.fired("btc", "O1"),
         words.cancelled("btc", "O1"),
-        words.not_answered("btc"),
         words.edited("btc", is_armed=True),
     ],
 )
@@ -52,10 +51,6 @@ def test_reason_is_told_where_there_is_one() -> None:
     )
 
 
-def test_who_cannot_be_asked_is_told_the_flag_and_what_must_run() -> None:
-    """With the words that are typed."""
-    assert words.needs_yes("fire", "btc") == "nothing was done: add --yes to fire btc"
-    assert words.confirm("fire", "btc").endswith("Write yes: ")
-    assert "--state" in words.not_running("state.csv")
-    assert "nothing was done" in words.not_taken_up("state.csv")
+def test_file_that_is_no_command_is_named() -> None:
+    """Somebody has to look who writes there."""
     assert "x.json" in words.trouble(words.not_taken("x.json")).text
