@@ -336,6 +336,7 @@ class WebSocketPriceProvider(Wants, Stoppable):
 
     def _after_fork(self) -> None:
         """Forget what is the parent's; keep what is wanted."""
+        self.home.take_after_fork(self)
         self.feed_thread.start_anew()
         self._take_aliases()
         tickers = self._subscriptions.tickers

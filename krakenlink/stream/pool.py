@@ -344,15 +344,26 @@ class Pool:
         """Let the other connection have what has left. On its thread, under no lock."""
         if move.left is None or self._moves.get(key) is not move:
             return
-        self._moves.pop(key, None)
         thread = move.to.feed_thread
         with thread.lock:
             events = thread.feed.arrive(key, move.left, thread.clock())
+            self._moves.pop(key, None)  # last: the child of a fork in between joins it itself
             # Given back and wanted anew meanwhile, it may be a third one's by now.
             if key not in thread.feed.subscriptions.by_key and self._routes.get(key) is move.to:
                 self._routes.pop(key, None)
             thread.changed.notify_all()
         thread.readers.publish(events)
+
+    def take_after_fork(self, carrier: Looks) -> None:
+        """Do to its end what a fork has cut off: what has left is had by no connection but one.
+
+        In the child, before a connection begins anew with what it had.
+        """
+        had = carrier.feed_thread.feed.subscriptions.by_key
+        for key, move in list(self._moves.items()):
+            if move.origin is carrier and move.left is not None and had.get(key) is move.sub:
+                self._routes[key] = move.to
+                had.pop(key, None)
 
     # -- the end
 

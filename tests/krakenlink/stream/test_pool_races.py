@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -168,6 +169,36 @@ def test_refusal_of_what_stays_calls_the_move_off(provider: WebSocketPriceProvid
     provider.pool.heard(to, KEY, "EGeneral:No")
     run(provider)
     assert (refs(provider), sub_of(to)) == (1, None)
+    assert not provider.pool._moves
+
+
+class ForkedError(Exception):
+    """Ends what the forking thread of a child has not done itself."""
+
+
+@pytest.mark.parametrize("step", ["give_up", "arrive"])
+def test_child_of_a_fork_in_the_middle_of_a_step_has_one_of_each(
+    provider: WebSocketPriceProvider, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The thread that was at it is the parent's: of two its readers would hear all twice."""
+    to = provider.pool.branches[0]
+    carriers = cast("list[WebSocketPriceProvider]", [provider, *provider.pool.branches])
+    move = carry(provider, provider, to)
+    monkeypatch.setattr(provider.feed_thread.feed, "depart", lambda *_: Departure(refs=1))
+
+    def fork(*_: Any) -> None:
+        for one in carriers:
+            one._after_fork()
+        raise ForkedError
+
+    feed = to.feed_thread.feed if step == "arrive" else provider.feed_thread.feed.subscriptions
+    monkeypatch.setattr(feed, step, fork)
+    provider.feed_thread.send(partial(provider.pool._leave, KEY, move))
+    with pytest.raises(ForkedError):
+        run(provider, to)
+    provider.pool.balance(to)
+    assert (sub_of(provider), refs(to)) == (None, 1)
+    assert provider.pool.carrier(KEY) is to
     assert not provider.pool._moves
 
 
