@@ -20,6 +20,7 @@ from typing import Any
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from krakenlink.machine import feed_clock, lost_link_at
+from krakenlink.rest.trust import sharing
 from krakenlink.sockets import Answer, by_thread, call_here, dial
 
 # Seconds that a kept connection may lie idle. Routers forget one after minutes, without a word.
@@ -81,12 +82,16 @@ class _Watched(HTTPConnection):
         self._is_connecting = True
         try:
             if call is None:
-                super().connect()
+                self._reach()
             else:
-                by_thread(super().connect, self.close, call.connects_until)
+                by_thread(self._reach, self.close, call.connects_until)
         finally:
             self._is_connecting = False
         self._note_use()
+
+    def _reach(self) -> None:
+        with sharing(self):
+            super().connect()
 
     def request(
         self, method: str, url: str, body: Any = None, headers: Any = None, **options: Any

@@ -666,7 +666,7 @@ LOADED = {
     "krakenlink.rest.kept",
     *("krakenlink.rest.listing", "krakenlink.rest.quotes", "krakenlink.rest.request"),
     *("krakenlink.rest.session", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
-    *("krakenlink.rest.verdicts", "krakenlink.sockets"),
+    *("krakenlink.rest.trust", "krakenlink.rest.verdicts", "krakenlink.sockets"),
     "krakenlink.stream",  # the names of what its rooms hold, for hints; none of the rooms
 }
 # The same for who asks for a price that is streamed.

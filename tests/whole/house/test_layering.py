@@ -104,6 +104,7 @@ SHELLS_OF: dict[str, set[str]] = {
     "krakenlink.relay": {"broker", "reader", "server"},
     "krakenlink.rest": {
         *("account_calls", "client", "gate", "kept", "listing", "session", "sockets", "transport"),
+        "trust",
     },
     "krakenlink.stream": {
         *("account", "aio", "auditor", "budget", "connection", "handover", "looks", "pool"),
@@ -204,7 +205,7 @@ LIBRARIES: dict[str, frozenset[str]] = {
     "urllib3": frozenset(
         {
             *("krakenlink.rest.kept", "krakenlink.rest.sockets", "krakenlink.rest.transport"),
-            "ttslo_app.cluster.etcd",
+            *("krakenlink.rest.trust", "ttslo_app.cluster.etcd"),
         }
     ),  # what requests does not tell apart is told there
     "websocket": frozenset({"krakenlink.stream.connection"}),
