@@ -287,7 +287,7 @@ class Roll:
             return False
         if life.state is RuleState.PLACED:
             self._teller.tell(kin_words.left_alone(life))
-        self._tools.begin_anew(life.id)
+        self._begin_anew(life)
         self._ledger.put(put_behind(life))
         self._ledger.stand(life.id, None)
         return True
@@ -317,7 +317,7 @@ class Roll:
 
         `now` is the moment, where there is one already.
         """
-        self._tools.begin_anew(life.id)
+        self._begin_anew(life)
         if life.has_fired:
             self._teller.tell(words.armed_again(life))
         at, since = now or self._tools.moments.now_and_since()
@@ -325,6 +325,11 @@ class Roll:
         self._ledger.put(armed)
         self._ledger.stand(life.id, None)
         return armed
+
+    def _begin_anew(self, life: Life) -> None:
+        self._tools.begin_anew(life.id)
+        # What is still to be noted of the order before would disable the row as it is now.
+        self._ledger.unnoted.discard(life.id)
 
     def ensure_armed(self, rule: Rule) -> None:
         """Arm `rule` if it is not: for callers that hand in rows one by one.

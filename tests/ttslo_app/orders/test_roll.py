@@ -540,6 +540,30 @@ def test_row_that_its_user_has_touched_is_armed_again(fired: Bench, cells: dict[
     assert len(fired.kraken.sent) == 2
 
 
+@pytest.mark.parametrize("cells", [{}, {"group": "exit"}])
+def test_note_that_an_old_copy_is_owed_does_not_disable_what_its_user_has_armed(
+    cells: dict[str, str],
+) -> None:
+    """The note waits while the file cannot be written, and an edit may come before it."""
+    bench = Bench(rule(**cells))
+    bench.letters["btc"] = TYPED
+    bench.adopt()
+    bench.cross(rule(**cells))
+    bench.wait(5)
+    bench.files.note_error = PermissionError(13, "Permission denied")
+    put_back(bench)
+    assert bench.heard("an old copy of the row, from before order")
+    bench.files.rules["btc"] = rule(**{**cells, **({"group": "next"} if cells else {})})
+    put_back(bench, enabled="yes")
+    assert bench.life().generation == 2
+    bench.files.note_error = None
+    bench.wait(120)
+    assert bench.files.notes == {}
+    bench.adopt()
+    assert bench.life().state is RuleState.ARMED
+    assert not bench.life().noted
+
+
 def test_disabling_ends_what_a_refused_row_is_owed() -> None:
     """Nothing in the state makes its next arming anything but that of a new row."""
     bench = Bench(rule())
