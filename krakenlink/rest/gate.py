@@ -40,6 +40,9 @@ _EPOCH = 17 * 10**17
 # How much higher an exclusive start whose nonce is refused tries again: an earlier start on a
 # machine whose clock was ahead may stand above it. The steps are few: each is a wrong call.
 _CLIMBS = tuple(hours * 3600 * 10**9 for hours in (1, 24, 24 * 30, 24 * 366))
+# The same of a start whose clock is behind what is kept: a call that was under way when the run
+# before was killed kept nothing. No further, as the key may be another program's, too.
+_LEAPS = _CLIMBS[:2]
 
 
 _AFTER_THE_NONCE = ("EOrder:", "EGeneral:Permission denied")
@@ -66,6 +69,7 @@ class Gate:
         self._last = 0
         self._kept = 0
         self._is_read = False
+        self._leaps: Iterator[int] = iter(())
         self._orders = 0  # under way, or waiting for their turn
         self._is_order_out = False
         self._is_look_out = False
@@ -126,6 +130,10 @@ class Gate:
         errors = tuple(errors)
         is_refused = any("Invalid nonce" in text for text in errors)
         with self._lock:
+            if is_refused and not self._is_exclusive and nonce == self._last:
+                self._last += next(self._leaps, 0)
+            elif not errors:
+                self._leaps = iter(())
             if not self._is_exclusive or nonce <= self._base:
                 return
             if not is_refused:
@@ -199,6 +207,7 @@ class Gate:
             if now < kept < now + _MOST_AHEAD:
                 _log.debug("Nonces go on above those of a clock that was ahead")
                 self._last = kept + _KEPT_EVERY
+                self._leaps = iter(_LEAPS)
         self._last = max(now, self._last + 1)
         return self._last
 

@@ -112,6 +112,40 @@ def test_next_run_begins_above_the_last_nonce(
     assert nonce_of(Gate(tmp_path / "new" / "nonce")) > max(used)
 
 
+@pytest.mark.parametrize("silence", [HOUR // 60, 20 * HOUR])
+def test_next_run_climbs_over_a_call_that_was_under_way_when_the_last_one_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silence: int
+) -> None:
+    """Its nonce was not kept any more, and the clock is behind by now, as after a power cut."""
+    file, now = tmp_path / "nonce", time.time_ns()
+    file.write_text(str(now))
+    highest = now + silence
+    monkeypatch.setattr(time, "time_ns", lambda: now - 30 * 24 * HOUR)
+    gate, refused = Gate(file), 0
+    while (nonce := nonce_of(gate)) <= highest:
+        gate.hear(nonce, REFUSED)
+        refused += 1
+        assert refused < 3
+    gate.hear(nonce, ())
+    gate.hear(nonce_of(gate), REFUSED)  # by now it is another program's doing
+    assert nonce_of(gate) == nonce + 2
+
+
+def test_refused_nonce_changes_no_other_where_the_clock_is_right(tmp_path: Path) -> None:
+    """There it is another program's doing, and is never answered by higher ones; nor for long."""
+    file, now = tmp_path / "nonce", time.time_ns()
+    file.write_text(str(now - HOUR))
+    gate = Gate(file)
+    for _ in range(5):
+        gate.hear(nonce_of(gate), REFUSED)
+    assert nonce_of(gate) < time.time_ns() + 10**9
+    file.write_text(str(time.time_ns() + HOUR))
+    behind = Gate(file)
+    for _ in range(9):
+        behind.hear(nonce_of(behind), REFUSED)
+    assert nonce_of(behind) < time.time_ns() + 27 * HOUR
+
+
 @pytest.mark.parametrize("text", ["", "x", "9" * 19, "1" * 10_000, "-1", "\x00", "1e18"])
 def test_damaged_file_spoils_no_nonce(tmp_path: Path, text: str) -> None:
     """Nonces never go down again: what cannot be one of ours is not gone on from."""
