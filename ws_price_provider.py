@@ -281,6 +281,7 @@ class WebSocketPriceProvider(Wants, Stoppable):
             self.feed_thread.handover.empty_locked()
             fallbacks = dict(self._rest_fallbacks)
             found = feed_health(self._feed, self.url, fallbacks, self._clock())
+        self.feed_thread.say_farewell(None)  # of an end that nobody else may come by to tell
         others = (beside_first(x.health(), name, fallbacks) for name, x in self.pool.named())
         return replace(found, beside=tuple(others))
 

@@ -122,6 +122,7 @@ class FeedThread(FeedLife, AuditMeans):
 
     def main(self, run: Run) -> None:
         """Connect and serve for one run, until it is ended."""
+        self.say_farewell(None)  # an end that was handed over while there was no thread
         try:
             while True:
                 try:

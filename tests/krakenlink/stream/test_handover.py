@@ -275,6 +275,24 @@ def test_end_without_a_thread_is_told_too(
     assert caplog.messages.count("The price stream is closed") == 2
 
 
+@pytest.mark.parametrize("who", ["looks", "begins anew"])
+def test_end_that_was_handed_over_without_a_thread_is_told_by_who_comes_next(
+    who: str, server: Server, make: Make
+) -> None:
+    """Who waits for the last event need not wait for another end, nor hear of it after a begin."""
+    provider = make()
+    reader = provider.open_feed()
+    with provider.feed_thread.lock:
+        provider.stop()
+    assert reader.backlog == 0
+    if who == "looks":
+        provider.health()
+        assert reader.backlog == 1
+    else:
+        provider.connect()
+    assert isinstance(reader.get(LONG), FeedClosed)
+
+
 @pytest.mark.parametrize("when", ["direct", "handed over"])
 def test_end_is_told_once_however_many_want_it(
     when: str, server: Server, make: Make, caplog: pytest.LogCaptureFixture
