@@ -3,9 +3,10 @@
 Pure. It must never show a level that Kraken's own checksum has not confirmed: a sum that differs, a
 side that crosses the other, a number that is none, and there is no book until a new snapshot.
 
-Kraken sums up digits, and JSON's numbers may have lost some on their way (`50000` for `50000.0`,
-`5e-05`): so each number is brought to the decimals of its pair first. Which those are is told by
-the `instrument` channel; where it has not spoken, the snapshot's own sum tells the right ones.
+Kraken sums up digits, and JSON's numbers may have lost or won some on their way (`50000` or
+`50000.00` for `50000.0`, `5e-05`): so each number is brought to the decimals of its pair first.
+Which those are is told by the `instrument` channel; where it has not spoken, the snapshot's own sum
+tells the right ones.
 
 Sources: Kraken, spot WebSocket v2, book channel and its guide on checksums (read 2026-11).
 """
@@ -13,7 +14,8 @@ Sources: Kraken, spot WebSocket v2, book channel and its guide on checksums (rea
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Context, Decimal, localcontext
 from typing import Literal, NamedTuple, Protocol
@@ -41,7 +43,7 @@ _SUMMED = 10
 _LONGEST = 40
 _UNREADABLE = "a level cannot be read"
 _CROSSED = "its best bid is not below its best ask"
-# Decimals that are tried where nobody has told them: of a price beyond those that are seen, and of
+# Decimals that are tried where nobody has told them: of a price beyond those that it needs, and of
 # a quantity.
 _MORE_PLACES, _QTY_PLACES = 4, 8
 # For quotients, whatever a caller's own context rounds to.
@@ -204,18 +206,19 @@ class Book:
         """Return the decimals that may be meant, the likeliest first.
 
         A wrong guess cannot pass: Kraken's sum of up to forty numbers would have to be that of
-        other digits by chance.
+        other digits by chance. So there are never more of them than 5 of a price times 9 of a
+        quantity.
         """
         if self._told is not None:
             yield self._told
         levels = [*bids, *asks]
-        price, qty = (
-            max((_decimals(n) for n in numbers), default=0)
-            for numbers in ([x.price for x in levels], [x.qty for x in levels])
-        )
-        for more in range(_MORE_PLACES + 1):
-            for places in range(qty, max(qty, _QTY_PLACES) + 1):
-                yield Places(price + more, places)
+        shown_price, price = _decimals(x.price for x in levels)
+        shown_qty, qty = _decimals(x.qty for x in levels)
+        most = max(qty, _QTY_PLACES)
+        quantities = _first(_QTY_PLACES + 1, shown_qty, range(most, qty - 1, -1))
+        for places in _first(_MORE_PLACES + 1, shown_price, range(price, price + _MORE_PLACES + 1)):
+            for others in quantities:
+                yield Places(places, others)
 
     def change(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel], checksum: object) -> str:
         """Take changes in; return why there is no book any more, nothing if there is one."""
@@ -269,13 +272,28 @@ class Shown(NamedTuple):
         return tuple(found)
 
 
-def _decimals(number: object) -> int:
-    """Return how many decimals a number shows; 0 for what is none."""
-    try:
-        exponent = to_decimal(number).as_tuple().exponent
-    except ValueError:
-        return 0
+def _decimals(numbers: Iterable[object]) -> tuple[int, int]:
+    """Return how many decimals the longest of them shows, and how many it needs.
+
+    Zeros at the end are shown and not needed: they may be the market's, or padding.
+    """
+    shown = needed = 0
+    for number in numbers:
+        with suppress(ValueError):
+            exact = to_decimal(number)
+            shown = max(shown, _places_of(exact))
+            needed = max(needed, _places_of(EXACT.normalize(exact)))
+    return shown, needed
+
+
+def _places_of(number: Decimal) -> int:
+    exponent = number.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _first(most: int, shown: int, others: Iterable[int]) -> list[int]:
+    """Return the decimals that are shown and others, each once, and no more than `most`."""
+    return list(dict.fromkeys((shown, *others)))[:most]
 
 
 # --- what an order would meet -------------------------------------------------------------------
