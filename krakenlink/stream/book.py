@@ -194,13 +194,17 @@ class Book:
 
     def begin(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel], checksum: object) -> str:
         """Take a snapshot in; return why it is none, nothing if it is a book."""
-        fault = "it has no levels that can be read"
+        if not _is_sum(checksum):
+            return _no_sum(checksum)
+        said = _UNREADABLE
         for places in self._possible(bids, asks):
             self._bids, self._asks, self._places = _Side(-1), _Side(1), places
             fault = self.change(bids, asks, checksum)
             if fault in ("", _CROSSED):  # with these decimals Kraken's sum is right
-                break
-        return fault
+                return fault
+            if said == _UNREADABLE:
+                said = fault  # the likeliest of those that can be
+        return said
 
     def _possible(self, bids: Sequence[RawLevel], asks: Sequence[RawLevel]) -> Iterator[Places]:
         """Return the decimals that may be meant, the likeliest first.
@@ -230,6 +234,8 @@ class Book:
             return _UNREADABLE
         found = self.checksum()
         if found != checksum:
+            if not _is_sum(checksum):
+                return _no_sum(checksum)
             return f"its checksum is {found}, Kraken's is {str(checksum)[:_LONGEST]}"
         if bid_side.keys and ask_side.keys and -bid_side.keys[0] >= ask_side.keys[0]:
             return _CROSSED
@@ -243,6 +249,14 @@ class Book:
         """Return up to `depth` levels of each side, to be made numbers of. Quick."""
         bids, asks = self._bids.texts(depth), self._asks.texts(depth)
         return Shown(self._places, bids, asks, self.timestamp)
+
+
+def _is_sum(checksum: object) -> bool:
+    return isinstance(checksum, int | float) and not isinstance(checksum, bool)
+
+
+def _no_sum(checksum: object) -> str:
+    return f"Kraken's checksum is no number: {repr(checksum)[:_LONGEST]}"
 
 
 class Shown(NamedTuple):

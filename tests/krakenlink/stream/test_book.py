@@ -147,12 +147,38 @@ def test_snapshot_with_another_sum_is_no_book() -> None:
     assert fault.endswith(f"Kraken's is {total(BIDS, ASKS) ^ 1}")
 
 
-@pytest.mark.parametrize("checksum", [None, "", True, 1.5, str(total(BIDS, ASKS)), [], "9" * 500])
+NO_SUMS: list[object] = [None, "", True, False, str(total(BIDS, ASKS)), [], {}, "9" * 500]
+
+
+@pytest.mark.parametrize("checksum", NO_SUMS)
 def test_snapshot_without_a_sum_is_no_book(checksum: object) -> None:
-    """Nothing counts that Kraken has not confirmed, and no reason is longer than a line."""
+    """Nothing counts that Kraken has not confirmed, and the reason says what is odd, in a line."""
+    for sides in ((BIDS, ASKS), ({}, {})):  # the sum of nothing is 0, and no `False`
+        fault = Book(10).begin(raw(sides[0]), raw(sides[1]), checksum)
+        assert fault.startswith("Kraken's checksum is no number: ")
+        assert fault.endswith(repr(checksum)[:40])
+        assert len(fault) < 100
+
+
+@pytest.mark.parametrize("checksum", NO_SUMS)
+def test_change_without_a_sum_ends_the_book(checksum: object) -> None:
+    """And says so: two sums that look the same would explain nothing."""
+    fault = begun().change([], [], checksum)
+    assert fault == f"Kraken's checksum is no number: {repr(checksum)[:40]}"
+
+
+@pytest.mark.parametrize("told", [None, Places(1, 8), Places(0, 2)])
+def test_reason_names_the_sum_of_the_book_as_it_is_written(told: Places | None) -> None:
+    """Not that of the last guess at its decimals."""
+    fault = Book(10, told).begin(raw(BIDS), raw(ASKS), 1)
+    assert fault == f"its checksum is {total(BIDS, ASKS)}, Kraken's is 1"
+
+
+@pytest.mark.parametrize("checksum", [1.5, float("nan"), -1, 2**40])
+def test_number_that_is_no_sum_is_a_wrong_one(checksum: object) -> None:
+    """Whatever it is, it is not that of the book."""
     fault = Book(10).begin(raw(BIDS), raw(ASKS), checksum)
-    assert "checksum" in fault
-    assert len(fault) < 100
+    assert fault == f"its checksum is {total(BIDS, ASKS)}, Kraken's is {checksum}"
 
 
 @pytest.mark.parametrize("bad", [Raw("-1", "1"), Raw("0", "1"), Raw("x", "1"), Raw("1.0", "-1")])
