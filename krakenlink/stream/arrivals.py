@@ -97,19 +97,22 @@ class Arrivals:
 
     # -- what an audit has found
 
-    def distrust(self, symbol: Symbol, reason: str, now: float) -> list[Event]:
+    # `of` is the subscription that was looked at, None for whichever there is: what is wanted since
+    # is another one, of which nothing is known.
+
+    def distrust(self, symbol: Symbol, reason: str, now: float, of: object = None) -> list[Event]:
         """Let no price of `symbol` count, whatever the stream says."""
         sub = self.tickers.get(symbol)
-        if sub is None:
+        if sub is None or (of is not None and sub is not of):
             return []
         sub.distrusted = True
         sub.unprove()
         return [SymbolDistrusted(symbol, reason, now)]
 
-    def trust(self, symbol: Symbol, now: float) -> list[Event]:
+    def trust(self, symbol: Symbol, now: float, of: object = None) -> list[Event]:
         """Take `distrust` back; the last tick of a subscription that lives counts at once."""
         sub = self.tickers.get(symbol)
-        if sub is None or not sub.distrusted:
+        if sub is None or not sub.distrusted or (of is not None and sub is not of):
             return []
         sub.distrusted = False
         if sub.state is SubState.LIVE and sub.latest is not None:

@@ -48,11 +48,12 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A symbol, what is to be done about it, and a sentence for people."""
+    """A symbol, what is to be done about it, a sentence for people, and what was seen of it."""
 
     symbol: str
     remedy: Remedy
     sentence: str
+    view: View = field(compare=False, repr=False)
 
 
 # A cure shows within seconds or not at all; after so many looks the usual pace is enough.
@@ -145,17 +146,20 @@ class Audit:
         said += f"{readable(look.price)}; prices come over REST"
         if self._resubscribed.get(symbol) == view.connection:
             self._patients[symbol] = _Patient(Remedy.RECONNECT, view)
-            return Finding(symbol, Remedy.RECONNECT, f"{said} while the connection is made anew")
+            why = f"{said} while the connection is made anew"
+            return Finding(symbol, Remedy.RECONNECT, why, view)
         self._resubscribed[symbol] = view.connection
         self._patients[symbol] = _Patient(Remedy.RESUBSCRIBE, view)
-        return Finding(symbol, Remedy.RESUBSCRIBE, f"{said} while the subscription is made anew")
+        why = f"{said} while the subscription is made anew"
+        return Finding(symbol, Remedy.RESUBSCRIBE, why, view)
 
     def _look_after(self, look: _Look) -> Finding | None:
         symbol, patient = look.symbol, self._patients[look.symbol]
         patient.looks += 1
         if _has_spoken(patient.view, look.after) and look.is_plausible:
             del self._patients[symbol]
-            return Finding(symbol, Remedy.TRUST, f"{symbol}: the stream speaks again and counts")
+            why = f"{symbol}: the stream speaks again and counts"
+            return Finding(symbol, Remedy.TRUST, why, look.after)
         is_new_lie = self._counts_again and look.is_contradiction
         if patient.remedy is not Remedy.RESUBSCRIBE and not is_new_lie:
             return None
@@ -165,6 +169,7 @@ class Audit:
             Remedy.RECONNECT,
             f"{symbol}: a new subscription did not help, so the connection is made anew; prices "
             "come over REST",
+            look.after,
         )
 
 

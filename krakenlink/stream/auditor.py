@@ -22,7 +22,7 @@ from krakenlink.stream.connection import Connection
 from krakenlink.stream.events import BookWrong, Channel, Event
 from krakenlink.stream.feed import FeedProtocol
 from krakenlink.stream.handover import Bell, wake
-from krakenlink.stream.health import book_views, views
+from krakenlink.stream.health import book_views, reconnects, views
 from krakenlink.stream.reader import Readers
 from krakenlink.stream.settings import FeedSettings
 
@@ -36,7 +36,9 @@ class AuditMeans:
     """What an audit does to a feed; a part of its thread, which says how it drops a connection.
 
     What readers are told of (`doubt_book`, `distrust`, `trust`) is done on the feed's thread: on
-    another one it could be told after something newer that has come meanwhile.
+    another one it could be told after something newer that has come meanwhile. By then the symbol
+    may have been given back and wanted anew: `of` is the subscription that was looked at, and None
+    whichever there is.
     """
 
     settings: FeedSettings
@@ -76,27 +78,37 @@ class AuditMeans:
         with self.lock:
             return book_views(self.feed)
 
-    def doubt_book(self, symbol: str, reason: str) -> None:
+    def is_on(self, connection: int) -> bool:
+        """Tell whether the connection of a view is the present one."""
+        with self.lock:
+            return self.feed.link.is_open and reconnects(self.feed) == connection
+
+    def doubt_book(self, symbol: str, reason: str, of: object = None) -> None:
         """Let a book be none until its next snapshot, which is asked for."""
         with self.lock:
             subscriptions, now = self.feed.subscriptions, self.clock()
             sub = subscriptions.by_key.get((Channel.BOOK, Symbol(symbol)))
             events: list[Event] = []
-            if sub is not None and sub.content is not None:
+            if sub is not None and sub.content is not None and of in (None, sub):
                 events = [BookWrong(Symbol(symbol), reason, now), *subscriptions.doubt(sub, now)]
         self.readers.publish(events)
 
-    def distrust(self, symbol: str, reason: str) -> None:
-        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people."""
+    def distrust(self, symbol: str, reason: str, of: object = None) -> bool:
+        """Let no price of `symbol` count until `trust`; `reason` is a sentence for people.
+
+        Returns:
+            Whether there is such a subscription.
+        """
         with self.lock:
-            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock())
+            events = self.feed.subscriptions.distrust(Symbol(symbol), reason, self.clock(), of)
             self.changed.notify_all()
         self.readers.publish(events)
+        return bool(events)
 
-    def trust(self, symbol: str) -> None:
+    def trust(self, symbol: str, of: object = None) -> None:
         """Take `distrust` back: the last tick of this connection counts again."""
         with self.lock:
-            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock())
+            events = self.feed.subscriptions.trust(Symbol(symbol), self.clock(), of)
             self.changed.notify_all()
         self.readers.publish(events)
 
@@ -202,8 +214,10 @@ class Auditor:
 
     def _doubt_book(self, finding: Finding, stop: Bell) -> None:
         """Do what follows from a look at books. On the feed's thread."""
-        if not stop.is_rung:
-            self._feed.doubt_book(finding.symbol, "REST has had another best bid twice")
+        seen = finding.view  # on a new connection its snapshot is new, and counts
+        if self._feed.is_on(seen.connection) and not stop.is_rung:
+            why = "REST has had another best bid twice"
+            self._feed.doubt_book(finding.symbol, why, seen.of)
 
     def _treat(self, finding: Finding, stop: Bell) -> None:
         """Do what follows from a look at prices. On the feed's thread."""
@@ -211,10 +225,13 @@ class Auditor:
 
         if stop.is_rung:
             return  # what is wanted since then was not looked at
+        seen = finding.view
         if finding.remedy is Remedy.TRUST:
-            self._feed.trust(finding.symbol)
+            self._feed.trust(finding.symbol, seen.of)
             return
-        self._feed.distrust(finding.symbol, finding.sentence)
+        is_meant = self._feed.distrust(finding.symbol, finding.sentence, seen.of)
+        if not (is_meant and self._feed.is_on(seen.connection)):
+            return  # it was given back, or is asked for on a new connection already
         if finding.remedy is Remedy.RECONNECT:
             self._feed.reconnect(f"the stream has fallen silent about {finding.symbol}")
             return

@@ -80,7 +80,7 @@ def feed_health(
         last_frame_age=_since(link.last_frame_at, now),
         blind_for=_since(link.blind_since, now),
         attempts=link.attempts,
-        reconnects=_reconnects(feed),
+        reconnects=reconnects(feed),
         messages=link.messages,
         messages_per_second=messages_per_second,
         ticks_per_second=ticks_per_second,
@@ -125,7 +125,8 @@ def _since(moment: float | None, now: float) -> float | None:
     return None if moment is None else now - moment
 
 
-def _reconnects(feed: FeedProtocol) -> int:
+def reconnects(feed: FeedProtocol) -> int:
+    """Return how many connections came after the first."""
     return max(0, feed.link.connections - 1)
 
 
@@ -135,7 +136,7 @@ def views(feed: FeedProtocol) -> dict[str, View]:
         return {}
     from krakenlink.stream.audit import View  # which the audit has loaded
 
-    connection = _reconnects(feed)
+    connection = reconnects(feed)
     return {
         symbol: View(sub.latest.price, sub.ticks, connection, sub.state is SubState.LIVE, sub)
         for symbol, sub in feed.subscriptions.tickers.items()
@@ -154,9 +155,7 @@ def book_views(feed: FeedProtocol) -> dict[str, View]:
         if sub.channel is Channel.BOOK and sub.content is not None and not sub.is_arriving:
             best = sub.content.texts(1).bids
             if best:
-                found[str(sub.symbol)] = View(
-                    best[0].price, sub.ticks, _reconnects(feed), True, sub
-                )
+                found[str(sub.symbol)] = View(best[0].price, sub.ticks, reconnects(feed), True, sub)
     return found
 
 

@@ -307,8 +307,12 @@ class Exchange:
     def audit(self) -> None:
         """Let an audit find that one connection lies about the price, or does so no more."""
         thread = self.random.choice(self.wires).carrier.feed_thread
+
+        def distrust() -> None:
+            thread.distrust(BTC, "REST says otherwise")
+
         if self.random.random() < 0.5:
-            thread.send(partial(thread.distrust, BTC, "REST says otherwise"))
+            thread.send(distrust)
             if self.random.random() < 0.5:
                 thread.send(partial(thread.resubscribe, BTC))
         else:

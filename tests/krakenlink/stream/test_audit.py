@@ -193,6 +193,7 @@ def test_each_finding_is_one_sentence_with_both_prices() -> None:
         Remedy.RESUBSCRIBE,
         "BTC/USD: the stream has fallen silent at 5, Kraken's REST says 0.00000005; prices come "
         "over REST while the subscription is made anew",
+        stream[SYMBOL],
     )
 
 

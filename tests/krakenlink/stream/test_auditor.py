@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -30,6 +31,9 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.handover import Bell
 from krakenlink.stream.settings import FeedSettings
+from krakenlink.stream.states import SubState
+from tests.kits.stream.book_kit import snapshot
+from tests.kits.stream.feed_kit import sent, tell, ticker_frame
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
@@ -443,6 +447,8 @@ class Means(AuditMeans):
     """A feed that only notes what is done to it."""
 
     settings = NEVER
+    is_wanted = True
+    connection = 0
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -453,11 +459,15 @@ class Means(AuditMeans):
     def resubscribe(self, symbol: str, channel: str = "ticker") -> None:
         self.done.append(f"resubscribe {channel}")
 
-    def distrust(self, symbol: str, reason: str) -> None:
+    def distrust(self, symbol: str, reason: str, of: object = None) -> bool:
         self.done.append("distrust")
+        return self.is_wanted
 
-    def trust(self, symbol: str) -> None:
+    def trust(self, symbol: str, of: object = None) -> None:
         self.done.append("trust")
+
+    def is_on(self, connection: int) -> bool:
+        return connection == self.connection
 
 
 class Flickering(Means):
@@ -500,9 +510,110 @@ def test_each_finding_has_its_remedy_and_no_other(remedy: Remedy, done: list[str
     """Distrust comes first, so that no price counts while the cure is under way."""
     feed, stop = Means(), Bell()
     auditor = Auditor(feed, lambda symbols: {})
-    auditor._treat(Finding(SYMBOL, remedy, "it is mute"), stop)
+    finding = Finding(SYMBOL, remedy, "it is mute", View(Decimal(5), 9, 0, True))
+    auditor._treat(finding, stop)
     assert feed.done == done
     stop.ring()
-    auditor._treat(Finding(SYMBOL, remedy, "it is mute"), stop)
-    auditor._doubt_book(Finding(SYMBOL, remedy, "it is mute"), stop)
+    auditor._treat(finding, stop)
+    auditor._doubt_book(finding, stop)
     assert feed.done == done  # what is wanted after a stop was not looked at
+
+
+@pytest.mark.parametrize("remedy", [Remedy.RECONNECT, Remedy.RESUBSCRIBE])
+@pytest.mark.parametrize(("connection", "is_wanted"), [(1, True), (0, False)])
+def test_cure_that_has_come_by_itself_is_not_tried(
+    remedy: Remedy, connection: int, is_wanted: bool
+) -> None:
+    """It was asked for anew meanwhile, with all others: a good connection is not dropped for it."""
+    feed = Means()
+    feed.connection, feed.is_wanted = connection, is_wanted
+    finding = Finding(SYMBOL, remedy, "it is mute", View(Decimal(5), 9, 0, True))
+    Auditor(feed, lambda symbols: {})._treat(finding, Bell())
+    assert feed.done == ["distrust"]
+
+
+class Standing:
+    """A feed without a thread, whose ticker and book are live; what its thread does is done here.
+
+    What an audit finds waits until `run`, as it does while the thread connects.
+    """
+
+    def __init__(self) -> None:
+        self.provider = WebSocketPriceProvider("ws://127.0.0.1:9/", settings=NEVER, clock=lambda: 1)
+        self.thread = self.provider.feed_thread
+        self.thread._is_available = False
+        for channel in CHANNELS:
+            self.provider.subscribe_symbol(SYMBOL, channel)
+        self.connect()
+        self.stop = Bell()
+        self.auditor = Auditor(self.thread, lambda symbols: {SYMBOL: Decimal(7)}, self._bids)
+        self.prices, self.books = Audit(), Audit(counts_again=True)
+
+    def _bids(self, symbols: list[str]) -> Mapping[str, Decimal]:
+        return {SYMBOL: Decimal(7)}
+
+    def connect(self) -> None:
+        """Make the connection, or another one."""
+        if self.thread.feed.link.is_open:
+            self.thread.feed.lost(1.0, "closed")
+        self.thread.feed.link.attempt(1.0)
+        self.thread.feed.opened(1.0)
+        self.serve()
+
+    def serve(self) -> None:
+        """Let all that is due be asked for, and Kraken answer it."""
+        tell(self.thread.feed, *map(self._answer, sent(self.thread.feed, 1.0)), at=1.0)
+        tell(self.thread.feed, ticker_frame(last=5.0), snapshot(), at=1.0)
+
+    def _answer(self, message: dict[str, Any]) -> str:
+        result = {"channel": message["params"]["channel"], "symbol": SYMBOL}
+        head = {"method": message["method"], "req_id": message["req_id"]}
+        return json.dumps({**head, "success": True, "result": result})
+
+    def look(self) -> None:
+        """Let the audit look once; what it finds is still to be done."""
+        self.auditor._look(self.prices, self.stop)
+        self.auditor._look_at_books(self.books, self.stop)
+
+    @property
+    def shown(self) -> list[bool]:
+        """Whether there is a price, and whether there is a book."""
+        thing = (self.provider.proven(SYMBOL), self.provider.order_book(SYMBOL))
+        return [one is not None for one in thing]
+
+
+CHANNELS = ("ticker", "book")
+
+
+def test_what_is_wanted_since_a_look_is_not_judged_by_it() -> None:
+    """Nobody has looked at it, so nobody would know that it is to be trusted again."""
+    feed = Standing()
+    feed.look()
+    feed.look()
+    for channel in CHANNELS:
+        feed.provider.unsubscribe_symbol(SYMBOL, channel)
+        feed.provider.subscribe_symbol(SYMBOL, channel)
+    feed.serve()
+    reader = feed.provider.open_feed()
+    feed.thread.do_errands()
+    assert feed.shown == [True, True]
+    assert reader.get(0) is None
+    for _ in range(2):  # but it may lie as well as the one before
+        feed.look()
+        feed.thread.do_errands()
+    assert feed.shown == [False, False]
+
+
+def test_what_lies_is_distrusted_on_the_next_connection_until_it_is_looked_at() -> None:
+    """Its new subscription may lie like the one before; its new book is none that was looked at."""
+    feed = Standing()
+    feed.look()
+    feed.look()
+    feed.connect()
+    feed.thread.do_errands()
+    assert feed.shown == [False, True]
+    assert feed.thread.feed.subscriptions.tickers[SYMBOL].state is SubState.LIVE
+    tell(feed.thread.feed, ticker_frame(last=7.0), at=1.0)
+    feed.look()
+    feed.thread.do_errands()
+    assert feed.shown == [True, False]  # the price is true by now, and the book still is not
