@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Generic, Literal, NamedTuple, Protocol
+from typing import Any, Generic, Literal, NamedTuple, Protocol, cast
 
+from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
 from krakenlink.pairs import Pair, Symbol, legacy_pair
 from krakenlink.prices import Prices
@@ -47,6 +48,10 @@ from krakenlink.stream.tapes import (
 )
 
 _log = logging.getLogger(__name__)
+
+# What has brought nothing for so long may be mute, which no heartbeat shows: then REST is asked
+# once more, as the audit asks it for prices.
+_SILENT = 60.0
 
 
 class Stream(Protocol):
@@ -161,13 +166,22 @@ class Question(NamedTuple):
 
 
 class Base(NamedTuple, Generic[Item]):
-    """What REST told, and what the stream has told beside it: of which tape, and when."""
+    """What REST told, and what the stream has told beside it: of which tape, and when.
+
+    `looked_at` is when somebody wanted to know from REST whether the tape tells all, last.
+    """
 
     tape: Tape[Any]
     items: dict[int, Item]
     last: int
     asked_at: float
     refuted: Mapping[int, Item] = {}  # what of the tape cannot be, by its place
+    looked_at: float = 0.0
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the tape has been silent for so long that it may be mute."""
+        return feed_clock() - max(self.tape.heard_at, self.looked_at) >= _SILENT
 
 
 class Ways(NamedTuple, Generic[Item]):
@@ -302,13 +316,14 @@ class Market:
         """Return what the stream tells of a market joined to what REST tells, else REST's alone."""
         look, symbol = self._look(asked, patience), self._symbol(asked.name)
         key = asked._replace(name=symbol)
-        seen, base, asked_at = look(), self._bases.get(key), None
+        seen, base = look(), self._bases.get(key)
+        fresh: Base[Any] | None = None
         before: dict[int, Any] = {}
         for is_last in (False, True):
             if seen is None:
                 break
             tape, items, age = seen
-            if base is not None and base.tape is tape:
+            if base is not None and base.tape is tape and not base.is_doubtful:
                 told = _without(items, base.refuted)
                 doubted = {n: told[n] for n in ways.doubtful(base, told)}
                 found = ways.join(base, _without(told, doubted))
@@ -321,17 +336,32 @@ class Market:
                         return Joined(symbol, found, "websocket", feed_clock(), age)
                     break
             # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
-            asked_at, before = feed_clock(), items
-            fetched = ways.fetch()
-            known = base.refuted if base is not None and base.tape is tape else {}
-            base = Base(tape, fetched, max(fetched, default=0), asked_at, known)
-            self._bases[key] = base
+            before, fresh = items, self._fresh(tape, base, ways)
+            base = self._bases[key] = fresh or cast("Base[Any]", base)._replace(
+                looked_at=feed_clock()
+            )
             seen = look()
-        if asked_at is None:
-            asked_at = feed_clock()
-            fetched = ways.fetch()
+        asked_at = feed_clock() if fresh is None else fresh.asked_at
+        fetched = ways.fetch() if fresh is None else fresh.items
         now = feed_clock()
         return Joined(symbol, fetched, "rest", now, now - asked_at)
+
+    def _fresh(self, tape: Tape[Any], base: Base[Any] | None, ways: Ways[Any]) -> Base[Any] | None:
+        """Return what REST tells now, None where it cannot be heard about a tape that is silent.
+
+        Nothing speaks against that one, as nothing does against a quiet market: in a while it is
+        looked at again.
+        """
+        known = base if base is not None and base.tape is tape else None
+        asked_at = feed_clock()
+        try:
+            fetched = ways.fetch()
+        except KrakenError:
+            if known is None or not known.is_doubtful:
+                raise
+            return None
+        last, refuted = max(fetched, default=0), {} if known is None else known.refuted
+        return Base(tape, fetched, last, asked_at, refuted, asked_at)
 
     def _refute(self, key: Question, base: Base[Any], items: dict[int, Any]) -> None:
         """Take note that REST knows nothing of what the stream told, and say so once."""

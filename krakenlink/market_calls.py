@@ -82,7 +82,8 @@ class MarketCalls(RestClient):
 
         The first call subscribes, waits for the acknowledgement and asks REST; later ones need
         neither, as long as the stream proves that nothing is missing. A gap is filled by asking
-        REST once more; an interval in which nobody traded may have no candle.
+        REST once more, and a stream that brings nothing for a minute is looked at over REST; an
+        interval in which nobody traded may have no candle.
 
         Blocks like `get_order_book`.
 

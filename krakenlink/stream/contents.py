@@ -74,7 +74,7 @@ class Contents:
             if before is not None:
                 gap = TradeGap(trades.symbol, before + 1, trade.trade_id - 1, trades.at)
                 events.append(gap)
-        sub.heard_at = trades.at
+        sub.heard_at = tape.heard_at = trades.at
         return self._subscriptions.heard_of(sub, events) if sub.is_arriving else events
 
     def receive_candles(self, update: CandleUpdate) -> list[Event]:
@@ -89,7 +89,7 @@ class Contents:
             sub.content = Tape(MOST_CANDLES, is_kept=sub.is_written_down)
         for candle in update.candles:
             sub.content.add(candle.begin, candle)
-        sub.heard_at = update.at
+        sub.heard_at = sub.content.heard_at = update.at
         return self._subscriptions.heard_of(sub, [update]) if sub.is_arriving else [update]
 
     def receive_book(self, update: BookUpdate) -> list[Event]:

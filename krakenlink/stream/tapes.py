@@ -102,6 +102,7 @@ class Tape(Generic[Item]):
     Attributes:
         items: What is written down, by place, in the order in which it came first.
         last: The highest place so far; None before the first.
+        heard_at: When something came last.
     """
 
     def __init__(self, most: int, *, is_kept: bool = False) -> None:
@@ -110,6 +111,7 @@ class Tape(Generic[Item]):
         self._is_kept = is_kept
         self.items: dict[int, Item] = {}
         self.last: int | None = None
+        self.heard_at = float("-inf")
 
     def keep(self) -> None:
         """Write down all that comes from now on."""

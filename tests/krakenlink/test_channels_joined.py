@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import pytest
 
+from krakenlink import channels
 from krakenlink.channels import Market
-from krakenlink.errors import KrakenAPIError
+from krakenlink.errors import KrakenAPIError, KrakenConnectionError
 from krakenlink.pairs import Symbol, legacy_pair
 from krakenlink.prices import Prices
 from krakenlink.stream.events import TradePrint
@@ -170,6 +171,78 @@ def test_another_tape_needs_another_base() -> None:
     rest.before = trade_meanwhile
     assert numbers(shop.trades(NAME, 10, 1.0)) == [1, 2, 3]
     assert len(rest.asked) == 2
+
+
+class Clock:
+    """The feed's clock, at a moment that a test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(channels, "feed_clock", lambda: self.now)
+
+
+def test_tape_that_has_been_silent_for_long_is_looked_at_over_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be mute while heartbeats go on, and then its trades would be old for good."""
+    clock = Clock(monkeypatch)
+    stream, rest = Stream(), Rest([trade_row(1)], [trade_row(1), trade_row(2)], [trade_row(3)])
+    shop = market(stream, rest)
+    seen = {}
+    for clock.now in (1000.0, 1059.0, 1060.0, 1119.0, 1120.0):
+        seen[clock.now] = numbers(shop.trades(NAME, 10, 1.0))
+    assert list(seen.values()) == [[1], [1], [1, 2], [1, 2], [3]]
+    assert len(rest.asked) == 3
+
+
+def test_tape_that_speaks_needs_no_look_over_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long ago REST was asked."""
+    clock = Clock(monkeypatch)
+    stream, rest = Stream(), Rest([candle_row(0)])
+    shop = market(stream, rest)
+    for clock.now in (1000.0, 1050.0, 1100.0, 1150.0):
+        found = shop.candles(NAME, 1, 1.0)
+        stream.tapes["ohlc", 1].heard_at = clock.now
+    assert found.source == "websocket"
+    assert len(rest.asked) == 1
+
+
+def test_silent_tape_stays_where_rest_cannot_be_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most silent markets are quiet ones; nobody waits for REST at each call."""
+    clock = Clock(monkeypatch)
+    stream, rest = Stream(), Rest([trade_row(1)])
+    shop = market(stream, rest)
+    shop.trades(NAME, 10, 1.0)
+
+    def fail() -> None:
+        raise KrakenConnectionError("gone", request_sent=False)
+
+    rest.before = fail
+    for clock.now in (1060.0, 1119.0, 1120.0):
+        assert numbers(shop.trades(NAME, 10, 1.0)) == [1]
+    assert len(rest.asked) == 3
+    clock.now = 1180.0
+    stream.tapes["trade", 0] = Tape(1000)  # of which nothing is known without REST
+    with pytest.raises(KrakenConnectionError):
+        shop.trades(NAME, 10, 1.0)
+
+
+def test_silent_tape_that_ends_while_rest_fails_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What REST told long ago is no answer of its own."""
+    clock = Clock(monkeypatch)
+    stream, rest = Stream(), Rest([trade_row(1)])
+    shop = market(stream, rest)
+    shop.trades(NAME, 10, 1.0)
+
+    def fail() -> None:
+        stream.is_proven = False
+        raise KrakenConnectionError("gone", request_sent=False)
+
+    rest.before, clock.now = fail, 1060.0
+    with pytest.raises(KrakenConnectionError):
+        shop.trades(NAME, 10, 1.0)
 
 
 def test_tape_that_ends_while_rest_is_asked_is_not_joined() -> None:

@@ -103,6 +103,17 @@ def test_candles_are_kept_by_their_begin_and_counted() -> None:
     assert sub.ticks == 3
 
 
+def test_tape_knows_when_it_was_heard_last() -> None:
+    """One that is silent for long may be mute."""
+    contents, sub = following(Channel.TRADE)
+    assert sub.content.heard_at < 0
+    contents.receive_trades(trades(4))
+    assert sub.content.heard_at == trades(4).at
+    contents, sub = following(Channel.OHLC, 5)
+    contents.receive_candles(candle(300))
+    assert sub.content.heard_at == candle(300).at
+
+
 def test_damaged_candles_leave_none_of_the_earlier_ones() -> None:
     """What such a frame told besides is lost, and may have been news of any of them."""
     contents, sub = following(Channel.OHLC, 5)
