@@ -163,7 +163,8 @@ class TradeGap(Value):
 class InstrumentUpdate(Value):
     """Pairs and assets that have changed, or all of them; what was not told is None.
 
-    `lost` are pairs whose row cannot be: nothing of them counts until they are told anew.
+    `lost` are pairs and assets whose row cannot be: nothing of them counts until they are told
+    anew.
     """
 
     pairs: tuple[Instrument, ...]

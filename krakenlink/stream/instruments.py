@@ -1,8 +1,8 @@
 """What Kraken's `instrument` channel tells of pairs and assets, as it changes.
 
 Pure. A row tells what has changed and may leave the rest out; what it tells must make sense, or
-nothing of that pair is known any more: a minimum that somebody made up refuses good orders or lets
-bad ones through.
+nothing of that pair or asset is known any more: a minimum that somebody made up refuses good orders
+or lets bad ones through.
 
 Source: Kraken, spot WebSocket v2, instrument channel (read 2026-11).
 """
@@ -176,13 +176,14 @@ class Instruments:
     def take_in(
         self, pairs: tuple[Instrument, ...], assets: tuple[Asset, ...], lost: tuple[str, ...]
     ) -> None:
-        """Take in what has changed; of pairs that are `lost` nothing is known any more."""
+        """Take in what has changed; of what is `lost` nothing is known any more."""
         for pair in pairs:
             self.pairs[pair.symbol] = _merged(self.pairs.get(pair.symbol), pair)
         for asset in assets:
             self.assets[asset.id] = _merged(self.assets.get(asset.id), asset)
         for name in lost:
             self.pairs.pop(name, None)
+            self.assets.pop(name, None)
 
 
 def _merged(known: _Row | None, told: _Row) -> _Row:

@@ -193,14 +193,14 @@ def read_instruments(frame: str, at: float) -> list[Message]:
         return []
     if content.channel != "instrument":
         return []
-    rows = [(row, read_instrument(row)) for row in content.data.pairs]
-    assets = [read_asset(row) for row in content.data.assets]
+    pairs = [(row.get("symbol", ""), read_instrument(row)) for row in content.data.pairs]
+    assets = [(row.get("id", ""), read_asset(row)) for row in content.data.assets]
     return [
         InstrumentUpdate(
-            tuple(pair for _, pair in rows if pair is not None),
-            tuple(asset for asset in assets if asset is not None),
+            tuple(pair for _, pair in pairs if pair is not None),
+            tuple(asset for _, asset in assets if asset is not None),
             at,
             is_snapshot=content.type == "snapshot",
-            lost=tuple(str(row.get("symbol", "")) for row, pair in rows if pair is None),
+            lost=tuple(str(name) for name, one in (*pairs, *assets) if one is None),
         )
     ]

@@ -128,6 +128,15 @@ def test_pair_that_was_lost_is_not_known() -> None:
     assert known.pairs["BTC/USD"] == BTC
 
 
+def test_asset_that_was_lost_is_not_known() -> None:
+    """Its state of before would be shown as proven; others stay."""
+    known = Instruments()
+    known.take_in((BTC,), (Asset("BTC", "enabled"), Asset("ETH")), ())
+    known.take_in((), (), ("BTC", ""))
+    assert known.assets == {"ETH": Asset("ETH")}
+    assert list(known.pairs) == ["BTC/USD"]
+
+
 def test_new_pair_is_known_at_once() -> None:
     """Kraken lists some every week."""
     known = Instruments()

@@ -159,6 +159,13 @@ def test_damaged_pair_is_lost_and_the_others_are_not() -> None:
     assert found.lost == ("A/B", "")
 
 
+def test_damaged_asset_is_lost_and_the_others_are_not() -> None:
+    """As a pair is: what was known of it before is not what Kraken says now."""
+    found = instruments({"assets": [{"id": "A", "status": "not-so"}, {"id": "B"}, {}]}, "update")
+    assert [x.id for x in found.assets] == ["B"]
+    assert found.lost == ("A", "")
+
+
 def test_two_megabytes_of_pairs_are_read() -> None:
     """More than Kraken has, in one frame."""
     rows = [{**PAIR, "symbol": f"T{n}/USD", "filler": "x" * 250} for n in range(6000)]
