@@ -14,7 +14,8 @@ MOST_FILE_LINES = 450
 MOST_CLASS_LINES = 350
 MOST_FUNCTION_LINES = 40
 MOST_PARAMETERS = 8
-# What earlier callers pass to these is not ours to change.
+# Of constructors that are written; what a record holds (a dataclass, a named tuple) is named one by
+# one. What earlier callers pass to these is not ours to change.
 CONTRACT_CONSTRUCTORS = frozenset({"KrakenAPI", "TTSLO"})
 # The average room: smaller ones are crumbs to get lost between, larger ones hide too much.
 AVERAGE_LINES = (200, 300)
