@@ -7,11 +7,13 @@ waits for anybody.
 from __future__ import annotations
 
 import logging
+import re
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from krakenlink.once import Once
 from krakenlink.stream.events import (
     BookUpdate,
     BookWrong,
@@ -151,6 +153,7 @@ class Readers:
 
     def __init__(self) -> None:
         self._readers: tuple[weakref.ref[FeedReader], ...] = ()
+        self._complaints = _Complaints()
 
     def __len__(self) -> int:
         return len(self._readers)
@@ -186,7 +189,16 @@ class Readers:
         if not _DATA.issuperset(map(type, events)):
             for event in events:
                 if type(event) not in _DATA:
-                    _log_event(event)
+                    self._log(event)
+
+    def _log(self, event: Event) -> None:
+        described = _LOG.get(type(event))
+        if described is not None:
+            level, text, names = described
+            level = self._complaints.level(event, level)
+            if type(event) is FeedClosed:
+                self._complaints = _Complaints()
+            logger.log(level, text, *(getattr(event, name) for name in names))
 
 
 # What is about a connection and not about a symbol.
@@ -231,11 +243,66 @@ class RelayedReaders(Readers):
         )
 
 
-def _log_event(event: Event) -> None:
-    described = _LOG.get(type(event))
-    if described is not None:
-        level, text, names = described
-        logger.log(level, text, *(getattr(event, name) for name in names))
+# Of what channel such an event complains where it does not say so, and with which words.
+_COMPLAINTS: dict[type[Any], tuple[Channel, str]] = {
+    BookWrong: (Channel.BOOK, "reason"),
+    SymbolDistrusted: (Channel.TICKER, "reason"),
+    SymbolMute: (Channel.TICKER, ""),
+    SymbolRefused: (Channel.TICKER, "error"),
+}
+# Which complaints are over with such an event.
+_ENDED: dict[type[Any], tuple[type[Any], ...]] = {
+    ChannelLive: (BookWrong, SymbolMute, SymbolRefused),
+    FirstData: (SymbolMute, SymbolRefused),
+    SymbolTrusted: (SymbolDistrusted,),
+}
+# Seconds without a complaint after which the next one has nothing to do with the last.
+_HOLDS = 60.0
+# Sums and prices differ each time, where the matter is the same.
+_FIGURES = re.compile(r"[0-9][0-9.,]*")
+
+
+class _Complaints:
+    """What the log has said of symbols, so that what stays wrong is not said for ever.
+
+    A complaint is said once until it is over. One that comes back within a minute of that is said
+    once more; when it goes on like this, it is no warning any more until there is peace for a
+    minute. Safe from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._said = Once()
+        self._ended_at: dict[tuple[object, ...], float] = {}
+        self._come_back: set[tuple[object, ...]] = set()
+
+    def level(self, event: Any, level: int) -> int:
+        """Return the level at which `event` is logged: `level`, unless it was said before."""
+        kind = type(event)
+        if kind in _ENDED:
+            channel = Channel(getattr(event, "channel", Channel.TICKER))
+            for complaint in _ENDED[kind]:
+                about = complaint, event.symbol, channel
+                if about in self._said:
+                    self._ended_at.setdefault(about, event.at)
+        elif kind in _COMPLAINTS:
+            return self._level_of_complaint(event, level)
+        return level
+
+    def _level_of_complaint(self, event: Any, level: int) -> int:
+        kind = type(event)
+        channel, words = _COMPLAINTS[kind]
+        about = kind, event.symbol, Channel(getattr(event, "channel", channel))
+        said = _FIGURES.sub("", getattr(event, words)) if words else ""
+        ended_at = self._ended_at.pop(about, None)
+        if ended_at is not None and event.at - ended_at >= _HOLDS:
+            self._said.has_healed(about)
+            self._come_back.discard(about)
+        elif ended_at is not None:
+            self._come_back.add(about)
+        if self._said.is_news(about, (said, about in self._come_back)):
+            return level
+        # That it was over may have been told at this level.
+        return logging.DEBUG if ended_at is None else logging.INFO
 
 
 # The transition is logged, not every price.
