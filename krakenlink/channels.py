@@ -18,6 +18,7 @@ from typing import Any, Generic, Literal, NamedTuple, Protocol, cast
 
 from krakenlink.errors import KrakenError
 from krakenlink.machine import feed_clock
+from krakenlink.once import Once
 from krakenlink.pairs import Pair, Symbol, legacy_pair
 from krakenlink.prices import Prices
 from krakenlink.rest.market import (
@@ -234,6 +235,7 @@ class Market:
         self._told_by: Stream | None = None  # who tells of pairs as they change
         # Looked up without a lock: of two callers at a time the later one's answer stays.
         self._bases: dict[Question, Base[Any]] = {}
+        self._told = Once()  # whose candles come from the future
 
     def let_go(self) -> None:
         """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
@@ -333,6 +335,8 @@ class Market:
                     asked_about = {n: x for n, x in doubted.items() if before.get(n) == x}
                     self._refute(key, base, asked_about)
                     if len(asked_about) == len(doubted):
+                        if not doubted and len(told) == len(items):
+                            self._told.has_healed(key)
                         return Joined(symbol, found, "websocket", feed_clock(), age)
                     break
             # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
@@ -364,10 +368,10 @@ class Market:
         return Base(tape, fetched, last, asked_at, refuted, asked_at)
 
     def _refute(self, key: Question, base: Base[Any], items: dict[int, Any]) -> None:
-        """Take note that REST knows nothing of what the stream told, and say so once."""
+        """Take note that REST knows nothing of what the stream told; said until there is none."""
         if items:
             self._bases[key] = base._replace(refuted={**base.refuted, **items})
-            if not items.keys() <= base.refuted.keys():
+            if self._told.is_news(key):
                 _log.warning("%s: candles from the future are not taken", key.name)
 
     def _look(

@@ -140,6 +140,26 @@ def test_candle_from_the_future_may_stand_in_the_place_of_a_true_one(
     assert [r.message for r in caplog.records] == ["BTC/USD: candles from the future are not taken"]
 
 
+def test_stream_that_goes_on_with_candles_from_the_future_says_so_once(
+    api: KrakenAPI, exchange: FakeKraken, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each minute has another one; on a new connection without them it is over."""
+    reader, said = following(api, exchange), "BTC/USD: candles from the future are not taken"
+    for _ in range(2):
+        exchange.fault("candle_from_future")
+        caplog.clear()
+        for minute in range(3):
+            traded(exchange, reader, CandleUpdate, 50001 + minute, at=NOON + 60 * minute + 1)
+            api.get_candles("XBTUSD")
+        assert [record.message for record in caplog.records].count(said) == 1
+        exchange.clear_faults()
+        exchange.drop_connections()
+        exchange.set_prices("XBTUSD", [50001], at=NOON + 1)
+        assert exchange.wait_for(lambda x: x.is_subscribed("BTC/USD", "ohlc"), LONG)
+        wait_for(reader, CandleUpdate)
+        assert api.get_candles("XBTUSD").source == "websocket"
+
+
 def test_damaged_candle_ends_what_was_joined(api: KrakenAPI, exchange: FakeKraken) -> None:
     """REST tells what it was."""
     reader, before = following(api, exchange), exchange.count("OHLC")
