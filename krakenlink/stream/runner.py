@@ -18,6 +18,7 @@ from functools import partial
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
 from krakenlink.machine import is_relay, note_lost_link
+from krakenlink.once import Once
 from krakenlink.stream.auditor import AuditMeans
 from krakenlink.stream.budget import ConnectBudget
 from krakenlink.stream.connection import (
@@ -63,6 +64,9 @@ _A_PILE = 100
 
 # Seconds between two looks at how far the readers are behind, and at how much is carried.
 _LOOK_EVERY = 5.0
+
+# Seconds after which what stays as it was is said again.
+_SAID_AGAIN = 3600.0
 
 # What nobody waits for: a first price is told by another event beside it.
 _MERE_PRICES = frozenset({Tick, Trades, BookUpdate, CandleUpdate, TradeGap})
@@ -116,6 +120,7 @@ class FeedThread(FeedLife, AuditMeans):
         self._connect = connect or partial(_open, settings=settings)
         self._budget = budget
         self._looked_at = float("-inf")
+        self._said = Once(again_after=_SAID_AGAIN)
         self.on_look: Callable[[], None] = nothing
 
     # -- the thread
@@ -182,7 +187,9 @@ class FeedThread(FeedLife, AuditMeans):
             with self.lock:
                 self._alive_locked(run).link.delay(self.clock() + wait)
                 self.changed.notify_all()
-            logger.warning(
+            is_news = self._said.is_news("budget", at=self.clock())
+            logger.log(
+                logging.WARNING if is_news else logging.DEBUG,
                 "Too many connection attempts on this machine; the next one in %.0f s, "
                 "so that Kraken does not ban this address. Prices come over REST.",
                 wait,
@@ -196,7 +203,9 @@ class FeedThread(FeedLife, AuditMeans):
             self.adopt(run, connection)
             self.serve(run, connection)
         except ConnectionRefused as error:
-            logger.error(
+            is_news = self._said.is_news("refused", str(error), self.clock())
+            logger.log(
+                logging.ERROR if is_news else logging.DEBUG,
                 "The price stream refuses us: %s. Trying again every %.0f s; is %s the right "
                 "address, and is this network let in?",
                 error,
@@ -339,9 +348,14 @@ class FeedThread(FeedLife, AuditMeans):
             return is_calm
         for message in () if is_calm else messages:
             if type(message) is Complaint:
-                logger.warning("Kraken complains: %s", message.error)
+                self._pass_on(message, now)
         self.readers.publish(events)
         return is_calm
+
+    def _pass_on(self, complaint: Complaint, now: float) -> None:
+        is_news = self._said.is_news("complaint", complaint.error, now)
+        level = logging.WARNING if is_news else logging.DEBUG
+        logger.log(level, "Kraken complains: %s", complaint.error)
 
 
 def _receive(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import queue
 import threading
@@ -206,8 +207,8 @@ def test_events_keep_their_order_whatever_comes_among_prices(
 def test_refused_handshake_is_said_loudly_and_tried_again(
     server: Server, make: Make, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
-    """An HTTP 4xx is an ERROR for a person, and the feed still comes back by itself."""
-    server.scripts = [lambda peer: peer.shake_hands(status), server.serve]
+    """An HTTP 4xx is one ERROR for a person, and the feed still comes back by itself."""
+    server.scripts = [*3 * [lambda peer: peer.shake_hands(status)], server.serve]
     provider = make(QUICK)
     reader = provider.open_feed()
     provider.subscribe("BTC/USD")
@@ -343,6 +344,41 @@ def test_used_up_budget_is_waited_for_and_said(
     provider.subscribe("BTC/USD")
     wait_for(reader, FirstData)
     assert "Too many connection attempts" in caplog.text
+
+
+class Spent(ConnectBudget):
+    """A budget that has something left only after a moment, each time."""
+
+    waits = itertools.cycle((0.001, 0.0))
+
+    def reserve(self, now: float) -> float:
+        return next(self.waits)
+
+
+def test_what_stays_as_it_is_is_said_once_in_a_while(
+    server: Server, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A budget that is used up before each attempt, and the same complaint of Kraken's."""
+    settings = FeedSettings(dead_after=LONG, retry_delays=(0.0,))
+    budget = Spent(settings)
+    provider = make(settings, budget=budget)
+    reader = provider.open_feed()
+    provider.subscribe("BTC/USD")
+    for number in range(3):
+        wait_for(reader, FirstData)
+        server.broadcast('{"error":"Something else"}', ticker("BTC/USD", 5 + number))
+        while wait_for(reader, Tick).price != 5 + number:
+            continue
+        server.drop()
+    wait_for(reader, FirstData)
+    server.broadcast('{"error":"Something new"}', ticker("BTC/USD", 9))
+    while wait_for(reader, Tick).price != 9:
+        continue
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert sum("Too many connection attempts" in one for one in said) == 1
+    assert [one for one in said if "complains" in one] == [
+        *("Kraken complains: Something else", "Kraken complains: Something new")
+    ]
 
 
 def test_server_on_this_machine_is_exempt_from_the_budget(
