@@ -336,7 +336,7 @@ def test_used_up_budget_is_waited_for_and_said(
     server: Server, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The feed waits for its turn, nobody waits for the feed, and a WARNING says why."""
-    settings = FeedSettings(budget_attempts=1, budget_window=0.3, dead_after=LONG)
+    settings = FeedSettings(budget_attempts=1, budget_window=3.0, dead_after=LONG)
     budget = ConnectBudget(settings, tmp_path)
     assert budget.reserve(time.time()) == 0
     provider = make(settings, budget=budget)
