@@ -22,6 +22,9 @@ from ttslo_app.messages import Past
 _BLUR = SECOND // 1000
 # How far Kraken's clock, as it is estimated here, may be from the truth; in seconds.
 _DOUBT = 5.0
+# REST is a second or two behind the stream; an answer after so many that had not caught up may
+# refute a number whose moment tells nothing.
+_PATIENT_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,18 @@ class Position:
 
     trade_id: int | None
     at_ns: int
+
+
+@dataclass(slots=True)
+class _Run:
+    """Numbers seen on the stream one after the other, with a hole before them.
+
+    `before` is the newest print on the other side of that hole, None where the stream brought none.
+    """
+
+    first: int
+    last: int
+    before: TradePrint | None
 
 
 class MarketTape:
@@ -49,7 +64,7 @@ class MarketTape:
     def __init__(self, base: Position, blind_from: float) -> None:
         self._base = base
         # Runs of numbers seen on the stream beyond `_base`, with a hole before each.
-        self._runs: list[list[int]] = []
+        self._runs: list[_Run] = []
         self._tip: TradePrint | None = None
         self._is_vague = False  # whether the moment of the floor may be older than its number
         self._newest = -1 if base.trade_id is None else base.trade_id
@@ -92,7 +107,7 @@ class MarketTape:
         if self.is_open and not is_guess:
             return
         if self._newest >= 0 and not self._runs:
-            self._runs.append([self._newest, self._newest])
+            self._runs.append(_Run(self._newest, self._newest, None))
         self._base, self.blind_from = Position(None, at_ns), at_ns / SECOND
         self.blind_to = None if self._is_dark else now
 
@@ -139,15 +154,25 @@ class MarketTape:
             self._newest = self._live = last
             self._tip = prints[-1]
             if self._runs:
-                self._runs[-1][1] = last
+                self._runs[-1].last = last
             return prints, False
         if any(self._is_anew(one) for one in prints):
             self._begin_anew()
-        fresh = [p for p in prints if p.trade_id > self._live]
+        fresh = [p for p in prints if p.trade_id > self._live or self._is_missing(p.trade_id)]
         has_hole = False
         for one in fresh:
             has_hole |= self._take(one)
         return fresh, has_hole
+
+    def _is_missing(self, number: int) -> bool:
+        """Tell whether a number lies in a hole: it comes late, or a number before it was wrong."""
+        floor = self._base.trade_id
+        return (
+            bool(self._runs)
+            and (floor is None or floor < number)
+            and number < self._runs[-1].first
+            and not any(run.first <= number <= run.last for run in self._runs)
+        )
 
     def _is_anew(self, one: TradePrint) -> bool:
         """Tell whether the numbers begin anew: a lower one is younger than a higher one before."""
@@ -168,10 +193,12 @@ class MarketTape:
         number = one.trade_id
         self._live = max(self._live, number)
         if number <= self._newest:
+            if self._is_missing(number):
+                self._fill(one)
             return False
         is_next = number == self._newest + 1
         if is_next and self._runs:
-            self._runs[-1][1] = number
+            self._runs[-1].last = number
         elif not is_next:
             self._begin_run(one)
         self._newest, self._tip = number, one
@@ -186,7 +213,49 @@ class MarketTape:
         if self.blind_from is None:
             self.blind_from = self._base.at_ns / SECOND
         self.blind_to = max(seen_at, self.blind_to or 0.0)
-        self._runs.append([one.trade_id, one.trade_id])
+        self._runs.append(_Run(one.trade_id, one.trade_id, self._tip))
+
+    def _fill(self, one: TradePrint) -> None:
+        """Take in what lies in a hole; what it joins to the floor moves that."""
+        number, runs = one.trade_id, self._runs
+        place = next(i for i, run in enumerate(runs) if number < run.first)
+        after = runs[place]
+        if place and runs[place - 1].last + 1 == number:
+            runs[place - 1].last = number
+        else:
+            runs.insert(place, _Run(number, number, after.before))
+            place += 1
+        after.before = one
+        if number + 1 == after.first:
+            joined = runs.pop(place - 1)
+            after.first, after.before = joined.first, joined.before
+        if self._base.trade_id is not None and runs[0].first == self._base.trade_id + 1:
+            self._move_base(runs.pop(0).last)
+
+    def _move_base(self, number: int) -> None:
+        """Let the floor be at the end of a run that has no hole before it any more."""
+        last = self._runs[0].before if self._runs else None
+        at_ns = None if last is None else nanoseconds(last.timestamp)
+        self._is_vague |= bool(self._runs) and at_ns is None
+        self._base = Position(number, self._base.at_ns if at_ns is None else at_ns)
+
+    def _refute(self, newest: Past) -> None:
+        """Forget the last run where REST's trades show that its number cannot be.
+
+        REST had a younger trade with a lower number. Where that cannot be told, as the trade has
+        no moment, or shares it with REST's newest, REST has to show nothing more for a while.
+        """
+        run, tip = self._runs[-1], self._tip
+        tip_ns = None if tip is None else nanoseconds(tip.timestamp)
+        is_younger = tip_ns is not None and newest.at_ns > tip_ns + _BLUR
+        is_doubtful = tip_ns is None or newest.at_ns >= tip_ns - _BLUR
+        if not is_younger and (not is_doubtful or self.tries < _PATIENT_TRIES):
+            return
+        self._runs.pop()
+        floor = -1 if self._base.trade_id is None else self._base.trade_id
+        self._newest = self._runs[-1].last if self._runs else floor
+        self._tip = run.before
+        self._live = -1 if run.before is None else run.before.trade_id
 
     def unseen(self, past: Iterable[Past]) -> list[Past]:
         """Return what of `past` nobody has looked at, in order; candles are passed through."""
@@ -201,7 +270,7 @@ class MarketTape:
             # A lower number that is younger shows that the numbers have begun anew.
             is_younger = one.at_ns > floor.at_ns + _BLUR and not self._is_floor_vague
             before = one.trade_id <= floor.trade_id and not is_younger
-        return before or any(first <= one.trade_id <= last for first, last in self._runs)
+        return before or any(run.first <= one.trade_id <= run.last for run in self._runs)
 
     @property
     def _is_floor_vague(self) -> bool:
@@ -221,7 +290,9 @@ class MarketTape:
             is_guess: Whether nobody knows what time it is, so that `until` may be any.
         """
         reached = -1 if newest is None else newest.trade_id
-        if self._runs and not is_cut and reached < self._runs[-1][0] - 1:
+        if self._runs and newest is not None and reached < self._runs[-1].first - 1:
+            self._refute(newest)
+        if self._runs and not is_cut and reached < self._runs[-1].first - 1:
             self.tries += 1
             if newest is not None and reached > (self._base.trade_id or 0):
                 self._base = Position(newest.trade_id, newest.at_ns)  # so far it is known

@@ -275,3 +275,84 @@ def test_blind_time_ends_only_where_somebody_looks(is_dark: bool, end: float) ->
         tape.go_blind(700.0)
     tape.begin_at(5 * S, 20.0, is_guess=True)
     assert tape.span(90.0) == (5.0, end)
+
+
+# --- numbers that cannot be ----------------------------------------------------------------------
+
+HUGE_NUMBER = 2**62
+
+
+def printed(number: int, moment: str | None) -> TradePrint:
+    """Return a print with this number and this moment."""
+    return TradePrint(BTC, Decimal(100), Decimal(1), number, moment)
+
+
+AT_11, AT_12 = "1970-01-01T00:00:11Z", "1970-01-01T00:00:12Z"
+
+
+@pytest.mark.parametrize("moment", [AT_11, AT_12, None, "rubbish"])
+def test_trade_after_a_number_that_cannot_be_is_looked_at_live(moment: str | None) -> None:
+    """Whatever moment the nonsense had: no true trade passes for seen because of its number."""
+    tape = tape_at(10)
+    tape.see((printed(HUGE_NUMBER, moment),))
+    one = printed(11, AT_11)
+    fresh, _ = tape.see((one,))
+    assert list(fresh) == [one]
+    assert tape.unseen(past(10, 11, 12)) == past(12)
+
+
+def test_late_trades_fill_a_hole_and_are_looked_at_once() -> None:
+    """What comes after a higher number is fresh, moves the floor where it joins it, and no more."""
+    tape = tape_at(10)
+    seen(tape, 15)
+    assert [seen(tape, n)[0] for n in (12, 11, 11, 14, 12)] == [[12], [11], [], [14], []]
+    assert tape.floor == Position(12, 12 * S)
+    assert [one.trade_id for one in tape.unseen(past(*range(10, 17)))] == [13, 16]
+    assert seen(tape, 13) == ([13], False)
+    assert tape.floor == Position(15, 15 * S)
+    assert tape.close(past(15)[0], 20.0, is_cut=False)
+    assert seen(tape, 16) == ([16], False)
+
+
+def test_number_is_refuted_by_a_younger_trade_of_a_lower_one() -> None:
+    """REST's numbers go on below it, so the hole before it is none and the true numbers go on."""
+    tape = tape_at(10)
+    tape.see((printed(HUGE_NUMBER, AT_12),))
+    seen(tape, 11, 12)
+    assert not tape.close(past(11)[0], 20.0, is_cut=False)  # REST may be behind
+    assert tape.close(past(13)[0], 21.0, is_cut=False)
+    assert tape.floor == Position(13, 13 * S)
+    assert not tape.is_open
+    assert seen(tape, 14) == ([14], False)
+
+
+def test_refuted_number_leaves_what_was_seen_beside_it() -> None:
+    """What the stream brought beyond REST's newest is not looked at again, and its hole stays."""
+    tape = tape_at(10)
+    tape.see((printed(HUGE_NUMBER, "1970-01-01T00:00:10.5Z"), *prints(9)))
+    seen(tape, 9)
+    tape.see((printed(14, "1970-01-01T00:00:10.4Z"),))
+    assert not tape.close(past(11)[0], 20.0, is_cut=False)
+    assert tape.unseen(past(12, 13, 14)) == past(12, 13)
+    assert seen(tape, 15) == ([15], False)
+    assert tape.close(past(13)[0], 21.0, is_cut=False)
+    assert tape.floor == Position(15, 15 * S)
+
+
+@pytest.mark.parametrize("moment", [None, AT_11])
+def test_number_that_no_moment_refutes_is_refuted_by_patience(moment: str | None) -> None:
+    """Kraken's REST is behind for seconds, not for ever; a market without trades is no hole."""
+    tape = tape_at(10)
+    tape.see((printed(HUGE_NUMBER, moment),))
+    answers = [tape.close(past(11)[0], 20.0 + n, is_cut=False) for n in range(4)]
+    assert answers == [False, False, False, True]
+    assert not tape.is_open
+    assert tape.floor == Position(11, 11 * S)
+
+
+def test_number_that_rest_has_not_reached_is_not_refuted() -> None:
+    """REST's newest trade is older than it: that REST does not show it yet tells nothing."""
+    tape = tape_at(10)
+    seen(tape, 20)
+    assert not any(tape.close(past(12)[0], 30.0 + n, is_cut=False) for n in range(20))
+    assert [one.trade_id for one in tape.unseen(past(19, 20))] == [19]

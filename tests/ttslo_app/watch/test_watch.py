@@ -312,6 +312,14 @@ def test_number_that_is_far_too_high_hides_no_later_trade(late: WatchBench) -> N
     assert late.fired_at == [51500]
 
 
+def test_number_that_is_far_too_high_hides_no_trade_of_its_own_moment(late: WatchBench) -> None:
+    """A spike that comes right behind it fires, wherever the price is when REST tells of it."""
+    late.watch.trades(frame(5000, 50100, number=10**14))
+    late.watch.trades(frame(5000, 51500, number=2))
+    late.watch.trades(frame(5000, 50100, number=3))
+    assert late.fired_at == [51500]
+
+
 def test_number_that_is_far_too_high_over_rest_hides_no_later_trade(late: WatchBench) -> None:
     """Neither does one that REST tells."""
     late.arm(WhenBlind.ALWAYS)
