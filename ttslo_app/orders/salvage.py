@@ -17,7 +17,6 @@ from ttslo_app.orders.owed import Wait, Why
 from ttslo_app.orders.ports import Tools
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 
 class Search(Protocol):

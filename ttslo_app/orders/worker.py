@@ -56,7 +56,6 @@ from ttslo_app.orders.seeker import Seeker
 from ttslo_app.orders.words import Teller
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 # The longest wait for a message, in seconds, so that a stop is seen.
 _LONGEST_WAIT, _SHORTEST_WAIT = 1.0, 0.001

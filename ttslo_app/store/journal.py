@@ -19,7 +19,6 @@ from typing import BinaryIO
 from ttslo_app.store.disk import Disk, refuse_link
 
 _log = logging.getLogger(__name__)
-_log.addHandler(logging.NullHandler())
 
 # What lies before it is settled. To empty the file instead would cost the next line a tenth of a
 # millisecond: the disk has to find it a new place. No line holds it, nor what is left of one that

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kits.common.fresh_python import run_python
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("fake_kraken", "krakenlink", "ttslo_app")
 
@@ -471,6 +473,21 @@ def test_library_is_met_in_one_place(module: str) -> None:
 def test_library_module_neither_prints_nor_configures_logging(module: str) -> None:
     """Only programs speak to a person; a library leaves that to whoever uses it."""
     assert not {call for call in calls_of(tree_of(module)) if call in TALK}
+
+
+@every_module
+def test_logger_of_a_package_is_silenced_in_one_place(module: str) -> None:
+    """The package's own handler counts for all its rooms: one more in a room only hides it."""
+    if "logging.NullHandler" in calls_of(tree_of(module)):
+        assert ROOMS[module].parent == ROOT or ROOMS[module].name == "__init__.py"
+
+
+def test_caller_without_logging_hears_nothing() -> None:
+    """Whichever room speaks, and whichever of them alone was imported."""
+    speak = "import importlib, logging, sys; importlib.import_module(sys.argv[1])"
+    speak += "; logging.getLogger(sys.argv[1]).error('ERROR')"
+    for module in ("krakenlink.once", "ttslo_app.orders.worker", "ttslo_app.store.journal"):
+        run_python(f"import sys; sys.argv = ['', {module!r}]; {speak}")
 
 
 @every_module
