@@ -27,6 +27,7 @@ import urllib3
 
 from krakenlink import VERSION
 from krakenlink.machine import feed_clock
+from krakenlink.numbers import doubled
 from krakenlink.rest.transport import Adapter, chain_of, is_timeout, words_of
 from krakenlink.sockets import Call, TooLong, done_within, time_left, watching
 from ttslo_app.cluster import gateway, words
@@ -250,13 +251,13 @@ class EtcdStore:
         if count == 1:
             return time_left()
         fair = time_left() / (count - turn % count)
-        return min(time_left(), max(fair, 0.05), _FIRST_SLICE * 2.0 ** min(turn // count, 20))
+        return min(max(fair, 0.05), doubled(_FIRST_SLICE, turn // count, time_left()))
 
     def _rest(self, turn: int) -> None:
         """Wait a little, where all nodes have had their turn."""
         rounds, rest = divmod(turn + 1, len(self.place.roots))
         if not rest:
-            time.sleep(min(_PAUSE * 2.0 ** min(rounds, 10), _LONGEST_PAUSE, time_left()))
+            time.sleep(min(doubled(_PAUSE, rounds, _LONGEST_PAUSE), time_left()))
 
     def _move_on(self, at: int) -> None:
         """Ask another node first from now on, unless somebody has found one already."""
