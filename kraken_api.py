@@ -184,6 +184,7 @@ class KrakenAPI(MarketCalls):
                 )
                 weakref.finalize(self, made.let_go).atexit = False
                 self.listing.streamed = made.streamed_pair
+                self.listing.is_streamed = made.streams_pair
                 self._channels = made
             return self._channels
 

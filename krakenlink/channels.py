@@ -95,6 +95,10 @@ class Stream(Protocol):
         """Return what is proven of a pair now, and the seconds since then. Never blocks."""
         ...
 
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Return all pairs that are proven now, by symbol. Never blocks."""
+        ...
+
     def wait_for_instruments(self, timeout: float) -> bool:
         """Wait for the first ones, at most `timeout` seconds; tell whether they are there."""
         ...
@@ -206,6 +210,10 @@ class Joined(NamedTuple, Generic[Item]):
 def _without(items: dict[int, Item], known: Mapping[int, Item]) -> dict[int, Item]:
     """Return all but what is `known`: mostly all, and then what was given."""
     return {n: item for n, item in items.items() if known.get(n) != item} if known else items
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
 
 
 class Market:
@@ -413,6 +421,11 @@ class Market:
             return None
         told = stream.proven_instrument(pair.symbol)
         return None if told is None else (told[0].told_of(pair), told[1])
+
+    def streams_pair(self, name: str) -> bool:
+        """Tell whether a pair is proven now that may be meant by `name`; never blocks."""
+        stream, letters = self._told_by, _letters(name)
+        return stream is not None and any(_letters(x) == letters for x in stream.instruments())
 
     def _rest_book(self, name: str, depth: int) -> OrderBook:
         pair = self.known(name) or legacy_pair(name)

@@ -82,6 +82,7 @@ class Listing:
     Attributes:
         streamed: Returns a pair with what the stream proves of it at this moment, and the seconds
             since that proof; None where it proves nothing. Waits for nobody.
+        is_streamed: Tells whether the stream proves a pair of that name at this moment.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Listing:
         self._failed_at = float("-inf")
         self._told = Once(again_after=3600.0)  # has no need of the lock
         self.streamed: Callable[[Pair], tuple[Pair, float] | None] = _nothing_streamed
+        self.is_streamed: Callable[[str], bool] = _is_unheard_of
         self._flights = Flights()
 
     def known(self, name: str) -> Pair | None:
@@ -158,8 +160,11 @@ class Listing:
             if not is_unknown_pair(error):
                 raise
             return None
-        # Asked for one name, all that comes is the pair of that name.
-        pair = next(iter(directory), None) if len(directory) == 1 else directory.find(name)
+        pair = directory.find(name)
+        if pair is None and len(directory) == 1 and not self.is_streamed(name):
+            # Asked for one name, all that comes is the pair of that name. Where the stream knows
+            # the name, it has to be that of the pair.
+            pair = next(iter(directory))
         if pair is not None:
             with self._lock:
                 self._singles[name] = self._singles[pair.rest_key] = _Single(pair, now)
@@ -213,6 +218,10 @@ class Listing:
         found = _found(directory, name)
         if found is None and self._may_refresh():
             directory = self._refreshed(self._loaded(), with_tokenized=True).directory
+            found = _found(directory, name)
+        if found is None and self.is_streamed(name):
+            # Younger than the listing; what REST calls it the stream does not tell.
+            found = self.in_memory(name) or self.single(name, min(_PATIENCE, time_left()))
         listed = found or directory.resolve(name)
         newest = self._newest(listed.rest_key)
         return newest.pair if newest is not None else listed
@@ -336,6 +345,10 @@ class Listing:
 
 def _nothing_streamed(pair: Pair) -> tuple[Pair, float] | None:
     return None
+
+
+def _is_unheard_of(name: str) -> bool:
+    return False
 
 
 def listing_file(root: str, cache_dir: str | Path | None) -> Path | None:

@@ -381,6 +381,14 @@ def test_change_of_a_pair_is_known_without_a_call(api: KrakenAPI, exchange: Fake
     assert len(exchange.requests) == before
 
 
+def test_pair_that_the_stream_proves_is_known_by_any_spelling(api: KrakenAPI) -> None:
+    """Whoever does not know it by a listing can ask for it; without a proof there is none."""
+    assert not api._market.streams_pair("BTC/USD")
+    assert api.follow_instruments()
+    assert all(api._market.streams_pair(name) for name in ("BTC/USD", "btc-usd", "BTCUSD"))
+    assert not api._market.streams_pair("NO/SUCH")
+
+
 def test_volume_is_cut_to_the_decimals_of_now(api: KrakenAPI, exchange: FakeKraken) -> None:
     """Not to those of a listing that was true this morning."""
     api.resolve_pair("XBTUSD")

@@ -354,6 +354,7 @@ def test_copy_of_a_client_has_books_of_its_own(api: KrakenAPI) -> None:
     assert twin.listing.streamed != api.listing.streamed
     assert twin._market is not api._market
     assert twin.listing.streamed == twin._market.streamed_pair
+    assert twin.listing.is_streamed == twin._market.streams_pair
     twin.close()
 
 

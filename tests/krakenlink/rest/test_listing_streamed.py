@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from krakenlink.pairs import Pair
+from krakenlink.pairs import Pair, UnknownPair
 from krakenlink.rest.listing import Listing
 from tests.kits.rest.rest_kit import LISTING
 
@@ -20,6 +20,7 @@ class Told:
     def __init__(self) -> None:
         self.calls: list[dict[str, object]] = []
         self.age = 0.25
+        self.rows = LISTING
         self.is_proven = True
         self.asked_of: list[str] = []
         self.listing = Listing(self.ask, lambda: None)
@@ -29,7 +30,9 @@ class Told:
         """Answer as AssetPairs."""
         self.calls.append(dict(params))
         wanted = str(params.get("pair", ""))
-        return {k: r for k, r in LISTING.items() if wanted in ("", k, r["altname"])}
+        return {
+            k: r for k, r in self.rows.items() if wanted in ("", k, r["altname"], r.get("wsname"))
+        }
 
     def streamed(self, pair: Pair) -> tuple[Pair, float] | None:
         """Tell of a new minimum of every pair that is streamed."""
@@ -114,3 +117,41 @@ def test_listing_without_a_stream_is_as_it_was() -> None:
     assert pair is not None
     assert pair.ordermin != NEW_MINIMUM
     assert told.asked_of == []
+
+
+def test_pair_that_only_the_stream_knows_is_asked_for_alone_and_at_once(
+    told: Told,
+) -> None:
+    """It is younger than the listing; once REST has named it, no further call is made."""
+    told.listing.is_streamed = lambda name: name == "NEW/USD"
+    for _ in range(2):
+        with pytest.raises(UnknownPair):
+            told.listing.resolve("NEW/USD")
+    assert told.calls[-2:] == [{"pair": "NEW/USD"}] * 2
+    row = {**LISTING["XXBTZUSD"], "altname": "NEWUSD", "wsname": "NEW/USD", "base": "NEW"}
+    told.rows, told.calls = {"NEWUSD": row}, []
+    for _ in range(3):
+        pair = told.listing.resolve("NEW/USD")
+        assert (pair.rest_key, pair.symbol, pair.ordermin) == ("NEWUSD", "NEW/USD", NEW_MINIMUM)
+    assert told.calls == [{"pair": "NEW/USD"}]
+
+
+def test_answer_about_another_pair_is_none_of_a_pair_that_is_streamed() -> None:
+    """A server that looks at no parameter must not have one pair pass for another."""
+    rows = {"XXBTZUSD": LISTING["XXBTZUSD"]}
+    listing = Listing(lambda params, within: rows, lambda: None)
+    listing.is_streamed = lambda name: name == "NEW/USD"
+    for _ in range(2):
+        with pytest.raises(UnknownPair):
+            listing.resolve("NEW/USD")
+    assert listing.in_memory("NEW/USD") is None
+
+
+def test_name_that_the_stream_does_not_know_either_is_asked_for_no_more(told: Told) -> None:
+    """It is a slip, mostly."""
+    with pytest.raises(UnknownPair):
+        told.listing.resolve("NEW/USD")
+    told.calls.clear()
+    with pytest.raises(UnknownPair):
+        told.listing.resolve("NEW/USD")
+    assert told.calls == []
