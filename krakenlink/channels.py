@@ -9,16 +9,14 @@ Source: Kraken, spot WebSocket v2 (book, ohlc, trade, instrument); REST Depth, O
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Generic, Literal, NamedTuple, Protocol, cast
+from typing import Any, Protocol
 
-from krakenlink.errors import KrakenError
+from krakenlink.joints import Base, Joined, Joints, Look, Question, Ways
 from krakenlink.machine import feed_clock
-from krakenlink.once import Once
 from krakenlink.pairs import Pair, Symbol, legacy_pair
 from krakenlink.prices import Prices
 from krakenlink.rest.market import (
@@ -39,20 +37,13 @@ from krakenlink.stream.tapes import (
     MOST_TRADES,
     Candle,
     Candles,
-    Item,
     Tape,
     checked_interval,
-    has_hole,
     has_more,
+    impossible,
     joined,
     plausible,
 )
-
-_log = logging.getLogger(__name__)
-
-# What has brought nothing for so long may be mute, which no heartbeat shows: then REST is asked
-# once more, as the audit asks it for prices.
-_SILENT = 60.0
 
 
 class Stream(Protocol):
@@ -161,57 +152,6 @@ class Held:
                     stream.unsubscribe_symbol(symbol, channel, interval=interval)
 
 
-class Question(NamedTuple):
-    """What is asked of a market: a channel with its interval, and the step between its places."""
-
-    name: str
-    channel: str
-    param: int | None
-    step: int
-
-
-class Base(NamedTuple, Generic[Item]):
-    """What REST told, and what the stream has told beside it: of which tape, and when.
-
-    `looked_at` is when somebody wanted to know from REST whether the tape tells all, last.
-    """
-
-    tape: Tape[Any]
-    items: dict[int, Item]
-    last: int
-    asked_at: float
-    refuted: Mapping[int, Item] = {}  # what of the tape cannot be, by its place
-    looked_at: float = 0.0
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the tape has been silent for so long that it may be mute."""
-        return feed_clock() - max(self.tape.heard_at, self.looked_at) >= _SILENT
-
-
-class Ways(NamedTuple, Generic[Item]):
-    """How REST is asked, how both are joined, and which places of the tape cannot be."""
-
-    fetch: Callable[[], dict[int, Item]]
-    join: Callable[[Base[Item], dict[int, Item]], dict[int, Item]]
-    doubtful: Callable[[Base[Item], dict[int, Item]], set[int]]
-
-
-class Joined(NamedTuple, Generic[Item]):
-    """What is known of a market now, where it comes from, and how old its proof is."""
-
-    symbol: Symbol
-    items: dict[int, Item]
-    source: Literal["websocket", "rest"]
-    at: float
-    age: float
-
-
-def _without(items: dict[int, Item], known: Mapping[int, Item]) -> dict[int, Item]:
-    """Return all but what is `known`: mostly all, and then what was given."""
-    return {n: item for n, item in items.items() if known.get(n) != item} if known else items
-
-
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
 
@@ -241,9 +181,7 @@ class Market:
         self._longest = longest
         self._held = Held()
         self._told_by: Stream | None = None  # who tells of pairs as they change
-        # Looked up without a lock: of two callers at a time the later one's answer stays.
-        self._bases: dict[Question, Base[Any]] = {}
-        self._told = Once()  # whose candles come from the future
+        self._joints = Joints()
 
     def let_go(self) -> None:
         """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
@@ -308,7 +246,10 @@ class Market:
         def join(base: Base[TradePrint], tape: dict[int, TradePrint]) -> dict[int, TradePrint]:
             return joined(base.items, tape, MOST_TRADES)
 
-        ways = Ways(fetch, join, lambda base, tape: set())
+        def doubtful(base: Base[TradePrint], tape: dict[int, TradePrint]) -> set[int]:
+            return impossible(tape, base.items, is_patient=base.is_patient)
+
+        ways = Ways(fetch, join, doubtful)
         found = self._joined(Question(name, "trade", None, 1), ways, patience)
         return tuple(found.items.values())[-count:]
 
@@ -324,67 +265,10 @@ class Market:
 
     def _joined(self, asked: Question, ways: Ways[Any], patience: float) -> Joined[Any]:
         """Return what the stream tells of a market joined to what REST tells, else REST's alone."""
-        look, symbol = self._look(asked, patience), self._symbol(asked.name)
-        key = asked._replace(name=symbol)
-        seen, base = look(), self._bases.get(key)
-        fresh: Base[Any] | None = None
-        before: dict[int, Any] = {}
-        for is_last in (False, True):
-            if seen is None:
-                break
-            tape, items, age = seen
-            if base is not None and base.tape is tape and not base.is_doubtful:
-                told = _without(items, base.refuted)
-                doubted = {n: told[n] for n in ways.doubtful(base, told)}
-                found = ways.join(base, _without(told, doubted))
-                if not (doubted or has_hole(tuple(found), asked.step, base.last)) or is_last:
-                    # It may stand in the place of something true, which REST tells, if it was asked
-                    # since: what has come later is no less doubtful, and the next call asks anew.
-                    asked_about = {n: x for n, x in doubted.items() if before.get(n) == x}
-                    self._refute(key, base, asked_about)
-                    if len(asked_about) == len(doubted):
-                        if not doubted and len(told) == len(items):
-                            self._told.has_healed(key)
-                        return Joined(symbol, found, "websocket", feed_clock(), age)
-                    break
-            # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
-            before, fresh = items, self._fresh(tape, base, ways)
-            base = self._bases[key] = fresh or cast("Base[Any]", base)._replace(
-                looked_at=feed_clock()
-            )
-            seen = look()
-        asked_at = feed_clock() if fresh is None else fresh.asked_at
-        fetched = ways.fetch() if fresh is None else fresh.items
-        now = feed_clock()
-        return Joined(symbol, fetched, "rest", now, now - asked_at)
+        look = self._look(asked, patience)
+        return self._joints.joined(asked._replace(name=self._symbol(asked.name)), look, ways)
 
-    def _fresh(self, tape: Tape[Any], base: Base[Any] | None, ways: Ways[Any]) -> Base[Any] | None:
-        """Return what REST tells now, None where it cannot be heard about a tape that is silent.
-
-        Nothing speaks against that one, as nothing does against a quiet market: in a while it is
-        looked at again.
-        """
-        known = base if base is not None and base.tape is tape else None
-        asked_at = feed_clock()
-        try:
-            fetched = ways.fetch()
-        except KrakenError:
-            if known is None or not known.is_doubtful:
-                raise
-            return None
-        last, refuted = max(fetched, default=0), {} if known is None else known.refuted
-        return Base(tape, fetched, last, asked_at, refuted, asked_at)
-
-    def _refute(self, key: Question, base: Base[Any], items: dict[int, Any]) -> None:
-        """Take note that REST knows nothing of what the stream told; said until there is none."""
-        if items:
-            self._bases[key] = base._replace(refuted={**base.refuted, **items})
-            if self._told.is_news(key):
-                _log.warning("%s: candles from the future are not taken", key.name)
-
-    def _look(
-        self, asked: Question, patience: float
-    ) -> Callable[[], tuple[Tape[Any], dict[int, Any], float] | None]:
+    def _look(self, asked: Question, patience: float) -> Look:
         """Return what looks at the stream's side of a question, once it has been waited for."""
         stream, deadline = self._stream(), time.monotonic() + patience
         symbol = None if stream is None else self.prices.symbol_of(asked.name, deadline)

@@ -12,17 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from itertools import islice, pairwise
 from typing import Any, Generic, Literal, TypeVar
 
 from krakenlink.pairs import Symbol
+from krakenlink.stream.events import TradePrint
 
 INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 """The minutes of a candle that Kraken has."""
 
 # REST has as many candles and trades in one answer.
 MOST_CANDLES, MOST_TRADES = 720, 1000
+# REST and stream tell the moment of one trade a little differently; in seconds.
+_BLUR = 0.001
 
 
 def checked_interval(interval: object) -> int:
@@ -153,9 +157,53 @@ def joined(
     return {place: found[place] for place in sorted(found)[-most:]}
 
 
-def has_hole(places: Sequence[int], step: int, after: int) -> bool:
-    """Tell whether one is missing between places of which the later lies after `after`."""
-    return any(later > after and later - earlier > step for earlier, later in pairwise(places))
+def holes(places: Sequence[int], step: int, after: int) -> frozenset[tuple[int, int]]:
+    """Return the neighbours of what is missing, where the later one lies after `after`."""
+    pairs = pairwise(places)
+    return frozenset(pair for pair in pairs if pair[1] > after and pair[1] - pair[0] > step)
+
+
+def impossible(
+    tape: dict[int, TradePrint], told: Mapping[int, TradePrint], *, is_patient: bool
+) -> set[int]:
+    """Return which trades of the stream cannot have their numbers, for all that REST has told.
+
+    What REST does not show yet may come: it is behind by a moment. Its numbers refute one only
+    where it has come to what was traded later, and that is numbered lower.
+
+    Args:
+        tape: What the stream told, by number, in the order in which it came.
+        told: What REST told, by number.
+        is_patient: Whether REST has been asked for a while, so that the same moment, or none, says
+            enough.
+    """
+    last = max(told, default=0)
+    beyond = sorted(number for number in tape if number > last)
+    if not told or not beyond or beyond[-1] - last == len(beyond):
+        return set()  # each follows the one before
+    first = next(number for before, number in pairwise([last, *beyond]) if number - before > 1)
+    newest = _moment(told[last])
+    found, is_followed = set(), False
+    for number, trade in reversed(tape.items()):
+        if number <= last:
+            is_followed = True
+        elif number >= first and (is_followed or _is_older(trade, newest, is_patient=is_patient)):
+            found.add(number)
+    return found
+
+
+def _is_older(trade: TradePrint, newest: float | None, *, is_patient: bool) -> bool:
+    at = _moment(trade)
+    if at is None or newest is None:
+        return is_patient
+    return newest - at > _BLUR or (is_patient and newest - at >= -_BLUR)
+
+
+def _moment(trade: TradePrint) -> float | None:
+    try:
+        return datetime.fromisoformat(trade.timestamp or "").timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def plausible(

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from krakenlink.pairs import Symbol
+from krakenlink.stream.events import TradePrint
 from krakenlink.stream.tapes import (
     INTERVALS,
     Candle,
     Tape,
     by_begin,
     checked_interval,
-    has_hole,
     has_more,
+    holes,
+    impossible,
     joined,
     plausible,
 )
@@ -175,7 +178,42 @@ def test_hole_is_seen_where_rest_has_not_looked(
     places: tuple[int, ...], step: int, after: int, *, expected: bool
 ) -> None:
     """What REST does not have either is no hole of ours."""
-    assert has_hole(places, step, after) is expected
+    assert bool(holes(places, step, after)) is expected
+
+
+def _trades(*told: tuple[int, str | None]) -> dict[int, TradePrint]:
+    """Return trades by their numbers, each of a second of one minute."""
+    return {
+        n: TradePrint(Symbol("BTC/USD"), ONE, ONE, n, s and f"2026-11-27T11:00:{s}Z")
+        for n, s in told
+    }
+
+
+@pytest.mark.parametrize(
+    ("tape", "is_patient", "expected"),
+    [
+        ([(6, "01"), (7, "02")], False, set()),
+        ([(9, "06")], False, set()),  # REST may be behind
+        ([(9, "06")], True, set()),
+        ([(9, "05")], False, set()),
+        ([(9, "05")], True, {9}),
+        ([(9, "04.9995")], False, set()),  # one moment, told a little differently
+        ([(9, "04.998")], False, {9}),
+        ([(9, None)], False, set()),
+        ([(9, None)], True, {9}),
+        ([(9, "rubbish")], True, {9}),
+        ([(9, "06"), (5, "05")], False, {9}),  # what REST has told came later
+        ([(5, "05"), (9, "06")], False, set()),
+        ([(6, "01"), (9, "02"), (10, "03")], False, {9, 10}),
+    ],
+)
+def test_number_is_impossible_where_rest_knows_a_lower_one_of_later(
+    tape: list[tuple[int, str | None]], *, is_patient: bool, expected: set[int]
+) -> None:
+    """By moment, or by the order in which they came; what goes on without a hole never is."""
+    rest = _trades((4, "04"), (5, "05"))
+    assert impossible(_trades(*tape), rest, is_patient=is_patient) == expected
+    assert impossible(_trades(*tape), {}, is_patient=is_patient) == set()
 
 
 @given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 70))

@@ -8,9 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from krakenlink import channels
+from krakenlink import channels, joints
 from krakenlink.channels import Market
 from krakenlink.errors import KrakenAPIError, KrakenConnectionError
+from krakenlink.joints import Base
+from krakenlink.machine import feed_clock
 from krakenlink.pairs import Symbol, legacy_pair
 from krakenlink.prices import Prices
 from krakenlink.stream.events import TradePrint
@@ -103,9 +105,9 @@ def candle(begin: int, close: str = "5", trades: int = 1) -> Candle:
     return Candle(begin, five, Decimal(9), Decimal(1), Decimal(close), five, trades)
 
 
-def trade(number: int) -> TradePrint:
+def trade(number: int, moment: str | None = None) -> TradePrint:
     """Return a trade of the stream."""
-    return TradePrint(Symbol(SYMBOL), Decimal(5), Decimal(1), number)
+    return TradePrint(Symbol(SYMBOL), Decimal(5), Decimal(1), number, moment)
 
 
 def put(tape: Tape[Any], place: int, item: object) -> None:
@@ -178,7 +180,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr(channels, "feed_clock", lambda: self.now)
+        for room in (channels, joints):
+            monkeypatch.setattr(room, "feed_clock", lambda: self.now)
 
 
 def test_tape_that_has_been_silent_for_long_is_looked_at_over_rest(
@@ -360,6 +363,59 @@ def test_candle_that_rest_refutes_is_left_out_for_good() -> None:
     for _ in range(3):
         assert [x.begin for x in shop.candles(NAME, 1, 1.0).candles] == [0, 60]
     assert len(rest.asked) == 2
+
+
+@pytest.mark.parametrize("moment", [None, "2023-11-14T22:13:19Z", "2099-01-01T00:00:00Z"])
+def test_number_that_rest_refutes_is_left_out_for_good(
+    moment: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What came behind it has a lower number, and REST knows that; it costs no further call."""
+    answers = [[trade_row(n) for n in range(1, last + 1)] for last in (1, 2)]
+    stream, rest = Stream(), Rest(*answers)
+    shop = market(stream, rest)
+    shop.trades(NAME, 10, 1.0)
+    stream.tapes["trade", 0].add(2**62, trade(2**62, moment))
+    stream.tapes["trade", 0].add(2, trade(2))
+    for _ in range(3):
+        assert numbers(shop.trades(NAME, 10, 1.0)) == [1, 2]
+    stream.tapes["trade", 0].add(3, trade(3))
+    for _ in range(3):
+        assert numbers(shop.trades(NAME, 10, 1.0)) == [1, 2, 3]
+    assert len(rest.asked) == 2
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == "BTC/USD: trades with numbers that cannot be are not taken"
+
+
+def test_trade_that_rest_does_not_show_yet_is_not_refuted() -> None:
+    """And REST is not asked by every call meanwhile, but where something new is in doubt."""
+    stream, rest = Stream(), Rest([trade_row(1)])
+    shop = market(stream, rest)
+    shop.trades(NAME, 10, 1.0)
+    stream.tapes["trade", 0].add(5, trade(5, "2023-11-14T22:13:21Z"))
+    for _ in range(3):
+        assert numbers(shop.trades(NAME, 10, 1.0)) == [1, 5]
+    assert len(rest.asked) == 2
+    rest.rows = [[trade_row(n) for n in range(1, 9)]]
+    stream.tapes["trade", 0].add(8, trade(8, "2023-11-14T22:13:22Z"))
+    assert numbers(shop.trades(NAME, 10, 1.0)) == [*range(1, 9)]
+    assert len(rest.asked) == 3
+
+
+def test_same_holes_are_asked_about_ever_less_often() -> None:
+    """At once where one is new, then after a second, two, four."""
+    one, other = frozenset({(1, 5)}), frozenset({(1, 5), (5, 9)})
+    base = Base[Any](Tape(9), {}, 1, feed_clock() - 3)
+    assert base.is_to_be_asked(one)
+    assert not base.is_to_be_asked(frozenset())
+    base = base.answered(one)
+    assert base.is_to_be_asked(one)  # three seconds ago
+    assert base.is_to_be_asked(other)
+    base = base.answered(one).answered(one)
+    assert base.tries == 2
+    assert not base.is_to_be_asked(one)
+    assert base.is_to_be_asked(other)
+    assert base._replace(asked_at=feed_clock() - 4).is_to_be_asked(one)
+    assert base.answered(other).tries == 0
 
 
 def test_candles_carry_their_proof() -> None:
