@@ -27,7 +27,7 @@ COARSE = Market(MARKET.key, {**MARKET.row, "pair_decimals": 0, "costmin": "0"})
 @pytest.fixture(autouse=True)
 def coarse_market(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the oracle's exchange have whole prices, too."""
-    monkeypatch.setattr("candle_kit.MARKET", COARSE)
+    monkeypatch.setattr("tests.kits.histories.candle_kit.MARKET", COARSE)
 
 
 def few_candles(chance: random.Random, spread: int) -> list[Four]:
