@@ -78,10 +78,17 @@ class Base(NamedTuple, Generic[Item]):
         pause = doubled(_AGAIN, self.tries, _AGAIN_MOST)
         return bool(missing) and feed_clock() - self.asked_at >= pause
 
-    def answered(self, missing: frozenset[tuple[int, int]]) -> Base[Item]:
-        """Return it with the holes that its answer has left."""
+    def refutes(self, items: Mapping[int, Item]) -> bool:
+        """Tell whether some of what the stream tells is known to be none."""
+        return any(items.get(n) == item for n, item in self.refuted.items())
+
+    def answered(
+        self, missing: frozenset[tuple[int, int]], refuted: Mapping[int, Item]
+    ) -> Base[Item]:
+        """Return it with the holes that its answer has left, and with what that refutes."""
         is_again = bool(missing) and missing <= self.holes
-        return self._replace(holes=missing, tries=self.tries + 1 if is_again else 0)
+        tries = self.tries + 1 if is_again else 0
+        return self._replace(holes=missing, tries=tries, refuted={**self.refuted, **refuted})
 
 
 class Ways(NamedTuple, Generic[Item]):
@@ -116,9 +123,21 @@ def _sides(
     return ways.join(base, _without(told, doubted)), doubted
 
 
-def _looked_at(base: Base[Item] | None) -> Base[Item]:
-    assert base is not None  # REST may fail only where something was known
-    return base._replace(looked_at=feed_clock())
+def _fresh(known: Base[Item], ways: Ways[Item], *, may_fail: bool) -> Base[Item] | None:
+    """Return what REST tells now; None where it cannot be heard and that may be.
+
+    It may about a tape that is only silent. Nothing speaks against that one, as nothing does
+    against a quiet market: in a while it is looked at again.
+    """
+    asked_at = feed_clock()
+    try:
+        fetched = ways.fetch()
+    except KrakenError:
+        if not may_fail:
+            raise
+        return None
+    last = max(fetched, default=0)
+    return known._replace(items=fetched, last=last, asked_at=asked_at, looked_at=asked_at)
 
 
 class Joints:
@@ -143,53 +162,36 @@ class Joints:
         seen, base = look(), self._bases.get(key)
         fresh: Base[Any] | None = None
         before: dict[int, Any] = {}
-        for is_last in (False, True):
+        for _ in range(2):
             if seen is None:
                 break
-            tape, items, age = seen
-            if base is not None and base.tape is tape and not base.is_doubtful:
+            (tape, items, age), is_enough = seen, False
+            if base is not None and base.tape is tape:
                 found, doubted = _sides(base, items, ways)
                 missing = holes(tuple(found), key.step, base.last)
-                if not (doubted or base.is_to_be_asked(missing)) or is_last:
+                is_enough = not (doubted or base.is_to_be_asked(missing))
+                if fresh is not None or (is_enough and not base.is_doubtful):
                     # It may stand in the place of something true, which REST tells, if it was asked
                     # since: what has come later is no less doubtful, and the next call asks anew.
-                    asked_about = {n: x for n, x in doubted.items() if before.get(n) == x}
+                    refuted = {n: x for n, x in doubted.items() if before.get(n) == x}
                     if fresh is not None:
-                        self._keep(key, base.answered(missing), asked_about)
-                    if len(asked_about) < len(doubted):
+                        self._bases[key] = base.answered(missing, refuted)
+                    self._tell(key, refuted, is_over=not doubted and not base.refutes(items))
+                    if len(refuted) < len(doubted):
                         break
-                    if not doubted and len(_without(items, base.refuted)) == len(items):
-                        self._told.has_healed(key)
                     return Joined(Symbol(key.name), found, "websocket", feed_clock(), age)
             # Asked after the acknowledgement: what REST does not tell yet comes on the tape.
-            before, fresh = items, self._fresh(tape, base, ways)
-            base = self._bases[key] = fresh or _looked_at(base)
+            known = base if base is not None and base.tape is tape else Base(tape, {}, 0, 0.0)
+            before, fresh = items, _fresh(known, ways, may_fail=is_enough)
+            base = self._bases[key] = fresh or known._replace(looked_at=feed_clock())
             seen = look()
-        at = feed_clock() if fresh is None else fresh.asked_at
-        fetched = ways.fetch() if fresh is None else fresh.items
-        return Joined(Symbol(key.name), fetched, "rest", feed_clock(), feed_clock() - at)
+        asked_at = feed_clock() if fresh is None else fresh.asked_at
+        fetched, now = ways.fetch() if fresh is None else fresh.items, feed_clock()
+        return Joined(Symbol(key.name), fetched, "rest", now, now - asked_at)
 
-    def _fresh(self, tape: Tape[Any], base: Base[Any] | None, ways: Ways[Any]) -> Base[Any] | None:
-        """Return what REST tells now, None where it cannot be heard about a tape that is silent.
-
-        Nothing speaks against that one, as nothing does against a quiet market: in a while it is
-        looked at again.
-        """
-        known = base if base is not None and base.tape is tape else None
-        asked_at = feed_clock()
-        try:
-            fetched = ways.fetch()
-        except KrakenError:
-            if known is None or not known.is_doubtful:
-                raise
-            return None
-        last = max(fetched, default=0)
-        if known is None:
-            return Base(tape, fetched, last, asked_at, looked_at=asked_at)
-        return known._replace(items=fetched, last=last, asked_at=asked_at, looked_at=asked_at)
-
-    def _keep(self, key: Question, base: Base[Any], refuted: dict[int, Any]) -> None:
-        """Keep what REST told, and what it refutes of the stream; said until there is none."""
-        self._bases[key] = base._replace(refuted={**base.refuted, **refuted})
-        if refuted and self._told.is_news(key):
+    def _tell(self, key: Question, refuted: dict[int, Any], *, is_over: bool) -> None:
+        """Say of a market that REST refutes some of what the stream tells, until there is none."""
+        if is_over:
+            self._told.has_healed(key)
+        elif refuted and self._told.is_news(key):
             _log.warning(_REFUTED[key.channel], key.name)

@@ -230,6 +230,30 @@ def test_silent_tape_stays_where_rest_cannot_be_heard(monkeypatch: pytest.Monkey
         shop.trades(NAME, 10, 1.0)
 
 
+@pytest.mark.parametrize("channel", ["trade", "ohlc"])
+def test_silent_tape_with_what_only_rest_can_tell_is_not_believed_without_it(
+    channel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hole may hide trades, and a candle from the future the change of a true one."""
+    clock = Clock(monkeypatch)
+    stream, rest = Stream(), Rest([trade_row(1) if channel == "trade" else candle_row(0)])
+    shop = market(stream, rest)
+
+    def ask() -> object:
+        return shop.trades(NAME, 10, 1.0) if channel == "trade" else shop.candles(NAME, 1, 1.0)
+
+    def fail() -> None:
+        raise KrakenConnectionError("gone", request_sent=False)
+
+    ask()
+    tape = stream.tapes[channel, 1 if channel == "ohlc" else 0]
+    place = 3 if channel == "trade" else 600_000
+    tape.add(place, trade(3) if channel == "trade" else candle(600_000))
+    rest.before, clock.now = fail, 1060.0
+    with pytest.raises(KrakenConnectionError):
+        ask()
+
+
 def test_silent_tape_that_ends_while_rest_fails_is_not_believed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -407,15 +431,15 @@ def test_same_holes_are_asked_about_ever_less_often() -> None:
     base = Base[Any](Tape(9), {}, 1, feed_clock() - 3)
     assert base.is_to_be_asked(one)
     assert not base.is_to_be_asked(frozenset())
-    base = base.answered(one)
+    base = base.answered(one, {})
     assert base.is_to_be_asked(one)  # three seconds ago
     assert base.is_to_be_asked(other)
-    base = base.answered(one).answered(one)
+    base = base.answered(one, {}).answered(one, {})
     assert base.tries == 2
     assert not base.is_to_be_asked(one)
     assert base.is_to_be_asked(other)
     assert base._replace(asked_at=feed_clock() - 4).is_to_be_asked(one)
-    assert base.answered(other).tries == 0
+    assert base.answered(other, {}).tries == 0
 
 
 def test_candles_carry_their_proof() -> None:
