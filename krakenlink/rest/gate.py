@@ -19,7 +19,7 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -69,12 +69,11 @@ class Gate:
         self._last = 0
         self._kept = 0
         self._is_read = False
-        self._leaps: Iterator[int] = iter(())
         self._orders = 0  # under way, or waiting for their turn
         self._is_order_out = False
         self._is_look_out = False
         self._is_exclusive = False
-        self._climbs = 0
+        self._steps: Sequence[int] = ()  # which a refused nonce is answered with, one by one
         self._base = 0  # of this epoch: an answer to an earlier nonce says nothing of it
         self._is_taken = False  # whether Kraken has taken an exclusive nonce of this process
         self._is_deposed = False
@@ -113,11 +112,12 @@ class Gate:
             if base is not None:
                 if base < max(FAR, self._last if self._is_exclusive else 0):
                     raise ValueError(f"nonces of this key have passed {base} already")
-                self._last, self._base, self._climbs = base, base, len(_CLIMBS)
+                self._last, self._base, self._steps = base, base, ()
                 self._is_taken = self._is_deposed = False
             elif not self._is_exclusive:
                 base = FAR + max(0, time.time_ns() - _EPOCH)
                 self._last = max(base, self._read() + _KEPT_EVERY)
+                self._steps = _CLIMBS
             self._is_exclusive = True
 
     def stand_by(self) -> None:
@@ -130,23 +130,19 @@ class Gate:
         errors = tuple(errors)
         is_refused = any("Invalid nonce" in text for text in errors)
         with self._lock:
-            if is_refused and not self._is_exclusive and nonce == self._last:
-                self._last += next(self._leaps, 0)
-            elif not errors:
-                self._leaps = iter(())
-            if not self._is_exclusive or nonce <= self._base:
+            if nonce <= self._base:
                 return
             if not is_refused:
                 # What is said of rights or of an order is said after the nonce was taken.
-                is_later = any(text.startswith(_AFTER_THE_NONCE) for text in errors)
-                self._is_taken = self._is_taken or not errors or is_later
+                if not errors or any(text.startswith(_AFTER_THE_NONCE) for text in errors):
+                    self._is_taken, self._steps = self._is_exclusive, ()
             elif nonce != self._last:
                 return  # a later call of our own overtook it
-            elif self._is_taken or self._climbs == len(_CLIMBS):
-                self._is_deposed = True
+            elif self._steps:
+                self._last += self._steps[0]
+                self._steps = self._steps[1:]
             else:
-                self._last += _CLIMBS[self._climbs]
-                self._climbs += 1
+                self._is_deposed = self._is_exclusive
 
     @contextmanager
     def turn(self, patience: float, *, is_look: bool) -> Iterator[int]:
@@ -207,7 +203,7 @@ class Gate:
             if now < kept < now + _MOST_AHEAD:
                 _log.debug("Nonces go on above those of a clock that was ahead")
                 self._last = kept + _KEPT_EVERY
-                self._leaps = iter(_LEAPS)
+                self._steps = _LEAPS
         self._last = max(now, self._last + 1)
         return self._last
 
