@@ -228,7 +228,9 @@ class EtcdStore:
                 sent.note(refusal)
                 if refusal.fate is Fate.REFUSED:
                     raise _final(refusal, is_unknown=sent.is_unknown)
-                told[root] = refusal.text
+                # The last try is mostly cut short: that says less than what a node said before.
+                if refusal.text != words.LATE or root not in told:
+                    told[root] = refusal.text
                 self._move_on(at)
                 self._rest(turn)
                 if not time_left():

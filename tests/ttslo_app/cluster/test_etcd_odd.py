@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 import responses
 
 from tests.kits.hosts.three_etcd import refused
@@ -50,6 +51,19 @@ def test_a_node_that_answers_oddly_leaves_a_change_unknown(
         *("127.0.0.1:1: ", "127.0.0.1:2: ", words),
     )
     assert {call.request.url for call in responses.calls} == {HERE + TXN, THERE + TXN}
+
+
+@responses.activate
+def test_what_a_node_has_said_outlives_a_later_try_that_has_no_answer_in_time() -> None:
+    """The last one is mostly cut short, which tells nobody what to do."""
+    for root in (HERE, THERE):
+        responses.post(root + RANGE, body="<html>", status=502)
+        responses.post(root + RANGE, body=requests.ReadTimeout())
+    with pytest.raises(StoreUnreachable) as told:
+        opened().get("a", patience=0.5)
+    assert len(responses.calls) > 2
+    assert str(told.value).count("not etcd") == 2
+    assert "in time" not in str(told.value)
 
 
 @responses.activate
