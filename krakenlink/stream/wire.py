@@ -25,6 +25,7 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 from krakenlink.errors import KrakenConnectionError, unusable_proxy
@@ -281,9 +282,7 @@ def tls_context() -> ssl.SSLContext:
 
 def _made_context(*, is_chosen: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if is_chosen or _asks_the_system(context):
-        return context
-    if sys.platform == "win32" or not _has_roots(context):
+    if not is_chosen and not _has_roots(context):
         with suppress(ImportError):
             import certifi  # here, because most systems need none
 
@@ -292,18 +291,14 @@ def _made_context(*, is_chosen: bool) -> ssl.SSLContext:
 
 
 def _has_roots(context: ssl.SSLContext) -> bool:
-    """Tell whether the system vouches for anybody, in a file or in a folder of files."""
-    folder = ssl.get_default_verify_paths().capath
-    return bool(context.get_ca_certs()) or (folder is not None and any(os.scandir(folder)))
-
-
-def _asks_the_system(context: ssl.SSLContext) -> bool:
-    """Tell whether the system itself judges certificates, as truststore has it: nobody counts."""
+    """Tell whether the system vouches for all it can: itself, in a file or a folder of files."""
     try:
-        context.get_ca_certs()
-    except NotImplementedError:
+        listed = context.get_ca_certs()
+    except NotImplementedError:  # it judges certificates itself, as truststore has it
         return True
-    return False
+    folder = ssl.get_default_verify_paths().capath
+    is_known = bool(listed) or (folder is not None and any(Path(folder).iterdir()))
+    return sys.platform != "win32" and is_known
 
 
 def proxy_for(host: str) -> str | None:
