@@ -20,6 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 from krakenlink.machine import feed_clock
@@ -265,6 +266,21 @@ def _begun(address: Any, options: Sequence[tuple[Any, ...]]) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def state_of(*paths: str | None) -> tuple[object, ...]:
+    """Return what is another once a TLS context would be that is made of these files."""
+    # Locks of a context may be held by a thread that a child does not have, and whoever makes one
+    # looks at the variable.
+    return os.getpid(), os.environ.get("SSLKEYLOGFILE"), *map(_stamp, filter(None, paths))
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        seen = Path(path).stat()
+    except OSError:
+        return ()
+    return seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
 # --- reading -----------------------------------------------------------------------------------

@@ -25,21 +25,17 @@ import urllib.request
 from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import lru_cache
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from krakenlink.errors import KrakenConnectionError, unusable_proxy
 from krakenlink.foreign import shown
 from krakenlink.locks import done_under
 from krakenlink.machine import feed_clock, is_loopback
-from krakenlink.sockets import Answer, Call, by_thread, dial, watching
+from krakenlink.sockets import Answer, Call, by_thread, dial, state_of, watching
 
 # Bytes of the answer to a handshake; Kraken's has some five hundred.
 _LONGEST_HANDSHAKE = 65536
-# By what the environment has chosen, for as long as a connection stands that uses it. To make one
-# takes 18 ms and 0.8 MB, nearly all of it for certificates of authorities.
-_contexts: WeakValueDictionary[tuple[str | None, str | None], ssl.SSLContext]
-_contexts = WeakValueDictionary()
 
 
 class Wire:
@@ -255,7 +251,7 @@ def _encrypted(sock: socket.socket, host: str, context: ssl.SSLContext) -> ssl.S
     try:
         return context.wrap_socket(sock, server_hostname=host)
     except ssl.SSLCertVerificationError:
-        _contexts.clear()  # whoever vouches for it may have come since they were read
+        _context_of.cache_clear()  # whoever vouches for it may have come since they were read
         raise
 
 
@@ -266,23 +262,25 @@ def _left(ends_at: float) -> float:
 def tls_context() -> ssl.SSLContext:
     """Return the context of every `wss:` connection: certificate and host name are checked.
 
-    Connections that stand at the same time share one. It is made anew for another choice, and once
-    a certificate was refused.
+    They share one, which is made anew for another choice, once a file of it is another, and once a
+    certificate was refused.
 
     Who may vouch for them is told by the system, or by `SSL_CERT_FILE` and `SSL_CERT_DIR`. Where
     neither tells anything, as with a fresh Python on macOS, or not all, as on Windows, which
     fetches roots when its own programs need them, it is certifi's list: REST's, too.
     """
     choice = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-    context = _contexts.get(choice)
-    if context is None:
-        context = _contexts[choice] = _made_context(is_chosen=choice != (None, None))
-    return context
+    found = ssl.get_default_verify_paths()
+    # Of Windows' list and of certifi's nothing tells that they are others.
+    hour = feed_clock() // 3600
+    return _context_of(choice, (hour, *state_of(found.cafile, found.capath)))
 
 
-def _made_context(*, is_chosen: bool) -> ssl.SSLContext:
+# To make one takes 18 ms and 0.8 MB, nearly all of it for certificates of authorities.
+@lru_cache(maxsize=1)
+def _context_of(choice: tuple[str | None, str | None], _state: object) -> ssl.SSLContext:
     context = ssl.create_default_context()
-    if not is_chosen and not _has_roots(context):
+    if choice == (None, None) and not _has_roots(context):
         with suppress(ImportError):
             import certifi  # here, because most systems need none
 

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from krakenlink.sockets import (
     dial,
     done_within,
     promised,
+    state_of,
     time_left,
     watching,
 )
@@ -164,3 +166,33 @@ def test_name_that_no_host_can_have_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     with pytest.raises(OSError, match="is no name of a host"):
         dial("a" * 70 + ".invalid", 443)
+
+
+def test_state_of_files_changes_with_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes, changes or goes; the folder that this process works in is none of them."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "list.pem"
+    states = [state_of(str(file), None)]
+    (tmp_path / "other").touch()
+    assert state_of(str(file), None) == states[0]
+    for text in ("one", "longer"):  # for clocks that are coarse
+        file.write_text(text, encoding="ascii")
+        states.append(state_of(str(file), None))
+        assert state_of(str(file), None) == states[-1]
+    file.unlink()
+    assert state_of(str(file), None) == states[0]
+    assert len(set(states)) == 3
+
+
+def test_state_is_another_in_a_child_and_for_another_log_of_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A context made before is not used then."""
+    monkeypatch.delenv("SSLKEYLOGFILE", raising=False)
+    before = state_of()
+    monkeypatch.setenv("SSLKEYLOGFILE", "keys")
+    logged = state_of()
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert len({before, logged, state_of()}) == 3

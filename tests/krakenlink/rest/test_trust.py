@@ -48,7 +48,7 @@ PATIENT = Timeouts(connect=LONG, read=LONG, read_order=LONG, retry_pauses=())
 @pytest.fixture(autouse=True)
 def anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing have been read, and nothing of the environment choose what is."""
-    monkeypatch.setattr(trust, "_contexts", {})
+    trust._context_of.cache_clear()
     for name in ("CURL_CA_BUNDLE", "SSLKEYLOGFILE", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
 
@@ -74,6 +74,11 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", noted)
     return files
+
+
+def is_kept() -> bool:
+    """Tell whether there is a context for connections to share."""
+    return trust._context_of.cache_info().currsize > 0
 
 
 @contextmanager
@@ -185,7 +190,7 @@ def test_what_is_shared_is_what_the_library_makes(
     with tls_server(tmp_path) as url:
         port = int(url.rpartition(":")[2])
         shared = made()
-        assert trust._contexts
+        assert is_kept()
         monkeypatch.setattr(sockets, "sharing", lambda _: nullcontext())
         assert made() == shared
     assert shared[1] == "http/1.1"
@@ -211,7 +216,7 @@ def test_bad_certificate_is_refused_by_what_is_shared(
     with tls_server(tmp_path) as good, tls_server(tmp_path, certificate) as bad:
         transport = Transport(good, PATIENT)
         assert ask(transport) == 200
-        assert list(trust._contexts) == [str(trusted)]
+        assert is_kept()
         refused = Transport(bad.replace("localhost", host), PATIENT)
         with pytest.raises(KrakenConnectionError, match=re.escape(str(trusted))) as caught:
             refused.post("/0/private/AddOrder", b"nonce=1", {}, is_order=True)
@@ -337,7 +342,7 @@ def test_other_choice_is_left_to_the_library(choice: dict[str, Any], trusted: Pa
     before = dict(vars(connection))
     with trust.sharing(connection):
         assert vars(connection) == before
-    assert trust._contexts == {}
+    assert not is_kept()
 
 
 def test_connection_is_as_it_was_once_it_stands_or_fails(trusted: Path) -> None:
@@ -356,7 +361,7 @@ def test_connection_is_as_it_was_once_it_stands_or_fails(trusted: Path) -> None:
 
 
 def test_context_of_others_is_not_shared(
-    tmp_path: Path, trusted: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, trusted: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As truststore's, which changes itself while it connects."""
 
@@ -365,8 +370,9 @@ def test_context_of_others_is_not_shared(
 
     monkeypatch.setattr(urllib3.util.ssl_, "SSLContext", Judge)
     with tls_server(tmp_path) as url:
-        assert ask(Transport(url, PATIENT)) == 200
-    assert trust._contexts == {}
+        transport = Transport(url, PATIENT)
+        assert {ask(transport) for _ in range(2)} == {200}
+    assert read == [str(trusted)] * 2
 
 
 def test_proxy_over_tls_is_checked_by_the_same_file(

@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -134,18 +134,77 @@ def test_refused_certificate_has_those_who_vouch_read_anew(
     assert tls_context() is not before
 
 
+def test_list_that_is_replaced_counts_with_the_next_connection(
+    server: Server, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was taken from it is trusted no more, though a connection of theirs stands."""
+    trusted, new = tmp_path / "trusted.pem", tmp_path / "new.pem"
+    trusted.write_bytes(certificate.read_bytes())
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    server.scripts = [with_tls(certificate, server.serve)]
+    url = f"wss://localhost:{server.port}/v2"
+    with closing(open_websocket(url, LONG)):
+        new.write_text("nobody", encoding="ascii")
+        new.replace(trusted)
+        with pytest.raises(ssl.SSLCertVerificationError):
+            open_websocket(url, LONG)
+        trusted.write_bytes(certificate.read_bytes())
+        open_websocket(url, LONG).close()
+
+
+def test_folder_that_is_changed_counts_with_the_next_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_choice: None
+) -> None:
+    """What is found in it is kept by a context, also of a certificate that has gone since."""
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    before = tls_context()
+    assert tls_context() is before
+    (tmp_path / "new").mkdir()  # which a folder counts, for clocks that are coarse
+    assert tls_context() is not before
+
+
+def test_child_makes_its_own_context(monkeypatch: pytest.MonkeyPatch, no_choice: None) -> None:
+    """A thread that is not there any more may have been in the middle of the parent's."""
+    before = tls_context()
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert tls_context() is not before
+    assert tls_context() is tls_context()
+
+
+def test_keys_are_logged_from_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_choice: None
+) -> None:
+    """Whatever stands meanwhile."""
+    before = tls_context()
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert tls_context().keylog_filename == str(tmp_path / "keys")
+    assert before.keylog_filename is None
+
+
+def test_list_without_a_file_is_read_anew_after_an_hour(
+    monkeypatch: pytest.MonkeyPatch, no_choice: None
+) -> None:
+    """Nothing tells that Windows' own list is another, nor certifi's."""
+    monkeypatch.setattr(wire, "feed_clock", lambda: 7200.0)
+    before = tls_context()
+    monkeypatch.setattr(wire, "feed_clock", lambda: 10_799.0)
+    assert tls_context() is before
+    monkeypatch.setattr(wire, "feed_clock", lambda: 10_800.0)
+    assert tls_context() is not before
+
+
 @pytest.fixture
 def no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody have chosen who may vouch for servers, nor any connection have read who does."""
-    monkeypatch.setattr(wire, "_contexts", weakref.WeakValueDictionary())
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    wire._context_of.cache_clear()
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def no_roots(certificate: Path, no_choice: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this Python have no list of its own, and certifi's hold the test's certificate alone."""
-    nowhere = SimpleNamespace(capath=None)
+    nowhere = SimpleNamespace(cafile=None, capath=None)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: nowhere)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *_: None)
     monkeypatch.setattr("certifi.where", lambda: str(certificate))
@@ -178,7 +237,7 @@ def test_list_of_the_system_is_enough(
     """Where the system has a file or a folder of certificates, certifi's list is left out."""
     monkeypatch.setattr("certifi.where", lambda: pytest.fail("asked all the same"))
     monkeypatch.setattr("sys.platform", "linux")
-    folder = SimpleNamespace(capath=str(tmp_path))
+    folder = SimpleNamespace(cafile=None, capath=str(tmp_path))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: folder)
     tls_context()
 
