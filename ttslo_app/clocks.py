@@ -51,9 +51,17 @@ class Clocks:
         """Return the present moment by Kraken's clock, in nanoseconds since 1970."""
         return round(self.kraken() * SECOND)
 
+    def kraken_ahead(self) -> float:
+        """Return how many seconds Kraken's clock is ahead of the monotonic one."""
+        return self.kraken() - self.monotonic()
+
     def kraken_ns_of(self, seen_at: float) -> int:
         """Return a moment of the monotonic clock by Kraken's, in nanoseconds since 1970."""
-        return round((self.kraken() - self.monotonic() + seen_at) * SECOND)
+        return round((self.kraken_ahead() + seen_at) * SECOND)
+
+    def monotonic_of(self, at_ns: int) -> float:
+        """Return a moment of Kraken's clock, in nanoseconds since 1970, by the monotonic one."""
+        return at_ns / SECOND - self.kraken_ahead()
 
     def age_of(self, moment: str) -> float:
         """Return the seconds since an ISO moment of Kraken's clock; infinite for what is none.
@@ -63,6 +71,38 @@ class Clocks:
         at_ns = nanoseconds(moment)
         age = math.inf if at_ns is None else self.kraken() - at_ns / SECOND
         return max(0.0, age) if age > -_KNOWN_TO else math.inf
+
+
+class Reckoning:
+    """What moments that are kept go by: a guess, then Kraken's clock, then that known better.
+
+    For one thread.
+
+    Args:
+        clocks: The clocks.
+
+    Attributes:
+        is_guess: Whether nobody knew what time it is when it was looked at last.
+    """
+
+    def __init__(self, clocks: Clocks) -> None:
+        self.ns_of = clocks.kraken_ns_of
+        self._clocks, self._began_at = clocks, clocks.monotonic()
+        self.is_guess, self._ahead = not clocks.is_known(), clocks.kraken_ahead()
+
+    @property
+    def began_ns(self) -> int:
+        """When it was made, by Kraken's clock as that is known now, in nanoseconds since 1970."""
+        return self.ns_of(self._began_at)
+
+    def has_moved(self) -> bool:
+        """Tell, once each time, whether Kraken's clock is another than was thought."""
+        ahead, was_guess = self._clocks.kraken_ahead(), self.is_guess
+        self.is_guess = was_guess and not self._clocks.is_known()
+        if self.is_guess or (not was_guess and abs(ahead - self._ahead) <= _KNOWN_TO):
+            return False
+        self._ahead = ahead
+        return True
 
 
 class Moments:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttslo_app.clocks import SECOND, Clocks, KrakenClock, Moments, nanoseconds
+from ttslo_app.clocks import SECOND, Clocks, KrakenClock, Moments, Reckoning, nanoseconds
 
 DAY = 86_400.0
 BEGIN = 1_800_000_000.0
@@ -239,3 +239,24 @@ def test_clock_that_was_set_since_is_of_no_use_to_conclude_from() -> None:
     assert world.clock.is_usable()
     world.wrong = 3600.0
     assert not world.clock.is_usable()
+
+
+def test_clock_that_is_known_better_is_news_once_and_a_drift_is_none() -> None:
+    """A guess is no news before Kraken has told the time, whatever the stream tells meanwhile."""
+    ahead, known, steady = [1_000.0], [False], [50.0]
+    time = Reckoning(
+        Clocks(lambda: steady[0] + ahead[0], lambda: 0.0, lambda: steady[0], lambda: known[0])
+    )
+
+    def news(offset: float) -> tuple[bool, bool, int]:
+        ahead[0] = offset
+        steady[0] += 7.0
+        return time.has_moved(), time.is_guess, time.began_ns // SECOND
+
+    assert news(4_600.0) == (False, True, 4_650)
+    known[0] = True
+    assert news(4_600.0) == (True, False, 4_650)
+    assert news(4_600.9) == (False, False, 4_650)
+    assert news(4_601.5) == (True, False, 4_651)
+    assert news(1_001.5) == (True, False, 1_051)
+    assert news(1_001.5) == (False, False, 1_051)

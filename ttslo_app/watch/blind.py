@@ -96,7 +96,6 @@ class Blind:
         self._saved = saved
         self._pace = pace
         self._started_ns = clocks.kraken_ns()
-        self._started_at = None if clocks.is_known() else clocks.monotonic()
         # Where looking begins at a guess: nobody is asked about that before the time is known.
         self._guessed: set[str] = set()
         self._markets: dict[str, Market] = {}
@@ -151,7 +150,7 @@ class Blind:
             since_ns = (
                 min(armed.since_ns, round(now * SECOND)) if self._is_known else armed.since_ns
             )
-            if armed.since_at is not None:
+            if armed.is_guess:
                 self._guessed.add(name)
             tape = MarketTape(Position(None, since_ns), since_ns / SECOND)
         tape.see_again(now)
@@ -166,24 +165,24 @@ class Blind:
     def armed(self, change: BookArm) -> Armed:
         """Return a rule as it waits: since when, and what was seen of it."""
         rule, market, since_at = change.rule, change.market, change.since_at
-        since_ns, seen_ns = self._ns_of(change.since), nanoseconds(change.seen)
-        if since_at is None and since_ns is None and not self._is_known:
-            since_at = self._clocks.monotonic()
-        if since_at is None:
-            return Armed(rule, market, self._since_of(market.name, since_ns), seen_ns)
-        guess = Armed(rule, market, self._clocks.kraken_ns_of(since_at), seen_ns, since_at)
-        return guess.put_right(self._clocks) if self._is_known else guess
+        told_ns, seen_ns = self._ns_of(change.since), nanoseconds(change.seen)
+        if since_at is None and told_ns is not None:
+            since_ns = self._since_of(market.name, told_ns)
+            if self._is_known and since_ns > self._started_ns:
+                since_at = self._clocks.monotonic_of(since_ns)
+            return Armed(rule, market, since_ns, seen_ns, since_at)
+        since_at = self._clocks.monotonic() if since_at is None else since_at
+        since_ns = self._clocks.kraken_ns_of(since_at)
+        return Armed(rule, market, since_ns, seen_ns, since_at, is_guess=not self._is_known)
 
-    def put_right(self, waiting: Iterable[Armed]) -> list[Ask]:
-        """Go by Kraken's clock, now that it is known; return what is to be asked about.
+    def put_right(self, waiting: Iterable[Armed], began_ns: int) -> list[Ask]:
+        """Go by Kraken's clock as it is known now; return what is to be asked about.
 
         Args:
-            waiting: What was armed before, by that clock.
+            waiting: What waited since a guess, by that clock.
+            began_ns: When this run began, by that clock, in nanoseconds since 1970.
         """
-        if self._started_at is not None:
-            self._started_ns = self._clocks.kraken_ns_of(self._started_at)
-            self._started_at = None
-        now = self._clocks.kraken()
+        self._started_ns, now = began_ns, self._clocks.kraken()
         begins: dict[str, int] = {}
         for armed in waiting:
             at_ns = begins.get(armed.market.name, armed.since_ns)
@@ -203,7 +202,7 @@ class Blind:
             self._last_since = since, nanoseconds(since)
         return self._last_since[1]
 
-    def _since_of(self, market: str, since_ns: int | None) -> int:
+    def _since_of(self, market: str, since_ns: int) -> int:
         """Return since when a rule of a market waits, in nanoseconds since 1970.
 
         A moment to come was written down by a clock that was wrong, so the rule is from before:
@@ -211,11 +210,9 @@ class Blind:
 
         Args:
             market: Its market.
-            since_ns: As it was written down, by Kraken's clock; None for now.
+            since_ns: As it was written down, by Kraken's clock.
         """
         now_ns = self._clocks.kraken_ns()
-        if since_ns is None:
-            return now_ns
         if since_ns <= now_ns + DOUBT or not self._is_known:
             return since_ns
         place = self._saved.places.get(market)
@@ -236,9 +233,7 @@ class Blind:
 
     def is_from_before(self, armed: Armed) -> bool:
         """Tell whether a rule waits since before this run."""
-        if armed.since_at is not None or not self._is_known:
-            return armed.since_at is None
-        return armed.since_ns <= self._started_ns
+        return armed.since_at is None
 
     def saved(self, parked: frozenset[str]) -> Saved:
         """Return how far each tape has been looked at, to be kept for the next run.

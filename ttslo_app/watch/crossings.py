@@ -19,7 +19,7 @@ from enum import Enum, auto
 
 from krakenlink.numbers import plain
 from krakenlink.stream.events import TradePrint
-from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
+from ttslo_app.clocks import SECOND, Clocks, Reckoning, iso_moment, nanoseconds
 from ttslo_app.messages import FirstCrossing, Market, Past
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 
@@ -34,7 +34,8 @@ class Armed:
 
     `since_ns` is the moment from which on trades count for it, in nanoseconds since 1970, and
     `seen_ns` that of a crossing which was seen and has no order. `since_at` is the first of them by
-    the monotonic clock, as long as nobody knows what time it is: then `since_ns` is a guess.
+    the monotonic clock, None where an earlier run armed it. As long as nobody knows what time it
+    is, `since_ns` is a guess.
     """
 
     rule: Rule
@@ -42,12 +43,15 @@ class Armed:
     since_ns: int
     seen_ns: int | None = None
     since_at: float | None = None
+    is_guess: bool = False
 
-    def put_right(self, clocks: Clocks) -> Armed:
-        """Return it with the moment that it waits since, now that it is known what time it is."""
-        if self.since_at is None:
-            return self
-        return replace(self, since_ns=clocks.kraken_ns_of(self.since_at), since_at=None)
+    def put_right(self, time: Reckoning) -> Armed:
+        """Return it with the moment that it waits since, by Kraken's clock as it is known now."""
+        if self.since_at is None:  # an earlier run armed it, which was before this one began
+            since_ns = min(self.since_ns, time.began_ns)
+        else:
+            since_ns = time.ns_of(self.since_at)
+        return replace(self, since_ns=since_ns, is_guess=False)
 
     def has_seen(self, first: Past) -> bool:
         """Tell whether a crossing of the past is the one that was seen when it happened."""
@@ -173,10 +177,10 @@ class Firing:
     from_before: FromBefore | None = None
     fired_at: float | None = None
 
-    def put_right(self, clocks: Clocks) -> Firing:
-        """Return it by Kraken's clock, now that this is known."""
-        at_ns = self.at_ns if self.fired_at is None else clocks.kraken_ns_of(self.fired_at) + DOUBT
-        return replace(self, armed=self.armed.put_right(clocks), at_ns=at_ns, fired_at=None)
+    def put_right(self, time: Reckoning) -> Firing:
+        """Return it by Kraken's clock as it is known now."""
+        at_ns = self.at_ns if self.fired_at is None else time.ns_of(self.fired_at) + DOUBT
+        return replace(self, armed=self.armed.put_right(time), at_ns=at_ns, fired_at=None)
 
     def is_outdone_by(self, first: Past, seen_at: Mapping[Decimal, int]) -> bool:
         """Tell whether `first` is news: a crossing before the one that has fired.
@@ -228,15 +232,15 @@ class Fired:
         self._late.pop(market, None)
         self.ahead.pop(market, None)
 
-    def put_right(self, clocks: Clocks) -> list[Armed]:
-        """Go by Kraken's clock, now that it is known; return what waited since a guess."""
+    def put_right(self, time: Reckoning) -> list[Armed]:
+        """Go by Kraken's clock as it is known now; return what waited since a guess."""
         guesses: list[Armed] = []
         for late in self._late.values():
-            right = {i: firing.put_right(clocks) for i, firing in late.items()}
-            guesses += [right[i].armed for i, one in late.items() if one.armed != right[i].armed]
+            right = {i: firing.put_right(time) for i, firing in late.items()}
+            guesses += [right[i].armed for i, one in late.items() if one.armed.is_guess]
             late.update(right)
         for name, firings in self.ahead.items():
-            self.ahead[name] = [firing.put_right(clocks) for firing in firings]
+            self.ahead[name] = [firing.put_right(time) for firing in firings]
         return guesses
 
     def forget(self, rule_id: str, since_ns: int) -> None:
@@ -314,7 +318,7 @@ class Fired:
         late = self._late.pop(market, {})
         kept = {i: f for i, f in late.items() if is_open and f.at_ns > until * SECOND}
         # Nobody can tell yet what was traded before these were armed.
-        guesses = {i: f for i, f in late.items() if f.armed.since_at is not None}
+        guesses = {i: f for i, f in late.items() if f.armed.is_guess}
         if kept or guesses:
             self._late[market] = kept | guesses
         return {i: firing for i, firing in late.items() if i not in guesses}
@@ -420,10 +424,8 @@ def is_older(armed: Armed, at_ns: int | None, seen_at: float | None, clocks: Clo
         seen_at: When it came, or was asked for, on the monotonic clock; None for now.
         clocks: The clocks.
     """
-    if armed.since_at is not None:
-        return seen_at is not None and seen_at < armed.since_at
-    if not clocks.is_known():
-        return False  # it waits since an earlier run, and what comes now is younger
-    if at_ns is not None:
+    if at_ns is not None and not armed.is_guess and clocks.is_known():
         return at_ns + DOUBT < armed.since_ns
-    return seen_at is not None and clocks.kraken_ns_of(seen_at) < armed.since_ns
+    if armed.since_at is None:
+        return False  # it waits since an earlier run, and what comes now is younger
+    return seen_at is not None and seen_at < armed.since_at

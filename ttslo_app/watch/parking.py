@@ -15,7 +15,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from types import MappingProxyType
 
-from ttslo_app.clocks import Clocks
+from ttslo_app.clocks import Reckoning
 from ttslo_app.rules.rule import Rule, ThresholdType, WhenBlind
 from ttslo_app.watch.crossings import Armed
 from ttslo_app.watch.rulebook import RuleBook
@@ -259,21 +259,21 @@ class Parking:
             in_order: Returns rules in the order in which one trade fires them.
         """
         seats = ((seat.armed.rule.id, seat.armed) for seat in self.seats_of(market))
-        found = {rule_id: armed for rule_id, armed in seats if armed.since_at is None}
+        found = {rule_id: armed for rule_id, armed in seats if not armed.is_guess}
         return {rule_id: found[rule_id] for rule_id in in_order([*found])}
 
-    def put_right(self, clocks: Clocks) -> list[Armed]:
-        """Go by Kraken's clock, now that it is known; return the rules that were armed before."""
-        guesses = [seat for seat in self.seats.values() if seat.armed.since_at is not None]
-        for seat in guesses:
-            seat.armed = seat.armed.put_right(clocks)
+    def put_right(self, time: Reckoning) -> list[Armed]:
+        """Go by Kraken's clock as it is known now; return the rules that waited since a guess."""
+        guesses = [seat for seat in self.seats.values() if seat.armed.is_guess]
+        for seat in self.seats.values():
+            seat.armed = seat.armed.put_right(time)
         return [seat.armed for seat in guesses]
 
     def see(self, market: str, price: Decimal, at_ns: int) -> None:
         """Remember a trade, of a moment in nanoseconds since 1970, for what it crosses in doubt."""
         for rule_id in self.doubtful.crossed(market, price):
             seat = self.seats[rule_id]
-            if seat.armed.since_at is not None or at_ns >= seat.armed.since_ns:
+            if seat.armed.is_guess or at_ns >= seat.armed.since_ns:
                 seat.take(Signal.CROSS)
                 seat.seen = (price, at_ns)
             else:

@@ -113,6 +113,8 @@ class MarketTape:
 
     def not_after(self, now: float) -> None:
         """Let no moment be to come, as a clock that was ahead has told them; `now` is known."""
+        if self._base.trade_id is None:
+            self._base = Position(None, min(self._base.at_ns, round(now * SECOND)))
         self.looked_at = min(self.looked_at, now)
         if self.blind_from is not None:
             self.blind_from = min(self.blind_from, now)

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from krakenlink.numbers import plain
 from krakenlink.stream.events import Trades
-from ttslo_app.clocks import SECOND, Clocks, iso_moment, nanoseconds
+from ttslo_app.clocks import SECOND, Clocks, Reckoning, iso_moment, nanoseconds
 from ttslo_app.messages import (
     BookArm,
     BookFired,
@@ -108,7 +108,7 @@ class Watch:
         self.seats: Mapping[str, Seat] = self._parking.seats
         self._blind = Blind(clocks, saved, pace or Pace())
         self._fired, self._is_of_now = Fired(), OfNow(clocks)
-        self._is_guessing = not clocks.is_known()
+        self._time = Reckoning(clocks)
 
     @property
     def rules(self) -> dict[str, Armed]:
@@ -193,15 +193,15 @@ class Watch:
         What came now need not be of now: a snapshot, and a frame that was held up on its way, are
         the past, and are asked for as that is.
         """
-        self._put_right()
-        name, parking = event.symbol, self._parking
-        tape = self._blind.tapes.get(name)
+        name, parking, tape = event.symbol, self._parking, self._blind.tapes.get(event.symbol)
+        if self._time.is_guess or parking.doubtful.live:
+            self._put_right()
         if tape is None or not event.prints:
             return
         if event.is_snapshot or not self._is_of_now(event.prints):
             self.look_again(name)
             return
-        if self._is_guessing:
+        if self._time.is_guess:
             hear(event, self._clocks)
         is_opening = tape.is_opening
         fresh, has_hole = tape.see(event.prints)
@@ -230,6 +230,7 @@ class Watch:
         if crossed := parking.book.crossed(market, price):
             at_ns = nanoseconds(timestamp)
             try:
+                self._put_right()
                 rows = [parking.seats[rule_id].armed for rule_id in self.in_order(crossed)]
                 young = [x for x in rows if not is_older(x, at_ns, seen_at, self._clocks)]
                 fired = self._fire(young, price, reason, at_ns, seen_at=seen_at)
@@ -257,7 +258,7 @@ class Watch:
         now_ns, fired = self._clocks.kraken_ns(), list[Firing]()
         moment = now_ns if at_ns is None else at_ns
         seen_at = self._clocks.monotonic() if seen_at is None else seen_at
-        guess = seen_at if self._is_guessing and not (not_after or at_ns) else None
+        guess = seen_at if self._time.is_guess and not (not_after or at_ns) else None
         try:
             for armed in rows:
                 self._submit(Crossing(armed.rule, price, plain(price), reason, moment, seen_at))
@@ -274,11 +275,10 @@ class Watch:
     # --- blind times ---------------------------------------------------------------------------
 
     def _put_right(self) -> None:
-        """Go by Kraken's clock from now on, once that is known."""
-        if self._is_guessing and self._clocks.is_known():
-            self._is_guessing = False
-            fired = self._fired.put_right(self._clocks)
-            self._do(self._blind.put_right([*fired, *self._parking.put_right(self._clocks)]))
+        """Go by Kraken's clock as it is known now: else a row may be deaf until it is so late."""
+        if self._time.has_moved():
+            armed = [*self._fired.put_right(self._time), *self._parking.put_right(self._time)]
+            self._do(self._blind.put_right(armed, self._time.began_ns))
 
     def _do(self, deeds: Iterable[Ask | Hide]) -> None:
         for deed in deeds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -157,7 +158,7 @@ def test_wishes_hide_before_they_ask(blind: Blind) -> None:
 
 def test_place_of_an_earlier_run_serves_old_rules_alone(blind: Blind) -> None:
     """A rule of this run waits from now on; its market's older trades are nobody's."""
-    (ask,) = blind.follow(armed(since=2000))
+    (ask,) = blind.follow(replace(armed(since=2000), since_at=START))
     assert ask.after == Position(None, 1000 * S)
 
 

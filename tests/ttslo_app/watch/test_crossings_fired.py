@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.kits.rows.watch_kit import MARKET, OLD, S, WatchBench, armed, priced, printed, rule
-from ttslo_app.clocks import Clocks, clock_time
+from ttslo_app.clocks import Clocks, Reckoning, clock_time
 from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Armed, Fired, Firing, news_of
@@ -333,13 +333,13 @@ def test_news_are_of_what_waits_and_of_what_fired_later() -> None:
 def test_what_fired_since_a_guess_is_looked_up_once_the_time_is_known() -> None:
     """Until then no answer tells what was traded before its arming; afterwards one does."""
     fired = Fired()
-    guess = Armed(rule(rule_id="new"), MARKET, 9_000 * S, since_at=1.0)
+    guess = Armed(rule(rule_id="new"), MARKET, 9_000 * S, since_at=1.0, is_guess=True)
     fired.add(Firing(guess, 9_000 * S, Decimal(51005), fired_at=2.0))
     fired.add(Firing(armed(rule(rule_id="old"), 5), 30 * S, Decimal(51005)))
     assert set(fired.take("BTC/USD", 40.0, is_open=False)) == {"old"}
-    clocks = Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0)
-    (right,) = fired.put_right(clocks)
-    assert (right.since_ns, right.since_at) == (48 * S, None)
-    assert fired.put_right(clocks) == []
+    time = Reckoning(Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0))
+    (right,) = fired.put_right(time)
+    assert (right.since_ns, right.is_guess) == (48 * S, False)
+    assert fired.put_right(time) == []
     (one,) = fired.take("BTC/USD", 60.0, is_open=False).values()
     assert (one.armed, one.at_ns, one.fired_at) == (right, 50 * S, None)

@@ -126,4 +126,5 @@ def test_price_without_a_moment_is_as_old_as_its_coming(
     seen_at: float | None, expected: bool
 ) -> None:
     """It is compared by the clock that dated the rule, so nothing is left in doubt."""
-    assert is_older(armed(since=1000), None, seen_at, CLOCKS) is expected
+    assert is_older(replace(armed(since=1000), since_at=50.0), None, seen_at, CLOCKS) is expected
+    assert not is_older(armed(since=1000), None, seen_at, CLOCKS)  # of an earlier run

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.kits.rows.watch_kit import ABOVE, BELOW, MARKET, OLD, S, WatchBench, armed, rule
-from ttslo_app.clocks import Clocks
+from ttslo_app.clocks import Clocks, Reckoning
 from ttslo_app.messages import BookArm
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.crossings import Armed
@@ -328,7 +328,7 @@ def test_books_hold_each_rule_as_it_stands(deeds: list[tuple[str, str, int]]) ->
 def test_trade_in_doubt_counts_for_a_rule_whose_moment_is_a_guess() -> None:
     """It came after the arming, whatever hour the machine takes that for."""
     parking = Parking(WhenBlind.NOTIFY)
-    guess = Armed(rule(), MARKET, 9_000 * S, since_at=1.0)
+    guess = Armed(rule(), MARKET, 9_000 * S, since_at=1.0, is_guess=True)
     parking.enter(guess, Signal.HIDE)
     parking.see("BTC/USD", Decimal(51100), 4 * S)
     seat = parking.seat_of("r")
@@ -339,11 +339,11 @@ def test_trade_in_doubt_counts_for_a_rule_whose_moment_is_a_guess() -> None:
 def test_rule_whose_moment_is_a_guess_is_judged_by_no_past_yet() -> None:
     """Once the time is known it is, from its true moment on."""
     parking = Parking(WhenBlind.NOTIFY)
-    parking.enter(Armed(rule(), MARKET, 9_000 * S, since_at=1.0), Signal.RELEASE)
+    parking.enter(Armed(rule(), MARKET, 9_000 * S, since_at=1.0, is_guess=True), Signal.RELEASE)
     parking.enter(armed(rule(rule_id="old"), 5), Signal.RELEASE)
     assert set(parking.waiting("BTC/USD")) == {"old"}
-    clocks = Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0)
-    (right,) = parking.put_right(clocks)
-    assert (right.rule.id, right.since_ns, right.since_at) == ("r", 48 * S, None)
+    time = Reckoning(Clocks(lambda: 50.0, lambda: 50.0, lambda: 3.0))
+    (right,) = parking.put_right(time)
+    assert (right.rule.id, right.since_ns, right.is_guess) == ("r", 48 * S, False)
     assert set(parking.waiting("BTC/USD")) == {"old", "r"}
-    assert parking.put_right(clocks) == []
+    assert parking.put_right(time) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.kits.chaos.arena import Arena, side_by_side
 from ttslo_app.rules.rule import WhenBlind
+from ttslo_app.run.parts import ask_for_time
 
 # --- numbers and clocks ---------------------------------------------------------------------------
 
@@ -46,10 +47,15 @@ def armed_ahead(pit: Arena) -> None:
         pit.never_again(0.5)
 
 
-def clock_jumps(pit: Arena, ahead: float) -> None:
-    """Kraken's clock and this machine's part while the program runs: one order, at once."""
+def clock_jumps(pit: Arena, ahead: float, *, is_told: bool = False) -> None:
+    """Kraken's clock and this machine's part while the program runs: one order, at once.
+
+    So it is where the program has asked for the time in between, with a row of another hour.
+    """
     with pit.run() as program:
         pit.exchange.clock_offset = ahead
+        if is_told:
+            ask_for_time(program.ttslo)
         pit.cross()
         pit.wait_for_order()
         pit.ends_with_order(program)
@@ -117,6 +123,8 @@ CLOCKS: dict[str, Callable[[Arena], None]] = {
                                numbers_begin_anew, blind_in_a_cache, unknown_once)},
     "an hour back": lambda pit: clock_jumps(pit, -3600.0),
     "an hour on": lambda pit: clock_jumps(pit, 3600.0),
+    "an hour back, and told": lambda pit: clock_jumps(pit, -3600.0, is_told=True),
+    "an hour on, and told": lambda pit: clock_jumps(pit, 3600.0, is_told=True),
 }  # fmt: skip
 
 
