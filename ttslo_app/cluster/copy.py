@@ -198,3 +198,8 @@ class Copy:
             data = self._sheet.text(self.below(self._keys.rows))
             self._config = (version, data)
         return data, version
+
+    def config_of(self, rule_id: str) -> bytes:
+        """Return a config.csv that has one row, under the columns that all rows have together."""
+        self.config()
+        return self._sheet.text_of(self._keys.row(rule_id))

@@ -90,6 +90,12 @@ class Sheet:
         in_order = sorted(lines.values(), key=attrgetter("order"))
         return "\n".join([_joined(wanted), *(line.text for line in in_order), ""]).encode()
 
+    def text_of(self, key: str) -> bytes:
+        """Return the text of one row as it was made last, under its header; of none that alone."""
+        columns, lines = self._known
+        some = (line.text for line in (lines.get(key),) if line is not None)
+        return "\n".join([_joined(columns), *some, ""]).encode()
+
 
 def columns_of(used: Iterable[str]) -> Sequence[str]:
     """Return the columns of a file whose rows use these."""

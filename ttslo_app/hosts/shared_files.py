@@ -8,13 +8,15 @@ row trade that the store does not have as it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from ttslo_app.cluster.books import Books
 from ttslo_app.cluster.copy import Copy
+from ttslo_app.cluster.sheet import filled
 from ttslo_app.cluster.store import StoreError
 from ttslo_app.cluster.words import LEADS_NO_MORE
+from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
 from ttslo_app.rules.rule import Rule, RulesById
@@ -149,15 +151,16 @@ class SharedFiles(OrderFiles):
         rows = {i: self._checked[i][0] for i in rule_ids}
         self._books.write_intents({i: state[i] for i in rule_ids}, rows)
 
-    def current_rules(self) -> Callable[[Rule], Rule | None]:
-        """Return what the store has for a rule, as far as this host knows; None if it is gone.
+    def current_rows(self) -> SharedFiles:
+        """Return the rows of the store, as far as this host knows."""
+        return self
+
+    def rule_of(self, rule: Rule) -> Rule | None:
+        """Return what the store has for a rule; None if that is gone or no rule.
 
         The intent rests on that version of the row, so that an edit which is not known here yet
         refuses it.
         """
-        return self._current_rule
-
-    def _current_rule(self, rule: Rule) -> Rule | None:
         row = self._copy.row(rule.id)
         if row is None:
             self._checked[rule.id] = (0, None)
@@ -167,6 +170,14 @@ class SharedFiles(OrderFiles):
             read = RulesById([ConfigRow(row.cells)]).get(rule.id)
             known = self._checked[rule.id] = (row.version, read)
         return known[1]
+
+    def row_of(self, rule_id: str, known: AcceptedRule | None) -> Mapping[str, object] | None:
+        """Return a row of the store as it is read with all others, the known one if it is that."""
+        row = self._copy.row(rule_id)
+        if row is None or (known is not None and filled(row.cells) == filled(_texts(known.row))):
+            return None if row is None or known is None else known.row
+        data = self._copy.config_of(rule_id)
+        return next(iter(reading_from(data, Stamp(row.version, 0, 0), "").rows), None)
 
     def take(self, reading: RuleReading, rules: Mapping[str, Rule | None]) -> None:
         """Take note that rows were read; each is looked at again at its crossing."""

@@ -24,7 +24,7 @@ from ttslo_app.orders.builder import Builder
 from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
-from ttslo_app.orders.ports import Files, OrderSent, Tools
+from ttslo_app.orders.ports import Files, OrderSent, Rows, Tools
 from ttslo_app.orders.request import OrderRequest, fingerprint
 from ttslo_app.rules.rule import Rule
 
@@ -62,7 +62,7 @@ class _Rows:
 
     def __init__(self, files: Files) -> None:
         self._files = files
-        self._found: Callable[[Rule], Rule | None] | None = None
+        self._found: Rows | None = None
 
     def of(self, rule: Rule) -> Rule | None:
         """Return the row of a rule, None if it is gone or no rule.
@@ -71,8 +71,8 @@ class _Rows:
             OSError: If the file cannot be read, which says nothing about the row.
         """
         if self._found is None:
-            self._found = self._files.current_rules()
-        return self._found(rule)
+            self._found = self._files.current_rows()
+        return self._found.rule_of(rule)
 
 
 class Scribe(Protocol):

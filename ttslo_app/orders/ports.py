@@ -5,7 +5,7 @@ All of it is handed in by `run`; the parts of the thread do not know each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple, Protocol
@@ -13,13 +13,30 @@ from typing import NamedTuple, Protocol
 from krakenlink.errors import ProtocolError
 from krakenlink.rest.answers import Outcome
 from ttslo_app.clocks import Clocks, Moments
-from ttslo_app.messages import Market, Sighting
+from ttslo_app.messages import AcceptedRule, Market, Sighting
 from ttslo_app.orders.ledger import Ledger, State
 from ttslo_app.orders.life import Life, OrderSettings
 from ttslo_app.orders.owed import Owed
 from ttslo_app.orders.request import OrderRequest
 from ttslo_app.orders.words import Teller
 from ttslo_app.rules.rule import Rule
+
+
+class Rows(Protocol):
+    """The rows of config.csv at one moment."""
+
+    def rule_of(self, rule: Rule) -> Rule | None:
+        """Return what there is for a rule; None if that is gone or no rule."""
+        ...
+
+    def row_of(self, rule_id: str, known: AcceptedRule | None) -> Mapping[str, object] | None:
+        """Return a row to the letter, None where there is none or nobody can tell.
+
+        Args:
+            rule_id: The row.
+            known: As it was read last: where it is so still, this very row is returned.
+        """
+        ...
 
 
 class Files(Protocol):
@@ -37,8 +54,8 @@ class Files(Protocol):
         """
         ...
 
-    def current_rules(self) -> Callable[[Rule], Rule | None]:
-        """Return config.csv as it is now: what it has for a rule, None if that is gone or no rule.
+    def current_rows(self) -> Rows:
+        """Return the rows of config.csv as they are now.
 
         Raises:
             OSError: If the file cannot be read, which says nothing about the row.

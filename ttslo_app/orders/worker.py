@@ -250,7 +250,7 @@ class OrderWorker:
         has_changed = self.roll.adopt(message)
         self._proofs.publish()
         with suppress(OSError):  # read now what the first crossing would have to wait for
-            self._tools.files.current_rules()
+            self._tools.files.current_rows()
         if has_changed:
             self._clerk.write()
         self._desk.prepare()

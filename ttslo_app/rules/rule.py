@@ -260,22 +260,22 @@ class RulesById:
     """The rules of a file by their ids; each row is read when somebody asks for it.
 
     Args:
-        rows: The rows of the file; not to be changed any more.
+        rows: The rows of the file; not to be changed any more. The attribute of that name has them
+            by their ids, and None for what is in doubt or there twice.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, object]]) -> None:
-        self._rows: dict[str, Mapping[str, object] | None] = {}
+        self.rows: dict[str, Mapping[str, object] | None] = {}
         for row in rows:
             name, is_doubtful = str(row.get("id", "")), getattr(row, "findings", ())
-            self._rows[name] = None if is_doubtful or name in self._rows else row
+            self.rows[name] = None if is_doubtful or name in self.rows else row
 
     def get(self, rule_id: str, default: Rule | None = None) -> Rule | None:
         """Return the rule; None where it is none, in doubt or there twice, else `default`."""
-        if rule_id not in self._rows:
-            return default
-        row = self._rows[rule_id]
-        reading = None if row is None else reading_of(row)
-        return reading if isinstance(reading, Rule) else None
+        row = self.rows.get(rule_id)
+        if row is None:
+            return None if rule_id in self.rows else default
+        return reading if isinstance(reading := reading_of(row), Rule) else None
 
 
 # In percent: so far below a price nothing is left of it.

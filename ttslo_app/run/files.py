@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from krakenlink.machine import feed_clock
+from ttslo_app.messages import AcceptedRule
 from ttslo_app.orders.intents import Intents, intent_lines, read_intents
 from ttslo_app.orders.ledger import State
 from ttslo_app.orders.life import Life
+from ttslo_app.orders.ports import Rows
 from ttslo_app.rules.rule import Rule, RulesById
 from ttslo_app.run.saving import is_being_written, quiet_of, stamp_of
 from ttslo_app.store.disk import Stamp
@@ -51,6 +53,34 @@ class _Seen(NamedTuple):
         """Return a rule of this version; `default` where it has no row of that id."""
         return None if rule_id in self.barred else self.rules.get(rule_id, default)
 
+    def row(self, rule_id: str, known: AcceptedRule | None) -> Mapping[str, object] | None:
+        """Return a row of this version, the known one where its text is the same."""
+        if isinstance(self.rules, RulesById):
+            return self.rules.rows.get(rule_id)
+        if known is not None and self.rules.get(rule_id) is known.rule:
+            return known.row  # a row whose text is another makes a rule of its own
+        # Seldom: it was read a moment ago, and what it says has not reached the order thread.
+        rows = self.reading.rows if self.reading is not None else ()
+        return next((row for row in rows if row.get("id") == rule_id), None)
+
+
+class _Rows(NamedTuple):
+    """The rows of config.csv at one moment; where no file was loaded, others may trade as well."""
+
+    seen: _Seen
+    is_loaded: bool
+
+    def rule_of(self, rule: Rule) -> Rule | None:
+        """Return what there is for a rule; None if that is gone or no rule."""
+        return self.seen.rule(rule.id, None if self.is_loaded else rule)
+
+    def row_of(self, rule_id: str, known: AcceptedRule | None) -> Mapping[str, object] | None:
+        """Return a row to the letter, the known one where that is the same."""
+        return self.seen.row(rule_id, known)
+
+
+_NOTHING = _Seen(None, b"", None, {})
+
 
 class OrderFiles:
     """The files as the order thread needs them.
@@ -81,7 +111,7 @@ class OrderFiles:
         self.lost: AlreadyRunning | None = None
         self._looking = threading.Lock()  # two threads look at the locks
         # One version of config.csv and its rules; replaced whole, as the keeper brings new ones.
-        self._seen = _Seen(None, b"", None, {})
+        self._seen = _NOTHING
         self._noted: Stamp | None = None  # the version that was written here last
         self._taken: Stamp | None = None  # the one that was taken for whole last
         # One that is neither, and since when it has been there, on the steady clock.
@@ -157,8 +187,8 @@ class OrderFiles:
         numbers = ", ".join(str(number) for number in intents.damaged)
         return intents, numbers and f"{self.journal.path}: damaged in line {numbers}, {cure}"
 
-    def current_rules(self) -> Callable[[Rule], Rule | None]:
-        """Return config.csv as it is now: what it has for a rule, None if that is gone or no rule.
+    def current_rows(self) -> Rows:
+        """Return the rows of config.csv as they are now.
 
         The bytes are compared, not the stamp alone: an edit in place can leave length and time as
         they were.
@@ -168,16 +198,14 @@ class OrderFiles:
             # Editors that delete and rename leave a moment without a file; gone is not empty.
             raise FileNotFoundError(f"{self.manager.config_file} is not there")
         if stamp is None:
-            return lambda rule: rule
+            return _Rows(_NOTHING, is_loaded=False)
         seen = self._seen
         if data != seen.data or seen.stamp is None:
             # Not `load_config`, which is how the program as a whole takes note of an edit.
             reading = self.manager.read_config(seen.reading)
             found = RulesById(reading.rows)
             self._seen = seen = _Seen(reading.stamp, reading.data, reading, found)
-        if self.is_loaded:
-            return lambda rule: seen.rule(rule.id)
-        return lambda rule: seen.rule(rule.id, rule)
+        return _Rows(seen, self.is_loaded)
 
     def _contents(self) -> tuple[bytes, Stamp | None]:
         return self.manager.config_contents()

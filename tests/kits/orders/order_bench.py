@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from typing import NamedTuple
 
 from krakenlink.errors import KrakenConnectionError
 from krakenlink.rest.answers import Outcome
@@ -174,6 +175,19 @@ class ModelKraken:
         return Sighting(txids[0], "open") if txids else None
 
 
+class MemoryRows(NamedTuple):
+    """The rows of `MemoryFiles` at one moment; of what was not typed the last reading counts."""
+
+    rules: dict[str, Rule]
+    letters: dict[str, dict[str, str]]
+
+    def rule_of(self, rule: Rule) -> Rule | None:
+        return self.rules.get(rule.id)
+
+    def row_of(self, rule_id: str, known: AcceptedRule | None) -> Mapping[str, object] | None:
+        return self.letters.get(rule_id, None if known is None else known.row)
+
+
 @dataclass
 class MemoryFiles:
     """What is on the disk: survives a crash of the worker, unlike its memory."""
@@ -186,6 +200,7 @@ class MemoryFiles:
     is_saved_now: bool = False
     note_error: Exception | None = None
     looks: int = 0
+    letters: dict[str, dict[str, str]] = field(default_factory=dict)  # rows as they were typed
 
     def load(self) -> State:
         return copy.deepcopy(self.disk)
@@ -200,12 +215,11 @@ class MemoryFiles:
             raise OSError(28, "No space left on device")
         self.disk.update({rule_id: dict(state[rule_id]) for rule_id in rule_ids})
 
-    def current_rules(self) -> Callable[[Rule], Rule | None]:
+    def current_rows(self) -> MemoryRows:
         self.looks += 1
         if self.is_unreadable:
             raise PermissionError(13, "Permission denied")
-        rules = dict(self.rules)
-        return lambda rule: rules.get(rule.id)
+        return MemoryRows(dict(self.rules), dict(self.letters))
 
     def is_being_saved(self) -> bool:
         return self.is_saved_now
@@ -259,12 +273,16 @@ class Bench:
         self.clock = ManualClock()
         self.kraken = ModelKraken(self.clock)
         self.files = MemoryFiles(rules={r.id: r for r in rules})
-        self.letters: dict[str, dict[str, str]] = {}  # rows of config.csv, as they were typed
         self.said: list[tuple[str, str]] = []
         self.changes: list[BookChange] = []
         self.step: Callable[[str], None] = lambda name: None
         self._with_key = with_key
         self.restart()
+
+    @property
+    def letters(self) -> dict[str, dict[str, str]]:
+        """The rows of config.csv as they were typed, where that matters."""
+        return self.files.letters
 
     def restart(self, doubted: Sequence[str] = (), undecided: Sequence[str] = ()) -> None:
         """Start anew from the files, perhaps with rows of state.csv that nobody can rely upon."""

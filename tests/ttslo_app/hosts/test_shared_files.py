@@ -17,6 +17,7 @@ from ttslo_app.hosts.shared_files import SharedFiles, SharedManager
 from ttslo_app.messages import AcceptedRule, Adopt, Crossing, StandBy, TakeUp
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.request import letters_of
 from ttslo_app.orders.worker import OrderWorker
 from ttslo_app.rules.rule import Rule, RulesById
 
@@ -137,18 +138,35 @@ def test_lives_of_the_leader_come_back(shelf: Shelf) -> None:
 def test_intent_rests_on_the_row_that_was_checked(shelf: Shelf) -> None:
     """An edit that this host has not heard of refuses it, and is known afterwards."""
     shelf.lead()
-    assert shelf.files.current_rules()(shelf.rule()) == shelf.rule()
+    assert shelf.files.current_rows().rule_of(shelf.rule()) == shelf.rule()
     edited = row_text({**ROW, "enabled": "false"}, 0, "edit")
     shelf.store.commit(Change({}, {KEYS.row("btc"): edited}))
     cells = cells_of(life(RuleState.INTENDED))
     with pytest.raises(OSError, match="changed a moment ago"):
         shelf.files.save_intents({"btc": cells}, ["btc"])
     assert shelf.life_cells() == {}
-    current = shelf.files.current_rules()(shelf.rule())
+    current = shelf.files.current_rows().rule_of(shelf.rule())
     assert current is not None
     assert not current.enabled
     shelf.files.save_intents({"btc": cells}, ["btc"])
     assert shelf.life_cells()["rule_state"] == "intended"
+
+
+def test_row_is_handed_out_as_it_is_read_with_all_others(shelf: Shelf) -> None:
+    """To the letter, under the columns of all rows: a note brings some to each."""
+    shelf.lead()
+    shelf.push({**ROW, "id": "eth", "note": 'a "note", and\nmore'}, ROW)
+    known = AcceptedRule(shelf.rule(), MARKET, row=shelf.manager.read_config().rows[1])
+    assert shelf.files.current_rows().row_of("btc", known) is known.row
+    shelf.files.note_orders([life(RuleState.PLACED)._replace(id="eth", order_id="OA")])
+    assert shelf.files.current_rows().row_of("btc", known) is known.row
+    shelf.push({**ROW, "pair": "XBTUSD"})
+    for name, one in (("btc", known), ("btc", None), ("eth", known)):
+        row = shelf.files.current_rows().row_of(name, one)
+        assert row is not None
+        read = next(row for row in shelf.manager.read_config().rows if row["id"] == name)
+        assert letters_of(row) == letters_of(read)
+    assert shelf.files.current_rows().row_of("gone", known) is None
 
 
 def worker_of(shelf: Shelf) -> tuple[OrderWorker, ModelKraken]:
@@ -206,19 +224,19 @@ def test_row_that_is_gone_is_no_rule(shelf: Shelf) -> None:
     """Nothing trades that the store does not have."""
     shelf.store.commit(Change({}, {}, (KEYS.row("btc"),)))
     shelf.hear()
-    assert shelf.files.current_rules()(shelf.rule()) is None
+    assert shelf.files.current_rows().rule_of(shelf.rule()) is None
 
 
 def test_row_that_cannot_be_understood_is_no_rule(shelf: Shelf) -> None:
     """Somebody pushed it by another way than the command."""
     shelf.push({**ROW, "direction": "sideways"})
-    assert shelf.files.current_rules()(shelf.rule()) is None
+    assert shelf.files.current_rows().rule_of(shelf.rule()) is None
 
 
 def test_store_without_an_answer_is_a_disk_that_cannot_be_written(shelf: Shelf) -> None:
     """The crossing waits, and is tried again."""
     shelf.lead()
-    shelf.files.current_rules()(shelf.rule())
+    shelf.files.current_rows().rule_of(shelf.rule())
     shelf.line.fates.append(Fate.LOST)
     cells = cells_of(life(RuleState.INTENDED))
     with pytest.raises(OSError, match="no answer"):

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from config import ConfigManager
+from tests.kits.orders.order_bench import MARKET
 from tests.kits.program.caller_kit import SlowStandIn, StandIn, config, logged, manager_in, rows_of
 from tests.kits.program.program_process import wait_until
 from ttslo import TTSLO
-from ttslo_app.messages import Mark, Message
+from ttslo_app.messages import AcceptedRule, Mark, Message
 from ttslo_app.orders.intents import intent_lines
 from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.rules.rule import read_rule
@@ -153,13 +154,34 @@ def test_half_of_a_row_is_none_of_an_edit(manager: ConfigManager, is_read_alread
     path.write_text(WHOLE, encoding="utf-8")
     rule = read_rule((reading := manager.read_config()).rows[0])
     files.take(reading, {"btc": rule})
-    assert files.current_rules()(rule) == rule
+    assert files.current_rows().rule_of(rule) == rule
     path.write_text(WHOLE.removesuffix("2.5\n"), encoding="utf-8")
     if is_read_already:  # by a thread that has not told yet what it made of it
         files.take(cut := manager.read_config(reading), {"btc": read_rule(cut.rows[0])})
-    assert files.current_rules()(rule) is None
+    assert files.current_rows().rule_of(rule) is None
     path.write_text(WHOLE, encoding="utf-8")
-    assert files.current_rules()(rule) == rule
+    assert files.current_rows().rule_of(rule) == rule
+
+
+def test_row_is_handed_out_as_it_is_spelt_now(manager: ConfigManager) -> None:
+    """By whoever looks before an order, also where nobody else has read the edit, or has told."""
+    path, files = Path(manager.config_file), OrderFiles(manager, is_dry=False)
+    path.write_text(WHOLE, encoding="utf-8")
+    rows = (reading := manager.read_config()).rows
+    known = AcceptedRule(rule := read_rule(rows[0]), MARKET, row=rows[0])
+    files.take(reading, {"btc": rule})
+    assert files.current_rows().row_of("btc", known) is rows[0]
+    path.write_text(WHOLE.replace(",0.01,", ",0.010,"), encoding="utf-8")
+    row = files.current_rows().row_of("btc", known)
+    assert row is not None
+    assert row["volume"] == "0.010"
+    files.take(reading := manager.read_config(reading), {"btc": read_rule(reading.rows[0])})
+    assert files.current_rows().row_of("btc", known) is reading.rows[0]
+    assert files.current_rows().row_of("btc", None) is reading.rows[0]
+    assert files.current_rows().row_of("eth", known) is None
+    assert OrderFiles(manager, is_dry=False).current_rows().row_of("eth", None) is None
+    path.unlink()
+    assert OrderFiles(manager, is_dry=False).current_rows().row_of("btc", known) is None
 
 
 @pytest.mark.parametrize("is_armed_again", [False, True])
