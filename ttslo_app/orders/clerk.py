@@ -15,7 +15,8 @@ from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.life import Life, RuleState, Signal
 from ttslo_app.orders.owed import refusal_wait
 from ttslo_app.orders.ports import Tools
-from ttslo_app.orders.request import fingerprint
+from ttslo_app.orders.request import fingerprint, letters_of
+from ttslo_app.orders.spellings import is_spelt, spelt
 from ttslo_app.orders.streamed import doubt_of, filled_of, is_finished, sighting_of
 
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
@@ -237,6 +238,9 @@ class Clerk:
         lives = [self._ledger.life_of(rule_id) for rule_id in sorted(self._ledger.unnoted)]
         if not lives or (self._failed_notes and not self._is_due(self._note_at)):
             return
+        lives = self._as_spelt_now(lives)
+        if not lives:
+            return
         self._tools.step("noting")
         try:
             left_out = self._tools.files.note_orders(lives)
@@ -258,6 +262,35 @@ class Clerk:
                 self._teller.tell_once(life.id, words.not_noted(life))
         self._ledger.unnoted.clear()
         self._ledger.must_write = True
+
+    def _as_spelt_now(self, lives: Sequence[Life]) -> list[Life]:
+        """Write down how rows are spelt that are to be noted: so an editor has them, too. Blocks.
+
+        It is known to the state before the note is written, so that a crash behind that knows it.
+        One that was noted already, and put back, is left out where it is no old copy by now: its
+        user has touched it, and the next reading of the file arms it.
+        """
+        try:
+            rows = self._tools.files.current_rows()
+        except OSError:
+            return list(lives)  # the note meets it as well, and says so
+        found, has_news = list[Life](), False
+        for life in lives:
+            row = rows.row_of(life.id, self._ledger.rules.get(life.id))
+            if row is not None and not life.noted:
+                letters = spelt(life.letters, letters_of(row))
+                if letters != life.letters:
+                    life = life._replace(letters=letters)
+                    self._ledger.put(life)
+                    has_news = True
+            is_put_back = life.noted and bool(life.letters)
+            if row is not None and is_put_back and not is_spelt(row, life.letters):
+                self._ledger.unnoted.discard(life.id)
+            else:
+                found.append(life)
+        if has_news:
+            self.write()
+        return found
 
     def _is_for_later(self) -> bool:
         """Tell whether notes wait, because somebody may just be saving config.csv.

@@ -24,9 +24,9 @@ from ttslo_app.orders.builder import Builder
 from ttslo_app.orders.key_keeper import KeyKeeper
 from ttslo_app.orders.life import LATE, STANDS, Life, RuleState, Signal
 from ttslo_app.orders.owed import OF_KEY, Why
-from ttslo_app.orders.ports import Files, OrderSent, Rows, Tools
+from ttslo_app.orders.ports import OrderSent, Tools
 from ttslo_app.orders.request import OrderRequest, fingerprint
-from ttslo_app.rules.rule import Rule
+from ttslo_app.orders.spellings import PresentRows
 
 # Intents of one burst are written together: as many as two full batches of one pair. After a crash
 # Kraken is asked for each of them that was not answered, so they are not many more.
@@ -51,28 +51,6 @@ class _Intent:
     life: Life
     order: OrderRequest
     deadline: float
-
-
-class _Rows:
-    """The rows of config.csv as they are when the first of a burst is looked at.
-
-    One look is enough for orders that one write makes durable; a file of 100,000 rows takes
-    milliseconds to read.
-    """
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-        self._found: Rows | None = None
-
-    def of(self, rule: Rule) -> Rule | None:
-        """Return the row of a rule, None if it is gone or no rule.
-
-        Raises:
-            OSError: If the file cannot be read, which says nothing about the row.
-        """
-        if self._found is None:
-            self._found = self._files.current_rows()
-        return self._found.rule_of(rule)
 
 
 class Scribe(Protocol):
@@ -142,7 +120,7 @@ class Desk:
     def place(self, crossings: Iterable[Crossing]) -> None:
         """Place the orders of one burst, whether or not Kraken's pace lets others pass. Blocks."""
         tools = self._tools
-        rows = _Rows(tools.files)
+        rows = PresentRows(tools.files)
         alone = filter(self._is_alone, crossings)
         tried = (self._intend(crossing, rows) for crossing in alone)
         intents = [one for one in tried if one is not None]
@@ -204,7 +182,7 @@ class Desk:
 
     # --- the intent --------------------------------------------------------------------------
 
-    def _intend(self, crossing: Crossing, rows: _Rows) -> _Intent | None:
+    def _intend(self, crossing: Crossing, rows: PresentRows) -> _Intent | None:
         """Return the intent of a rule that may fire now; None, and said why, if it may not."""
         life = self._life_of(crossing)
         if life is None or self._builder.is_too_late(crossing, life):
@@ -225,7 +203,7 @@ class Desk:
             sends=life.sends + 1,
             sent_by=self._tools.key_mark,
             doubt="",
-            letters=self._builder.letters(crossing.key),
+            letters=self._spellings_of(crossing.key, rows),
             trigger_price=crossing.price_text,
             trigger_time=crossed_at,
             detail="",
@@ -240,11 +218,11 @@ class Desk:
         life = self._ledger.life_of(crossing.key)
         return life if life.is_waiting else None
 
-    def _is_still_wanted(self, crossing: Crossing, rows: _Rows) -> bool:
+    def _is_still_wanted(self, crossing: Crossing, rows: PresentRows) -> bool:
         """Check the row once more as it stands in the file at this moment."""
         rule, known = crossing.rule, self._ledger.rules.get(crossing.key)
         try:
-            current = rows.of(rule)
+            current = rows.rule_of(rule)
         except OSError as error:
             # Protection must not hang on a file that somebody has locked: the row counts as it
             # was when it was last read.
@@ -265,6 +243,9 @@ class Desk:
         self._owed.settle(rule.id)
         self._teller.tell(words.changed_meanwhile(crossing, current))
         return False
+
+    def _spellings_of(self, rule_id: str, rows: PresentRows) -> str:
+        return rows.spellings_of(rule_id, self._ledger.rules.get(rule_id), self._builder.letters)
 
     def _order_of(self, crossing: Crossing, life: Life) -> OrderRequest | None:
         """Return the order of a crossing, built once; None, and said why, if there can be none."""

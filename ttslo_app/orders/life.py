@@ -110,7 +110,8 @@ class Life(NamedTuple):
         sends: How often an order was sent under this client order id.
         noted: Whether config.csv has been told of the order; False means that it is owed.
         row: The row's settings when it was armed, to tell a changed row from the same one.
-        letters: A digest of the row to the letter when it fired; empty where it is not known.
+        letters: How the row was spelt from its firing to its note: digests of it to the letter,
+            with blanks between them; empty where that is not known.
         row_at: Since when the rule waits for this very condition; empty in older files, where
             `armed_at` is the best that is known.
         sent_by: The mark of the key that sent the order; only that key can look it up.

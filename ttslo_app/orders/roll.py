@@ -30,7 +30,8 @@ from ttslo_app.orders.ledger import Ledger, UnreadableLife
 from ttslo_app.orders.life import EXPIRED, Life, RuleState, Signal, arm, put_behind
 from ttslo_app.orders.owed import Why
 from ttslo_app.orders.ports import Tools
-from ttslo_app.orders.request import condition_of, fingerprint, letters_of
+from ttslo_app.orders.request import condition_of, fingerprint
+from ttslo_app.orders.spellings import arming_word, is_spelt
 from ttslo_app.rules.rule import Rule
 
 # What goes by Kraken's clock in a life, but for what its client order id is made of.
@@ -52,7 +53,7 @@ class Adoption(Enum):
 
 
 def adoption_of(
-    life: Life | None, rule: Rule | None, *, is_fired_in_file: bool, letters: str = ""
+    life: Life | None, rule: Rule | None, *, is_fired_in_file: bool, is_as_it_was: bool = False
 ) -> Adoption:
     """Return what `rule`, as config.csv now has it, means for `life`.
 
@@ -60,7 +61,7 @@ def adoption_of(
         life: What the state file knows of the id; None for an id never seen.
         rule: The accepted row; None where it is gone, refused or not enabled.
         is_fired_in_file: Whether the row's order columns are filled.
-        letters: The digest of the row to the letter; empty where it is not known.
+        is_as_it_was: Whether the row is to the letter what it was while it fired.
     """
     if life is not None and rule is not None and life.has_ended_as(rule):
         return Adoption.KEEP  # until its user changes it, or disables it for once
@@ -75,7 +76,7 @@ def adoption_of(
             return Adoption.NOTE
         if is_fired_in_file:
             return Adoption.EXPLAIN
-        return Adoption.PUT_BACK if letters and letters == life.letters else Adoption.ARM
+        return Adoption.PUT_BACK if is_as_it_was else Adoption.ARM
     if rule is None:
         return Adoption.DISARM
     return Adoption.KEEP if life.row == fingerprint(rule) else Adoption.UPDATE
@@ -89,7 +90,7 @@ def put_back(ledger: Ledger, rows: Iterable[tuple[str, Mapping[str, object]]]) -
     """
     state = ledger.state
     known = ((i, row, state[i].get("letters")) for i, row in rows if i in state)
-    found = [i for i, row, letters in known if letters and letters_of(row) == letters]
+    found = [i for i, row, letters in known if letters and is_spelt(row, letters)]
     lives = (ledger.known_life(rule_id) for rule_id in found)
     return {life.id for life in lives if life is not None and life.has_fired}
 
@@ -228,12 +229,13 @@ class Roll:
             return False
         rule = entry.rule if entry and entry.rule.enabled else None
         is_fired = entry.is_fired_in_file if entry else False
-        letters = letters_of(entry.row) if entry and life.has_fired else ""
-        adoption = adoption_of(life, rule, is_fired_in_file=is_fired, letters=letters)
+        is_old = entry is not None and life.has_fired and is_spelt(entry.row, life.letters)
+        adoption = adoption_of(life, rule, is_fired_in_file=is_fired, is_as_it_was=is_old)
         if adoption is Adoption.EXPLAIN:
             self._teller.tell_once(rule_id, words.how_to_arm_again(life))
-        if adoption is Adoption.PUT_BACK:
-            self._teller.tell(trouble_words.as_it_was(life))
+        if adoption is Adoption.PUT_BACK and entry is not None:
+            word = arming_word(entry.row, life.letters)
+            self._teller.tell(trouble_words.as_it_was(life, word))
         if adoption in (Adoption.NOTE, Adoption.PUT_BACK):
             self._ledger.unnoted.add(rule_id)
         if adoption is Adoption.DISARM:

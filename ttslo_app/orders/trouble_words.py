@@ -138,14 +138,17 @@ def row_differs(life: Life, rule: Rule) -> Sentence:
     )
 
 
-def as_it_was(life: Life) -> Sentence:
-    """Say that a row which has fired lies in the file as it was before, and is not armed."""
+def as_it_was(life: Life, word: str) -> Sentence:
+    """Say that a row which has fired lies in the file as it was before, and is not armed.
+
+    `word` under `enabled` makes it another one.
+    """
     return of_row(
         Kind.DISARMED,
         "ERROR",
         life.id,
         f"NOT armed again: an old copy of the row, from before order {life.order_id}, which "
-        "stays watched. To arm it, change one more cell, such as enabled=yes",
+        f"stays watched. To arm it, change one more cell, such as enabled={word}",
         order_id=life.order_id,
     )
 

@@ -28,7 +28,7 @@ from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange
 from ttslo_app.orders.life import RuleState
-from ttslo_app.orders.request import letters_of
+from ttslo_app.orders.spellings import arming_word
 from ttslo_app.rules.findings import has_order
 from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.saving import is_being_written
@@ -104,7 +104,7 @@ def edit(
     Args:
         config: The file.
         command: What to do.
-        fired_as: What `letters_of` said of the row when it fired; empty where it did not.
+        fired_as: How the row was spelt when it fired; empty where it did not.
         disk: Where it is; None for this machine's.
         pause: Waits so many seconds.
     """
@@ -125,13 +125,12 @@ def edit(
 def _armed_cells(rows: Sequence[Mapping[str, str]], fired_as: str) -> dict[str, str]:
     """Return the cells that arm a row, one of the id or none, also where it has fired."""
     emptied = dict.fromkeys(TRIGGER_COLUMNS, "") if any(map(has_order, rows)) else {}
-    cells = {"enabled": "true", **emptied}
-    is_old_copy = fired_as and fired_as in (letters_of({**row, **cells}) for row in rows)
-    return {**cells, "enabled": "yes"} if is_old_copy else cells
+    word = arming_word({**rows[0], **emptied}, fired_as) if rows else "true"
+    return {"enabled": word, **emptied}
 
 
 def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:
-    """Return the digest of a row from when it fired last, by a state file. Blocks; never raises."""
+    """Return how a row was spelt when it fired last, by a state file. Blocks; never raises."""
     try:
         data, _ = read_settled(Disk(), Path(state))
     except OSError:

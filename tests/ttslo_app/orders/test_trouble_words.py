@@ -56,7 +56,7 @@ OTHER = Sighting("O1", "open", differs="volume 0.5 instead of 0.01")
         (words.has_an_order(PLACED, OTHER), Kind.PLACED, "O1"),
         (words.stands_otherwise(PLACED, OTHER), Kind.PLACED, "volume 0.5 instead of 0.01"),
         (words.row_differs(PLACED, rule(volume="0.5")), Kind.PLACED, "sell 0.5"),
-        (words.as_it_was(PLACED), Kind.DISARMED, "enabled=yes"),
+        (words.as_it_was(PLACED, "yes"), Kind.DISARMED, "enabled=yes"),
     ],
 )
 def test_sentence_names_its_row_and_what_matters(

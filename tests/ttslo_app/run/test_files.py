@@ -184,6 +184,29 @@ def test_row_is_handed_out_as_it_is_spelt_now(manager: ConfigManager) -> None:
     assert OrderFiles(manager, is_dry=False).current_rows().row_of("btc", known) is None
 
 
+@pytest.mark.parametrize("volume", ["0.01", "0.010"], ids=["as it was read", "as it crossed"])
+def test_row_that_was_saved_in_the_second_of_its_crossing_is_known_when_it_is_saved_back(
+    manager: ConfigManager, volume: str
+) -> None:
+    """Its order is placed, its note written, and an editor saves what it had over that."""
+    path, kraken = Path(manager.config_file), StandIn()
+    path.write_text(WHOLE, encoding="utf-8")
+    program = TTSLO(manager, kraken, kraken)
+    program.run_once()
+    path.write_text(WHOLE.replace(",0.01,", ",0.010,"), encoding="utf-8")
+    kraken.price = 60000
+    (row,) = program.configs
+    program.process_config(row, 60000)
+    assert (len(kraken.orders), rows_of(manager)[0]["enabled"]) == (1, "false")
+    path.write_text(WHOLE.replace(",0.01,", f",{volume},"), encoding="utf-8")
+    kraken.price = 40000
+    program.run_once()
+    kraken.price = 60000
+    program.run_once()
+    assert (len(kraken.orders), rows_of(manager)[0]["enabled"]) == (1, "false")
+    assert "NOT armed again: an old copy of the row" in logged(manager, "ERROR")
+
+
 @pytest.mark.parametrize("is_armed_again", [False, True])
 def test_program_that_died_right_after_its_note_places_no_second_order(
     manager: ConfigManager, is_armed_again: bool

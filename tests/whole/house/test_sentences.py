@@ -142,6 +142,7 @@ SAMPLES: dict[str, object] = {
     "where": "the price loop",
     "which": "trading",
     "why": "no data",
+    "word": "yes",
 }
 # The same word means something else to one of them.
 OF_ITS_OWN: dict[str, dict[str, object]] = {
