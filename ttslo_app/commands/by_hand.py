@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from krakenlink.machine import replace_file
@@ -28,7 +29,7 @@ from ttslo_app.run.by_hand import (
     command_path,
     edit,
     encoded,
-    letters_when_fired,
+    life_on_disk,
 )
 from ttslo_app.run.by_hand_words import not_edited
 from ttslo_app.terminal import Parser, put, put_trouble
@@ -69,8 +70,8 @@ def main(argv: Sequence[str]) -> int:
         put_trouble(words.needs_yes(verb, options.row))
         return _WRONG
     if verb in (Verb.ARM, Verb.DISARM):
-        fired_as = letters_when_fired(options.state, options.row)
-        return _told(edit(options.config, command, fired_as))
+        known = partial(life_on_disk, options.state, options.row)
+        return _told(edit(options.config, command, known))
     found = look(options.config, options.state)
     if found.verdict.code == NOT_RUNNING or found.snapshot is None:
         put_trouble(words.not_running(options.state))

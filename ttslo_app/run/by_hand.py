@@ -27,12 +27,16 @@ from ttslo_app.clocks import outlasts
 from ttslo_app.columns import TRIGGER_COLUMNS
 from ttslo_app.messages import Crossing, tell
 from ttslo_app.orders.exchange import KrakenExchange
-from ttslo_app.orders.life import RuleState
+from ttslo_app.orders.intents import Intents, read_intents, with_intents
+from ttslo_app.orders.ledger import UnreadableLife, read_life
+from ttslo_app.orders.life import Life, RuleState
 from ttslo_app.orders.spellings import arming_word
 from ttslo_app.rules.findings import has_order
+from ttslo_app.rules.rule import Rule, reading_of
 from ttslo_app.run import by_hand_words as words
 from ttslo_app.run.saving import is_being_written
 from ttslo_app.store.disk import Disk, read_settled
+from ttslo_app.store.journal import IntentJournal
 from ttslo_app.store.rule_file import RuleFile
 from ttslo_app.store.state_text import StateReader
 
@@ -90,7 +94,7 @@ def answer_path(command: Path) -> Path:
 def edit(
     config: str | os.PathLike[str],
     command: Command,
-    fired_as: str = "",
+    look: Callable[[], Life | None] = lambda: None,
     disk: Disk | None = None,
     pause: Callable[[float], object] = time.sleep,
 ) -> Answer:
@@ -99,12 +103,12 @@ def edit(
     Whoever is just saving the file in place is waited for, 3 s at most, and nothing is done where
     they are not at their end by then: what they have still to write would be lost. A row that is
     armed is not made what it was to the letter when it fired, as the program would take it for an
-    old copy.
+    old copy; one that cannot be armed for what has become of it stays as it is, and that is said.
 
     Args:
         config: The file.
         command: What to do.
-        fired_as: How the row was spelt when it fired; empty where it did not.
+        look: Returns what is known of the row at this moment, None for nothing.
         disk: Where it is; None for this machine's.
         pause: Waits so many seconds.
     """
@@ -115,27 +119,57 @@ def edit(
         if _is_saved_on_and_on(file, disk, pause):
             return Answer(False, words.is_being_saved(command.row, str(config)))
         rows = [row for row in file.read().rows if row.get("id") == command.row]
-        cells = _armed_cells(rows, fired_as) if is_armed else {"enabled": "false"}
+        life = look() if is_armed else None
+        if life is not None and (hindrance := _hindrance(life, rows)):
+            return Answer(False, hindrance)
+        spellings = life.letters if life is not None else ""
+        cells = _armed_cells(rows, spellings) if is_armed else {"enabled": "false"}
         file.update_row(command.row, cells)
     except (LookupError, ValueError, OSError) as error:
         return Answer(False, words.not_edited(command.row, str(config), error))
     return Answer(True, words.edited(command.row, is_armed=is_armed))
 
 
-def _armed_cells(rows: Sequence[Mapping[str, str]], fired_as: str) -> dict[str, str]:
+def _hindrance(life: Life, rows: Sequence[Mapping[str, str]]) -> str:
+    """Return why a row would not be armed, whatever is written into config.csv; empty if it may."""
+    if life.is_unsettled:
+        return words.is_under_way(life.id)
+    if life.has_fired and not life.noted:
+        return words.is_to_be_noted(life.id, life.order_id)
+    rules = (reading_of(row) for row in rows)
+    if any(isinstance(rule, Rule) and life.has_ended_as(rule) for rule in rules):
+        return words.has_ended(life.id)
+    return ""
+
+
+def _armed_cells(rows: Sequence[Mapping[str, str]], spellings: str) -> dict[str, str]:
     """Return the cells that arm a row, one of the id or none, also where it has fired."""
     emptied = dict.fromkeys(TRIGGER_COLUMNS, "") if any(map(has_order, rows)) else {}
-    word = arming_word({**rows[0], **emptied}, fired_as) if rows else "true"
+    word = arming_word({**rows[0], **emptied}, spellings) if rows else "true"
     return {"enabled": word, **emptied}
 
 
-def letters_when_fired(state: str | os.PathLike[str], rule_id: str) -> str:
-    """Return how a row was spelt when it fired last, by a state file. Blocks; never raises."""
+def life_on_disk(state: str | os.PathLike[str], rule_id: str) -> Life | None:
+    """Return what a state file and its journal know of a row; None for nothing. Blocks.
+
+    Never raises: what cannot be read tells nothing.
+    """
+    path, rows, intents = Path(state), dict[str, dict[str, str]](), Intents()
+    # The journal first: what it has no more when it is read stands in the other then.
+    with suppress(OSError):
+        intents = read_intents(IntentJournal(path, Disk()).load())
+    with suppress(OSError):
+        data, _ = read_settled(Disk(), path)
+        rows = {i: {**cells} for i, cells in StateReader(data, "state").rows.items()}
+    return life_of(rule_id, with_intents(rows, intents).get(rule_id, {}))
+
+
+def life_of(rule_id: str, cells: Mapping[str, str]) -> Life | None:
+    """Return what a row of the state says; None where nobody can tell."""
     try:
-        data, _ = read_settled(Disk(), Path(state))
-    except OSError:
-        return ""
-    return StateReader(data, "state").rows.get(rule_id, {}).get("letters", "")
+        return read_life(rule_id, cells)
+    except UnreadableLife:
+        return None
 
 
 def _is_saved_on_and_on(file: RuleFile, disk: Disk, pause: Callable[[float], object]) -> bool:
@@ -178,14 +212,16 @@ class Hands:
             elif self._program.mode != "LIVE":
                 answer = Answer(False, words.only_read(command.row, self._program.mode))
             else:
-                life = self._program.worker.state.get(command.row) or {}
                 config = self._program.config_manager.config_file
-                answer = edit(config, command, life.get("letters", ""))
+                answer = edit(config, command, lambda: self._life_of(command.row))
         except Exception as error:  # noqa: BLE001 - whoever asks must hear of it
             _log.exception("%s: what was asked by hand could not be done", command.row)
             answer = Answer(False, words.failed(command.row, error))
         tell(self._program.say, words.answered(command.row, answer.text, is_done=answer.is_done))
         return answer
+
+    def _life_of(self, rule_id: str) -> Life | None:
+        return life_of(rule_id, self._program.worker.state.get(rule_id) or {})
 
     def _fire(self, rule_id: str) -> Answer:
         worker, live = self._program.worker, self._program.live

@@ -40,6 +40,30 @@ def edited(row: str, *, is_armed: bool) -> str:
     return f"{row}: disabled in config.csv. An order that stands at Kraken is not touched"
 
 
+_AGAIN = "Ask again in a moment; where no program runs, start it first"
+
+
+def is_under_way(row: str) -> str:
+    """Return the answer to who arms a row whose order is on its way."""
+    return (
+        f"{row}: NOT armed: it was crossed, and its order is on its way, or placed and not written "
+        f"down yet; then the program disables the row. {_AGAIN}"
+    )
+
+
+def is_to_be_noted(row: str, order_id: str) -> str:
+    """Return the answer to who arms a row before config.csv is told that it has fired."""
+    return (
+        f"{row}: NOT armed: it has fired (order {order_id}), and the program has still to write "
+        f"that into config.csv, which disables the row. {_AGAIN}"
+    )
+
+
+def has_ended(row: str) -> str:
+    """Return the answer to who arms a row that has ended by itself and is as it was then."""
+    return f"{row}: NOT armed: it has expired. To arm it, change its cell expires"
+
+
 def not_edited(row: str, config: str, error: Exception) -> str:
     """Return the answer where config.csv stays as it is."""
     why = error.args[0] if isinstance(error, LookupError) and error.args else error

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.kits.orders.order_bench import life
 from tests.kits.program.live_program import HEADER, row, wait_until
 from tests.kits.signs.sign_kit import snapshot
 from ttslo_app.commands import by_hand
 from ttslo_app.commands.by_hand import main, parser
 from ttslo_app.commands.table import WORDS
 from ttslo_app.face.snapshot import Snapshot, encoded
+from ttslo_app.orders.intents import intent_lines
+from ttslo_app.orders.ledger import cells_of
+from ttslo_app.orders.life import RuleState
 from ttslo_app.orders.request import letters_of
 from ttslo_app.run.by_hand import Command, Verb, answer_path, command_path, decoded
 from ttslo_app.signs.snapshots import snapshot_path
@@ -164,9 +168,23 @@ def test_row_that_has_fired_is_armed_as_none_that_was_there_before(folder: Path)
     header = f"{HEADER},order_id,trigger_time,trigger_price\n"
     path.write_text(f"{header}{cells},,,\n", encoding="utf-8")
     (before,) = RuleFile(path, Disk()).read().rows
-    state = f"id,triggered,letters\nbtc,true,{letters_of(before)}\n"
+    columns = "id,triggered,rule_state,generation,noted,letters"
+    state = f"{columns}\nbtc,true,placed,1,true,{letters_of(before)}\n"
     (folder / "state.csv").write_text(state, encoding="utf-8")
     fired = cells.replace("true", "false")
     path.write_text(f"{header}{fired},O1,then,51001\n", encoding="utf-8")
     assert main(["arm", "btc", *flags(folder, "--yes")]) == 0
     assert path.read_text(encoding="utf-8") == f"{header}{cells.replace('true', 'yes')},,,\n"
+
+
+def test_row_whose_order_is_not_noted_yet_is_not_called_armed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the journal knows counts as well: the state is written after the note."""
+    path = folder / "config.csv"
+    before = path.read_bytes()
+    intended = cells_of(life(RuleState.INTENDED))
+    (folder / "state.csv.intents").write_bytes(intent_lines([intended]))
+    assert main(["arm", "btc", *flags(folder, "--yes")]) == 1
+    assert "btc: NOT armed: it was crossed" in capsys.readouterr().err
+    assert path.read_bytes() == before

@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from fake_kraken import FakeKraken
+from tests.kits.orders.order_bench import life
 from tests.kits.program.live_program import HEADER, LiveProgram, row, wait_until
-from ttslo_app.orders.request import letters_of
+from ttslo_app.orders.intents import intent_lines
+from ttslo_app.orders.ledger import cells_of
+from ttslo_app.orders.life import EXPIRED, Life, RuleState
+from ttslo_app.orders.request import fingerprint, letters_of
+from ttslo_app.rules.rule import read_rule
 from ttslo_app.run.by_hand import (
     Answer,
     Command,
@@ -27,8 +34,9 @@ from ttslo_app.run.by_hand import (
     door_of,
     edit,
     encoded,
-    letters_when_fired,
+    life_on_disk,
 )
+from ttslo_app.store.csv_text import quote
 from ttslo_app.store.disk import Disk
 from ttslo_app.store.rule_file import RuleFile
 
@@ -44,6 +52,11 @@ def live(exchange: FakeKraken, tmp_path: Path) -> Iterator[LiveProgram]:
 
 
 # --- config.csv ------------------------------------------------------------------------------
+
+
+def noted(letters: str) -> Life:
+    """Return the life of a row that has fired and was noted, by how it was spelt then."""
+    return life(RuleState.PLACED, order_id="O1", noted=True, letters=letters)
 
 
 def config(folder: Path, *lines: str, columns: str = "") -> Path:
@@ -81,11 +94,12 @@ def test_row_is_not_armed_by_hand_as_what_it_was_when_it_fired(tmp_path: Path) -
     yes = cells.replace("true", "yes")
     for fired, armed in ((fired_as, f"{yes},,,"), ("another", f"{cells},,,"), ("", f"{cells},,,")):
         config(tmp_path, cells.replace("true", "false") + ",O1,then,51001", columns=columns)
-        assert edit(path, Command(Verb.ARM, "btc"), fired).is_done
+        assert edit(path, Command(Verb.ARM, "btc"), partial(noted, fired)).is_done
         assert path.read_text(encoding="utf-8").splitlines()[1] == armed
     (before,) = RuleFile(path, Disk()).read().rows
     config(tmp_path, yes.replace("yes", "false") + ",O2,then,51001", columns=columns)
-    assert edit(path, Command(Verb.ARM, "btc"), letters_of({**before, "enabled": "yes"})).is_done
+    spellings = letters_of({**before, "enabled": "yes"})
+    assert edit(path, Command(Verb.ARM, "btc"), partial(noted, spellings)).is_done
     assert path.read_text(encoding="utf-8").splitlines()[1] == f"{cells},,,"
 
 
@@ -93,16 +107,15 @@ def test_row_that_is_disarmed_is_disarmed_whatever_it_was_when_it_fired(tmp_path
     """No digest in a state, whoever has written it, makes the opposite of a command."""
     path = config(tmp_path, row("btc", 51000))
     (before,) = RuleFile(path, Disk()).read().rows
-    assert edit(
-        path, Command(Verb.DISARM, "btc"), letters_of({**before, "enabled": "false"})
-    ).is_done
+    spellings = letters_of({**before, "enabled": "false"})
+    assert edit(path, Command(Verb.DISARM, "btc"), partial(noted, spellings)).is_done
     (after,) = RuleFile(path, Disk()).read().rows
     assert after["enabled"] == "false"
 
 
 def test_row_is_armed_by_hand_as_often_as_it_has_fired(live: LiveProgram) -> None:
     """With an order of its own each time, whether the program is asked or the file is edited."""
-    hands, state = Hands(live.ttslo), live.folder / "state.csv"
+    hands, known = Hands(live.ttslo), partial(life_on_disk, live.folder / "state.csv", "btc")
     config_csv = live.folder / "config.csv"
     for number in range(1, 5):
         live.wait_for_watch("btc")
@@ -113,23 +126,110 @@ def test_row_is_armed_by_hand_as_often_as_it_has_fired(live: LiveProgram) -> Non
         if number % 2:
             assert hands.request(Command(Verb.ARM, "btc")).is_done
         else:
-            wait_until(lambda: letters_when_fired(state, "btc"), "state.csv is written")
-            fired_as = letters_when_fired(state, "btc")
-            assert edit(config_csv, Command(Verb.ARM, "btc"), fired_as).is_done
+            wait_until(lambda: (life := known()) and life.noted, "state.csv is written")
+            assert edit(config_csv, Command(Verb.ARM, "btc"), known).is_done
 
 
-def test_letters_of_a_state_that_nobody_can_read_are_none(tmp_path: Path) -> None:
-    """Nor those of a row that has not fired."""
+def test_life_is_what_state_and_journal_know_together(tmp_path: Path) -> None:
+    """An order that is on its way stands in the journal alone; its outcome outdoes that."""
     path = tmp_path / "state.csv"
-    assert letters_when_fired(path, "btc") == ""
-    path.write_bytes(b"id,letters\nbtc,0123\n")
-    assert letters_when_fired(path, "btc") == "0123"
-    assert letters_when_fired(path, "eth") == ""
-    path.write_bytes(b"\0")
-    assert letters_when_fired(path, "btc") == ""
-    path.unlink()
-    path.mkdir()
-    assert letters_when_fired(path, "btc") == ""
+    journal = tmp_path / "state.csv.intents"
+    assert life_on_disk(path, "btc") == Life("btc")
+
+    def written(known: Life) -> Life | None:
+        cells = cells_of(known)
+        text = ",".join(quote(cell, ",") for cell in cells.values())
+        path.write_text(f"{','.join(cells)}\n{text}\n", encoding="utf-8")
+        return life_on_disk(path, "btc")
+
+    armed, intended = life(RuleState.ARMED), life(RuleState.INTENDED, sends=1)
+    assert written(armed) == armed
+    journal.write_bytes(intent_lines([cells_of(intended)]))
+    assert written(armed) == intended
+    placed = intended._replace(state=RuleState.PLACED, order_id="O1", letters="0123 4567")
+    assert written(placed) == placed
+    assert life_on_disk(path, "eth") == Life("eth")
+
+
+@pytest.mark.parametrize("text", [b"id,triggered\nbtc,perhaps\n", b"\0", None])
+def test_life_that_nobody_can_read_hinders_no_edit(tmp_path: Path, text: bytes | None) -> None:
+    """The program says by itself what it does not trade for that."""
+    path, state = config(tmp_path, row("btc", 51000)), tmp_path / "state.csv"
+    if text is None:
+        state.mkdir()
+        (tmp_path / "state.csv.intents").mkdir()
+    else:
+        state.write_bytes(text)
+    known = life_on_disk(state, "btc")
+    assert known in (None, Life("btc"))
+    assert edit(path, Command(Verb.ARM, "btc"), lambda: known).is_done
+
+
+@pytest.mark.parametrize(
+    ("known", "said"),
+    [
+        (life(RuleState.INTENDED), "its order is on its way"),
+        (life(RuleState.UNCERTAIN), "its order is on its way"),
+        (life(RuleState.PLACED, order_id="O1"), "it has fired (order O1), and the program has"),
+        (life(RuleState.CLOSED, order_id="O1"), "it has fired (order O1), and the program has"),
+        (life(RuleState.DISARMED, detail=EXPIRED), "it has expired. To arm it, change its cell"),
+    ],
+)
+def test_row_is_not_called_armed_that_would_not_be(tmp_path: Path, known: Life, said: str) -> None:
+    """Its note would disable it, or it has ended: that is said, and nothing is written."""
+    path = config(tmp_path, row("btc", 51000))
+    (before,), data = RuleFile(path, Disk()).read().rows, path.read_bytes()
+    known = known._replace(row=fingerprint(read_rule(before)))
+    answer = edit(path, Command(Verb.ARM, "btc"), lambda: known)
+    assert (answer.is_done, path.read_bytes()) == (False, data)
+    assert "btc: NOT armed" in answer.text
+    assert said in answer.text
+    assert edit(path, Command(Verb.DISARM, "btc"), lambda: known).is_done
+    if known.state is RuleState.DISARMED:
+        config(tmp_path, row("btc", 52000))
+        assert edit(path, Command(Verb.ARM, "btc"), lambda: known).is_done
+
+
+def test_what_has_become_of_a_row_is_looked_at_after_whoever_saves_the_file(tmp_path: Path) -> None:
+    """Its note waits for them just as long."""
+    path, disk, seen = config(tmp_path, row("btc", 51000)), SteadyDisk(), list[float]()
+    disk.date(path)
+
+    def go_on(seconds: float) -> None:
+        disk.seconds += seconds
+
+    def known() -> Life:
+        seen.append(disk.seconds - path.stat().st_mtime)
+        return life(RuleState.PLACED, order_id="O1")
+
+    assert not edit(path, Command(Verb.ARM, "btc"), known, disk, go_on).is_done
+    assert seen[0] > 0.4
+
+
+def test_row_that_has_fired_is_armed_by_hand_once_it_is_noted(live: LiveProgram) -> None:
+    """Before that the answer says what is so; whoever was told that it is armed has it armed."""
+    hands, files = Hands(live.ttslo), live.ttslo.files
+    config_csv, may_note = live.folder / "config.csv", Event()
+    arm, known = Command(Verb.ARM, "btc"), partial(life_on_disk, live.folder / "state.csv", "btc")
+    note = files.note_orders
+
+    def hold(lives: Sequence[Life]) -> Collection[str]:
+        if not may_note.is_set():
+            raise PermissionError(13, "Permission denied")
+        return note(lives)
+
+    files.note_orders = hold  # type: ignore[method-assign]  # somebody has locked the file
+    assert hands.request(FIRE).is_done
+    before = config_csv.read_bytes()
+    for answer in (hands.request(arm), edit(config_csv, arm, known)):
+        assert not answer.is_done
+        assert "btc: NOT armed" in answer.text
+        assert config_csv.read_bytes() == before
+    may_note.set()
+    wait_until(lambda: live.ttslo.state["btc"]["noted"] == "true", "it is noted")
+    assert hands.request(arm).is_done
+    live.wait_for_watch("btc")
+    assert live.ttslo.state["btc"]["generation"] == "2"
 
 
 @pytest.mark.parametrize("name", ["gone", ""])
@@ -173,7 +273,7 @@ def test_edit_by_hand_waits_for_whoever_saves_the_file_in_place(tmp_path: Path) 
                 file.write(pieces.pop(0))
                 disk.date(path)
 
-        assert edit(path, Command(Verb.DISARM, "eth"), "", disk, go_on).is_done
+        assert edit(path, Command(Verb.DISARM, "eth"), disk=disk, pause=go_on).is_done
     assert pieces == []
     disarmed = row("eth", 4000).replace("true", "false")
     assert path.read_bytes() == whole.replace(row("eth", 4000).encode(), disarmed.encode())
@@ -194,7 +294,7 @@ def test_edit_by_hand_is_never_written_into_a_save(tmp_path: Path, is_replaced: 
         disk.date(path)
 
     began = disk.seconds
-    answer = edit(path, Command(Verb.DISARM, "btc"), "", disk, go_on)
+    answer = edit(path, Command(Verb.DISARM, "btc"), disk=disk, pause=go_on)
     assert 2.5 < disk.seconds - began < 3.5
     assert answer.is_done == is_replaced
     assert (path.read_bytes() == whole) is not is_replaced
