@@ -100,7 +100,8 @@ def found_words(market: str, touch: Touch, span: Span) -> str:
 def deed_words(deed: Deed, policy: WhenBlind, present: Decimal | None) -> str:
     """Return what is done about it."""
     if deed is Deed.DONE:
-        return "it fired as soon as prices came again"
+        # Perhaps with no order: it had expired, or was edited. Who handles orders has told that.
+        return "a price that was seen since crossed it, too, and what became of that was told"
     if policy is WhenBlind.ALWAYS:
         return "its order is placed now"
     if policy is WhenBlind.NOTIFY:

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from tests.kits.orders.order_bench import Bench
+from tests.kits.orders.order_bench import rule as order_rule
 from tests.kits.rows.watch_kit import MARKET, OLD, S, WatchBench, armed, priced, printed, rule
 from ttslo_app.clocks import Clocks, Reckoning, clock_time
 from ttslo_app.messages import BookArm, Fetched, FirstCrossing, Market, Past
@@ -42,8 +44,30 @@ def test_earlier_crossing_of_a_fired_rule_is_told(bench: WatchBench) -> None:
     bench.trade(5, 51300)
     bench.past(2, 50900, 51200, 51250, 51300)
     assert bench.fired_at == [51300]
-    assert "as soon as prices came again" in bench.said[-1][1]
+    assert "a price that was seen since crossed it, too, and what became of" in bench.said[-1][1]
     assert bench.found == [FirstCrossing("up", "51200", "1970-01-01T00:20:03.000000+00:00")]
+
+
+def test_row_that_had_expired_when_prices_came_again_is_not_told_to_have_fired(
+    bench: WatchBench,
+) -> None:
+    """Its crossing was handed on, and the order thread has placed nothing for it, and said so."""
+    orders = Bench(row := order_rule("up", expires="+1h"))
+    bench.arm()
+    bench.settle()
+    bench.go_blind()
+    bench.trade(5, 51300)
+    (crossing,) = bench.crossings
+    orders.clock.seconds += 3601
+    orders.worker.submit(replace(crossing, rule=row, seen_at=orders.clock.seconds))
+    orders.worker.work_off()
+    assert orders.placed == 0
+    assert orders.heard("after the row had expired")
+    bench.past(2, 50900, 51200, 51250, 51300)
+    said = bench.said[-1][1]
+    assert "up: BTC/USD crossed 51000 at" in said
+    assert "fired" not in said
+    assert "placed" not in said
 
 
 @pytest.mark.parametrize(("price", "is_told"), [(51300, False), (51200, True)])

@@ -112,7 +112,7 @@ def test_unknown_past_is_a_warning_and_its_end_is_told() -> None:
 @pytest.mark.parametrize(
     ("deed", "policy", "present", "parts"),
     [
-        (Deed.DONE, WhenBlind.NOTIFY, Decimal(52000), ("it fired", "came again")),
+        (Deed.DONE, WhenBlind.NOTIFY, Decimal(52000), ("a price that was seen since", "was told")),
         (Deed.FIRE, WhenBlind.ALWAYS, Decimal(50000), ("order is placed now",)),
         (Deed.FIRE, WhenBlind.ARM_IF_BEYOND, Decimal("5.2E4"), ("still beyond", "52000", "placed")),
         (
