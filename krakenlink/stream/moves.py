@@ -104,10 +104,7 @@ def covers(channel: Channel, there: Seen, here: Seen, quiet: float, now: float) 
     """
     if not there.is_proven or there.param < here.param:
         return False
-    # What was told here last is had there by now, or that connection would be taken for dead.
-    told_at = here.heard_at if here.tick is None else here.tick.at
-    is_had = now - max(there.since, told_at) >= quiet
-    if not here.is_proven and (channel is Channel.BOOK or is_had):
+    if not here.is_proven and (channel is Channel.BOOK or _is_had(there, here, quiet, now)):
         return True
     return _COVERS[channel](there, here, quiet, now)
 
@@ -131,6 +128,8 @@ def _covers_book(there: Seen, here: Seen, quiet: float, now: float) -> bool:
 def _covers_trades(there: Seen, here: Seen, quiet: float, now: float) -> bool:
     if there.first is None or there.last is None or here.last is None:
         return here.is_proven and _is_quiet(there, here, quiet, now)
+    if _is_had(there, here, quiet, now):
+        return True
     is_joined = there.first <= here.last + 1 or not here.is_proven
     return is_joined and there.last >= here.last
 
@@ -138,8 +137,19 @@ def _covers_trades(there: Seen, here: Seen, quiet: float, now: float) -> bool:
 def _covers_candles(there: Seen, here: Seen, quiet: float, now: float) -> bool:
     if there.first is None or there.last is None or here.last is None:
         return here.is_proven and _is_quiet(there, here, quiet, now)
+    if _is_had(there, here, quiet, now):
+        return True
     is_joined = there.first <= here.last or not here.is_proven
     return is_joined and (there.last, there.count) >= (here.last, here.count)
+
+
+def _is_had(there: Seen, here: Seen, quiet: float, now: float) -> bool:
+    """Tell whether what was told here last is had there by now, whatever its place is.
+
+    Else that connection would be taken for dead.
+    """
+    told_at = here.heard_at if here.tick is None else here.tick.at
+    return now - max(there.since, told_at) >= quiet
 
 
 def _is_quiet(there: Seen, here: Seen, quiet: float, now: float) -> bool:
@@ -267,10 +277,11 @@ def _trades_told(sub: Subscription, left: Departure, now: float) -> list[Event]:
         after = None  # the numbers have begun anew
     news = {n: one for n, one in here.items.items() if after is None or n > after}
     gaps: list[Event] = []
-    for number in news:
-        if after is not None and number > after + 1:
-            gaps.append(TradeGap(sub.symbol, after + 1, number - 1, now))
-        after = number if after is None else max(after, number)
+    told = Tape[None](0)  # it is as in one tape that what lies between is found
+    for number in news if after is None else (after, *news):
+        gap_after = told.add(number, None)
+        if gap_after is not None:
+            gaps.append(TradeGap(sub.symbol, gap_after + 1, number - 1, now))
     if left.is_whole and before is not None:
         sub.content = _longer(before, news)
     return [*([Trades(sub.symbol, tuple(news.values()), now)] if news else []), *gaps]

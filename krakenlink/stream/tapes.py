@@ -25,6 +25,10 @@ INTERVALS = (1, 5, 15, 30, 60, 240, 1440, 10080, 21600)
 
 # REST has as many candles and trades in one answer.
 MOST_CANDLES, MOST_TRADES = 720, 1000
+# In trades or in seconds: nothing that is missed between two messages takes so many.
+_TOO_FAR = 10**8
+# After so many in turn below the highest place that one was nonsense; and so many others are kept.
+_SURE, _MOST_OTHERS = 8, 8
 # REST and stream tell the moment of one trade a little differently; in seconds.
 _BLUR = 0.001
 
@@ -105,7 +109,7 @@ class Tape(Generic[Item]):
 
     Attributes:
         items: What is written down, by place, in the order in which it came first.
-        last: The highest place so far; None before the first.
+        last: The place up to which it goes; None before the first.
         heard_at: When something came last.
     """
 
@@ -116,6 +120,11 @@ class Tape(Generic[Item]):
         self.items: dict[int, Item] = {}
         self.last: int | None = None
         self.heard_at = float("-inf")
+        # Where what comes goes on, mostly at `last`, and where it did before, that last.
+        self._head = 0
+        self._others: list[int] = []
+        # What came since below this highest place, in turn: the highest of that, and how many.
+        self._top, self._peak, self._below = 0, 0, 0
 
     def keep(self) -> None:
         """Write down all that comes from now on."""
@@ -125,11 +134,48 @@ class Tape(Generic[Item]):
         """Take one in, or the news of one; return the place before a hole, None where none is."""
         if self._is_kept:
             self._write(place, item)
-        before = self.last
-        if before is not None and place <= before:
+        last = self.last
+        if last is not None and (place != last + 1 or self._head != last):
+            return self._put(place, last)
+        self.last = self._head = place
+        return None
+
+    def _put(self, place: int, last: int) -> int | None:
+        """Take in the place of what does not just follow; return as `add` does.
+
+        A place may be nonsense, and far ahead of all that come: they go on behind the one before
+        it, and what is missing there is told. One that nothing could lead to is none to go by
+        until another follows it.
+        """
+        head, others = self._head, self._others
+        is_odd = place - head > _TOO_FAR
+        if not is_odd:
+            self._reach(place, last)
+        if place == head or place in others:
             return None
-        self.last = place
-        return None if before is None or place == before + 1 else before
+        before = max([head, *(one for one in others if one < place)])
+        if place - 1 == head or place - 1 in others:
+            before = place - 1
+            others[:] = [one for one in [*others, head] if one != before]
+            self._head = place
+        elif is_odd or place < head:
+            others.append(place)
+        else:
+            others.append(head)
+            self._head = place
+        del others[:-_MOST_OTHERS]
+        return before if place - 1 > before and (is_odd or self._head == place) else None
+
+    def _reach(self, place: int, last: int) -> None:
+        """Go up to a place, if it is the highest, or many have come below that."""
+        if place >= last:
+            self.last, self._below = place, 0
+            return
+        is_in_turn = self._below and self._top == last
+        self._peak = max(self._peak, place) if is_in_turn else place
+        self._top, self._below = last, self._below + 1 if is_in_turn else 1
+        if self._below >= _SURE:
+            self.last, self._below = self._peak, 0
 
     def _write(self, place: int, item: Item) -> None:
         items = self.items

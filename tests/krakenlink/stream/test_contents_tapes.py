@@ -139,3 +139,23 @@ def test_trades_of_a_market_that_nobody_follows_are_dropped() -> None:
     """They were under way while it was left."""
     contents, _ = following(Channel.TICKER)
     assert contents.receive_trades(trades(4)) == []
+
+
+@pytest.mark.parametrize("number", [2**62, 50_000], ids=["absurd", "wrong"])
+def test_hole_after_a_number_that_cannot_be_is_told_as_ever(number: int) -> None:
+    """The trades go on where they were, and what is missing there was traded and not told."""
+    contents, sub = following(Channel.TRADE)
+    contents.receive_trades(trades(10))
+    assert contents.receive_trades(trades(number))[1:] == [TradeGap(BTC, 11, number - 1, 7.0)]
+    assert contents.receive_trades(trades(11, 12)) == [trades(11, 12)]
+    assert contents.receive_trades(trades(15))[1:] == [TradeGap(BTC, 13, 14, 7.0)]
+    assert contents.receive_trades(trades(*range(16, 30))) == [trades(*range(16, 30))]
+    assert contents.receive_trades(trades(40))[1:] == [TradeGap(BTC, 30, 39, 7.0)]
+    assert sub.content.last == 40
+
+
+def test_hole_right_behind_a_number_that_nothing_leads_to_is_told() -> None:
+    """Who asked REST about the hole before it has asked before this one was there."""
+    contents, _ = following(Channel.TRADE)
+    contents.receive_trades(trades(10, 2**62))
+    assert contents.receive_trades(trades(15))[1:] == [TradeGap(BTC, 11, 14, 7.0)]

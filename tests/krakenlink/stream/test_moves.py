@@ -238,6 +238,31 @@ def test_what_was_told_lately_is_waited_for_however_long_the_other_is_there() ->
     assert covers(TICKER, older, shown, QUIET, 101.0)
 
 
+@pytest.mark.parametrize("number", [2**62, 50_000], ids=["absurd", "wrong"])
+def test_number_that_cannot_be_keeps_nothing_for_ever(number: int) -> None:
+    """Its market may leave once its trades have gone on below that, or nobody trades any more."""
+    here = seen_of(subscription(TRADE, trades(*range(1, 11), number, *range(11, 30)), heard_at=9.0))
+    there = seen_of(subscription(TRADE, trades(*range(5, 30))))
+    assert covers(TRADE, there, here, QUIET, 9.0)
+    here = seen_of(subscription(TRADE, trades(10, number, 11), heard_at=9.0))
+    there = seen_of(subscription(TRADE, trades(10, 11)))
+    assert covers(TRADE, there, here, QUIET, 9.0) is (number > 10**8)
+    assert covers(TRADE, there, here, QUIET, 12.0)
+    here = seen_of(subscription(OHLC, candles((60, 1), (2**40, 1)), heard_at=9.0))
+    there = seen_of(subscription(OHLC, candles((60, 1))))
+    assert covers(OHLC, there, here, QUIET, 9.0)
+    assert covers(OHLC, there, here, QUIET, 12.0)
+
+
+def test_hole_behind_a_number_that_cannot_be_is_told_where_trades_go_on() -> None:
+    """As on one connection."""
+    left = left_of(subscription(TRADE, trades(1, 2)))
+    sub = subscription(TRADE, trades(2, 3, 2**62, 4, 7), refs=0)
+    told = welcome(sub, left, is_open=True, now=5.0)
+    assert told[1:] == [TradeGap(BTC, 4, 2**62 - 1, 5.0), TradeGap(BTC, 5, 6, 5.0)]
+    assert sub.content.last == 7
+
+
 def test_moments_are_compared_by_their_digits() -> None:
     """However many of them Kraken writes; what is no such moment is not compared."""
     assert comparable(second("05")) == comparable(second("05.000"))

@@ -104,6 +104,65 @@ def test_tape_tells_the_place_before_a_hole() -> None:
     assert tape.last == 20
 
 
+def test_tape_goes_on_where_its_places_do() -> None:
+    """One far ahead that nothing leads to is left alone at once, one that is not so far soon."""
+    for place, up_to in ((2**62, [10, 11, 12]), (5000, [5000] * 3)):
+        tape: Tape[str] = Tape(10)
+        tape.add(10, "x")
+        assert tape.add(place, "x") == 10
+        assert [(tape.add(n, "x"), tape.last)[1] for n in (10, 11, 12)] == up_to
+        for n in range(13, 20):
+            assert tape.add(n, "x") is None
+        assert tape.last == 19
+        assert tape.add(22, "x") == 19
+
+
+def test_places_that_have_begun_anew_are_followed() -> None:
+    """Far above, or far below: whatever follows one after the other is where they go on."""
+    for first in (2**62, 1):
+        tape: Tape[str] = Tape(10)
+        for n in (100, 101, *range(first, first + 9)):
+            tape.add(n, "x")
+        assert tape.last == first + 8
+        assert tape.add(first + 11, "x") == first + 8
+
+
+def test_late_places_take_nothing_from_what_is_known() -> None:
+    """They fill a hole that was told; where it goes on is seen from the next one."""
+    tape: Tape[str] = Tape(10)
+    told = [tape.add(n, "x") for n in (5, 9, 7, 6, 8, 8, 10, 7, 11, 14, 12, 15, 13, 16)]
+    assert told == [None, 5, *[None] * 7, 11, *[None] * 4]
+    assert tape.last == 16
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0, 0, 2, 3, 5, 7])), max_size=60),
+    st.sampled_from([1_000, 10**6, 2**62]),
+)
+def test_every_hole_is_told_whatever_is_ahead(steps: list[tuple[int, int]], far: int) -> None:
+    """With nonsense between any two, none of which leads to another, and no two in turn."""
+    tape: Tape[None] = Tape(1)
+    place, is_sure = 100, True
+    tape.add(place, None)
+    for number, (step, nonsense) in enumerate(steps):
+        if nonsense and is_sure:
+            assert tape.add(place + far + 10 * number * nonsense, None) is not None
+        # What follows one that is not so far ahead shows only once it goes on that it is nonsense.
+        step = 1 if nonsense and is_sure and far < 2**62 else step
+        is_sure = not nonsense
+        before, place = place, place + step
+        assert tape.add(place, None) == (before if step > 1 else None)
+    assert tape.last is not None
+
+
+def test_tape_keeps_few_places_where_it_might_go_on() -> None:
+    """However much nonsense comes."""
+    tape: Tape[None] = Tape(1)
+    for n in range(1000):
+        tape.add(n * 7 % 1000 * 3, None)
+    assert len(tape._others) <= 8
+
+
 def test_tape_keeps_the_latest_news_of_a_place() -> None:
     """A candle changes with each trade."""
     tape: Tape[str] = Tape(10)
