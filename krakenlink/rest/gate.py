@@ -92,8 +92,7 @@ class Gate:
     @property
     def was_exclusive(self) -> bool:
         """Whether the key was used from here with exclusive nonces, now or by an earlier run."""
-        with self._lock:
-            return self._is_exclusive or self._read() >= FAR
+        return self._is_exclusive or self._read() >= FAR
 
     def reign(self, base: int | None = None) -> None:
         """Count this key's nonces from far above any clock, from the next call on, and for ever.
@@ -108,6 +107,7 @@ class Gate:
         Raises:
             ValueError: If this process has used a nonce that is not lower.
         """
+        kept = 0 if base is not None or self._is_exclusive else self._read()
         with self._lock:
             if base is not None:
                 if base < max(FAR, self._last if self._is_exclusive else 0):
@@ -116,7 +116,7 @@ class Gate:
                 self._is_taken = self._is_deposed = False
             elif not self._is_exclusive:
                 base = FAR + max(0, time.time_ns() - _EPOCH)
-                self._last = max(base, self._read() + _KEPT_EVERY)
+                self._last = max(base, kept + _KEPT_EVERY)
                 self._steps = _CLIMBS
             self._is_exclusive = True
 
@@ -156,6 +156,7 @@ class Gate:
             TimeoutError: If the turn has not come; nothing was sent.
             KeyDeposed: If a later start elsewhere has the exclusive key; nothing was sent.
         """
+        kept = 0 if self._is_read or self._is_exclusive else self._read()  # a disk may be slow
         is_counted = is_out = False
         nonce = 0
         try:  # from the first step on: a Ctrl-C may come after any call
@@ -171,7 +172,7 @@ class Gate:
                 else:
                     self._is_order_out = True
                 is_out = True
-                nonce = self._next_nonce()
+                nonce = self._next_nonce(kept)
             yield nonce
         finally:
             with self._lock:
@@ -190,7 +191,7 @@ class Gate:
             return not (self._orders or self._is_look_out)
         return not self._is_order_out
 
-    def _next_nonce(self) -> int:
+    def _next_nonce(self, kept: int) -> int:
         if self._is_exclusive:
             self._last += 1
             return self._last
@@ -199,7 +200,6 @@ class Gate:
         now = time.time_ns()
         if not self._is_read:
             self._is_read = True
-            kept = self._read()
             if now < kept < now + _MOST_AHEAD:
                 _log.debug("Nonces go on above those of a clock that was ahead")
                 self._last = kept + _KEPT_EVERY

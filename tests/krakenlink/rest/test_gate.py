@@ -172,6 +172,30 @@ def test_file_is_written_seldom(tmp_path: Path) -> None:
     assert file.read_text(encoding="ascii") == written
 
 
+@pytest.mark.parametrize(
+    "reads", [nonce_of, Gate.reign, lambda gate: gate.was_exclusive], ids=["turn", "reign", "was"]
+)
+def test_slow_disk_holds_up_no_other_call(
+    reads: Callable[[Gate], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of the same key is taken in while the file is read."""
+    file = tmp_path / "nonce"
+    file.write_text(str(time.time_ns()), encoding="ascii")
+    gate = Gate(file)
+    taken_in: list[bool] = []
+
+    def slow(path: Path) -> bytes:
+        other = threading.Thread(target=gate.hear, args=(1, ()), daemon=True)
+        other.start()
+        other.join(60)
+        taken_in.append(not other.is_alive())
+        return path.read_bytes()
+
+    monkeypatch.setattr("krakenlink.rest.gate.read_plain", slow)
+    reads(gate)
+    assert set(taken_in) == {True}
+
+
 def test_one_key_has_one_gate_and_no_name(tmp_path: Path) -> None:
     """All clients of a process share it, and the file's name does not tell the key."""
     gates: list[Gate] = []
