@@ -223,6 +223,8 @@ class Gate:
             if self._file is None or nonce - self._kept < _KEPT_EVERY:
                 return
             self._kept = nonce
+        if nonce < FAR <= self._read():
+            return  # it alone tells that the key is exclusive, and why this call was refused
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             replace_file(self._file, str(nonce).encode(), is_durable=False)

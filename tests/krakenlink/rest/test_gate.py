@@ -273,6 +273,21 @@ def test_exclusive_key_is_known_again(tmp_path: Path) -> None:
     assert Gate(file).was_exclusive
 
 
+def test_call_without_the_word_leaves_an_exclusive_key_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused, as whatever goes by a clock, and must not spoil what tells the owner why."""
+    file, now = tmp_path / "nonce", time.time_ns()
+    earlier = Gate(file)
+    nonce_of(earlier)
+    exclusive = nonce_of(reigning(file))
+    for later, gate in ((0, Gate(file)), (60 * 10**9, earlier)):
+        monkeypatch.setattr(time, "time_ns", lambda later=later: now + later)
+        assert nonce_of(gate) < FAR
+        assert file.read_text(encoding="ascii") == str(exclusive)
+        assert Gate(file).was_exclusive
+
+
 REFUSED = ["EAPI:Invalid nonce"]
 
 
