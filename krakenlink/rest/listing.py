@@ -313,7 +313,7 @@ class Listing:
             has_tokenized = content["has_tokenized"] is True
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             _log.debug("Not using %s: %s", file, error)
             return None
         if not len(directory):

@@ -109,6 +109,7 @@ def test_old_listing_is_used_with_a_warning_when_kraken_is_away(
         '{"format": 1, "rows": {}, "fetched_at": 1, "has_tokenized": false}',
         '{"format": 1, "rows": [], "fetched_at": 9e99, "has_tokenized": false}',
         '{"format": 1, "rows": {"A": {}}, "fetched_at": "x", "has_tokenized": false}',
+        f'{{"format": 1, "rows": {{}}, "fetched_at": 1{"0" * 400}, "has_tokenized": false}}',
         "[" * 100_000,
         "\0\xff",
     ],
