@@ -237,11 +237,7 @@ class RestSession:
             KrakenError: As for `_query_private`.
         """
         gate, keys = self.gate, (self.api_key or "", self.api_secret or "")
-        with gate.turn(min(self._timeouts.read, time_left()), is_look=False):
-            request = private_request(method, params, nonce, *keys)
-            answer = self._transport.post(
-                request.path, request.body, request.headers, is_order=True
-            )
+        _, answer = self._answer_in_turn(gate, method, params, keys, nonce)
         self._told(gate, method, answer)
 
     def _told(self, gate: Gate, method: str, answer: Answer) -> dict[str, Any]:
@@ -250,15 +246,22 @@ class RestSession:
         return read_answer(method, *answer)
 
     def _answer_in_turn(
-        self, gate: Gate, method: str, params: Mapping[str, object], keys: tuple[str, str]
+        self,
+        gate: Gate,
+        method: str,
+        params: Mapping[str, object],
+        keys: tuple[str, str],
+        own: int | None = None,
     ) -> tuple[int, Answer]:
+        """Return the answer to a call and its nonce: the next of its key, or the caller's own."""
         is_look = method in _READS
         read = self._timeouts.read if is_look else self._timeouts.read_order
         patience = self._timeouts.connect + read
         if params.get("deadline") is not None:
             patience = min(patience, _DEADLINE_PATIENCE)
         try:
-            with gate.turn(min(patience, time_left()), is_look=is_look) as nonce:
+            with gate.turn(min(patience, time_left()), is_look=is_look) as its:
+                nonce = its if own is None else own
                 request = private_request(method, params, nonce, *keys)
                 return nonce, self._transport.post(
                     request.path, request.body, request.headers, is_order=not is_look

@@ -22,6 +22,7 @@ from krakenlink.machine import feed_clock
 from krakenlink.rest import session
 from krakenlink.rest.gate import gate_of
 from krakenlink.rest.request import sign
+from krakenlink.sockets import done_within
 from tests.kits.rest import rest_kit
 from tests.kits.rest.rest_kit import (
     REST,
@@ -254,5 +255,17 @@ def test_order_that_waited_too_long_was_not_sent(
     monkeypatch.setattr(session, "_DEADLINE_PATIENCE", 0.01)
     with gate_of("key").turn(1, is_look=False), pytest.raises(KrakenTimeout) as caught:
         rest.add_order("XBTUSD", "market", "sell", "1", deadline="2026-11-25T08:00:05Z")
+    assert not caught.value.request_sent
+    assert not web.calls
+
+
+def test_call_with_a_nonce_of_its_own_does_not_wait_for_ever(web: Web, rest: KrakenAPI) -> None:
+    """A turn that did not come is told as by any other call: nothing was sent."""
+    with (
+        gate_of("key").turn(1, is_look=False),
+        done_within(0.01),
+        pytest.raises(KrakenTimeout, match="AddOrder: other calls of this key") as caught,
+    ):
+        rest._ask_with_nonce("AddOrder", {}, 1)
     assert not caught.value.request_sent
     assert not web.calls
