@@ -208,7 +208,9 @@ class Pool:
         if self._companion_of is not None:
             thread.accompany(self._companion_of(thread))
         self.branches.append(made)
-        _log.info("The price stream spreads over %d connections", 1 + len(self.branches))
+        said, count = "The price stream spreads over %d connections", 1 + len(self.branches)
+        # By its thread, under no lock: whoever writes the log may take its time.
+        self.first.feed_thread.send(partial(_log.info, said, count))
         return made
 
     def accompany(self, companion_of: Callable[[FeedThread], Companion]) -> bool:

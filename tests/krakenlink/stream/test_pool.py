@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -79,6 +80,33 @@ def test_more_books_than_one_connection_should_carry_spread(
     assert exchange.ws_connections == 3
     assert all(provider.order_book(symbol) is not None for symbol in BOOKS)
     assert provider.order_book("DOGE/USD") is None
+
+
+def test_slow_log_holds_no_lock(exchange: FakeKraken, make: Make) -> None:
+    """Whoever writes the log, to a terminal that stands still for instance, stops no price."""
+    provider = make(pool_symbols=2)
+    said: dict[str, bool] = {}
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            is_free = provider.feed_thread.lock.acquire(timeout=LONG / 4)
+            if is_free:
+                provider.feed_thread.lock.release()
+            said[record.getMessage()] = is_free
+
+    logger, handler = logging.getLogger("krakenlink.stream"), Slow()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        follow(provider, *BOOKS)
+        spread = "The price stream spreads over 3 connections"
+        assert exchange.wait_for(lambda _: spread in said, LONG)
+        provider.stop(LONG)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert all(said.values()), said
 
 
 def test_connections_have_names(make: Make) -> None:
