@@ -448,7 +448,7 @@ def test_all_pairs_of_kraken_spread_over_three_connections() -> None:
     """1,500 pairs on ticker, trade and book: each proven, 500 of each channel a connection."""
     pairs, prices = synthetic_pairs(1500)
     with FakeKraken(pairs, prices) as exchange:
-        settings = replace(PATIENT, pool_symbols=500)
+        settings = replace(PATIENT, pool_symbols=500, mute_after=2 * LONG)
         provider = WebSocketPriceProvider(exchange.ws_url, settings=settings)
         try:
             symbols = [str(row["wsname"]) for row in pairs.values()]
