@@ -27,6 +27,8 @@ _REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
 _MOST_PATIENCE, _GLANCE = 30.0, 0.1
 # The same for the last notes of a program that ends: 1.5 s in all.
 _LAST_GLANCES, _LAST_GLANCE = 30, 0.05
+# How often rows are looked at before their note, while each look shows them in new letters.
+_MOST_LOOKS = 3
 # Subjects of sentences that are said once; no rule's id holds a blank.
 _STATE, _NOTES = "the state file", "config.csv notes"
 
@@ -263,10 +265,21 @@ class Clerk:
         self._ledger.unnoted.clear()
         self._ledger.must_write = True
 
-    def _as_spelt_now(self, lives: Sequence[Life]) -> list[Life]:
+    def _as_spelt_now(self, lives: list[Life]) -> list[Life]:
         """Write down how rows are spelt that are to be noted: so an editor has them, too. Blocks.
 
-        It is known to the state before the note is written, so that a crash behind that knows it.
+        It is known to the state before the note is written, so that a crash behind that knows it;
+        while that is written somebody may save the file once more.
+        """
+        for _ in range(_MOST_LOOKS):
+            before, lives = lives, self._looked_at(lives)
+            if lives == before or not self.write():
+                break
+        return lives
+
+    def _looked_at(self, lives: Sequence[Life]) -> list[Life]:
+        """Return lives as their rows are spelt now.
+
         One that was noted already, and put back, is left out where it is no old copy by now: its
         user has touched it, and the next reading of the file arms it.
         """
@@ -274,22 +287,20 @@ class Clerk:
             rows = self._tools.files.current_rows()
         except OSError:
             return list(lives)  # the note meets it as well, and says so
-        found, has_news = list[Life](), False
+        found: list[Life] = []
         for life in lives:
             row = rows.row_of(life.id, self._ledger.rules.get(life.id))
-            if row is not None and not life.noted:
-                letters = spelt(life.letters, letters_of(row))
-                if letters != life.letters:
-                    life = life._replace(letters=letters)
-                    self._ledger.put(life)
-                    has_news = True
-            is_put_back = life.noted and bool(life.letters)
-            if row is not None and is_put_back and not is_spelt(row, life.letters):
-                self._ledger.unnoted.discard(life.id)
-            else:
-                found.append(life)
-        if has_news:
-            self.write()
+            if row is not None and life.noted and life.letters:
+                if is_spelt(row, life.letters):
+                    found.append(life)
+                else:
+                    self._ledger.unnoted.discard(life.id)
+                continue
+            letters = life.letters if row is None else spelt(life.letters, letters_of(row))
+            if letters != life.letters:
+                life = life._replace(letters=letters)
+                self._ledger.put(life)
+            found.append(life)
         return found
 
     def _is_for_later(self) -> bool:

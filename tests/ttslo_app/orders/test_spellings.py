@@ -125,6 +125,22 @@ def test_program_that_dies_at_its_note_knows_how_it_found_the_row(step: str) -> 
     assert len(bench.kraken.sent) == 1
 
 
+def test_row_that_is_saved_while_its_spelling_is_written_down_is_looked_at_once_more() -> None:
+    """A long state takes a second to write, and the note comes after that."""
+    bench, later = fired(), {**ROW, "trailing_offset_percent": "5.00"}
+
+    def save(name: str) -> None:
+        if name == "written" and letters_of(NOTED) in bench.life().letters:
+            bench.letters["btc"] = later
+
+    bench.step = save
+    bench.wait(5)
+    bench.step = lambda name: None
+    assert bench.files.notes == {"btc": "O1"}
+    save_back(bench, later)
+    assert len(bench.kraken.sent) == 1
+
+
 def test_note_in_a_file_that_cannot_be_looked_at_is_written_all_the_same() -> None:
     """The look tells nothing then; whether the note can be written is seen by the note."""
     bench = fired()
