@@ -1,5 +1,6 @@
 """The account's stream over real sockets: tokens, subscriptions, snapshots and numbers."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -183,10 +184,17 @@ def test_engine_s_state_is_told_here_too(stream: Stream, exchange: FakeKraken) -
 
 def test_snapshot_of_who_has_left_is_not_sent(stream: Stream, client: Client) -> None:
     """What was late for one subscription is not told to the next."""
-    client.exchange.fault("account_late_snapshot", seconds=0.01, count=1)
-    token = token_of(client)
-    ask(stream, token)
-    ask(stream, token, "unsubscribe")
-    ask(stream, token)
+    exchange, token = client.exchange, token_of(client)
+    exchange.fault("account_late_snapshot", seconds=0.0, count=1)
+    params = {"channel": "executions", "token": token}
+    texts = [json.dumps({"method": f"{un}subscribe", "params": params}) for un in ("", "un", "")]
+    (theirs,) = exchange.account_stream.clients
+
+    def receive() -> None:
+        for text in texts:
+            exchange.account_stream._receive(theirs, text)
+
+    exchange._ask(receive)  # all of it in one step, so that the late one comes after
+    assert [stream.next()["success"] for _ in texts] == [True] * 3
     assert stream.next()["sequence"] == 1
     assert stream.pong()["method"] == "pong"

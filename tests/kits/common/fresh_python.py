@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE = 60.0
+PATIENCE = 180.0
 _COMPLAINT = re.compile(r"Traceback|Error\b|ERROR|CRITICAL|Warning\b|WARNING|Exception|Fatal|fault")
 
 
