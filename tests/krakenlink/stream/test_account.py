@@ -32,7 +32,14 @@ from krakenlink.stream.private import (
 from krakenlink.stream.settings import AccountSettings, FeedSettings
 
 LONG = 60.0  # seconds that nothing here takes, unless it is broken
-QUICK = FeedSettings(retry_delays=(0.0, 0.02), refused_delay=0.02, connect_timeout=LONG)
+QUICK = FeedSettings(
+    retry_delays=(0.0, 0.02),
+    refused_delay=0.02,
+    connect_timeout=LONG,
+    # A busy machine is no dead link: behind a new one what was news is part of the snapshot.
+    ping_after=50 * LONG,
+    dead_after=100 * LONG,
+)
 ACCOUNT = AccountSettings(denied_delay=0.02, lockout_delay=0.02, snapshot_pause=0.01)
 E = TypeVar("E", bound=AccountEvent)
 STOP = {"pair": "XBTUSD", "order_type": "trailing-stop", "direction": "sell", "volume": "0.5",

