@@ -94,6 +94,7 @@ def moments(exchange: FakeKraken, tmp_path: Path) -> list[str]:
     scene = Crowd(exchange, tmp_path)
     with scene.run() as program:
         scene.wait_for_stream(program)
+        program.wait_for("three: armed:")
         scene.cross()
         scene.wait_for_all(program)
         wait_until(lambda: program.moments.count("written") >= 2, lambda: program.output)

@@ -75,6 +75,7 @@ def test_run_takes_just_the_steps_that_are_walked_through(
     scene = Scene(exchange, tmp_path)
     with scene.run() as program:
         scene.wait_for_stream(program)
+        program.wait_for("armed:")
         if fault:
             scene.break_next_order(fault)
         scene.cross()
