@@ -15,6 +15,7 @@ import pytest
 from hypothesis import is_hypothesis_test, settings
 
 from tests.kits.common.examples import many
+from tests.kits.common.measured import Measured
 
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
     from fake_kraken import FakeKraken
@@ -39,6 +40,13 @@ PRIVATE_VARIABLES = ("KRAKEN_", "COPILOT_", "TTSLO_")
 PROXY_SUFFIX = "_PROXY"
 
 PLACES = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Where coverage is measured, measure it in what is ours alone."""
+    plugin = config.pluginmanager.getplugin("_cov")
+    if plugin is not None and not plugin.options.no_cov:
+        config.pluginmanager.register(Measured(plugin), "measured")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
