@@ -1,5 +1,6 @@
 """What holds for every test: no stray thread, no keys of a developer, no way out of the machine."""
 
+import gc
 import ipaddress
 import itertools
 import os
@@ -7,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,20 @@ def pytest_configure(config: pytest.Config) -> None:
     plugin = config.pluginmanager.getplugin("_cov")
     if plugin is not None and not plugin.options.no_cov:
         config.pluginmanager.register(Measured(plugin), "measured")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage among what is read, and from then on no more through all of it.
+
+    It is tens of thousands of objects in each worker, and all stay to the end.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
