@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import pytest
 
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.verdicts import OutcomeKind, Pause
@@ -187,13 +185,28 @@ def said_by(function: Saying) -> list[Sentence]:
     return found if isinstance(found, list) else [found]
 
 
-ALL = [pytest.param(f, id=f"{r.__name__}.{f.__name__}") for r in ROOMS for f in sayings(r)]
-FIXED = [pytest.param(s, id=f"{r.__name__}.{name}") for r in ROOMS for name, s in constants(r)]
+ALL: dict[str, Saying] = {f"{r.__name__}.{f.__name__}": f for r in ROOMS for f in sayings(r)}
+FIXED: dict[str, Saying] = {f"{r.__name__}.{name}": s for r in ROOMS for name, s in constants(r)}
 
 
-@pytest.mark.parametrize("function", [*ALL, *FIXED])
-def test_sentence_is_whole(function: Saying) -> None:
-    """It fits, it is one line with single blanks, it has no end mark twice and no hole."""
+def faults_found(check: Callable[[Any], None], those: Mapping[str, object]) -> dict[str, str]:
+    """Return what `check` finds wrong, by the name of each sentence that it finds it in."""
+    found = {}
+    for name, one in those.items():
+        try:
+            check(one)
+        except AssertionError as fault:
+            found[name] = str(fault)
+    return found
+
+
+def test_sentences_are_whole() -> None:
+    """Each fits, is one line with single blanks, and has no end mark twice and no hole."""
+    assert faults_found(is_whole, ALL | FIXED) == {}
+
+
+def is_whole(function: Saying) -> None:
+    """Check each sentence of a function, or the one that it is."""
     longest = 200 if getattr(function, "__name__", "") in LONGER else LONGEST
     for sentence in said_by(function):
         text = sentence.text
@@ -203,9 +216,13 @@ def test_sentence_is_whole(function: Saying) -> None:
         assert text[-1] not in ",;:-", text
 
 
-@pytest.mark.parametrize("function", ALL)
-def test_sentence_names_what_it_is_about(function: Callable[..., Any]) -> None:
+def test_sentences_name_what_they_are_about() -> None:
     """A row's sentence begins with its id; a pair's has its one name; a value is shown."""
+    assert faults_found(names_what_it_is_about, ALL) == {}
+
+
+def names_what_it_is_about(function: Callable[..., Any]) -> None:
+    """Check each sentence of a function for what it was given."""
     parameters = inspect.signature(function).parameters
     for sentence in said_by(function):
         if "id" in sentence.fields:
@@ -219,10 +236,9 @@ def test_sentence_names_what_it_is_about(function: Callable[..., Any]) -> None:
             assert any(part in sentence.text for part in shown), sentence.text
 
 
-@pytest.mark.parametrize("function", [*ALL, *FIXED])
-def test_level_is_one_of_four(function: Saying) -> None:
+def test_levels_are_four() -> None:
     """Logs are searched for them."""
-    levels = {sentence.level for sentence in said_by(function)}
+    levels = {sentence.level for said in (ALL | FIXED).values() for sentence in said_by(said)}
     assert levels <= {"DEBUG", "INFO", "WARNING", "ERROR"}
 
 
@@ -230,8 +246,8 @@ def test_no_sample_is_missing_and_rooms_have_sentences() -> None:
     """A new word for something needs an ordinary value for it here."""
     needed = {
         name
-        for param in ALL
-        for name, p in inspect.signature(param.values[0]).parameters.items()  # type: ignore[arg-type]  # functions all
+        for function in ALL.values()
+        for name, p in inspect.signature(function).parameters.items()  # type: ignore[arg-type]  # functions all
         if p.default is p.empty
     }
     assert needed - SAMPLES.keys() - {"run"} == set()
@@ -240,13 +256,11 @@ def test_no_sample_is_missing_and_rooms_have_sentences() -> None:
     assert unknown_names(["TTSLO_X"])
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "ttslo_app").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
-)
-def test_room_says_nothing_in_words_of_its_own(path: Path) -> None:
+def test_rooms_say_nothing_in_words_of_their_own() -> None:
     """What is said to a person stands in a room of words."""
-    found = [
-        node.lineno
+    assert [
+        f"{path.relative_to(ROOT)}: line {node.lineno}"
+        for path in sorted((ROOT / "ttslo_app").rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -254,5 +268,4 @@ def test_room_says_nothing_in_words_of_its_own(path: Path) -> None:
         and len(node.args) > 1
         and isinstance(node.args[0], ast.Constant)
         and isinstance(node.args[1], ast.Constant | ast.JoinedStr)
-    ]
-    assert found == []
+    ] == []
