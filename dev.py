@@ -1,4 +1,4 @@
-"""Everything a fresh clone needs, with nothing but Python: `demo`, `exchange`, `test`, `pythons`.
+"""Everything a fresh clone needs, with nothing but Python: see USAGE below.
 
 Makes `.venv` beside itself when it is missing, installs into it what pyproject.toml names when
 that has changed, and then runs the program or its checks. A second run calls no installer and
@@ -13,6 +13,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
@@ -37,6 +38,9 @@ SIDE_BY_SIDE = ("-n", str(min(3 * CORES, 12)), "--dist", "worksteal")
 # no later, and take a fifth less of the processors.
 ROOMS_SIDE_BY_SIDE = ("-n", str(min(2 * CORES, 12)), "--dist", "worksteal")
 
+# `user = true` in somebody's pip configuration is meant for installs outside environments.
+FOR_PIP = dict(os.environ, PIP_USER="0")
+
 USAGE = """\
 usage: python3 dev.py COMMAND [ARGUMENT ...]
 
@@ -46,6 +50,8 @@ usage: python3 dev.py COMMAND [ARGUMENT ...]
   test ARGUMENT ...        hand the arguments to pytest and run nothing else
   pythons                  the tests of all rooms on every other Python that is found here
   pythons ARGUMENT ...     hand the arguments to pytest there instead
+  ends ARGUMENT ...        do so on the oldest and the newest, and test the doors on those between
+  setup                    only make what `test` and `pythons` need, all at the same time
 """
 
 
@@ -59,11 +65,13 @@ def main(arguments: list[str]) -> int:
     if command in ("-h", "--help", "help"):
         print(USAGE, end="")
         return 0
-    if command not in ("demo", "exchange", "test", "pythons"):
+    if command not in ("demo", "exchange", "test", "pythons", "ends", "setup"):
         print(USAGE, end="", file=sys.stderr)
         return 2
     try:
-        python = set_up("dev" if command in ("test", "pythons") else "demo")
+        if command == "setup":
+            return set_up_all()
+        python = set_up("demo" if command in ("demo", "exchange") else "dev")
     except SetupError as error:
         print(f"dev.py: {error}", file=sys.stderr)
         return 1
@@ -74,7 +82,9 @@ def main(arguments: list[str]) -> int:
         path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([path] if path else [])])
         return become([python, "-P", "-m", "fake_kraken", *rest])
-    return pythons(python, rest) if command == "pythons" else test(python, rest)
+    if command == "test":
+        return test(python, rest)
+    return pythons(python, rest, between=tests_of_doors() if command == "ends" else None)
 
 
 def test(python: str, arguments: list[str]) -> int:
@@ -105,23 +115,23 @@ def test(python: str, arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def pythons(python: str, arguments: list[str]) -> int:
+def pythons(python: str, arguments: list[str], between: "list[str] | None" = None) -> int:
     """Run the tests of all rooms on each other Python that the project is for; 0 if all passed.
 
-    Where there are arguments, pytest is handed them instead.
+    Where there are arguments, pytest is handed them instead; and `between`, if it is given, on the
+    Pythons that are neither the oldest nor the newest: what holds on both seldom fails between.
     Those of the whole program, which take longest, run on the Python of `.venv` alone, but for
     what earlier callers rely on. A Python that is not here, or that the packages cannot be
     installed for, is named and left out.
     """
-    found = {version: interpreter(version) for version in supported()}
     ours = version_of([python])
-    missing = [version for version, path in found.items() if path is None and version != ours]
+    found = others(ours)
+    here = [version for version in supported() if version in (ours, *found)]
+    missing = [version for version in supported() if version not in here]
     if missing:
         print(f"== not run, because it is not here: Python {', '.join(missing)}", flush=True)
     failed = []
     for version, path in found.items():
-        if path is None or version == ours:
-            continue
         try:
             other = set_up("test", VENV / "pythons" / version, path)
         except SetupError as error:
@@ -129,12 +139,20 @@ def pythons(python: str, arguments: list[str]) -> int:
             continue
         print(f"== tests on Python {version}: {path}", flush=True)
         tests = arguments or tests_of_rooms()
+        if between is not None and version not in (here[0], here[-1]):
+            tests = between
         end_of(reading_once(other, *tests))
         if run([other, "-m", "pytest", "-q", *ROOMS_SIDE_BY_SIDE, *tests]) != 0:
             failed.append(version)
     if failed:
         print(f"dev.py: failed on Python {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def others(ours: str) -> "dict[str, str]":
+    """Return the paths of all Pythons that the project is for and that are here, but of `ours`."""
+    found = {version: interpreter(version) for version in supported() if version != ours}
+    return {version: path for version, path in found.items() if path is not None}
 
 
 def reading_once(python: str, *tests: str) -> "subprocess.Popen[bytes]":
@@ -149,10 +167,15 @@ def reading_once(python: str, *tests: str) -> "subprocess.Popen[bytes]":
 
 def tests_of_rooms() -> list[str]:
     """Return the tests of single rooms and doors, and those of what callers rely on."""
-    paths = [*ROOT.glob("tests/*/"), *ROOT.glob("tests/test_*.py")]
-    paths += ROOT.glob("tests/whole/callers/test_contract*.py")
     left_out = ("whole", "kits", "__pycache__")
-    return sorted(path.relative_to(ROOT).as_posix() for path in paths if path.name not in left_out)
+    rooms = [path for path in ROOT.glob("tests/*/") if path.name not in left_out]
+    return sorted([path.relative_to(ROOT).as_posix() for path in rooms] + tests_of_doors())
+
+
+def tests_of_doors() -> list[str]:
+    """Return the tests of doors, and those of what callers rely on."""
+    paths = [*ROOT.glob("tests/test_*.py"), *ROOT.glob("tests/whole/callers/test_contract*.py")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in paths)
 
 
 def supported() -> list[str]:
@@ -209,13 +232,37 @@ def set_up(group: str, folder: Path = VENV, maker: str = sys.executable) -> str:
     Raises:
         SetupError: If the environment cannot be made or filled.
     """
-    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    python = python_in(folder)
     if not is_usable(python):
         make_venv(folder, maker)
     # "dev" holds "demo", so whoever has run the tests can run the demo offline.
     if not any(is_installed(name, folder) for name in {group, "dev"}):
         install(str(python), group, folder)
     return str(python)
+
+
+def set_up_all() -> int:
+    """Set up what all tests on all Pythons need, all at the same time; return 0.
+
+    Another Python that cannot be set up is told of by who would run the tests on it.
+
+    Raises:
+        SetupError: If the environment of `.venv` itself cannot be made or filled.
+    """
+    ours = python_in(VENV)
+    if not is_usable(ours):
+        make_venv(VENV, sys.executable)
+    with ThreadPoolExecutor() as side_by_side:
+        own = side_by_side.submit(set_up, "dev")
+        for version, path in others(version_of([str(ours)])).items():
+            side_by_side.submit(set_up, "test", VENV / "pythons" / version, path)
+    own.result()
+    return 0
+
+
+def python_in(folder: Path) -> Path:
+    """Return where the Python of an environment is."""
+    return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def is_usable(python: Path) -> bool:
@@ -236,8 +283,10 @@ def make_venv(folder: Path, maker: str) -> None:
     """
     print(f"dev.py: making {folder}", file=sys.stderr, flush=True)
     command = [maker, "-m", "venv", "--clear", str(folder)]
+    if folder != VENV:  # which the pip of `.venv` fills
+        command.insert(-1, "--without-pip")
     # Debian ships Python without ensurepip; then the pip of this Python fills the environment.
-    if not has_module("ensurepip"):
+    elif not has_module("ensurepip"):
         if not has_module("pip"):
             raise SetupError(
                 "this Python has neither ensurepip nor pip, so it can make no environment; install"
@@ -249,6 +298,10 @@ def make_venv(folder: Path, maker: str) -> None:
             f"{maker} could not make {folder}; see above, and make sure that the folder can"
             " be written and that Python has its venv module (Debian: apt install python3-venv)."
         )
+    python = str(python_in(folder))
+    if has_pip(python):  # the newest takes half as long; where none can be had, the old one will do
+        command = [python, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade", "pip"]
+        subprocess.run(command, check=False, cwd=ROOT, env=FOR_PIP, capture_output=True)
 
 
 def install(python: str, group: str, folder: Path) -> None:
@@ -259,10 +312,10 @@ def install(python: str, group: str, folder: Path) -> None:
     """
     print(f"dev.py: installing the packages for '{group}', once", file=sys.stderr, flush=True)
     wanted = requirements(group)
-    # `user = true` in somebody's pip configuration is meant for installs outside environments.
-    surroundings = dict(os.environ, PIP_USER="0")
-    command = [*pip_for(python), "install", "--quiet", "--disable-pip-version-check", *wanted]
-    if wanted and subprocess.run(command, check=False, cwd=ROOT, env=surroundings).returncode != 0:
+    # What is imported is compiled then; most of it never is.
+    quick = ("--quiet", "--disable-pip-version-check", "--no-compile")
+    command = [*pip_for(python), "install", *quick, *wanted]
+    if wanted and subprocess.run(command, check=False, cwd=ROOT, env=FOR_PIP).returncode != 0:
         raise SetupError(
             "pip could not install the packages that pyproject.toml names; see above, check the"
             " network and pip's configuration (index, proxy, certificates), and run this again."
@@ -273,12 +326,18 @@ def install(python: str, group: str, folder: Path) -> None:
 def pip_for(python: str) -> list[str]:
     """Return the command that installs into the environment of `python`.
 
-    Its own pip, unless it was made without; then the pip of the Python that runs this.
+    Its own pip, unless it was made without; then that of `.venv` or of the Python that runs this.
     """
-    probe = subprocess.run([python, "-c", "import pip"], check=False, capture_output=True)
-    if probe.returncode == 0 or not has_module("pip"):
+    if has_pip(python):
         return [python, "-m", "pip"]
-    return [sys.executable, "-m", "pip", "--python", python]
+    owner = str(python_in(VENV))
+    return [owner if has_pip(owner) else sys.executable, "-m", "pip", "--python", python]
+
+
+def has_pip(python: str) -> bool:
+    """Tell whether `python` is there and has a pip of its own."""
+    code = "import importlib.util as u; print(u.find_spec('pip') is not None)"
+    return answer_of([python], code) == "True"
 
 
 def has_module(name: str) -> bool:

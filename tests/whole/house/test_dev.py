@@ -32,7 +32,8 @@ OTHER_PYTHON = """\
 case "$*" in
   *version_info*) echo 3.12 ;;
   *sys.executable*) echo "$0" ;;
-  *"-m venv"*) mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
+  *find_spec*) echo False ;;
+  *"-m venv"*) mkdir -p "$5/bin" && cp "$0" "$5/bin/python" ;;
   *"-m pytest"*) echo "pytest $*"; exit CODE ;;
 esac
 """
@@ -60,7 +61,7 @@ def run(clone: Path, *arguments: str, **environment: str) -> subprocess.Complete
     """Run the copy of dev.py, in the folder that the test is in."""
     return subprocess.run(
         [sys.executable, str(clone / "dev.py"), *arguments],
-        env={**os.environ, **environment},
+        env={**os.environ, "PIP_NO_INDEX": "1", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -176,7 +177,7 @@ def test_ruined_environment_is_made_anew(clone: Path) -> None:
     give_venv(clone)
     for programs in ("bin", "Scripts"):
         shutil.rmtree(clone / ".venv" / programs, ignore_errors=True)
-    answer = run(clone, "exchange")
+    answer = run(clone, "exchange", PYTHONPATH=lacking(clone, "ensurepip"))  # made in a moment
     assert "making" in answer.stderr
     assert answer.returncode == 7
 
@@ -215,7 +216,7 @@ def test_usage_names_every_command(
 
 @pytest.mark.skipif(os.name == "nt", reason="the checks of a server are started by a shell")
 def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
-    """It is `dev.py pythons`, then `dev.py test`, as a deaf background job without input too."""
+    """It is `dev.py test` after two more, as a deaf background job without input too."""
     shutil.copytree(ROOT / ".ci", clone / ".ci")
     says = "import sys; print(sys.argv[1:], repr(sys.stdin.read()), flush=True); sys.exit(7)"
     (clone / "dev.py").write_text(says, encoding="utf-8")
@@ -223,10 +224,10 @@ def test_ci_runs_the_command_of_the_readme(clone: Path) -> None:
     answer = subprocess.run(
         ["bash", "-c", started], cwd=clone, capture_output=True, text=True, check=False
     )
-    pythons, test = answer.stdout.splitlines()
-    assert pythons.startswith("['pythons', 'tests/test_")
-    assert "'tests/krakenlink', 'tests/ttslo_app/orders'" in pythons
-    assert (test, answer.stderr) == ("['test'] ''", "")
+    setup, ends, test = answer.stdout.splitlines()
+    assert ends.startswith("['ends', 'tests/test_")
+    assert "'tests/krakenlink', 'tests/ttslo_app/orders'" in ends
+    assert (setup, test, answer.stderr) == ("['setup'] ''", "['test'] ''", "")
     assert answer.returncode == 7
     assert "python3 dev.py test\n" in (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -264,17 +265,81 @@ def test_other_pythons_run_the_tests_of_all_rooms(clone: Path, tmp_path: Path, c
     assert ("failed on Python 3.12" in answer.stderr) is bool(code)
 
 
+def give_pythons(folder: Path, *versions: str, making: str = "mkdir") -> dict[str, str]:
+    """Have pyenv keep Pythons of `versions`, and return the variables with which it is found."""
+    for version in versions:
+        kept = folder / f"versions/{version}.4/bin/python{version}"
+        kept.parent.mkdir(parents=True)
+        text = OTHER_PYTHON.replace("3.12", version).replace("mkdir", making)
+        kept.write_text(text.replace("CODE", "0").replace("VERSION", version), encoding="utf-8")
+        kept.chmod(0o755)
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "PYENV_ROOT": str(folder)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
+def test_what_lies_between_two_pythons_runs_the_tests_of_the_doors(
+    clone: Path, tmp_path: Path
+) -> None:
+    """What is asked for is run on the oldest and on the newest."""
+    give_venv(clone)
+    (clone / "tests/whole/callers").mkdir(parents=True)
+    for name in ("tests/test_door.py", "tests/whole/callers/test_contract.py"):
+        (clone / name).touch()
+    text = PROJECT.replace('3.12",', '3.12",\n  "Programming Language :: Python :: 3.98",')
+    (clone / "pyproject.toml").write_text(text, encoding="utf-8")
+    found = give_pythons(tmp_path, "3.12", "3.98", "3.99")
+    answer = run(clone, "ends", "tests/rooms", **found)
+    ran = [line.rpartition("worksteal ")[2] for line in answer.stdout.splitlines()[1::2]]
+    doors = "tests/test_door.py tests/whole/callers/test_contract.py"
+    assert ran == ["tests/rooms", doors, "tests/rooms"]
+    assert answer.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
+def test_all_environments_are_made_at_the_same_time(clone: Path, tmp_path: Path) -> None:
+    """Each of these waits for the other one, and none of them is made again."""
+    give_venv(clone)
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+    waits = (
+        f"touch {meeting}/VERSION && for n in $(seq 600); do"
+        f' [ "$(ls {meeting} | wc -l)" = 2 ] && break; sleep 0.1; [ $n != 600 ]; done && mkdir'
+    )
+    found = give_pythons(tmp_path, "3.12", "3.99", making=waits)
+    first, second = run(clone, "setup", **found), run(clone, "pythons", "tests", **found)
+    assert first.stderr.count("dev.py: making") == 2
+    assert "making" not in second.stderr
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the Pythons are scripts of a shell")
+def test_pip_of_the_environment_is_renewed_and_fills_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where no newer one can be had, the old one will do."""
+    monkeypatch.setattr(dev, "VENV", tmp_path / ".venv")
+    maker, ran = tmp_path / "python", tmp_path / "ran"
+    text = OTHER_PYTHON.replace("echo False", "echo True").replace('"$5', '"$4')
+    pips = f'*"-m pip"*) echo "$*" >{ran}; exit 1 ;;\nesac'
+    maker.write_text(text.replace("esac", pips), encoding="utf-8")
+    maker.chmod(0o755)
+    dev.make_venv(dev.VENV, str(maker))
+    assert ran.read_text(encoding="utf-8").endswith(" --upgrade pip\n")
+    bare = tmp_path / "bare"
+    bare.write_text(OTHER_PYTHON, encoding="utf-8")
+    bare.chmod(0o755)
+    assert dev.pip_for(str(maker)) == [str(maker), "-m", "pip"]
+    assert dev.pip_for(str(bare)) == [
+        *(str(tmp_path / ".venv/bin/python"), "-m", "pip", "--python", str(bare))
+    ]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the Pythons that it finds are scripts of a shell")
 def test_python_without_its_packages_is_named_and_left_out(clone: Path, tmp_path: Path) -> None:
     """A Python that nothing can be installed for fails nobody's checks."""
     give_venv(clone)
+    answer = run(clone, "pythons", **give_pythons(tmp_path, "3.12", making="false"))
     kept = tmp_path / "versions/3.12.4/bin/python3.12"
-    kept.parent.mkdir(parents=True)
-    kept.write_text(OTHER_PYTHON.replace("mkdir", "false"), encoding="utf-8")
-    kept.chmod(0o755)
-    answer = run(
-        clone, "pythons", PATH="/usr/bin:/bin", HOME=str(tmp_path), PYENV_ROOT=str(tmp_path)
-    )
     assert f"not run: Python 3.12: {kept} could not make" in answer.stderr
     assert answer.returncode == 0
 
