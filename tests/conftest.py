@@ -67,15 +67,17 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Measure what the tests of the rooms cover; those of the whole program run at full speed.
 
-    So do searches: measuring makes each of their many examples take three times as long, and what
-    they search has tests of its own.
+    So do searches, and what is marked as plenty: measuring makes each of their many examples take
+    three times as long, and what they search has tests of its own.
 
     What takes longest begins first: at the end the other workers would wait for it alone.
     """
     items.sort(key=lambda item: LONGEST.get(item.path.name, len(LONGEST)))
     if config.pluginmanager.hasplugin("_cov"):
         for item in items:
-            if item.path.is_relative_to(WHOLE) or is_hypothesis_test(getattr(item, "obj", None)):
+            is_plenty = item.get_closest_marker("plenty") is not None
+            is_plenty |= is_hypothesis_test(getattr(item, "obj", None))
+            if is_plenty or item.path.is_relative_to(WHOLE):
                 item.add_marker(pytest.mark.no_cover)
 
 
@@ -219,6 +221,19 @@ def etcd_nodes(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[EtcdNodes]
     nodes = EtcdNodes(tmp_path_factory.mktemp("etcd"))
     yield nodes
     nodes.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Let etcd rest until a test asks for it again."""
+    result = yield
+    nodes = getattr(item, "funcargs", {}).get("etcd_nodes")
+    needed = nextitem is None or "etcd_nodes" in getattr(nextitem, "fixturenames", ())
+    if nodes is not None and not needed:
+        nodes.rest()
+    return result
 
 
 @pytest.fixture

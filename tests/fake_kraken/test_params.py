@@ -38,6 +38,7 @@ READERS: list[Callable[[str], Any]] = [
 ]
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("read", READERS)
 def test_reader_raises_nothing_but_a_refusal(read: Callable[[str], Any]) -> None:
     """Whatever the text is."""

@@ -317,7 +317,7 @@ class Bench:
         self.worker.work_off()
 
     def wait(self, seconds: float) -> None:
-        """Let time pass with the worker at work, in small steps at first, and then in larger ones."""
+        """Let time pass, in small steps and then in larger ones, with the worker at work."""
         begin = self.clock.seconds
         while (waited := self.clock.seconds - begin) < seconds:
             self.clock.seconds += 0.5 if waited < 40 else min(2.5, seconds - waited)

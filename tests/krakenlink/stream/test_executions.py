@@ -241,7 +241,9 @@ def test_id_of_a_row() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.decimals() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 NAMES = st.sampled_from([*FIRST, "exec_id", "last_qty", "avg_price", "cum_cost", "stop_price"])

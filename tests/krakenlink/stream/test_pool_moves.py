@@ -444,6 +444,7 @@ def test_child_process_goes_on_with_a_move(exchange: FakeKraken, make: Make) -> 
 # --- many ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.plenty
 def test_all_pairs_of_kraken_spread_over_three_connections() -> None:
     """1,500 pairs on ticker, trade and book: each proven, 500 of each channel a connection."""
     pairs, prices = synthetic_pairs(1500)

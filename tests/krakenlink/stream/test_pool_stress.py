@@ -77,6 +77,7 @@ def all_at_once(provider: WebSocketPriceProvider, acts: list[Act]) -> None:
         moving.result(LONG)
 
 
+@pytest.mark.plenty
 def test_nothing_is_left_of_what_was_given_back(provider: WebSocketPriceProvider) -> None:
     """Whoever gives back as often as they have asked leaves no subscription, nor a way to one."""
 
@@ -105,6 +106,7 @@ def test_nothing_is_left_of_what_was_given_back(provider: WebSocketPriceProvider
     wait_until(lambda: not left(), lambda: f"nothing is left: {left()}")
 
 
+@pytest.mark.plenty
 def test_what_is_asked_for_while_all_is_stopped_has_prices(
     provider: WebSocketPriceProvider,
 ) -> None:

@@ -58,6 +58,7 @@ def in_order(reach: Reach | None) -> list[Decimal]:
     return sorted([reach.worst.price, reach.best.price])
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("start", range(0, 300, 20))
 def test_no_order_of_prices_ends_outside(start: int) -> None:
     """Whatever the number of trades is, and whichever of them share a moment."""
@@ -80,6 +81,7 @@ def check(bounds: Bounds, rows: list[Four], counts: list[int], rule: Rule) -> No
         assert low <= min(ends) <= max(ends) <= high
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("seed", range(15))
 def test_both_ends_are_those_of_some_order(seed: int) -> None:
     """Where a candle has trades enough, nothing is wider than it must be."""
@@ -94,6 +96,7 @@ def test_both_ends_are_those_of_some_order(seed: int) -> None:
         assert in_order(bounds.fixed) == [min(fixed), max(fixed)]
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("seconds", [5, 30, 120])
 @pytest.mark.parametrize("seed", range(12))
 def test_single_prices_end_within_what_their_candles_allow(

@@ -25,6 +25,7 @@ from ttslo_app.rules.rule import read_rule
 from ttslo_app.rules.terms import Terms
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("block", [4, 32, 256])
 @pytest.mark.parametrize("seed", range(14))
 def test_random_rows_on_random_walks_end_as_the_oracle_says(
@@ -201,6 +202,7 @@ def test_nothing_that_a_row_may_say_is_passed_over_in_silence() -> None:
     assert set(Terms.__match_args__) == heeded | left_out
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("block", [4, 32, 256])
 @pytest.mark.parametrize("seed", range(10))
 def test_offsets_in_money_end_as_the_oracle_says(

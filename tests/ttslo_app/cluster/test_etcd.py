@@ -310,6 +310,17 @@ def test_the_node_that_has_answered_is_asked_first(three_etcd: EtcdNodes, keys: 
 # --- users and certificates --------------------------------------------------------------------
 
 
+def test_nodes_that_rested_answer_when_they_are_needed_again(
+    three_etcd: EtcdNodes, store: EtcdStore, keys: Keys
+) -> None:
+    """They hang between the tests that need them, and nothing of theirs is lost."""
+    put(store, keys.life("btc"), b"kept")
+    three_etcd.rest()
+    refused(lambda patience: store.get(keys.life("btc"), patience=patience), "")
+    three_etcd.heal()
+    assert three_etcd.value(three_etcd.leader(), keys.life("btc")) == b"kept"
+
+
 def test_users_have_the_rights_that_they_were_given(tmp_path: Path, keys: Keys) -> None:
     """A wrong word, no word, no right: each is told with its cure, and a login is renewed."""
     with one_etcd(tmp_path) as nodes:

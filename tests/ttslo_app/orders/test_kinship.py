@@ -490,6 +490,7 @@ def misfortunes(bench: Bench, chance: random.Random) -> list[Callable[[], None]]
     return [cross, cross, fill, answer, bench.restart, lambda: bench.wait(chance.choice([1, 30]))]
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("seed", range(60))
 def test_no_two_orders_of_a_group_and_no_child_before_its_fill(seed: int) -> None:
     """Whatever crosses, is answered, filled or restarted: both promises hold."""

@@ -230,6 +230,7 @@ def test_a_fact_is_written_as_it_is(fact: str) -> None:
     assert list(cells.values()) == ["false", fact, moment, "1.234e-05"]
 
 
+@pytest.mark.plenty
 @pytest.mark.parametrize("codec", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("quoted", ["", '"', "é\U0001f600"])
 def test_long_file_is_written_as_a_short_one_is(codec: str, quoted: str) -> None:

@@ -191,6 +191,7 @@ def test_a_value_under_a_misspelled_column_of_meaning_marks_its_row(
     assert f"did you mean {meant}?" in filled.findings[0]
 
 
+@pytest.mark.plenty
 def test_a_row_of_a_megabyte_is_marked() -> None:
     """A text that was pasted into a cell is no rule, quoted or not."""
     for cell in ("x" * 1_000_000, '"' + "x\n" * 500_000 + '"'):

@@ -41,6 +41,7 @@ def cell_by_cell(state: Mapping[str, Mapping[str, object]]) -> bytes:
     return ("\n".join(lines) + "\n").encode("utf-8", "backslashreplace")
 
 
+@pytest.mark.plenty
 def test_twenty_thousand_rows_are_written_as_cell_by_cell() -> None:
     """The quick way over many rows gives the very bytes of the slow one."""
     chance = random.Random(7)

@@ -180,6 +180,7 @@ def test_book_fires_what_brute_force_fires(steps: list[tuple[object, ...]]) -> N
         assert set(rules) == set(armed)
 
 
+@pytest.mark.plenty
 def test_ten_thousand_random_histories_fire_what_brute_force_fires() -> None:
     """The same over 10,000 histories that a seeded chance wrote, long ones among them."""
     for seed in range(10_000):

@@ -134,8 +134,11 @@ def first_double(layers: Layers, kind: Kind) -> int | None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_schedule_of_chance_places_two_orders(name: str) -> None:
-    """And once nothing goes wrong any more there is one, wherever it had come to."""
-    for seed in range(1000):
+    """And once nothing goes wrong any more there is one, wherever it had come to.
+
+    What a missing layer lets through is met within two dozen schedules, see below.
+    """
+    for seed in range(many(400)):
         world = played(seed, FULL, KINDS[name])
         assert world.count <= 1, seed
         world.end()
