@@ -320,6 +320,7 @@ def test_source_distribution_tests_itself(unpacked: Path) -> None:
     looking = sorted(path for path, text in texts.items() if "parents[" in text)
     assert len(looking) > 10
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", QUICK_TESTS]
+    command.append("--assert=plain")  # nothing is read twice here
     command += [str(path) for path in (*looking, unpacked / "tests/krakenlink/test_numbers.py")]
     done = subprocess.run(command, cwd=unpacked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
