@@ -52,7 +52,13 @@ class Measured:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, object, object]:
-        """Import a file of tests in sight, and with it what it tests; pytest says what is wrong."""
+        """Import a file of tests in sight, and with it what it tests; pytest says what is wrong.
+
+        A folder's conftest.py is imported where the folder is looked through.
+        """
+        if isinstance(collector, pytest.Directory):
+            with self.seen():
+                return (yield)
         if isinstance(collector, pytest.Module):
             with self.seen(), suppress(Exception, pytest.skip.Exception):
                 _ = collector.obj

@@ -73,9 +73,15 @@ def test_in_sight(ready):
 
 def test_imports_fixtures_tests_and_threads_are_measured_alone(tmp_path: Path) -> None:
     """Also after a test that is left out, behind which measuring begins anew."""
-    for name, text in (("conftest", CONFTEST), ("room", ROOM), ("test_room", TESTS)):
+    (tmp_path / "folder").mkdir()
+    files = {"conftest": CONFTEST, "room": ROOM, "other": "OTHER = 1\n",
+             "folder/conftest": "import other\n", "folder/test_room": TESTS}  # fmt: skip
+    for name, text in files.items():
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
-    command = "-m pytest -q -p no:cacheprovider -p no:xdist --cov=room --cov-report=term-missing"
+    command = (
+        "-m pytest -q -p no:cacheprovider -p no:xdist --cov=room --cov=other "
+        "--cov-report=term-missing"
+    )
     answer = subprocess.run(
         [sys.executable, *command.split(), "-o", f"pythonpath={ROOT}"],
         cwd=tmp_path,
@@ -87,5 +93,6 @@ def test_imports_fixtures_tests_and_threads_are_measured_alone(tmp_path: Path) -
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
     only_the_one_left_out = str(ROOM.splitlines().index('    return "by nobody who looks"') + 1)
-    (room,) = (line for line in answer.stdout.splitlines() if line.startswith("room.py"))
-    assert room.split()[4:] == [only_the_one_left_out]
+    rows = (line.split() for line in answer.stdout.splitlines())
+    missed = {row[0]: row[4:] for row in rows if row and row[0] in ("room.py", "other.py")}
+    assert missed == {"room.py": [only_the_one_left_out], "other.py": []}
