@@ -20,8 +20,9 @@ from ttslo_app.orders.spellings import is_spelt, spelt
 from ttslo_app.orders.streamed import doubt_of, filled_of, is_finished, sighting_of
 
 # Files that take long to write, of thousands of rules, take at most a twentieth of this thread's
-# time: a crossing must find it free, and what a crash needs is in the journal of intents.
-_REST_PER_WRITE, _SHORT_WRITE = 20.0, 0.02
+# time: a crossing must find it free, and what a crash needs is in the journal of intents. A disk
+# that stood still for seconds once may not do so again, so no rest is longer than the third.
+_REST_PER_WRITE, _SHORT_WRITE, _MOST_REST = 20.0, 0.02, 30.0
 # How long notes wait at most for whoever saves config.csv at that moment, and how long until it is
 # looked again, in seconds.
 _MOST_PATIENCE, _GLANCE = 30.0, 0.1
@@ -179,8 +180,9 @@ class Clerk:
         if self._is_due(self._write_at) and (self._ledger.must_write or self.is_disk_bad):
             self.write()
         if not self.is_behind:  # how long a write took that failed says nothing of the next
-            took = self._tools.now() - began
-            self._rest_until = began + max(0.0, took - _SHORT_WRITE) * _REST_PER_WRITE
+            now = self._tools.now()
+            rest = max(0.0, now - began - _SHORT_WRITE) * _REST_PER_WRITE
+            self._rest_until = min(began + rest, now + _MOST_REST)
 
     def end(self, pause: Callable[[float], object]) -> None:
         """Bring both files up to date for whoever starts next. Blocks.

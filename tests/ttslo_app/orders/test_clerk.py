@@ -151,6 +151,20 @@ def test_crossing_does_not_wait_because_the_write_before_took_long() -> None:
     assert bench.placed == 2
 
 
+def test_disk_that_stood_still_once_keeps_files_waiting_for_half_a_minute_at_most() -> None:
+    """A note took 12 s: the next may cost no crossing its time, and still not come in minutes."""
+    bench, files = slow(rule())
+    bench.step = lambda name: setattr(files, "takes", 12.0 if name == "noting" else 0.0)
+    bench.cross()
+    bench.worker.ledger.must_write = True
+    due = bench.worker._clerk.next_at()
+    assert due is not None
+    assert 10.0 <= due - bench.clock.seconds <= 30.0
+    bench.clock.seconds = due
+    bench.worker._clerk.settle(is_ending=False)
+    assert not bench.worker.ledger.must_write
+
+
 def test_note_that_failed_slowly_is_tried_again_as_soon_as_one_that_failed_at_once() -> None:
     """Its row does not say for a minute and a half that it has fired, else."""
     bench, files = slow(rule())
