@@ -35,7 +35,7 @@ def signal_for(
         return Signal.TELL
     if seat is not None and seat.is_parked:
         return Signal.HIDE
-    if not blind.is_from_before(armed):
+    if not armed.is_from_before:
         return Signal.RELEASE
     if parking.was_told(rule_id):
         return Signal.TELL

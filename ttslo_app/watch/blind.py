@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from krakenlink.numbers import doubled
 from krakenlink.once import Once
-from ttslo_app.clocks import SECOND, Clocks, nanoseconds
+from ttslo_app.clocks import SECOND, Clocks, Reckoning, nanoseconds
 from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past, Sentence
 from ttslo_app.watch.crossings import DOUBT, Armed
 from ttslo_app.watch.past import Pace
@@ -83,6 +83,7 @@ class Blind:
 
     Args:
         clocks: The clocks.
+        time: What moments of this run go by.
         saved: How far the tapes were seen by an earlier run.
         pace: How fast the past may be asked for.
 
@@ -90,12 +91,11 @@ class Blind:
         tapes: Which trades of each market have been looked at, by its name.
     """
 
-    def __init__(self, clocks: Clocks, saved: Saved, pace: Pace) -> None:
+    def __init__(self, clocks: Clocks, time: Reckoning, saved: Saved, pace: Pace) -> None:
         self.tapes: dict[str, MarketTape] = {}
-        self._clocks = clocks
+        self._clocks, self._time = clocks, time
         self._saved = saved
         self._pace = pace
-        self._started_ns = clocks.kraken_ns()
         # Where looking begins at a guess: nobody is asked about that before the time is known.
         self._guessed: set[str] = set()
         self._markets: dict[str, Market] = {}
@@ -134,7 +134,7 @@ class Blind:
 
     def _follow(self, armed: Armed) -> list[Ask]:
         name, now = armed.market.name, self._clocks.kraken()
-        is_old = self.is_from_before(armed)
+        is_old = armed.is_from_before
         if name in self.tapes:
             if is_old and name in self._guessed:
                 self._guessed.discard(name)
@@ -168,21 +168,20 @@ class Blind:
         told_ns, seen_ns = self._ns_of(change.since), nanoseconds(change.seen)
         if since_at is None and told_ns is not None:
             since_ns = self._since_of(market.name, told_ns)
-            if self._is_known and since_ns > self._started_ns:
+            if self._is_known and since_ns > self._time.began_ns:
                 since_at = self._clocks.monotonic_of(since_ns)
             return Armed(rule, market, since_ns, seen_ns, since_at)
         since_at = self._clocks.monotonic() if since_at is None else since_at
         since_ns = self._clocks.kraken_ns_of(since_at)
         return Armed(rule, market, since_ns, seen_ns, since_at, is_guess=not self._is_known)
 
-    def put_right(self, waiting: Iterable[Armed], began_ns: int) -> list[Ask]:
+    def put_right(self, waiting: Iterable[Armed]) -> list[Ask]:
         """Go by Kraken's clock as it is known now; return what is to be asked about.
 
         Args:
             waiting: What waited since a guess, by that clock.
-            began_ns: When this run began, by that clock, in nanoseconds since 1970.
         """
-        self._started_ns, now = began_ns, self._clocks.kraken()
+        now = self._clocks.kraken()
         begins: dict[str, int] = {}
         for armed in waiting:
             at_ns = begins.get(armed.market.name, armed.since_ns)
@@ -230,10 +229,6 @@ class Blind:
         self._for_past.discard(market)
         self._guessed.discard(market)
         self._told.has_healed(market)
-
-    def is_from_before(self, armed: Armed) -> bool:
-        """Tell whether a rule waits since before this run."""
-        return armed.since_at is None
 
     def saved(self, parked: frozenset[str]) -> Saved:
         """Return how far each tape has been looked at, to be kept for the next run.

@@ -45,6 +45,11 @@ class Armed:
     since_at: float | None = None
     is_guess: bool = False
 
+    @property
+    def is_from_before(self) -> bool:
+        """Whether it waits since before this run."""
+        return self.since_at is None
+
     def put_right(self, time: Reckoning) -> Armed:
         """Return it with the moment that it waits since, by Kraken's clock as it is known now."""
         if self.since_at is None:  # an earlier run armed it, which was before this one began

@@ -106,9 +106,9 @@ class Watch:
         self._clocks = clocks
         self._parking = Parking(default, saved.parked)
         self.seats: Mapping[str, Seat] = self._parking.seats
-        self._blind = Blind(clocks, saved, pace or Pace())
-        self._fired, self._is_of_now = Fired(), OfNow(clocks)
         self._time = Reckoning(clocks)
+        self._blind = Blind(clocks, self._time, saved, pace or Pace())
+        self._fired, self._is_of_now = Fired(), OfNow(clocks)
 
     @property
     def rules(self) -> dict[str, Armed]:
@@ -278,7 +278,7 @@ class Watch:
         """Go by Kraken's clock as it is known now: else a row may be deaf until it is so late."""
         if self._time.has_moved():
             armed = [*self._fired.put_right(self._time), *self._parking.put_right(self._time)]
-            self._do(self._blind.put_right(armed, self._time.began_ns))
+            self._do(self._blind.put_right(armed))
 
     def _do(self, deeds: Iterable[Ask | Hide]) -> None:
         for deed in deeds:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tests.kits.rows.watch_kit import MARKET, OLD, START, S, WatchBench, armed, rule
-from ttslo_app.clocks import Clocks
+from ttslo_app.clocks import Clocks, Reckoning
 from ttslo_app.messages import BookArm, Fetched, Market, NotFetched, Past
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.blind import Ask, Blind, Closed, Hide
@@ -144,7 +144,7 @@ def test_trouble_of_a_market_that_is_followed_anew_is_said_anew(bench: WatchBenc
 def blind() -> Blind:
     """Hand out the blind times of a program that was started at second 1000."""
     clocks = Clocks(lambda: START, lambda: START, lambda: START)
-    return Blind(clocks, Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), Pace())
+    return Blind(clocks, Reckoning(clocks), Saved(900.0, {"BTC/USD": Position(5, 890 * S)}), Pace())
 
 
 def test_wishes_hide_before_they_ask(blind: Blind) -> None:
@@ -235,7 +235,7 @@ def test_market_that_was_left_is_followed_for_nothing(blind: Blind) -> None:
 def test_past_without_a_place_is_brought_by_the_rules_that_wait() -> None:
     """There is nothing to go on from, and that is not the same as all of it looked at."""
     clocks = Clocks(lambda: START, lambda: START, lambda: START)
-    assert Blind(clocks, Saved(), Pace()).follow_past(armed(), 880 * S) == []
+    assert Blind(clocks, Reckoning(clocks), Saved(), Pace()).follow_past(armed(), 880 * S) == []
 
 
 def test_rule_that_waits_keeps_a_market_that_was_followed_for_the_past(blind: Blind) -> None:

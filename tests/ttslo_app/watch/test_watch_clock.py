@@ -35,9 +35,10 @@ class Adrift(WatchBench):
     """A watch whose machine's clock is off by so much; `now` is the truth."""
 
     off = 0.0
+    knows_at_once = False
 
     def __post_init__(self) -> None:
-        self.now, self.is_clock_known = BEGIN, False
+        self.now, self.is_clock_known = BEGIN, self.knows_at_once
         self.watch = Watch(
             submit=self.take,
             say=lambda level, text, **fields: self.said.append((level, text)),
@@ -51,11 +52,16 @@ class Adrift(WatchBench):
     @property
     def clocks(self) -> Clocks:
         return Clocks(
-            kraken=lambda: self.now + (0.0 if self.is_clock_known else self.off),
+            kraken=lambda: self.now + self.error,
             wall=lambda: self.now + self.off,
             monotonic=lambda: self.now - BEGIN + 50.0,
             is_known=lambda: self.is_clock_known,
         )
+
+    @property
+    def error(self) -> float:
+        """How far Kraken's clock is believed to be ahead of what it is."""
+        return 0.0 if self.is_clock_known else self.off
 
     def go_on(self, seconds: float) -> None:
         self.now += seconds

@@ -13,48 +13,44 @@ import pytest
 
 from tests.kits.rows.watch_kit import MARKET, S, rule
 from tests.ttslo_app.watch.test_watch_clock import BEGIN, HOUR, NAME, Adrift
-from ttslo_app.clocks import Clocks, iso_moment
+from ttslo_app.clocks import iso_moment
 from ttslo_app.messages import BookArm
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.watch.tape import Position, Saved
 
 
 class Mistaken(Adrift):
-    """A watch that believes Kraken's clock to be `error` ahead of what it is."""
+    """A watch to which Kraken has told the time, `off` ahead of what it is."""
 
-    error = 0.0
+    knows_at_once = True
 
     @property
-    def clocks(self) -> Clocks:
-        return Clocks(
-            kraken=lambda: self.now + self.error,
-            wall=lambda: self.now,
-            monotonic=lambda: self.now - BEGIN + 50.0,
-        )
+    def error(self) -> float:
+        return self.off
 
     def learn(self) -> None:
         """Let Kraken tell better what time it is."""
-        self.error = 0.0
+        self.off = 0.0
 
 
 @pytest.fixture(params=[20.0, HOUR, -20.0, -HOUR], ids=lambda s: f"{s:+.0f} s")
 def bench(request: pytest.FixtureRequest) -> Mistaken:
     """Hand out a watch with each error of its clock."""
     made = Mistaken()
-    made.error = request.param
+    made.off = request.param
     made.__post_init__()
     return made
 
 
 def test_price_and_trade_fire_what_was_armed_by_another_clock(bench: Mistaken) -> None:
     """Each came after the arming, whatever hour that was taken for."""
+    wrong = bench.off
     bench.wait_for(name="ticker")
     bench.go_on(1)
     bench.learn()
     bench.watch.price(NAME, Decimal(51001), bench.clocks.monotonic())
     assert bench.fired_at == [51001]
-    bench.error = bench.error or HOUR
-    bench.present = Decimal(50000)
+    bench.off, bench.present = wrong, Decimal(50000)
     bench.wait_for(name="trade")
     bench.go_on(5)
     bench.learn()
