@@ -180,7 +180,7 @@ class FeedProtocol:
             self.subscriptions.slow_down(message, now)
             self.link.forget_ping()  # the refused message may have been the ping
         elif isinstance(message, Pong):
-            self.link.ponged()
+            self.link.ponged(now)
         elif isinstance(message, Damaged):
             self.damaged += 1
 

@@ -58,6 +58,7 @@ class Link:
         self.connections = 0
         self.messages = 0
         self._connecting_since = _NEVER
+        self._is_answered = False  # whether a server on the way here is known to answer pings
         self._begin_connection()
 
     def _begin_connection(self) -> None:
@@ -94,7 +95,10 @@ class Link:
         self.step(FeedSignal.OPENED)
         self._begin_connection()
         self.connections += 1
-        self.live_since = self._lag_asked_at = now
+        self.live_since = now
+        # Asked early for once: a line that cannot keep up falls behind from its first moment.
+        first = min(self.settings.dead_after, self.settings.lag_check_every)
+        self._lag_asked_at = now + first - self.settings.lag_check_every
         self._heard(now)
         events: list[Event] = [FeedLive(now)]
         if self.blind_since is not None:
@@ -150,6 +154,8 @@ class Link:
         if self.live_since is not None and now - self.live_since >= self.settings.stable_after:
             self.failures = 0
         self.live_since = None
+        if self._pinged_at is not None:
+            self._is_answered = self._has_ponged  # perhaps pings are answered no more
         self._begin_connection()
         self.failures += 1
         self.retry_at = now + max(at_least, retry_delay(self.settings, self.failures, chance))
@@ -191,10 +197,14 @@ class Link:
             return None
         return max(0.0, now - self.last_frame_at)
 
-    def ponged(self) -> None:
-        """The answer to a ping came: all that was sent before it has come, too."""
-        self._pinged_at = None
-        self._has_ponged = True
+    def ponged(self, now: float) -> None:
+        """The answer to a ping came: all that was sent before it has come, too.
+
+        One that came too late shows how old all of that is: the next look ends the link.
+        """
+        self._has_ponged = self._is_answered = True
+        if not self._is_lagging(now):
+            self._pinged_at = None
 
     def forget_ping(self) -> None:
         """The ping under way may have been refused: nothing follows from its answer's delay."""
@@ -225,13 +235,13 @@ class Link:
             self.last_frame_at + settings.ping_after if is_calm else self.good_until,
             self._lag_asked_at + settings.lag_check_every,
         ]
-        if self._has_ponged and self._pinged_at is not None:
+        if self._is_answered and self._pinged_at is not None:
             moments.append(self._pinged_at + settings.dead_after)
         return min(moments)
 
     def _is_lagging(self, now: float) -> bool:
         return (
-            self._has_ponged
+            self._is_answered
             and self._pinged_at is not None
             and now - self._pinged_at >= self.settings.dead_after
         )

@@ -315,7 +315,7 @@ class AccountProtocol:
         elif content.get("channel") == _CHANNEL:
             self._take_rows(content, now, due)
         elif content.get("method") == "pong":
-            self.link.ponged()
+            self.link.ponged(now)
         elif "channel" not in content:
             self._take_answer(content, now, due)
 

@@ -174,17 +174,20 @@ def test_silence_is_asked_about_from_two_seconds_and_deadly_from_three(
         (False, 100.0, False),
     ],
 )
-def test_pong_that_is_late_shows_that_prices_are(
+def test_ping_that_has_no_answer_shows_that_prices_are_late(
     has_ponged: bool, delay: float, is_lost: bool
 ) -> None:
-    """Where the server has ever answered a ping on this connection."""
+    """Where the server has ever answered a ping."""
     link = opened()
-    if has_ponged:
-        link.ponged()
-    asked_at = 100.0 + NUMBERS.lag_check_every
     link.heard(101.0)
-    for second in range(102, 111):
-        link.heard(float(second))
+    link.heard(103.0)
+    asked_at = 103.0
+    if has_ponged:
+        assert looked(link, 103.0) == (1, [], False)
+        link.ponged(103.1)
+        asked_at += NUMBERS.lag_check_every
+        for second in range(104, 114):
+            link.heard(float(second))
     assert looked(link, asked_at) == (1, [], False)
     if has_ponged:
         assert link.next_due() == asked_at + PING_AFTER
@@ -195,17 +198,71 @@ def test_pong_that_is_late_shows_that_prices_are(
     assert looked(link, asked_at + delay)[2] is is_lost
 
 
+@pytest.mark.parametrize("connection", [1, 2])
+def test_connection_is_asked_early_how_late_it_is(connection: int) -> None:
+    """From the first one on the server is known to answer; later ones need no answer first."""
+    link = opened()
+    if connection == 2:
+        link.heard(101.0)
+        looked(link, 102.0)
+        link.ponged(102.0)
+        link.lost(102.5, "reset")
+        link.attempt(102.5)
+        link.opened(102.5)
+    began = link.live_since
+    assert began is not None
+    link.heard(began + DEAD - 0.1)
+    assert looked(link, began + DEAD - 0.01) == (0, [], False)
+    assert looked(link, began + DEAD) == (1, [], False)
+    link.heard(began + 2 * DEAD - 0.2)
+    assert not looked(link, began + 2 * DEAD - 0.1)[2]
+    assert looked(link, began + 2 * DEAD)[2] is (connection == 2)
+
+
+@pytest.mark.parametrize(("delay", "is_lost"), [(DEAD - 0.01, False), (DEAD, True), (20.0, True)])
+def test_first_answer_of_all_that_is_late_shows_that_prices_are(
+    delay: float, is_lost: bool
+) -> None:
+    """Before it nobody could know; a line that cannot keep up is believed no longer than that."""
+    link = opened()
+    link.heard(100.0 + DEAD - 0.1)
+    asked_at = 100.0 + DEAD
+    assert looked(link, asked_at) == (1, [], False)
+    now = asked_at
+    while now < asked_at + delay:
+        now = min(now + 1.0, asked_at + delay)
+        assert link.heard(now) == []
+        assert not looked(link, now)[2]
+    link.ponged(now)
+    assert looked(link, now)[2] is is_lost
+
+
+def test_server_that_answers_no_more_is_held_to_it_for_one_connection() -> None:
+    """It may have been replaced by one that never does: then prices go on."""
+    link = opened()
+    looked(link, 102.0)
+    link.ponged(102.0)
+    for began, is_lost in ((110.0, True), (120.0, False)):
+        link.lost(began, "reset")
+        link.attempt(began)
+        link.opened(began)
+        for second in range(1, 8):
+            link.heard(began + second)
+            found = looked(link, began + second)[2]
+        assert found is is_lost
+
+
 def test_first_ping_under_way_counts_and_its_answer_ends_that() -> None:
     """A second question does not make the first one's answer any younger."""
     link = opened()
-    link.ponged()
+    link.ponged(100.0)
     for now in (102.0, 102.9):
         looked(link, now)
     link.heard(102.95)
     assert not looked(link, 104.99)[2]
     link.heard(104.99)
     assert looked(link, 105.0)[2]  # three seconds after the first
-    link.ponged()
+    link.ponged(104.99)
     assert not looked(link, 105.0)[2]
 
 
@@ -213,7 +270,7 @@ def test_first_ping_under_way_counts_and_its_answer_ends_that() -> None:
 def test_ping_of_which_nothing_follows_is_forgotten(ends: str) -> None:
     """One that may have been refused, and one of an earlier connection."""
     link = opened()
-    link.ponged()
+    link.ponged(100.0)
     looked(link, 102.0)
     if ends == "refused":
         link.forget_ping()
