@@ -8,6 +8,7 @@ is a lie if it had been replaced before the moment up to which its proof reaches
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import struct
 import threading
@@ -26,8 +27,8 @@ from ws_price_provider import FeedReader, WebSocketPriceProvider, feed_clock
 
 LONG = 60.0  # seconds that nothing here takes unless it is broken
 PAIR, SYMBOL = "XXBTZUSD", "BTC/USD"
-# Seconds that a frame may lie in a queue of this machine before its thread's turn comes: two
-# busy cores, a dozen threads. A price that is served after its death is older by far.
+# Seconds that a frame may lie in a queue of this machine before its thread's turn comes. A price
+# that is served after its death is older by far. See `Market.judge` for machines that are busy.
 SLACK = 1.5
 
 # The numbers of the real feed, divided by six.
@@ -71,32 +72,39 @@ class Market:
         self._exchange = exchange
         self._pause = pause
         self._stop = threading.Event()
-        # Guards: _replaced_at, which holds the moment at which each price ceased to be the true
-        # one; the present price has none.
+        self._first = int(exchange.price_of(PAIR))
+        # Guards: _moved_at, the moment of each move; each makes the price greater by one.
         self._lock = threading.Condition()
-        self._replaced_at: dict[float, float] = {}
-        self._present = float(exchange.price_of(PAIR))
+        self._moved_at: list[float] = []
         self._thread = threading.Thread(target=self._move)
         self._thread.start()
 
     def _move(self) -> None:
-        for price in itertools.count(50_000):
+        for price in itertools.count(self._first + 1):
             if self._stop.wait(self._pause):
                 return
             self._exchange.set_price(PAIR, price)
             with self._lock:
-                self._replaced_at[self._present] = feed_clock()
-                self._present = float(price)
+                self._moved_at.append(feed_clock())
                 self._lock.notify_all()
+
+    @property
+    def present(self) -> float:
+        """The price that is the true one now."""
+        with self._lock:
+            return float(self._first + len(self._moved_at))
 
     def wait_for_moves(self, count: int) -> None:
         """Wait until the price has moved so many times from now."""
         with self._lock:
-            due = len(self._replaced_at) + count
-            assert self._lock.wait_for(lambda: len(self._replaced_at) >= due, LONG)
+            due = len(self._moved_at) + count
+            assert self._lock.wait_for(lambda: len(self._moved_at) >= due, LONG)
 
     def judge(self, price: float, asked_at: float, proven_age: float, allowed: float) -> str | None:
         """Return what is wrong with a price that somebody got; None for nothing.
+
+        How old it is is told by the moves since then, each of which takes the pause between two
+        at least: where a busy machine lets no thread have its turn, this one has none either.
 
         Args:
             price: What was got.
@@ -104,12 +112,14 @@ class Market:
             proven_age: How old its proof was.
             allowed: Seconds that bytes may have been under way before they were proof.
         """
+        proven_at, replaced = asked_at - proven_age, int(price) - self._first
         with self._lock:
-            replaced_at = self._replaced_at.get(price)
-        if replaced_at is None:
-            return None  # the present one, or being set at this moment
-        older = asked_at - proven_age - replaced_at
-        return f"{price} was {older:.2f} s older than its proof" if older > allowed else None
+            if replaced >= len(self._moved_at):
+                return None  # the present one, or being set at this moment
+            older = proven_at - self._moved_at[replaced]
+            moves = bisect.bisect(self._moved_at, proven_at) - replaced
+        is_lie = moves * self._pause > allowed
+        return f"{price} was {older:.2f} s, {moves} moves, older than its proof" if is_lie else None
 
     def close(self) -> None:
         """Stop moving."""
