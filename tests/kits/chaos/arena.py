@@ -31,7 +31,7 @@ ROW = "btc,BTC/USD,51000,above,sell,0.01,{offset},true,"
 CROSSED = "51001"
 # A silent Kraken ends a call soon, and still a busy machine does not.
 TIMEOUTS = Timeouts(connect=3.0, read=4.0, read_order=4.0)
-AT_ONCE = 16
+AT_ONCE = 8
 _NUMBERS = itertools.count(1)
 SECRET = base64.b64encode(b"not a secret either".ljust(64, b".")).decode()
 Fault = dict[str, Any]  # as the embedded exchange takes them

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kits.program.program_process import ProgramProcess, Scene, wait_until
 
-AT_ONCE = 10
+AT_ONCE = 6
 SAVE = [f"state {step}" for step in ("create", "write", "sync", "rename", "sync_folder")]
 NOTE = [step.replace("state", "config") for step in SAVE]
 ARMING = [*SAVE, "intents open_end", "intents sync_folder", "written"]

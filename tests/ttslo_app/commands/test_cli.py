@@ -305,7 +305,7 @@ def test_more_crossings_than_kraken_takes_at_once_are_all_placed_in_their_order(
 
     None is late for its deadline, however slow this machine is: others pass who is looked up.
     """
-    patient = SETTINGS.replace("deadline=3.0", "deadline=50.0")
+    patient = SETTINGS.replace("deadline=5.0", "deadline=50.0")
     names = [f"r{number}" for number in range(7)]
     rows = [ROW.replace("btc", name, 1) for name in names]
     with FakeKraken(order_pace=(3, 1.0)) as exchange:

@@ -36,8 +36,8 @@ FAULTS: dict[str, dict[str, Any]] = {
     "no answer ever": {"name": "black_hole"},
     "lost reply": {"name": "lost_reply"},
     "reset inside the answer": {"name": "reset_mid_body"},
-    "reply delayed beyond the deadline": {"name": "delayed_reply", "seconds": 4.0},
-    "acted upon beyond the deadline": {"name": "delayed_action", "seconds": 4.0},
+    "reply delayed beyond the deadline": {"name": "delayed_reply", "seconds": 6.0},
+    "acted upon beyond the deadline": {"name": "delayed_action", "seconds": 6.0},
     "nonce refused": {"name": "nonce_refused"},
     "deadline too near": {"name": "error", "text": "EGeneral:Invalid arguments:deadline"},
     "rate limit": {"name": "error", "text": "EOrder:Rate limit exceeded"},
@@ -136,7 +136,7 @@ def test_order_that_is_over_before_anyone_looked_is_adopted(
 def test_closed_orders_that_lag_are_looked_at_twice(exchange: FakeKraken, tmp_path: Path) -> None:
     """An order that closed and is not yet among the closed ones is found by the second look."""
     scene = Scene(exchange, tmp_path)
-    exchange.fault("closed_orders_lag", seconds=5.0)
+    exchange.fault("closed_orders_lag", seconds=7.0)
     settings = f"{SETTINGS},lookup_gap=4"
     with scene.run(TTSLO_ORDER_SETTINGS=settings) as program:
         scene.wait_for_stream(program)

@@ -7,12 +7,12 @@ Whatever step is the last one of a run, the next run comes to the same end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from fake_kraken import FakeKraken
+from tests.kits.crashes.crash_scenes import parts_of, side_by_side
 from tests.kits.program.program_process import HEADER, PAIR, ProgramProcess, Scene, wait_until
 
 ROWS = (
@@ -22,7 +22,6 @@ ROWS = (
 )
 # Of a run without a death: the entry's order, its fill, and the order of the first of the group.
 STEPS = 15
-AT_ONCE = 8
 
 
 class Bracket(Scene):
@@ -95,16 +94,12 @@ def die_at(step: int | None) -> Callable[[Path], None]:
     return scenario
 
 
-NAMES = [None, *range(1, STEPS + 1)]
+ENDS = {f"step {n}": die_at(n) for n in (None, *range(1, STEPS + 1))}
 
 
-@pytest.mark.parametrize("start", range(0, len(NAMES), AT_ONCE))
+@pytest.mark.parametrize("names", parts_of(ENDS), ids=lambda names: names[0])
 def test_bracket_killed_at_any_step_comes_to_one_order_of_its_group(
-    tmp_path: Path, start: int
+    tmp_path: Path, names: list[str]
 ) -> None:
     """One buy, one sell after its fill, and the other row disarmed, in files and at Kraken."""
-    chosen = NAMES[start : start + AT_ONCE]
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="scenario") as pool:
-        done = {n: pool.submit(die_at(n), tmp_path / f"step-{n}") for n in chosen}
-    failed = {n: error for n, one in done.items() if (error := one.exception()) is not None}
-    assert not failed, next(iter(failed.values()))
+    side_by_side({name: ENDS[name] for name in names}, tmp_path)
