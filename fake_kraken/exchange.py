@@ -173,8 +173,12 @@ class FakeKraken:
     async def _close(self) -> None:
         self._control.drop_all()
         self._seat.leave()
-        if self._runner is not None:
+        if self._runner is not None and (server := self._runner.server) is not None:
+            open_ones = [one.transport for one in server.connections]
             await self._runner.cleanup()
+            for transport in open_ones:
+                if transport is not None:
+                    transport.abort()  # one whose client reads nothing would wait for it for ever
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
         for task in tasks:
             task.cancel()

@@ -1,5 +1,6 @@
 """The exchange as a whole: its life, its inspection, and what a test does to it."""
 
+import gc
 import socket
 from decimal import Decimal
 
@@ -80,6 +81,18 @@ def test_exchange_ends_with_everybody_hanging(exchange: FakeKraken) -> None:
     assert exchange.ws_connections == 0
     hanging.close()
     caller.close()
+
+
+def test_exchange_ends_with_a_client_that_reads_nothing(exchange: FakeKraken) -> None:
+    """Answers that nobody takes are dropped with their connection, and nothing is left of it."""
+    question = b"GET /0/public/AssetPairs HTTP/1.1\r\nHost: here\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", exchange.port)) as deaf:
+        deaf.settimeout(1.0)
+        with pytest.raises(TimeoutError):  # the exchange takes no more: its answers are stuck
+            while True:
+                deaf.sendall(1000 * question)
+        exchange.stop()
+        gc.collect()  # what was left open would be found here, and fail the test
 
 
 def test_port_in_use_is_said(exchange: FakeKraken) -> None:
