@@ -85,12 +85,15 @@ def test_exchange_ends_with_everybody_hanging(exchange: FakeKraken) -> None:
 
 def test_exchange_ends_with_a_client_that_reads_nothing(exchange: FakeKraken) -> None:
     """Answers that nobody takes are dropped with their connection, and nothing is left of it."""
-    question = b"GET /0/public/AssetPairs HTTP/1.1\r\nHost: here\r\n\r\n"
+
+    def ask_on(deaf: socket.socket) -> None:
+        while True:
+            deaf.sendall(1000 * b"GET /0/public/AssetPairs HTTP/1.1\r\nHost: here\r\n\r\n")
+
     with socket.create_connection(("127.0.0.1", exchange.port)) as deaf:
         deaf.settimeout(1.0)
         with pytest.raises(TimeoutError):  # the exchange takes no more: its answers are stuck
-            while True:
-                deaf.sendall(1000 * question)
+            ask_on(deaf)
         exchange.stop()
         gc.collect()  # what was left open would be found here, and fail the test
 
