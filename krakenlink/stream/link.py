@@ -9,6 +9,8 @@ Sources: Kraken, spot WebSocket v2 (heartbeat, ping) and its guide on connecting
 
 from __future__ import annotations
 
+from collections import deque
+
 from krakenlink.stream.events import (
     PING,
     Due,
@@ -59,12 +61,13 @@ class Link:
         self.messages = 0
         self._connecting_since = _NEVER
         self._is_answered = False  # whether a server on the way here is known to answer pings
+        self._is_slow = False  # whether its last answer came too late
         self._begin_connection()
 
     def _begin_connection(self) -> None:
         """Forget what belongs to one connection."""
-        self._pinged_at: float | None = None
-        self._lag_asked_at = _NEVER
+        self._pings: deque[float] = deque()  # when each left that is under way
+        self._ask_at = self._in_time_at = _NEVER
         self._has_ponged = False
 
     def step(self, signal: FeedSignal) -> None:
@@ -95,10 +98,9 @@ class Link:
         self.step(FeedSignal.OPENED)
         self._begin_connection()
         self.connections += 1
-        self.live_since = now
+        self.live_since = self._in_time_at = now
         # Asked early for once: a line that cannot keep up falls behind from its first moment.
-        first = min(self.settings.dead_after, self.settings.lag_check_every)
-        self._lag_asked_at = now + first - self.settings.lag_check_every
+        self._ask_at = now + min(self.settings.dead_after, self.settings.lag_check_every)
         self._heard(now)
         events: list[Event] = [FeedLive(now)]
         if self.blind_since is not None:
@@ -149,13 +151,15 @@ class Link:
             at_least: The shortest delay that is decent after such an end, in seconds.
         """
         since = self.last_frame_at if self.is_open else None
+        if since is not None and self._is_lagging(now):
+            since = min(since, self._in_time_at)
+            # Where nothing says that the line is slow, perhaps pings are answered no more.
+            self._is_answered = self._has_ponged or self._is_slow
         self.step(FeedSignal.LOST)
         self.good_until = _NEVER
         if self.live_since is not None and now - self.live_since >= self.settings.stable_after:
             self.failures = 0
         self.live_since = None
-        if self._pinged_at is not None:
-            self._is_answered = self._has_ponged  # perhaps pings are answered no more
         self._begin_connection()
         self.failures += 1
         self.retry_at = now + max(at_least, retry_delay(self.settings, self.failures, chance))
@@ -200,15 +204,19 @@ class Link:
     def ponged(self, now: float) -> None:
         """The answer to a ping came: all that was sent before it has come, too.
 
-        One that came too late shows how old all of that is: the next look ends the link.
+        One that came too late shows how old all of that is: nothing counts any more, and the next
+        look ends the link.
         """
         self._has_ponged = self._is_answered = True
-        if not self._is_lagging(now):
-            self._pinged_at = None
+        self._is_slow = self._is_lagging(now)
+        if self._is_slow:
+            self.good_until = _NEVER
+        elif self._pings:
+            self._in_time_at = self._pings.popleft()
 
     def forget_ping(self) -> None:
-        """The ping under way may have been refused: nothing follows from its answer's delay."""
-        self._pinged_at = None
+        """A ping under way may have been refused: nothing follows from the delay of an answer."""
+        self._pings.clear()
 
     def check(self, now: float, due: Due) -> None:
         """Put into `due` what its silence or lag at `now` calls for. There is a connection."""
@@ -223,7 +231,7 @@ class Link:
             self.step(FeedSignal.SILENCE)
             self._ping(now, due)
             due.events.append(FeedSuspect(now, silent_for))
-        elif now - self._lag_asked_at >= settings.lag_check_every:
+        elif now >= self._ask_at:
             self._ping(now, due)
 
     def next_due(self) -> float:
@@ -233,23 +241,22 @@ class Link:
         is_calm = self.state is FeedState.LIVE
         moments = [
             self.last_frame_at + settings.ping_after if is_calm else self.good_until,
-            self._lag_asked_at + settings.lag_check_every,
+            self._ask_at,
         ]
-        if self._is_answered and self._pinged_at is not None:
-            moments.append(self._pinged_at + settings.dead_after)
+        if self._is_answered and self._pings:
+            moments.append(self._pings[0] + settings.dead_after)
         return min(moments)
 
     def _is_lagging(self, now: float) -> bool:
-        return (
-            self._is_answered
-            and self._pinged_at is not None
-            and now - self._pinged_at >= self.settings.dead_after
-        )
+        return self._is_answered and self._is_overdue(now)
+
+    def _is_overdue(self, now: float) -> bool:
+        return bool(self._pings) and now - self._pings[0] >= self.settings.dead_after
 
     def _ping(self, now: float, due: Due) -> None:
-        self._lag_asked_at = now
-        if self._pinged_at is None:
-            self._pinged_at = now
+        self._ask_at = now + self.settings.lag_check_every
+        if not self._is_overdue(now):  # else the next answer is too late, whichever it is
+            self._pings.append(now)
         due.frames.append(PING)
 
     def patience(self, now: float) -> float:

@@ -252,6 +252,114 @@ def test_server_that_answers_no_more_is_held_to_it_for_one_connection() -> None:
         assert found is is_lost
 
 
+def test_nothing_counts_from_a_late_answer_on() -> None:
+    """What stands behind it in the same read is as old as what stood before it."""
+    link = opened()
+    looked(link, 102.0)
+    link.heard(102.5)
+    link.heard(105.0)
+    assert link.proof_age(105.0) == 0.0
+    link.ponged(105.0)
+    assert link.proof_age(105.0) is None
+    assert link.heard(105.0) is None
+    assert link.next_due() <= 105.0
+
+
+def held(link: Link, began: float, *, answers_after: float | None = None) -> float:
+    """Let frames come all the time on a new connection; return how long it is believed, or 30."""
+    link.attempt(began)
+    link.opened(began)
+    pinged_at = None
+    for step in range(1, 31):
+        now = began + step
+        link.heard(now)
+        if pinged_at is not None and answers_after == now - pinged_at:
+            link.ponged(now)
+        pings, _, is_lost = looked(link, now)
+        if is_lost:
+            link.lost(now, "late")
+            return now - began
+        pinged_at = now if pings and pinged_at is None else pinged_at
+    link.lost(began + 30, "reset")
+    return 30.0
+
+
+def test_server_that_answered_late_is_held_to_it_until_it_answers_in_time() -> None:
+    """No answer is the line's doing then, and no connection over it is believed again."""
+    link = Link(NUMBERS)
+    assert held(link, 100.0, answers_after=20) == 23
+    assert [held(link, began) for began in (200.0, 300.0, 400.0)] == [6, 6, 6]
+    assert held(link, 500.0, answers_after=1) > 6
+    assert [held(link, began) for began in (600.0, 700.0)] == [6, 30]
+
+
+def test_silence_is_no_sign_that_pings_are_answered_no_more() -> None:
+    """Nothing came at all, and no ping was given its time."""
+    link = opened()
+    looked(link, 102.0)
+    link.ponged(102.1)
+    link.lost(102.5, "reset")
+    link.attempt(103.0)
+    link.opened(103.0)
+    assert looked(link, 105.0)[0] == 1
+    assert looked(link, 106.0)[2]
+    link.lost(106.0, "no frame")
+    assert held(link, 110.0) == 6
+
+
+def test_line_that_is_late_is_blind_since_its_last_answer_in_time() -> None:
+    """What was sent after that ping left may not have come; without one, since the connection."""
+    link = opened()
+    for now in (101.0, 103.0):
+        link.heard(now)
+    looked(link, 103.0)
+    link.heard(103.2)
+    link.ponged(103.2)
+    for second in range(104, 117):
+        link.heard(float(second))
+        is_lost = looked(link, float(second))[2]
+    assert is_lost
+    assert link.lost(116.0, "late") == [FeedStale(116.0, "late", 103.0)]
+    link.attempt(120.0)
+    link.opened(120.0)
+    link.heard(122.9)
+    looked(link, 123.0)
+    link.heard(125.9)
+    assert looked(link, 126.0)[2]
+    assert link.lost(126.0, "late") == [FeedStale(126.0, "late", 120.0)]
+
+
+def test_answer_to_one_ping_is_never_taken_for_that_to_a_later_one() -> None:
+    """A slow line that falls silent again and again would seem to be in time for ever."""
+    link, under_way, is_lost, step = opened(), list[float](), False, 0
+    while not is_lost and step < 600:
+        step += 1
+        now, late_by = 100 + step / 10, min(2.0 + step / 100, 5.0)
+        if step % 24 == 0:  # nothing comes for 2.4 s, and each is asked about after 2
+            link.heard(now)
+            while under_way and under_way[0] + late_by <= now:
+                under_way.pop(0)
+                link.ponged(now)
+        pings, _, is_lost = looked(link, now)
+        under_way += [now] * pings
+    assert is_lost
+    assert late_by < 4
+
+
+@pytest.mark.parametrize("every", [1.0, 1e9, float("inf")])
+def test_first_ping_leaves_at_its_moment_however_seldom_it_is_asked(every: float) -> None:
+    """And the moment at which something is due is always a number."""
+    link = Link(FeedSettings(lag_check_every=every))
+    link.attempt(100.0)
+    link.opened(100.0)
+    first = 100.0 + min(every, DEAD)
+    link.heard(first - 0.1)
+    assert looked(link, first - 0.01) == (0, [], False)
+    assert looked(link, first) == (1, [], False)
+    link.ponged(first)
+    assert link.next_due() == min(first + every, first - 0.1 + PING_AFTER)
+
+
 def test_first_ping_under_way_counts_and_its_answer_ends_that() -> None:
     """A second question does not make the first one's answer any younger."""
     link = opened()

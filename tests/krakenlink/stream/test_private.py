@@ -180,6 +180,19 @@ def test_pong_counts_as_life(followed: Talk) -> None:
     assert "asleep" in str(followed.hear('{"method":"pong"}').lost)
 
 
+def test_late_pong_ends_what_is_known_at_once(followed: Talk) -> None:
+    """Whatever stands before and behind it is as late."""
+    followed.now += SETTINGS.ping_after
+    assert followed.protocol.due(followed.now).frames == ['{"method":"ping"}']
+    for pause in (0.0, SETTINGS.dead_after / 2, SETTINGS.dead_after / 2):
+        followed.now += pause
+        followed.hear('{"channel":"heartbeat"}')
+    assert followed.orders is not None
+    followed.hear('{"method":"pong"}', rows(told("canceled"), number=2))
+    assert followed.orders is None
+    assert followed.protocol.due(followed.now).lost == "frames come more than 3 s late"
+
+
 # --- events ------------------------------------------------------------------------------------
 
 
