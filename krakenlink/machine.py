@@ -93,6 +93,11 @@ def validate_url(url: str) -> str:
     return url
 
 
+def is_krakens(url: str) -> bool:
+    """Tell whether `url` is one of Kraken's own servers, which keep to what it says of them."""
+    return f".{urllib.parse.urlsplit(url).hostname or ''}".endswith(".kraken.com")
+
+
 def is_relay(url: str) -> bool:
     """Tell whether `url` names a broker with relays, and no WebSocket."""
     return url.partition(":")[0].lower() in ("redis", "rediss")

@@ -25,7 +25,7 @@ from krakenlink.errors import (
     KrakenConnectionError,
     KrakenError,
 )
-from krakenlink.machine import feed_clock, on_fork, validate_url
+from krakenlink.machine import feed_clock, is_krakens, on_fork, validate_url
 from krakenlink.stream.budget import ConnectBudget, own_budget
 from krakenlink.stream.connection import Connection, ConnectionRefused, open_websocket
 from krakenlink.stream.executions import AccountOrder
@@ -143,6 +143,8 @@ class AccountFeed(Stoppable):
         self._farewells: deque[AccountEvent] = deque()  # to be told after the lock is let go
         self._run: Run | None = None
         self._protocol = AccountProtocol(self.settings, self._account)
+        if is_krakens(self.url):
+            self._protocol.link.expect_answers()
         self._readers: tuple[weakref.ref[AccountReader], ...] = ()
 
     # -- what others ask

@@ -373,6 +373,7 @@ class FeedLife:
         self._companion = None  # its thread and its connection are the parent's
         old, self.feed = self.feed, FeedProtocol(self.settings)
         self.feed.is_part = old.is_part
+        self.feed.link.learn_from(old.link)
         for sub in list(old.subscriptions.by_key.values()):
             if sub.is_arriving:
                 self.feed.subscriptions.expect(sub.symbol, sub.channel, sub.param)

@@ -62,7 +62,17 @@ class Link:
         self._connecting_since = _NEVER
         self._is_answered = False  # whether a server on the way here is known to answer pings
         self._is_slow = False  # whether its last answer came too late
+        self._is_bound = False  # whether it is known for good
         self._begin_connection()
+
+    def expect_answers(self) -> None:
+        """Hold the server to its answers from the first ping on, and for good."""
+        self._is_answered = self._is_bound = True
+
+    def learn_from(self, other: Link) -> None:
+        """Take over what is known of the server, which is `other`'s, too."""
+        self._is_answered, self._is_slow = other._is_answered, other._is_slow
+        self._is_bound = other._is_bound
 
     def _begin_connection(self) -> None:
         """Forget what belongs to one connection."""
@@ -154,7 +164,7 @@ class Link:
         if since is not None and self._is_lagging(now):
             since = min(since, self._in_time_at)
             # Where nothing says that the line is slow, perhaps pings are answered no more.
-            self._is_answered = self._has_ponged or self._is_slow
+            self._is_answered = self._has_ponged or self._is_slow or self._is_bound
         self.step(FeedSignal.LOST)
         self.good_until = _NEVER
         if self.live_since is not None and now - self.live_since >= self.settings.stable_after:

@@ -205,6 +205,7 @@ class Pool:
         thread.readers = PooledReaders(self, lambda: made)
         thread.on_look = partial(self.balance, made)
         thread.feed.is_part = self.first.feed_thread.feed.is_part = True
+        thread.feed.link.learn_from(self.first.feed_thread.feed.link)
         if self._companion_of is not None:
             thread.accompany(self._companion_of(thread))
         self.branches.append(made)

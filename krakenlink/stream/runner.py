@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from krakenlink.errors import KrakenConnectionError, KrakenTransportError
-from krakenlink.machine import is_relay, note_lost_link
+from krakenlink.machine import is_krakens, is_relay, note_lost_link
 from krakenlink.once import Once
 from krakenlink.stream.auditor import AuditMeans
 from krakenlink.stream.budget import ConnectBudget
@@ -117,6 +117,8 @@ class FeedThread(FeedLife, AuditMeans):
             settings, clock, is_available=CAN_READ and bool(connect or CLIENT_AVAILABLE)
         )
         self.url = url
+        if is_krakens(url):
+            self.feed.link.expect_answers()
         self._connect = connect or partial(_open, settings=settings)
         self._budget = budget
         self._looked_at = float("-inf")

@@ -15,6 +15,7 @@ from krakenlink.machine import (
     cache_folder,
     checked_root,
     feed_clock,
+    is_krakens,
     is_loopback,
     kept_in,
     on_fork,
@@ -66,6 +67,23 @@ def test_loopback_is_told_without_a_name_server() -> None:
     """Only names that can mean nothing else are this machine."""
     assert [is_loopback(host) for host in ("LOCALHOST", "127.9.9.9", "::1")] == [True] * 3
     assert not is_loopback("localhost.example.com")
+
+
+@pytest.mark.parametrize(
+    ("url", "is_theirs"),
+    [
+        ("wss://ws.kraken.com/v2", True),
+        ("wss://WS-auth.Kraken.com:443/v2", True),
+        ("wss://kraken.com", True),
+        ("wss://notkraken.com/v2", False),
+        ("wss://ws.kraken.com.example/v2", False),
+        ("ws://127.0.0.1:80/ws.kraken.com", False),
+        ("redis://broker/a,b", False),
+    ],
+)
+def test_servers_of_kraken_are_told_by_their_name(url: str, is_theirs: bool) -> None:
+    """By its end, as a whole."""
+    assert is_krakens(url) is is_theirs
 
 
 def test_clock_of_the_feed_goes_on_while_the_machine_sleeps() -> None:

@@ -145,6 +145,15 @@ def test_address_that_is_none_is_refused(url: str) -> None:
         AccountFeed(url, lambda: "t")
 
 
+@pytest.mark.parametrize(
+    ("url", "is_bound"), [("wss://ws-auth.kraken.com/v2", True), ("wss://mirror.example", False)]
+)
+def test_server_of_kraken_is_held_to_its_answers(url: str, is_bound: bool) -> None:
+    """From the first ping on; of others nobody knows whether they answer any."""
+    feed = AccountFeed(url, str)
+    assert feed._protocol.link._is_bound is is_bound
+
+
 def test_reader_may_bring_its_queue_leave_and_be_forgotten(follow: Follow) -> None:
     """Whoever waits for other things, too, has one queue; nobody is told who has gone."""
     follower = follow()

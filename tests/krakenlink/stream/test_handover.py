@@ -117,6 +117,15 @@ def test_child_of_a_fork_does_no_errand_of_its_parent(make: Make) -> None:
     assert not done
 
 
+def test_child_of_a_fork_knows_the_server(make: Make) -> None:
+    """Its first connection is held to the answers that the parent's had."""
+    thread = make().feed_thread
+    assert not thread.feed.link._is_answered
+    thread.feed.link.ponged(0.0)
+    thread.start_anew()
+    assert thread.feed.link._is_answered
+
+
 def within(seconds: float, work: Callable[[], None]) -> bool:
     """Do `work` on a thread of its own; tell whether it came to an end in time."""
     thread = threading.Thread(target=work, daemon=True)

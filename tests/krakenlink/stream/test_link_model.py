@@ -293,6 +293,15 @@ def test_server_that_answered_late_is_held_to_it_until_it_answers_in_time() -> N
     assert [held(link, began) for began in (600.0, 700.0)] == [6, 30]
 
 
+def test_server_that_is_known_for_good_is_held_from_its_first_ping_on() -> None:
+    """However often no answer comes; and whoever learns of it does the same."""
+    link, other = Link(NUMBERS), Link(NUMBERS)
+    link.expect_answers()
+    other.learn_from(link)
+    for one in (link, other):
+        assert [held(one, began) for began in (100.0, 200.0, 300.0)] == [6, 6, 6]
+
+
 def test_silence_is_no_sign_that_pings_are_answered_no_more() -> None:
     """Nothing came at all, and no ping was given its time."""
     link = opened()

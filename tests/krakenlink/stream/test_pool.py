@@ -82,6 +82,15 @@ def test_more_books_than_one_connection_should_carry_spread(
     assert provider.order_book("DOGE/USD") is None
 
 
+def test_further_connection_knows_what_the_first_knows_of_the_server(make: Make) -> None:
+    """That it answers pings: who falls behind from the first moment on is not believed."""
+    provider = make(pool_symbols=2)
+    provider.feed_thread.feed.link.expect_answers()
+    follow(provider, *BOOKS)
+    links = [branch.feed_thread.feed.link for branch in provider.pool.branches]
+    assert [link._is_bound for link in links] == [True, True]
+
+
 def test_slow_log_holds_no_lock(exchange: FakeKraken, make: Make) -> None:
     """Whoever writes the log, to a terminal that stands still for instance, stops no price."""
     provider = make(pool_symbols=2)

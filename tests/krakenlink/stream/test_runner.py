@@ -44,6 +44,7 @@ from tests.kits.stream.stream_kit import (
     ticker,
     wait_for,
 )
+from ws_price_provider import WebSocketPriceProvider
 
 
 def test_dropped_connection_ends_the_price_and_comes_back(server: Server, make: Make) -> None:
@@ -100,6 +101,17 @@ def test_pong_keeps_a_quiet_connection_alive(server: Server, make: Make) -> None
     assert provider.get_current_price("XXBTZUSD") == 2.5
     assert server.messages.get(timeout=LONG)["method"] == "subscribe"
     assert server.messages.get(timeout=LONG) == {"method": "ping"}
+
+
+@pytest.mark.parametrize(
+    ("url", "is_bound"), [("wss://ws.kraken.com/v2", True), ("wss://mirror.example/v2", False)]
+)
+def test_server_of_kraken_is_held_to_its_answers(url: str, is_bound: bool) -> None:
+    """From the first connection on, after a fork as well; of others nobody knows."""
+    thread = WebSocketPriceProvider(url).feed_thread
+    assert thread.feed.link._is_bound is is_bound
+    thread.start_anew()
+    assert thread.feed.link._is_bound is is_bound
 
 
 def test_link_that_is_lost_lets_no_kept_connection_be_trusted(server: Server, make: Make) -> None:
