@@ -173,12 +173,8 @@ class FakeKraken:
     async def _close(self) -> None:
         self._control.drop_all()
         self._seat.leave()
-        if self._runner is not None and (server := self._runner.server) is not None:
-            open_ones = [one.transport for one in server.connections]
-            await self._runner.cleanup()
-            for transport in open_ones:
-                if transport is not None:
-                    transport.abort()  # one whose client reads nothing would wait for it for ever
+        if self._runner is not None and self._runner.server is not None:
+            await _end(self._runner, self._runner.server)
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
         for task in tasks:
             task.cancel()
@@ -402,6 +398,14 @@ class FakeKraken:
     def clear_faults(self) -> None:
         """Switch every fault off."""
         self._ask(self.core.faults.clear)
+
+
+async def _end(runner: web.AppRunner, server: web.Server) -> None:
+    open_ones = [one.transport for one in server.connections]
+    await runner.cleanup()
+    for transport in open_ones:
+        if transport is not None:
+            transport.abort()  # one whose client reads nothing would wait for it for ever
 
 
 if "pytest" in sys.modules:
