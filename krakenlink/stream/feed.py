@@ -178,7 +178,8 @@ class FeedProtocol:
         """Take in what nobody is told of."""
         if isinstance(message, RateRefusal):
             self.subscriptions.slow_down(message, now)
-            self.link.forget_ping()  # the refused message may have been the ping
+            if message.req_id is None and message.symbol is None:
+                self.link.forget_ping()  # the refused message may have been the ping
         elif isinstance(message, Pong):
             self.link.ponged(now)
         elif isinstance(message, Damaged):

@@ -225,8 +225,10 @@ class Link:
             self._in_time_at = self._pings.popleft()
 
     def forget_ping(self) -> None:
-        """A ping under way may have been refused: nothing follows from the delay of an answer."""
-        self._pings.clear()
+        """A ping under way may have been refused: nothing follows from it; another leaves soon."""
+        if self._pings:
+            self._ask_at = min(self._ask_at, self._pings[0] + self.settings.dead_after)
+            self._pings.clear()
 
     def check(self, now: float, due: Due) -> None:
         """Put into `due` what its silence or lag at `now` calls for. There is a connection."""

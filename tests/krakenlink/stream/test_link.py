@@ -96,6 +96,26 @@ def test_prices_that_come_late_are_dropped_with_their_link() -> None:
     assert "late" in (feed.due(105.0).lost or "")
 
 
+@pytest.mark.parametrize(
+    ("refusal", "is_lost"),
+    [
+        ('{"error":"Exceeded msg rate"}', False),
+        ('{"error":"Exceeded msg rate","req_id":7}', True),
+        ('{"error":"Exceeded msg rate","symbol":"BTC/USD"}', True),
+    ],
+)
+def test_refusal_that_names_its_message_is_none_of_a_ping(refusal: str, is_lost: bool) -> None:
+    """The ping under way has to be answered all the same."""
+    feed = live_feed(lag_check_every=1.0)
+    assert feed.due(101.0).frames == ['{"method":"ping"}']
+    tell(feed, '{"method":"pong"}', at=101.1)
+    assert feed.due(102.0).frames == ['{"method":"ping"}']
+    tell(feed, refusal, at=102.1)
+    for now in (103.5, 104.9):
+        tell(feed, '{"channel":"heartbeat"}', at=now)
+    assert (feed.due(105.0).lost is not None) is is_lost
+
+
 def test_flapping_connections_do_not_reset_the_delays_and_stable_ones_do() -> None:
     """A link that lives for a second counts as one more failure, half a minute starts anew."""
     feed = FeedProtocol(FeedSettings(retry_jitter=0.0))

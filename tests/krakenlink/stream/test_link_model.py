@@ -383,26 +383,39 @@ def test_first_ping_under_way_counts_and_its_answer_ends_that() -> None:
     assert not looked(link, 105.0)[2]
 
 
-@pytest.mark.parametrize("ends", ["refused", "lost", "closed", "abandoned"])
-def test_ping_of_which_nothing_follows_is_forgotten(ends: str) -> None:
-    """One that may have been refused, and one of an earlier connection."""
+@pytest.mark.parametrize("ends", ["lost", "closed", "abandoned"])
+def test_ping_of_an_earlier_connection_is_forgotten(ends: str) -> None:
+    """Nothing follows from it for the present one."""
     link = opened()
     link.ponged(100.0)
     looked(link, 102.0)
-    if ends == "refused":
-        link.forget_ping()
-        for now in (102.5, 105.0):
-            link.heard(now)
+    if ends == "lost":
+        link.lost(103.0, "gone")
+    elif ends == "closed":
+        link.close(103.0)
     else:
-        if ends == "lost":
-            link.lost(103.0, "gone")
-        elif ends == "closed":
-            link.close(103.0)
-        else:
-            link.abandon(103.0, "died")
-        link.attempt(104.0)
-        link.opened(104.9)
+        link.abandon(103.0, "died")
+    link.attempt(104.0)
+    link.opened(104.9)
     assert looked(link, 106.0) == (0, [], False)
+
+
+def test_ping_that_may_have_been_refused_is_forgotten_and_soon_asked_anew() -> None:
+    """Else nobody would know for long how late prices come."""
+    link = opened()
+    link.ponged(100.0)
+    looked(link, 102.0)
+    link.forget_ping()
+    for now in (102.5, 104.9):
+        link.heard(now)
+    assert looked(link, 104.99) == (0, [], False)
+    assert looked(link, 105.0) == (1, [], False)
+    for now in (106.0, 107.9):
+        link.heard(now)
+    assert looked(link, 108.0) == (0, [], True)
+    link.ponged(102.6)
+    link.forget_ping()  # none is under way, and none is asked for
+    assert looked(link, 108.0) == (0, [], False)
 
 
 # --- who waits, and how long ---------------------------------------------------------------------
