@@ -334,8 +334,9 @@ def test_interpreter_ends_without_waiting_for_the_feed(server: Server) -> None:
     """A program that forgets to stop the feed ends all the same, without a word."""
     code = (
         "import ws_price_provider as w\n"
-        f"p = w.WebSocketPriceProvider.shared({server.url!r})\n"
-        "p.subscribe('BTC/USD'); print(p.wait_for_tick('BTC/USD', 20).price)"
+        "s = w.FeedSettings(connect_timeout=60.0, connect_patience=60.0, mute_after=60.0)\n"
+        f"p = w.WebSocketPriceProvider.shared({server.url!r}, settings=s)\n"
+        "p.subscribe('BTC/USD'); print(p.wait_for_tick('BTC/USD', 60).price)"
     )
     assert run_python(code) == "2.50"
 

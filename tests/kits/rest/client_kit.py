@@ -11,7 +11,16 @@ from ws_price_provider import WebSocketPriceProvider
 
 LONG = 60.0
 # Silence is not the matter, and nobody doubts what is told.
-PATIENT = FeedSettings(ping_after=1000.0, dead_after=2000.0, lag_check_every=2000.0, audit_every=0)
+PATIENT = FeedSettings(
+    ping_after=1000.0,
+    dead_after=2000.0,
+    mute_after=2000.0,
+    lag_check_every=2000.0,
+    connect_timeout=LONG,
+    connect_patience=LONG,
+    send_timeout=LONG,
+    audit_every=0,
+)
 
 
 @pytest.fixture

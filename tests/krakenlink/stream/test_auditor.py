@@ -44,10 +44,13 @@ BUSY = FeedSettings(
     audit_again_after=0.02,
     ping_after=50 * LONG,
     dead_after=100 * LONG,
+    mute_after=100 * LONG,
     lag_check_every=100 * LONG,
+    connect_timeout=LONG,
+    connect_patience=LONG,
     retry_delays=(0.0,),
 )
-NEVER = FeedSettings(audit_every=0.0)
+NEVER = replace(BUSY, audit_every=0.0)
 
 
 class Rest:
