@@ -76,7 +76,7 @@ def asked(*faults: Fault, seconds: float = 2.5) -> Callable[[Arena], None]:
             wait_until(lambda: pit.exchange.count("OpenOrders") > before, "the books are asked")
             pit.never_again(seconds)
             pit.exchange.clear_faults()
-            pit.ends_with_order(program, 10.0)
+            pit.ends_with_order(program)
 
     return scenario
 
@@ -121,7 +121,7 @@ def lagging(pit: Arena) -> None:
         wait_until(lambda: pit.exchange.count("OpenOrders") >= 2, "the books are asked")
         pit.fill()
         pit.never_again(3.0)
-        pit.ends_with_order(program, 15.0)
+        pit.ends_with_order(program)
 
 
 def never_shown(pit: Arena) -> None:
@@ -132,7 +132,7 @@ def never_shown(pit: Arena) -> None:
         pit.cross()
         pit.wait_for_order()
         pit.fill()
-        pit.never_again(5.0)
+        pit.never_again(7.0)  # longer than any order may be under way
 
 
 def edited(pit: Arena) -> None:
@@ -182,7 +182,7 @@ def other_keys(pit: Arena) -> None:
     pit.fall_back()
     with pit.run(clients=strangers, waits=False):
         pit.cross("51002")
-        pit.never_again(5.0)
+        pit.never_again(7.0)  # longer than any order may be under way
     pit.fall_back()
     with pit.run(waits=False) as program:
         pit.ends_with_order(program)
@@ -269,6 +269,7 @@ def edited_in_place(pit: Arena) -> None:
         os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
         pit.cross()
         pit.never_again(1.5, most=0)
+        pit.wait_for_words("armed: BTC/USD at or above 52000", levels="")
         pit.cross("52001")
         pit.wait_for_order()
         pit.never_again(0.5)

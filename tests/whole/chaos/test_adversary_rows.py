@@ -22,7 +22,7 @@ def twins(pit: Arena) -> None:
         pit.cross()
         pit.ends_with_order(program)
         pit.exchange.fault("orders_unfiltered")
-        pit.on_order({"name": "lost_reply"})
+        pit.on_order({"name": "lost_reply"}, checks=1)
         pit.cross("52001")
         pit.wait_for_order(2)
         state = program.ttslo.state

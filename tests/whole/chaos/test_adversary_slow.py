@@ -51,7 +51,7 @@ def look(name: str, **more: float) -> Callable[[Arena], None]:
             pit.cross()
             wait_until(lambda: pit.exchange.count("OpenOrders") >= 1, "the books are asked")
             pit.exchange.set_price("ETHUSD", "4101")
-            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, 7.0)
+            done = pit.exchange.wait_for(lambda e: e.placed_count() == 2, 20.0)
             assert done, "the other row's order waits"
             assert not program.ttslo.state["btc"]["order_id"], "the look has ended"
             pit.never_again(0.5, most=2)
