@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -100,33 +101,38 @@ def by_echo(url: str, rate: float) -> Callable[[], float | None]:
 
 
 class Naive:
-    """The latest price on one connection, whose proof nobody asks for.
+    """The latest price that came, whose proof nobody asks for.
 
     Whoever acts by it acts by each price that comes: an old one counts, however soon a younger one
     comes behind it, and whether or not somebody looks in between.
     """
 
     def __init__(self, url: str, rate: float) -> None:
-        self._connection = RelayConnection(Broker(url, LONG), relay_names(url)[0])
-        assert self._connection.wait_open(LONG)
-        self._slow = Slow(self._connection, rate)
+        self._url, self._rate = url, rate
         self._latest: tuple[float, float] = float("-inf"), 0.0
         self._ages: SimpleQueue[float] = SimpleQueue()
-        text = subscribe_frame("subscribe", Channel.TICKER, ["BTC/USD"], 1, "trades")  # type: ignore[list-item]  # a symbol
-        self._connection.send(text)
         threading.Thread(target=self._take_in, daemon=True).start()
 
     def _take_in(self) -> None:
-        try:
+        while True:
+            with suppress(KrakenTransportError):  # a busy machine's relay may have no price
+                self._follow()
+            time.sleep(0.1)
+
+    def _follow(self) -> None:
+        text = subscribe_frame("subscribe", Channel.TICKER, ["BTC/USD"], 1, "trades")  # type: ignore[list-item]  # a symbol
+        connection = RelayConnection(Broker(self._url, LONG), relay_names(self._url)[0])
+        with closing(connection):
+            assert connection.wait_open(LONG)
+            connection.send(text)
+            slow = Slow(connection, self._rate)
             while True:
-                for frame in self._slow.recv(0.1) or ():
+                for frame in slow.recv(0.1) or ():
                     for tick in read_frame(frame, 0.0):
                         if isinstance(tick, Tick):
                             now, price = feed_clock(), float(tick.price)
                             self._ages.put(age_of(price, now))
                             self._latest = now, price
-        except KrakenTransportError:
-            return  # it has seen what there was to see
 
     def read(self) -> float | None:
         """Return the age of the oldest price since the last look, if some frame came lately."""

@@ -103,7 +103,15 @@ def wait_until(is_so: Callable[[], bool]) -> None:
 # As a relay has them, and for tests in which silence is not the matter: a busy machine, on which
 # nothing comes for seconds, must not look dead.
 SETTINGS = replace(DEFAULT_SETTINGS, pool_most=1, gather_for=0.0)
-PATIENT = replace(SETTINGS, ping_after=50 * LONG, dead_after=100 * LONG, lag_check_every=100 * LONG)
+PATIENT = replace(
+    SETTINGS,
+    ping_after=50 * LONG,
+    dead_after=100 * LONG,
+    mute_after=LONG,
+    lag_check_every=100 * LONG,
+    connect_timeout=LONG,
+    connect_patience=LONG,
+)
 
 
 @contextmanager

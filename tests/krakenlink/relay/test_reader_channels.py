@@ -16,7 +16,7 @@ from krakenlink.stream.events import BookUpdate, BookWrong, FeedStale, SymbolRef
 from tests.kits.relay.relay_kit import LONG, PATIENT, RedisServer, relay, wait_until
 from ws_price_provider import WebSocketPriceProvider
 
-SETTINGS = replace(PATIENT, retry_delays=(0.0, 0.2), mute_after=LONG)
+SETTINGS = replace(PATIENT, retry_delays=(0.0, 0.2))
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def at_work(
 @contextmanager
 def client(url: str, exchange: FakeKraken) -> Iterator[KrakenAPI]:
     """Give a client whose stream is a relay's."""
-    with KrakenAPI(base_url=exchange.rest_url, ws_url=url, ws_timeout=LONG) as api:
+    with KrakenAPI(
+        base_url=exchange.rest_url, ws_url=url, ws_timeout=LONG, feed_settings=SETTINGS
+    ) as api:
         yield api
 
 
@@ -62,7 +64,7 @@ def test_book_is_proven_by_kraken_s_sum_in_the_reader(at_work: str, exchange: Fa
     with client(at_work, exchange) as api:
         book = api.get_order_book("XBTUSD")
         assert book.source == "websocket"
-        assert 0 <= book.proven_age < 3.0
+        assert 0 <= book.proven_age < LONG
         exchange.set_price("XBTUSD", "50500.5")
         wait_until(lambda: api.get_order_book("XBTUSD").asks[0].price > 50500)
         book = api.get_order_book("XBTUSD")
