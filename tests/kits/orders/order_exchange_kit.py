@@ -40,7 +40,7 @@ def kraken(exchange: FakeKraken, said: list[str]) -> Iterator[KrakenExchange]:
     reading.close()
 
 
-def deadline_of(kraken: KrakenExchange, seconds: float = 5.0) -> str:
+def deadline_of(kraken: KrakenExchange, seconds: float = 30.0) -> str:
     """Return the moment `seconds` ahead of Kraken's clock, as the order thread writes it."""
     moment = datetime.fromtimestamp(kraken.now() + seconds, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
