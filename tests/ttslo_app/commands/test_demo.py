@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from kraken_api import KrakenAPI
 from tests.kits.signs.receiver_kit import Receiver
+from tests.kits.stream.stream_kit import PATIENT
 from ttslo import main
 from ttslo_app.commands import demo
 from ttslo_app.commands.demo import Bar, made_up_bars, run_demo, swept
@@ -18,6 +21,13 @@ from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.signs.telling import telling_from
 
 COLUMNS = "timestamp,open,high,low,close,volume"
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no busy machine make the demo blind, which then has no time for its recording."""
+    monkeypatch.setattr(demo, "KrakenAPI", partial(KrakenAPI, feed_settings=PATIENT))
+    monkeypatch.setattr(demo, "_LONGEST", 120.0)
 
 
 def recording(folder: Path, *rows: str) -> str:

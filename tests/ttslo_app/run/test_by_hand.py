@@ -16,7 +16,7 @@ import pytest
 
 from fake_kraken import FakeKraken
 from tests.kits.orders.order_bench import life
-from tests.kits.program.live_program import HEADER, LiveProgram, row, wait_until
+from tests.kits.program.live_program import HEADER, PAIR, LiveProgram, row, wait_until
 from ttslo_app.orders.intents import intent_lines
 from ttslo_app.orders.ledger import cells_of
 from ttslo_app.orders.life import EXPIRED, Life, RuleState
@@ -49,6 +49,17 @@ def live(exchange: FakeKraken, tmp_path: Path) -> Iterator[LiveProgram]:
     with LiveProgram(exchange, tmp_path, [row("btc", 51000)]) as program:
         wait_until(lambda: program.ttslo.live and program.ttslo.live.watch.last, "a price came")
         yield program
+
+
+def trade(live: LiveProgram, price: int) -> None:
+    """Let there be a trade, and wait until an order by hand would be worked out with its price."""
+    live.exchange.set_price(PAIR, price)
+
+    def has_come() -> bool:
+        program = live.ttslo.live
+        return program is not None and [p for p, _ in program.watch.last.values()] == [price]
+
+    wait_until(has_come, "the price has come")
 
 
 # --- config.csv ------------------------------------------------------------------------------
@@ -119,6 +130,8 @@ def test_row_is_armed_by_hand_as_often_as_it_has_fired(live: LiveProgram) -> Non
     config_csv = live.folder / "config.csv"
     for number in range(1, 5):
         live.wait_for_watch("btc")
+        # The last one may be too old by now: a note of a file that was just edited waits.
+        trade(live, 50000 + number)
         assert hands.request(FIRE).is_done
         assert live.exchange.placed_count() == number
         wait_until(lambda: b",false," in config_csv.read_bytes(), "it is noted")
