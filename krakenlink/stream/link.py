@@ -109,8 +109,8 @@ class Link:
         self._begin_connection()
         self.connections += 1
         self.live_since = self._in_time_at = now
-        # Asked early for once: a line that cannot keep up falls behind from its first moment.
-        self._ask_at = now + min(self.settings.dead_after, self.settings.lag_check_every)
+        # Not at once: the snapshots of all that is asked for anew may take their seconds.
+        self._ask_at = now + self.settings.lag_check_every
         self._heard(now)
         events: list[Event] = [FeedLive(now)]
         if self.blind_since is not None:

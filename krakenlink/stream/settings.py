@@ -20,8 +20,8 @@ class FeedSettings:
     ping_after: float = 2.0
     dead_after: float = 3.0
     # A pong comes behind everything that was sent before it, so its delay is the lag of the
-    # prices. Asked after `dead_after` and then now and then; no answer at all is held against
-    # servers alone that have answered pings before.
+    # prices. Asked now and then; no answer at all is held against Kraken's servers, and against
+    # others that have answered pings before.
     lag_check_every: float = 10.0
     # Acks and snapshots take one round trip; three seconds are dozens of them.
     mute_after: float = 3.0
