@@ -12,6 +12,7 @@ from pathlib import Path
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
+from krakenlink.stream.settings import FeedSettings
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run.parts import Options
@@ -25,6 +26,10 @@ HEADER = (
     "enabled,when_blind"
 )
 PATIENCE = 60.0
+# Silence is not the matter: a program that a busy machine lets have no turn is not blind for it.
+PATIENT = FeedSettings(
+    ping_after=50 * PATIENCE, dead_after=100 * PATIENCE, lag_check_every=100 * PATIENCE
+)
 # The embedded exchange bears any pace.
 QUICK = Pace(pair_gap=0.01, gap=0.0, settle=0.2, hole=0.02, retry=0.05, retry_max=0.2)
 
@@ -82,7 +87,7 @@ class LiveProgram:
         key, secret, url = exchange.api_key, exchange.api_secret, exchange.rest_url
         self.ttslo = Program(
             ConfigManager(*files, disk=disk),
-            clients[0] or KrakenAPI(base_url=url, ws_url=exchange.ws_url),
+            clients[0] or KrakenAPI(base_url=url, ws_url=exchange.ws_url, feed_settings=PATIENT),
             clients[1] or KrakenAPI(key, secret, url, use_websocket=False),
             Options(
                 settings=settings or OrderSettings(watch=0.5),

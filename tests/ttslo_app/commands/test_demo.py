@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from kraken_api import KrakenAPI
+from tests.kits.program.live_program import PATIENT
 from tests.kits.signs.receiver_kit import Receiver
-from tests.kits.stream.stream_kit import PATIENT
 from ttslo import main
 from ttslo_app.commands import demo
 from ttslo_app.commands.demo import Bar, made_up_bars, run_demo, swept

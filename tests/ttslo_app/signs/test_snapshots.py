@@ -16,8 +16,7 @@ import pytest
 
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
-from krakenlink.stream.settings import FeedSettings
-from tests.kits.program.live_program import HEADER, PAIR, LiveProgram, row, wait_until
+from tests.kits.program.live_program import HEADER, PAIR, PATIENT, LiveProgram, row, wait_until
 from tests.kits.signs.sign_kit import snapshot
 from ttslo_app.face.snapshot import MOST_EVENTS, MOST_ROWS, Snapshot, decoded, encoded, judged
 from ttslo_app.messages import AcceptedRule, Kind, Market, Said
@@ -84,7 +83,7 @@ def test_several_connections_are_told_and_which_is_down(
     exchange: FakeKraken, tmp_path: Path
 ) -> None:
     """Each with what it carries; where there is one, as in all tests here, there are none."""
-    settings = FeedSettings(gather_for=0.0, pool_symbols=1)
+    settings = replace(PATIENT, gather_for=0.0, pool_symbols=1)
     reading = KrakenAPI(base_url=exchange.rest_url, ws_url=exchange.ws_url, feed_settings=settings)
     rows = [row("btc", 51000), "eth,ETH/USD,90000,above,sell,0.1,0.1,true,"]
     with LiveProgram(exchange, tmp_path, rows, clients=(reading, None)) as program:
