@@ -21,6 +21,7 @@ from tests.kits.crashes.crash_scenes import (
 )
 from tests.kits.program.program_process import SETTINGS, Scene
 
+PLACED = " at 51001; order "  # crossed at it, while a busy machine let nobody see it or not
 IN_LINE = "Kraken takes no more orders on this pair"
 BUSY = ("EService:Unavailable", "EService:Busy", "EGeneral:Internal error")
 
@@ -55,13 +56,13 @@ def told_of(fault: Mapping[str, Any]) -> list[str]:
     """Return what a person must be told of a fault, in this order."""
     text = fault.get("text", "")
     if text.startswith("EOrder:Rate limit"):
-        return [IN_LINE, "crossed at 51001; order "]
+        return [IN_LINE, PLACED]
     if text.startswith("EGeneral:Invalid arguments:deadline"):
-        return [AGAIN, "crossed at 51001; order "]
+        return [AGAIN, PLACED]
     if fault["name"] == "delayed_reply":
-        return ["crossed at 51001; order "]
+        return [PLACED]
     is_placed = fault.get("when") == "after" or fault["name"] in ("lost_reply", "reset_mid_body")
-    return [UNCERTAIN, FOUND] if is_placed else [UNCERTAIN, NEVER, "crossed at 51001; order "]
+    return [UNCERTAIN, FOUND] if is_placed else [UNCERTAIN, NEVER, PLACED]
 
 
 def meet(fault: Mapping[str, Any]) -> Callable[[Path], None]:
