@@ -149,7 +149,8 @@ def run_program(rest_url: str, ws_url: str, key: str, secret: str, how: str) -> 
     )
     reading = KrakenAPI(base_url=rest_url, ws_url=ws_url)
     reading._provider = WebSocketPriceProvider(ws_url, settings=impatient)
-    settings = OrderSettings(deadline=3.0, deadline_margin=0.1, lookup_gap=0.1)
+    # Two readings of Kraken's clock differ by up to a second.
+    settings = OrderSettings(deadline=3.0, deadline_margin=1.05, lookup_gap=0.1)
     program = TTSLO(
         ConfigManager(),
         reading,
