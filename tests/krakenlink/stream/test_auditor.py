@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
@@ -199,11 +200,13 @@ def test_quiet_and_fast_pairs_are_left_alone(exchange: FakeKraken, audited: Audi
     provider.subscribe_symbol("ETH/USD")
     assert provider.wait_for_tick("ETH/USD", LONG)
     until(lambda: rest.asked[-1:] == [[SYMBOL, "ETH/USD"]])
-    due = len(rest.asked) + 20
-    for price in range(50000, 60000):
-        exchange.set_price(PAIR, price)
-        if len(rest.asked) >= due:
-            break
+    due, prices = len(rest.asked) + 20, itertools.count(50000)
+
+    def are_enough() -> bool:
+        exchange.set_prices(PAIR, list(itertools.islice(prices, 50)))
+        return len(rest.asked) >= due
+
+    until(are_enough)
     assert exchange.count("Ticker") >= 20
     assert provider.fresh_tick(SYMBOL)
     assert provider.fresh_tick("ETH/USD")
