@@ -144,7 +144,10 @@ def no_stray_thread() -> Iterator[None]:
         if thread not in before and (not thread.daemon or thread.name.startswith(OUR_THREADS))
     ]
     for thread in started:
-        thread.join(max(0.0, deadline - time.monotonic()))
+        while thread.ident is None and time.monotonic() < deadline:
+            time.sleep(0.005)  # it is just being started, and cannot be waited for before
+        if thread.ident is not None:
+            thread.join(max(0.0, deadline - time.monotonic()))
     left = [thread.name for thread in started if thread.is_alive()]
     assert not left, f"threads outlive their test; stop them in it: {', '.join(left)}"
 
