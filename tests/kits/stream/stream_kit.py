@@ -86,7 +86,10 @@ class Peer:
         while not request.endswith(b"\r\n\r\n"):
             request += self.stream.readline()
         text = request.decode()
-        key = next(line[19:] for line in text.splitlines() if line.startswith("Sec-WebSocket-Key"))
+        keys = [line[19:] for line in text.splitlines() if line.startswith("Sec-WebSocket-Key")]
+        if not keys:  # somebody else's client, whose server had this port before
+            raise ConnectionError("this is no client of a WebSocket")
+        key = keys[0]
         digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
         accept = base64.b64encode(digest).decode()
         self.sock.sendall(
@@ -154,11 +157,13 @@ class Server:
             thread.start()
 
     def _run(self, script: Script, peer: Peer) -> None:
-        # The client leaves in the middle of every script, one way or another.
-        with suppress(OSError, ValueError):
-            script(peer)
-        peer.stream.close()
-        peer.sock.close()
+        try:
+            # The client leaves in the middle of every script, one way or another.
+            with suppress(OSError, ValueError):
+                script(peer)
+        finally:
+            peer.stream.close()
+            peer.sock.close()
 
     def serve(self, peer: Peer) -> None:
         """Shake hands and be Kraken: ack, then a price of 2 for every ticker."""
