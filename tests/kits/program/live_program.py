@@ -7,12 +7,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 from config import ConfigManager
 from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.stream.settings import FeedSettings
+from ttslo_app.commands import demo
 from ttslo_app.orders.life import OrderSettings
 from ttslo_app.rules.rule import WhenBlind
 from ttslo_app.run.parts import Options
@@ -32,6 +36,12 @@ PATIENT = FeedSettings(
 )
 # The embedded exchange bears any pace.
 QUICK = Pace(pair_gap=0.01, gap=0.0, settle=0.2, hole=0.02, retry=0.05, retry_max=0.2)
+
+
+def let_demo_be_patient(patch: pytest.MonkeyPatch) -> None:
+    """Let no busy machine make the demo blind, or let its time be up before its recording ends."""
+    patch.setattr(demo, "KrakenAPI", partial(KrakenAPI, feed_settings=PATIENT))
+    patch.setattr(demo, "_LONGEST", 120.0)
 
 
 def row(rule_id: str, threshold: object, kind: str = "above", policy: str = "") -> str:

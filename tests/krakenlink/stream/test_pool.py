@@ -11,20 +11,10 @@ import pytest
 
 from fake_kraken import FakeKraken
 from krakenlink.stream.events import BookUpdate, ChannelLive, FeedClosed, FeedLive
-from krakenlink.stream.settings import FeedSettings, patient
+from krakenlink.stream.settings import patient
+from tests.kits.rest.client_kit import LONG, PATIENT
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 60.0
-PATIENT = FeedSettings(
-    ping_after=1000.0,
-    dead_after=2000.0,
-    mute_after=2000.0,
-    lag_check_every=2000.0,
-    connect_timeout=LONG,
-    connect_patience=LONG,
-    send_timeout=LONG,
-    audit_every=0,
-)
 BOOKS = ["BTC/USD", "ETH/USD", "SOL/USD", "XRP/USD", "LTC/USD"]
 
 Make = Callable[..., WebSocketPriceProvider]

@@ -29,19 +29,9 @@ from krakenlink.stream.events import (
 )
 from krakenlink.stream.settings import FeedSettings
 from tests.kits.chaos.chaos_proxy import FAIR, ChaosProxy, Weather
+from tests.kits.rest.client_kit import LONG, PATIENT
 from ws_price_provider import FeedReader, WebSocketPriceProvider
 
-LONG = 60.0
-PATIENT = FeedSettings(
-    ping_after=1000.0,
-    dead_after=2000.0,
-    mute_after=2000.0,
-    lag_check_every=2000.0,
-    connect_timeout=LONG,
-    connect_patience=LONG,
-    send_timeout=LONG,
-    audit_every=0,
-)
 CHANNELS = ("ticker", "trade", "ohlc", "book")
 BTC, ETH, SOL = "BTC/USD", "ETH/USD", "SOL/USD"
 

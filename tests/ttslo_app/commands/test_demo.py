@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from kraken_api import KrakenAPI
-from tests.kits.program.live_program import PATIENT
+from tests.kits.program.live_program import let_demo_be_patient
 from tests.kits.signs.receiver_kit import Receiver
 from ttslo import main
 from ttslo_app.commands import demo
@@ -25,9 +23,8 @@ COLUMNS = "timestamp,open,high,low,close,volume"
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no busy machine make the demo blind, which then has no time for its recording."""
-    monkeypatch.setattr(demo, "KrakenAPI", partial(KrakenAPI, feed_settings=PATIENT))
-    monkeypatch.setattr(demo, "_LONGEST", 120.0)
+    """Judge what the demo shows, and not how busy the machine is."""
+    let_demo_be_patient(monkeypatch)
 
 
 def recording(folder: Path, *rows: str) -> str:

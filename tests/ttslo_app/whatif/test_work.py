@@ -6,17 +6,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fake_kraken import FakeKraken
-from kraken_api import KrakenAPI
-from tests.kits.program.live_program import PATIENT
+from tests.kits.program.live_program import let_demo_be_patient
 from ttslo_app.backtest.asked import grid_of
-from ttslo_app.commands import demo
 from ttslo_app.commands.demo import rules_around, run_demo
 from ttslo_app.rules.rule import Rule, read_rule
 from ttslo_app.whatif import command as whatif
@@ -252,9 +249,7 @@ def test_real_program_on_the_same_recording_ends_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Crossings and fills are those of `--demo --replay`: one rule book, one engine."""
-    # No busy machine makes the demo blind, or lets its time be up before the recording ends.
-    monkeypatch.setattr(demo, "KrakenAPI", partial(KrakenAPI, feed_settings=PATIENT))
-    monkeypatch.setattr(demo, "_LONGEST", 120.0)
+    let_demo_be_patient(monkeypatch)
     minutes = _minutes()
     file = tmp_path / "XBTUSD.csv"
     file.write_text("timestamp,open,high,low,close,volume\n" + "\n".join(minutes) + "\n")
