@@ -17,6 +17,7 @@ from hypothesis import is_hypothesis_test, settings
 
 from tests.kits.common.examples import many
 from tests.kits.common.measured import Measured
+from tests.kits.common.order import WHOLE, in_good_order
 
 if TYPE_CHECKING:  # the exchange is imported by those tests alone that ask for it
     from fake_kraken import FakeKraken
@@ -28,17 +29,6 @@ settings.register_profile(
     "ttslo", max_examples=many(), derandomize=True, deadline=None, print_blob=True
 )
 settings.load_profile("ttslo")
-
-WHOLE = Path(__file__).parent / "whole"
-# Those that take longest: each begins first, with a worker of its own.
-LONGEST = (
-    "test_standby_trials.py",
-    "test_many_rows.py",
-    "test_packaging.py",
-    "test_standby_program.py",
-    "test_crashes.py",
-    "test_shared_orders.py",
-)
 
 OUR_THREADS = ("ttslo-", "kraken-", "fake-kraken")
 LONGEST_FAREWELL = 30.0  # seconds that a thread may take to end once its test is over
@@ -85,31 +75,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             is_plenty |= is_hypothesis_test(getattr(item, "obj", None))
             if is_plenty or item.path.is_relative_to(WHOLE):
                 item.add_marker(pytest.mark.no_cover)
-
-
-def in_good_order(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Return tests in an order in which workers that take a stretch each are busy all the time.
-
-    What takes longest begins first: at the end the other workers would wait for it alone. Tests of
-    the whole program, which start many processes, are spread among those of the rooms: many of
-    them at once would leave each other no turn.
-    """
-    files: dict[Path, list[pytest.Item]] = {}
-    for item in items:
-        files.setdefault(item.path, []).append(item)
-    longest = [files.pop(path) for name in LONGEST for path in list(files) if path.name == name]
-    parts = (
-        [p for p in files if p.is_relative_to(WHOLE) is is_whole] for is_whole in (False, True)
-    )
-    places = {path: (n + 0.5) / len(part) for part in parts for n, path in enumerate(part)}
-    rest = (item for path in sorted(files, key=places.__getitem__) for item in files[path])
-    ordered: list[pytest.Item] = []
-    for worker in range(workers):
-        for tests in longest[worker::workers]:
-            ordered += tests
-        end = len(items) * (worker + 1) // workers
-        ordered += itertools.islice(rest, max(0, end - len(ordered)))
-    return [*ordered, *rest]
 
 
 @pytest.fixture(autouse=True, scope="session")
