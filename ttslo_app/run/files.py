@@ -193,22 +193,20 @@ class OrderFiles:
         The bytes are compared, not the stamp alone: an edit in place can leave length and time as
         they were.
         """
-        data, stamp = self._contents()
-        if stamp is None and self.is_loaded:
+        seen = self._seen
+        if seen.stamp is not None and self.manager.config_holds(seen.data):
+            return _Rows(seen, self.is_loaded)
+        # Not `load_config`, which is how the program as a whole takes note of an edit.
+        reading = self.manager.read_config(seen.reading)
+        if reading.stamp is None and self.is_loaded:
             # Editors that delete and rename leave a moment without a file; gone is not empty.
             raise FileNotFoundError(f"{self.manager.config_file} is not there")
-        if stamp is None:
+        if reading.stamp is None:
             return _Rows(_NOTHING, is_loaded=False)
-        seen = self._seen
-        if data != seen.data or seen.stamp is None:
-            # Not `load_config`, which is how the program as a whole takes note of an edit.
-            reading = self.manager.read_config(seen.reading)
+        if reading.data != seen.data or seen.stamp is None:
             found = RulesById(reading.rows)
             self._seen = seen = _Seen(reading.stamp, reading.data, reading, found)
         return _Rows(seen, self.is_loaded)
-
-    def _contents(self) -> tuple[bytes, Stamp | None]:
-        return self.manager.config_contents()
 
     def take(self, reading: RuleReading, rules: Mapping[str, Rule | None]) -> None:
         """Take over what was just read: the next crossing need not wait for reading it again."""
@@ -249,7 +247,7 @@ class OrderFiles:
         facts = {life.id: (life.order_id, life.trigger_time, life.trigger_price) for life in lives}
         left_out = self.manager.update_config_on_triggers(facts)
         seen = self._seen
-        data, after = self._contents()
+        data, after = self.manager.config_contents()
         if seen.stamp is not None and self.manager.is_own_write(after, seen.stamp):
             # Nobody else wrote: reading thousands of rows again would make the next crossing
             # wait. What has just fired is noted, and so is not to fire again from the file.

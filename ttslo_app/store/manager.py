@@ -116,6 +116,10 @@ class ConfigManager:
         """
         return self._rules.contents()
 
+    def config_holds(self, data: bytes) -> bool:
+        """Tell whether the config file is these very bytes at this moment. Never raises."""
+        return self._rules.holds(data)
+
     def is_own_write(self, stamp: Stamp | None, seen: Stamp) -> bool:
         """Tell whether only this program wrote config.csv between `seen` and `stamp`."""
         return self._rules.is_own_write(stamp, seen)

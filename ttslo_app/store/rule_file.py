@@ -92,6 +92,10 @@ class RuleFile:
         """
         return read_settled(self._disk, self.path)
 
+    def holds(self, data: bytes) -> bool:
+        """Tell whether these very bytes are the file at this moment. Never raises."""
+        return self._disk.holds(self.path, data)
+
     def is_own_write(self, stamp: Stamp | None, seen: Stamp) -> bool:
         """Tell whether only this program wrote between the versions `seen` and `stamp`."""
         with self._lock:

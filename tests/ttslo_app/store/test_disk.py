@@ -246,6 +246,29 @@ def test_a_link_under_a_name_of_ours_is_not_followed(kind: str) -> None:
     assert kind == "dangling" or precious.read_text() == "of the user"
 
 
+def test_file_holds_its_very_bytes_and_no_others(tmp_path: Path) -> None:
+    """Neither a byte more nor one less, nor another of the same length at the same time."""
+    path = tmp_path / "config.csv"
+    path.write_bytes(b"row,1")
+    kept = path.stat()
+    assert Disk().holds(path, b"row,1")
+    assert not Disk().holds(path, b"row,")
+    assert not Disk().holds(path, b"row,11")
+    path.write_bytes(b"row,2")
+    os.utime(path, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert not Disk().holds(path, b"row,1")
+    path.unlink()
+    assert not Disk().holds(path, b"")
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_plain_file_holds_nothing(kind: str, tmp_path: Path) -> None:
+    """A pipe is not waited for, and what it is `read_settled` tells."""
+    path = tmp_path / "config.csv"
+    ODD[kind](path)
+    assert not Disk().holds(path, b"")
+
+
 @pytest.mark.parametrize("kind", ODD)
 def test_what_is_no_plain_file_is_refused_and_not_waited_for(kind: str, tmp_path: Path) -> None:
     """Whatever file of the program it stands for."""
