@@ -42,6 +42,7 @@ class IntentJournal:
         self._place = str(self.path)
         self._disk = disk
         self._file: BinaryIO | None = None
+        self._identity = (0, 0)  # of that file, by which it is known again
         self._is_kept = False
         self._is_settled = False
 
@@ -73,7 +74,7 @@ class IntentJournal:
             return False
         self._is_settled = False
         try:
-            self._see_that_it_is_there(self._file)
+            self._see_that_it_is_there()
             self._disk.write(self._file, data)
             self._disk.sync_data(self._file)
         except OSError as error:
@@ -82,10 +83,10 @@ class IntentJournal:
             return False
         return True
 
-    def _see_that_it_is_there(self, file: BinaryIO) -> None:
+    def _see_that_it_is_there(self) -> None:
         """Raise OSError if somebody took the file away: what is written now nobody would find."""
         there = os.stat(self._place)  # noqa: PTH116 - an order waits for it
-        if not os.path.samestat(os.fstat(file.fileno()), there):
+        if (there.st_dev, there.st_ino) != self._identity:
             raise OSError(errno.ESTALE, "was replaced by another file", str(self.path))
 
     def clear(self) -> None:
@@ -101,6 +102,8 @@ class IntentJournal:
                 return
             if self._file is None:
                 self._file = self._disk.open_end(self.path)
+                status = os.fstat(self._file.fileno())
+                self._identity = status.st_dev, status.st_ino
                 self._disk.sync_folder(self.path.parent)
                 self._file.truncate(0)
             elif self._file.tell() > _MOST_BYTES:
