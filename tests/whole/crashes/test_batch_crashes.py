@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from fake_kraken import FakeKraken
+from fake_kraken.core import Request
+from fake_kraken.params import read_orders
 from tests.kits.crashes.crash_scenes import INTENT, SENDING, parts_of, side_by_side
 from tests.kits.program.program_process import PATIENCE, ProgramProcess, Scene, wait_until
 
@@ -165,33 +167,43 @@ def test_killed_at_any_step_of_a_batch_it_is_one_order_a_row(
     side_by_side({name: WALKS[name] for name in names}, tmp_path)
 
 
+def ids_of(request: Request) -> list[str]:
+    """Return the client ids of the orders that one request asks for."""
+    orders = read_orders(request.params["orders"]) if "orders" in request.params else []
+    return [order["cl_ord_id"] for order in orders or [request.params]]
+
+
 @pytest.mark.parametrize(
-    ("fault", "calls"),
+    ("fault", "is_refused"),
     [
-        ({"name": "error", "text": "EOrder:Order minimum not met"}, {BATCH: 1, "AddOrder": 3}),
-        ({"name": "error", "text": "EGeneral:Permission denied"}, {BATCH: 1, "AddOrder": 3}),
-        ({"name": "lost_reply"}, {BATCH: 1}),
-        ({"name": "http_502", "when": "after"}, {BATCH: 1}),
-        ({"name": "batch_row_missing"}, {BATCH: 1}),
-        ({"name": "batch_row_odd"}, {BATCH: 1}),
-        ({"name": "reset_mid_body"}, {BATCH: 1}),
+        ({"name": "error", "text": "EOrder:Order minimum not met"}, True),
+        ({"name": "error", "text": "EGeneral:Permission denied"}, True),
+        ({"name": "lost_reply"}, False),
+        ({"name": "http_502", "when": "after"}, False),
+        ({"name": "batch_row_missing"}, False),
+        ({"name": "batch_row_odd"}, False),
+        ({"name": "reset_mid_body"}, False),
     ],
     ids=str,
 )
 def test_each_row_has_its_order_whatever_the_answer_is(
-    tmp_path: Path, fault: dict[str, Any], calls: dict[str, int]
+    tmp_path: Path, fault: dict[str, Any], is_refused: bool
 ) -> None:
     """Refused as a whole it goes one by one; in doubt each is found, and none sent again."""
     with FakeKraken() as exchange:
         scene = Crowd(exchange, tmp_path)
         with scene.run() as program:
             scene.wait_for_stream(program)
+            program.wait_for("three: armed:")
             scene.break_batch(fault)
             scene.cross()
             scene.wait_for_all(program)
             assert program.end() == 0, program.output
         scene.assert_one_order_each()
-        real = [r for r in exchange.requests if r.params.get("validate") != "true"]
-        sent = Counter(r.endpoint for r in real if r.endpoint.startswith("AddOrder"))
-        assert sent == calls
+        orders = [r for r in exchange.requests if r.endpoint.startswith("AddOrder")]
+        real = [request for request in orders if request.params.get("validate") != "true"]
+        (batch,) = (request for request in real if request.endpoint == BATCH)
+        # On a busy machine the first of the three may go alone, before the batch of the others.
+        sent = Counter(one for request in real for one in ids_of(request))
+        assert sent == {one: 1 + (is_refused and one in ids_of(batch)) for one in sent}
         assert exchange.wait_for(lambda e: e.placed_count() == len(IDS), PATIENCE)
