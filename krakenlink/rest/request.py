@@ -12,7 +12,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
@@ -49,13 +49,13 @@ class Prepared(dict[str, object]):
     """Parameters of a call whose text is written already, so that to send them takes less.
 
     Args:
-        params: The parameters.
+        params: The parameters, which nobody changes any more.
         text: What `encode` makes of them.
     """
 
     def __init__(self, params: Mapping[str, object], text: str) -> None:
         super().__init__(params)
-        self._written, self._text = dict(params), text
+        self._written, self._text = params, text
 
     @property
     def text(self) -> str:
@@ -83,10 +83,7 @@ def encode(params: Mapping[str, object] | None) -> str:
         ArgumentError: If a value is not finite or of a type that has no text.
     """
     try:
-        fields = _fields("", params or {})
-        return "&".join(
-            [f"{label.translate(_QUOTED)}={text.translate(_QUOTED)}" for label, text in fields]
-        )
+        return "&".join(_fields("", params or {}))
     except UnicodeEncodeError as error:
         raise ArgumentError(f"a parameter holds text that is no text: {error.reason}") from None
 
@@ -106,15 +103,21 @@ class _Quoted(dict[int, str]):
 _QUOTED = _Quoted({number: quote_plus(chr(number)) for number in range(128)})
 
 
-def _fields(prefix: str, params: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def _fields(prefix: str, params: Mapping[str, object]) -> list[str]:
+    found = []
     for name, value in params.items():
         label = f"{prefix}[{name}]" if prefix else name
         if isinstance(value, str):  # most are, and to tell what is no mapping takes longest
-            yield label, str(value)
+            text = str(value)
         elif isinstance(value, Mapping):
-            yield from _fields(label, value)
+            found += _fields(label, value)
+            continue
         elif value is not None and (value is not False or name in _ON_BY_DEFAULT):
-            yield label, _text(label, value)
+            text = _text(label, value)
+        else:
+            continue
+        found.append(f"{label.translate(_QUOTED)}={text.translate(_QUOTED)}")
+    return found
 
 
 def _text(label: str, value: object) -> str:

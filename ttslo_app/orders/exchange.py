@@ -201,7 +201,9 @@ class KrakenExchange:
             batch, which it does as a whole when one of its orders is not valid.
         """
         # What somebody has put in the place of a call is to see every order.
-        if not self._takes_batches or self._has_own("add_order", "add_trailing_stop_loss"):
+        calls = ("add_order", "add_trailing_stop_loss")
+        is_ours = all(is_as_defined(self._trading, call) for call in calls)
+        if not is_ours or not self._takes_batches:
             return None
         rows = [{**order.cells, "cl_ord_id": cl_ord_id} for order, cl_ord_id in orders]
         pair = {row.pop("pair") for row in rows}.pop()
@@ -240,20 +242,17 @@ class KrakenExchange:
 
     def _add_order(self, order: OrderRequest, **more: object) -> object:
         """Send an order as it is written, once; return the answer, or what was raised."""
-        if self._has_own("add_trailing_stop_loss") and is_usual(order):
-            method = self._trading.add_trailing_stop_loss
+        trading = self._trading
+        if not is_as_defined(trading, "add_trailing_stop_loss") and is_usual(order):
+            method = trading.add_trailing_stop_loss
             return answer_of(method, order, trigger=order.trigger, **more)
         try:
-            if self._has_own("add_order"):
+            if not is_as_defined(trading, "add_order"):
                 arguments: Any = {**_named(order), **more}
-                return self._trading.add_order(**arguments)
-            return self._trading.add_prepared_order(self._prepared(order), **more)
+                return trading.add_order(**arguments)
+            return trading.add_prepared_order(self._prepared(order), **more)
         except Exception as error:  # noqa: BLE001 - whatever it was, the order's fate is classified
             return error
-
-    def _has_own(self, *calls: str) -> bool:
-        """Tell whether one of these calls is somebody's own: all their orders go by it."""
-        return not all(is_as_defined(self._trading, call) for call in calls)
 
     def check(self, order: OrderRequest) -> Outcome:
         """Ask Kraken whether it would take `order`, without placing it. Blocks for one call."""
