@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from krakenlink.machine import feed_clock
 
@@ -39,7 +39,7 @@ class TooLong(Exception):
 
 
 class Call:
-    """One request on its way, as the sockets see it.
+    """One request on its way, as the sockets see it: those of the thread that is `with` it.
 
     Attributes:
         connects_until: When the connection must stand at the latest, on `feed_clock`.
@@ -59,6 +59,13 @@ class Call:
         self.used_since = used_since
         self.is_watched = False
         self.is_sent = False
+
+    def __enter__(self) -> Self:
+        _here.call = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _here.call = None
 
     @property
     def may_have_left(self) -> bool:
@@ -108,16 +115,6 @@ def done_within(seconds: float) -> Iterator[None]:
 def call_here() -> Call | None:
     """Return the call that this thread is making."""
     return _here.call
-
-
-@contextmanager
-def watching(call: Call) -> Iterator[Call]:
-    """Let the sockets of this thread know which call they serve."""
-    _here.call = call
-    try:
-        yield call
-    finally:
-        _here.call = None
 
 
 def by_thread(work: Callable[[], None], undo: Callable[[], None], ends_at: float) -> None:

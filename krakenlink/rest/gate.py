@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from krakenlink.errors import KeyDeposed
@@ -157,13 +157,13 @@ class Gate:
             KeyDeposed: If a later start elsewhere has the exclusive key; nothing was sent.
         """
         kept = 0 if self._is_read or self._is_exclusive else self._read()  # a disk may be slow
-        is_counted = is_out = False
-        nonce = 0
+        is_counted, is_out, nonce = False, False, 0
         try:  # from the first step on: a Ctrl-C may come after any call
             with self._lock:
                 self._orders += not is_look
                 is_counted = True
-                if not self._changed.wait_for(lambda: self._is_free(is_look), patience):
+                is_free = partial(self._is_free, is_look)
+                if not is_free() and not self._changed.wait_for(is_free, patience):
                     raise TimeoutError("the turn has not come")
                 if self._is_deposed:
                     raise KeyDeposed

@@ -51,7 +51,6 @@ from krakenlink.sockets import (
     done_within,
     promised,
     time_left,
-    watching,
 )
 
 
@@ -269,7 +268,7 @@ class Transport:
         call = self._begun(method, read)
         outer = sys.exc_info()[1]  # what our caller is busy with has no part in what fails here
         try:
-            with watching(call):
+            with call:
                 received = self._received(verb, path, body, headers or {})
         except TooLong:
             most = MOST_BYTES // 2**20
@@ -289,14 +288,14 @@ class Transport:
 
     def _begun(self, method: str, read: float) -> Call:
         """Return a call that begins now, with its deadlines."""
-        now = feed_clock()
-        connect = min(self._timeouts.connect, promised() - now)
+        now, until = feed_clock(), promised()
+        connect = min(self._timeouts.connect, until - now)
         if connect <= 0:
             raise KrakenTimeout(f"{method}: no time is left to ask", request_sent=False)
         return Call(
             connects_until=now + connect,
             read_within=read,
-            ends_at=min(promised(), now + connect + read),
+            ends_at=min(until, now + connect + read),
             used_since=self._used_since,
         )
 

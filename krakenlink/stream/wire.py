@@ -32,7 +32,7 @@ from krakenlink.errors import KrakenConnectionError, unusable_proxy
 from krakenlink.foreign import shown
 from krakenlink.locks import done_under
 from krakenlink.machine import feed_clock, is_loopback
-from krakenlink.sockets import Answer, Call, by_thread, dial, state_of, watching
+from krakenlink.sockets import Answer, Call, by_thread, dial, state_of
 
 # Bytes of the answer to a handshake; Kraken's has some five hundred.
 _LONGEST_HANDSHAKE = 65536
@@ -223,7 +223,7 @@ def open_socket(parts: urllib.parse.SplitResult, timeout: float) -> socket.socke
         for sock in found:
             sock.close()
 
-    with watching(Call(ends_at, timeout, ends_at, 0.0)):
+    with Call(ends_at, timeout, ends_at, 0.0):
         # On a thread of its own, because the system lets no look-up be interrupted.
         by_thread(lambda: found.append(_connected(parts, ends_at)), undo, ends_at)
     return found[0]

@@ -18,7 +18,6 @@ from krakenlink.sockets import (
     promised,
     state_of,
     time_left,
-    watching,
 )
 
 
@@ -75,7 +74,7 @@ def test_answer_has_its_time_from_when_the_request_left() -> None:
 def test_work_on_another_thread_knows_the_call() -> None:
     """The sockets there serve the call of whoever waits."""
     seen: list[Call | None] = []
-    with watching(a_call()) as call:
+    with a_call() as call:
         by_thread(lambda: seen.append(call_here()), lambda: None, feed_clock() + 5)
     assert seen == [call]
     assert call_here() is None
@@ -140,7 +139,7 @@ def test_refused_addresses_are_passed_at_once(monkeypatch: pytest.MonkeyPatch) -
         good = (socket.AF_INET, server.getsockname())
         resolve_to(monkeypatch, refused_address(), odd, refused_address(), good)
         monkeypatch.setattr("krakenlink.sockets._STAGGER", 60.0)
-        with watching(Call(feed_clock() + 20, 1, feed_clock() + 30, 0)):
+        with Call(feed_clock() + 20, 1, feed_clock() + 30, 0):
             sock = dial("exchange.invalid", 443, [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)])
         with sock:
             assert sock.getpeername() == server.getsockname()

@@ -29,7 +29,7 @@ from krakenlink import VERSION
 from krakenlink.machine import feed_clock
 from krakenlink.numbers import doubled
 from krakenlink.rest.transport import Adapter, chain_of, is_timeout, words_of
-from krakenlink.sockets import Call, TooLong, done_within, time_left, watching
+from krakenlink.sockets import Call, TooLong, done_within, time_left
 from ttslo_app.cluster import gateway, words
 from ttslo_app.cluster.address import Access, Place, check_access, place_of
 from ttslo_app.cluster.etcd_watch import Watch
@@ -335,7 +335,7 @@ class EtcdStore:
         request.prepare_headers({**headers, **({"Authorization": token} if token else {})})
         # requests' types do not know what urllib3 takes.
         limits: Any = urllib3.Timeout(connect=call.read_within, read=call.read_within)
-        with watching(call):
+        with call:
             response = self._adapter.send(
                 request,
                 timeout=limits,

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from krakenlink.machine import feed_clock
-from krakenlink.sockets import Call, by_thread, dial, watching
+from krakenlink.sockets import Call, by_thread, dial
 from ttslo_app.cluster import gateway, words
 from ttslo_app.cluster.gateway import Fate, Odd, Refusal
 from ttslo_app.cluster.store import Entry, News
@@ -219,7 +219,7 @@ def _connected(root: str, tls: ssl.SSLContext | None) -> socket.socket:
             sock.close()
 
     try:
-        with watching(Call(ends_at, _CONNECTS, ends_at, 0.0)):
+        with Call(ends_at, _CONNECTS, ends_at, 0.0):
             by_thread(connect, undo, ends_at)
     except ssl.SSLCertVerificationError as error:
         raise Refusal(Fate.NOT_DONE, words.not_trusted(error.verify_message)) from None

@@ -21,7 +21,7 @@ from krakenlink.foreign import some_of, without_login
 from krakenlink.machine import BROKER_PORT, feed_clock, is_loopback, is_relay
 from krakenlink.numbers import readable
 from krakenlink.pairs import symbol_offline
-from krakenlink.sockets import Call, by_thread, dial, watching
+from krakenlink.sockets import Call, by_thread, dial
 from krakenlink.stream.events import FeedLive, FeedStale
 from krakenlink.stream.wire import open_socket, proxy_for
 from ttslo_app.clocks import KrakenClock
@@ -113,7 +113,7 @@ def look_at_ports(patient: Patient) -> Findings:
         ends_at = began + patient.left(_STEP)
         call = Call(ends_at, _STEP, ends_at, ends_at)
         try:
-            with watching(call):
+            with call:
                 _bounded(patient, partial(dial, host, port, None)).close()
         except OSError as error:
             yield say("port shut", name, host=name, error=_why(error))

@@ -27,7 +27,7 @@ from krakenlink.errors import (
 from krakenlink.rest.kept import Messages, exchanged, unpacked
 from krakenlink.rest.sockets import watched
 from krakenlink.rest.transport import _OneServer
-from krakenlink.sockets import MOST_BYTES, NEVER, Call, TooLong, watching
+from krakenlink.sockets import MOST_BYTES, NEVER, Call, TooLong
 from tests.kits.rest.rest_kit import (
     LONG,
     Loopback,
@@ -366,7 +366,7 @@ def test_what_fails_before_anything_leaves_is_certain() -> None:
     call = Call(NEVER, LONG, NEVER, 0.0)
     pool = pool_of(9)
     pool.close()
-    with watching(call), pytest.raises(ClosedPoolError):
+    with call, pytest.raises(ClosedPoolError):
         exchanged(pool, "POST", b"POST / HTTP/1.1\r\n\r\n")
     assert not call.may_have_left
 
