@@ -20,13 +20,15 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import InvalidHeader
+from urllib3.exceptions import ClosedPoolError, InvalidHeader
 
 from krakenlink.sockets import MOST_BYTES, Answer, TooLong, call_here
 
 # What may stand in the first line of a request; anything else is left to those who refuse it.
 _TARGET = re.compile(r"/[!-~]*", re.ASCII)
 _PIECE = 65536
+# What was said before the end of a connection can still be read.
+_if_not_ended = suppress(BrokenPipeError)
 
 
 class Received(NamedTuple):
@@ -89,14 +91,14 @@ def exchanged(pool: HTTPConnectionPool, verb: str, message: bytes) -> Received |
     call = call_here()
     if call is not None:
         call.is_watched = True  # whatever may leave from here on is seen
-    connection: Any = pool._get_conn()  # none that may be dead
-    if connection.sock is None:
-        pool._put_conn(connection)
+    connection = _taken_from(pool)
+    if connection is None:
         return None
     answer: Answer | None = None
     try:
-        with suppress(BrokenPipeError):  # what was said before the end can still be read
-            connection.send(message)
+        with _if_not_ended:
+            connection.note_sending()
+            connection.sock.sendall(message)
         answer = Answer(connection.sock, method=verb)
         answer.begin()
         body = _read(answer)
@@ -111,6 +113,21 @@ def exchanged(pool: HTTPConnectionPool, verb: str, message: bytes) -> Received |
         connection.close()
     pool._put_conn(connection)
     return Received(answer.status, answer.reason, _headers(answer), body)
+
+
+def _taken_from(pool: HTTPConnectionPool) -> Any:
+    """Return a connection that stands, and is the caller's to put back; None if none does."""
+    idle = pool.pool
+    if idle is None:
+        raise ClosedPoolError(pool, "Pool is closed.")
+    # Not by the pool's own way to one, which is a dozen calls: an order waits for them.
+    with idle.mutex:  # of a queue that has None for each connection that it has no more
+        connection = idle.queue.pop() if idle.queue and idle.queue[-1] else None
+    if connection is None or connection.is_connected:
+        return connection
+    connection.close()  # it may be dead
+    pool._put_conn(connection)
+    return None
 
 
 def _read(answer: Answer) -> bytes:

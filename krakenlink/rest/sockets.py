@@ -10,14 +10,16 @@ Source: urllib3 2 (read 2026-11).
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util import wait_for_read
 
 from krakenlink.machine import feed_clock, lost_link_at
 from krakenlink.rest.trust import sharing
@@ -37,6 +39,18 @@ def slept() -> float:
     return feed_clock() - time.monotonic()
 
 
+def _look_at(sock: socket.socket) -> Callable[[], object]:
+    """Return what tells whether a socket has something to be read, its end for instance.
+
+    It is kept with the connection: urllib3 sets up the same for each look, and an order waits.
+    """
+    if not hasattr(select, "poll"):  # as on Windows
+        return partial(wait_for_read, sock, 0.0)
+    look = select.poll()
+    look.register(sock, select.POLLIN)
+    return partial(look.poll, 0)
+
+
 class _Watched(HTTPConnection):
     """What is added to each of urllib3's kinds of connection."""
 
@@ -45,6 +59,7 @@ class _Watched(HTTPConnection):
     _slept = 0.0
     _is_connecting = False
     _is_head_held, _head = False, b""
+    _has_news: Callable[[], object] | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -53,7 +68,11 @@ class _Watched(HTTPConnection):
         dropped_at = call.used_since if call is not None else 0.0
         since = max(feed_clock() - _MOST_IDLE, dropped_at, lost_link_at())
         is_young = self._used_at >= since and slept() - self._slept < _DRIFT
-        return is_young and super().is_connected
+        if not is_young or self.sock is None:
+            return False
+        if self._has_news is None:
+            self._has_news = _look_at(self.sock)
+        return not self._has_news()
 
     # A class to those who call it, and a method to whom it must be told.
     def response_class(  # type: ignore[override]
@@ -87,6 +106,7 @@ class _Watched(HTTPConnection):
                 by_thread(self._reach, self.close, call.connects_until)
         finally:
             self._is_connecting = False
+        self._has_news = None
         self._note_use()
 
     def _reach(self) -> None:
@@ -111,12 +131,16 @@ class _Watched(HTTPConnection):
             data, self._head = self._head + data, b""
         if self.sock is None:
             self.connect()
+        self.note_sending()
+        super().send(data)
+
+    def note_sending(self) -> None:
+        """Take note that what this thread calls for leaves now, over the socket that stands."""
         call = call_here()
         if call is not None:
             call.note_sending()
             self.sock.settimeout(max(0.001, call.ends_at - feed_clock()))
         self._note_use()
-        super().send(data)
 
     def _note_use(self) -> None:
         self._used_at, self._slept = feed_clock(), slept()

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from queue import LifoQueue
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -128,7 +129,8 @@ class _OneServer(Adapter):
         """
         pool: HTTPConnectionPool | None = self._pool
         is_read = pool is None or (pool.proxy is not None and pool.scheme == "http")
-        is_known = hasattr(pool, "_get_conn") and hasattr(pool, "_put_conn")
+        queue = getattr(pool, "pool", None)
+        is_known = isinstance(queue, LifoQueue) and hasattr(pool, "_put_conn")
         return None if is_read or not is_known or HTTPAdapter.send is not _send else pool
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:

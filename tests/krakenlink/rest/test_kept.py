@@ -1,11 +1,13 @@
 """Requests over a connection that stands: what leaves, what is read, and what becomes of both."""
 
 import gzip
+import select
 import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import LifoQueue, SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,7 @@ from krakenlink.errors import (
     ProtocolError,
     RateLimitError,
 )
+from krakenlink.rest import sockets
 from krakenlink.rest.kept import Messages, exchanged, unpacked
 from krakenlink.rest.sockets import watched
 from krakenlink.rest.transport import _OneServer
@@ -323,8 +326,12 @@ def test_answer_without_bounds_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         server.wait_closed(0)
 
 
-def test_connection_that_was_closed_meanwhile_is_not_written_to() -> None:
-    """An order goes over a new one at once, and once."""
+@pytest.mark.parametrize("system", [select, SimpleNamespace()], ids=["here", "without poll"])
+def test_connection_that_was_closed_meanwhile_is_not_written_to(
+    system: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An order goes over a new one at once, and once; Windows has no `poll` to see it by."""
+    monkeypatch.setattr(sockets, "select", system)
     is_closed = threading.Event()
 
     def leave(sock: socket.socket) -> None:
@@ -361,6 +368,43 @@ def test_no_connection_is_opened_here() -> None:
         pool.close()
 
 
+def test_connection_is_looked_at_anew_each_time() -> None:
+    """One that was good for several requests and has ended since is not written to."""
+    asked: list[bytes] = []
+    ends = threading.Event()
+
+    def treat(sock: socket.socket) -> None:
+        while request := read_request(sock):
+            asked.append(request)
+            sock.sendall(http(PLACED))
+            if len(asked) == 3:
+                sock.shutdown(socket.SHUT_RDWR)
+                ends.set()
+
+    with Loopback(treat) as server, client_of(server.url, LONG, LONG) as api:
+        for _ in range(3):
+            order(api)
+        assert server.connections == 1
+        assert ends.wait(60)
+        assert order(api) == order(api) == {"txid": ["OABC"]}
+        assert server.connections == 2
+    assert len(asked) == 5
+
+
+def test_connections_that_are_no_more_are_none_to_be_had() -> None:
+    """What is under way elsewhere, or broke, leaves room for others and nothing to be taken."""
+    pool = HTTPConnectionPool("127.0.0.1", 9, maxsize=2)
+    idle = pool.pool
+    assert idle is not None
+    assert exchanged(pool, "GET", b"GET / HTTP/1.1\r\n\r\n") is None
+    assert idle.qsize() == 2
+    idle.get()
+    idle.get()
+    assert exchanged(pool, "GET", b"GET / HTTP/1.1\r\n\r\n") is None
+    assert idle.qsize() == 0
+    pool.close()
+
+
 def test_what_fails_before_anything_leaves_is_certain() -> None:
     """The sockets see all that leaves from the first step on, so no order is in doubt for it."""
     call = Call(NEVER, LONG, NEVER, 0.0)
@@ -377,10 +421,14 @@ def test_what_fails_before_anything_leaves_is_certain() -> None:
 def test_pool_that_is_not_known_here_is_left_to_the_library() -> None:
     """A later urllib3 may have other names: then its own way is gone, and no order fails."""
     adapter = _OneServer()
-    adapter._pool = SimpleNamespace(proxy=None, scheme="https", _get_conn=None)
+    pool = adapter._pool = SimpleNamespace(proxy=None, scheme="https", _put_conn=None)
     assert adapter.kept is None
-    adapter._pool._put_conn = None
-    assert adapter.kept is adapter._pool
+    pool.pool = SimpleQueue()
+    assert adapter.kept is None
+    pool.pool = LifoQueue()
+    assert adapter.kept is pool
+    del pool._put_conn
+    assert adapter.kept is None
 
 
 def test_callers_stand_in_for_the_wire_is_asked_at_any_time() -> None:
