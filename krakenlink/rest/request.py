@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import hmac
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 from urllib.parse import quote_plus
 
 from krakenlink.errors import ArgumentError
@@ -179,20 +180,16 @@ def sign(urlpath: str, nonce: str, body: str, secret: str) -> str:
         ArgumentError: If `secret` is not base64; its text is not shown.
     """
     digest = hashlib.sha256(f"{nonce}{body}".encode()).digest()
-    begun = _hashes_of(secret)
-    inner, outer = begun[0].copy(), begun[1].copy()
-    inner.update(urlpath.encode() + digest)
-    outer.update(inner.digest())
-    return binascii.b2a_base64(outer.digest(), newline=False).decode("ascii")
+    mac = _mac_of(secret).copy()
+    mac.update(urlpath.encode() + digest)
+    return binascii.b2a_base64(mac.digest(), newline=False).decode("ascii")
 
 
 @lru_cache(maxsize=8)
-def _hashes_of(secret: str) -> tuple[Any, Any]:  # of a class that has no public name
-    """Return the two hashes that an HMAC by a secret goes on from, to be copied.
+def _mac_of(secret: str) -> hmac.HMAC:
+    """Return what signs with a secret, to be copied.
 
-    The library copies more than these with each signature, and an order waits for it.
-
-    Source: RFC 2104.
+    To find the algorithm and to take the key in is most of a signature, and an order waits for it.
     """
     try:
         key = binascii.a2b_base64(secret.strip(), strict_mode=True)
@@ -200,14 +197,7 @@ def _hashes_of(secret: str) -> tuple[Any, Any]:  # of a class that has no public
         raise ArgumentError(
             "api_secret is not base64; copy the private key from Kraken once more, whole"
         ) from None
-    if len(key) > _BLOCK:
-        key = hashlib.sha512(key).digest()
-    block = key.ljust(_BLOCK, b"\0")
-    inner, outer = (bytes(byte ^ pad for byte in block) for pad in (0x36, 0x5C))
-    return hashlib.sha512(inner), hashlib.sha512(outer)
-
-
-_BLOCK = hashlib.sha512().block_size
+    return hmac.new(key, digestmod="sha512")
 
 
 # Kraken's secrets are 64 bytes in base64, its keys 42.
