@@ -19,6 +19,8 @@ from ttslo_app.messages import Kind, Say, Sentence, tell
 # A second in nanoseconds, in which Kraken's trades are told apart.
 SECOND = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# From here moments are counted that are put into words: one without a zone is there sooner.
+_BARE_EPOCH = _EPOCH.replace(tzinfo=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,16 @@ class Moments:
 
     def now(self) -> str:
         """Return the present moment, as ISO UTC by Kraken's clock."""
-        return self._kept(self._clocks.utc().isoformat(timespec="milliseconds"))
+        return self._kept(f"{bare_iso(self._clocks.kraken())}+00:00")
 
     def now_and_before(self, ago: float) -> tuple[str, str]:
         """Return the present moment, and that of so many seconds ago, by one look at the clock."""
-        now = self._clocks.utc()
-        before = now - timedelta(seconds=ago)
-        return (
-            self._kept(now.isoformat(timespec="milliseconds")),
-            self._kept(before.isoformat(timespec="milliseconds"), ago),
-        )
+        now = self._clocks.kraken()
+        texts = f"{bare_iso(now)}+00:00", f"{bare_iso(now, ago)}+00:00"
+        if not self._clocks.is_known():
+            at = self._clocks.monotonic()
+            self._guesses.update(zip(texts, (at, at - ago), strict=True))
+        return texts
 
     def since_now(self) -> str:
         """Return the present moment, from which on trades are to count."""
@@ -142,9 +144,9 @@ class Moments:
         now = self.now()
         return now, now if self._clocks.is_known() else self._kept(now.removesuffix("+00:00"))
 
-    def _kept(self, text: str, ago: float = 0.0) -> str:
+    def _kept(self, text: str) -> str:
         if not self._clocks.is_known():
-            self._guesses[text] = self._clocks.monotonic() - ago
+            self._guesses[text] = self._clocks.monotonic()
         return text
 
     def guessed_at(self, text: str) -> float | None:
@@ -157,10 +159,7 @@ class Moments:
             return {}
         guesses, self._guesses = self._guesses, {}
         ns_of = self._clocks.kraken_ns_of
-        moments = {
-            text: datetime.fromtimestamp(ns_of(at) / SECOND, UTC) for text, at in guesses.items()
-        }
-        return {text: one.isoformat(timespec="milliseconds") for text, one in moments.items()}
+        return {text: f"{bare_iso(ns_of(at) / SECOND)}+00:00" for text, at in guesses.items()}
 
 
 # What lies outside is no moment that anybody traded at or asked for, in seconds since 1970: Kraken
@@ -342,6 +341,15 @@ def is_moment(at_ns: int) -> bool:
 def iso_moment(at_ns: int) -> str:
     """Return nanoseconds since 1970 as an ISO moment in UTC, to the microsecond."""
     return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
+
+
+def bare_iso(seconds: float, ago: float = 0.0) -> str:
+    """Return seconds since 1970, or so long before, as an ISO moment in UTC without its zone.
+
+    To the millisecond, of which nothing is rounded up.
+    """
+    moment = _BARE_EPOCH + timedelta(0, seconds) - timedelta(0, ago)
+    return moment.isoformat("T", "milliseconds")
 
 
 def outlasts(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kits.common.calls_kit import calls_in
@@ -15,6 +15,8 @@ from ttslo_app.clocks import (
     SECOND,
     Clocks,
     KrakenClock,
+    Moments,
+    bare_iso,
     clock_time,
     is_moment,
     iso_moment,
@@ -43,6 +45,25 @@ def test_moments_are_read_exactly_or_not_at_all() -> None:
 def test_moment_that_is_written_is_read_again(at_ns: int) -> None:
     """A moment survives as text, to the microsecond."""
     assert nanoseconds(iso_moment(at_ns)) == at_ns // 1000 * 1000
+
+
+# From 1970 to the end of the year 9999, with many at the end of a millisecond.
+@given(
+    st.floats(0, 253_402_300_799.0) | st.integers(0, 4 * 10**12).map(lambda ms: ms / 1000),
+    st.floats(0, 1e9) | st.integers(0, 60_000).map(lambda ms: ms / 1000),
+)
+@example(1.999999, 0.0)
+@example(1.9999996, 0.0)  # rounded to the microsecond, and cut off at the millisecond
+@example(1.0000006, 0.0000014)  # each rounded by itself
+def test_moment_is_put_into_the_words_that_datetime_has_for_it(seconds: float, ago: float) -> None:
+    """To the letter, wherever a fraction of a second ends; so are the texts of two moments."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    texts = tuple(
+        one.isoformat(timespec="milliseconds") for one in (moment, moment - timedelta(seconds=ago))
+    )
+    assert f"{bare_iso(seconds)}+00:00" == texts[0]
+    moments = Moments(Clocks(lambda: seconds, lambda: 0.0, lambda: 0.0))
+    assert (moments.now(), moments.now_and_before(ago)) == (texts[0], texts)
 
 
 def test_present_moment_is_told_by_the_clock_of_kraken(clocks: Clocks) -> None:

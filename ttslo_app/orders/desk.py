@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Protocol
 
 from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.request import MOST_ORDERS
 from krakenlink.rest.verdicts import OutcomeKind, Pause
+from ttslo_app.clocks import bare_iso
 from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.amounts import NotEnough
@@ -425,5 +425,4 @@ def _batches(intents: Iterable[_Intent]) -> list[list[_Intent]]:
 
 def _as_text(moment: float) -> str:
     """Return seconds since 1970 as Kraken takes a deadline."""
-    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+    return f"{bare_iso(moment)}Z"
