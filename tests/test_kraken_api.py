@@ -312,9 +312,12 @@ def test_child_process_has_connections_of_its_own() -> None:
     with Loopback(forever_ok) as server:
         api = client_of(server.url)
         api.warm_up()
-        with gate_of(str(api.api_key)).turn(1, is_look=False):  # as another thread might just then
-            child = fork_and_run(lambda: api.add_order("XBTUSD", "market", "sell", "1"))
-        assert child == 0
+
+        def fork(_: int) -> int:
+            return fork_and_run(lambda: api.add_order("XBTUSD", "market", "sell", "1"))
+
+        gate = gate_of(str(api.api_key))
+        assert gate.in_turn(fork, 1, is_look=False) == 0  # as another thread might just then
         assert server.connections == 2
         api.close()
 

@@ -19,15 +19,18 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 from krakenlink.errors import KeyDeposed
 from krakenlink.machine import on_fork, read_plain, replace_file
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # Nanoseconds. The file is written this seldom, and a nonce may be as far above what is in it.
 _KEPT_EVERY = 10 * 10**9
@@ -144,11 +147,11 @@ class Gate:
             else:
                 self._is_deposed = self._is_exclusive
 
-    @contextmanager
-    def turn(self, patience: float, *, is_look: bool) -> Iterator[int]:
-        """Wait for this call's turn, and hand out its nonce; the next turn begins at the end.
+    def in_turn(self, work: Callable[[int], T], patience: float, *, is_look: bool) -> T:
+        """Wait for this call's turn and do its work; the next turn begins when that ends.
 
         Args:
+            work: Takes the nonce.
             patience: Longest wait, in seconds.
             is_look: Whether the call changes nothing: then it lets all others go before it.
 
@@ -167,13 +170,11 @@ class Gate:
                     raise TimeoutError("the turn has not come")
                 if self._is_deposed:
                     raise KeyDeposed
-                if is_look:
-                    self._is_look_out = True
-                else:
-                    self._is_order_out = True
+                self._is_look_out |= is_look
+                self._is_order_out |= not is_look
                 is_out = True
                 nonce = self._next_nonce(kept)
-            yield nonce
+            return work(nonce)
         finally:
             with self._lock:
                 if is_out and is_look:

@@ -259,13 +259,16 @@ class RestSession:
         patience = self._timeouts.connect + read
         if params.get("deadline") is not None:
             patience = min(patience, _DEADLINE_PATIENCE)
+
+        def ask(its: int) -> tuple[int, Answer]:
+            nonce = its if own is None else own
+            request = private_request(method, params, nonce, *keys)
+            return nonce, self._transport.post(
+                request.path, request.body, request.headers, is_order=not is_look
+            )
+
         try:
-            with gate.turn(min(patience, time_left()), is_look=is_look) as its:
-                nonce = its if own is None else own
-                request = private_request(method, params, nonce, *keys)
-                return nonce, self._transport.post(
-                    request.path, request.body, request.headers, is_order=not is_look
-                )
+            return gate.in_turn(ask, min(patience, time_left()), is_look=is_look)
         except TimeoutError:
             said = f"{method}: other calls of this key took {patience:.0f} s; it was not sent"
             raise KrakenTimeout(said, request_sent=False) from None

@@ -13,20 +13,18 @@ import pytest
 from krakenlink.errors import KeyDeposed
 from krakenlink.rest.gate import FAR, Gate, gate_of
 from tests.kits.common.interrupt_kit import at_each_instant
+from tests.kits.rest import turn_kit
+from tests.kits.rest.turn_kit import turn
 
 HOUR = 3600 * 10**9
 
-
-def nonce_of(gate: Gate, *, is_look: bool = True) -> int:
-    """Take one turn and return its nonce."""
-    with gate.turn(1, is_look=is_look) as nonce:
-        return nonce
+nonce_of = partial(turn_kit.nonce_of, patience=1, is_look=True)
 
 
 def test_change_does_not_wait_for_a_look() -> None:
     """A look whose answer is slow holds up no order; the order's nonce is the higher one."""
     gate = Gate()
-    with gate.turn(0, is_look=True) as look, gate.turn(0, is_look=False) as order:
+    with turn(gate, 0, is_look=True) as look, turn(gate, 0, is_look=False) as order:
         assert order > look
 
 
@@ -35,9 +33,9 @@ def test_others_wait_for_their_turn_and_not_for_ever(first: bool, second: bool) 
     """Looks go alone, changes one after another; whoever has waited long enough is told."""
     gate = Gate()
     with (
-        gate.turn(0, is_look=first),
+        turn(gate, 0, is_look=first),
         pytest.raises(TimeoutError),
-        gate.turn(0.01, is_look=second),
+        turn(gate, 0.01, is_look=second),
     ):
         raise AssertionError("two at a time")
     nonce_of(gate, is_look=second)
@@ -65,10 +63,9 @@ def test_look_lets_waiting_changes_go_first() -> None:
     began: list[str] = []
 
     def take(name: str, *, is_look: bool) -> None:
-        with gate.turn(5, is_look=is_look):
-            began.append(name)
+        gate.in_turn(lambda _: began.append(name), 5, is_look=is_look)
 
-    with ThreadPoolExecutor(2) as pool, gate.turn(0, is_look=False):
+    with ThreadPoolExecutor(2) as pool, turn(gate, 0, is_look=False):
         pool.submit(take, "look", is_look=True)
         while not gate._changed._waiters:  # type: ignore[attr-defined]  # of the condition
             time.sleep(0.001)
@@ -81,10 +78,10 @@ def test_look_lets_waiting_changes_go_first() -> None:
 def test_turn_that_was_not_had_holds_nobody_up() -> None:
     """An order that gave up waiting, or broke, is no reason for a look to wait."""
     gate = Gate()
-    with gate.turn(0, is_look=False), pytest.raises(TimeoutError), gate.turn(0, is_look=False):
+    with turn(gate, 0, is_look=False), pytest.raises(TimeoutError), turn(gate, 0, is_look=False):
         raise AssertionError("two at a time")
-    with pytest.raises(KeyError), gate.turn(0, is_look=False):
-        raise KeyError
+    with pytest.raises(ZeroDivisionError):
+        gate.in_turn(lambda nonce: nonce // 0, 0, is_look=False)
     nonce_of(gate)
 
 
@@ -322,7 +319,7 @@ def test_look_that_an_order_overtook_is_no_sign_of_another_program() -> None:
     """Kraken refuses the look's lower nonce then; the next call tells."""
     gate = reigning()
     gate.hear(nonce_of(gate), [])
-    with gate.turn(0, is_look=True) as look, gate.turn(0, is_look=False):
+    with turn(gate, 0, is_look=True) as look, turn(gate, 0, is_look=False):
         pass
     gate.hear(look, REFUSED)
     assert not gate.is_deposed

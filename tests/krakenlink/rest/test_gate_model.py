@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from krakenlink.rest import gate as gate_room
 from krakenlink.rest.gate import Gate, gate_of
 from tests.kits.common.examples import many
+from tests.kits.rest.turn_kit import nonce_of, turn
 
 SECOND = 10**9
 NOW = 1_800_000_000 * SECOND
@@ -36,12 +37,6 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
     found = _Clock()
     monkeypatch.setattr(gate_room, "time", found)
     return found
-
-
-def nonce_of(gate: Gate, *, is_look: bool = False) -> int:
-    """Take one turn and return its nonce."""
-    with gate.turn(0, is_look=is_look) as nonce:
-        return nonce
 
 
 # --- nonces --------------------------------------------------------------------------------------
@@ -145,13 +140,13 @@ def test_turns_are_had_as_the_rules_say(steps: list[tuple[str, int]]) -> None:
         is_free = not kinds if what == "look" else "order" not in kinds
         stack = ExitStack()
         if is_free:
-            nonce = stack.enter_context(gate.turn(0, is_look=what == "look"))
+            nonce = stack.enter_context(turn(gate, 0, is_look=what == "look"))
             assert nonce > last
             last = nonce
             out.append((what, stack))
         else:
             with pytest.raises(TimeoutError):
-                stack.enter_context(gate.turn(0, is_look=what == "look"))
+                stack.enter_context(turn(gate, 0, is_look=what == "look"))
     for _, stack in out:
         stack.close()
     assert nonce_of(gate, is_look=True) > last  # nobody is left behind
@@ -162,8 +157,12 @@ def test_turns_are_had_as_the_rules_say(steps: list[tuple[str, int]]) -> None:
 def test_call_that_fails_gives_its_turn_back(is_look: bool) -> None:
     """Whatever it fails with."""
     gate = Gate()
-    with pytest.raises(KeyboardInterrupt), gate.turn(0, is_look=is_look):
+
+    def fail(_: int) -> None:
         raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gate.in_turn(fail, 0, is_look=is_look)
     assert nonce_of(gate, is_look=True) < nonce_of(gate, is_look=False)
 
 

@@ -35,6 +35,7 @@ from tests.kits.rest.rest_kit import (
     refusal,
     ticker,
 )
+from tests.kits.rest.turn_kit import turn
 
 web, rest = rest_kit.web, rest_kit.rest  # fixtures
 
@@ -244,7 +245,7 @@ def test_key_that_cannot_be_one_is_told_before_any_call(
 def test_order_waits_for_no_look(web: Web, rest: KrakenAPI) -> None:
     """However slow the answer to a look is, an order of the same key goes at once."""
     web.on("AddOrder", ok({"txid": ["OABC"]}))
-    with gate_of("key").turn(1, is_look=True):
+    with turn(gate_of("key"), 1, is_look=True):
         assert rest.add_order("XBTUSD", "market", "sell", "1") == {"txid": ["OABC"]}
 
 
@@ -253,7 +254,7 @@ def test_order_that_waited_too_long_was_not_sent(
 ) -> None:
     """What it was decided on is old by then; whoever decides is told in time."""
     monkeypatch.setattr(session, "_DEADLINE_PATIENCE", 0.01)
-    with gate_of("key").turn(1, is_look=False), pytest.raises(KrakenTimeout) as caught:
+    with turn(gate_of("key"), 1, is_look=False), pytest.raises(KrakenTimeout) as caught:
         rest.add_order("XBTUSD", "market", "sell", "1", deadline="2026-11-25T08:00:05Z")
     assert not caught.value.request_sent
     assert not web.calls
@@ -262,7 +263,7 @@ def test_order_that_waited_too_long_was_not_sent(
 def test_call_with_a_nonce_of_its_own_does_not_wait_for_ever(web: Web, rest: KrakenAPI) -> None:
     """A turn that did not come is told as by any other call: nothing was sent."""
     with (
-        gate_of("key").turn(1, is_look=False),
+        turn(gate_of("key"), 1, is_look=False),
         done_within(0.01),
         pytest.raises(KrakenTimeout, match="AddOrder: other calls of this key") as caught,
     ):
