@@ -98,7 +98,7 @@ class _Watched(HTTPConnection):
 
     def connect(self) -> None:
         call = call_here()
-        self._is_connecting = True
+        self._is_connecting, self._has_news = True, None
         try:
             if call is None:
                 self._reach()
@@ -106,7 +106,6 @@ class _Watched(HTTPConnection):
                 by_thread(self._reach, self.close, call.connects_until)
         finally:
             self._is_connecting = False
-        self._has_news = None
         self._note_use()
 
     def _reach(self) -> None:
