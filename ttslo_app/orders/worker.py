@@ -63,7 +63,7 @@ _LONGEST_WAIT, _SHORTEST_WAIT = 1.0, 0.001
 _CROWD = 1_000
 # For so long the thread has the interpreter for itself where it was waiting for a crossing: it is
 # busy with that for longer, and would have to wait until others have put their books in order.
-_HEAD_START = 0.0005
+_HEAD_START = 0.001
 
 
 class OrderWorker:
