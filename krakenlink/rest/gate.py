@@ -51,6 +51,10 @@ _LEAPS = _CLIMBS[:2]
 _AFTER_THE_NONCE = ("EOrder:", "EGeneral:Permission denied")
 
 
+class NoTurn(TimeoutError):
+    """The turn has not come in time; nothing was sent."""
+
+
 class Gate:
     """Lets the private calls of one key through. Safe from any thread.
 
@@ -156,7 +160,7 @@ class Gate:
             is_look: Whether the call changes nothing: then it lets all others go before it.
 
         Raises:
-            TimeoutError: If the turn has not come; nothing was sent.
+            NoTurn: If the turn has not come.
             KeyDeposed: If a later start elsewhere has the exclusive key; nothing was sent.
         """
         kept = 0 if self._is_read or self._is_exclusive else self._read()  # a disk may be slow
@@ -167,7 +171,7 @@ class Gate:
                 is_counted = True
                 is_free = partial(self._is_free, is_look)
                 if not is_free() and not self._changed.wait_for(is_free, patience):
-                    raise TimeoutError("the turn has not come")
+                    raise NoTurn
                 if self._is_deposed:
                     raise KeyDeposed
                 self._is_look_out |= is_look

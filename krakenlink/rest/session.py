@@ -23,7 +23,7 @@ from krakenlink.errors import (
 from krakenlink.foreign import without_login
 from krakenlink.machine import checked_root, feed_clock, kept_in, on_fork
 from krakenlink.rest.answers import read_answer, result_of, too_many
-from krakenlink.rest.gate import Gate, gate_of
+from krakenlink.rest.gate import Gate, NoTurn, gate_of
 from krakenlink.rest.request import private_request, sign
 from krakenlink.rest.transport import Answer, Timeouts, Transport, check_proxy
 from krakenlink.sockets import time_left
@@ -269,7 +269,7 @@ class RestSession:
 
         try:
             return gate.in_turn(ask, min(patience, time_left()), is_look=is_look)
-        except TimeoutError:
+        except NoTurn:
             said = f"{method}: other calls of this key took {patience:.0f} s; it was not sent"
             raise KrakenTimeout(said, request_sent=False) from None
 

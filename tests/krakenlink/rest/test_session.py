@@ -249,6 +249,21 @@ def test_order_waits_for_no_look(web: Web, rest: KrakenAPI) -> None:
         assert rest.add_order("XBTUSD", "market", "sell", "1") == {"txid": ["OABC"]}
 
 
+def test_timeout_of_a_callers_own_behind_an_order_is_not_taken_for_no_turn(
+    web: Web, rest: KrakenAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An alarm of theirs may ring once the order has left: then it was not "not sent"."""
+    web.on("AddOrder", rest_kit.ok({"txid": ["OABC"]}))
+
+    def ring(headers: object) -> float:
+        raise TimeoutError("the alarm of a caller")
+
+    monkeypatch.setattr("krakenlink.rest.transport.retry_after", ring)
+    with pytest.raises(TimeoutError, match="alarm of a caller"):
+        rest.add_order("XBTUSD", "market", "sell", "1")
+    assert len(web.asked("AddOrder")) == 1
+
+
 def test_order_that_waited_too_long_was_not_sent(
     web: Web, rest: KrakenAPI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
