@@ -61,8 +61,8 @@ _log = logging.getLogger(__name__)
 _LONGEST_WAIT, _SHORTEST_WAIT = 1.0, 0.001
 # From so many waiting messages on, those are left out that come again by themselves.
 _CROWD = 1_000
-# For so long the thread has the interpreter for itself where it was waiting for a crossing: it is
-# busy with that for longer, and would have to wait until others have put their books in order.
+# For so long the thread has the interpreter for itself where it was waiting for a crossing: then it
+# waits for the disk, or for Kraken, and others put their books in order meanwhile.
 _HEAD_START = 0.001
 
 

@@ -190,8 +190,8 @@ class OrderFiles:
     def current_rows(self) -> Rows:
         """Return the rows of config.csv as they are now.
 
-        The bytes are compared, not the stamp alone: an edit in place can leave length and time as
-        they were.
+        The bytes are compared, and no stamp: an edit in place can leave length and time as they
+        were.
         """
         seen = self._seen
         if seen.stamp is not None and self.manager.config_holds(seen.data):
