@@ -124,12 +124,12 @@ class Moments:
 
     def now(self) -> str:
         """Return the present moment, as ISO UTC by Kraken's clock."""
-        return self._kept(f"{bare_iso(self._clocks.kraken())}+00:00")
+        return self._kept(utc_iso(self._clocks.kraken()))
 
     def now_and_before(self, ago: float) -> tuple[str, str]:
         """Return the present moment, and that of so many seconds ago, by one look at the clock."""
         now = self._clocks.kraken()
-        texts = f"{bare_iso(now)}+00:00", f"{bare_iso(now, ago)}+00:00"
+        texts = utc_iso(now), utc_iso(now, ago)
         if not self._clocks.is_known():
             at = self._clocks.monotonic()
             self._guesses.update(zip(texts, (at, at - ago), strict=True))
@@ -159,7 +159,7 @@ class Moments:
             return {}
         guesses, self._guesses = self._guesses, {}
         ns_of = self._clocks.kraken_ns_of
-        return {text: f"{bare_iso(ns_of(at) / SECOND)}+00:00" for text, at in guesses.items()}
+        return {text: utc_iso(ns_of(at) / SECOND) for text, at in guesses.items()}
 
 
 # What lies outside is no moment that anybody traded at or asked for, in seconds since 1970: Kraken
@@ -343,13 +343,13 @@ def iso_moment(at_ns: int) -> str:
     return (_EPOCH + timedelta(microseconds=at_ns // 1000)).isoformat(timespec="microseconds")
 
 
-def bare_iso(seconds: float, ago: float = 0.0) -> str:
-    """Return seconds since 1970, or so long before, as an ISO moment in UTC without its zone.
+def utc_iso(seconds: float, ago: float = 0.0, zone: str = "+00:00") -> str:
+    """Return seconds since 1970, or so long before, as an ISO moment in UTC.
 
-    To the millisecond, of which nothing is rounded up.
+    To the millisecond, of which nothing is rounded up; `zone` is how UTC is written.
     """
     moment = _BARE_EPOCH + timedelta(0, seconds) - timedelta(0, ago)
-    return moment.isoformat("T", "milliseconds")
+    return moment.isoformat("T", "milliseconds") + zone
 
 
 def outlasts(

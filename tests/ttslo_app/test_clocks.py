@@ -16,12 +16,12 @@ from ttslo_app.clocks import (
     Clocks,
     KrakenClock,
     Moments,
-    bare_iso,
     clock_time,
     is_moment,
     iso_moment,
     nanoseconds,
     outlasts,
+    utc_iso,
 )
 
 DAY = 86_400.0
@@ -61,7 +61,7 @@ def test_moment_is_put_into_the_words_that_datetime_has_for_it(seconds: float, a
     texts = tuple(
         one.isoformat(timespec="milliseconds") for one in (moment, moment - timedelta(seconds=ago))
     )
-    assert f"{bare_iso(seconds)}+00:00" == texts[0]
+    assert utc_iso(seconds) == texts[0]
     moments = Moments(Clocks(lambda: seconds, lambda: 0.0, lambda: 0.0))
     assert (moments.now(), moments.now_and_before(ago)) == (texts[0], texts)
 

@@ -21,12 +21,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
 from krakenlink.foreign import shown
-from ttslo_app.clocks import clock_time
+from ttslo_app.clocks import clock_time, utc_iso
 from ttslo_app.messages import Kind, Said
 
 _log = logging.getLogger(__name__)
@@ -253,9 +252,8 @@ def as_json(said: Said) -> str:
 
     `time` is ISO UTC, `row` is null where it is about none, `text` is cut where it is very long.
     """
-    moment = datetime.fromtimestamp(said.at, UTC).isoformat(timespec="milliseconds")
     fields = {
-        "time": moment.replace("+00:00", "Z"),
+        "time": utc_iso(said.at, zone="Z"),
         "level": said.level.upper(),
         "kind": str(said.kind),
         "row": said.row or None,

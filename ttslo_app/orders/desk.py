@@ -16,7 +16,7 @@ from krakenlink.errors import KrakenError
 from krakenlink.rest.answers import Outcome
 from krakenlink.rest.request import MOST_ORDERS
 from krakenlink.rest.verdicts import OutcomeKind, Pause
-from ttslo_app.clocks import bare_iso
+from ttslo_app.clocks import utc_iso
 from ttslo_app.messages import Crossing, Sighting
 from ttslo_app.orders import trouble_words, words
 from ttslo_app.orders.amounts import NotEnough
@@ -425,4 +425,4 @@ def _batches(intents: Iterable[_Intent]) -> list[list[_Intent]]:
 
 def _as_text(moment: float) -> str:
     """Return seconds since 1970 as Kraken takes a deadline."""
-    return f"{bare_iso(moment)}Z"
+    return utc_iso(moment, zone="Z")
