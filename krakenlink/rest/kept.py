@@ -107,11 +107,11 @@ def exchanged(pool: HTTPConnectionPool, verb: str, message: bytes) -> Received |
         if answer is not None:
             answer.close()
         connection.close()
-        pool._put_conn(None)
+        _put_back(pool, None)
         raise
     if answer.will_close:
         connection.close()
-    pool._put_conn(connection)
+    _put_back(pool, connection)
     return Received(answer.status, answer.reason, _headers(answer), body)
 
 
@@ -126,8 +126,24 @@ def _taken_from(pool: HTTPConnectionPool) -> Any:
     if connection is None or connection.is_connected:
         return connection
     connection.close()  # it may be dead
-    pool._put_conn(connection)
+    _put_back(pool, connection)
     return None
+
+
+def _put_back(pool: HTTPConnectionPool, connection: Any) -> None:
+    """Put a connection that was taken into the pool again, or None for one that is no more.
+
+    Not by the pool's own way: it takes the lock by a call, and a Ctrl-C behind that would leave it
+    held, and every later call waiting.
+    """
+    idle, has_room = pool.pool, False
+    if idle is not None:
+        with idle.mutex:
+            has_room = len(idle.queue) < idle.maxsize
+            if has_room:
+                idle.queue.append(connection)
+    if connection is not None and not has_room:
+        connection.close()
 
 
 def _read(answer: Answer) -> bytes:

@@ -129,8 +129,7 @@ class _OneServer(Adapter):
         """
         pool: HTTPConnectionPool | None = self._pool
         is_read = pool is None or (pool.proxy is not None and pool.scheme == "http")
-        queue = getattr(pool, "pool", None)
-        is_known = isinstance(queue, LifoQueue) and hasattr(pool, "_put_conn")
+        is_known = isinstance(getattr(pool, "pool", None), LifoQueue)
         return None if is_read or not is_known or HTTPAdapter.send is not _send else pool
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:

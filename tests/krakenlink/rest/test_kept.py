@@ -7,6 +7,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import LifoQueue, SimpleQueue
 from types import SimpleNamespace
 from typing import Any
@@ -31,6 +32,7 @@ from krakenlink.rest.kept import Messages, exchanged, unpacked
 from krakenlink.rest.sockets import watched
 from krakenlink.rest.transport import _OneServer
 from krakenlink.sockets import MOST_BYTES, NEVER, Call, TooLong
+from tests.kits.common.interrupt_kit import at_each_instant
 from tests.kits.rest.rest_kit import (
     LONG,
     Loopback,
@@ -405,6 +407,37 @@ def test_connections_that_are_no_more_are_none_to_be_had() -> None:
     pool.close()
 
 
+def test_interrupt_at_any_instant_leaves_no_lock_of_the_pool_held() -> None:
+    """Else every later order of the client would wait for it, and none would leave."""
+    with Loopback(forever_ok) as server:
+        for interrupted in at_each_instant("/rest/kept.py", "/queue.py", "/threading.py"):
+            with client_of(server.url, LONG, LONG) as api:
+                order(api)  # by the library, which makes the connection
+                pool = api._transport._adapter.kept
+                assert pool is not None
+                assert pool.pool is not None
+                (connection,) = filter(None, pool.pool.queue)
+                interrupted.do(partial(order, api))
+                assert not pool.pool.mutex.locked()
+                if connection not in pool.pool.queue:
+                    connection.close()  # nobody has it any more
+                assert order(api)["txid"] == ["OABC"]
+
+
+def test_pool_that_is_full_takes_no_connection_back() -> None:
+    """Somebody else may have put one there meanwhile: ours is closed then, and the answer read."""
+    with Loopback(forever_ok) as server, client_of(server.url, LONG, LONG) as api:
+        order(api)
+        pool = api._transport._adapter.kept
+        assert pool is not None
+        assert pool.pool is not None
+        (connection,) = filter(None, pool.pool.queue)
+        pool.pool.maxsize = 1
+        assert order(api)["txid"] == ["OABC"]
+        assert connection.sock is None
+        assert connection not in pool.pool.queue
+
+
 def test_what_fails_before_anything_leaves_is_certain() -> None:
     """The sockets see all that leaves from the first step on, so no order is in doubt for it."""
     call = Call(NEVER, LONG, NEVER, 0.0)
@@ -421,13 +454,13 @@ def test_what_fails_before_anything_leaves_is_certain() -> None:
 def test_pool_that_is_not_known_here_is_left_to_the_library() -> None:
     """A later urllib3 may have other names: then its own way is gone, and no order fails."""
     adapter = _OneServer()
-    pool = adapter._pool = SimpleNamespace(proxy=None, scheme="https", _put_conn=None)
+    pool = adapter._pool = SimpleNamespace(proxy=None, scheme="https")
     assert adapter.kept is None
     pool.pool = SimpleQueue()
     assert adapter.kept is None
     pool.pool = LifoQueue()
     assert adapter.kept is pool
-    del pool._put_conn
+    del pool.pool
     assert adapter.kept is None
 
 
