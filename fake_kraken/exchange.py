@@ -172,7 +172,7 @@ class FakeKraken:
 
     async def _close(self) -> None:
         self._control.drop_all()
-        self._seat.leave()
+        await self._seat.leave()
         if self._runner is not None and self._runner.server is not None:
             await _end(self._runner, self._runner.server)
         tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]

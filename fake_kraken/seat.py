@@ -6,20 +6,25 @@ any: those who wait for the exchange to come back would knock there instead.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+from contextlib import suppress
 
 from aiohttp import web
 
 HOST = "127.0.0.1"
+# Turns of asyncio's loop after which a connection that it has accepted is one that the server
+# knows. A server that is closed before forgets it: it is neither served nor ended.
+_TURNS_TO_LET_IN = 3
 
 
 class Seat:
     """A port of this machine. Used on the exchange's own thread."""
 
     def __init__(self) -> None:
-        self._site: web.BaseSite | None = None
-        self._kept: socket.socket | None = None  # has the port while nobody listens
+        self._site: web.SockSite | None = None  # while somebody listens
+        self._sock: socket.socket | None = None  # has the port, whether anybody listens or not
 
     async def listen(self, runner: web.AppRunner, port: int) -> int:
         """Let `runner` have what comes, and return the port; of 0 the system makes a free one.
@@ -27,24 +32,30 @@ class Seat:
         Raises:
             OSError: If another one has it.
         """
-        kept, self._kept = self._kept, None
-        site: web.BaseSite
-        site = web.TCPSite(runner, HOST, port) if kept is None else web.SockSite(runner, kept)
-        self._site = site
+        sock = self._sock = self._sock or _bound(port)
+        site = web.SockSite(runner, sock)
         await site.start()
-        return int(runner.addresses[0][1])
+        self._site = site
+        return int(sock.getsockname()[1])
 
     async def pause(self, port: int) -> None:
         """Refuse whoever knocks, until `listen` is called again."""
-        assert self._site is not None  # somebody listens
-        await self._site.stop()
-        self._kept = _bound(port)
+        await self.leave()
+        self._sock = _bound(port)
 
-    def leave(self) -> None:
-        """Let anybody have the port. For one who does not listen."""
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
+    async def leave(self) -> None:
+        """Let anybody have the port, and in nobody who has not been accepted yet."""
+        sock, self._sock = self._sock, None
+        site, self._site = self._site, None
+        if site is not None and sock is not None:
+            loop = asyncio.get_running_loop()
+            with suppress(NotImplementedError):  # Windows accepts in one turn
+                loop.remove_reader(sock)
+            for _ in range(_TURNS_TO_LET_IN):
+                await asyncio.sleep(0)
+            await site.stop()
+        if sock is not None:
+            sock.close()
 
 
 def _bound(port: int) -> socket.socket:
@@ -54,7 +65,7 @@ def _bound(port: int) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((HOST, port))
-    except BaseException:
+    except OSError as error:
         sock.close()
-        raise
+        raise OSError(error.errno, f"cannot listen at {HOST}:{port}: {error.strerror}") from None
     return sock

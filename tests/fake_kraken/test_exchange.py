@@ -1,5 +1,6 @@
 """The exchange as a whole: its life, its inspection, and what a test does to it."""
 
+import asyncio
 import gc
 import socket
 from decimal import Decimal
@@ -96,6 +97,23 @@ def test_exchange_ends_with_a_client_that_reads_nothing(exchange: FakeKraken) ->
             ask_on(deaf)
         exchange.stop()
         gc.collect()  # what was left open would be found here, and fail the test
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_exchange_ends_with_a_client_that_has_just_come(exchange: FakeKraken, turns: int) -> None:
+    """Whatever has been done of letting it in when the end begins, nothing is left of it."""
+
+    async def come_and_end() -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", exchange.port))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await exchange._close()
+        return client
+
+    client = exchange._run(come_and_end())
+    exchange.stop()
+    gc.collect()  # what was left open would be found here, and fail the test
+    client.close()
 
 
 def test_port_in_use_is_said(exchange: FakeKraken) -> None:

@@ -1,13 +1,15 @@
 """The port of an exchange: whose it is while it listens, does not, and has ended."""
 
+import asyncio
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
 import requests
 
 from fake_kraken import FakeKraken
 from tests.kits.common.ports import kept_ports
+from tests.kits.exchange.exchange_kit import LONG
 
 
 def is_free(port: int) -> bool:
@@ -42,3 +44,22 @@ def test_whoever_knocks_while_nobody_listens_is_refused() -> None:
             with requests.Session() as session:
                 session.trust_env = False
                 assert session.get(address, timeout=60).json()["error"] == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_nobody_who_was_let_in_is_forgotten_when_the_door_closes(turns: int) -> None:
+    """However far that has come: who is in is served, and who is not is refused."""
+    with FakeKraken() as exchange:
+
+        async def come_and_pause() -> socket.socket:
+            client = socket.create_connection(("127.0.0.1", exchange.port))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await exchange._seat.pause(exchange.port)
+            return client
+
+        with closing(exchange._run(come_and_pause())) as client:
+            client.settimeout(LONG)
+            with suppress(ConnectionError):
+                client.sendall(b"GET /0/public/Time HTTP/1.1\r\nHost: here\r\n\r\n")
+                assert client.recv(100).startswith(b"HTTP/1.1 200")
