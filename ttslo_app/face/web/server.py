@@ -49,6 +49,8 @@ MOST_PAGES, MOST_IDLE = 64, 32
 _PATIENCE, _PAUSE = 5.0, 1.0
 # Bytes. What waits for a browser that does not read stays small.
 _BUFFER, _LARGEST_BODY = 65_536, 4_096
+# Turns of asyncio's loop after which a connection that it has accepted is one that is known here.
+_TURNS_TO_LET_IN = 3
 
 _STATIC = {
     "/": ("page.html", "text/html"),
@@ -216,10 +218,27 @@ class WebServer:
             await self._stopping.wait()
         finally:
             sweeper.cancel()
-            server.close()
+            await self._close(server)
             for page in list(self._pages):
                 page.set()
+            open_ones = [one.transport for one in runner.server.connections]
             await runner.cleanup()
+            for transport in open_ones:
+                if transport is not None:
+                    transport.abort()  # one whose client reads nothing would wait for it for ever
+
+    async def _close(self, server: asyncio.Server) -> None:
+        """Let in nobody who has not been accepted yet, and the others before the server is closed.
+
+        A connection that is still on its way then would be forgotten, neither served nor ended.
+        """
+        assert self._loop is not None
+        # Windows accepts in one turn; and who waited too long for the end closes the socket itself.
+        with suppress(NotImplementedError, ValueError):
+            self._loop.remove_reader(self._socket)
+        for _ in range(_TURNS_TO_LET_IN):
+            await asyncio.sleep(0)
+        server.close()
 
     def _turn(self) -> None:
         """Take the newest snapshot, and wake whoever shows it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import re
 import socket
@@ -455,6 +456,27 @@ def test_port_is_given_back_and_pages_are_ended(server: WebServer) -> None:
     again.start(FIGURES)
     assert ask(again, "/healthz").status == 200
     again.stop()
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_nothing_is_left_of_one_who_comes_at_the_end(server: WebServer, turns: int) -> None:
+    """However far that has come: the connection is ended, and whoever made it is told."""
+    loop = server._loop
+    assert loop is not None
+
+    async def come_and_end() -> socket.socket:
+        client = connect(server)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert server._stopping is not None
+        server._stopping.set()
+        return client
+
+    with closing(asyncio.run_coroutine_threadsafe(come_and_end(), loop).result(LONG)) as client:
+        server.stop()
+        with suppress(ConnectionError):
+            assert client.recv(1) == b""
+        gc.collect()  # what was left open would be found here, and fail the test
 
 
 def test_snapshot_before_the_start_and_after_the_end_harms_nobody() -> None:
