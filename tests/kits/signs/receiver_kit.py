@@ -55,11 +55,11 @@ class Receiver:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._thread.join(LONG)  # before the others are closed: it may just have let one in
         for connection in self._connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             connection.close()
-        self._thread.join(LONG)
 
     def wait_for(self, is_there: Callable[[list[tuple[str, bytes]]], object]) -> None:
         """Wait until the requests are as they should be."""

@@ -196,6 +196,7 @@ class Server:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._threads[0].join(LONG)  # before the others end: it may just have let one in
         for peer in self.peers:
             with suppress(OSError):
                 peer.sock.shutdown(socket.SHUT_RDWR)
