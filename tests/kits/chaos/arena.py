@@ -91,7 +91,7 @@ class Arena:
             trading or KrakenAPI(key, SECRET, url, use_websocket=False, timeouts=TIMEOUTS),
         )
         program = LiveProgram(self.exchange, self.folder, **options)
-        program.waits = waits
+        program.waits, program.looks_back = waits, False  # by some clocks nobody can
         return program
 
     # --- what happens ------------------------------------------------------------------------

@@ -74,6 +74,8 @@ class LiveProgram:
 
     Attributes:
         waits: Whether it must be armed, or have fired, before a `with` begins.
+        looks_back: Whether it must have looked at what was traded before, too: a crossing is one
+            of the stream then, and none of a blind time.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class LiveProgram:
     ) -> None:
         self.exchange = exchange
         self.folder = folder
-        self.waits = True
+        self.waits = self.looks_back = True
         if rows is not None:
             self.write(rows)
         files = [folder / name for name in ("config.csv", "state.csv", "logs.csv")]
@@ -116,6 +118,12 @@ class LiveProgram:
             for row in self.ttslo.configs
         )
 
+    def _has_looked_back(self) -> bool:
+        live = self.ttslo.live
+        return live is not None and not any(
+            tape.is_open for tape in list(live.watch._blind.tapes.values())
+        )
+
     def write(self, rows: Sequence[str]) -> None:
         """Write config.csv as an editor does."""
         new = self.folder / "config.new"
@@ -133,6 +141,8 @@ class LiveProgram:
         try:
             wait_until(self.is_streaming, "the program follows the trades")
             wait_until(self._is_armed, "every row is on the books, or has fired")
+            if self.looks_back:
+                wait_until(self._has_looked_back, "what was traded before has been looked at")
         except BaseException:
             self.__exit__()
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from fake_kraken import FakeKraken
 from kraken_api import KrakenAPI
 from krakenlink.pairs import Symbol
 from krakenlink.stream.events import SymbolRefused
-from tests.kits.program.live_program import PAIR, LiveProgram, row, wait_until
+from tests.kits.program.live_program import PAIR, PATIENT, LiveProgram, row, wait_until
 from ttslo_app.messages import PolledPrice
 from ttslo_app.run.program import Program
 from ws_price_provider import feed_clock
@@ -424,13 +423,8 @@ def test_reading_key_that_kraken_refuses_is_told_at_the_start_and_done_without(
     market: FakeKraken, tmp_path: Path
 ) -> None:
     """The order is watched to its end with the key that placed it."""
-    program = LiveProgram(market, tmp_path, [row("up", 51000)])
-    bad = KrakenAPI("bad", "YmFk", market.rest_url, ws_url=market.ws_url)
-    program.ttslo.kraken_api_readonly = bad
-    program.ttslo.worker.exchange.__init__(  # type: ignore[misc]  # as if from the start
-        program.ttslo.kraken_api_readwrite, bad, time.time, program.ttslo.say
-    )
-    with program:
+    bad = KrakenAPI("bad", "YmFk", market.rest_url, ws_url=market.ws_url, feed_settings=PATIENT)
+    with LiveProgram(market, tmp_path, [row("up", 51000)], clients=(bad, None)) as program:
         program.wait_for_line("The reading key is refused: EAPI:Invalid key. Orders are watched")
         market.set_price(PAIR, "51001")
         program.crossing_of("up")

@@ -246,12 +246,13 @@ def happen(sea: Sea, event: tuple[object, ...]) -> None:
                 getattr(host, name)()
 
 
+@pytest.mark.parametrize("checks_nonces", [True, False])
 @settings(
-    max_examples=200,
+    max_examples=100,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(st.lists(EVENTS, min_size=3, max_size=25), st.booleans())
+@given(events=st.lists(EVENTS, min_size=3, max_size=25))
 def test_one_arming_has_one_order_whatever_happens(
     tmp_path: Path, events: list[tuple[object, ...]], checks_nonces: bool
 ) -> None:

@@ -45,6 +45,7 @@ def tried(
     return total
 
 
+@pytest.mark.timeout(480)  # they take their time by nature, and more of it on a busy machine
 def test_each_row_has_one_order_whatever_happens_to_who_sends_it(
     three_etcd: EtcdNodes, tmp_path: Path
 ) -> None:
