@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fake_kraken import FakeKraken
+from kraken_api import KrakenAPI, Timeouts
+from tests.kits.program.live_program import PATIENT
 from tests.kits.program.program_process import HEADER, READ_KEY, READ_SECRET, ROW, with_reading_key
+from ttslo_app.doctor import account, local, network
 from ttslo_app.doctor import command as doctor
 from ttslo_app.doctor.network import StreamLook
+from ws_price_provider import WebSocketPriceProvider
 
 EVERY_ID = tuple(check.id for check in doctor.table(StreamLook()))
 ETH = "eth,ETH/USD,100,below,buy,1,1.25,true"
+# A busy machine that lets nobody have a turn is no Kraken that does not answer.
+LONG = Timeouts(connect=60.0, read=60.0, read_order=60.0, retry_pauses=(0.1,))
 
 
 class Report:
@@ -62,6 +69,16 @@ class Clinic:
     ) -> None:
         self.exchange, self.patch, self._capsys = with_reading_key(exchange), patch, capsys
         self.write(ROW)
+        for room in (account, local):
+            patch.setattr(room, "TIMEOUTS", LONG)
+        patch.setattr(local, "KrakenAPI", partial(KrakenAPI, feed_settings=PATIENT))
+        patch.setattr(
+            network,
+            "WebSocketPriceProvider",
+            partial(WebSocketPriceProvider, settings=PATIENT),
+        )
+        for bound in ("_STEP", "_HANDSHAKE", "_FIRST_PRICE"):
+            patch.setattr(network, bound, LONG.read)
         for name, value in {
             "KRAKEN_SPOT_URL": exchange.rest_url,
             "KRAKEN_WS_PUBLIC_URL": exchange.ws_url,

@@ -346,7 +346,7 @@ def test_old_answers_prove_no_absence_of_a_crossing(
 ) -> None:
     """Trades out of a cache, marked or not, end before the spike: nobody calls that time quiet."""
     with LiveProgram(market, tmp_path, [row("up", 51000, policy="always")]) as program:
-        at_the_start = program.log_lines("threshold was crossed while blind")
+        at_the_start = [program.wait_for_line("threshold was crossed while blind")]
         market.set_prices(PAIR, ["50010"])
 
         def spike_behind_a_cache() -> None:
