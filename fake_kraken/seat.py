@@ -51,6 +51,8 @@ class Seat:
             loop = asyncio.get_running_loop()
             with suppress(NotImplementedError):  # Windows accepts in one turn
                 loop.remove_reader(sock)
+            with suppress(OSError):  # else it listens on where a child of a fork has a copy of it
+                sock.shutdown(socket.SHUT_RDWR)
             for _ in range(_TURNS_TO_LET_IN):
                 await asyncio.sleep(0)
             await site.stop()

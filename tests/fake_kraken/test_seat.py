@@ -1,6 +1,7 @@
 """The port of an exchange: whose it is while it listens, does not, and has ended."""
 
 import asyncio
+import os
 import socket
 from contextlib import closing, suppress
 
@@ -44,6 +45,21 @@ def test_whoever_knocks_while_nobody_listens_is_refused() -> None:
             with requests.Session() as session:
                 session.trust_env = False
                 assert session.get(address, timeout=60).json()["error"] == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file number cannot be copied there")
+def test_copy_in_a_child_of_a_fork_listens_no_more_either(exchange: FakeKraken) -> None:
+    """Whoever knocks is refused by it, too, and the port is free to be listened at again."""
+    assert exchange._seat._sock is not None
+    copy = os.dup(exchange._seat._sock.fileno())  # as a child has one
+    try:
+        exchange.stop_listening()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", exchange.port))
+        exchange.resume()
+        socket.create_connection(("127.0.0.1", exchange.port)).close()
+    finally:
+        os.close(copy)
 
 
 @pytest.mark.parametrize("turns", range(6))
