@@ -12,7 +12,7 @@ import pytest
 from fake_kraken import FakeKraken
 from fake_kraken.keys import USUAL
 from kraken_api import KrakenAPI
-from tests.kits.program.live_program import PAIR, LiveProgram, row, wait_until
+from tests.kits.program.live_program import PAIR, PATIENT, LiveProgram, row, wait_until
 from ttslo_app.orders.life import OrderSettings
 
 # No look over REST in the time of a test, unless something is doubted.
@@ -38,6 +38,7 @@ def running(
         exchange.rest_url,
         use_websocket=False,
         ws_auth_url=exchange.ws_auth_url,
+        feed_settings=PATIENT,
     )
     rows = None if (folder / "config.csv").exists() else [row("up", 51000)]
     made = LiveProgram(exchange, folder, rows, settings=settings, clients=(None, trading))
