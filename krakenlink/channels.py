@@ -56,12 +56,14 @@ class Stream(Protocol):
 
     def subscribe_symbol(
         self, symbol: str, channel: str, *, depth: int | None = None, interval: int | None = None
-    ) -> None:
-        """Add a reference to a symbol's channel. Returns at once."""
+    ) -> int:
+        """Add a reference to a symbol's channel, and return `stops` of then. Returns at once."""
         ...
 
-    def unsubscribe_symbol(self, symbol: str, channel: str, *, interval: int | None = None) -> None:
-        """Take a reference away; the last one unsubscribes."""
+    def unsubscribe_symbol(
+        self, symbol: str, channel: str, *, interval: int | None = None, of: int
+    ) -> None:
+        """Take a reference away where it is not gone; the last one unsubscribes."""
         ...
 
     def order_book(self, symbol: str, depth: int) -> OrderBook | None:
@@ -109,7 +111,7 @@ class Held:
         self._lock = threading.Lock()  # guards the four below, but `let_go` does without it
         self._of: Stream | None = None
         self._stops = 0
-        self._followed: dict[tuple[str, str, int], None] = {}
+        self._followed: dict[tuple[str, str, int], tuple[Stream, int]] = {}
         self._waited: set[tuple[str, str, int]] = set()
 
     def follow(self, stream: Stream, symbol: str, channel: str, param: int | None = None) -> bool:
@@ -119,18 +121,22 @@ class Held:
         """
         key = (symbol, channel, param or 0)
         with self._lock:
-            if stream is not self._of or stream.stops != self._stops:
-                # Somebody has stopped the stream that all share, and with it our subscriptions.
-                self._of, self._stops = stream, stream.stops
-                self._followed.clear()
-                self._waited.clear()
+            self._be_of_locked(stream, stream.stops)
             if key not in self._followed:
                 # In this order and in one hold, so that whoever lets go finds what is to be given
                 # back, or nothing yet.
                 depth, interval = (param, None) if channel == "book" else (None, param)
-                stream.subscribe_symbol(symbol, channel, depth=depth, interval=interval)
-                self._followed[key] = None
+                of = stream.subscribe_symbol(symbol, channel, depth=depth, interval=interval)
+                self._be_of_locked(stream, of)  # it may have been stopped at this very moment
+                self._followed[key] = stream, of
             return key not in self._waited
+
+    def _be_of_locked(self, stream: Stream, stops: int) -> None:
+        if stream is not self._of or stops != self._stops:
+            # Somebody has stopped the stream that all share, and with it our subscriptions.
+            self._of, self._stops = stream, stops
+            self._followed.clear()
+            self._waited.clear()
 
     def note(self, symbol: str, channel: str, param: int | None, *, is_there: bool) -> None:
         """Note what a wait has brought: nobody waits a second time for what did not come."""
@@ -140,16 +146,13 @@ class Held:
 
     def let_go(self) -> None:
         """Give all back. From anywhere: it waits for no lock."""
-        stream = self._of
-        # After a stop it is gone already; what is there now belongs to others.
-        is_gone = stream is None or stream.stops != self._stops
         self._waited.clear()
         with suppress(KeyError):
             while True:
-                (symbol, channel, param), _ = self._followed.popitem()  # one step, so never twice
-                if stream is not None and not is_gone:
-                    interval = param if channel == "ohlc" else None
-                    stream.unsubscribe_symbol(symbol, channel, interval=interval)
+                # One step, so never twice.
+                (symbol, channel, param), (stream, of) = self._followed.popitem()
+                interval = param if channel == "ohlc" else None
+                stream.unsubscribe_symbol(symbol, channel, interval=interval, of=of)
 
 
 def _letters(name: str) -> str:

@@ -50,12 +50,12 @@ class Stream(Protocol):
         """Start connecting before it is known to what to subscribe. Returns at once."""
         ...
 
-    def subscribe_symbol(self, symbol: str) -> None:
-        """Add a reference to a symbol's prices. Returns at once."""
+    def subscribe_symbol(self, symbol: str) -> int:
+        """Add a reference to a symbol's prices, and return `stops` of then. Returns at once."""
         ...
 
-    def unsubscribe_symbol(self, symbol: str) -> None:
-        """Take a reference away; the last one unsubscribes."""
+    def unsubscribe_symbol(self, symbol: str, *, of: int) -> None:
+        """Take a reference away where it is not gone; the last one unsubscribes."""
         ...
 
     def proven(self, symbol: str) -> tuple[Tick, float] | None:
@@ -113,7 +113,8 @@ class Prices:
         self._stream = stream
         self.readers: dict[str, Callable[[], float | None]] = {}
         self._lock = threading.Lock()  # guards the seven below, but `let_go` does without it
-        self._followed: set[Symbol] = set()  # subscriptions this client holds
+        # The subscriptions that this client holds: of which stream, and of which of its lives.
+        self._followed: dict[Symbol, tuple[Stream, int]] = {}
         self._held_of: Stream | None = None  # whose they are
         self._stops = 0  # of that stream, when it was last subscribed to
         self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
@@ -213,17 +214,14 @@ class Prices:
 
     def let_go(self) -> None:
         """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
-        stream = self._held_of
-        # After a stop it is gone already; what is there now belongs to others.
-        is_gone = stream is None or stream.stops != self._stops
         self.readers.clear()
         self._symbols.clear()
         self._waited.clear()
         with suppress(KeyError):
             while True:
-                symbol = self._followed.pop()  # one step, so that nothing is given back twice
-                if stream is not None and not is_gone:
-                    stream.unsubscribe_symbol(symbol)
+                # One step, so that nothing is given back twice.
+                symbol, (stream, of) = self._followed.popitem()
+                stream.unsubscribe_symbol(symbol, of=of)
 
     # --- from the stream ---
 
@@ -280,16 +278,20 @@ class Prices:
 
     def _follow(self, stream: Stream, symbol: Symbol) -> None:
         with self._lock:
-            if stream is not self._held_of or stream.stops != self._stops:
-                # Somebody has stopped the stream that all share, and with it our subscriptions.
-                self._held_of, self._stops = stream, stream.stops
-                self._followed.clear()
-                self._waited.clear()
+            self._be_of_locked(stream, stream.stops)
             if symbol not in self._followed:
                 # In this order and in one hold, so that whoever lets go finds what is to be given
                 # back, or nothing yet.
-                stream.subscribe_symbol(symbol)
-                self._followed.add(symbol)
+                of = stream.subscribe_symbol(symbol)
+                self._be_of_locked(stream, of)  # it may have been stopped at this very moment
+                self._followed[symbol] = stream, of
+
+    def _be_of_locked(self, stream: Stream, stops: int) -> None:
+        if stream is not self._held_of or stops != self._stops:
+            # Somebody has stopped the stream that all share, and with it our subscriptions.
+            self._held_of, self._stops = stream, stops
+            self._followed.clear()
+            self._waited.clear()
 
     def _symbol_of(self, name: str, stream: Stream, deadline: float) -> Symbol | None:
         """Return the symbol of a pair from Kraken's own listing; None where it has none."""

@@ -69,6 +69,7 @@ class Looks(Proofs):
     _subscriptions: Subscriptions
     pool: Pool  # the other connections for the same
     home: Pool  # and what it belongs to itself
+    stops: int  # guarded by the feed's lock
     proof_lasts: float
     pace: float = 0.0  # frames a second, as its thread saw them last
 
@@ -77,11 +78,12 @@ class Looks(Proofs):
         """What carries what is too large for the connection of prices."""
         return self.pool.beside
 
-    def want(self, symbol: str, wanted: Channel, param: int) -> bool:
+    def want(self, symbol: str, wanted: Channel, param: int) -> int | None:
         """Add a reference on this very connection. Returns at once.
 
         Returns:
-            False, and nothing is done, where another connection carries it by now.
+            How often all was given back before; None, and nothing is done, where another connection
+            carries it by now.
         """
         raise NotImplementedError
 
@@ -89,7 +91,9 @@ class Looks(Proofs):
         """Ask for what another connection still carries. Returns at once."""
         raise NotImplementedError
 
-    def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+    def _unwant_locked(
+        self, symbol: Symbol, channel: Channel, param: int = 0, of: int | None = None
+    ) -> None:
         raise NotImplementedError
 
     def price_reader(self, symbol: str) -> Callable[[], float | None]:

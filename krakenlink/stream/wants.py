@@ -19,9 +19,8 @@ from krakenlink.stream.states import Subscription, key_of
 class Wants(Looks):
     """The subscriptions of one connection, and of all. Safe from any thread; nothing here waits."""
 
-    # Both are guarded by the feed's lock.
+    # Guarded by the feed's lock.
     _by_pair: dict[str, Subscription]  # by the callers' spelling
-    stops: int
 
     def _symbol_of(self, pair: str) -> Symbol | None:
         raise NotImplementedError
@@ -54,7 +53,7 @@ class Wants(Looks):
             wake(connection)
             return True
         # First, as what is noted may be given back at any moment.
-        if not carrier.want(symbol, Channel.TICKER, 0):
+        if carrier.want(symbol, Channel.TICKER, 0) is None:
             return False
         with self._lock:
             self.feed_thread.handover.empty_locked()
@@ -66,11 +65,12 @@ class Wants(Looks):
                 self._by_pair[pair] = Subscription(symbol, Channel.TICKER, 1)  # never a price
         return True
 
-    def _want_placed(self, symbol: str, channel: Channel, param: int = 0) -> None:
+    def _want_placed(self, symbol: str, channel: Channel, param: int = 0) -> int:
         """Add a reference on the connection that is to carry it, wherever it moves meanwhile."""
         key = key_of(channel, Symbol(symbol), param)
-        while not self.pool.place(key).want(symbol, channel, param):
+        while (of := self.pool.place(key).want(symbol, channel, param)) is None:
             pass
+        return of
 
     def unsubscribe(self, pair: str) -> None:
         """Give `pair` back; Kraken is told when nobody else wants its symbol. From anywhere."""
@@ -89,7 +89,7 @@ class Wants(Looks):
         *,
         depth: int | None = None,
         interval: int | None = None,
-    ) -> None:
+    ) -> int:
         """Add a reference to a channel of a v2 symbol. Returns at once.
 
         Args:
@@ -100,6 +100,9 @@ class Wants(Looks):
                 anybody has wanted is streamed.
             interval: Minutes of a candle: 1 (None), 5, 15, 30, 60, 240, 1440, 10080 or 21600.
 
+        Returns:
+            `stops` as it was then: once that is another number, the reference is gone.
+
         Raises:
             ValueError: If `symbol` is empty or not text, or Kraken has no such channel.
         """
@@ -108,27 +111,37 @@ class Wants(Looks):
         wanted = Channel(channel)
         param = checked_param(wanted, depth, interval)
         self._check_fork()
-        self._want_placed(symbol, wanted, param)
+        return self._want_placed(symbol, wanted, param)
 
     def unsubscribe_symbol(
-        self, symbol: str, channel: str = "ticker", *, interval: int | None = None
+        self,
+        symbol: str,
+        channel: str = "ticker",
+        *,
+        interval: int | None = None,
+        of: int | None = None,
     ) -> None:
-        """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error."""
+        """Take a reference away; the last one unsubscribes. From anywhere; unknown is no error.
+
+        `of` is what `subscribe_symbol` has returned. With it nothing is taken from others where all
+        references have been given back meanwhile.
+        """
         wanted = Channel(channel)
         self._check_fork()
         name, param = Symbol(symbol), checked_param(wanted, None, interval)
         carrier = self.pool.carrier(key_of(wanted, name, param))
         if wanted is Channel.INSTRUMENT:
             carrier, name = self.pool.beside or self, EVERY
-        carrier.feed_thread.give_back(partial(carrier._unwant_locked, name, wanted, param))
+        carrier.feed_thread.give_back(partial(carrier._unwant_locked, name, wanted, param, of))
 
     # -- on this very connection
 
-    def want(self, symbol: str, wanted: Channel, param: int) -> bool:
+    def want(self, symbol: str, wanted: Channel, param: int) -> int | None:
         """Add a reference on this very connection. Returns at once.
 
         Returns:
-            False, and nothing is done, where another connection carries it by now.
+            How often all was given back before; None, and nothing is done, where another connection
+            carries it by now.
         """
         self._check_fork()
         if wanted is not Channel.TICKER and wanted is not Channel.TRADE:
@@ -138,11 +151,11 @@ class Wants(Looks):
         with self._lock:
             self.feed_thread.handover.empty_locked()
             if self.home.carrier(key_of(wanted, name, param)) is not self:
-                return False
+                return None
             self._subscriptions.want(name, wanted, param)
-            connection = self.feed_thread.start_locked()
+            connection, of = self.feed_thread.start_locked(), self.home.first.stops
         wake(connection)
-        return True
+        return of
 
     def expect(self, symbol: str, wanted: Channel, param: int) -> None:
         """Ask for what another connection still carries. Returns at once.
@@ -159,11 +172,16 @@ class Wants(Looks):
             connection = self.feed_thread.start_locked()
         wake(connection)
 
-    def _unwant_locked(self, symbol: Symbol, channel: Channel, param: int = 0) -> None:
+    def _unwant_locked(
+        self, symbol: Symbol, channel: Channel, param: int = 0, of: int | None = None
+    ) -> None:
+        if of is not None and of != self.home.first.stops:
+            return  # it is gone with all that there was
         key = key_of(channel, symbol, param)
         carrier = self.home.carrier(key)
         if key not in self._subscriptions.by_key and carrier is not self:  # it has moved
-            carrier.feed_thread.give_back(partial(carrier._unwant_locked, symbol, channel, param))
+            work = partial(carrier._unwant_locked, symbol, channel, param, of)
+            carrier.feed_thread.give_back(work)
         elif self._subscriptions.unwant(symbol, channel, param):
             self.home.forget(key)
         self._changed.notify_all()

@@ -295,13 +295,15 @@ class StandIn:
     def __init__(self) -> None:
         self.told: list[tuple[str, str, str]] = []
 
-    def subscribe_symbol(self, symbol: str, channel: str, **_: int | None) -> None:
+    def subscribe_symbol(self, symbol: str, channel: str, **_: int | None) -> int:
         """Note it."""
         self.told.append(("want", symbol, channel))
+        return self.stops
 
-    def unsubscribe_symbol(self, symbol: str, channel: str, **_: int | None) -> None:
-        """Note it."""
-        self.told.append(("leave", symbol, channel))
+    def unsubscribe_symbol(self, symbol: str, channel: str, *, of: int, **_: int | None) -> None:
+        """Note it where it is not gone."""
+        if of == self.stops:
+            self.told.append(("leave", symbol, channel))
 
 
 def test_held_is_given_back_once_for_each_depth() -> None:

@@ -32,11 +32,12 @@ class Stream:
         self.waits: list[float] = []
         self.is_proven = True
 
-    def subscribe_symbol(self, symbol: str, channel: str, **params: int | None) -> None:
+    def subscribe_symbol(self, symbol: str, channel: str, **params: int | None) -> int:
         """Begin a tape, as an acknowledgement does."""
         interval = params.get("interval")
         self.asked.append((channel, interval))
         self.tapes.setdefault((channel, interval or 0), Tape(1000))
+        return self.stops
 
     def unsubscribe_symbol(self, symbol: str, channel: str, **params: int | None) -> None:
         """End it."""

@@ -344,14 +344,17 @@ class Counting:
         self.refs: Counter[str] = Counter()
         self.between: Callable[[], None] = lambda: None
 
-    def subscribe_symbol(self, symbol: str) -> None:
+    def subscribe_symbol(self, symbol: str) -> int:
         self.between()
         self.refs[symbol] += 1
+        of = self.stops
         self.between()
+        return of
 
-    def unsubscribe_symbol(self, symbol: str) -> None:
-        assert self.refs[symbol] > 0, "given back twice"
-        self.refs[symbol] -= 1
+    def unsubscribe_symbol(self, symbol: str, *, of: int) -> None:
+        if of == self.stops:
+            assert self.refs[symbol] > 0, "given back twice"
+            self.refs[symbol] -= 1
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *_: None  # no price, and nobody waits
@@ -456,6 +459,26 @@ def test_quote_after_an_end_holds_a_subscription_of_its_own() -> None:
     stream.stops, stream.refs = 1, Counter()  # somebody has stopped it
     prices.quote("XBTUSD", None, 0.0)
     assert stream.refs == {"BTC/USD": 1}
+
+
+@pytest.mark.parametrize("calls", [1, 2])  # `between` was called so often when it is stopped
+def test_stop_at_the_moment_of_a_subscription_leaves_none_and_takes_none(calls: int) -> None:
+    """What came after the stop is given back, and what went with it is not: another has one now."""
+    stream, left = Counting(), calls
+
+    def stopped() -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            stream.stops, stream.refs = stream.stops + 1, Counter({"BTC/USD": 1})  # another's
+
+    stream.between = stopped
+    prices = counted(stream)
+    prices._follow(cast("Any", stream), Symbol("BTC/USD"))
+    prices.let_go()
+    assert stream.refs == {"BTC/USD": 1}
+    prices._follow(cast("Any", stream), Symbol("BTC/USD"))
+    assert stream.refs == {"BTC/USD": 2}
 
 
 def test_price_has_one_deadline_over_all_its_calls(web: Web) -> None:

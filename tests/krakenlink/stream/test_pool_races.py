@@ -58,7 +58,7 @@ def carry(provider: WebSocketPriceProvider, origin: Looks, to: Looks) -> _Move:
     """Let one connection have BTC/USD, and another one expect it."""
     if origin is not provider:
         provider.pool._routes[KEY] = origin
-    assert origin.want(BTC, TICKER, 0)
+    assert origin.want(BTC, TICKER, 0) is not None
     sub = sub_of(origin)
     assert sub is not None
     move = provider.pool._moves[KEY] = _Move(sub, origin, to)
@@ -226,7 +226,7 @@ def test_refusal_of_what_is_wanted_there_by_now_leaves_it_there(
     with old.feed_thread.lock:
         old.feed_thread.feed.subscriptions.unwant(BTC, TICKER)
     provider.pool._routes[KEY] = to
-    assert to.want(BTC, TICKER, 0)
+    assert to.want(BTC, TICKER, 0) is not None
     provider.pool._call_off(KEY, move, "EGeneral:No")
     run(old, to)
     assert refs(to) == 1
@@ -240,7 +240,7 @@ def test_what_is_wanted_there_before_it_is_given_up_stays(
     old, to = provider.pool.branches
     carry(provider, old, to)
     provider.pool._routes[KEY] = to
-    assert to.want(BTC, TICKER, 0)
+    assert to.want(BTC, TICKER, 0) is not None
     with to.feed_thread.lock:
         _give_up_locked(to, KEY)
     assert refs(to) == 1
@@ -289,7 +289,7 @@ def test_what_is_begun_while_all_ends_ends_with_it(
     assert not provider.pool.branches
     assert (sub_of(late), sub_of(provider)) == (None, None)
     assert provider.pool.carrier(KEY) is provider
-    assert not late.want(BTC, TICKER, 0)
+    assert late.want(BTC, TICKER, 0) is None
 
 
 def test_end_below_what_is_placed_comes_after_it(

@@ -50,14 +50,14 @@ def meanwhile(
     """Let something be done once, before or after the next reference on a connection."""
     want = branch.want
 
-    def wanted(symbol: str, channel: Channel, param: int) -> bool:
+    def wanted(symbol: str, channel: Channel, param: int) -> int | None:
         monkeypatch.setattr(branch, "want", want)
         if when == "before":
             what()
-        is_had = branch.want(symbol, channel, param)
+        of = branch.want(symbol, channel, param)
         if when == "after":
             what()
-        return is_had
+        return of
 
     monkeypatch.setattr(branch, "want", wanted)
 
@@ -120,8 +120,8 @@ def test_nothing_is_wanted_where_another_carries_it(provider: WebSocketPriceProv
     """Whoever asked there asks again where it is."""
     branch = branch_of(provider)
     provider.pool._routes[KEY] = branch
-    assert not provider.want(BTC, TICKER, 0)
-    assert branch.want(BTC, TICKER, 0)
+    assert provider.want(BTC, TICKER, 0) is None
+    assert branch.want(BTC, TICKER, 0) == 0
     assert (refs(provider), refs(branch)) == (0, 1)
     provider.subscribe_symbol(BTC)
     assert (refs(provider), refs(branch)) == (0, 2)
