@@ -325,6 +325,22 @@ def test_held_of_a_stopped_stream_is_not_given_back() -> None:
     assert [word for word, *_ in stream.told] == ["want"]
 
 
+def test_held_since_the_moment_of_a_stop_is_wanted_and_given_back_once() -> None:
+    """The subscription came after the stop, though whoever made it had looked before."""
+
+    class Stopping(StandIn):
+        def subscribe_symbol(self, symbol: str, channel: str, **params: int | None) -> int:
+            """Be stopped by somebody at this very moment."""
+            self.stops = 1
+            return super().subscribe_symbol(symbol, channel, **params)
+
+    held, stream = Held(), Stopping()
+    for _ in range(2):
+        held.follow(stream, "A/B", "book", 10)  # type: ignore[arg-type]  # a part of one
+    held.let_go()
+    assert [word for word, *_ in stream.told] == ["want", "leave"]
+
+
 def test_what_was_waited_for_in_vain_is_hopeless_until_it_comes() -> None:
     """And a stop begins anew."""
     held, stream = Held(), StandIn()

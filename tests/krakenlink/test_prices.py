@@ -475,10 +475,10 @@ def test_stop_at_the_moment_of_a_subscription_leaves_none_and_takes_none(calls: 
     stream.between = stopped
     prices = counted(stream)
     prices._follow(cast("Any", stream), Symbol("BTC/USD"))
-    prices.let_go()
-    assert stream.refs == {"BTC/USD": 1}
     prices._follow(cast("Any", stream), Symbol("BTC/USD"))
     assert stream.refs == {"BTC/USD": 2}
+    prices.let_go()
+    assert stream.refs == {"BTC/USD": 1}
 
 
 def test_price_has_one_deadline_over_all_its_calls(web: Web) -> None:

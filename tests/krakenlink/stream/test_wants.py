@@ -184,3 +184,16 @@ def test_reader_of_a_price_that_nobody_carries_is_none(provider: WebSocketPriceP
     """As of one that was never subscribed to."""
     with pytest.raises(KeyError):
         provider.price_reader(BTC)
+
+
+def test_reference_of_an_earlier_life_takes_nobody_else_s_away(
+    provider: WebSocketPriceProvider,
+) -> None:
+    """A stop has given it back; what is there now belongs to another."""
+    first = provider.subscribe_symbol(BTC)
+    provider.stop(0.0)
+    second = provider.subscribe_symbol(BTC)
+    provider.unsubscribe_symbol(BTC, of=first)
+    assert refs(provider) == 1
+    provider.unsubscribe_symbol(BTC, of=second)
+    assert refs(provider) == 0
