@@ -181,7 +181,8 @@ def test_stop_that_kraken_has_not_told_yet_is_computed(
     """From the prices that were proven since; a look at Kraken may be a minute away."""
     settings = OrderSettings(watch=600.0)
     with LiveProgram(exchange, tmp_path, [row("btc", 51000)], settings=settings) as live:
-        exchange.fault("error", endpoint="QueryOrders", text="EService:Unavailable")
+        for endpoint in ("OpenOrders", "QueryOrders"):
+            exchange.fault("error", endpoint=endpoint, text="EService:Unavailable")
         teller = teller_of(live)
         exchange.set_price(PAIR, "51000")
         wait_until(lambda: teller.snapshot().orders, "its order stands")
