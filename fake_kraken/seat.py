@@ -70,4 +70,7 @@ def _bound(port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise OSError(error.errno, f"cannot listen at {HOST}:{port}: {error.strerror}") from None
+    except BaseException:
+        sock.close()
+        raise
     return sock
