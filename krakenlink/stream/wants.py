@@ -43,7 +43,7 @@ class Wants(Looks):
         """Have a pair with its reference; False, and nothing is done, where neither is had."""
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            connection, stops = self.feed_thread.start_locked(), self.stops
+            connection = self.feed_thread.start_locked()
             if pair in self._by_pair:
                 return True
             carrier = self.pool.place_locked(key_of(Channel.TICKER, symbol))
@@ -53,11 +53,11 @@ class Wants(Looks):
             wake(connection)
             return True
         # First, as what is noted may be given back at any moment.
-        if carrier.want(symbol, Channel.TICKER, 0) is None:
+        if (of := carrier.want(symbol, Channel.TICKER, 0)) is None:
             return False
         with self._lock:
             self.feed_thread.handover.empty_locked()
-            if self.stops != stops:
+            if self.stops != of:
                 return False  # the reference is gone with all that there was
             if pair in self._by_pair:  # somebody was faster
                 self._unwant_locked(symbol, Channel.TICKER)
