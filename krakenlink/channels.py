@@ -9,12 +9,11 @@ Source: Kraken, spot WebSocket v2 (book, ohlc, trade, instrument); REST Depth, O
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Protocol
 
+from krakenlink.held import Held, Shared
 from krakenlink.joints import Base, Joined, Joints, Look, Question, Ways
 from krakenlink.machine import feed_clock
 from krakenlink.pairs import Pair, Symbol, legacy_pair
@@ -46,25 +45,8 @@ from krakenlink.stream.tapes import (
 )
 
 
-class Stream(Protocol):
+class Stream(Shared, Protocol):
     """What is needed of the price feed. None of it raises for want of a network."""
-
-    @property
-    def stops(self) -> int:
-        """How often it was stopped; subscriptions from before the last time are gone."""
-        ...
-
-    def subscribe_symbol(
-        self, symbol: str, channel: str, *, depth: int | None = None, interval: int | None = None
-    ) -> int:
-        """Add a reference to a symbol's channel, and return `stops` of then. Returns at once."""
-        ...
-
-    def unsubscribe_symbol(
-        self, symbol: str, channel: str, *, interval: int | None = None, of: int
-    ) -> None:
-        """Take a reference away where it is not gone; the last one unsubscribes."""
-        ...
 
     def order_book(self, symbol: str, depth: int) -> OrderBook | None:
         """Return the book that is proven now. Never blocks."""
@@ -101,60 +83,6 @@ class Stream(Protocol):
         ...
 
 
-class Held:
-    """The subscriptions of one client to one stream, beside those to prices.
-
-    Safe from any thread; `let_go` waits for no lock.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards the four below, but `let_go` does without it
-        self._of: Stream | None = None
-        self._stops = 0
-        self._followed: dict[tuple[str, str, int], tuple[Stream, int]] = {}
-        self._waited: set[tuple[str, str, int]] = set()
-
-    def follow(self, stream: Stream, symbol: str, channel: str, param: int | None = None) -> bool:
-        """Hold a subscription; tell whether nobody has waited for it in vain yet.
-
-        `param` is a book's depth, or the interval of candles.
-        """
-        key = (symbol, channel, param or 0)
-        with self._lock:
-            self._be_of_locked(stream, stream.stops)
-            if key not in self._followed:
-                # In this order and in one hold, so that whoever lets go finds what is to be given
-                # back, or nothing yet.
-                depth, interval = (param, None) if channel == "book" else (None, param)
-                of = stream.subscribe_symbol(symbol, channel, depth=depth, interval=interval)
-                self._be_of_locked(stream, of)  # it may have been stopped at this very moment
-                self._followed[key] = stream, of
-            return key not in self._waited
-
-    def _be_of_locked(self, stream: Stream, stops: int) -> None:
-        if stream is not self._of or stops != self._stops:
-            # Somebody has stopped the stream that all share, and with it our subscriptions.
-            self._of, self._stops = stream, stops
-            self._followed.clear()
-            self._waited.clear()
-
-    def note(self, symbol: str, channel: str, param: int | None, *, is_there: bool) -> None:
-        """Note what a wait has brought: nobody waits a second time for what did not come."""
-        key = (symbol, channel, param or 0)
-        with self._lock:
-            (self._waited.discard if is_there else self._waited.add)(key)
-
-    def let_go(self) -> None:
-        """Give all back. From anywhere: it waits for no lock."""
-        self._waited.clear()
-        with suppress(KeyError):
-            while True:
-                # One step, so never twice.
-                (symbol, channel, param), (stream, of) = self._followed.popitem()
-                interval = param if channel == "ohlc" else None
-                stream.unsubscribe_symbol(symbol, channel, interval=interval, of=of)
-
-
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
 
@@ -182,7 +110,7 @@ class Market:
         self.prices = prices
         self.known, self._ask, self._stream = known, ask, stream
         self._longest = longest
-        self._held = Held()
+        self._held: Held[Stream] = Held()
         self._told_by: Stream | None = None  # who tells of pairs as they change
         self._joints = Joints()
 

@@ -1,8 +1,8 @@
 """The price of a pair now: from the stream where it is proven there, else over REST.
 
-What was waited for in vain, what has no stream, and which names Kraken could not be asked for are
-remembered here. What it must never do: return a price that is not proven to be alive, guess a
-symbol, or wait longer than the caller's patience for the stream.
+What has no stream, and which names Kraken could not be asked for, is remembered here; what a client
+holds of the stream in `held`. What it must never do: return a price that is not proven to be alive,
+guess a symbol, or wait longer than the caller's patience for the stream.
 
 Source: Kraken, spot WebSocket v2, ticker channel; REST Ticker (read 2026-11).
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from krakenlink.errors import KrakenAPIError, KrakenError, PriceUnavailable
 from krakenlink.flights import Flights
+from krakenlink.held import Held, Shared
 from krakenlink.machine import feed_clock
 from krakenlink.once import Once
 from krakenlink.pairs import TOKENIZED, Pair, Symbol, legacy_pair
@@ -38,24 +39,11 @@ _log = logging.getLogger(__name__)
 _NAMES_PER_CALL = 100
 
 
-class Stream(Protocol):
+class Stream(Shared, Protocol):
     """What is needed of the price feed. None of it raises for want of a network."""
-
-    @property
-    def stops(self) -> int:
-        """How often it was stopped; subscriptions from before the last time are gone."""
-        ...
 
     def connect(self) -> None:
         """Start connecting before it is known to what to subscribe. Returns at once."""
-        ...
-
-    def subscribe_symbol(self, symbol: str) -> int:
-        """Add a reference to a symbol's prices, and return `stops` of then. Returns at once."""
-        ...
-
-    def unsubscribe_symbol(self, symbol: str, *, of: int) -> None:
-        """Take a reference away where it is not gone; the last one unsubscribes."""
         ...
 
     def proven(self, symbol: str) -> tuple[Tick, float] | None:
@@ -112,12 +100,8 @@ class Prices:
         self._ask = ask
         self._stream = stream
         self.readers: dict[str, Callable[[], float | None]] = {}
-        self._lock = threading.Lock()  # guards the seven below, but `let_go` does without it
-        # The subscriptions that this client holds: of which stream, and of which of its lives.
-        self._followed: dict[Symbol, tuple[Stream, int]] = {}
-        self._held_of: Stream | None = None  # whose they are
-        self._stops = 0  # of that stream, when it was last subscribed to
-        self._waited: set[Symbol] = set()  # waited for in vain; never again before a tick
+        self._held: Held[Stream] = Held()
+        self._lock = threading.Lock()  # guards the three below, but `let_go` does without it
         self._symbols: dict[str, Symbol] = {}  # by the name as typed, of what was proven last time
         self._unstreamed = Once()  # names that have no stream, as told to the user
         self._ask_again_at = 0.0
@@ -177,7 +161,7 @@ class Prices:
         name = checked_pair(pair)
         if max_age is not None:
             checked_number("max_age", max_age)
-        known, stream = self._listing.in_memory(name) or legacy_pair(name), self._held_of
+        known, stream = self._listing.in_memory(name) or legacy_pair(name), self._held.of
         if stream is None or known is None or known.symbol is None:
             return None
         found = stream.proven(known.symbol)
@@ -216,12 +200,7 @@ class Prices:
         """Give back what this client holds of the stream. From anywhere: it waits for no lock."""
         self.readers.clear()
         self._symbols.clear()
-        self._waited.clear()
-        with suppress(KeyError):
-            while True:
-                # One step, so that nothing is given back twice.
-                symbol, (stream, of) = self._followed.popitem()
-                stream.unsubscribe_symbol(symbol, of=of)
+        self._held.let_go()
 
     # --- from the stream ---
 
@@ -246,18 +225,18 @@ class Prices:
         symbol = self._symbol_of(name, stream, deadline)
         if symbol is None:
             return None
-        self._follow(stream, symbol)
+        is_hopeful = self._held.follow(stream, symbol, "ticker")
         # Tick and proof of one moment: the proof of a later tick is none for an earlier one.
         found = stream.proven(symbol)
-        if found is None and symbol not in self._waited:
+        if found is None and is_hopeful:
             stream.wait_for_tick(symbol, max(0.0, deadline - time.monotonic()))
             found = stream.proven(symbol)
         if found is None:
             stream.note_rest_fallback(symbol)
+        # One wait for each pair: what did not come in time may come later, and is then taken, but
+        # nobody waits for it a second time.
+        self._held.note(symbol, "ticker", None, is_there=found is not None)
         with self._lock:
-            # One wait for each pair: what did not come in time may come later, and is then
-            # taken, but nobody waits for it a second time.
-            (self._waited.add if found is None else self._waited.discard)(symbol)
             if found is None:
                 self._symbols.pop(name, None)
             else:
@@ -270,28 +249,11 @@ class Prices:
         What a pair is called does not change while it is followed. Takes no lock of ours: what was
         let go meanwhile is proven for somebody else, or not at all.
         """
-        symbol = self._symbols.get(name)
-        if symbol is None or stream is not self._held_of or stream.stops != self._stops:
+        symbol, held = self._symbols.get(name), self._held
+        if symbol is None or stream is not held.of or stream.stops != held.stops:
             return None
         found = stream.proven(symbol)
         return None if found is None else _Proven(stream, symbol, *found)
-
-    def _follow(self, stream: Stream, symbol: Symbol) -> None:
-        with self._lock:
-            self._be_of_locked(stream, stream.stops)
-            if symbol not in self._followed:
-                # In this order and in one hold, so that whoever lets go finds what is to be given
-                # back, or nothing yet.
-                of = stream.subscribe_symbol(symbol)
-                self._be_of_locked(stream, of)  # it may have been stopped at this very moment
-                self._followed[symbol] = stream, of
-
-    def _be_of_locked(self, stream: Stream, stops: int) -> None:
-        if stream is not self._held_of or stops != self._stops:
-            # Somebody has stopped the stream that all share, and with it our subscriptions.
-            self._held_of, self._stops = stream, stops
-            self._followed.clear()
-            self._waited.clear()
 
     def _symbol_of(self, name: str, stream: Stream, deadline: float) -> Symbol | None:
         """Return the symbol of a pair from Kraken's own listing; None where it has none."""

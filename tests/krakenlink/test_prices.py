@@ -344,14 +344,14 @@ class Counting:
         self.refs: Counter[str] = Counter()
         self.between: Callable[[], None] = lambda: None
 
-    def subscribe_symbol(self, symbol: str) -> int:
+    def subscribe_symbol(self, symbol: str, *_: str, **params: int | None) -> int:
         self.between()
         self.refs[symbol] += 1
         of = self.stops
         self.between()
         return of
 
-    def unsubscribe_symbol(self, symbol: str, *, of: int) -> None:
+    def unsubscribe_symbol(self, symbol: str, *_: str, of: int, **params: int | None) -> None:
         if of == self.stops:
             assert self.refs[symbol] > 0, "given back twice"
             self.refs[symbol] -= 1
@@ -372,7 +372,7 @@ def test_nothing_is_given_back_twice() -> None:
         stream = Counting()
         prices = counted(stream)
         for n in range(50):
-            prices._follow(cast("Any", stream), Symbol(f"A{n}/USD"))
+            prices._held.follow(cast("Any", stream), f"A{n}/USD", "ticker")
         with ThreadPoolExecutor(8) as pool:
             for one in [pool.submit(prices.let_go) for _ in range(8)]:
                 one.result()
@@ -385,7 +385,7 @@ def test_letting_go_in_the_middle_of_following_leaves_nothing_for_ever() -> None
     prices = counted(stream)
     stream.between = prices.let_go
     for _ in range(3):
-        prices._follow(cast("Any", stream), Symbol("BTC/USD"))
+        prices._held.follow(cast("Any", stream), "BTC/USD", "ticker")
     assert stream.refs == {"BTC/USD": 1}
     prices.let_go()
     assert stream.refs == {"BTC/USD": 0}
@@ -395,8 +395,8 @@ def test_another_stream_is_owed_nothing() -> None:
     """What was held of one stream is not given back to the next."""
     old, new = Counting(), Counting()
     prices = counted(old)
-    prices._follow(cast("Any", old), Symbol("BTC/USD"))
-    prices._follow(cast("Any", new), Symbol("ETH/USD"))
+    prices._held.follow(cast("Any", old), "BTC/USD", "ticker")
+    prices._held.follow(cast("Any", new), "ETH/USD", "ticker")
     prices.let_go()
     assert (old.refs, new.refs) == ({"BTC/USD": 1}, {"ETH/USD": 0})
 
@@ -474,8 +474,8 @@ def test_stop_at_the_moment_of_a_subscription_leaves_none_and_takes_none(calls: 
 
     stream.between = stopped
     prices = counted(stream)
-    prices._follow(cast("Any", stream), Symbol("BTC/USD"))
-    prices._follow(cast("Any", stream), Symbol("BTC/USD"))
+    prices._held.follow(cast("Any", stream), "BTC/USD", "ticker")
+    prices._held.follow(cast("Any", stream), "BTC/USD", "ticker")
     assert stream.refs == {"BTC/USD": 2}
     prices.let_go()
     assert stream.refs == {"BTC/USD": 1}

@@ -102,7 +102,9 @@ SHELLS_OF: dict[str, set[str]] = {
         *("config", "creds", "dev", "kraken_api", "krakenlink", "ttslo", "ttslo_app"),
         "ws_price_provider",
     },
-    "krakenlink": {"channels", "flights", "joints", "machine", "market_calls", "prices", "sockets"},
+    "krakenlink": {
+        *("channels", "flights", "held", "joints", "machine", "market_calls", "prices", "sockets"),
+    },
     "krakenlink.relay": {"broker", "reader", "server"},
     "krakenlink.rest": {
         *("account_calls", "client", "gate", "kept", "listing", "session", "sockets", "transport"),
