@@ -659,7 +659,7 @@ def test_import_loads_no_maker_of_classes() -> None:
 # A room more here is paid for by every program that asks for a price: only what all of them use.
 LOADED = {
     *("kraken_api", "krakenlink", "krakenlink.errors", "krakenlink.flights"),
-    *("krakenlink.foreign", "krakenlink.known_names", "krakenlink.machine"),
+    *("krakenlink.foreign", "krakenlink.held", "krakenlink.known_names", "krakenlink.machine"),
     *("krakenlink.market_calls", "krakenlink.numbers", "krakenlink.once", "krakenlink.pairs"),
     *("krakenlink.prices", "krakenlink.rest", "krakenlink.rest.account_calls"),
     *("krakenlink.rest.answers", "krakenlink.rest.client", "krakenlink.rest.gate"),
