@@ -199,11 +199,10 @@ class Firing:
             is_it = first.price == self.seen and not first.bar_seconds
             last_ns = self.at_ns - (_SEEN if is_it else 0)
             return self.fired_at is not None or first.at_ns <= last_ns
-        if first.at_ns + first.bar_seconds * SECOND >= self.at_ns:
-            return False
         if self.from_before is FromBefore.FOUND or first.bar_seconds:
-            return True
-        # The trade that fired it is among those after that place, or nothing here is older.
+            return first.at_ns + first.bar_seconds * SECOND < self.at_ns
+        # When it fired is known to about a second, and which of two trades was first by their
+        # order: that which fired it is among those after that place, or nothing here is older.
         if seen_at.get(self.seen, self.at_ns + 2 * DOUBT) > self.at_ns + DOUBT:
             return False
         return self.seen != first.price or self.at_ns - first.at_ns > _SEEN

@@ -103,6 +103,9 @@ def test_earlier_crossing_than_a_polled_price_is_told(bench: WatchBench) -> None
         ("1970-01-01T00:20:09+00:00", 51300, ["51200"]),  # fired before it was looked back
         ("1970-01-01T00:20:09+00:00", 51200, []),  # seen when it happened
         ("1970-01-01T00:30:00+00:00", 51200, ["51200"]),  # the same price, long afterwards
+        ("1970-01-01T00:20:06+00:00", 51250, ["51200"]),  # by a clock that is a second behind
+        ("1970-01-01T00:20:05.999+00:00", 51250, []),  # further behind than that clock can be
+        ("1970-01-01T00:20:05.100+00:00", 51200, []),  # seen when it happened, by such a clock
         ("1970-01-01T00:20:01+00:00", 51300, []),  # before any of the trades that were missed
         ("1970-01-01T00:20:09+00:00", 51275, []),  # on a trade up to the place that was kept
         ("1970-01-01T00:14:00+00:00", 51300, []),  # before the place that was kept
