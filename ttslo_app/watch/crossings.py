@@ -170,7 +170,7 @@ class Firing:
 
     Attributes:
         at_ns: A moment at or after that of the trade that fired it, by Kraken's clock, in
-            nanoseconds since 1970.
+            nanoseconds since 1970; known to about a second where an earlier run `NOTED` it.
         seen: The price that fired it.
         from_before: What an earlier run left, None if this run fired it.
         fired_at: `at_ns` by the monotonic clock, where it is a guess; else None.
